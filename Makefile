@@ -1,0 +1,99 @@
+# Everything that is run in this repository. `make help` lists it; the first run of a target sets up
+# what it needs under .build (tools/setup.py), later runs find it there.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+BUILD := $(ROOT)/.build
+VENV := $(BUILD)/venv/bin
+BIN := $(BUILD)/bin
+
+# Arguments for the program that a target runs: make test ARGS="-k revert -x"
+ARGS ?=
+
+# The Python that the environment is made from: the first that is new enough. Looked up here, before our
+# own environment comes onto PATH.
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && command -v $$python && break; done)
+endif
+
+# The built programs come first. Pulumi keeps to a home of its own, asks for no updates, and never goes
+# looking for plugins on the network.
+export PATH := $(VENV):$(BIN):$(PATH)
+export PULUMI_HOME := $(BUILD)/pulumi-home
+export PULUMI_SKIP_UPDATE_CHECK := true
+export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION := true
+
+# $(call setup,PARTS): a recipe line that makes the parts, or says nothing if they are there.
+ifeq ($(PYTHON),)
+setup = @echo "This needs Python 3.10 or newer as python3 on PATH (found: $(shell python3 --version 2>&1)); or name one: make PYTHON=/path/to/python3.12" >&2; exit 1
+else
+setup = @$(PYTHON) "$(ROOT)/tools/setup.py" $(1)
+endif
+
+.PHONY: help
+help: ## List the targets
+	@echo "usage: make TARGET [ARGS=...]"
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' "$(ROOT)/Makefile" | while IFS='	' read -r target what; do \
+		printf '  %-10s %s\n' "$$target" "$$what"; done
+
+.PHONY: demo
+demo: ## Snapshot, change, revert and destroy VMs of a simulator with the real Pulumi engine
+	$(call setup,python pulumi simulator govc)
+	@cd "$(ROOT)" && python tools/demo.py $(ARGS)
+
+.PHONY: test
+test: ## Run all tests (ARGS: arguments of pytest)
+	$(call setup,python pulumi simulator govc)
+	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
+
+.PHONY: lint
+lint: ## Check style, types, layers, spelling, Go code, and that generated files are up to date
+	$(call setup,python pulumi codegen)
+	@cd "$(ROOT)" && sh tools/lint.sh
+
+.PHONY: format
+format: ## Format the code and mend what can be mended by itself
+	$(call setup,python go)
+	@cd "$(ROOT)" && ruff check --fix --exit-zero && ruff format && gofmt -w simulator tools
+
+.PHONY: schema
+schema: ## Make schema.json from the model
+	$(call setup,python)
+	@cd "$(ROOT)" && python -m vmsnapshot.model.schema > "$(BUILD)/schema.json" && mv "$(BUILD)/schema.json" schema.json
+	@echo "schema.json is up to date"
+
+.PHONY: codegen
+codegen: schema ## Make schema.json, and the SDKs in sdk/ from it
+	$(call setup,codegen)
+	@cd "$(ROOT)" && sh tools/codegen.sh sdk
+	$(call setup,python)
+
+.PHONY: bench
+bench: ## Measure calls, time and memory beside a bare pyvmomi script (one JSON object a line)
+	$(call setup,python pulumi simulator)
+	@cd "$(ROOT)" && python -m tests.bench $(ARGS)
+
+.PHONY: build
+build: ## Make the plugin's archive, its wheel and its sdist in dist/
+	$(call setup,python archive)
+	@cd "$(ROOT)" && python tools/build.py $(ARGS)
+
+.PHONY: install
+install: ## Set up everything, and say how to use it from this shell
+	$(call setup,python pulumi simulator govc)
+	@echo "Everything is in .build. To use it from this shell:"
+	@echo "  export PATH=\"$(VENV):$(BIN):\$$PATH\""
+
+.PHONY: lock
+lock: ## Remake the locks in requirements/ (ARGS=--upgrade takes newer versions)
+	$(call setup,bootstrap)
+	@cd "$(ROOT)" && ARGS="$(ARGS)" sh tools/lock.sh
+
+.PHONY: clean
+clean: ## Remove all that was built (what pip, uv and Go cache for themselves stays)
+	@cd "$(ROOT)" && rm -rf .build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@cd "$(ROOT)" && find . -path ./.git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +

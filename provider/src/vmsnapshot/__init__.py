@@ -1,0 +1,1 @@
+"""VM snapshots, reverts and whole-environment checkpoints as Pulumi resources."""

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Makes the SDKs from schema.json: tools/codegen.sh FOLDER. `make codegen` and `make lint` call this.
+#
+# schema.json holds no version; the SDKs get the provider's.
+set -eu
+cd "$(dirname "$0")/.."
+version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' provider/src/vmsnapshot/_version.py)
+.build/bin/vmsnapshot-codegen -schema schema.json -version "$version" -out "$1" python

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Remakes the locks in requirements/ from the dependency groups of pyproject.toml and the provider's
+# own dependencies. `make lock ARGS=--upgrade` takes newer versions.
+#
+# Each lock is universal (it holds for every platform and for Python 3.10 and newer) and hashed.
+# uv's own lock format would write registry hosts into the repository, so it isn't used.
+set -eu
+cd "$(dirname "$0")/.."
+uv=.build/bootstrap/bin/uv
+
+compile() {
+    out=requirements/$1.txt
+    shift
+    echo "$out"
+    "$uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+        --custom-compile-command "make lock" --output-file "$out" "$@"
+}
+
+compile bootstrap --group bootstrap ${ARGS:-}
+compile go --group go ${ARGS:-}
+compile runtime provider/pyproject.toml ${ARGS:-}
+compile dev provider/pyproject.toml --group dev --constraints requirements/runtime.txt ${ARGS:-}
+compile archive provider/pyproject.toml --group archive --constraints requirements/runtime.txt ${ARGS:-}
+
+if grep -n '://' requirements/*.txt; then
+    echo "a lock names a host: see above" >&2
+    exit 1
+fi
