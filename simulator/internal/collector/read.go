@@ -1,0 +1,76 @@
+package collector
+
+import (
+	"reflect"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// RetrievePropertiesEx reads properties once.
+func (pc *PropertyCollector) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
+	return pc.once.RetrievePropertiesEx(ctx, req)
+}
+
+// ContinueRetrievePropertiesEx reads the next page.
+func (pc *PropertyCollector) ContinueRetrievePropertiesEx(
+	ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx,
+) soap.HasFault {
+	return pc.once.ContinueRetrievePropertiesEx(ctx, req)
+}
+
+// RetrieveProperties reads properties once, without pages.
+func (pc *PropertyCollector) RetrieveProperties(ctx *simulator.Context, req *types.RetrieveProperties) soap.HasFault {
+	return pc.once.RetrieveProperties(ctx, req)
+}
+
+// FetchResponse is named as on the wire: govmomi takes the element's name from the
+// type.
+type FetchResponse struct {
+	Returnval types.AnyType `xml:"returnval,omitempty,typeattr"`
+}
+
+type fetchBody struct {
+	Res   *FetchResponse
+	fault *soap.Fault
+}
+
+func (b *fetchBody) Fault() *soap.Fault { return b.fault }
+
+// Fetch is the undocumented call behind pyvmomi's attributes. An unset property is
+// an empty answer, which pyvmomi shows as None. The request's type is internal to
+// upstream, so its members are reached by name.
+func (pc *PropertyCollector) Fetch(ctx *simulator.Context, req any) soap.HasFault {
+	members := reflect.ValueOf(req).Elem()
+	this := members.FieldByName("This").Interface().(types.ManagedObjectReference)
+	name := members.FieldByName("Prop").String()
+
+	if ctx.Session == nil && this.Type != "ServiceInstance" {
+		return &fetchBody{fault: refuse(&types.NotAuthenticated{
+			NoPermission: types.NoPermission{Object: &this, PrivilegeId: "System.View"},
+		})}
+	}
+	if this.Type == "ServiceInstance" && name == "content" {
+		content := ctx.Map.Get(this).(*simulator.ServiceInstance).ServiceContent()
+		return &fetchBody{Res: &FetchResponse{Returnval: content}}
+	}
+	res := pc.once.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{{
+		PropSet:   []types.PropertySpec{{Type: this.Type, PathSet: []string{name}}},
+		ObjectSet: []types.ObjectSpec{{Obj: this}},
+	}}})
+	if f := res.Fault(); f != nil {
+		return &fetchBody{fault: f}
+	}
+	answer := &fetchBody{Res: &FetchResponse{}}
+	for _, object := range res.(*methods.RetrievePropertiesExBody).Res.Returnval.Objects {
+		for _, p := range object.PropSet {
+			answer.Res.Returnval = p.Val
+		}
+		for _, missing := range object.MissingSet {
+			return &fetchBody{fault: refuse(missing.Fault.Fault)}
+		}
+	}
+	return answer
+}

@@ -1,0 +1,138 @@
+package fault
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// Where says at which point an asked-for fault is raised.
+type Where string
+
+// The call itself fails, or the task that it started does.
+const (
+	InCall Where = "call"
+	InTask Where = "task"
+)
+
+// When says at which point an asked-for cut of the connection happens.
+type When string
+
+// The connection is cut before the call has any effect, or after it, without an
+// answer.
+const (
+	Before When = "before"
+	After  When = "after"
+)
+
+// Match says which calls a rule is about: empty fields match all.
+type Match struct {
+	Method string `json:"method"`
+	VM     string `json:"vm"`
+	// Times is how often the rule applies; 0 means always.
+	Times int `json:"times"`
+}
+
+// Rule asks for a fault.
+type Rule struct {
+	Match
+	Fault   string `json:"fault"`
+	Where   Where  `json:"where"`
+	Message string `json:"message"`
+}
+
+// Delay asks for a wait before the call is served.
+type Delay struct {
+	Match
+	Milliseconds int `json:"ms"`
+}
+
+// Drop asks for a cut connection.
+type Drop struct {
+	Match
+	When When `json:"when"`
+}
+
+// Rules holds what a test has asked for. The zero value asks for nothing.
+type Rules struct {
+	mu     sync.Mutex
+	faults []Rule
+	delays []Delay
+	drops  []Drop
+}
+
+// AddFault, AddDelay and AddDrop put a rule behind the earlier ones.
+func (r *Rules) AddFault(rule Rule) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults = append(r.faults, rule)
+}
+
+// AddDelay asks for a wait.
+func (r *Rules) AddDelay(rule Delay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delays = append(r.delays, rule)
+}
+
+// AddDrop asks for a cut connection.
+func (r *Rules) AddDrop(rule Drop) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drops = append(r.drops, rule)
+}
+
+// Clear forgets every rule.
+func (r *Rules) Clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults, r.delays, r.drops = nil, nil, nil
+}
+
+// Fault takes the first fault asked for at this point. The VM's name is looked up
+// only where a rule needs it.
+func (r *Rules) Fault(where Where, method string, vm func() string) (Rule, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return take(&r.faults, method, vm, func(rule *Rule) (*Match, bool) {
+		return &rule.Match, rule.Where == where
+	})
+}
+
+// Delay takes the wait asked for.
+func (r *Rules) Delay(method string, vm func() string) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rule, _ := take(&r.delays, method, vm, func(rule *Delay) (*Match, bool) {
+		return &rule.Match, true
+	})
+	return time.Duration(rule.Milliseconds) * time.Millisecond
+}
+
+// Drop says whether the connection is to be cut at this point.
+func (r *Rules) Drop(when When, method string, vm func() string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := take(&r.drops, method, vm, func(rule *Drop) (*Match, bool) {
+		return &rule.Match, rule.When == when
+	})
+	return ok
+}
+
+func take[T any](rules *[]T, method string, vm func() string, match func(*T) (*Match, bool)) (T, bool) {
+	for i := range *rules {
+		m, ok := match(&(*rules)[i])
+		if !ok || (m.Method != "" && m.Method != method) || (m.VM != "" && m.VM != vm()) {
+			continue
+		}
+		found := (*rules)[i]
+		if m.Times == 1 {
+			*rules = slices.Delete(*rules, i, i+1)
+		} else if m.Times > 1 {
+			m.Times--
+		}
+		return found, true
+	}
+	var none T
+	return none, false
+}

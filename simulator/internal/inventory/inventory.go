@@ -1,0 +1,196 @@
+// Package inventory makes the simulated vCenter or ESXi and its virtual machines.
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"path"
+	"time"
+
+	"github.com/vmware/govmomi/find"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const (
+	datastore  = "[LocalDS_0]"
+	capacity   = 16 << 30
+	memoryMB   = 2048
+	numCPUs    = 2
+	apiVersion = "8.0.3.0"
+	// hardware is the newest hardware version of vSphere 8.0.
+	hardware = "vmx-21"
+)
+
+// Config says what to make.
+type Config struct {
+	// ESX makes a single host instead of a vCenter.
+	ESX bool
+	// VMs is their number; Names are used first.
+	VMs   int
+	Names []string
+	// Plain leaves the API version as upstream has it.
+	Plain bool
+}
+
+// New makes the inventory with all machines powered on.
+func New(config Config) (*simulator.Model, error) {
+	model := simulator.VPX()
+	if config.ESX {
+		model = simulator.ESX()
+	}
+	model.Machine, model.Host, model.Autostart = 0, 0, false
+	if !config.Plain {
+		about := &model.ServiceContent.About
+		about.Version, about.ApiVersion = "8.0.3", apiVersion
+		about.FullName = fmt.Sprintf("%s %s build-%s", about.Name, about.Version, about.Build)
+	}
+	if err := model.Create(); err != nil {
+		return nil, err
+	}
+
+	ctx := context.Background()
+	client, err := vim25.NewClient(ctx, model.Service)
+	if err != nil {
+		return nil, err
+	}
+	finder := find.NewFinder(client)
+	dc, err := finder.DefaultDatacenter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	finder.SetDatacenter(dc)
+	folders, err := dc.Folders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := finder.ResourcePoolList(ctx, "*/Resources")
+	if err != nil {
+		return nil, err
+	}
+	network, err := finder.NetworkList(ctx, "*")
+	if err != nil {
+		return nil, err
+	}
+	card := network[0]
+	for _, n := range network {
+		if n.Reference().Type == "DistributedVirtualPortgroup" && path.Base(n.GetInventoryPath()) == "DC0_DVPG0" {
+			card = n
+		}
+	}
+	backing, err := card.EthernetCardBackingInfo(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	for i := range config.VMs {
+		name := fmt.Sprintf("DC0_C0_RP0_VM%d", i)
+		if config.ESX {
+			name = fmt.Sprintf("ha-host_VM%d", i)
+		}
+		if i < len(config.Names) {
+			name = config.Names[i]
+		}
+		spec, err := machine(name, backing)
+		if err != nil {
+			return nil, err
+		}
+		if config.Plain {
+			spec.Version = ""
+		}
+		if err := create(ctx, model, folders.VmFolder, pool[0], *spec); err != nil {
+			return nil, fmt.Errorf("creating %s: %w", name, err)
+		}
+	}
+	log.Printf("%d virtual machines", config.VMs)
+	return model, nil
+}
+
+// machine describes one with a disk, a CD drive and a network card.
+func machine(name string, backing types.BaseVirtualDeviceBackingInfo) (*types.VirtualMachineConfigSpec, error) {
+	var devices object.VirtualDeviceList
+	scsi, err := devices.CreateSCSIController("pvscsi")
+	if err != nil {
+		return nil, err
+	}
+	ide, err := devices.CreateIDEController()
+	if err != nil {
+		return nil, err
+	}
+	cdrom, err := devices.CreateCdrom(ide.(*types.VirtualIDEController))
+	if err != nil {
+		return nil, err
+	}
+	disk := devices.CreateDisk(scsi.(types.BaseVirtualController), types.ManagedObjectReference{},
+		datastore+" "+path.Join(name, name+".vmdk"))
+	disk.CapacityInKB = capacity >> 10
+	disk.CapacityInBytes = capacity
+	nic, err := devices.CreateEthernetCard("vmxnet3", backing)
+	if err != nil {
+		return nil, err
+	}
+	for label, device := range map[string]types.BaseVirtualDevice{
+		"SCSI controller 0": scsi, "CD/DVD drive 1": cdrom, "Hard disk 1": disk, "Network adapter 1": nic,
+	} {
+		device.GetVirtualDevice().DeviceInfo = &types.Description{Label: label}
+	}
+	devices = append(devices, scsi, cdrom, disk, nic)
+
+	spec := &types.VirtualMachineConfigSpec{
+		Name:              name,
+		GuestId:           string(types.VirtualMachineGuestOsIdentifierUbuntu64Guest),
+		Version:           hardware,
+		NumCPUs:           numCPUs,
+		NumCoresPerSocket: types.NewInt32(1),
+		MemoryMB:          memoryMB,
+		Files:             &types.VirtualMachineFileInfo{VmPathName: datastore},
+	}
+	spec.DeviceChange, err = devices.ConfigSpec(types.VirtualDeviceConfigSpecOperationAdd)
+	return spec, err
+}
+
+func create(
+	ctx context.Context, model *simulator.Model, folder *object.Folder, pool *object.ResourcePool,
+	spec types.VirtualMachineConfigSpec,
+) error {
+	task, err := folder.CreateVM(ctx, spec, pool, nil)
+	if err != nil {
+		return err
+	}
+	info, err := result(model, task)
+	if err != nil {
+		return err
+	}
+	created := info.Result.(types.ManagedObjectReference)
+	task, err = object.NewVirtualMachine(folder.Client(), created).PowerOn(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = result(model, task)
+	return err
+}
+
+// result waits for one of upstream's tasks. Through a property collector that takes
+// 20 ms at least, too long for hundreds of machines.
+func result(model *simulator.Model, running *object.Task) (types.TaskInfo, error) {
+	task, ok := model.Map().Get(running.Reference()).(*simulator.Task)
+	if !ok {
+		return types.TaskInfo{}, fmt.Errorf("%s: no such task", running.Reference())
+	}
+	ctx := &simulator.Context{Map: model.Map()}
+	for {
+		var info types.TaskInfo
+		ctx.WithLock(task, func() { info = task.Info })
+		switch info.State {
+		case types.TaskInfoStateSuccess:
+			return info, nil
+		case types.TaskInfoStateError:
+			return info, errors.New(info.Error.LocalizedMessage)
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}

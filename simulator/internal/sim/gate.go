@@ -1,0 +1,194 @@
+package sim
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vmsnapshot/simulator/internal/collector"
+	"vmsnapshot/simulator/internal/vm"
+)
+
+// gate sees every call before govmomi looks up who handles it.
+//
+// Upstream's own code asserts the concrete type of virtual machines in its registry,
+// so they stay there as they are. A session's registry is looked into first: that is
+// where the gate puts the machine with our methods.
+type gate struct {
+	world    *vm.World
+	hub      *collector.Hub
+	pc       types.ManagedObjectReference
+	readOnly string
+
+	mu       sync.Mutex
+	sessions map[*simulator.Registry]bool
+}
+
+func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+	if ctx.Session == nil {
+		return nil, g.stranger(method)
+	}
+	g.equip(ctx.Session)
+	if method.Name == "Logout" {
+		g.leave(ctx.Session)
+	}
+	if g.readOnly != "" && ctx.Session.UserName == g.readOnly && changes(method.Name) {
+		return nil, denied(method)
+	}
+	upstream := machineOf(ctx, method.This)
+	if upstream != nil && slices.Contains(upstream.DisabledMethod, method.Name) {
+		return nil, &types.MethodDisabled{}
+	}
+	if method.This.Type == "VirtualMachine" && upstream != nil {
+		g.install(ctx, upstream)
+	}
+	return nil, nil
+}
+
+// stranger refuses what upstream answers, empty, without a session: a client must be
+// able to tell that its session has ended.
+func (g *gate) stranger(method *simulator.Method) types.BaseMethodFault {
+	switch req := method.Body.(type) {
+	case *types.RetrieveProperties:
+		return foreign(method, req.SpecSet)
+	case *types.RetrievePropertiesEx:
+		return foreign(method, req.SpecSet)
+	}
+	return nil
+}
+
+// foreign allows reading the service instance only, which needs no privilege beyond
+// System.Anonymous.
+func foreign(method *simulator.Method, specs []types.PropertyFilterSpec) types.BaseMethodFault {
+	for _, spec := range specs {
+		for _, object := range spec.ObjectSet {
+			if object.Obj.Type != "ServiceInstance" {
+				return notAuthenticated(method.This)
+			}
+		}
+	}
+	return nil
+}
+
+func notAuthenticated(ref types.ManagedObjectReference) *types.NotAuthenticated {
+	return &types.NotAuthenticated{NoPermission: types.NoPermission{Object: &ref, PrivilegeId: "System.View"}}
+}
+
+// machineOf returns the machine that ref is or belongs to.
+func machineOf(ctx *simulator.Context, ref types.ManagedObjectReference) *simulator.VirtualMachine {
+	switch o := ctx.Map.Get(ref).(type) {
+	case *simulator.VirtualMachine:
+		return o
+	case *vm.VirtualMachineSnapshot:
+		return machineOf(ctx, o.Vm)
+	}
+	return nil
+}
+
+// equip gives a session its property collector.
+func (g *gate) equip(session *simulator.Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.sessions == nil {
+		g.sessions = map[*simulator.Registry]bool{}
+	}
+	if !g.sessions[session.Registry] {
+		g.sessions[session.Registry] = true
+		session.Registry.Put(g.hub.New(g.pc, session.Key))
+	}
+}
+
+// leave ends what a session that logs out has open.
+func (g *gate) leave(session *simulator.Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sessions, session.Registry)
+	g.hub.End(session.Key)
+}
+
+// forget ends all sessions' collectors.
+func (g *gate) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sessions = nil
+	g.hub.End("")
+}
+
+func (g *gate) install(ctx *simulator.Context, upstream *simulator.VirtualMachine) {
+	registry := ctx.Session.Registry
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if registry.Get(upstream.Self) == nil {
+		registry.Put(g.world.Wrap(upstream))
+	}
+}
+
+// Reference, PutObject and UpdateObject make the gate a listener of the registry.
+func (*gate) Reference() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "Gate", Value: "gate"}
+}
+
+func (*gate) PutObject(*simulator.Context, mo.Reference) {}
+
+func (*gate) UpdateObject(*simulator.Context, mo.Reference, []types.PropertyChange) {}
+
+// RemoveObject takes a machine that no longer exists out of the sessions too.
+func (g *gate) RemoveObject(ctx *simulator.Context, ref types.ManagedObjectReference) {
+	if ref.Type != "VirtualMachine" {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for registry := range g.sessions {
+		registry.Remove(ctx, ref)
+	}
+}
+
+var reading = []string{
+	"Retrieve", "ContinueRetrieve", "CancelRetrieve", "WaitForUpdates", "CheckForUpdates", "CancelWaitForUpdates",
+	"CreateFilter", "CreatePropertyCollector", "CreateContainerView", "CreateListView", "CreateInventoryView",
+	"CreateCollectorFor", "CreateCollectorWithInfoFilter", "DestroyPropertyFilter", "DestroyPropertyCollector",
+	"DestroyView", "DestroyCollector", "ModifyListView", "ResetListView", "Rewind", "ResetCollector",
+	"SetCollectorPageSize", "Read", "Find", "Query", "Fetch", "Login", "Logout", "SessionIsActive", "CurrentTime",
+	"HasPrivilege", "HasUserPrivilege",
+}
+
+func changes(method string) bool {
+	return !slices.ContainsFunc(reading, func(prefix string) bool { return strings.HasPrefix(method, prefix) })
+}
+
+// privileges are those the API reference names for the calls.
+var privileges = map[string]string{
+	"CreateSnapshot_Task":          "VirtualMachine.State.CreateSnapshot",
+	"CreateSnapshotEx_Task":        "VirtualMachine.State.CreateSnapshot",
+	"RevertToSnapshot_Task":        "VirtualMachine.State.RevertToSnapshot",
+	"RevertToCurrentSnapshot_Task": "VirtualMachine.State.RevertToSnapshot",
+	"RemoveSnapshot_Task":          "VirtualMachine.State.RemoveSnapshot",
+	"RemoveAllSnapshots_Task":      "VirtualMachine.State.RemoveSnapshot",
+	"ConsolidateVMDisks_Task":      "VirtualMachine.State.RemoveSnapshot",
+	"RenameSnapshot":               "VirtualMachine.State.RenameSnapshot",
+	"PowerOnVM_Task":               "VirtualMachine.Interact.PowerOn",
+	"PowerOffVM_Task":              "VirtualMachine.Interact.PowerOff",
+	"SuspendVM_Task":               "VirtualMachine.Interact.Suspend",
+	"ResetVM_Task":                 "VirtualMachine.Interact.Reset",
+	"ReconfigVM_Task":              "VirtualMachine.Config.Settings",
+	"CancelTask":                   "Global.CancelTask",
+}
+
+func denied(method *simulator.Method) *types.NoPermission {
+	privilege := privileges[method.Name]
+	if privilege == "" {
+		privilege = "System.Modify"
+	}
+	this := method.This
+	return &types.NoPermission{
+		Object: &this, PrivilegeId: privilege,
+		MissingPrivileges: []types.NoPermissionEntityPrivileges{{Entity: this, PrivilegeIds: []string{privilege}}},
+	}
+}
+
+var _ simulator.RegisterObject = (*gate)(nil)

@@ -1,0 +1,243 @@
+// Package task runs vSphere tasks that take time, report progress, can be
+// cancelled and have their effect, whole, at their end.
+package task
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vmsnapshot/simulator/internal/fault"
+	"vmsnapshot/simulator/internal/wire"
+)
+
+const (
+	// keptFor is how long vCenter keeps a completed task in recentTask and answers
+	// calls on it (API reference, TaskManager.recentTask).
+	keptFor = 10 * time.Minute
+	// recentMax is vCenter's limit for recentTask.
+	recentMax = 200
+	// maxSteps bounds how often a task reports progress.
+	maxSteps = 10
+	// minStep keeps short tasks from flooding property collectors.
+	minStep = 10 * time.Millisecond
+)
+
+// Effect is what a task does at its end, under the lock of its entity.
+type Effect func(*simulator.Context) (types.AnyType, types.BaseMethodFault)
+
+// Spec describes a task to start.
+type Spec struct {
+	// Method is the call that starts it, for example CreateSnapshot_Task.
+	Method string
+	// DescriptionID is its key in TaskManager.description.methodInfo.
+	DescriptionID string
+	Entity        types.ManagedObjectReference
+	EntityName    string
+	Cancelable    bool
+	Effect        Effect
+}
+
+// Runner starts tasks, one at a time per entity.
+type Runner struct {
+	Rules *fault.Rules
+	Calls *wire.Calls
+	Log   *Log
+
+	duration atomic.Int64
+
+	mu      sync.Mutex
+	running map[types.ManagedObjectReference]*Task
+	holdAll chan struct{}
+	holds   map[string]chan struct{}
+}
+
+// NewRunner returns a runner whose tasks take d.
+func NewRunner(rules *fault.Rules, calls *wire.Calls, d time.Duration) *Runner {
+	r := &Runner{
+		Rules:   rules,
+		Calls:   calls,
+		Log:     &Log{},
+		running: map[types.ManagedObjectReference]*Task{},
+		holds:   map[string]chan struct{}{},
+	}
+	r.SetDuration(d)
+	return r
+}
+
+// SetDuration sets how long tasks started from now on take.
+func (r *Runner) SetDuration(d time.Duration) { r.duration.Store(int64(d)) }
+
+// Hold keeps the tasks of the named entity, or all with "", running until Release.
+func (r *Runner) Hold(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if name == "" {
+		if r.holdAll == nil {
+			r.holdAll = make(chan struct{})
+		}
+		return
+	}
+	if r.holds[name] == nil {
+		r.holds[name] = make(chan struct{})
+	}
+}
+
+// Release lets held tasks go on; "" releases everything.
+func (r *Runner) Release(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for held, gate := range r.holds {
+		if name == "" || name == held {
+			close(gate)
+			delete(r.holds, held)
+		}
+	}
+	if name == "" && r.holdAll != nil {
+		close(r.holdAll)
+		r.holdAll = nil
+	}
+}
+
+func (r *Runner) gate(name string) chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if gate := r.holds[name]; gate != nil {
+		return gate
+	}
+	return r.holdAll
+}
+
+// State is a running task as the admin endpoint shows it.
+type State struct {
+	VM       string `json:"vm"`
+	Method   string `json:"method"`
+	Task     string `json:"task"`
+	Progress int32  `json:"progress"`
+}
+
+// Running lists the running tasks by age.
+func (r *Runner) Running() []State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	states := []State{}
+	for _, t := range r.running {
+		states = append(states, State{t.spec.EntityName, t.spec.Method, t.Self.Value, t.progress.Load()})
+	}
+	slices.SortFunc(states, func(a, b State) int { return cmpTask(a.Task, b.Task) })
+	return states
+}
+
+// Busy returns vSphere's refusal if a task is running on entity.
+func (r *Runner) Busy(entity types.ManagedObjectReference) *types.TaskInProgress {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.running[entity]; t != nil {
+		return &types.TaskInProgress{Task: t.Self}
+	}
+	return nil
+}
+
+// Start starts a task. vSphere refuses a second operation on an entity that is
+// busy with TaskInProgress, which names the task in the way.
+func (r *Runner) Start(ctx *simulator.Context, spec Spec) (types.ManagedObjectReference, *types.TaskInProgress) {
+	background := *ctx
+	now := time.Now().UTC()
+	progress := int32(0)
+	t := &Task{runner: r, spec: spec, ctx: &background, cancel: make(chan struct{})}
+	t.Info = types.TaskInfo{
+		Name:          spec.Method,
+		DescriptionId: spec.DescriptionID,
+		Entity:        &spec.Entity,
+		EntityName:    spec.EntityName,
+		State:         types.TaskInfoStateRunning,
+		Cancelable:    spec.Cancelable,
+		Progress:      progress,
+		Reason:        &types.TaskReasonUser{UserName: userOf(ctx)},
+		QueueTime:     now,
+		StartTime:     &now,
+		ActivationId:  r.Calls.Of(ctx).ActivationID,
+	}
+
+	r.mu.Lock()
+	if other := r.running[spec.Entity]; other != nil {
+		r.mu.Unlock()
+		return types.ManagedObjectReference{}, &types.TaskInProgress{Task: other.Self}
+	}
+	r.running[spec.Entity] = t
+	t.Self = types.ManagedObjectReference{Type: "Task", Value: r.Log.nextKey()}
+	r.mu.Unlock()
+
+	t.Info.Key = t.Self.Value
+	t.Info.Task = t.Self
+	t.Info.EventChainId = r.Log.chain()
+	ctx.Map.Put(t)
+	r.Log.add(t)
+	remember(ctx, spec.Entity, t.Self)
+
+	go t.run(time.Duration(r.duration.Load()))
+	return t.Self, nil
+}
+
+func (r *Runner) finished(t *Task) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.running, t.spec.Entity)
+}
+
+func userOf(ctx *simulator.Context) string {
+	if ctx.Session == nil {
+		return ""
+	}
+	return ctx.Session.UserName
+}
+
+// remember puts a task into recentTask of its entity and of the task manager.
+func remember(ctx *simulator.Context, entity, task types.ManagedObjectReference) {
+	change(ctx, entity, func(recent []types.ManagedObjectReference) []types.ManagedObjectReference {
+		return append(recent, task)
+	})
+	change(ctx, managerRef(ctx), func(recent []types.ManagedObjectReference) []types.ManagedObjectReference {
+		return append(recent, task)
+	})
+}
+
+// forget takes it out again.
+func forget(ctx *simulator.Context, entity, task types.ManagedObjectReference) {
+	without := func(recent []types.ManagedObjectReference) []types.ManagedObjectReference {
+		return slices.DeleteFunc(recent, func(r types.ManagedObjectReference) bool { return r == task })
+	}
+	change(ctx, entity, without)
+	change(ctx, managerRef(ctx), without)
+	ctx.Map.Remove(ctx, task)
+}
+
+func change(
+	ctx *simulator.Context,
+	ref types.ManagedObjectReference,
+	edit func([]types.ManagedObjectReference) []types.ManagedObjectReference,
+) {
+	object := ctx.Map.Get(ref)
+	if object == nil {
+		return
+	}
+	ctx.WithLock(object, func() {
+		var recent []types.ManagedObjectReference
+		switch o := object.(type) {
+		case mo.Entity:
+			recent = o.Entity().RecentTask
+		case *Manager:
+			recent = o.RecentTask
+		}
+		recent = edit(slices.Clone(recent))
+		if len(recent) > recentMax {
+			recent = recent[len(recent)-recentMax:]
+		}
+		ctx.Update(object, []types.PropertyChange{{Name: "recentTask", Val: recent}})
+	})
+}

@@ -1,0 +1,124 @@
+package vm
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vmsnapshot/simulator/internal/task"
+)
+
+// RevertToSnapshotTask makes the machine what it was.
+func (s *VirtualMachineSnapshot) RevertToSnapshotTask(ctx *simulator.Context, req *types.RevertToSnapshot_Task) soap.HasFault {
+	body := &methods.RevertToSnapshot_TaskBody{}
+	m, ok := s.machine(ctx)
+	if !ok {
+		body.Fault_ = refuse(&types.ManagedObjectNotFound{Obj: req.This})
+		return body
+	}
+	ref, fault := m.change(ctx, task.Spec{
+		Method:        "RevertToSnapshot_Task",
+		DescriptionID: "VirtualMachine.revertToSnapshot",
+		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+			return nil, m.revert(ctx, s.Self, isTrue(req.SuppressPowerOn))
+		},
+	})
+	if fault != nil {
+		body.Fault_ = fault
+		return body
+	}
+	body.Res = &types.RevertToSnapshot_TaskResponse{Returnval: ref}
+	return body
+}
+
+// RevertToCurrentSnapshotTask reverts to the current snapshot; without one it raises
+// NotFound (API reference).
+func (m *Machine) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types.RevertToCurrentSnapshot_Task) soap.HasFault {
+	body := &methods.RevertToCurrentSnapshot_TaskBody{}
+	if m.Snapshot == nil || m.Snapshot.CurrentSnapshot == nil {
+		body.Fault_ = refuse(&types.NotFound{})
+		return body
+	}
+	current := *m.Snapshot.CurrentSnapshot
+	ref, fault := m.change(ctx, task.Spec{
+		Method:        "RevertToCurrentSnapshot_Task",
+		DescriptionID: "VirtualMachine.revertToCurrentSnapshot",
+		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+			return nil, m.revert(ctx, current, isTrue(req.SuppressPowerOn))
+		},
+	})
+	if fault != nil {
+		body.Fault_ = fault
+		return body
+	}
+	body.Res = &types.RevertToCurrentSnapshot_TaskResponse{Returnval: ref}
+	return body
+}
+
+// revert is the effect. What was written since is lost; the name, the place of the
+// machine's files and what says whether snapshots are allowed stay.
+func (m *Machine) revert(
+	ctx *simulator.Context, ref types.ManagedObjectReference, suppressPowerOn bool,
+) types.BaseMethodFault {
+	if isTrue(m.Config.Flags.SnapshotDisabled) {
+		return &types.SnapshotDisabled{}
+	}
+	t := treeOf(m.Snapshot)
+	node := t.find(ref)
+	s, ok := m.world.snapshot(ref)
+	if node == nil || !ok {
+		return &types.ManagedObjectNotFound{Obj: ref}
+	}
+
+	now := time.Now().UTC()
+	config := clone(s.Config)
+	config.Name = m.Config.Name
+	config.Files = m.Config.Files
+	config.Flags.SnapshotDisabled = m.Config.Flags.SnapshotDisabled
+	config.Flags.SnapshotLocked = m.Config.Flags.SnapshotLocked
+	config.Modified = now
+	config.ChangeVersion = fmt.Sprint(now.UnixNano())
+	config.Hardware.Device = m.withDeltas(config.Hardware.Device)
+
+	power := node.State
+	if suppressPowerOn && power == types.VirtualMachinePowerStatePoweredOn {
+		power = types.VirtualMachinePowerStatePoweredOff
+	}
+	connect(config.Hardware.Device, power)
+
+	moved := ref
+	t.current = &moved
+	summary := clone(m.Summary.Config)
+	summarize(&summary, &config)
+	changes := append(t.changes(),
+		types.PropertyChange{Name: "config", Val: config},
+		types.PropertyChange{Name: "summary.config", Val: summary},
+	)
+	ctx.Update(m.VirtualMachine, append(changes, m.power(power)...))
+	ctx.Update(m.VirtualMachine, m.layout())
+	m.world.History.add(m.Name, "revert", node)
+	return nil
+}
+
+// summarize brings the summary's copies of configuration in line.
+func summarize(summary *types.VirtualMachineConfigSummary, config *types.VirtualMachineConfigInfo) {
+	summary.NumCpu = config.Hardware.NumCPU
+	summary.MemorySizeMB = config.Hardware.MemoryMB
+	summary.Annotation = config.Annotation
+	summary.GuestId = config.GuestId
+	summary.GuestFullName = config.GuestFullName
+	summary.HwVersion = config.Version
+	summary.NumEthernetCards, summary.NumVirtualDisks = 0, 0
+	for _, device := range config.Hardware.Device {
+		switch device.(type) {
+		case types.BaseVirtualEthernetCard:
+			summary.NumEthernetCards++
+		case *types.VirtualDisk:
+			summary.NumVirtualDisks++
+		}
+	}
+}

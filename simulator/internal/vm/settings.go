@@ -1,0 +1,153 @@
+package vm
+
+import (
+	"fmt"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// Settings are what a test may change about a machine behind the client's back. What
+// is nil stays as it is.
+type Settings struct {
+	Tools               *string   `json:"tools"`
+	SnapshotDisabled    *bool     `json:"snapshotDisabled"`
+	SnapshotLocked      *bool     `json:"snapshotLocked"`
+	DisabledMethods     *[]string `json:"disabledMethods"`
+	DeltaGrowthMiB      *int64    `json:"deltaGrowthMiB"`
+	IndependentDisk     *bool     `json:"independentDisk"`
+	ConsolidationNeeded *bool     `json:"consolidationNeeded"`
+	Template            *bool     `json:"template"`
+	FaultTolerance      *bool     `json:"faultTolerance"`
+	VKSNode             *bool     `json:"vksNode"`
+	Connected           *bool     `json:"connected"`
+}
+
+// The states of VMware Tools that Settings knows.
+const (
+	toolsRunning      = "running"
+	toolsNotRunning   = "notRunning"
+	toolsNotInstalled = "notInstalled"
+)
+
+// Set applies settings.
+func (m *Machine) Set(s Settings) error {
+	if s.Tools != nil {
+		switch *s.Tools {
+		case toolsRunning, toolsNotRunning, toolsNotInstalled:
+		default:
+			return fmt.Errorf("tools is %s, %s or %s, not %q", toolsRunning, toolsNotRunning, toolsNotInstalled, *s.Tools)
+		}
+	}
+	ctx := m.world.context()
+	ctx.WithLock(m.Self, func() { m.set(ctx, s) })
+	return nil
+}
+
+func (m *Machine) set(ctx *simulator.Context, s Settings) {
+	if s.Tools != nil {
+		m.state.toolsInstalled = *s.Tools != toolsNotInstalled
+		m.state.tools = types.VirtualMachineToolsRunningStatusGuestToolsNotRunning
+		if *s.Tools == toolsRunning {
+			m.state.tools = types.VirtualMachineToolsRunningStatusGuestToolsRunning
+		}
+		ctx.Update(m.VirtualMachine, m.power(m.Runtime.PowerState))
+	}
+
+	config := clone(*m.Config)
+	if s.SnapshotDisabled != nil {
+		config.Flags.SnapshotDisabled = s.SnapshotDisabled
+	}
+	if s.SnapshotLocked != nil {
+		config.Flags.SnapshotLocked = s.SnapshotLocked
+	}
+	if s.Template != nil {
+		config.Template = *s.Template
+	}
+	if s.VKSNode != nil {
+		// Machines of the Supervisor's VM Operator, which VKS nodes are, show the
+		// Supervisor's extension as their manager.
+		config.ManagedBy = nil
+		if *s.VKSNode {
+			config.ManagedBy = &types.ManagedByInfo{ExtensionKey: "com.vmware.vcenter.wcp", Type: "VirtualMachine"}
+		}
+	}
+	if s.IndependentDisk != nil && *s.IndependentDisk {
+		config.Hardware.Device = append(config.Hardware.Device, independentDisk(config.Hardware.Device, m))
+	}
+	summary := clone(m.Summary.Config)
+	summarize(&summary, &config)
+	summary.Template, summary.ManagedBy = config.Template, config.ManagedBy
+	ctx.Update(m.VirtualMachine, []types.PropertyChange{
+		{Name: "config", Val: config},
+		{Name: "summary.config", Val: summary},
+	})
+
+	if s.DisabledMethods != nil {
+		ctx.Update(m.VirtualMachine, []types.PropertyChange{{Name: "disabledMethod", Val: *s.DisabledMethods}})
+	}
+	m.setRuntime(ctx, s)
+	if s.DeltaGrowthMiB != nil {
+		for _, device := range m.Config.Hardware.Device {
+			if b, ok := backingOf(device); ok && !b.independent() && len(b.chain()) > 1 {
+				m.state.sizes[b.file()] += *s.DeltaGrowthMiB << 20
+			}
+		}
+	}
+	ctx.Update(m.VirtualMachine, m.layout())
+}
+
+func (m *Machine) setRuntime(ctx *simulator.Context, s Settings) {
+	runtime := clone(m.Runtime)
+	if s.ConsolidationNeeded != nil {
+		runtime.ConsolidationNeeded = *s.ConsolidationNeeded
+	}
+	if s.FaultTolerance != nil {
+		m.state.faultTolerance = *s.FaultTolerance
+		runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateNotConfigured
+		if *s.FaultTolerance {
+			runtime.FaultToleranceState = types.VirtualMachineFaultToleranceStateRunning
+		}
+	}
+	if s.Connected != nil {
+		runtime.ConnectionState = types.VirtualMachineConnectionStateDisconnected
+		if *s.Connected {
+			runtime.ConnectionState = types.VirtualMachineConnectionStateConnected
+		}
+	}
+	ctx.Update(m.VirtualMachine, []types.PropertyChange{
+		{Name: "runtime", Val: runtime},
+		{Name: "summary.runtime", Val: runtime},
+	})
+}
+
+// independentDisk returns a new disk beside the machine's first one.
+func independentDisk(devices []types.BaseVirtualDevice, m *Machine) *types.VirtualDisk {
+	var first *types.VirtualDisk
+	key, unit := int32(0), int32(0)
+	for _, device := range devices {
+		disk, ok := device.(*types.VirtualDisk)
+		if !ok {
+			continue
+		}
+		if first == nil {
+			first = disk
+		}
+		key = max(key, disk.Key)
+		if disk.UnitNumber != nil {
+			unit = max(unit, *disk.UnitNumber)
+		}
+	}
+	disk := clone(first)
+	disk.Key = key + 1
+	disk.UnitNumber = types.NewInt32(unit + 1)
+	disk.DeviceInfo = &types.Description{Label: fmt.Sprintf("Hard disk %d", unit+2), Summary: "independent"}
+	disk.Backing = &types.VirtualDiskFlatVer2BackingInfo{
+		VirtualDeviceFileBackingInfo: types.VirtualDeviceFileBackingInfo{
+			FileName: fmt.Sprintf("[LocalDS_0] %s/%s_%d.vmdk", m.Name, m.Name, unit+1),
+		},
+		DiskMode:        string(types.VirtualDiskModeIndependent_persistent),
+		ThinProvisioned: types.NewBool(true),
+	}
+	return disk
+}

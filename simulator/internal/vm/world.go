@@ -1,0 +1,145 @@
+// Package vm makes the snapshots of simulated virtual machines behave as
+// vSphere's do: what they hold, what a revert restores, what is refused.
+package vm
+
+import (
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+
+	"vmsnapshot/simulator/internal/task"
+	"vmsnapshot/simulator/internal/wire"
+)
+
+// World is what all virtual machines share.
+type World struct {
+	Registry *simulator.Registry
+	Tasks    *task.Runner
+	Calls    *wire.Calls
+	History  *History
+
+	mu     sync.Mutex
+	states map[types.ManagedObjectReference]*state
+}
+
+// NewWorld returns the world of the machines in registry.
+func NewWorld(registry *simulator.Registry, tasks *task.Runner, calls *wire.Calls) *World {
+	return &World{
+		Registry: registry,
+		Tasks:    tasks,
+		Calls:    calls,
+		History:  &History{},
+		states:   map[types.ManagedObjectReference]*state{},
+	}
+}
+
+// state is what a machine needs to know beside its managed object. It is guarded by
+// the registry's lock of the machine.
+type state struct {
+	lastID int32
+	// sizes holds the bytes of disk extents, by datastore path.
+	sizes map[string]int64
+	// memory holds which snapshots have a memory file, and its size.
+	memory map[types.ManagedObjectReference]int64
+	// ids holds each snapshot's number, which names its files.
+	ids map[types.ManagedObjectReference]int32
+	// tools is the state VMware Tools takes whenever the machine is on.
+	tools          types.VirtualMachineToolsRunningStatus
+	toolsInstalled bool
+	faultTolerance bool
+}
+
+func (w *World) state(ref types.ManagedObjectReference) *state {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.states[ref]
+	if s == nil {
+		s = &state{
+			sizes:          map[string]int64{},
+			memory:         map[types.ManagedObjectReference]int64{},
+			ids:            map[types.ManagedObjectReference]int32{},
+			tools:          types.VirtualMachineToolsRunningStatusGuestToolsRunning,
+			toolsInstalled: true,
+		}
+		w.states[ref] = s
+	}
+	return s
+}
+
+// Wrap returns the machine with our methods over upstream's.
+func (w *World) Wrap(upstream *simulator.VirtualMachine) *Machine {
+	return &Machine{VirtualMachine: upstream, world: w, state: w.state(upstream.Self)}
+}
+
+// context returns a context for work that no request asked for.
+func (w *World) context() *simulator.Context { return &simulator.Context{Map: w.Registry} }
+
+// Named returns the machine called name.
+func (w *World) Named(name string) (*Machine, bool) {
+	for _, entity := range w.Registry.All("VirtualMachine") {
+		upstream, ok := entity.(*simulator.VirtualMachine)
+		if ok && w.nameOf(upstream) == name {
+			return w.Wrap(upstream), true
+		}
+	}
+	return nil, false
+}
+
+func (w *World) nameOf(upstream *simulator.VirtualMachine) (name string) {
+	ctx := w.context()
+	ctx.WithLock(upstream.Self, func() { name = upstream.Name })
+	return name
+}
+
+// NameOf returns the name of the machine that an object is, belongs to or works on.
+func (w *World) NameOf(ref types.ManagedObjectReference) string {
+	switch o := w.Registry.Get(ref).(type) {
+	case *simulator.VirtualMachine:
+		return w.nameOf(o)
+	case *VirtualMachineSnapshot:
+		return w.NameOf(o.Vm)
+	case *task.Task:
+		return o.Info.EntityName
+	}
+	return ""
+}
+
+// Deed is an effect that really happened.
+type Deed struct {
+	VM       string    `json:"vm"`
+	Op       string    `json:"op"`
+	Snapshot string    `json:"snapshot"`
+	Name     string    `json:"name"`
+	Time     time.Time `json:"time"`
+}
+
+// History lists effects in the order they happened.
+type History struct {
+	mu    sync.Mutex
+	deeds []Deed
+}
+
+func (h *History) add(vm, op string, node *types.VirtualMachineSnapshotTree) {
+	deed := Deed{VM: vm, Op: op, Time: time.Now().UTC()}
+	if node != nil {
+		deed.Snapshot, deed.Name = node.Snapshot.Value, node.Name
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.deeds = append(h.deeds, deed)
+}
+
+// Of returns the effects on the named machine, or on all with "".
+func (h *History) Of(vm string) []Deed {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	deeds := []Deed{}
+	for _, deed := range h.deeds {
+		if vm == "" || vm == deed.VM {
+			deeds = append(deeds, deed)
+		}
+	}
+	return deeds
+}
