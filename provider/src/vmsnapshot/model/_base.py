@@ -1,0 +1,104 @@
+"""What every model here is made of: one base class, and one place for a field's metadata.
+
+A field is written once::
+
+    vm_name: Annotated[str, Property("The VM to snapshot.", replaces=True)]
+
+Its type gives the schema's type, its default the schema's default, and its `Property` the rest:
+description, whether a change replaces or updates, secrecy, environment names.  Diff, schema.json
+and the documentation are derived from it and never say it again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+# The field's own spelling (VM Operator: `uniqueID`, vSphere: `numCPUs`) wins over plain camelCase.
+_ACRONYMS = {"id": "ID", "ids": "IDs", "cpus": "CPUs", "uuid": "UUID", "mb": "MB"}
+
+
+def camel(name: str) -> str:
+    """The property name of a Python attribute: `unique_id` is `uniqueID`, `id` stays `id`."""
+    head, *tail = name.split("_")
+    return head + "".join(_ACRONYMS.get(word, word.capitalize()) for word in tail)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # compared by identity: typing hashes metadata
+class Choice:
+    """The name of a type with few values, and what each value means; stands beside a `Literal`."""
+
+    name: str
+    values: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Property:
+    """What is to be known of one property besides its name, type and default.
+
+    Args:
+        description: First sentence what it is; then default, units and what a change does.
+        replaces: A change makes a new resource. Otherwise a change updates in place.
+        secret: Encrypted in state, never shown.
+        env: Environment names read in this order when the property is not set.
+        computed: The provider sets it; a user's own value is refused.
+    """
+
+    description: str
+    replaces: bool = False
+    secret: bool = False
+    env: tuple[str, ...] = ()
+    computed: bool = False
+
+
+class Model(BaseModel):
+    """Immutable; camelCase outside, snake_case inside; unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+    )
+
+    def properties(self) -> dict[str, Any]:
+        """The plain tree that goes into the engine's state: camelCase keys, no nulls."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def fields(model: type[Model]) -> Iterator[tuple[str, FieldInfo, Property]]:
+    """Each property of a model by its outward name, in the order of writing.
+
+    Raises:
+        TypeError: A field has no `Property`; every field must say what it is.
+    """
+    for name, info in model.model_fields.items():
+        found = [item for item in info.metadata if isinstance(item, Property)]
+        if len(found) != 1:
+            message = f"{model.__name__}.{name} needs exactly one Property"
+            raise TypeError(message)
+        yield info.alias or camel(name), info, found[0]
+
+
+def property_names(model: type[Model]) -> list[str]:
+    """The outward names of a model's properties."""
+    return [name for name, _, _ in fields(model)]
+
+
+def pick(model: type[Model], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Only those entries of a tree that the model has; what an older release stored is left out."""
+    names = set(property_names(model))
+    return {key: value for key, value in tree.items() if key in names}
+
+
+def words(name: str) -> str:
+    """A type's name as words, for descriptions: `VirtualMachineRevert` is `virtual machine revert`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()

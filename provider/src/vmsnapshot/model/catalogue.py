@@ -1,0 +1,95 @@
+"""Every resource and function there is, each written once with its token."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from vmsnapshot.model._base import Model
+from vmsnapshot.model.functions import (
+    GetVirtualMachineArgs,
+    GetVirtualMachineResult,
+    GetVirtualMachineSnapshotsArgs,
+    GetVirtualMachineSnapshotsResult,
+)
+from vmsnapshot.model.plan import GetRevertPlanArgs, RevertPlan
+from vmsnapshot.model.revert import RevertInputs, RevertState
+from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
+
+PACKAGE: Final = "vmsnapshot"
+
+
+def token(name: str) -> str:
+    """The engine's token of a resource, a function or a type."""
+    return f"{PACKAGE}:index:{name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ResourceType:
+    """A resource: its name and the models of what goes in and what comes out."""
+
+    name: str
+    description: str
+    inputs: type[Model]
+    state: type[Model]
+    list_inputs: tuple[str, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """The engine's token of it."""
+        return token(self.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class FunctionType:
+    """A function: its name and the models of its arguments and its result."""
+
+    name: str
+    description: str
+    args: type[Model]
+    result: type[Model]
+
+    @property
+    def token(self) -> str:
+        """The engine's token of it."""
+        return token(self.name)
+
+
+SNAPSHOT: Final = ResourceType(
+    "VirtualMachineSnapshot",
+    "One snapshot of one virtual machine, managed for its whole life.",
+    SnapshotInputs,
+    SnapshotState,
+    list_inputs=("vmName", "namespace", "type"),
+)
+REVERT: Final = ResourceType(
+    "VirtualMachineRevert",
+    "Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is "
+    "reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift "
+    "never does, and deleting the resource only forgets. Without `snapshot` the VM is only "
+    "watched.",
+    RevertInputs,
+    RevertState,
+)
+GET_VIRTUAL_MACHINE: Final = FunctionType(
+    "getVirtualMachine",
+    "A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.",
+    GetVirtualMachineArgs,
+    GetVirtualMachineResult,
+)
+GET_VIRTUAL_MACHINE_SNAPSHOTS: Final = FunctionType(
+    "getVirtualMachineSnapshots",
+    "The snapshots of a virtual machine, as a list and as a drawn tree.",
+    GetVirtualMachineSnapshotsArgs,
+    GetVirtualMachineSnapshotsResult,
+)
+GET_REVERT_PLAN: Final = FunctionType(
+    "getRevertPlan",
+    "What a revert of a virtual machine to a snapshot would change, without doing anything: for "
+    "programs and policies that decide.",
+    GetRevertPlanArgs,
+    RevertPlan,
+)
+
+RESOURCES: Final = (SNAPSHOT, REVERT)
+FUNCTIONS: Final = (GET_VIRTUAL_MACHINE, GET_VIRTUAL_MACHINE_SNAPSHOTS, GET_REVERT_PLAN)

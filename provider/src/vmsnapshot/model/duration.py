@@ -1,0 +1,57 @@
+"""Durations as people write them: `10m`, `10min`, `1h30m`, `90s`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator
+
+_UNITS = {
+    "s": 1, "sec": 1, "second": 1, "seconds": 1,
+    "m": 60, "min": 60, "mins": 60, "minute": 60, "minutes": 60,
+    "h": 3600, "hour": 3600, "hours": 3600,
+    "d": 86400, "day": 86400, "days": 86400,
+}  # fmt: skip
+_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration a text means.
+
+    Raises:
+        ValueError: The text is not a duration; the message says what one looks like.
+    """
+    position, seconds = 0, 0.0
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None or part[2] not in _UNITS:
+            break
+        seconds += float(part[1]) * _UNITS[part[2]]
+        position = part.end()
+    if position < len(text) or not text.strip():
+        message = f"{text!r} is not a duration; write a number with its unit, such as 10m or 1h30m"
+        raise ValueError(message)
+    return timedelta(seconds=seconds)
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest way to write a duration in Go's notation: `10m`, `1h30m`, `45s`."""
+    seconds = int(duration.total_seconds())
+    parts = [(seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def age_in_words(age: timedelta) -> str:
+    """How long ago, as a person says it: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
+    seconds = age.total_seconds()
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        count = int(seconds // size)
+        if count:
+            return f"{count} {unit}" + ("s" if count > 1 else "")
+    return "less than a minute"
+
+
+Duration: TypeAlias = Annotated[str, AfterValidator(lambda text: format_duration(parse_duration(text)))]
+"""A property that holds a duration; brought to the shortest notation."""

@@ -1,0 +1,184 @@
+"""What a backend observes of a virtual machine and its snapshots.
+
+Plain values without behaviour, the same for every platform.  What a platform can't tell is None
+("unknown"), which is never the same as "none" or "no".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from vmsnapshot.model._base import Choice, Model, Property
+
+PowerState: TypeAlias = Annotated[
+    Literal["PoweredOn", "PoweredOff", "Suspended"],
+    Choice(
+        "PowerState",
+        {
+            "PoweredOn": "The VM runs.",
+            "PoweredOff": "The VM is off.",
+            "Suspended": "The VM is suspended, its memory stored.",
+        },
+    ),
+]
+
+
+class Disk(Model):
+    """One virtual disk."""
+
+    label: Annotated[str, Property("The disk's label, such as `Hard disk 1`.")]
+    gib: Annotated[float, Field(alias="GiB"), Property("The disk's size in GiB.")]
+    mode: Annotated[
+        str | None,
+        Property(
+            "The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is "
+            "not part of snapshots: a revert leaves what is written on it alone."
+        ),
+    ] = None
+    backing: Annotated[
+        str | None,
+        Property("The file (or claim) below all snapshots of the disk, such as `[ds] web/web.vmdk`."),
+    ] = None
+
+
+class NetworkAdapter(Model):
+    """One network adapter."""
+
+    label: Annotated[str, Property("The adapter's label, such as `Network adapter 1`.")]
+    type: Annotated[str | None, Property("The adapter's type, such as `vmxnet3`.")] = None
+    network: Annotated[str | None, Property("The network it is connected to.")] = None
+    mac_address: Annotated[str | None, Property("The adapter's MAC address.")] = None
+
+
+class Machine(Model):
+    """The part of a VM that a revert changes: power, hardware and settings."""
+
+    power_state: Annotated[PowerState | None, Property("`PoweredOn`, `PoweredOff` or `Suspended`.")] = None
+    num_cpus: Annotated[int | None, Property("Number of virtual CPUs.")] = None
+    cores_per_socket: Annotated[int | None, Property("Virtual CPU cores in one socket.")] = None
+    memory_mb: Annotated[int | None, Property("Memory in MB of 2^20 bytes, as vSphere counts.")] = None
+    hardware_version: Annotated[str | None, Property("The virtual hardware version, such as `vmx-21`.")] = (
+        None
+    )
+    guest_id: Annotated[str | None, Property("The guest operating system's identifier.")] = None
+    annotation: Annotated[str | None, Property("The notes that people wrote on the VM.")] = None
+    disks: Annotated[dict[str, Disk] | None, Property("The virtual disks by device key.")] = None
+    network_adapters: Annotated[
+        dict[str, NetworkAdapter] | None, Property("The network adapters by device key.")
+    ] = None
+    other_devices: Annotated[
+        dict[str, str] | None,
+        Property("Devices beside disks, network adapters and controllers: label by device key."),
+    ] = None
+
+
+class VirtualMachineIdentity(Model):
+    """Which VM a resource is about."""
+
+    id: Annotated[str, Property("The platform's own identifier (vSphere: the managed object id).")]
+    name: Annotated[str, Property("The VM's name.")]
+    path: Annotated[str | None, Property("The VM's inventory path.")] = None
+    instance_uuid: Annotated[str | None, Property("The VM's instance UUID.")] = None
+
+
+class Snapshot(Model):
+    """One snapshot as the platform shows it."""
+
+    unique_id: Annotated[str, Property("The platform's identifier, such as `snapshot-226`.")]
+    name: Annotated[str, Property("The snapshot's name.")]
+    description: Annotated[str, Property("The description as stored, ownership line included.")]
+    create_time: Annotated[dt.datetime, Property("When it was taken (UTC).")]
+    power_state: Annotated[PowerState, Property("What a revert leaves: `PoweredOn` only with memory.")]
+    quiesced: Annotated[bool, Property("Whether the file systems were quiesced.")] = False
+    parent_id: Annotated[str | None, Property("The parent's uniqueID.")] = None
+    used_bytes: Annotated[
+        int | None, Property("Bytes of its own files (memory, settings, frozen deltas).")
+    ] = None
+
+
+class RunningTask(Model):
+    """A task that the platform is running on a VM."""
+
+    id: Annotated[str, Property("The task's identifier.")]
+    operation: Annotated[str, Property("The platform's name of what it does.")]
+
+
+class VirtualMachine(Model):
+    """One VM with its snapshots, as observed at one moment."""
+
+    identity: Annotated[VirtualMachineIdentity, Property("Which VM this is.")]
+    machine: Annotated[Machine, Property("The live VM.")]
+    snapshots: Annotated[
+        tuple[Snapshot, ...], Property("Every snapshot, each parent before its children.")
+    ] = ()
+    current_snapshot_id: Annotated[
+        str | None, Property("The uniqueID of the snapshot that the VM now runs on.")
+    ] = None
+    tools_running: Annotated[
+        bool | None, Property("Whether VMware Tools run in the guest; null: not known.")
+    ] = None
+    tools_status: Annotated[str | None, Property("VMware Tools' status in vSphere's words.")] = None
+    shared_bus: Annotated[
+        bool | None, Property("Whether a SCSI controller shares its bus; null: not known.")
+    ] = None
+    template: Annotated[bool, Property("Whether it is a template.")] = False
+    snapshots_supported: Annotated[
+        bool | None, Property("Whether the platform allows snapshot operations on it now.")
+    ] = None
+    fault_tolerance: Annotated[bool, Property("Whether fault tolerance is on.")] = False
+    consolidation_needed: Annotated[bool, Property("Whether its disks need consolidation.")] = False
+    disabled_operations: Annotated[
+        tuple[str, ...], Property("Operations that the platform has disabled on it now.")
+    ] = ()
+    running_tasks: Annotated[
+        tuple[RunningTask, ...], Property("Tasks that are running or queued on it.")
+    ] = ()
+    discarded_bytes: Annotated[
+        int | None, Property("Bytes written since the current snapshot; null: not known.")
+    ] = None
+
+    def snapshot(self, unique_id: str | None) -> Snapshot | None:
+        """The snapshot of that uniqueID, or None."""
+        return next((item for item in self.snapshots if item.unique_id == unique_id), None)
+
+    @property
+    def current_snapshot(self) -> Snapshot | None:
+        """The snapshot that the VM now runs on."""
+        return self.snapshot(self.current_snapshot_id)
+
+    def children(self, unique_id: str | None) -> list[Snapshot]:
+        """The direct children of a snapshot; of None: the roots."""
+        return [item for item in self.snapshots if item.parent_id == unique_id]
+
+    def ancestry(self, unique_id: str | None) -> list[Snapshot]:
+        """The chain from the root down to a snapshot, both included."""
+        chain: list[Snapshot] = []
+        found = self.snapshot(unique_id)
+        while found is not None:
+            chain.append(found)
+            found = self.snapshot(found.parent_id)
+        return chain[::-1]
+
+    def descendants(self, unique_id: str) -> Iterator[Snapshot]:
+        """All snapshots below one, each parent before its children."""
+        for child in self.children(unique_id):
+            yield child
+            yield from self.descendants(child.unique_id)
+
+    def path(self, unique_id: str) -> str:
+        """A snapshot's path from its root, such as `base/release-41`."""
+        return "/".join(item.name for item in self.ancestry(unique_id))
+
+
+class PastTask(Model):
+    """A task of this provider that the platform still remembers."""
+
+    id: Annotated[str, Property("The task's identifier.")]
+    running: Annotated[bool, Property("Whether it is still running or queued.")]
+    succeeded: Annotated[bool, Property("Whether it ended well.")]
+    completed: Annotated[dt.datetime | None, Property("When it ended (UTC).")] = None
+    latest: Annotated[bool, Property("Whether no other task has run on the VM since.")] = True

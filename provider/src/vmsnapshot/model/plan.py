@@ -1,0 +1,82 @@
+"""The plan of a revert: what it would change, as a value."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from vmsnapshot.model._base import Choice, Model, Property
+from vmsnapshot.model.functions import GetVirtualMachineArgs, SnapshotSummary
+from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.revert import PowerPolicy
+
+Severity: TypeAlias = Annotated[
+    Literal["error", "warning", "unknown"],
+    Choice(
+        "FindingSeverity",
+        {
+            "error": "The revert can't work, or must not be tried.",
+            "warning": "A careful person wants to know it before agreeing.",
+            "unknown": "It could not be found out, and may be either.",
+        },
+    ),
+]
+
+
+class Finding(Model):
+    """One thing found before a revert."""
+
+    severity: Annotated[Severity, Property("How grave it is.")]
+    code: Annotated[str, Property("A word for programs, such as `memoryLost`.")]
+    message: Annotated[str, Property("The same for people.")]
+
+
+class PowerChange(Model):
+    """The power state before and after."""
+
+    before: Annotated[PowerState | None, Property("Now; not set when not known.")] = None
+    after: Annotated[PowerState, Property("After the revert and the powerPolicy.")]
+
+
+class RevertPlan(Model):
+    """What a revert of one VM to one snapshot would do, computed without doing anything."""
+
+    vm: Annotated[VirtualMachineIdentity, Property("The VM.")]
+    target: Annotated[SnapshotSummary, Property("The snapshot to go back to.")]
+    age_seconds: Annotated[int, Property("How old that snapshot is, in seconds.")]
+    live: Annotated[Machine, Property("The VM as it is now.")]
+    after: Annotated[Machine, Property("The VM as it will be.")]
+    changes: Annotated[
+        list[str], Property("The paths at which `live` and `after` differ, such as `numCPUs`.")
+    ]
+    power_state: Annotated[PowerChange, Property("The power state before and after.")]
+    lost_since: Annotated[
+        str,
+        Property("From when on memory and disk writes are lost for good (RFC 3339, UTC)."),
+    ]
+    discarded_bytes: Annotated[
+        int | None,
+        Property("Bytes written to disks since then, which are discarded; not set: not known."),
+    ] = None
+    leaves_branch: Annotated[
+        list[SnapshotSummary],
+        Property("Snapshots that leave the current branch; they stay and can be reverted to."),
+    ]
+    untouched_disks: Annotated[list[str], Property("Disks whose content a revert leaves alone, by label.")]
+    findings: Annotated[list[Finding], Property("What the checks found; errors come first.")]
+    possible: Annotated[bool, Property("Whether no finding is an error.")]
+    text: Annotated[str, Property("The plan as the preview shows it.")]
+
+
+class GetRevertPlanArgs(GetVirtualMachineArgs):
+    """Which revert to plan."""
+
+    snapshot: Annotated[
+        str,
+        Field(min_length=1),
+        Property("The snapshot to go back to: a name, a path, or a uniqueID."),
+    ]
+    power_policy: Annotated[
+        PowerPolicy, Property("The VM's power after the revert. Default: `snapshot`.")
+    ] = "snapshot"

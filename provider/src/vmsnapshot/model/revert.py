@@ -1,0 +1,160 @@
+"""VirtualMachineRevert: which snapshot a VM was last reverted to, and on whose request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from vmsnapshot.model._base import Choice, Model, Property
+from vmsnapshot.model.duration import Duration
+from vmsnapshot.model.machine import Machine, VirtualMachineIdentity
+from vmsnapshot.model.snapshot import Condition, SnapshotName, SnapshotReference
+
+PowerPolicy: TypeAlias = Annotated[
+    Literal["snapshot", "on", "off"],
+    Choice(
+        "PowerPolicy",
+        {
+            "snapshot": "Whatever the snapshot holds: on only with the memory of a running VM.",
+            "on": "The VM is powered on after the revert.",
+            "off": "The VM is powered off after the revert.",
+        },
+    ),
+]
+
+
+class SafetySnapshot(Model):
+    """A snapshot of the state that a revert is about to lose."""
+
+    name: Annotated[
+        SnapshotName | None,
+        Property("Its name. Default: `before-revert` with a suffix of its own for each revert."),
+    ] = None
+    memory: Annotated[bool, Property("Whether it holds the memory of a running VM. Default: false.")] = False
+    keep_updates: Annotated[
+        int | None,
+        Field(ge=1),
+        Property(
+            "Remove it once this many later updates of the resource have succeeded. Default: it "
+            "stays until somebody removes it."
+        ),
+    ] = None
+    max_age: Annotated[
+        Duration | None,
+        Property(
+            "Remove it, at the next update, once it is older than this duration, such as `72h`. "
+            "Default: it stays until somebody removes it."
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> SafetySnapshot:
+        if self.keep_updates is not None and self.max_age is not None:
+            message = "set keepUpdates or maxAge, not both"
+            raise ValueError(message)
+        return self
+
+
+class RevertInputs(Model):
+    """What a user may ask of a revert."""
+
+    vm_name: Annotated[
+        str,
+        Field(min_length=1),
+        Property(
+            "The VM to revert, or to watch. vSphere: a unique name, an inventory path, an "
+            "instance UUID, or a managed object id. VM Operator: the name of the "
+            "VirtualMachine. A change makes a new resource.",
+            replaces=True,
+        ),
+    ]
+    namespace: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The VM's Kubernetes namespace (VM Operator only). Default: the provider's "
+            "`namespace`. A change makes a new resource.",
+            replaces=True,
+        ),
+    ] = None
+    snapshot: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. "
+            "Not set: the VM is only watched and nothing is reverted. A change reverts the VM, "
+            "unless it only spells the same snapshot in another way (a renamed one, say)."
+        ),
+    ] = None
+    triggers: Annotated[
+        dict[str, Any] | None,
+        Property("Any values; a change in them asks for another revert to `snapshot`."),
+    ] = None
+    power_policy: Annotated[
+        PowerPolicy,
+        Property(
+            "The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or "
+            "`off`. Default: `snapshot`. A change alone reverts nothing."
+        ),
+    ] = "snapshot"
+    safety_snapshot: Annotated[
+        SafetySnapshot | None,
+        Property(
+            "Take a snapshot of the state about to be lost first, so that the revert can itself "
+            "be undone. Default: none is taken. A change alone reverts nothing."
+        ),
+    ] = None
+    machine: Annotated[
+        Machine | None,
+        Property(
+            "What the VM will be after the revert that is asked for, read from the snapshot. Computed.",
+            computed=True,
+        ),
+    ] = None
+    target: Annotated[
+        str | None,
+        Property(
+            "The uniqueID of the snapshot that `snapshot` named when the revert was asked for. Computed.",
+            computed=True,
+        ),
+    ] = None
+
+
+class RevertedTo(Model):
+    """The snapshot a VM was reverted to."""
+
+    name: Annotated[str, Property("The snapshot's name at that time.")]
+    unique_id: Annotated[str, Property("The snapshot's uniqueID.")]
+    create_time: Annotated[str, Property("When that snapshot was taken (RFC 3339, UTC).")]
+
+
+class TakenSafetySnapshot(Model):
+    """A safety snapshot that was taken before a revert."""
+
+    name: Annotated[str, Property("Its name.")]
+    unique_id: Annotated[str, Property("Its uniqueID.")]
+    create_time: Annotated[str, Property("When it was taken (RFC 3339, UTC).")]
+    updates: Annotated[int, Property("How many later updates of the resource have succeeded.")] = 0
+
+
+class RevertState(RevertInputs):
+    """A revert as state holds it: the inputs, what was done, and the live VM."""
+
+    reverted_to: Annotated[
+        RevertedTo | None, Property("What the VM was last reverted to; not set when only watched.")
+    ] = None
+    reverted_at: Annotated[str | None, Property("When that revert ended (RFC 3339, UTC).")] = None
+    current_snapshot: Annotated[
+        SnapshotReference | None, Property("The snapshot that the VM now runs on.")
+    ] = None
+    safety_snapshots: Annotated[
+        list[TakenSafetySnapshot],
+        Property("The safety snapshots that are still kept, the newest last."),
+    ] = []
+    conditions: Annotated[
+        list[Condition],
+        Property("`VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed."),
+    ] = []
+    machine: Annotated[Machine | None, Property("The live VM, refreshed before each preview.")] = None
+    vm: Annotated[VirtualMachineIdentity | None, Property("The VM.")] = None

@@ -1,0 +1,190 @@
+"""VirtualMachineSnapshot: one snapshot of one VM, managed for its whole life."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from vmsnapshot.model._base import Choice, Model, Property
+from vmsnapshot.model.duration import Duration
+from vmsnapshot.model.machine import PowerState, VirtualMachineIdentity
+
+# vSphere's own limit (InvalidName beyond it), which the VM Operator inherits.
+NAME_LIMIT = 80
+
+ChildPolicy: TypeAlias = Annotated[
+    Literal["keep", "remove", "refuse"],
+    Choice(
+        "ChildPolicy",
+        {
+            "keep": "Children move up to the parent and stay usable.",
+            "remove": "Children are removed too.",
+            "refuse": "A snapshot that has children is not deleted.",
+        },
+    ),
+]
+Kind: TypeAlias = Annotated[
+    Literal["Managed", "Unmanaged"],
+    Choice(
+        "SnapshotType",
+        {"Managed": "Made by this provider.", "Unmanaged": "Made by anybody else."},
+    ),
+]
+
+
+SnapshotName: TypeAlias = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+
+
+class Quiesce(Model):
+    """Bring the guest's file systems to rest before the snapshot is taken."""
+
+    timeout: Annotated[
+        Duration | None,
+        Property(
+            "How long quiescing may take, as a duration such as `10m` (`10min` is understood "
+            "too). vSphere takes 5 to 240 whole minutes. Default: `10m`."
+        ),
+    ] = None
+
+
+class SnapshotInputs(Model):
+    """What a user may say of a snapshot."""
+
+    vm_name: Annotated[
+        str,
+        Field(min_length=1),
+        Property(
+            "The VM to snapshot. vSphere: a unique name, an inventory path such as "
+            "`/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. "
+            "VM Operator: the name of the VirtualMachine. A change takes a new snapshot.",
+            replaces=True,
+        ),
+    ]
+    namespace: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The VM's Kubernetes namespace (VM Operator only). Default: the provider's "
+            "`namespace`. A change takes a new snapshot.",
+            replaces=True,
+        ),
+    ] = None
+    name: Annotated[
+        SnapshotName | None,
+        Property(
+            f"The snapshot's name, at most {NAME_LIMIT} characters. Default: the resource's name "
+            "with a random suffix. A change renames the snapshot in place on vSphere."
+        ),
+    ] = None
+    description: Annotated[
+        str | None,
+        Property("What the snapshot is for. Default: empty. A change updates in place."),
+    ] = None
+    memory: Annotated[
+        bool,
+        Property(
+            "Whether the memory of a running VM is part of the snapshot. Without memory, a "
+            "revert leaves the VM powered off. Default: false. A change takes a new snapshot.",
+            replaces=True,
+        ),
+    ] = False
+    quiesce: Annotated[
+        Quiesce | None,
+        Property(
+            "Quiesce the guest's file systems first; VMware Tools must be running. Default: not "
+            "quiesced. A change takes a new snapshot.",
+            replaces=True,
+        ),
+    ] = None
+    triggers: Annotated[
+        dict[str, Any] | None,
+        Property(
+            "Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.",
+            replaces=True,
+        ),
+    ] = None
+    child_policy: Annotated[
+        ChildPolicy,
+        Property(
+            "What becomes of the children when the snapshot is deleted: `keep` (they move up to "
+            "the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot "
+            "that has children is not deleted). Default: `keep`. A change only updates state."
+        ),
+    ] = "keep"
+    consolidate: Annotated[
+        bool,
+        Property(
+            "Whether disks are consolidated when the snapshot is deleted. Default: true. A change "
+            "only updates state."
+        ),
+    ] = True
+
+
+class SnapshotReference(Model):
+    """A snapshot named by another object."""
+
+    name: Annotated[str | None, Property("The snapshot's name; not set for an unmanaged snapshot.")] = None
+    type: Annotated[
+        Kind,
+        Property("`Managed`: made by this provider. `Unmanaged`: made by anybody else."),
+    ]
+
+
+class Condition(Model):
+    """One observed condition, in the form of the VM Operator's API."""
+
+    type: Annotated[str, Property("The condition's type, such as `VirtualMachineSnapshotReady`.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Property("`True`, `False` or `Unknown`.")]
+    reason: Annotated[str | None, Property("A word for why it has this status.")] = None
+    message: Annotated[str | None, Property("The same for people.")] = None
+    last_transition_time: Annotated[str | None, Property("When the status last changed (RFC 3339, UTC).")] = (
+        None
+    )
+
+
+class StorageRequest(Model):
+    """What a snapshot may take of one storage class."""
+
+    storage_class: Annotated[str, Property("The storage class.")]
+    total: Annotated[str, Property("The amount as a Kubernetes quantity, such as `8Gi`.")]
+
+
+class SnapshotStorage(Model):
+    """The space a snapshot takes."""
+
+    used: Annotated[
+        str | None, Property("What its own files take, as a Kubernetes quantity such as `8Gi`.")
+    ] = None
+    requested: Annotated[
+        list[StorageRequest] | None, Property("What it may take by storage class (VM Operator).")
+    ] = None
+
+
+class SnapshotState(SnapshotInputs):
+    """A snapshot as state holds it: the inputs, and what was observed."""
+
+    name: Annotated[SnapshotName, Property("The snapshot's name.")]
+    unique_id: Annotated[str, Property("The snapshot's identifier on vSphere, such as `snapshot-226`.")]
+    power_state: Annotated[
+        PowerState | None,
+        Property("The power state a revert leaves: `PoweredOn` only with memory."),
+    ] = None
+    quiesced: Annotated[bool | None, Property("Whether it really was quiesced.")] = None
+    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC).")] = None
+    path: Annotated[
+        str | None, Property("Its path in the VM's snapshot tree, such as `base/release-41`.")
+    ] = None
+    parent: Annotated[SnapshotReference | None, Property("The snapshot above it; not set for a root.")] = None
+    children: Annotated[list[SnapshotReference], Property("The snapshots directly below it.")] = []
+    current: Annotated[bool | None, Property("Whether the VM now runs on this snapshot.")] = None
+    conditions: Annotated[list[Condition], Property("The observed conditions.")] = []
+    storage: Annotated[SnapshotStorage | None, Property("The space it takes.")] = None
+    vm: Annotated[VirtualMachineIdentity | None, Property("The VM it belongs to.")] = None
+    ownership: Annotated[
+        str | None,
+        Property(
+            "The mark by which this resource knows its own snapshot, as written in the "
+            "description's last line on the platform."
+        ),
+    ] = None

@@ -1,0 +1,55 @@
+"""schema.json is what the model says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vmsnapshot.model._base import Model, fields
+from vmsnapshot.model.catalogue import FUNCTIONS, RESOURCES
+from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.schema import schema
+
+COMMITTED = Path(__file__).resolve().parents[2] / "schema.json"
+
+
+def test_the_committed_schema_is_derived_from_the_model() -> None:
+    """schema.json is the model's own schema; `make schema` remakes it."""
+    assert json.loads(COMMITTED.read_text(encoding="utf-8")) == schema()
+
+
+def test_replacing_properties_are_marked_from_the_metadata_that_diff_reads() -> None:
+    """A property replaces in the schema exactly when its metadata says so."""
+    for kind in RESOURCES:
+        inputs = schema()["resources"][kind.token]["inputProperties"]
+        marked = {name for name, spec in inputs.items() if spec.get("willReplaceOnChanges")}
+        assert marked == {name for name, _, about in fields(kind.inputs) if about.replaces}
+
+
+def test_the_password_is_secret_and_has_its_environment_default() -> None:
+    """The password is a secret in both places where a user may write it."""
+    spec = schema()
+    for properties in (spec["config"]["variables"], spec["provider"]["inputProperties"]):
+        assert properties["password"]["secret"] is True
+        assert properties["password"]["defaultInfo"] == {"environment": ["VSPHERE_PASSWORD"]}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Configuration, *(m for kind in RESOURCES for m in (kind.inputs, kind.state))]
+    + [m for kind in FUNCTIONS for m in (kind.args, kind.result)],
+    ids=lambda model: model.__name__,
+)
+def test_every_property_says_what_it_is(model: type[Model]) -> None:
+    """Each property has a description that ends as a sentence."""
+    for name, _, about in fields(model):
+        assert about.description.endswith("."), name
+
+
+def test_computed_properties_are_no_inputs_of_the_schema() -> None:
+    """What only the provider sets can't be written in a program."""
+    revert = schema()["resources"]["vmsnapshot:index:VirtualMachineRevert"]
+    assert "machine" in revert["properties"]
+    assert "machine" not in revert["inputProperties"]
