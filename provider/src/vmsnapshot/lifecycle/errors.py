@@ -1,0 +1,103 @@
+"""What can go wrong, in our own words.
+
+Backends turn every vendor fault into one of these at a single place; fronts turn each into a
+status at a single place.  Nobody in between catches vendor exceptions::
+
+    VmsnapshotError                 a failure with a sentence for the user
+    ├── InvalidInput                a property or setting is wrong; nothing was done
+    ├── NotFound                    a VM or snapshot is definitely not there
+    │   └── Gone                    it was there and has been removed
+    ├── Ambiguous                   several things have that name
+    ├── Refused                     the platform, or a check of ours, refuses in this state
+    ├── Denied                      the login or a privilege is missing
+    ├── Unreachable                 no connection, or it broke
+    ├── Busy                        another task runs on the VM, or the platform is overloaded
+    ├── TimedOut                    the resource's own time is over
+    ├── Cancelled                   the user cancelled
+    ├── Unsupported                 this platform can't do it
+    └── PlatformError               anything else that the platform said
+"""
+
+from __future__ import annotations
+
+
+class VmsnapshotError(Exception):
+    """A failure with a sentence for the user.
+
+    Args:
+        message: What was tried, on which VM and snapshot, and the platform's words.
+        retry_helps: Whether doing the same again may work without anybody changing anything.
+    """
+
+    retry_helps = False
+
+    def __init__(self, message: str, *, retry_helps: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if retry_helps is not None:
+            self.retry_helps = retry_helps
+
+    def __str__(self) -> str:
+        """The sentence, and whether trying again helps."""
+        hint = "Trying again may help." if self.retry_helps else ""
+        return f"{self.message} {hint}".strip()
+
+
+class InvalidInput(VmsnapshotError):
+    """A property or setting is wrong; `property` names it."""
+
+    def __init__(self, property: str, message: str) -> None:  # noqa: A002 - the engine's term
+        super().__init__(message)
+        self.property = property
+
+
+class NotFound(VmsnapshotError):
+    """A VM or snapshot is definitely not there."""
+
+
+class Gone(NotFound):
+    """It was there, and has been removed."""
+
+
+class Ambiguous(VmsnapshotError):
+    """Several things have that name; the message lists them."""
+
+
+class Refused(VmsnapshotError):
+    """The platform, or a check of ours, refuses in this state."""
+
+
+class Denied(VmsnapshotError):
+    """The login or a privilege is missing."""
+
+
+class Unreachable(VmsnapshotError):
+    """There is no connection, or it broke."""
+
+    retry_helps = True
+
+
+class Busy(VmsnapshotError):
+    """Another task runs on the VM, or the platform is overloaded."""
+
+    retry_helps = True
+
+
+class TimedOut(VmsnapshotError):
+    """The resource's own time is over."""
+
+    retry_helps = True
+
+
+class Cancelled(VmsnapshotError):
+    """The user cancelled."""
+
+    retry_helps = True
+
+
+class Unsupported(VmsnapshotError):
+    """This platform can't do it."""
+
+
+class PlatformError(VmsnapshotError):
+    """Anything else that the platform said."""

@@ -1,0 +1,97 @@
+"""The functions: what a program may ask without managing anything."""
+
+from __future__ import annotations
+
+import fnmatch
+
+from vmsnapshot.lifecycle.observed import kind_of, now, reference_to, summary
+from vmsnapshot.lifecycle.plan import plan_revert
+from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.selection import select_snapshot
+from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.tree import draw_tree
+from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.functions import (
+    Capability,
+    GetVirtualMachineArgs,
+    GetVirtualMachineResult,
+    GetVirtualMachineSnapshotsArgs,
+    GetVirtualMachineSnapshotsResult,
+    Tools,
+)
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import GetRevertPlanArgs, RevertPlan
+from vmsnapshot.model.revert import RevertInputs
+
+
+def get_virtual_machine(session: Session, args: GetVirtualMachineArgs) -> GetVirtualMachineResult:
+    """A VM as it is now.
+
+    Raises:
+        NotFound: There is no such VM.
+        Ambiguous: Several have that name.
+    """
+    vm = _find(session, args)
+    return GetVirtualMachineResult(
+        vm=vm.identity,
+        machine=vm.machine,
+        tools=Tools(running=vm.tools_running, status=vm.tools_status),
+        capability=Capability(
+            snapshots=vm.snapshots_supported,
+            template=vm.template,
+            fault_tolerance=vm.fault_tolerance,
+            consolidation_needed=vm.consolidation_needed,
+        ),
+        current_snapshot=reference_to(vm.current_snapshot),
+    )
+
+
+def get_virtual_machine_snapshots(
+    session: Session, args: GetVirtualMachineSnapshotsArgs
+) -> GetVirtualMachineSnapshotsResult:
+    """A VM's snapshots that match, and the whole tree drawn.
+
+    Raises:
+        NotFound: There is no such VM.
+        Ambiguous: Several have that name.
+    """
+    vm = _find(session, args)
+    return GetVirtualMachineSnapshotsResult(
+        snapshots=[summary(vm, item) for item in vm.snapshots if _matches(item, args)],
+        tree="\n".join(draw_tree(vm, now())),
+    )
+
+
+def get_revert_plan(session: Session, args: GetRevertPlanArgs) -> RevertPlan:
+    """What a revert would do, without doing anything.
+
+    Raises:
+        NotFound: There is no such VM or snapshot.
+        Ambiguous: Several have that name.
+    """
+    vm = _find(session, args)
+    target = select_snapshot(vm, args.snapshot)
+    operation = session.operation("", f'planning the revert of VM "{args.vm_name}"')
+    then = session.backend.machines_at(vm, [target.unique_id], operation)
+    asked = RevertInputs(
+        vm_name=args.vm_name,
+        namespace=args.namespace,
+        snapshot=args.snapshot,
+        power_policy=args.power_policy,
+    )
+    return plan_revert(vm, target, then[target.unique_id], asked, now())
+
+
+def _find(session: Session, args: GetVirtualMachineArgs) -> VirtualMachine:
+    operation = session.operation("", f'looking at VM "{args.vm_name}"')
+    return session.backend.find(VMReference(args.vm_name, args.namespace), operation)
+
+
+def _matches(item: Snapshot, args: GetVirtualMachineSnapshotsArgs) -> bool:
+    age = now() - item.create_time
+    return (
+        (args.name_pattern is None or fnmatch.fnmatchcase(item.name, args.name_pattern))
+        and (args.type is None or kind_of(item) == args.type)
+        and (args.min_age is None or age >= parse_duration(args.min_age))
+        and (args.max_age is None or age <= parse_duration(args.max_age))
+    )

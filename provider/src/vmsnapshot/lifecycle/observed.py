@@ -1,0 +1,72 @@
+"""From what a backend observed to what state holds: the parts that several resources share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from vmsnapshot.lifecycle import ownership
+from vmsnapshot.lifecycle.requests import Properties
+from vmsnapshot.model import values
+from vmsnapshot.model._base import Model, property_names
+from vmsnapshot.model.catalogue import ResourceType
+from vmsnapshot.model.functions import SnapshotSummary
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.snapshot import Kind, SnapshotReference
+
+
+def now() -> dt.datetime:
+    """This moment, in UTC."""
+    return dt.datetime.now(dt.timezone.utc)
+
+
+def timestamp(moment: dt.datetime) -> str:
+    """RFC 3339 in UTC, to the second and only if needed beyond: `2026-11-23T10:00:00Z`."""
+    return moment.astimezone(dt.timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+def kind_of(snapshot: Snapshot) -> Kind:
+    """`Managed` when its description carries our line."""
+    return "Unmanaged" if ownership.split(snapshot.description)[1] is None else "Managed"
+
+
+def reference_to(snapshot: Snapshot | None) -> SnapshotReference | None:
+    """A snapshot as other objects name it."""
+    if snapshot is None:
+        return None
+    return SnapshotReference(name=snapshot.name, type=kind_of(snapshot))
+
+
+def with_secrets(state: Model, inputs: Mapping[str, Any]) -> Properties:
+    """A state's tree in which whatever was given as a secret stays one."""
+    secrets = set(values.secret_strings(dict(inputs)))
+    tree: Properties = values.conceal(state.properties(), secrets)
+    for name, value in inputs.items():
+        if isinstance(value, values.Secret) and name in tree:
+            tree[name] = values.Secret(values.plain(tree[name]))
+    return tree
+
+
+def foreseen(
+    kind: ResourceType, inputs: Mapping[str, Any], known: Mapping[str, Any] | None = None
+) -> Properties:
+    """A state's tree in a preview: the inputs, what is already known, and unknowns for the rest."""
+    given = property_names(kind.inputs)
+    rest = {name: values.UNKNOWN for name in property_names(kind.state) if name not in given}
+    return {**rest, **inputs, **(known or {})}
+
+
+def summary(vm: VirtualMachine, item: Snapshot) -> SnapshotSummary:
+    """One snapshot as lists show it."""
+    return SnapshotSummary(
+        name=item.name,
+        unique_id=item.unique_id,
+        path=vm.path(item.unique_id),
+        description=ownership.split(item.description)[0],
+        create_time=timestamp(item.create_time),
+        type=kind_of(item),
+        power_state=item.power_state,
+        quiesced=item.quiesced,
+        current=item.unique_id == vm.current_snapshot_id,
+    )

@@ -1,0 +1,112 @@
+"""The time, the cancellation and the voice of one operation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from vmsnapshot.lifecycle.errors import Cancelled, TimedOut
+from vmsnapshot.model.duration import format_duration
+
+# What the engine's customTimeouts default to here (../shared design: snapshots of large memory
+# take minutes, consolidation can take longer).
+DEFAULT_TIMEOUT: Final = timedelta(minutes=30)
+
+
+class Cancellation:
+    """One switch for everything that is under way; once cancelled it stays so."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody cancelled."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Cancel: whoever waits is woken."""
+        self._cancelled.set()
+        with self._lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` on cancellation (at once if it already is); returns the way to undo it."""
+        with self._lock:
+            self._listeners.add(listener)
+        if self.requested:
+            listener()
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners.discard(listener)
+
+        return unsubscribe
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but no longer than until somebody cancels; whether somebody did."""
+        return self._cancelled.wait(seconds)
+
+
+class Operation:
+    """One operation on one resource: how long it may take, whether it was cancelled, its progress.
+
+    Args:
+        what: What is being done, for messages: `taking snapshot "x" of VM "web-1"`.
+        timeout: How long it may take. Default: 30 minutes.
+        cancellation: The switch that the user's Ctrl-C throws.
+        progress: Called with a short text while it goes on.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        timeout: timedelta = DEFAULT_TIMEOUT,
+        cancellation: Cancellation | None = None,
+        progress: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self.what = what
+        self.timeout = timeout
+        self.cancellation = cancellation or Cancellation()
+        self.progress = progress
+        self._deadline = time.monotonic() + timeout.total_seconds()
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below zero."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def check(self) -> None:
+        """Go on only if there is time left and nobody cancelled.
+
+        Raises:
+            Cancelled: The user cancelled.
+            TimedOut: The time is over.
+        """
+        if self.cancellation.requested:
+            message = f"{self.what}: cancelled. The next update continues from here."
+            raise Cancelled(message)
+        if not self.remaining:
+            message = (
+                f"{self.what}: not finished within {format_duration(self.timeout)}. "
+                "The next update continues from here; customTimeouts gives it more time."
+            )
+            raise TimedOut(message)
+
+    def pause(self, seconds: float) -> None:
+        """Wait before trying again, within the time left.
+
+        Raises:
+            Cancelled: The user cancelled meanwhile.
+            TimedOut: The time is over.
+        """
+        self.cancellation.wait(min(seconds, self.remaining))
+        self.check()

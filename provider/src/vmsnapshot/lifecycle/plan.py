@@ -1,0 +1,75 @@
+"""What a revert would do: a pure value, computed from what a backend observed."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from vmsnapshot.lifecycle.comparison import compare_outputs
+from vmsnapshot.lifecycle.observed import summary, timestamp
+from vmsnapshot.lifecycle.plan_text import plan_text
+from vmsnapshot.lifecycle.preflight import revert_findings
+from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
+from vmsnapshot.model.plan import PowerChange, RevertPlan
+from vmsnapshot.model.revert import PowerPolicy, RevertInputs
+
+
+def plan_revert(
+    vm: VirtualMachine,
+    target: Snapshot,
+    then: Machine,
+    inputs: RevertInputs,
+    moment: dt.datetime,
+) -> RevertPlan:
+    """The plan of reverting a VM to one of its snapshots.
+
+    Args:
+        vm: The VM as it is now.
+        target: The snapshot to go back to.
+        then: The VM as it was when that was taken.
+        inputs: What the user asks.
+        moment: Now.
+    """
+    after = machine_after(then, target, inputs.power_policy)
+    branch = {item.unique_id for item in vm.ancestry(target.unique_id)}
+    leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.unique_id not in branch]
+    current = vm.current_snapshot
+    findings = revert_findings(vm, inputs)
+    plan = RevertPlan(
+        vm=vm.identity,
+        target=summary(vm, target),
+        age_seconds=int((moment - target.create_time).total_seconds()),
+        live=vm.machine,
+        after=after,
+        changes=sorted(
+            path.removeprefix("machine.")
+            for path in compare_outputs("machine", vm.machine.properties(), after.properties())
+        ),
+        power_state=PowerChange(
+            before=vm.machine.power_state,
+            after=power_after(target, inputs.power_policy),
+        ),
+        lost_since=timestamp((current or target).create_time),
+        discarded_bytes=vm.discarded_bytes,
+        leaves_branch=[summary(vm, item) for item in leaving],
+        untouched_disks=[
+            disk.label
+            for disk in (vm.machine.disks or {}).values()
+            if (disk.mode or "").startswith("independent")
+        ],
+        findings=findings,
+        possible=all(item.severity != "error" for item in findings),
+        text="",
+    )
+    return plan.model_copy(update={"text": plan_text(plan, vm, inputs.power_policy, moment)})
+
+
+def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy) -> Machine:
+    """The VM after the revert: as it was then, with the power that the policy asks for."""
+    return then.model_copy(update={"power_state": power_after(target, policy)})
+
+
+def power_after(target: Snapshot, policy: PowerPolicy) -> PowerState:
+    """The power state after a revert and its powerPolicy."""
+    if policy == "snapshot":
+        return target.power_state
+    return "PoweredOn" if policy == "on" else "PoweredOff"

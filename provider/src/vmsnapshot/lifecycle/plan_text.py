@@ -1,0 +1,78 @@
+"""The plan of a revert as the preview shows it: plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import wcwidth
+
+from vmsnapshot.lifecycle.tree import WIDTH, draw_tree, printable
+from vmsnapshot.model.duration import age_in_words
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.revert import PowerPolicy
+
+_POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "suspended"}
+
+
+def plan_text(plan: RevertPlan, vm: VirtualMachine, policy: PowerPolicy, moment: dt.datetime) -> str:
+    """What a person reads before agreeing: target, tree, power, what is lost, what isn't touched."""
+    age = dt.timedelta(seconds=plan.age_seconds)
+    taken = plan.target.create_time.partition(".")[0].replace("T", " ").removesuffix("Z")
+    lines = [
+        *_wrap(
+            f'VM "{printable(plan.vm.name)}" ({plan.vm.id}) will be reverted to snapshot '
+            f'"{printable(plan.target.path)}", taken {age_in_words(age)} ago ({taken} UTC).'
+        ),
+        *(f"  {line}" for line in draw_tree(vm, moment, target=plan.target.unique_id, width=WIDTH - 2)),
+        *_wrap(_power(plan, policy)),
+        *_wrap(_lost(plan, vm, moment)),
+    ]
+    if plan.leaves_branch:
+        names = ", ".join(f'"{printable(item.path)}"' for item in plan.leaves_branch)
+        lines += _wrap(f"Leaves the current branch, but stays and can be reverted to: {names}.")
+    for finding in plan.findings:
+        lines += _wrap(f"{finding.severity.capitalize()}: {finding.message}")
+    return "\n".join(lines)
+
+
+def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
+    before, after = plan.power_state.before, plan.power_state.after
+    running_memory = after == "PoweredOn" and plan.target.power_state == "PoweredOn"
+    if policy == "snapshot":
+        why = " with the snapshot's memory" if running_memory else " (the snapshot holds no memory)"
+        why = "" if after == "Suspended" else why
+    else:
+        why = f" (powerPolicy: {policy})"
+    if before is None:
+        return f"Power: not known now; will be {_POWER[after]}{why}."
+    if before == after:
+        return f"Power: {_POWER[before]} now, and again afterwards{why}."
+    return f"Power: {_POWER[before]} now; will be {_POWER[after]}{why}."
+
+
+def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
+    current = vm.current_snapshot
+    size = "" if plan.discarded_bytes is None else f", {size_in_words(plan.discarded_bytes)} on disk"
+    if current is None:
+        return f"Lost for good: everything in memory and on disk that no snapshot holds{size}."
+    age = age_in_words(moment - current.create_time)
+    return (
+        "Lost for good: everything written to memory and disks since "
+        f'"{printable(current.name)}" was taken {age} ago{size}.'
+    )
+
+
+def size_in_words(size: int) -> str:
+    """Bytes in the unit a person would choose: `1.2 GiB`."""
+    amount = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024:  # noqa: PLR2004 - the factor between binary units
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def _wrap(sentence: str) -> Iterable[str]:
+    return wcwidth.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False) or [""]

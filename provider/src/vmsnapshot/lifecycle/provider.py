@@ -1,0 +1,135 @@
+"""The lifecycle's front door: one method for each verb of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from vmsnapshot.lifecycle import configuration, functions
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.revert import RevertResource
+from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.snapshot import SnapshotResource
+from vmsnapshot.lifecycle.validation import check, load
+from vmsnapshot.model._base import Model
+from vmsnapshot.model.catalogue import (
+    GET_REVERT_PLAN,
+    GET_VIRTUAL_MACHINE,
+    GET_VIRTUAL_MACHINE_SNAPSHOTS,
+    FunctionType,
+    ResourceType,
+)
+from vmsnapshot.model.configuration import Configuration
+
+
+class _Verbs(Protocol):
+    kind: ResourceType
+
+    def check(self, request: rq.CheckRequest) -> rq.CheckResult: ...
+    def diff(self, request: rq.DiffRequest) -> rq.DiffResult: ...
+    def create(self, request: rq.CreateRequest) -> rq.Resource: ...
+    def read(self, request: rq.ReadRequest) -> rq.Resource | None: ...
+    def update(self, request: rq.UpdateRequest) -> rq.Resource: ...
+    def delete(self, request: rq.DeleteRequest) -> None: ...
+
+
+class Provider:
+    """All resources and functions over one configuration.
+
+    Args:
+        connect: Makes the backend of a configuration; called at most once, when first needed.
+        voice: How to speak to the user.
+
+    Every method raises one of `lifecycle.errors`; `create`, `read` and `update` may raise
+    `requests.PartialState`.
+    """
+
+    def __init__(self, connect: Callable[[Configuration], Backend], voice: rq.Voice) -> None:
+        self._session = Session(connect, voice)
+        self._snapshots = SnapshotResource(self._session)
+        verbs: tuple[_Verbs, ...] = (self._snapshots, RevertResource(self._session))
+        self._resources = {item.kind.token: item for item in verbs}
+        self._functions: dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]] = {
+            kind.token: (kind, call)
+            for kind, call in (
+                (GET_VIRTUAL_MACHINE, functions.get_virtual_machine),
+                (GET_VIRTUAL_MACHINE_SNAPSHOTS, functions.get_virtual_machine_snapshots),
+                (GET_REVERT_PLAN, functions.get_revert_plan),
+            )
+        }
+
+    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+        """Validate the provider's settings, the environment's filled in."""
+        return configuration.check_configuration(new_inputs)
+
+    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+        """Compare the provider's settings."""
+        return configuration.diff_configuration(old_inputs, new_inputs)
+
+    def configure(self, inputs: rq.Properties) -> None:
+        """Take the provider's settings; the platform is contacted when first needed."""
+        self._session.configure(configuration.load_configuration(inputs))
+
+    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+        """Validate a resource's inputs; defaults and computed values filled in."""
+        return self._verbs(request.token).check(request)
+
+    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+        """Compare a resource's state with new inputs."""
+        return self._verbs(request.token).diff(request)
+
+    def create(self, request: rq.CreateRequest) -> rq.Resource:
+        """Make a resource, or say what would come."""
+        return self._verbs(request.token).create(request)
+
+    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+        """A resource as it is now; None when it is definitely gone."""
+        return self._verbs(request.token).read(request)
+
+    def update(self, request: rq.UpdateRequest) -> rq.Resource:
+        """Change a resource in place, or say what would come."""
+        return self._verbs(request.token).update(request)
+
+    def delete(self, request: rq.DeleteRequest) -> None:
+        """Remove a resource."""
+        self._verbs(request.token).delete(request)
+
+    def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
+        """Call a function."""
+        if token not in self._functions:
+            message = f"there is no function {token}"
+            raise InvalidInput("token", message)
+        kind, call = self._functions[token]
+        checked = check(kind.args, args)
+        if checked.failures:
+            return rq.InvokeResult({}, checked.failures)
+        result = call(self._session, load(kind.args, checked.inputs))
+        return rq.InvokeResult(result.properties())
+
+    def list(self, token: str, query: rq.Properties) -> Iterator[rq.Listed]:
+        """Resources that exist on the platform, with ids that can be imported."""
+        if token != self._snapshots.kind.token:
+            message = f"{token} can't be listed; only {self._snapshots.kind.token} can"
+            raise Unsupported(message)
+        unknown = set(query) - set(self._snapshots.kind.list_inputs)
+        if unknown:
+            known = ", ".join(self._snapshots.kind.list_inputs)
+            message = f"can't list by {', '.join(sorted(unknown))}; list by {known}"
+            raise InvalidInput(min(unknown), message)
+        return self._snapshots.list(query)
+
+    def cancel(self) -> None:
+        """Stop waiting everywhere; platform tasks are cancelled where they can be."""
+        self._session.cancellation.cancel()
+
+    def close(self) -> None:
+        """Log out."""
+        self._session.close()
+
+    def _verbs(self, token: str) -> _Verbs:
+        if token not in self._resources:
+            message = f"there is no resource {token}; there are: {', '.join(self._resources)}"
+            raise InvalidInput("type", message)
+        return self._resources[token]

@@ -1,0 +1,100 @@
+"""What all resources share while one plugin lives: the backend, the voice, what state has shown."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.requests import Severity, Voice
+from vmsnapshot.model.configuration import Configuration
+
+
+class Session:
+    """One configuration at work.
+
+    Args:
+        connect: Makes the backend of a configuration.
+        voice: How to speak to the user.
+    """
+
+    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice) -> None:
+        self.cancellation = Cancellation()
+        self.recorded = Recorded()
+        self._connect = connect
+        self._voice = voice
+        self._lock = threading.Lock()
+        self._configuration: Configuration | None = None
+        self._backend: Backend | None = None
+
+    def configure(self, configuration: Configuration) -> None:
+        """Take the configuration; the platform is not contacted before it is needed."""
+        self._configuration = configuration
+
+    @property
+    def backend(self) -> Backend:
+        """The platform, connected at the first use.
+
+        Raises:
+            InvalidInput: A setting is missing or wrong; the message names it.
+        """
+        with self._lock:
+            if self._backend is None:
+                if self._configuration is None:
+                    message = "the provider has not been configured"
+                    raise InvalidInput("provider", message)
+                self._backend = self._connect(self._configuration)
+            return self._backend
+
+    def operation(self, urn: str, what: str, timeout: timedelta | None = None) -> Operation:
+        """The time and the voice for one operation; `timeout` is the user's customTimeouts."""
+        return Operation(
+            what,
+            timeout=timeout or DEFAULT_TIMEOUT,
+            cancellation=self.cancellation,
+            progress=lambda text: self._voice.progress(urn, text),
+        )
+
+    def say(self, urn: str, severity: Severity, text: str) -> None:
+        """Show a text under a resource."""
+        self._voice.say(urn, severity, text)
+
+    def close(self) -> None:
+        """Log out, if anybody logged in."""
+        with self._lock:
+            if self._backend is not None:
+                self._backend.close()
+
+
+class Recorded:
+    """Which snapshots the stack's state is known to hold, by resource.
+
+    The engine shows a resource's state only to some verbs.  What it has shown in this run tells a
+    snapshot that a replacement is about to replace (it stands in state) from one that an
+    interrupted run left behind (it doesn't).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: dict[str, set[str]] = defaultdict(set)
+        self._existing: set[str] = set()
+
+    def exists(self, urn: str) -> None:
+        """State holds something for this resource, we don't know what."""
+        with self._lock:
+            self._existing.add(urn)
+
+    def holds(self, urn: str, unique_id: str) -> None:
+        """State holds this snapshot for this resource."""
+        with self._lock:
+            self._ids[urn].add(unique_id)
+
+    def known(self, urn: str) -> frozenset[str] | None:
+        """The snapshots that state holds for a resource; None: it holds some that we don't know."""
+        with self._lock:
+            found = frozenset(self._ids.get(urn, ()))
+            return None if urn in self._existing and not found else found

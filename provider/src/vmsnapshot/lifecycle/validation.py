@@ -1,0 +1,172 @@
+"""Checks a property tree against a model: the user's mistakes, each with its property's path."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.requests import CheckFailure, CheckResult, Properties
+from vmsnapshot.model import values
+from vmsnapshot.model._base import Model, fields, pick
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def check(model: type[Model], tree: Properties) -> CheckResult:
+    """Validate inputs that may still hold unknowns.
+
+    Returns:
+        The inputs with defaults filled in and values in their normal form (a duration `10min` as
+        `10m`); unknowns and secrets stay what they are. Or the failures.
+    """
+    known = {
+        key: values.plain(value)
+        for key, value in tree.items()
+        if value is not None and not values.has_unknown(value)
+    }
+    failures = list(_computed_and_missing(model, tree))
+    failures += _unknown_keys(model, tree, "")
+    try:
+        checked = _partial(model).model_validate(known)
+    except ValidationError as error:
+        failures += [
+            CheckFailure(_path(detail["loc"]), _reason(detail))
+            for detail in error.errors(include_url=False)
+            if detail["type"] != "extra_forbidden"
+        ]
+        return CheckResult(tree, failures)
+    return CheckResult(_merge(tree, checked.properties()), failures)
+
+
+def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
+    """A model from a tree that has passed `check`, or that state holds.
+
+    Properties that the model doesn't know (an older or newer release wrote them) are left out.
+
+    Raises:
+        InvalidInput: The tree doesn't fit; the message names the property.
+    """
+    plain = {key: item for key, item in values.plain(dict(tree)).items() if item is not None}
+    try:
+        return model.model_validate(pick(model, plain))
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        path = _path(detail["loc"])
+        raise InvalidInput(path, f"{path}: {_reason(detail)}") from None
+
+
+def join(path: str, key: str) -> str:
+    """The engine's spelling of a property path: `quiesce.timeout`, `triggers["a.b"]`."""
+    if key.isidentifier():
+        return f"{path}.{key}" if path else key
+    return f'{path}["{key}"]'
+
+
+@cache
+def _partial(model: type[Model]) -> type[Model]:
+    """The model with nothing required: what is missing may only be unknown yet."""
+    annotated: Any = Annotated  # put together at run time, out of a type checker's sight
+    optional: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        parts = (info.annotation, *info.metadata)
+        known = annotated[parts]
+        default = None if info.is_required() else info.get_default()
+        optional[name] = (Union[known, None], default)  # noqa: UP007 - evaluated at run time
+    return create_model(f"{model.__name__}Partial", __base__=model, **optional)
+
+
+def _computed_and_missing(model: type[Model], tree: Properties) -> Iterator[CheckFailure]:
+    for name, info, about in fields(model):
+        given = tree.get(name) is not None
+        if about.computed and given:
+            yield CheckFailure(name, "this is computed by the provider; remove it")
+        elif info.is_required() and not given:
+            first_sentence = about.description.split(". ")[0].rstrip(".")
+            yield CheckFailure(name, f"is required and was not given. {first_sentence}")
+
+
+def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: str) -> Iterator[CheckFailure]:
+    """Keys that the model doesn't have, on every level, also beside values not known yet."""
+    known = {name: info for name, info, _ in fields(model)}
+    for key, value in tree.items():
+        here = join(path, key)
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else "it has: " + ", ".join(known)
+            yield CheckFailure(here, f"there is no such property; {hint}")
+            continue
+        inner = _inner_model(known[key].annotation)
+        bare = value.value if isinstance(value, values.Secret) else value
+        if inner is not None and isinstance(bare, dict):
+            yield from _unknown_keys(inner, bare, here)
+
+
+def _inner_model(annotation: Any) -> type[Model] | None:
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return next(filter(None, map(_inner_model, get_args(annotation))), None)
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return None
+
+
+def _merge(original: Any, checked: Any) -> Any:
+    """The checked values in the original's wrappings."""
+    if isinstance(original, values.Secret):
+        return values.Secret(_merge(original.value, checked))
+    if isinstance(original, dict) and isinstance(checked, dict | None):
+        checked = checked or {}
+        kept = {key: _merge(value, checked.get(key)) for key, value in original.items() if value is not None}
+        return kept | {key: value for key, value in checked.items() if key not in kept}
+    return original if checked is None else checked
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in location:
+        path = f"{path}[{part}]" if isinstance(part, int) else join(path, part)
+    return path
+
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a map",
+    "list_type": "a list",
+    "model_type": "an object",
+}
+_NAMES: dict[type, str] = {
+    bool: "true or false",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    dict: "a map",
+    list: "a list",
+}
+
+
+def _reason(detail: ErrorDetails) -> str:
+    """Pydantic's finding in words for a person who writes a Pulumi program."""
+    kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
+    match kind:
+        case _ if kind in _EXPECTED:
+            got = _NAMES.get(type(given), type(given).__name__)
+            return f"expected {_EXPECTED[kind]}, got {got}"
+        case "string_too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"at most {context['max_length']} characters are allowed, got {len(given)}"
+        case "literal_error":
+            return f"expected {context['expected']}, got {given!r}"
+        case "value_error":
+            return str(context["error"])
+        case _:
+            return detail["msg"]

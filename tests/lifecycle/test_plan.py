@@ -1,0 +1,106 @@
+"""The plan of a revert, from made-up observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lifecycle.trees import NOW, chain, machine, snapshot
+from vmsnapshot.lifecycle.plan import plan_revert
+from vmsnapshot.lifecycle.tree import WIDTH, columns
+from vmsnapshot.model.machine import Disk, Machine, RunningTask, VirtualMachine
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.revert import RevertInputs
+
+
+def plan(vm: VirtualMachine, target: str, then: Machine | None = None, **asked: Any) -> RevertPlan:
+    """The plan of reverting to the snapshot of that name."""
+    found = vm.snapshot(f"id:{target}")
+    assert found is not None
+    inputs = RevertInputs(vm_name="web-1", snapshot=target, **asked)
+    return plan_revert(vm, found, then or vm.machine, inputs, NOW)
+
+
+def test_a_running_vm_and_a_snapshot_without_memory_says_will_be_powered_off() -> None:
+    """The plan says that the VM will be off, in data and in words."""
+    result = plan(machine(snapshot("base")), "base")
+    assert (result.power_state.before, result.power_state.after) == ("PoweredOn", "PoweredOff")
+    assert "powered on now; will be powered off" in result.text
+    assert result.after.power_state == "PoweredOff"
+
+
+def test_going_back_to_the_newest_snapshot_still_loses_what_was_written_since() -> None:
+    """Same hardware, newest snapshot: memory and disk writes since then are lost, and said so."""
+    result = plan(machine(snapshot("base", power_state="PoweredOn")), "base")
+    assert result.changes == []
+    assert 'Lost for good: everything written to memory and disks since "base"' in result.text
+
+
+def test_power_policy_has_the_last_word() -> None:
+    """A powerPolicy of `on` leaves the VM on whatever the snapshot holds."""
+    result = plan(machine(snapshot("base")), "base", power_policy="on")
+    assert result.after.power_state == "PoweredOn"
+    assert "(powerPolicy: on)" in result.text
+
+
+def test_snapshots_that_leave_the_current_branch_are_named() -> None:
+    """What lies between the target and the current snapshot stays, on another branch."""
+    result = plan(chain(4), "s2")
+    assert [item.name for item in result.leaves_branch] == ["s3", "s4"]
+    assert '"s1/s2/s3/s4"' in result.text
+
+
+def test_hardware_is_compared_down_to_single_disks() -> None:
+    """The paths at which the VM will differ are named."""
+    then = Machine(power_state="PoweredOff", num_cpus=1, disks={"2001": Disk(label="Hard disk 2", gib=5)})
+    result = plan(machine(snapshot("base")), "base", then)
+    assert result.changes == ['disks["2000"]', 'disks["2001"]', "numCPUs", "powerState"]
+
+
+@pytest.mark.parametrize(
+    ("vm", "code", "severity"),
+    [
+        pytest.param({"template": True}, "template", "error", id="template"),
+        pytest.param({"fault_tolerance": True}, "faultTolerance", "error", id="fault tolerance"),
+        pytest.param({"shared_bus": True}, "sharedBus", "error", id="shared bus"),
+        pytest.param({"snapshots_supported": False}, "snapshotsUnsupported", "error", id="unsupported"),
+        pytest.param(
+            {"disabled_operations": ("RevertToSnapshot_Task",)}, "revertDisabled", "error", id="disabled"
+        ),
+        pytest.param(
+            {"running_tasks": (RunningTask(id="task-1", operation="x"),)}, "taskRunning", "warning", id="task"
+        ),
+        pytest.param({"consolidation_needed": True}, "consolidationNeeded", "warning", id="consolidation"),
+        pytest.param({"discarded_bytes": None}, "discardedUnknown", "unknown", id="size unknown"),
+        pytest.param({"snapshots_supported": None}, "capabilityUnknown", "unknown", id="capability unknown"),
+        pytest.param({"machine": Machine(num_cpus=1)}, "powerStateUnknown", "unknown", id="power unknown"),
+        pytest.param(
+            {"machine": Machine(disks={"1": Disk(label="data", gib=1, mode="independent_persistent")})},
+            "independentDisks",
+            "warning",
+            id="independent disk",
+        ),
+    ],
+)
+def test_each_finding_has_its_gravity(vm: dict[str, Any], code: str, severity: str) -> None:
+    """What the checks find is an error, a warning or unknown, and only errors forbid."""
+    result = plan(machine(snapshot("base"), **vm), "base")
+    assert (code, severity) in [(item.code, item.severity) for item in result.findings]
+    assert result.possible == (severity != "error")
+
+
+@pytest.mark.parametrize(("depth", "severity"), [(29, None), (30, "warning"), (31, "warning"), (32, "error")])
+def test_a_safety_snapshot_must_fit_into_the_chain(depth: int, severity: str | None) -> None:
+    """The 31st and 32nd snapshot of a chain warn, the 33rd is refused before anything is done."""
+    result = plan(chain(depth), "s1", safety_snapshot={"memory": False})
+    found = [item.severity for item in result.findings if item.code.startswith("chain")]
+    assert found == ([severity] if severity else [])
+
+
+def test_no_line_is_wider_than_the_terminal() -> None:
+    """The text keeps to 100 columns also with long names in wide scripts."""
+    name = "リリース前の復元ポイント" * 6
+    vm = machine(snapshot(name), snapshot("x" * 80, f"id:{name}"), snapshot("y" * 80, "id:" + "x" * 80))
+    text = plan(vm, name).text
+    assert max(columns(line) for line in text.splitlines()) <= WIDTH

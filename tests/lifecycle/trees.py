@@ -1,0 +1,46 @@
+"""Made-up VMs for the pure parts of the lifecycle."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from vmsnapshot.model.machine import Disk, Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
+
+NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)
+
+
+def snapshot(name: str, parent: str | None = None, *, days: float = 1, **more: Any) -> Snapshot:
+    """A snapshot whose uniqueID is `id:` and its name; without memory unless said."""
+    about: dict[str, Any] = {"description": "", "power_state": "PoweredOff", **more}
+    return Snapshot(
+        unique_id=about.pop("unique_id", f"id:{name}"),
+        name=name,
+        parent_id=parent,
+        create_time=NOW - dt.timedelta(days=days),
+        **about,
+    )
+
+
+def machine(*snapshots: Snapshot, current: str | None = None, **more: Any) -> VirtualMachine:
+    """A running VM with two CPUs, one disk, and these snapshots; the last is the current one."""
+    live = Machine(
+        power_state="PoweredOn",
+        num_cpus=2,
+        disks={"2000": Disk(label="Hard disk 1", gib=10)},
+    )
+    about: dict[str, Any] = {"machine": live, "discarded_bytes": 0, "snapshots_supported": True, **more}
+    return VirtualMachine(
+        identity=VirtualMachineIdentity(id="vm-1", name="web-1"),
+        snapshots=snapshots,
+        current_snapshot_id=current or (snapshots[-1].unique_id if snapshots else None),
+        **about,
+    )
+
+
+def chain(length: int) -> VirtualMachine:
+    """A VM whose snapshots `s1`, `s2`, … lie each below the one before."""
+    items = [snapshot("s1", days=length)]
+    for number in range(2, length + 1):
+        items.append(snapshot(f"s{number}", items[-1].unique_id, days=length - number + 1))
+    return machine(*items)
