@@ -1,0 +1,1 @@
+"""The platforms: one port, and one implementation of it per platform."""

@@ -1,0 +1,173 @@
+"""Where the server is, and which certificate it must show."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import hmac
+import http.client
+import re
+import select
+import socket
+import ssl
+from typing import Any, Final
+
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.model.configuration import Configuration
+
+# Seconds until a server that doesn't answer a connection counts as unreachable.
+CONNECT_TIMEOUT: Final = 15.0
+
+_DIGESTS = {40: "sha1", 64: "sha256"}
+_SERVER = re.compile(
+    r"(?:https://)?(?:\[(?P<six>[0-9a-fA-F:.%]+)\]|(?P<host>[^\s:/\[\]@]+))(?::(?P<port>\d{1,5}))?(?:/(?:sdk/?)?)?"
+)
+
+
+class WrongCertificate(ssl.SSLError):
+    """The server shows another certificate than the pinned one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """A server and how to know it.
+
+    Attributes:
+        host: A name or an address (IPv6 without brackets).
+        port: 443 unless the setting says otherwise.
+        ca_file: Certificates of the authorities to trust; None: those of the system.
+        pin: The certificate's SHA-256 or SHA-1 in lower-case hexadecimal; None: not pinned.
+        verify: Whether an authority must have signed the certificate.
+    """
+
+    host: str
+    port: int
+    ca_file: str | None = None
+    pin: str | None = None
+    verify: bool = True
+
+    def __str__(self) -> str:
+        """As the setting `vsphereServer` is written."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == http.client.HTTPS_PORT else f"{host}:{self.port}"
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Endpoint:
+        """The endpoint of a configuration.
+
+        Raises:
+            InvalidInput: `vsphereServer` is not a server, `thumbprint` not a thumbprint, or
+                `caFile` can't be read.
+        """
+        found = _SERVER.fullmatch((configuration.vsphere_server or "").strip())
+        port = int(found["port"] or http.client.HTTPS_PORT) if found else 0
+        if found is None or not 0 < port < 1 << 16:
+            raise InvalidInput(
+                "vsphereServer",
+                f"vsphereServer: {configuration.vsphere_server!r} is not a server; write a name or an "
+                "address, such as vcenter.example.com or vcenter.example.com:8443.",
+            )
+        pin = None
+        if configuration.thumbprint is not None:
+            pin = re.sub(r"[\s:-]", "", configuration.thumbprint).lower()
+            if len(pin) not in _DIGESTS or not re.fullmatch("[0-9a-f]+", pin):
+                raise InvalidInput(
+                    "thumbprint",
+                    f"thumbprint: {configuration.thumbprint!r} is not one; give the certificate's SHA-256 "
+                    "(64 hexadecimal digits) or SHA-1 (40), with or without colons.",
+                )
+        endpoint = cls(
+            host=found["six"] or found["host"],
+            port=port,
+            ca_file=configuration.ca_file,
+            pin=pin,
+            verify=not configuration.allow_unverified_ssl,
+        )
+        endpoint.context()
+        return endpoint
+
+    def context(self) -> ssl.SSLContext:
+        """What TLS is to check.
+
+        Raises:
+            InvalidInput: `caFile` can't be read or holds no certificate.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidInput(
+                "caFile",
+                f"caFile: {self.ca_file!r} can't be used: {error}. It must be a file of certificates in PEM.",
+            ) from error
+        if self.pin or not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+    def thumbprint(self) -> str | None:
+        """The SHA-256 of the certificate that the server shows now, for messages; None: it shows none."""
+        try:
+            pem = ssl.get_server_certificate((self.host, self.port), timeout=CONNECT_TIMEOUT)
+        except (OSError, ValueError):
+            return None
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
+        return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
+
+
+class Connection(http.client.HTTPSConnection):
+    """HTTPS that accepts exactly the pinned certificate, and connects within `CONNECT_TIMEOUT`.
+
+    Attributes:
+        answered: Whether it has carried an answer already.
+    """
+
+    def __init__(self, *, pin: str | None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._pin = pin
+        self.answered = False
+
+    def connect(self) -> None:
+        """Connect, and look at the certificate before anything is sent.
+
+        Raises:
+            WrongCertificate: It is not the pinned one.
+        """
+        timeout, self.timeout = self.timeout, CONNECT_TIMEOUT
+        try:
+            super().connect()
+        finally:
+            self.timeout = timeout
+        self.sock.settimeout(timeout)
+        # One small request after another over a kept connection: don't wait to fill a packet.
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._pin is None:
+            return
+        shown = self.sock.getpeercert(binary_form=True) or b""
+        digest = hashlib.new(_DIGESTS[len(self._pin)], shown).hexdigest()
+        if not hmac.compare_digest(digest, self._pin):
+            self.close()
+            raise WrongCertificate(f"the server's certificate has the thumbprint {digest}")
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """The answer."""
+        response = super().getresponse()
+        self.answered = True
+        return response
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the server has closed this kept connection."""
+        if self.sock is None:
+            return True
+        if not self.answered:
+            return False
+        # Something to read, though nothing was asked: the end.
+        readable, _, _ = select.select([self.sock], [], [], 0)
+        return bool(readable)
+
+    def abort(self) -> None:
+        """Break a call that another thread is waiting in."""
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,278 @@
+"""The one place where vSphere's faults, and a connection's failures, become our errors.
+
+`translate` looks a failure up in `TABLE` by its class and then its ancestors, the nearest first::
+
+    vim.fault.TaskInProgress                     Busy
+    vmodl.fault.ManagedObjectNotFound            Gone
+    vim.fault.NoPermission                       Denied, naming the privilege
+    vim.fault.SnapshotFault and what is below    Refused, with what to do about it
+    …
+    no answer after sending                      Interrupted  ┐
+    never sent                                   NotSent      ├ all three are Unreachable
+    no connection at the first attempt           NeverReached ┘
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+from xml.parsers.expat import ExpatError
+
+from pyVmomi import vim, vmodl
+
+from vmsnapshot.backends.vsphere._objects import class_name
+from vmsnapshot.lifecycle.errors import (
+    Busy,
+    Denied,
+    Gone,
+    InvalidInput,
+    PlatformError,
+    Refused,
+    Unreachable,
+    Unsupported,
+    VmsnapshotError,
+)
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+
+class Interrupted(Unreachable):
+    """The connection broke after the call was sent: it may or may not have been done."""
+
+
+class NotSent(Unreachable):
+    """The call never left: certainly nothing was done."""
+
+
+class NeverReached(Unreachable):
+    """The server could not be reached even once: probably a wrong setting."""
+
+
+class Forgotten(Unreachable):
+    """The platform no longer knows how a task ended."""
+
+
+class ConnectFailure(Exception):
+    """No connection could be made, so nothing was sent; `__cause__` says why."""
+
+
+class Unintelligible(Exception):
+    """The answer could not be decoded; `__cause__` says why."""
+
+
+# What a call through pyVmomi may raise.
+VENDOR: Final = (
+    vmodl.MethodFault,
+    OSError,
+    http.client.HTTPException,
+    ExpatError,
+    ConnectFailure,
+    Unintelligible,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a call was about, for its messages.
+
+    Attributes:
+        what: What was tried: `taking snapshot "x" of VM "web-1"`.
+        vm: The VM's name and id, as far as known.
+        snapshot: The snapshot's name and id, as far as known.
+        server: The setting `vsphereServer`.
+    """
+
+    what: str
+    vm: str | None = None
+    snapshot: str | None = None
+    server: str | None = None
+
+    @classmethod
+    def of(cls, what: str, vm: VirtualMachine, snapshot: Snapshot | str | None = None) -> Subject:
+        """About a VM and, if given, a snapshot (one that exists, or the name of one to be)."""
+        if isinstance(snapshot, Snapshot):
+            snapshot = f'"{snapshot.name}" ({snapshot.unique_id})'
+        elif snapshot is not None:
+            snapshot = f'"{snapshot}"'
+        return cls(what, f'"{vm.identity.name}" ({vm.identity.id})', snapshot)
+
+    def __str__(self) -> str:
+        """One phrase with everything known."""
+        parts = [f"VM {self.vm}"] if self.vm else []
+        parts += [f"snapshot {self.snapshot}"] if self.snapshot else []
+        return f"{self.what} [{', '.join(parts)}]" if parts else self.what
+
+
+Failure: TypeAlias = BaseException
+Rule: TypeAlias = Callable[[Subject, Any], VmsnapshotError]
+
+
+def words(failure: Failure) -> str:
+    """What the platform said, in its own words, and the fault's type."""
+    messages = getattr(failure, "faultMessage", None) or ()
+    said = [
+        text.strip()
+        for text in (getattr(failure, "msg", None), *(item.message for item in messages))
+        if isinstance(text, str) and text.strip()
+    ]
+    cause = getattr(failure, "faultCause", None)
+    kind = class_name(failure)
+    text = " ".join(dict.fromkeys(said)) or kind
+    if cause is not None:
+        text += f" (cause: {words(cause)})"
+    return f"vSphere: {text} [{kind}]"
+
+
+def _rule(kind: type[VmsnapshotError], advice: str = "", *, retry_helps: bool | None = None) -> Rule:
+    def make(subject: Subject, fault: Failure) -> VmsnapshotError:
+        return kind(_sentence(subject, advice, fault), retry_helps=retry_helps)
+
+    return make
+
+
+def _sentence(subject: Subject, advice: str, fault: Failure) -> str:
+    return " ".join(part for part in (f"{subject}:", advice, f"{words(fault)}.") if part)
+
+
+def _invalid(name: str, advice: str) -> Rule:
+    return lambda subject, fault: InvalidInput(name, _sentence(subject, advice, fault))
+
+
+def _permission(subject: Subject, fault: Any) -> VmsnapshotError:
+    privilege = getattr(fault, "privilegeId", None) or "a privilege it doesn't name"
+    on = getattr(getattr(fault, "object", None), "_moId", None)
+    where = f" on {on}" if on else ""
+    return Denied(_sentence(subject, f"the login lacks {privilege}{where}.", fault))
+
+
+def _argument(subject: Subject, fault: Any) -> VmsnapshotError:
+    named = getattr(fault, "invalidProperty", None)
+    sentence = _sentence(subject, f"vSphere doesn't take `{named}`." if named else "", fault)
+    return InvalidInput(named, sentence) if named in {"name", "description"} else PlatformError(sentence)
+
+
+def _power(subject: Subject, fault: Any) -> VmsnapshotError:
+    state = getattr(fault, "existingState", None)
+    return Refused(_sentence(subject, f"the VM is {state}." if state else "", fault))
+
+
+_TOOLS = (
+    "the guest's file systems could not be quiesced: VMware Tools must be running in the guest and "
+    "its own services must agree. Look at VMware Tools, give quiesce more time, or leave it out."
+)
+_LOGIN = "the login was refused: check `user` and `password`."
+
+TABLE: Final[dict[str, Rule]] = {
+    # gone, busy, not allowed
+    "vmodl.fault.ManagedObjectNotFound": _rule(Gone, "it is no longer there."),
+    "vim.fault.NotFound": _rule(Gone, "it is no longer there."),
+    "vim.fault.TaskInProgress": _rule(Busy, "another task is running on the VM."),
+    "vim.fault.ConcurrentAccess": _rule(Busy, "somebody else is changing the VM."),
+    "vim.fault.ResourceInUse": _rule(Busy, "what it needs is in use."),
+    "vim.fault.LimitExceeded": _rule(Busy, "the platform's limit of operations is reached."),
+    "vim.fault.NoPermission": _permission,
+    "vim.fault.NotAuthenticated": _rule(Denied, "the session is over.", retry_helps=True),
+    "vmodl.fault.SecurityError": _rule(Denied, "the login may not do this."),
+    "vim.fault.InvalidLogin": _rule(Denied, _LOGIN),
+    "vim.fault.PasswordExpired": _rule(Denied, "the password has expired: change it and set `password`."),
+    "vim.fault.RestrictedVersion": _rule(
+        Denied, "the server's licence doesn't allow changes through the API."
+    ),
+    "vmodl.fault.NotEnoughLicenses": _rule(Denied, "a licence is missing."),
+    # not by this platform
+    "vmodl.fault.NotSupported": _rule(Unsupported, "this server can't do it for this VM."),
+    "vmodl.fault.MethodNotFound": _rule(Unsupported, "this server doesn't know the call."),
+    "vmodl.fault.NotImplemented": _rule(Unsupported, "this server doesn't know the call."),
+    # snapshots
+    "vim.fault.SnapshotFault": _rule(Refused),
+    "vim.fault.TooManySnapshotLevels": _rule(
+        Refused, "vSphere allows at most 32 snapshots in a chain; remove some."
+    ),
+    "vim.fault.SnapshotDisabled": _rule(Refused, "snapshots are disabled on this VM."),
+    "vim.fault.SnapshotLocked": _rule(Refused, "the snapshot is locked by the VM's configuration."),
+    "vim.fault.SnapshotIncompatibleDeviceInVm": _rule(
+        Refused,
+        "the VM has a device that snapshots don't allow (a shared bus, a raw disk, a passed-through device).",
+    ),
+    "vim.fault.MemorySnapshotOnIndependentDisk": _rule(
+        Refused,
+        "a running VM with an independent disk can't be snapshot with memory: set memory to false, "
+        "power it off, or make the disk dependent.",
+    ),
+    "vim.fault.MultipleSnapshotsNotSupported": _rule(Refused, "this VM can have one snapshot only."),
+    "vim.fault.SnapshotNoChange": _rule(Refused, "nothing has changed since the last snapshot."),
+    "vim.fault.ApplicationQuiesceFault": _rule(Refused, _TOOLS),
+    "vim.fault.FilesystemQuiesceFault": _rule(Refused, _TOOLS),
+    "vim.fault.QuiesceDatastoreIOForHAFailed": _rule(Refused, _TOOLS),
+    "vim.fault.ToolsUnavailable": _rule(Refused, "VMware Tools are not running in the guest."),
+    "vim.fault.GuestOperationsFault": _rule(Refused, _TOOLS),
+    # the VM's state, its files, its host
+    "vim.fault.InvalidState": _rule(Refused, "the VM is not in a state for it."),
+    "vim.fault.InvalidPowerState": _power,
+    "vim.fault.QuestionPending": _rule(
+        Refused, "the VM waits for an answer to a question: answer it in vSphere."
+    ),
+    "vim.fault.MethodDisabled": _rule(Refused, "somebody has disabled this operation on the VM."),
+    "vim.fault.VmConfigFault": _rule(Refused, "the VM's configuration doesn't allow it."),
+    "vim.fault.MigrationFault": _rule(Refused),
+    "vim.fault.InsufficientResourcesFault": _rule(Refused, "the host lacks resources."),
+    "vim.fault.FileFault": _rule(Refused, "one of the VM's files can't be used."),
+    "vim.fault.FileLocked": _rule(Refused, "one of the VM's files is locked.", retry_helps=True),
+    "vim.fault.NoDiskSpace": _rule(Refused, "the datastore is full: make space on it."),
+    "vmodl.fault.HostCommunication": _rule(
+        PlatformError, "the VM's host doesn't answer the server.", retry_helps=True
+    ),
+    "vim.fault.Timedout": _rule(PlatformError, "vSphere itself gave up waiting.", retry_helps=True),
+    "vmodl.fault.RequestCanceled": _rule(
+        Refused, "somebody cancelled the task on vSphere.", retry_helps=True
+    ),
+    # what the user wrote
+    "vim.fault.InvalidName": _invalid("name", "vSphere doesn't take this name."),
+    "vmodl.fault.InvalidArgument": _argument,
+    # anything else
+    "vmodl.MethodFault": _rule(PlatformError),
+}
+
+
+def translate(failure: Failure, subject: Subject) -> VmsnapshotError:
+    """The error that a vendor failure means.
+
+    Args:
+        failure: One of `VENDOR`, or a fault that a task ended with.
+        subject: What was tried.
+    """
+    if isinstance(failure, VmsnapshotError):
+        return failure
+    if isinstance(failure, ConnectFailure):
+        return _not_connected(failure.__cause__ or failure, subject)
+    if isinstance(failure, Unintelligible):
+        return PlatformError(f"{subject}: the server's answer can't be understood: {failure.__cause__!r}.")
+    if isinstance(failure, vmodl.MethodFault):
+        for kind in type(failure).__mro__:
+            if (rule := TABLE.get(kind.__name__)) is not None:
+                return rule(subject, failure)
+        return PlatformError(_sentence(subject, "", failure))
+    reason = str(failure) or type(failure).__name__
+    return Interrupted(f"{subject}: the connection to vSphere broke before the answer came ({reason}).")
+
+
+def _not_connected(cause: BaseException, subject: Subject) -> VmsnapshotError:
+    reason = str(cause) or type(cause).__name__
+    return NotSent(f"{subject}: vsphereServer {subject.server or ''} can't be reached ({reason}).")
+
+
+def is_expired(failure: Failure) -> bool:
+    """Whether the session is over (or, for objects that live in a session, that they went with it)."""
+    return isinstance(failure, vim.fault.NotAuthenticated)
+
+
+def is_missing(failure: Failure) -> bool:
+    """Whether the fault says that the object called is not there."""
+    return isinstance(failure, vmodl.fault.ManagedObjectNotFound)
+
+
+def is_certificate(failure: Failure) -> bool:
+    """Whether the connection failed over the server's certificate."""
+    return isinstance(failure, ConnectFailure) and isinstance(failure.__cause__, ssl.SSLError)

@@ -1,0 +1,222 @@
+"""Which VM a user means: every name of the inventory, read in bulk and kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from pyVmomi import vim, vmodl
+
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
+from vmsnapshot.backends.vsphere._retry import again
+from vmsnapshot.backends.vsphere._session import Login, Session
+from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.lifecycle.operation import Operation
+
+# How vSphere writes these characters in names, so that paths can be taken apart.
+_ESCAPES: Final = {"%2f": "/", "%2F": "/", "%5c": "\\", "%5C": "\\", "%25": "%"}
+_SUGGESTIONS: Final = 3
+
+
+def unescape(name: str) -> str:
+    """A name as people wrote it, from how vSphere keeps it: `a%2fb` is `a/b`."""
+    for escape, character in _ESCAPES.items():
+        name = name.replace(escape, character)
+    return name
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One VM of the inventory."""
+
+    id: str
+    name: str
+    path: str
+    instance_uuid: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Node:
+    name: str
+    parent: str | None
+
+
+class Index:
+    """The inventory at one moment.
+
+    Args:
+        nodes: Name and parent of every folder, datacenter and vApp by id. The root folder isn't
+            among them.
+        machines: Id, name, parent and instance UUID of every VM.
+    """
+
+    def __init__(
+        self,
+        nodes: dict[str, _Node],
+        machines: Iterable[tuple[str, str, str | None, str | None]],
+    ) -> None:
+        self._nodes = nodes
+        self.entries = {
+            vm_id: Entry(vm_id, name, self.path(parent, name) or f"/{name}", uuid)
+            for vm_id, name, parent, uuid in machines
+        }
+        self._by_key: dict[str, list[Entry]] = defaultdict(list)
+        self._by_path: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+        for entry in self.entries.values():
+            keys = {entry.name, unescape(entry.name), entry.id}
+            if entry.instance_uuid:
+                keys.add(entry.instance_uuid.lower())
+            for key in keys:
+                self._by_key[key].append(entry)
+            self._by_path[_split(entry.path)].append(entry)
+
+    def path(self, parent: str | None, name: str) -> str | None:
+        """The inventory path of something with that parent; None: the parent isn't known."""
+        parts = [name]
+        while parent in self._nodes:
+            node = self._nodes[parent]
+            parts.append(node.name)
+            parent = node.parent
+        return "/" + "/".join(reversed(parts)) if len(parts) > 1 else None
+
+    def find(self, reference: str) -> list[Entry]:
+        """Every VM that a reference may mean: by path, name, id or instance UUID."""
+        found = {
+            entry.id: entry
+            for key in (reference, reference.lower())
+            for entry in self._by_key.get(key, ())
+            if key == reference or entry.instance_uuid
+        }
+        if not found and "/" in reference:
+            found = {entry.id: entry for entry in self._by_path.get(_split(reference), ())}
+        return list(found.values())
+
+    def close_to(self, reference: str) -> list[str]:
+        """Names (for a path: paths) that look like what was asked for, the closest first."""
+        paths = "/" in reference
+        known = [entry.path if paths else entry.name for entry in self.entries.values()]
+        asked = "/" + reference.lstrip("/") if paths else reference
+        lower = {name.lower(): name for name in known}
+        close = difflib.get_close_matches(asked.lower(), lower, n=_SUGGESTIONS)
+        return [lower[name] for name in close]
+
+
+class Inventory:
+    """Finds VMs; the index is read once, and again at a miss or when a hit turned out stale."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._index: Index | None = None
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """How many times the index has been read."""
+        return self._generation
+
+    def index(self, operation: Operation, *, newer_than: int = 0) -> Index:
+        """The index, read again unless it was read since that generation."""
+        known = self._index
+        if known is not None and self._generation > newer_than:
+            return known
+
+        def read() -> Index:
+            return self._session.call(operation, Subject("reading the inventory"), self._read(newer_than))
+
+        return again(operation, WORTH_ANOTHER_READ, read)
+
+    def find(self, reference: str, operation: Operation, *, newer_than: int = 0) -> Entry:
+        """The VM that a reference means.
+
+        Args:
+            reference: As the user wrote it.
+            operation: Whose time and cancellation count.
+            newer_than: The generation in which a hit turned out stale.
+
+        Raises:
+            NotFound: There is none; close names are suggested.
+            Ambiguous: There are several; the message lists their paths and ids.
+        """
+        generation = self._generation
+        index = self.index(operation, newer_than=newer_than)
+        found = index.find(reference)
+        if not found and self._generation == generation:
+            index = self.index(operation, newer_than=generation)
+            found = index.find(reference)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = "; ".join(
+                f"{entry.path} ({entry.id})" for entry in sorted(found, key=lambda item: item.path)
+            )
+            raise Ambiguous(
+                f'{operation.what}: {len(found)} VMs are meant by "{reference}": {listed}. '
+                "Give the path, the instance UUID or the id of the one that is meant."
+            )
+        close = index.close_to(reference)
+        hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
+        raise NotFound(
+            f'{operation.what}: there is no VM "{reference}" that this login may see: no such name, '
+            f"inventory path, instance UUID or managed object id.{hint}"
+        )
+
+    def _read(self, newer_than: int) -> Callable[[Login], Index]:
+        def read(login: Login) -> Index:
+            # Held while reading: whoever misses at the same time takes the same new index.
+            with self._lock:
+                if self._index is None or self._generation <= newer_than:
+                    self._index = read_index(login)
+                    self._generation += 1
+                return self._index
+
+        return read
+
+
+def read_index(login: Login) -> Index:
+    """Read the whole inventory's names: three calls, and one for each further page."""
+    kinds = [vim.VirtualMachine, vim.Folder, vim.Datacenter, vim.VirtualApp]
+    view = login.content.viewManager.CreateContainerView(login.content.rootFolder, kinds, recursive=True)
+    try:
+        collector = vmodl.query.PropertyCollector
+        spec = collector.FilterSpec(
+            propSet=[
+                property_spec(vim.VirtualMachine, ["name", "parent", "parentVApp", "config.instanceUuid"]),
+                property_spec(vim.Folder, ["name", "parent"]),
+                property_spec(vim.Datacenter, ["name", "parent"]),
+                property_spec(vim.VirtualApp, ["name", "parentFolder", "parent"]),
+            ],
+            objectSet=[
+                collector.ObjectSpec(
+                    obj=view, skip=True, selectSet=[traversal(vim.view.ContainerView, "view")]
+                )
+            ],
+            reportMissingObjectsInResults=True,
+        )
+        contents = list(retrieve(login, [spec]))
+    finally:
+        view.DestroyView()
+    nodes: dict[str, _Node] = {}
+    machines: list[tuple[str, str, str | None, str | None]] = []
+    for content in contents:
+        found = {item.name: item.val for item in content.propSet or ()}
+        if (name := found.get("name")) is None:
+            continue  # not for this login to see
+        parent = found.get("parentVApp") or found.get("parentFolder") or found.get("parent")
+        parent_id = None if parent is None else object_id(parent)
+        found_id = object_id(content.obj)
+        if isinstance(content.obj, vim.VirtualMachine):
+            machines.append((found_id, name, parent_id, found.get("config.instanceUuid")))
+        else:
+            nodes[found_id] = _Node(name, parent_id)
+    return Index(nodes, machines)
+
+
+def _split(path: str) -> tuple[str, ...]:
+    return tuple(unescape(part) for part in path.split("/") if part)

@@ -1,0 +1,298 @@
+"""From vSphere's properties to `vmsnapshot.model.machine`.
+
+A property that the server leaves out is None ("unknown") in the model, never a failure.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pyVmomi import vim
+
+from vmsnapshot.backends.vsphere._objects import class_name, object_id
+from vmsnapshot.model.machine import (
+    Disk,
+    Machine,
+    NetworkAdapter,
+    PowerState,
+    RunningTask,
+    Snapshot,
+    VirtualMachine,
+    VirtualMachineIdentity,
+)
+
+# A property's value by its path, as one object was read.
+Properties = Mapping[str, Any]
+
+CONFIG: Final = (
+    "config.hardware.numCPU",
+    "config.hardware.numCoresPerSocket",
+    "config.hardware.memoryMB",
+    "config.hardware.device",
+    "config.version",
+    "config.guestId",
+    "config.annotation",
+)
+# What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
+# what is needed of them, and servers of an old API version hold parts that pyVmomi can't decode.
+PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
+    "VirtualMachine": (
+        "name",
+        "parent",
+        "parentVApp",
+        "snapshot",
+        "layoutEx",
+        "recentTask",
+        "disabledMethod",
+        "config.instanceUuid",
+        "config.template",
+        *CONFIG,
+        "runtime.powerState",
+        "runtime.faultToleranceState",
+        "runtime.consolidationNeeded",
+        "guest.toolsRunningStatus",
+        "guest.toolsStatus",
+        "capability.snapshotOperationsSupported",
+        "capability.multipleSnapshotsSupported",
+    ),
+    "VirtualMachineSnapshot": CONFIG,
+    "Task": (
+        "info.state",
+        "info.descriptionId",
+        "info.activationId",
+        "info.queueTime",
+        "info.completeTime",
+    ),
+}
+
+_POWER: Final[dict[str, PowerState]] = {
+    "poweredOn": "PoweredOn",
+    "poweredOff": "PoweredOff",
+    "suspended": "Suspended",
+}
+_RUNNING: Final = frozenset({"queued", "running"})
+_TOOLS_RUNNING: Final = frozenset({"guestToolsRunning", "guestToolsExecutingScripts"})
+
+
+def power_state(state: object) -> PowerState | None:
+    """VSphere's `poweredOn` in our spelling."""
+    return _POWER.get(str(state))
+
+
+def utc(moment: dt.datetime) -> dt.datetime:
+    """The same moment in UTC; one without a zone is UTC already."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=dt.timezone.utc)
+    return moment.astimezone(dt.timezone.utc)
+
+
+def machine(properties: Properties, power: PowerState | None) -> Machine:
+    """The hardware and settings of a VM, or of what a snapshot holds of it."""
+    devices = properties.get("config.hardware.device")
+    return Machine(
+        power_state=power,
+        num_cpus=properties.get("config.hardware.numCPU"),
+        cores_per_socket=properties.get("config.hardware.numCoresPerSocket"),
+        memory_mb=properties.get("config.hardware.memoryMB"),
+        hardware_version=properties.get("config.version"),
+        guest_id=properties.get("config.guestId"),
+        annotation=properties.get("config.annotation"),
+        disks=None if devices is None else dict(_disks(devices)),
+        network_adapters=None if devices is None else dict(_adapters(devices)),
+        other_devices=None if devices is None else dict(_others(devices)),
+    )
+
+
+def virtual_machine(
+    vm_id: str, properties: Properties, tasks: Mapping[str, Properties], path: str | None
+) -> VirtualMachine:
+    """One VM.
+
+    Args:
+        vm_id: Its managed object id.
+        properties: Those of `PROPERTIES["VirtualMachine"]` that the server gave.
+        tasks: Properties of recent tasks by task id.
+        path: The VM's inventory path, as far as known.
+    """
+    tree = properties.get("snapshot")
+    roots = getattr(tree, "rootSnapshotList", None) or ()
+    current = _id(getattr(tree, "currentSnapshot", None))
+    layout = properties.get("layoutEx")
+    state = properties.get("runtime.powerState")
+    tools = properties.get("guest.toolsRunningStatus")
+    tolerance = properties.get("runtime.faultToleranceState")
+    return VirtualMachine(
+        identity=VirtualMachineIdentity(
+            id=vm_id,
+            name=properties["name"],
+            path=path,
+            instance_uuid=properties.get("config.instanceUuid"),
+        ),
+        machine=machine(properties, power_state(state)),
+        snapshots=tuple(_snapshots(roots, None, _sizes(layout))),
+        current_snapshot_id=current,
+        tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
+        tools_status=_text(properties.get("guest.toolsStatus")),
+        shared_bus=_shared_bus(properties.get("config.hardware.device")),
+        template=bool(properties.get("config.template")),
+        snapshots_supported=_snapshots_supported(properties),
+        fault_tolerance=tolerance is not None and str(tolerance) != "notConfigured",
+        consolidation_needed=bool(properties.get("runtime.consolidationNeeded")),
+        disabled_operations=tuple(_operation(method) for method in properties.get("disabledMethod") or ()),
+        running_tasks=tuple(
+            RunningTask(id=task_id, operation=_text(tasks[task_id].get("info.descriptionId")) or "")
+            for task_id in recent_tasks(properties)
+            if task_id in tasks and str(tasks[task_id].get("info.state")) in _RUNNING
+        ),
+        discarded_bytes=_discarded(layout, current),
+    )
+
+
+def recent_tasks(properties: Properties) -> list[str]:
+    """The ids of the tasks that the server remembers with the VM, the oldest first."""
+    return [object_id(task) for task in properties.get("recentTask") or ()]
+
+
+def _snapshots(nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, int]) -> Iterable[Snapshot]:
+    for node in nodes:
+        unique_id = object_id(node.snapshot)
+        yield Snapshot(
+            unique_id=unique_id,
+            name=node.name,
+            description=node.description or "",
+            create_time=utc(node.createTime),
+            power_state=power_state(node.state) or "PoweredOff",
+            quiesced=bool(node.quiesced),
+            parent_id=parent_id,
+            used_bytes=sizes.get(unique_id),
+        )
+        yield from _snapshots(node.childSnapshotList or (), unique_id, sizes)
+
+
+def _disks(devices: Iterable[Any]) -> Iterable[tuple[str, Disk]]:
+    for device in devices:
+        if isinstance(device, vim.vm.device.VirtualDisk):
+            capacity = device.capacityInBytes
+            if capacity is None:
+                capacity = (device.capacityInKB or 0) * 1024
+            backing: Any = device.backing
+            mode = _text(getattr(backing, "diskMode", None))
+            while getattr(backing, "parent", None) is not None:
+                backing = backing.parent
+            yield (
+                str(device.key),
+                Disk(
+                    label=_label(device),
+                    gib=capacity / 2**30,
+                    mode=mode,
+                    backing=_text(getattr(backing, "fileName", None)),
+                ),
+            )
+
+
+def _adapters(devices: Iterable[Any]) -> Iterable[tuple[str, NetworkAdapter]]:
+    for device in devices:
+        if isinstance(device, vim.vm.device.VirtualEthernetCard):
+            backing = device.backing
+            port = getattr(backing, "port", None)
+            network = (
+                getattr(backing, "deviceName", None)
+                or getattr(port, "portgroupKey", None)
+                or getattr(backing, "opaqueNetworkId", None)
+            )
+            yield (
+                str(device.key),
+                NetworkAdapter(
+                    label=_label(device),
+                    type=re.sub("^Virtual|EthernetCard$", "", class_name(device)).lower(),
+                    network=_text(network),
+                    mac_address=_text(device.macAddress),
+                ),
+            )
+
+
+def _others(devices: Iterable[Any]) -> Iterable[tuple[str, str]]:
+    kinds = vim.vm.device
+    shown = (kinds.VirtualDisk, kinds.VirtualEthernetCard, kinds.VirtualController)
+    for device in devices:
+        if not isinstance(device, shown):
+            yield str(device.key), _label(device)
+
+
+def _snapshots_supported(properties: Properties) -> bool | None:
+    if properties.get("capability.snapshotOperationsSupported"):
+        return True
+    # A server that knows what VMs can do says of every VM that several snapshots are supported,
+    # whether or not snapshot operations are now; upstream's simulator fills in nothing at all.
+    return False if properties.get("capability.multipleSnapshotsSupported") else None
+
+
+def _shared_bus(devices: Iterable[Any] | None) -> bool | None:
+    if devices is None:
+        return None
+    return any(
+        str(device.sharedBus) != "noSharing"
+        for device in devices
+        if isinstance(device, vim.vm.device.VirtualSCSIController)
+    )
+
+
+def _label(device: Any) -> str:
+    label = getattr(device.deviceInfo, "label", None)
+    return (label or "").strip() or f"{class_name(device)} {device.key}"
+
+
+def _sizes(layout: Any) -> dict[str, int]:
+    """Bytes of each snapshot's own files: memory, settings, and the deltas that it froze."""
+    files = _files(layout)
+    sizes: dict[str, int] = {}
+    for held in getattr(layout, "snapshot", None) or ():
+        keys = {held.dataKey, held.memoryKey} - {None, -1}
+        for disk in held.disk or ():
+            # A chain of one is the base disk: not the snapshot's own.
+            if len(disk.chain or ()) > 1:
+                keys.update(disk.chain[-1].fileKey or ())
+        if keys <= files.keys():
+            sizes[object_id(held.key)] = sum(files[key] for key in keys)
+    return sizes
+
+
+def _discarded(layout: Any, current: str | None) -> int | None:
+    """Bytes in the files that the VM has been writing since its current snapshot was taken."""
+    held = next((item for item in getattr(layout, "snapshot", None) or () if _id(item.key) == current), None)
+    if held is None or current is None:
+        return None
+    frozen = {disk.key: set(_keys(disk)) for disk in held.disk or ()}
+    files = _files(layout)
+    # Disks that the snapshot doesn't hold (independent ones) lose nothing at a revert.
+    written = {
+        key for disk in layout.disk or () if disk.key in frozen for key in set(_keys(disk)) - frozen[disk.key]
+    }
+    if not written or not written <= files.keys():
+        return None
+    return sum(files[key] for key in written)
+
+
+def _keys(disk: Any) -> Iterable[int]:
+    for unit in disk.chain or ():
+        yield from unit.fileKey or ()
+
+
+def _files(layout: Any) -> dict[int, int]:
+    return {file.key: file.size for file in getattr(layout, "file", None) or ()}
+
+
+def _id(reference: Any) -> str | None:
+    return None if reference is None else object_id(reference)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _operation(method: Any) -> str:
+    name = getattr(method, "info", None)
+    return str(getattr(name, "wsdlName", None) or method)

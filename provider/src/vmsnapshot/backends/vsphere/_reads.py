@@ -1,0 +1,133 @@
+"""Concurrent reads of VMs, snapshots and tasks, gathered into one call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pyVmomi import vim, vmodl
+
+from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._gather import Gatherer
+from vmsnapshot.backends.vsphere._objects import Reference, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import reference as to_reference
+from vmsnapshot.backends.vsphere._observe import PROPERTIES, Properties, recent_tasks
+from vmsnapshot.backends.vsphere._retry import again, raises
+from vmsnapshot.backends.vsphere._session import Login, Session
+from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+
+WORTH_ANOTHER_READ = (raises(Unreachable) & ~raises(faults.NeverReached)) | raises(Busy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """One object as read; for a VM with the tasks that the server remembers with it, by id."""
+
+    properties: Properties
+    tasks: Mapping[str, Properties] = dataclasses.field(default_factory=dict)
+
+
+class Reads:
+    """Reads objects of one server; those asked for at the same time with one call."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._gatherer: Gatherer[Reference, Reading] = Gatherer("read", self._answer)
+
+    def read(self, references: Sequence[Reference], operation: Operation) -> list[Reading]:
+        """Read objects; one that can't be read fails only those who asked for it.
+
+        Raises:
+            Gone: One is definitely no longer there.
+            Denied: The login may not read one.
+        """
+        found = again(
+            operation,
+            WORTH_ANOTHER_READ,
+            lambda: self._gatherer.ask_all(references, operation),
+        )
+        return [found[reference] for reference in references]
+
+    def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
+        return self._session.direct(Subject("reading VMs"), lambda login: _read(login, references))
+
+
+def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, Reading | VmsnapshotError]:
+    contents = {to_reference(content.obj): content for content in retrieve(login, [_spec(login, references)])}
+    properties = {reference: _properties(content) for reference, content in contents.items()}
+    answers: dict[Reference, Reading | VmsnapshotError] = {}
+    for reference in references:
+        kind, object_id = reference
+        if reference not in properties:
+            subject = Subject(f"reading {_NOUNS[kind]} {object_id}")
+            answers[reference] = Gone(f"{subject}: it is no longer there.")
+        elif not properties[reference] and (denied := _denied(contents[reference])) is not None:
+            answers[reference] = denied
+        else:
+            answers[reference] = Reading(
+                properties[reference],
+                {
+                    task_id: properties["Task", task_id]
+                    for task_id in recent_tasks(properties[reference])
+                    if ("Task", task_id) in properties
+                },
+            )
+    return answers
+
+
+_NOUNS = {"VirtualMachine": "VM", "VirtualMachineSnapshot": "snapshot", "Task": "task"}
+
+
+def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
+    """All objects of a RetrievePropertiesEx, page by page.
+
+    Raises:
+        NotAuthenticated: The session is over; some servers say so per property only.
+    """
+    collector = login.content.propertyCollector
+    page = collector.RetrievePropertiesEx(specs, vmodl.query.PropertyCollector.RetrieveOptions())
+    while page is not None:
+        for content in page.objects or ():
+            for missing in content.missingSet or ():
+                if faults.is_expired(missing.fault):
+                    raise missing.fault
+            yield content
+        page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+
+
+def _spec(login: Login, references: Sequence[Reference]) -> Any:
+    collector = vmodl.query.PropertyCollector
+    to_tasks = traversal(vim.VirtualMachine, "recentTask")
+    kinds = {kind for kind, _ in references}
+    if "VirtualMachine" in kinds:
+        kinds.add("Task")
+    return collector.FilterSpec(
+        propSet=[property_spec(login.kind(kind), PROPERTIES[kind]) for kind in sorted(kinds)],
+        objectSet=[
+            collector.ObjectSpec(
+                obj=login.ref(kind, object_id),
+                skip=False,
+                selectSet=[to_tasks] if kind == "VirtualMachine" else [],
+            )
+            for kind, object_id in references
+        ],
+        # One VM that has gone must not fail the others.
+        reportMissingObjectsInResults=True,
+    )
+
+
+def _properties(content: Any) -> Properties:
+    return {item.name: item.val for item in content.propSet or ()}
+
+
+def _denied(content: Any) -> Denied | None:
+    kind, object_id = to_reference(content.obj)
+    subject = Subject(f"reading {_NOUNS[kind]} {object_id}")
+    for missing in content.missingSet or ():
+        error = faults.translate(missing.fault, subject)
+        if isinstance(error, Denied):
+            return error
+    return None

@@ -1,0 +1,71 @@
+"""Trying again what may pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from vmsnapshot.lifecycle.errors import TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+
+T = TypeVar("T")
+
+# Seconds before the second attempt, and the most between two.
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 20.0
+
+
+class When:
+    """Whether an error is worth another attempt; composed with `|` and `&`."""
+
+    def __init__(self, holds: Callable[[VmsnapshotError], bool]) -> None:
+        self.holds = holds
+
+    def __or__(self, other: When) -> When:
+        """Either."""
+        return When(lambda error: self.holds(error) or other.holds(error))
+
+    def __and__(self, other: When) -> When:
+        """Both."""
+        return When(lambda error: self.holds(error) and other.holds(error))
+
+    def __invert__(self) -> When:
+        """The opposite."""
+        return When(lambda error: not self.holds(error))
+
+
+def raises(*kinds: type[VmsnapshotError]) -> When:
+    """Whether the error is of one of these kinds."""
+    return When(lambda error: isinstance(error, kinds))
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between attempts: doubling, each shortened by up to a half at random."""
+    longest = FIRST_PAUSE
+    while True:
+        yield longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        longest = min(2 * longest, LONGEST_PAUSE)
+
+
+def again(operation: Operation, when: When, attempt: Callable[[], T]) -> T:
+    """Make attempts until one succeeds, fails for good, or the operation's time is over.
+
+    Raises:
+        Cancelled: The user cancelled.
+        TimedOut: The time is over; the message holds the last failure.
+    """
+    for pause in pauses():
+        operation.check()
+        try:
+            return attempt()
+        except VmsnapshotError as error:
+            if not when.holds(error):
+                raise
+            failure = error
+        operation.progress(f"{failure.message} Trying again.")
+        try:
+            operation.pause(pause)
+        except TimedOut as over:
+            raise TimedOut(f"{over.message} The last attempt: {failure.message}") from failure
+    raise AssertionError  # pauses() never ends

@@ -1,0 +1,318 @@
+"""One login to one server, made again whenever it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import http.client
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+from xml.etree import ElementTree as ET
+from xml.parsers.expat import ExpatError
+
+from pyVmomi import VmomiSupport, vim
+from pyVmomi.SoapAdapter import SoapStubAdapter
+
+from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint, WrongCertificate
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._waiting import in_background
+from vmsnapshot.lifecycle.errors import (
+    Denied,
+    InvalidInput,
+    Unreachable,
+    VmsnapshotError,
+)
+from vmsnapshot.lifecycle.operation import Operation
+
+T = TypeVar("T")
+
+# Connections kept open between calls; the engine runs some ten operations at once, tests more.
+_KEPT_CONNECTIONS: Final = 64
+# Seconds without an answer until a call counts as broken.  The longest ordinary call, reading
+# thousands of VMs from a busy vCenter, takes well under a minute.
+_CALL_TIMEOUT: Final = 120.0
+# Spoken where the server doesn't say what it speaks; every server since 2016 does.
+_DEFAULT_VERSION: Final = "vim25/6.5"
+
+
+# pyVmomi's adapter is untyped through and through.
+_Adapter: Any = SoapStubAdapter
+
+
+class Stub(_Adapter):  # type: ignore[misc]
+    """pyVmomi's connection pool, with failures told apart by whether anything was sent."""
+
+    def __init__(self, endpoint: Endpoint, version: str, timeout: float) -> None:
+        super().__init__(
+            host=endpoint.host,
+            port=endpoint.port,
+            version=version,
+            poolSize=_KEPT_CONNECTIONS,
+            sslContext=endpoint.context(),
+            httpConnectionTimeout=timeout,
+        )
+        self.scheme = functools.partial(Connection, pin=endpoint.pin)
+        self._newest: Connection | None = None
+
+    def GetConnection(self) -> Any:  # noqa: N802 - pyVmomi's signature
+        """A connection on which the server has not hung up.
+
+        Raises:
+            ConnectFailure: None could be made.
+        """
+        try:
+            while (connection := super().GetConnection()).hung_up:
+                connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            raise faults.ConnectFailure from error
+        self._newest = connection
+        return connection
+
+    def abort(self) -> None:
+        """Break the call that waits on the newest connection."""
+        if self._newest is not None:
+            self._newest.abort()
+
+    def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:  # noqa: N802, N803
+        """Make the call.
+
+        Raises:
+            Unintelligible: The answer can't be decoded.
+        """
+        try:
+            return super().InvokeMethod(mo, info, args, outerStub)
+        except (AttributeError, KeyError, TypeError, ExpatError) as error:
+            raise faults.Unintelligible from error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Login:
+    """One session: objects of the server are bound to its stub."""
+
+    stub: Stub
+    content: Any
+    waiting_stub: Stub
+
+    def ref(self, kind: str, object_id: str) -> Any:
+        """The server's object of that kind (`VirtualMachine`, `Task`) and id."""
+        return self.kind(kind)(object_id, self.stub)
+
+    def kind(self, name: str) -> Any:
+        """PyVmomi's class for a kind of object by its name in the API."""
+        return VmomiSupport.GetWsdlType("urn:vim25", name)
+
+    @property
+    def is_vcenter(self) -> bool:
+        """Whether this is a vCenter Server rather than a single ESXi host."""
+        return bool(self.content.about.apiType == "VirtualCenter")
+
+
+class Session:
+    """The login that all calls share.
+
+    Args:
+        endpoint: Where the server is.
+        user: The user to log in as.
+        password: The password; it appears in no message.
+    """
+
+    def __init__(self, endpoint: Endpoint, user: str, password: str) -> None:
+        self.endpoint = endpoint
+        self._user = user
+        self._password = password
+        self._lock = threading.Lock()
+        self._login: Login | None = None
+        self._version: str | None = None
+        self._closed = False
+        self._failed: tuple[float, VmsnapshotError] | None = None
+        self._refused: VmsnapshotError | None = None
+
+    def call(
+        self,
+        operation: Operation,
+        subject: Subject,
+        function: Callable[[Login], T],
+        *,
+        once: bool = False,
+        late: Callable[[T], None] = lambda _value: None,
+    ) -> T:
+        """Make calls for one operation, which can stop waiting for them at any moment.
+
+        Args:
+            operation: Whose time and cancellation count.
+            subject: What is tried, for messages.
+            function: Makes the calls, given the login.
+            once: Whether it must not be sent again when its answer got lost.
+            late: Called with the result when the operation no longer waits for it.
+
+        Raises:
+            Interrupted: The connection broke after `function` had sent something.
+            VmsnapshotError: Whatever else the platform's failure means.
+        """
+        operation.check()
+        return in_background("call", lambda: self.direct(subject, function, once=once), late).wait(operation)
+
+    def direct(self, subject: Subject, function: Callable[[Login], T], *, once: bool = False) -> T:
+        """The same in this thread, without anybody's time; logs in again and repeats if need be."""
+        subject = dataclasses.replace(subject, server=str(self.endpoint))
+        repeats = iter((True, False))
+        while True:
+            login = self.login()
+            try:
+                return function(login)
+            except faults.VENDOR as failure:
+                if faults.is_expired(failure):
+                    self.expired(login)
+                    safe = True
+                else:
+                    error = faults.translate(failure, subject)
+                    safe = isinstance(error, faults.Interrupted) and not once
+                if not (safe and next(repeats)):
+                    raise faults.translate(failure, subject) from failure
+
+    def login(self) -> Login:
+        """The login; made if there is none.
+
+        Raises:
+            Denied: `user` or `password` is wrong. It is not tried again: repeated wrong
+                passwords lock accounts.
+            InvalidInput: The server's certificate is not accepted.
+            Unreachable: No connection, or the session was closed.
+        """
+        asked = time.monotonic()
+        with self._lock:
+            if self._closed:
+                raise Unreachable("The connection to vSphere was closed.", retry_helps=False)
+            if self._refused is not None:
+                raise self._refused.with_traceback(None)
+            if self._failed is not None and self._failed[0] > asked:
+                raise self._failed[1].with_traceback(None)
+            if self._login is None:
+                self._login = self._open()
+            return self._login
+
+    def expired(self, login: Login) -> None:
+        """Forget a login that the server no longer knows; another thread's newer one stays."""
+        with self._lock:
+            if self._login is login:
+                self._login = None
+
+    def close(self) -> None:
+        """Log out; further calls raise Unreachable."""
+        with self._lock:
+            login, self._login, self._closed = self._login, None, True
+        if login is not None:
+            with contextlib.suppress(*faults.VENDOR):
+                login.content.sessionManager.Logout()
+            login.stub.DropConnections()
+            login.waiting_stub.DropConnections()
+
+    def _open(self) -> Login:
+        subject = Subject(f"logging in to {self.endpoint}", server=str(self.endpoint))
+        known = self._version is not None
+        try:
+            return self._log_in()
+        except faults.VENDOR as failure:
+            error = self._explain(failure, subject, known=known)
+        if isinstance(error, (Denied, InvalidInput)):
+            self._refused = error
+        self._failed = time.monotonic(), error
+        raise error
+
+    def _log_in(self) -> Login:
+        if self._version is None:
+            self._version = _version_of(self.endpoint)
+        version = VmomiSupport.versionMap[self._version]
+        stub = Stub(self.endpoint, version, _CALL_TIMEOUT)
+        content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+        content.sessionManager.Login(self._user, self._password, "en")
+        waiting = Stub(self.endpoint, version, _CALL_TIMEOUT)
+        waiting.cookie = stub.cookie
+        return Login(stub, content, waiting)
+
+    def _explain(self, failure: BaseException, subject: Subject, *, known: bool) -> VmsnapshotError:
+        server, cause = self.endpoint, failure.__cause__
+        if not isinstance(failure, faults.ConnectFailure):
+            error = faults.translate(failure, subject)
+            if isinstance(error, faults.Interrupted):
+                return faults.NotSent(error.message)
+            return error
+        if isinstance(cause, WrongCertificate):
+            return InvalidInput(
+                "thumbprint",
+                f"{subject}: the server shows another certificate than the one that `thumbprint` names; "
+                f"its SHA-256 is {server.thumbprint()}. If the certificate was renewed, set thumbprint to "
+                "that after comparing it with the server's own; otherwise somebody stands in between.",
+            )
+        reason = getattr(cause, "verify_message", None)
+        if reason is not None:
+            setting = "caFile" if server.ca_file else "allowUnverifiedSsl"
+            return InvalidInput(
+                setting,
+                f"{subject}: the server's certificate can't be verified ({reason}). Set `caFile` to the "
+                f"certificates of the authority that signed it, or `thumbprint` to its SHA-256 "
+                f"({server.thumbprint()}) after comparing it with the server's own, or, giving up the "
+                "protection, `allowUnverifiedSsl` to true.",
+            )
+        kind = faults.NotSent if known else faults.NeverReached
+        return kind(
+            f"{subject}: vsphereServer {server} can't be reached ({cause or failure}). Check the name, "
+            "the port, and that the server is up and reachable from here."
+        )
+
+
+@contextlib.contextmanager
+def marked(request_id: str) -> Iterator[None]:
+    """Calls of this thread carry a mark that vSphere keeps with the task they start."""
+    context = VmomiSupport.GetRequestContext()
+    mark = {"operationID": request_id, "activationId": request_id}
+    context.update(mark)
+    try:
+        yield
+    finally:
+        for key in mark:
+            context.pop(key, None)
+
+
+def _version_of(endpoint: Endpoint) -> str:
+    """The newest API version that both the server and pyVmomi know, such as `vim25/8.0.3.0`."""
+    connection = Connection(
+        pin=endpoint.pin,
+        host=endpoint.host,
+        port=endpoint.port,
+        context=endpoint.context(),
+        timeout=_CALL_TIMEOUT,
+    )
+    try:
+        connection.connect()
+        connection.request("GET", "/sdk/vimServiceVersions.xml")
+        answer = connection.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise faults.ConnectFailure from error
+    finally:
+        connection.close()
+    if answer.status != http.HTTPStatus.OK:
+        return _DEFAULT_VERSION
+    try:
+        # The document comes from the server that is trusted with the password next.
+        tree = ET.fromstring(text)  # noqa: S314
+    except ET.ParseError as error:
+        raise faults.Unintelligible from error
+    spoken = {
+        f"vim25/{element.text}"
+        for namespace in tree.iter("namespace")
+        if namespace.findtext("name") == "urn:vim25"
+        for element in namespace.iter("version")
+    }
+    known = [version for version in spoken if version in VmomiSupport.versionMap]
+    return max(known, key=_order, default=_DEFAULT_VERSION)
+
+
+def _order(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version.partition("/")[2])]

@@ -1,0 +1,388 @@
+"""Every running task watched by one thread through one WaitForUpdatesEx; nobody polls.
+
+The tasks are members of a list view, and a filter on a property collector of our own (the default
+one loses updates when it is shared) reports their changes.  A new task costs its share of one
+ModifyListView; those that have ended leave the list with the next one.  Progress is watched, in a
+second list, only of tasks that take longer than `PATIENCE`: each step of progress is a call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pyVmomi import vim, vmodl
+
+from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._gather import Gatherer
+from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._retry import pauses
+from vmsnapshot.backends.vsphere._session import Login, Session, marked
+from vmsnapshot.backends.vsphere._waiting import in_background
+from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.duration import format_duration
+
+# Seconds after which a task's progress is worth a call.
+PATIENCE: Final = 2.0
+# Seconds: the server answers a wait without news after this long.
+_LONGEST_WAIT: Final = 45
+# Seconds to let further news come before asking again; longer when all news was progress.
+_GATHERING: Final = 0.02
+_GATHERING_PROGRESS: Final = 0.25
+# Seconds that a cancellation takes at most to reach the server before we go on without knowing.
+_CANCEL_TIME: Final = 1.0
+
+_WATCHED: Final = ("info.state", "info.result", "info.error", "info.cancelable")
+_ENDED: Final = frozenset({"success", "error"})
+
+
+class Watch:
+    """One task on its way."""
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        self.changed = threading.Condition()
+        self.info: dict[str, Any] = {}
+        self.forgotten = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended, or nobody can tell any more."""
+        return self.forgotten or str(self.info.get("info.state")) in _ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended well."""
+        return str(self.info.get("info.state")) == "success"
+
+    @property
+    def progress(self) -> int | None:
+        """Percent done, where the platform tells."""
+        percent = self.info.get("info.progress")
+        return percent if isinstance(percent, int) else None
+
+    def tell(self, changes: Mapping[str, Any]) -> None:
+        """Take news of the task."""
+        with self.changed:
+            self.info.update(changes)
+            self.changed.notify_all()
+
+    def forget(self) -> None:
+        """Take the news that the server no longer knows the task."""
+        with self.changed:
+            self.forgotten = not self.ended
+            self.changed.notify_all()
+
+    def wake(self) -> None:
+        """Make whoever waits look again."""
+        with self.changed:
+            self.changed.notify_all()
+
+
+@dataclasses.dataclass
+class _Collector:
+    """What one session holds on the server for us."""
+
+    login: Login
+    collector: Any
+    running: Any
+    progress: Any = None
+    version: str = ""
+
+
+class Tasks:
+    """Starts tasks and waits for them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._changed = threading.Condition()
+        self._watches: dict[str, Watch] = {}
+        self._ended: list[str] = []
+        self._starting = 0
+        self._collector: _Collector | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._members: Gatherer[str, None] = Gatherer("tasks", self._add_members, lambda: self._starting > 0)
+        self._slow: Gatherer[str, None] = Gatherer("progress", self._add_slow)
+
+    def run(
+        self,
+        operation: Operation,
+        subject: Subject,
+        start: Callable[[Login], Any],
+        *,
+        request_id: str | None = None,
+        once: bool = False,
+    ) -> Any:
+        """Start a task and wait for it; its result.
+
+        Args:
+            operation: Whose time, cancellation and progress count.
+            subject: What is tried.
+            start: Makes the call that starts the task, and returns the task.
+            request_id: Kept by the platform with the task.
+            once: Whether the call must not be sent again when its answer got lost.
+
+        Raises:
+            Interrupted: The connection broke after the call was sent.
+            Cancelled: The user cancelled; the task was asked to stop, where it can.
+            TimedOut: The time is over; the message names the task that still runs.
+            VmsnapshotError: Whatever the fault that the task ended with means.
+        """
+
+        def call(login: Login) -> str:
+            with marked(request_id) if request_id else contextlib.nullcontext():
+                return object_id(start(login))
+
+        with self._in_flight():
+            # A task that starts after its user has gone is of no use to anybody.
+            task_id = self._session.call(operation, subject, call, once=once, late=self._cancel)
+        watch = self._wait(task_id, operation, subject, cancel=True)
+        if watch.forgotten:
+            raise faults.Forgotten(f"{subject}: vSphere no longer knows how its task {task_id} ended.")
+        if not watch.succeeded:
+            fault = watch.info.get("info.error") or vmodl.MethodFault(msg="the task failed without a reason")
+            raise faults.translate(fault, subject)
+        return watch.info.get("info.result")
+
+    def wait(self, task_id: str, operation: Operation, subject: Subject) -> None:
+        """Wait until a task has ended, however it ended; one that is forgotten has ended."""
+        self._wait(task_id, operation, subject, cancel=False)
+
+    def close(self) -> None:
+        """Stop watching."""
+        with self._changed:
+            self._closed = True
+            collector, self._collector = self._collector, None
+            self._changed.notify_all()
+        if collector is not None:
+            collector.login.waiting_stub.abort()
+
+    def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:
+        watch = Watch(task_id)
+        with self._changed:
+            watch = self._watches.setdefault(task_id, watch)
+            self._ensure_thread()
+        undo = operation.cancellation.subscribe(watch.wake)
+        try:
+            self._members.ask(task_id, operation)
+            self._follow(watch, operation)
+        except (Cancelled, TimedOut) as over:
+            if cancel and isinstance(over, Cancelled):
+                in_background("cancel", lambda: self._cancel(task_id)).wait_briefly(_CANCEL_TIME)
+            raise self._still_running(over, watch, operation, subject) from None
+        finally:
+            undo()
+            with self._changed:
+                self._watches.pop(task_id, None)
+                self._ended.append(task_id)
+        return watch
+
+    def _follow(self, watch: Watch, operation: Operation) -> None:
+        """Return when the task has ended; report its progress meanwhile."""
+        slow_at: float | None = time.monotonic() + PATIENCE
+        told: int | None = None
+        while True:
+            with watch.changed:
+                while (
+                    not watch.ended
+                    and not operation.cancellation.requested
+                    and operation.remaining
+                    and watch.progress == told
+                    and (slow_at is None or time.monotonic() < slow_at)
+                ):
+                    patience = operation.remaining
+                    if slow_at is not None:
+                        patience = min(patience, max(0.0, slow_at - time.monotonic()))
+                    watch.changed.wait(patience)
+            if watch.ended:
+                return
+            operation.check()
+            if slow_at is not None and time.monotonic() >= slow_at:
+                slow_at = None
+                self._slow.ask(watch.task_id, operation)
+            if watch.progress is not None and watch.progress != told:
+                told = watch.progress
+                operation.progress(f"{operation.what}: {told} %")
+
+    def _still_running(
+        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject
+    ) -> VmsnapshotError:
+        done = "" if watch.progress is None else f", {watch.progress} % done"
+        if isinstance(over, TimedOut):
+            return TimedOut(
+                f"{subject}: not finished within {format_duration(operation.timeout)}. Its task "
+                f"{watch.task_id} still runs on vSphere{done}. The next update continues from here; "
+                "customTimeouts gives it more time."
+            )
+        can = watch.info.get("info.cancelable")
+        fate = "can't be cancelled and still runs on vSphere" if can is False else "was asked to stop"
+        return Cancelled(f"{over.message} The task {watch.task_id}{done} {fate}.")
+
+    def _cancel(self, task_id: str) -> None:
+        """Ask the server to cancel a task; one that can't be, or has ended, is left alone."""
+        with contextlib.suppress(VmsnapshotError):
+            self._session.direct(
+                Subject(f"cancelling task {task_id}"),
+                lambda login: login.ref("Task", task_id).Cancel(),
+            )
+
+    @contextlib.contextmanager
+    def _in_flight(self) -> Iterator[None]:
+        with self._changed:
+            self._starting += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._starting -= 1
+
+    # What the server watches for us
+
+    def _add_members(self, task_ids: Sequence[str]) -> Mapping[str, None]:
+        with self._changed:
+            collector = self._collector
+            ended, self._ended = self._ended, []
+            # Without a collector the thread is about to make one, with every watch in it.
+            self._changed.notify_all()
+        if collector is not None:
+            self._modify(collector, collector.running, task_ids, ended)
+        return dict.fromkeys(task_ids)
+
+    def _add_slow(self, task_ids: Sequence[str]) -> Mapping[str, None]:
+        with self._changed:
+            collector = self._collector
+        if collector is not None:
+            try:
+                if collector.progress is None:
+                    collector.progress = _watched_list(
+                        collector.login, collector.collector, ["info.progress"]
+                    )
+            except faults.VENDOR as failure:
+                self._lost(collector, failure)
+            else:
+                self._modify(collector, collector.progress, task_ids, ())
+        return dict.fromkeys(task_ids)
+
+    def _modify(
+        self,
+        collector: _Collector,
+        view: Any,
+        add: Iterable[str],
+        remove: Iterable[str],
+    ) -> None:
+        login = collector.login
+        try:
+            unknown = view.ModifyListView(
+                add=[login.ref("Task", task_id) for task_id in add],
+                remove=[login.ref("Task", task_id) for task_id in remove],
+            )
+        except faults.VENDOR as failure:
+            self._lost(collector, failure)
+            return
+        for task in unknown or ():
+            self._tell(object_id(task), None)
+
+    def _lost(self, collector: _Collector, failure: BaseException) -> None:
+        """Give a collector up: the thread makes another and adds every running task to it."""
+        if faults.is_expired(failure):
+            self._session.expired(collector.login)
+        with self._changed:
+            if self._collector is collector:
+                self._collector = None
+        collector.login.waiting_stub.abort()
+
+    # The one thread that waits
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._watch, name="vmsnapshot-tasks", daemon=True)
+            self._thread.start()
+
+    def _watch(self) -> None:
+        waits = pauses()
+        while True:
+            with self._changed:
+                while not self._closed and not self._watches:
+                    self._changed.wait()
+                if self._closed:
+                    return
+                collector = self._collector
+            try:
+                if collector is None:
+                    collector = self._session.direct(Subject("watching tasks"), self._make_collector)
+                    with self._changed:
+                        self._collector = collector
+                        waiting = list(self._watches)
+                    self._modify(collector, collector.running, waiting, ())
+                pause = self._await_news(collector)
+                waits = pauses()
+            except VmsnapshotError:
+                # Whoever waits for a task goes on waiting: their own time is the limit.
+                pause = next(waits)
+            except faults.VENDOR as failure:
+                if collector is not None:
+                    self._lost(collector, failure)
+                pause = next(waits)
+            with self._changed:
+                if pause:
+                    self._changed.wait_for(lambda: self._closed, pause)
+
+    def _make_collector(self, login: Login) -> _Collector:
+        collector = login.content.propertyCollector.CreatePropertyCollector()
+        return _Collector(login, collector, _watched_list(login, collector, _WATCHED))
+
+    def _await_news(self, collector: _Collector) -> float:
+        """Wait for news and hand it out; the seconds to let further news come."""
+        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=_LONGEST_WAIT)
+        ours = type(collector.collector)(object_id(collector.collector), collector.login.waiting_stub)
+        news = ours.WaitForUpdatesEx(collector.version, options)
+        if news is None:
+            return 0.0
+        collector.version = news.version
+        only_progress = True
+        for group in news.filterSet or ():
+            for update in group.objectSet or ():
+                for missing in update.missingSet or ():
+                    if faults.is_expired(missing.fault):
+                        raise missing.fault
+                task_id = object_id(update.obj)
+                changes = {change.name: change.val for change in update.changeSet or ()}
+                only_progress &= changes.keys() <= {"info.progress"}
+                self._tell(task_id, None if update.kind == "leave" else changes)
+        if news.truncated:
+            return 0.0
+        return _GATHERING_PROGRESS if only_progress else _GATHERING
+
+    def _tell(self, task_id: str, changes: Mapping[str, Any] | None) -> None:
+        with self._changed:
+            watch = self._watches.get(task_id)
+        if watch is None:
+            return
+        if changes is None:
+            watch.forget()
+        else:
+            watch.tell(changes)
+
+
+def _watched_list(login: Login, collector: Any, paths: Sequence[str]) -> Any:
+    """An empty list view of tasks whose changes the collector reports."""
+    view = login.content.viewManager.CreateListView([])
+    kinds = vmodl.query.PropertyCollector
+    collector.CreateFilter(
+        kinds.FilterSpec(
+            propSet=[property_spec(vim.Task, paths)],
+            objectSet=[
+                kinds.ObjectSpec(obj=view, skip=True, selectSet=[traversal(vim.view.ListView, "view")])
+            ],
+            reportMissingObjectsInResults=True,
+        ),
+        partialUpdates=False,
+    )
+    return view

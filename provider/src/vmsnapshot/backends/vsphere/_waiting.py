@@ -1,0 +1,86 @@
+"""A value that another thread will bring, waited for within an operation's time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+from vmsnapshot.lifecycle.operation import Operation
+
+T = TypeVar("T")
+
+
+class Ticket(Generic[T]):
+    """One value, or the error that came instead of it; set once, waited for by one thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._done = False
+        self._abandoned = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def bring(self, value: T) -> bool:
+        """Set the value; whether somebody still waits for it."""
+        with self._lock:
+            self._value, self._done = value, True
+            wanted = not self._abandoned
+        self._woken.set()
+        return wanted
+
+    def fail(self, error: BaseException) -> None:
+        """Set the error that `wait` raises."""
+        with self._lock:
+            self._error, self._done = error, True
+        self._woken.set()
+
+    def wait_briefly(self, seconds: float) -> bool:
+        """Wait for the value or error, whatever it is, but no longer; whether it came."""
+        return self._woken.wait(seconds)
+
+    def wait(self, operation: Operation) -> T:
+        """The value.
+
+        Raises:
+            Cancelled: The user cancelled before it came.
+            TimedOut: The operation's time was over before it came.
+        """
+        undo = operation.cancellation.subscribe(self._woken.set)
+        try:
+            self._woken.wait(operation.remaining)
+        finally:
+            undo()
+        with self._lock:
+            self._abandoned = not self._done
+        if self._abandoned:
+            operation.check()
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._value)
+
+
+def in_background(
+    name: str, function: Callable[[], T], late: Callable[[T], None] = lambda _value: None
+) -> Ticket[T]:
+    """Run a function in a thread of its own, so that its caller can stop waiting for it.
+
+    Args:
+        name: The thread's name, for stack dumps.
+        function: What to run.
+        late: Called with the value when nobody waits for it any more.
+    """
+    ticket: Ticket[T] = Ticket()
+
+    def run() -> None:
+        try:
+            value = function()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            ticket.fail(error)
+        else:
+            if not ticket.bring(value):
+                late(value)
+
+    threading.Thread(target=run, name=f"vmsnapshot-{name}", daemon=True).start()
+    return ticket

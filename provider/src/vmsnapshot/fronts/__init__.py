@@ -1,0 +1,1 @@
+"""The ways in: what the engine or a program talks to."""

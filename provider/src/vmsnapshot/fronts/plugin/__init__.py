@@ -1,0 +1,1 @@
+"""The plugin that the Pulumi engine starts and talks to over gRPC."""

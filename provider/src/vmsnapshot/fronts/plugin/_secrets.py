@@ -1,0 +1,29 @@
+"""Which texts are secret, so that no message shows them."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import Any
+
+from vmsnapshot.model.values import redact, secret_strings
+
+
+class Secrets:
+    """The secrets met in the requests of each resource, and in the configuration."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: defaultdict[str, set[str]] = defaultdict(set)
+
+    def learn(self, urn: str, tree: Any) -> None:
+        """Remember what is secret in a tree; without a URN it is the whole program's."""
+        found = set(secret_strings(tree))
+        with self._lock:
+            self._of[urn] |= found
+
+    def conceal(self, urn: str, text: str) -> str:
+        """The text without the secrets of the resource and of the whole program."""
+        with self._lock:
+            secrets = self._of[urn] | self._of[""]
+        return redact(text, secrets)

@@ -1,0 +1,35 @@
+"""Puts backends, lifecycle and fronts together."""
+
+from __future__ import annotations
+
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.model.configuration import Configuration
+
+__all__ = ["connect"]
+
+_VSPHERE = {
+    "vsphereServer": ("vsphere_server", "VSPHERE_SERVER", "the vCenter Server or ESXi host"),
+    "user": ("user", "VSPHERE_USER", "the user to log in as"),
+    "password": ("password", "VSPHERE_PASSWORD", "the user's password (a secret)"),
+}
+
+
+def connect(configuration: Configuration) -> Backend:
+    """The backend that a configuration asks for; it logs in at its first call.
+
+    Raises:
+        InvalidInput: A setting is missing or wrong.
+    """
+    for name, (field, environment, what) in _VSPHERE.items():
+        if getattr(configuration, field) is None:
+            raise InvalidInput(
+                name,
+                f"{name} is not set: give {what} with `pulumi config set vmsnapshot:{name}` or in the "
+                f"environment variable {environment}.",
+            )
+    # Imported only now: pyVmomi takes a while, and a plugin that is only asked for its schema
+    # should start at once.
+    from vmsnapshot.backends.vsphere import VsphereBackend  # noqa: PLC0415
+
+    return VsphereBackend.of(configuration)
