@@ -1,0 +1,70 @@
+"""A vSphere and a stack for each test of the whole: engine, plugin, SOAP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client, other_client
+from tests.support.engine import ROOT, Stack
+from tests.support.simulator import Simulator, running
+
+SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
+REVERT = "vmsnapshot:VirtualMachineRevert"
+
+
+@pytest.fixture
+def vsphere(tmp_path: Path) -> Iterator[Simulator]:
+    """Our simulator with three running VMs."""
+    arguments = ["--names", "web-1,web-2,db-1", "--task-duration", "20ms", "--password", "open sesame 41"]
+    with running(*arguments, "--cert-out", str(tmp_path / "vcenter.pem")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(vsphere: Simulator) -> Iterator[Client]:
+    """Somebody else at the same vSphere."""
+    with other_client(vsphere) as found:
+        yield found
+
+
+@pytest.fixture
+def stack(tmp_path: Path, vsphere: Simulator) -> Stack:
+    """An empty stack whose provider is configured for the simulator."""
+    return new_stack(tmp_path / "stack", vsphere)
+
+
+def new_stack(folder: Path, vsphere: Simulator, name: str = "dev") -> Stack:
+    """One more stack for the same vSphere."""
+    plugins = {"vmsnapshot": ROOT / "provider"}
+    login = {name: text for name, text in vsphere.environment().items() if not name.endswith("_SSL")}
+    made = Stack(folder, plugins=plugins, environment=login, name=name)
+    made.config("vmsnapshot:caFile", vsphere.certificate)
+    return made
+
+
+def snapshot(
+    vm: str = "web-1", *, options: dict[str, Any] | None = None, **properties: Any
+) -> dict[str, Any]:
+    """A snapshot resource of a YAML program."""
+    made: dict[str, Any] = {"type": SNAPSHOT, "properties": {"vmName": vm, **properties}}
+    return {**made, "options": options} if options else made
+
+
+def revert(vm: str = "web-1", *, options: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
+    """A revert resource of a YAML program."""
+    made: dict[str, Any] = {"type": REVERT, "properties": {"vmName": vm, **properties}}
+    return {**made, "options": options} if options else made
+
+
+@pytest.fixture
+def write(stack: Stack) -> Callable[..., None]:
+    """Write the program: `write(before=snapshot(), web=revert(snapshot="x"))`."""
+
+    def program(**resources: Any) -> None:
+        stack.write({"resources": resources})
+
+    return program

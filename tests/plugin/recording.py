@@ -1,0 +1,164 @@
+"""A provider that remembers what it was asked and answers what it was told to; and a way to call it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from vmsnapshot.fronts.plugin import _limits
+from vmsnapshot.fronts.plugin._protocol import provider_pb2_grpc
+from vmsnapshot.fronts.plugin._secrets import Secrets
+from vmsnapshot.fronts.plugin._servicer import Servicer
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.provider import Provider
+
+SCHEMA: dict[str, Any] = {
+    "name": "vmsnapshot",
+    "provider": {
+        "inputProperties": {
+            "user": {"type": "string"},
+            "password": {"type": "string", "secret": True},
+            "verify": {"type": "boolean"},
+            "hosts": {"type": "array"},
+        }
+    },
+}
+
+
+class Recording(Provider):
+    """Remembers requests in `asked`; `answer` is returned, raised or called."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.answer: Any = None
+        self.cancelled = 0
+        self.closed = 0
+
+    def _answer(self, *request: Any) -> Any:
+        self.asked.append(request[0] if len(request) == 1 else request)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer(*request) if callable(self.answer) else self.answer
+
+    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+        """As told."""
+        result: rq.CheckResult = self._answer(new_inputs)
+        return result
+
+    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+        """As told."""
+        result: rq.DiffResult = self._answer(old_inputs, new_inputs)
+        return result
+
+    def configure(self, inputs: rq.Properties) -> None:
+        """As told."""
+        self._answer(inputs)
+
+    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+        """As told."""
+        result: rq.CheckResult = self._answer(request)
+        return result
+
+    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+        """As told."""
+        result: rq.DiffResult = self._answer(request)
+        return result
+
+    def create(self, request: rq.CreateRequest) -> rq.Resource:
+        """As told."""
+        result: rq.Resource = self._answer(request)
+        return result
+
+    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+        """As told."""
+        result: rq.Resource | None = self._answer(request)
+        return result
+
+    def update(self, request: rq.UpdateRequest) -> rq.Resource:
+        """As told."""
+        result: rq.Resource = self._answer(request)
+        return result
+
+    def delete(self, request: rq.DeleteRequest) -> None:
+        """As told."""
+        self._answer(request)
+
+    def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
+        """As told."""
+        result: rq.InvokeResult = self._answer(token, args)
+        return result
+
+    def list(self, token: str, query: rq.Properties) -> Iterator[rq.Listed]:
+        """As told."""
+        yield from self._answer(token, query)
+
+    def cancel(self) -> None:
+        """Counted."""
+        self.cancelled += 1
+
+    def close(self) -> None:
+        """Counted."""
+        self.closed += 1
+
+
+class Links:
+    """Remembers the engine's addresses."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+
+    def connect(self, address: str) -> None:
+        """Remember it."""
+        self.addresses.append(address)
+
+
+class Plugin:
+    """A service over a real channel, its providers (one for each engine), and its links."""
+
+    def __init__(self, stub: Any, providers: list[Recording], links: Links) -> None:
+        self.stub = stub
+        self.providers = providers
+        self.links = links
+
+    @property
+    def provider(self) -> Recording:
+        """The provider that serves now."""
+        return self.providers[-1]
+
+
+@contextlib.contextmanager
+def served(servicer: Any, register: Callable[[Any, Any], None], workers: int = 64) -> Iterator[str]:
+    """Serve on a free port for as long as the context lasts; gives the address."""
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        server = grpc.server(pool, options=_limits.SERVER_OPTIONS)
+        register(servicer, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.stop(None).wait()
+
+
+@contextlib.contextmanager
+def plugin(workers: int = 64) -> Iterator[Plugin]:
+    """A plugin in this process, spoken to as the engine does."""
+    providers: list[Recording] = []
+    links = Links()
+
+    def make() -> Recording:
+        providers.append(Recording())
+        return providers[-1]
+
+    servicer = Servicer(make, secrets=Secrets(), engine_links=[links], schema=lambda: SCHEMA)
+    register = provider_pb2_grpc.add_ResourceProviderServicer_to_server
+    with (
+        served(servicer, register, workers) as address,
+        grpc.insecure_channel(address, options=_limits.CHANNEL_OPTIONS) as channel,
+    ):
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
+        yield Plugin(stub, providers, links)

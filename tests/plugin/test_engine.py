@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2
+
+from tests.plugin.recording import served
+from tests.support.waiting import until
+from vmsnapshot.fronts.plugin import _engine, _limits
+from vmsnapshot.fronts.plugin._protocol import engine_pb2, engine_pb2_grpc
+from vmsnapshot.fronts.plugin._secrets import Secrets
+from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.model.values import Secret
+
+URN = "urn:pulumi:dev::project::vmsnapshot:index:VirtualMachineSnapshot::before"
+
+
+class Listening(engine_pb2_grpc.EngineServicer):
+    """An engine that only listens; while `held` it takes messages but doesn't answer."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.held = threading.Event()
+        self.let_go = threading.Event()
+
+    def Log(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
+        """Remember a message."""
+        self.heard.append(request)
+        if self.held.is_set():
+            self.let_go.wait(30)
+        return empty_pb2.Empty()
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[tuple[Listening, str]]:
+    engine = Listening()
+    with served(engine, engine_pb2_grpc.add_EngineServicer_to_server) as address:
+        yield engine, address
+        engine.let_go.set()
+
+
+@pytest.mark.parametrize(
+    ("severity", "told"),
+    [
+        (Severity.DEBUG, engine_pb2.DEBUG),
+        (Severity.INFO, engine_pb2.INFO),
+        (Severity.WARNING, engine_pb2.WARNING),
+        (Severity.ERROR, engine_pb2.ERROR),
+    ],
+)
+def test_a_message_has_arrived_when_it_was_said(severity: Severity, told: Any) -> None:
+    """Severity, resource and all lines reach the engine, and `say` waits until they have."""
+    voice = _engine.Voice(Secrets())
+    with _listening() as (engine, address):
+        voice.connect(address)
+        voice.say(URN, severity, "two\nlines └─ ✓")
+        assert engine.heard == [engine_pb2.LogRequest(severity=told, urn=URN, message="two\nlines └─ ✓")]
+        voice.close()
+
+
+def test_progress_is_ephemeral_and_does_not_wait() -> None:
+    """Progress is a status message; whoever tells it goes on though the engine doesn't answer."""
+    voice = _engine.Voice(Secrets())
+    with _listening() as (engine, address):
+        voice.connect(address)
+        engine.held.set()
+        voice.progress(URN, "40 %")
+        until(lambda: engine.heard)
+        assert engine.heard == [
+            engine_pb2.LogRequest(severity=engine_pb2.INFO, urn=URN, message="40 %", ephemeral=True)
+        ]
+        engine.let_go.set()
+        voice.close()
+
+
+def test_a_suspended_engine_holds_up_a_message_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The work goes on after a message that nobody takes."""
+    monkeypatch.setattr(_limits, "MESSAGE_TIMEOUT", 0.05)
+    voice = _engine.Voice(Secrets())
+    with _listening() as (engine, address):
+        voice.connect(address)
+        engine.held.set()
+        voice.say(URN, Severity.INFO, "nobody answers")
+        engine.let_go.set()
+        voice.close()
+
+
+def test_nothing_said_fails_the_work() -> None:
+    """Before an engine is known, after it is gone and after the end there is silence."""
+    voice = _engine.Voice(Secrets())
+    voice.say(URN, Severity.INFO, "too early")
+    voice.progress(URN, "too early")
+    with _listening() as (_, address):
+        voice.connect(address)
+    voice.say(URN, Severity.INFO, "gone")
+    voice.progress(URN, "gone")
+    voice.close()
+    voice.say(URN, Severity.INFO, "closed")
+    voice.progress(URN, "closed")
+
+
+def test_no_message_shows_a_secret_or_breaks_on_its_text() -> None:
+    """Secrets of the resource and the settings are hidden; a half character is replaced."""
+    secrets = Secrets()
+    secrets.learn(URN, {"a": [Secret("swordfish")]})
+    secrets.learn("", {"password": Secret("hunter22")})
+    secrets.learn(URN + "2", {"a": Secret("plain")})
+    voice = _engine.Voice(secrets)
+    with _listening() as (engine, address):
+        voice.connect(address)
+        voice.say(URN, Severity.INFO, "swordfish hunter22 plain \ud800")
+        voice.progress(URN, "swordfish")
+        until(lambda: len(engine.heard) == 2)
+        assert [heard.message for heard in engine.heard] == ["[secret] [secret] plain ?", "[secret]"]
+        voice.close()
+
+
+def test_a_large_message_arrives() -> None:
+    """A message may be longer than gRPC's usual 4 MB."""
+    voice = _engine.Voice(Secrets())
+    with _listening() as (engine, address):
+        voice.connect(address)
+        voice.say(URN, Severity.INFO, "x" * 5_000_000)
+        assert [len(heard.message) for heard in engine.heard] == [5_000_000]
+        voice.close()
+
+
+def _watching() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "engine-watch"]
+
+
+def test_an_engine_that_ends_is_noticed() -> None:
+    """The watch tells once that the engine is gone, and not while it is there."""
+    gone = threading.Event()
+    watch = _engine.EngineWatch(gone.set, interval=0.05)
+    with _listening() as (_, address):
+        watch.connect(address)
+        # It has been asked often enough to have been missed, if it could be.
+        with grpc.insecure_channel(address) as channel:
+            for _ in range(20):
+                assert _engine._answers(channel.unary_unary("/grpc.health.v1.Health/Check"))
+        assert not gone.is_set()
+    assert gone.wait(30)
+
+
+def test_a_watch_of_another_engine_forgets_the_one_before() -> None:
+    """After an attachment to a second engine, the end of the first means nothing."""
+    gone = threading.Event()
+    watch = _engine.EngineWatch(gone.set, interval=0.01)
+    with _listening() as (_, second):
+        with _listening() as (_, first):
+            watch.connect(first)
+            watch.connect(second)
+        until(lambda: len(_watching()) == 1)
+        assert not gone.is_set()
+        watch.close()
+    until(lambda: not _watching())
+    assert not gone.is_set()
+
+
+def test_a_suspended_engine_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is stopped (a debugger, a suspended machine) and goes on is never missed."""
+    monkeypatch.setattr(_limits, "MESSAGE_TIMEOUT", 0.05)
+    program = (
+        "import concurrent.futures, grpc\n"
+        "server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))\n"
+        "print(server.add_insecure_port('127.0.0.1:0'), flush=True)\n"
+        "server.start()\n"
+        "server.wait_for_termination()\n"
+    )
+    gone = threading.Event()
+    watch = _engine.EngineWatch(gone.set, interval=0.01)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as engine:
+        assert engine.stdout is not None
+        address = f"127.0.0.1:{engine.stdout.readline().strip()}"
+        watch.connect(address)
+        os.kill(engine.pid, signal.SIGSTOP)
+        with grpc.insecure_channel(address) as channel:
+            for _ in range(5):
+                assert _engine._answers(channel.unary_unary("/grpc.health.v1.Health/Check"))
+        assert not gone.is_set()
+        os.kill(engine.pid, signal.SIGCONT)
+        engine.kill()
+        assert gone.wait(30)

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2
+
+from tests.plugin.conftest import MadeUp
+from tests.plugin.recording import served
+from tests.plugin.test_engine import Listening
+from tests.support.processes import alive
+from tests.support.waiting import until
+from vmsnapshot._version import __version__
+from vmsnapshot.fronts.plugin._codec import encode
+from vmsnapshot.fronts.plugin._protocol import (
+    engine_pb2_grpc,
+    plugin_pb2,
+    provider_pb2,
+    provider_pb2_grpc,
+)
+
+PLUGIN = [sys.executable, "-m", "vmsnapshot.fronts.plugin"]
+MADEUP = [sys.executable, str(Path(__file__).with_name("madeup.py"))]
+URN = "urn:pulumi:dev::project::madeup:index:Thing::a"
+
+
+@contextlib.contextmanager
+def _started(command: list[str], environment: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """A plugin in a process of its own; killed in the end if it should still be there."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def _engine() -> Iterator[str]:
+    with served(Listening(), engine_pb2_grpc.add_EngineServicer_to_server) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _stub(process: subprocess.Popen[str]) -> Iterator[Any]:
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield provider_pb2_grpc.ResourceProviderStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
+
+
+def _create(stub: Any, behave: str) -> Any:
+    """A create that is under way."""
+    properties = encode({"behave": behave})
+    return stub.Create.future(
+        provider_pb2.CreateRequest(urn=URN, type="madeup:index:Thing", properties=properties)
+    )
+
+
+def test_the_version_is_printed() -> None:
+    """`--version` prints this release and ends."""
+    told = subprocess.run([*PLUGIN, "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout == f"{__version__}\n"
+
+
+def test_the_schema_is_printed() -> None:
+    """`--schema` prints the package's schema with this release's version."""
+    told = subprocess.run([*PLUGIN, "--schema"], capture_output=True, text=True, check=True)
+    schema = json.loads(told.stdout)
+    assert (schema["name"], schema["version"]) == ("vmsnapshot", __version__)
+
+
+def test_starting_loads_neither_the_sdk_nor_a_platform() -> None:
+    """The SDK, pyVmomi and whatever else is heavy stay out until they are needed."""
+    program = (
+        "import sys, vmsnapshot.fronts.plugin.__main__\n"
+        "heavy = {'pulumi', 'pulumi.runtime', 'pyVmomi', 'pyVim', 'kubernetes', 'vmsnapshot.wiring'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "import pulumi, pulumi.automation\n"
+        "from pulumi.runtime.proto import provider_pb2\n"
+        "print(pulumi.Output.__name__, provider_pb2.CreateRequest.__name__)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["[]", "Output CreateRequest"]
+
+
+def test_only_the_port_is_on_standard_output(madeup: MadeUp) -> None:
+    """What the engine reads is one line with the port, also after work and a signal."""
+    with _engine() as address, _started([*MADEUP, address], madeup.stack.environment) as process:
+        with _stub(process) as stub:
+            _create(stub, "").result()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate()
+    assert (out, err, process.returncode) == ("", "", 0)
+
+
+def test_arguments_that_the_engine_may_add_are_ignored() -> None:
+    """The engine can pass its logging and tracing flags before its address."""
+    with _engine() as address:
+        command = [*PLUGIN, "--logtostderr", "-v=9", "--tracing", "file:./trace", address]
+        with _started(command) as process, _stub(process) as stub:
+            assert stub.GetPluginInfo(empty_pb2.Empty()).version == __version__
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("behave", ["block", "hang"])
+def test_a_signal_ends_the_plugin_whatever_is_under_way(
+    madeup: MadeUp, number: signal.Signals, behave: str
+) -> None:
+    """Work is cancelled and given time to stop; work that doesn't stop is left."""
+    with _engine() as address, _started([*MADEUP, address], madeup.stack.environment) as process:
+        with _stub(process) as stub:
+            create = _create(stub, behave)
+            until(lambda: madeup.asked("create"))
+            process.send_signal(number)
+            code = grpc.StatusCode.CANCELLED if behave == "block" else grpc.StatusCode.UNAVAILABLE
+            assert create.code() in {code, grpc.StatusCode.CANCELLED}
+        assert process.wait(30) in {0, 1}
+    assert madeup.asked("cancel")
+
+
+@pytest.mark.parametrize("behave", ["", "block", "hang"])
+def test_a_plugin_whose_engine_was_killed_is_gone(madeup: MadeUp, behave: str) -> None:
+    """The engine is killed and can't tell; the plugin cancels what is under way and ends."""
+    program = (
+        "import concurrent.futures, grpc, subprocess, sys\n"
+        "server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))\n"
+        "address = f'127.0.0.1:{server.add_insecure_port(\"127.0.0.1:0\")}'\n"
+        "server.start()\n"
+        "plugin = subprocess.Popen([*sys.argv[1:], address], stdin=subprocess.DEVNULL)\n"
+        "print(plugin.pid, file=sys.stderr, flush=True)\n"
+        "server.wait_for_termination()\n"
+    )
+    with _started([sys.executable, "-c", program, *MADEUP], madeup.stack.environment) as engine:
+        pid = int(engine.stderr.readline())
+        try:
+            with _stub(engine) as stub:
+                if behave:
+                    create = _create(stub, behave)  # held: a call that nobody holds is cancelled
+                    until(lambda: madeup.asked("create"))
+                    assert not create.done()
+                engine.kill()
+                until(lambda: not alive(pid), seconds=15)
+        finally:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+    assert madeup.asked("cancel")
+
+
+def test_a_plugin_whose_engine_never_called_is_gone() -> None:
+    """The engine may die between starting the plugin and shaking hands with it."""
+    with _engine() as address:
+        process = _started([*PLUGIN, address])
+        plugin = process.__enter__()
+        assert plugin.stdout.readline()
+    assert plugin.wait(30) == 0
+    process.__exit__(None, None, None)
+
+
+def test_a_plugin_started_by_hand_serves_one_engine_after_another(madeup: MadeUp) -> None:
+    """Without an engine it waits for one to attach, and stays when that is gone."""
+    with _started(MADEUP, madeup.stack.environment) as process, _stub(process) as stub:
+        with _engine() as first:
+            stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=first))
+            stub.Attach(plugin_pb2.PluginAttach(address=first))
+            blocked = _create(stub, "block")
+            until(lambda: madeup.asked("create"))
+        assert blocked.code() is grpc.StatusCode.CANCELLED  # its engine is gone
+        with _engine() as second:
+            stub.Attach(plugin_pb2.PluginAttach(address=second))
+            assert _create(stub, "").result().id == "id-a"
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/net").exists(), reason="reads sockets from Linux's /proc")
+def test_nobody_else_on_the_network_reaches_the_plugin() -> None:
+    """It listens on the loopback interface only."""
+    with _engine() as address, _started([*PLUGIN, address]) as process, _stub(process) as stub:
+        stub.GetPluginInfo(empty_pb2.Empty())
+        listening = [
+            line.split()[1]
+            for name in ("tcp", "tcp6")
+            for line in Path(f"/proc/{process.pid}/net/{name}").read_text("utf-8").splitlines()[1:]
+            if line.split()[3] == "0A" and line.split()[9] in _sockets(process.pid)
+        ]
+    assert listening
+    # 127.0.0.1, also as an IPv6 address, with its bytes turned round
+    assert all(entry.partition(":")[0].endswith("0100007F") for entry in listening)
+
+
+def _sockets(pid: int) -> set[str]:
+    """The inode numbers of a process's sockets."""
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return found

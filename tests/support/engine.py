@@ -1,0 +1,194 @@
+"""Drives the real Pulumi engine: one stack in one folder, with state, plugins and settings of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARIES = Path(os.environ.get("VMSNAPSHOT_TEST_BIN", ROOT / ".build" / "bin"))
+
+# A person's own settings must not reach a test.
+_FOREIGN = ("PULUMI_", "VSPHERE_", "GOVC_", "KUBECONFIG")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a command did: its exit code, and what it wrote to both of its outputs."""
+
+    command: tuple[str, ...]
+    code: int
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it succeeded."""
+        return self.code == 0
+
+    def check(self) -> Outcome:
+        """The same outcome; an assertion error with the whole text unless it succeeded."""
+        assert self.ok, f"{self} should have succeeded"
+        return self
+
+    def failed(self) -> Outcome:
+        """The same outcome; an assertion error with the whole text if it succeeded."""
+        assert not self.ok, f"{self} should have failed"
+        return self
+
+    def __str__(self) -> str:
+        """The command, its code and its whole text."""
+        return f"$ {' '.join(self.command)}\n(exit code {self.code})\n{self.text}"
+
+
+class Running:
+    """A command that was started and not yet waited for."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path, command: tuple[str, ...]) -> None:
+        self._log = log
+        self._command = command
+        self.process = process
+
+    @property
+    def text(self) -> str:
+        """What it has written up to now."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does: the engine asks its plugins to cancel."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the engine without letting it know: its plugins aren't told."""
+        self.process.kill()
+
+    def wait(self, seconds: float = 60) -> Outcome:
+        """Wait until it ends."""
+        return Outcome(self._command, self.process.wait(seconds), self.text)
+
+
+class Stack:
+    """A stack of a project in a folder.
+
+    State is local (`folder/state`), and so are the engine's home and its settings; ports are
+    chosen by the engine. Commands never ask and never use colour.
+
+    Args:
+        folder: A new or empty folder.
+        plugins: Folders that hold an executable `pulumi-resource-NAME`, by package name.
+        runtime: The program's language.
+        environment: Set for every command, besides this module's own.
+        name: The stack's name.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        plugins: Mapping[str, Path],
+        runtime: str = "yaml",
+        environment: Mapping[str, str] | None = None,
+        name: str = "dev",
+    ) -> None:
+        self.project = folder / "project"
+        self.name = name
+        self._plugins = dict(plugins)
+        self._runtime = runtime
+        self._state = folder / "state"
+        home = folder / "home"
+        for made in (self.project, self._state, home):
+            made.mkdir(parents=True, exist_ok=True)
+        own = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+        self.environment = {
+            **own,
+            "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
+            "PULUMI_BACKEND_URL": f"file://{self._state}",
+            "PULUMI_CONFIG_PASSPHRASE": "made up for tests",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_HOME": str(home),
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            **(environment or {}),
+        }
+        self.write({})
+        self.run("stack", "init", name).check()  # and selects it for all later commands
+
+    def write(self, program: Mapping[str, Any]) -> None:
+        """Write Pulumi.yaml; `program` holds a YAML program's own keys (resources, outputs, ...)."""
+        providers = [{"name": package, "path": str(path)} for package, path in self._plugins.items()]
+        document = {
+            "name": "made-up",
+            "runtime": self._runtime,
+            "plugins": {"providers": providers},
+            **program,
+        }
+        # JSON is YAML too, and needs no library.
+        (self.project / "Pulumi.yaml").write_text(json.dumps(document, indent=2), encoding="utf-8")
+
+    def config(self, key: str, value: str, *, secret: bool = False) -> None:
+        """Set a value of the stack's configuration."""
+        self.run("config", "set", "--secret" if secret else "--plaintext", key, "--", value).check()
+
+    def preview(self, *arguments: str) -> Outcome:
+        """Show what an update would do, in full."""
+        return self.run("preview", "--diff", *arguments)
+
+    def up(self, *arguments: str) -> Outcome:
+        """Update, without a preview unless `arguments` ask for one."""
+        return self.run("up", "--yes", "--skip-preview", *arguments)
+
+    def refresh(self, *arguments: str) -> Outcome:
+        """Bring the state up to what the platform says."""
+        return self.run("refresh", "--yes", "--skip-preview", "--diff", *arguments)
+
+    def destroy(self, *arguments: str) -> Outcome:
+        """Delete all resources."""
+        return self.run("destroy", "--yes", "--skip-preview", *arguments)
+
+    def import_(self, token: str, name: str, id: str, *arguments: str) -> Outcome:  # noqa: A002 - the engine's term
+        """Take an existing thing into the stack."""
+        return self.run("import", token, name, id, "--yes", "--skip-preview", "--protect=false", *arguments)
+
+    def export(self) -> dict[str, Any]:
+        """The stack's state, secrets in clear."""
+        text = self.run("stack", "export", "--show-secrets").check().text
+        exported: dict[str, Any] = json.loads(text[text.index("{") :])
+        return exported
+
+    def resource(self, name: str) -> dict[str, Any]:
+        """A resource's entry in the state by its name in the program."""
+        resources = self.export()["deployment"].get("resources", [])
+        found = [item for item in resources if item["urn"].rpartition("::")[2] == name]
+        assert len(found) == 1, f"{name!r} should be in the state once: {resources}"
+        entry: dict[str, Any] = found[0]
+        return entry
+
+    def state_text(self) -> str:
+        """Everything that is stored on disk for the stack, as it is stored."""
+        files = sorted(path for path in self._state.rglob("*") if path.is_file())
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+
+    def run(self, *arguments: str, seconds: float = 110) -> Outcome:
+        """Run a command to its end."""
+        return self.start(*arguments).wait(seconds)
+
+    def start(self, *arguments: str) -> Running:
+        """Start a command and go on; whoever starts it waits for it."""
+        command = ["pulumi", "--non-interactive", "--color", "never", *arguments]
+        # A file and not a pipe: a plugin that outlives the engine would keep a pipe open.
+        with tempfile.NamedTemporaryFile(dir=self.project.parent, suffix=".log", delete=False) as log:
+            process = subprocess.Popen(
+                command,
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        return Running(process, Path(log.name), tuple(command))

@@ -1,0 +1,78 @@
+"""Short ways to say in a test what a backend is to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from vmsnapshot.lifecycle.operation import Cancellation, Operation
+from vmsnapshot.lifecycle.port import Backend, SnapshotRequest, VMReference
+from vmsnapshot.model.machine import VirtualMachine
+
+T = TypeVar("T")
+
+
+def operation(
+    what: str = "trying",
+    *,
+    seconds: float = 60,
+    cancellation: Cancellation | None = None,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Operation:
+    """An operation with a minute's time."""
+    return Operation(what, timeout=timedelta(seconds=seconds), cancellation=cancellation, progress=progress)
+
+
+def request(name: str = "base", **changes: Any) -> SnapshotRequest:
+    """A request for a plain snapshot; its id is its name with `request-` before it."""
+    wanted: dict[str, Any] = {
+        "name": name,
+        "description": f"about {name}",
+        "memory": False,
+        "quiesce": None,
+        "request_id": f"request-{name}",
+    }
+    return SnapshotRequest(**(wanted | changes))
+
+
+def find(backend: Backend, name: str) -> VirtualMachine:
+    """A VM by what a user wrote."""
+    return backend.find(VMReference(name), operation(f'looking for VM "{name}"'))
+
+
+def take(backend: Backend, vm: VirtualMachine, name: str = "base", **changes: Any) -> str:
+    """Take a snapshot; its uniqueID."""
+    doing = operation(f'taking snapshot "{name}"')
+    return backend.create_snapshot(vm, request(name, **changes), doing)
+
+
+class Doing:
+    """A function that runs in a thread; `result` waits for it."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has returned or raised."""
+        return not self.thread.is_alive()
+
+    def result(self, seconds: float = 30) -> Any:
+        """What it returned; what it raised is raised here."""
+        self.thread.join(seconds)
+        assert self.done, f"still running after {seconds} s"
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function()
+        except BaseException as error:  # noqa: BLE001 - raised again by result()
+            self._error = error

@@ -1,0 +1,23 @@
+"""Waiting for a condition, never for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], *, seconds: float = 30) -> T:
+    """Wait until a condition holds; its value.
+
+    Args:
+        condition: Asked again and again; holds when its value is true.
+        seconds: When to give up, with an assertion error. Far longer than it should ever take.
+    """
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"nothing after {seconds} s: {condition}"
+        time.sleep(0.02)
+    return value
