@@ -118,12 +118,12 @@ func (g *gate) forget() {
 	g.hub.End("")
 }
 
+// install puts the machine with our methods into the session. Putting writes to the
+// machine, so its lock is needed; a second Put by another call does no harm.
 func (g *gate) install(ctx *simulator.Context, upstream *simulator.VirtualMachine) {
 	registry := ctx.Session.Registry
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if registry.Get(upstream.Self) == nil {
-		registry.Put(g.world.Wrap(upstream))
+		ctx.WithLock(upstream.Self, func() { registry.Put(g.world.Wrap(upstream)) })
 	}
 }
 

@@ -1,12 +1,13 @@
 package sim_test
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/view"
 	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
 
 	"vmsnapshot/simulator/internal/sim"
 	"vmsnapshot/simulator/internal/simtest"
@@ -18,16 +19,25 @@ func TestLoad(t *testing.T) {
 	const machines, clients, perMachine = 200, 32, 4
 	e := simtest.New(t, func(c *sim.Config) { c.VMs, c.Names = machines, nil })
 
-	names := make(chan string, machines)
-	for i := range machines {
-		names <- fmt.Sprintf("DC0_C0_RP0_VM%d", i)
+	v, err := view.NewManager(e.Client.Client).CreateContainerView(
+		e.Ctx, e.Client.ServiceContent.RootFolder, []string{"VirtualMachine"}, true)
+	if err != nil {
+		t.Fatal(err)
 	}
-	close(names)
+	refs, err := v.Find(e.Ctx, []string{"VirtualMachine"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	todo := make(chan types.ManagedObjectReference, machines)
+	for _, ref := range refs {
+		todo <- ref
+	}
+	close(todo)
 	var group sync.WaitGroup
 	for range clients {
 		group.Go(func() {
-			for name := range names {
-				machine := e.VM(name)
+			for ref := range todo {
+				machine := object.NewVirtualMachine(e.Client.Client, ref)
 				a := e.Create(machine, "a", true, false)
 				b := e.Create(machine, "b", false, false)
 				e.Revert(a, false)
@@ -37,11 +47,6 @@ func TestLoad(t *testing.T) {
 	}
 	group.Wait()
 
-	v, err := view.NewManager(e.Client.Client).CreateContainerView(
-		e.Ctx, e.Client.ServiceContent.RootFolder, []string{"VirtualMachine"}, true)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all []mo.VirtualMachine
 	if err := v.Retrieve(e.Ctx, []string{"VirtualMachine"}, []string{"name", "snapshot", "rootSnapshot"}, &all); err != nil {
 		t.Fatal(err)

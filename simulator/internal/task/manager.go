@@ -106,8 +106,9 @@ func (*listener) Reference() types.ManagedObjectReference {
 	return types.ManagedObjectReference{Type: "TaskListener", Value: "task-listener"}
 }
 
-func (l *listener) PutObject(_ *simulator.Context, object mo.Reference) {
+func (l *listener) PutObject(ctx *simulator.Context, object mo.Reference) {
 	if t, ok := object.(*simulator.Task); ok {
+		l.runner.adopt(ctx, t)
 		l.runner.Log.push(func(ctx *simulator.Context) types.TaskInfo { return read(ctx, t, &t.Info) })
 	}
 }

@@ -55,6 +55,7 @@ type Runner struct {
 	running map[types.ManagedObjectReference]*Task
 	holdAll chan struct{}
 	holds   map[string]chan struct{}
+	adopted map[types.ManagedObjectReference]func(*types.TaskInfo)
 }
 
 // NewRunner returns a runner whose tasks take d.
@@ -65,6 +66,7 @@ func NewRunner(rules *fault.Rules, calls *wire.Calls, d time.Duration) *Runner {
 		Log:     &Log{},
 		running: map[types.ManagedObjectReference]*Task{},
 		holds:   map[string]chan struct{}{},
+		adopted: map[types.ManagedObjectReference]func(*types.TaskInfo){},
 	}
 	r.SetDuration(d)
 	return r
@@ -182,6 +184,39 @@ func (r *Runner) Start(ctx *simulator.Context, spec Spec) (types.ManagedObjectRe
 
 	go t.run(time.Duration(r.duration.Load()))
 	return t.Self, nil
+}
+
+// Adopt completes the info of the task that upstream starts for entity during call:
+// upstream gives the entity's id as its name and no user. The caller holds the
+// entity's lock.
+func (r *Runner) Adopt(
+	ctx *simulator.Context, entity types.ManagedObjectReference, edit func(*types.TaskInfo), call func(),
+) {
+	user, activationID := userOf(ctx), r.Calls.Of(ctx).ActivationID
+	r.mu.Lock()
+	r.adopted[entity] = func(info *types.TaskInfo) {
+		info.Reason, info.ActivationId = &types.TaskReasonUser{UserName: user}, activationID
+		edit(info)
+	}
+	r.mu.Unlock()
+	call()
+	r.mu.Lock()
+	delete(r.adopted, entity)
+	r.mu.Unlock()
+}
+
+// adopt is called before upstream's task runs: it can't be edited safely later, as it
+// shares its lock with the call that started it.
+func (r *Runner) adopt(ctx *simulator.Context, t *simulator.Task) {
+	if t.Info.Entity == nil {
+		return
+	}
+	r.mu.Lock()
+	edit := r.adopted[*t.Info.Entity]
+	r.mu.Unlock()
+	if edit != nil {
+		ctx.WithLock(t, func() { edit(&t.Info) })
+	}
 }
 
 func (r *Runner) finished(t *Task) {

@@ -62,8 +62,7 @@ func (m *Machine) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_T
 	return body
 }
 
-// alone runs one of upstream's own tasks if none of ours is running, and completes
-// its info: upstream gives the entity's id as its name and no user.
+// alone runs one of upstream's own tasks if none of ours is running.
 func (m *Machine) alone(
 	ctx *simulator.Context,
 	call func() soap.HasFault,
@@ -89,24 +88,15 @@ func (m *Machine) alone(
 			},
 		})
 	}
-	res := call()
+	var res soap.HasFault
+	m.world.Tasks.Adopt(ctx, m.Self, func(info *types.TaskInfo) {
+		info.Name, info.DescriptionId, info.EntityName = method, descriptionID, m.Name
+	}, func() { res = call() })
 	if f := res.Fault(); f != nil {
 		return types.ManagedObjectReference{}, f
 	}
-	ref := result(res)
-	if upstream, ok := ctx.Map.Get(ref).(*simulator.Task); ok {
-		ctx.WithLock(upstream, func() {
-			info := upstream.Info
-			info.Name, info.DescriptionId, info.EntityName = method, descriptionID, m.Name
-			info.ActivationId = m.world.Calls.Of(ctx).ActivationID
-			if ctx.Session != nil {
-				info.Reason = &types.TaskReasonUser{UserName: ctx.Session.UserName}
-			}
-			ctx.Update(upstream, []types.PropertyChange{{Name: "info", Val: info}})
-		})
-	}
 	go m.world.settle(m)
-	return ref, nil
+	return result(res), nil
 }
 
 // settle brings labels and file layout in line once upstream's task has let go of the
