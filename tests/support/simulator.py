@@ -115,16 +115,16 @@ class Simulator:
         """How long each task takes from now on."""
         self._ask("POST", "/task-duration", {"ms": milliseconds})
 
-    def hold(self, vm: str = "") -> None:
-        """Let no task of a VM (of any VM) end."""
-        self._ask("POST", "/hold", {"vm": vm})
+    def hold(self, vm: str = "", *, method: str = "") -> None:
+        """Let no task of a VM (of any VM) end, or none that a method started."""
+        self._ask("POST", "/hold", {"vm": vm, "method": method})
 
     def release(self, vm: str = "") -> None:
         """Let the tasks end again."""
         self._ask("POST", "/release", {"vm": vm})
 
     def set(self, vm: str, **settings: Any) -> None:
-        """Change a VM behind everybody's back: `tools="running"`, `snapshotDisabled=True`, …"""
+        """Change a VM behind everybody's back, such as `tools="running"` or `snapshotDisabled=True`."""
         self._ask("POST", "/vm", {"vm": vm, **settings})
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ import (
 
 	"vmsnapshot/simulator/internal/fault"
 	"vmsnapshot/simulator/internal/sim"
+	"vmsnapshot/simulator/internal/task"
 	"vmsnapshot/simulator/internal/vm"
 )
 
@@ -62,8 +63,8 @@ func extended(mux *http.ServeMux, world *vm.World) {
 		world.Tasks.SetDuration(time.Duration(body.Milliseconds) * time.Millisecond)
 		return nil
 	}))
-	mux.HandleFunc("POST /hold", accept(func(body named) error {
-		world.Tasks.Hold(body.VM)
+	mux.HandleFunc("POST /hold", accept(func(which task.Which) error {
+		world.Tasks.Hold(which)
 		return nil
 	}))
 	mux.HandleFunc("POST /release", accept(func(body named) error {

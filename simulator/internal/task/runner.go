@@ -53,8 +53,7 @@ type Runner struct {
 
 	mu      sync.Mutex
 	running map[types.ManagedObjectReference]*Task
-	holdAll chan struct{}
-	holds   map[string]chan struct{}
+	holds   map[Which]chan struct{}
 	adopted map[types.ManagedObjectReference]func(*types.TaskInfo)
 }
 
@@ -65,7 +64,7 @@ func NewRunner(rules *fault.Rules, calls *wire.Calls, d time.Duration) *Runner {
 		Calls:   calls,
 		Log:     &Log{},
 		running: map[types.ManagedObjectReference]*Task{},
-		holds:   map[string]chan struct{}{},
+		holds:   map[Which]chan struct{}{},
 		adopted: map[types.ManagedObjectReference]func(*types.TaskInfo){},
 	}
 	r.SetDuration(d)
@@ -75,44 +74,47 @@ func NewRunner(rules *fault.Rules, calls *wire.Calls, d time.Duration) *Runner {
 // SetDuration sets how long tasks started from now on take.
 func (r *Runner) SetDuration(d time.Duration) { r.duration.Store(int64(d)) }
 
-// Hold keeps the tasks of the named entity, or all with "", running until Release.
-func (r *Runner) Hold(name string) {
+// Which says which tasks are held: empty fields match all.
+type Which struct {
+	VM     string `json:"vm"`
+	Method string `json:"method"`
+}
+
+func (w Which) matches(s Spec) bool {
+	return (w.VM == "" || w.VM == s.EntityName) && (w.Method == "" || w.Method == s.Method)
+}
+
+// Hold keeps tasks running until Release.
+func (r *Runner) Hold(which Which) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if name == "" {
-		if r.holdAll == nil {
-			r.holdAll = make(chan struct{})
-		}
-		return
-	}
-	if r.holds[name] == nil {
-		r.holds[name] = make(chan struct{})
+	if r.holds[which] == nil {
+		r.holds[which] = make(chan struct{})
 	}
 }
 
-// Release lets held tasks go on; "" releases everything.
+// Release lets tasks go on that were held for the named entity; "" releases everything.
 func (r *Runner) Release(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for held, gate := range r.holds {
-		if name == "" || name == held {
+		if name == "" || name == held.VM {
 			close(gate)
 			delete(r.holds, held)
 		}
 	}
-	if name == "" && r.holdAll != nil {
-		close(r.holdAll)
-		r.holdAll = nil
-	}
 }
 
-func (r *Runner) gate(name string) chan struct{} {
+// gate is what a task has to wait for; nil when nothing holds it.
+func (r *Runner) gate(s Spec) chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if gate := r.holds[name]; gate != nil {
-		return gate
+	for held, gate := range r.holds {
+		if held.matches(s) {
+			return gate
+		}
 	}
-	return r.holdAll
+	return nil
 }
 
 // State is a running task as the admin endpoint shows it.

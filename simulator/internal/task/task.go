@@ -42,7 +42,7 @@ func (t *Task) run(duration time.Duration) {
 			step = steps
 		}
 	}
-	if gate := t.runner.gate(t.spec.EntityName); gate != nil {
+	if gate := t.runner.gate(t.spec); gate != nil {
 		select {
 		case <-gate:
 		case <-t.cancel:
