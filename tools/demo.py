@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-STACK = "demo"
+STACK = "vmsnapshot-demo"
 
 
 def say(text: str) -> None:
@@ -90,42 +90,43 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vmsnapshot-demo-") as name, simulator(Path(name)) as ready:
         folder = Path(name)
         environment = settings(folder, ready)
-        pulumi = "pulumi --non-interactive --color never" if not sys.stdout.isatty() else "pulumi"
-        config = ["--config-file", str(folder / "Pulumi.demo.yaml")]
-        stack = f"--stack {STACK} {shlex.join(config)}"
         print(f"A vSphere simulator with the VMs web-1, web-2 and db-1 runs at {ready['url']}.")
-
-        def pulumi_run(arguments: str, *, quiet: bool = False) -> None:
-            run(f"{pulumi} {arguments} {stack}", environment, quiet=quiet)
-
-        run(f"{pulumi} stack init {STACK} --no-select", environment, quiet=True)
+        run("govc snapshot.create -vm web-2 golden-image", environment, quiet=True)
+        run(f"pulumi stack init {STACK}", environment, quiet=True)
         try:
-            pulumi_run(f"config set vmsnapshot:caFile {folder / 'vcenter.pem'}", quiet=True)
-            say("Before a release: a restore point of each VM")
-            pulumi_run("up --yes --skip-preview")
-            say("The same again changes nothing")
-            pulumi_run("up --yes --skip-preview")
-            say("The release goes wrong: another client changes the VMs")
-            run("govc vm.power -off -force web-1", environment)
-            run("govc vm.change -vm web-1 -c 8 -m 4096", environment)
-            run("govc vm.disk.create -vm web-1 -name web-1/scratch -size 20G", environment)
-            run("govc snapshot.create -vm web-2 half-way", environment)
-            say("What going back would change: nothing is done yet")
-            pulumi_run("config set rollBack true", quiet=True)
-            pulumi_run("preview --diff")
-            say("Going back")
-            pulumi_run("up --yes --skip-preview")
-            say("The VMs, as the other client now sees them")
-            run("govc vm.info web-1", environment)
-            run("govc snapshot.tree -vm web-1 -c -D", environment)
-            say("Refresh finds nothing to correct")
-            pulumi_run("refresh --yes --skip-preview")
-            say("Destroy removes our snapshots; the VMs and other people's snapshots stay")
-            pulumi_run("destroy --yes --skip-preview")
-            run("govc snapshot.tree -vm web-2", environment)
+            certificate = folder / "vcenter.pem"
+            run(f"pulumi config set vmsnapshot:caFile {certificate}", environment, quiet=True)
+            walk(environment)
         finally:
-            run(f"{pulumi} stack rm {STACK} --yes --force", environment, quiet=True)
+            run(f"pulumi stack rm {STACK} --yes --force", environment, quiet=True)
     print(f"\nThe demo is over after {time.monotonic() - started:.0f} s; nothing is left running.")
+
+
+def walk(environment: dict[str, str]) -> None:
+    """The story itself, one command after another."""
+    say("Before a release: a restore point of each VM")
+    run("pulumi up --yes --skip-preview", environment)
+    say("The same again changes nothing")
+    run("pulumi up --yes --skip-preview", environment)
+    say("The release goes wrong: another client changes the VMs")
+    run("govc vm.power -off -force web-1", environment)
+    run("govc vm.change -vm web-1 -c 8 -m 4096", environment)
+    run("govc vm.disk.create -vm web-1 -name web-1/scratch -size 20G", environment)
+    run("govc vm.power -on web-1", environment)
+    run("govc snapshot.create -vm web-2 half-way", environment)
+    say("What going back would change: nothing is done yet")
+    run("pulumi config set rollBack true", environment)
+    run("pulumi preview --diff", environment)
+    say("Going back")
+    run("pulumi up --yes --skip-preview", environment)
+    say("The VMs, as the other client now sees them")
+    run("govc vm.info web-1", environment)
+    run("govc snapshot.tree -vm web-2 -c -D", environment)
+    say("Refresh finds nothing to correct")
+    run("pulumi refresh --yes --skip-preview", environment)
+    say("Destroy removes our snapshots; the VMs and other people's snapshots stay")
+    run("pulumi destroy --yes --skip-preview", environment)
+    run("govc snapshot.tree -vm web-2 -c -D", environment)
 
 
 if __name__ == "__main__":
