@@ -82,6 +82,11 @@ build: ## Make the plugin's archive, its wheel and its sdist in dist/
 	$(call setup,python archive)
 	@cd "$(ROOT)" && python tools/build.py $(ARGS)
 
+.PHONY: picture
+picture: ## Run a real preview, and put its text into README.md and its picture into docs/
+	$(call setup,python pulumi simulator govc picture)
+	@cd "$(ROOT)" && "$(BUILD)/picture/bin/python" -m tools.picture
+
 .PHONY: install
 install: ## Set up everything, and say how to use it from this shell
 	$(call setup,python pulumi simulator govc)

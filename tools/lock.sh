@@ -21,6 +21,7 @@ compile go --group go ${ARGS:-}
 compile runtime provider/pyproject.toml ${ARGS:-}
 compile dev provider/pyproject.toml --group dev --constraints requirements/runtime.txt ${ARGS:-}
 compile archive provider/pyproject.toml --group archive --constraints requirements/runtime.txt ${ARGS:-}
+compile picture --group picture ${ARGS:-}
 
 if grep -n '://' requirements/*.txt; then
     echo "a lock names a host: see above" >&2

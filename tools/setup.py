@@ -320,6 +320,12 @@ def make_archive() -> None:
         sync_environment("archive", BUILD / "archive", "archive.txt")
 
 
+def make_picture() -> None:
+    """Makes the environment that draws the README's picture."""
+    with step("Python packages that draw the picture: up to half a minute"):
+        sync_environment("picture", BUILD / "picture", "picture.txt")
+
+
 # --- Go -------------------------------------------------------------------------------------------
 
 GO_WHEEL = BUILD / "go"
@@ -499,6 +505,13 @@ PARTS = {
             lambda: [*python_identity(), LOCKS / "archive.txt"],
             (BUILD / "archive" / "bin" / "pyinstaller",),
             make_archive,
+        ),
+        Part(
+            "picture",
+            ("bootstrap",),
+            lambda: [*python_identity(), LOCKS / "picture.txt"],
+            (BUILD / "picture" / "bin" / "python",),
+            make_picture,
         ),
         Part(
             "go",
