@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -247,11 +247,14 @@ def test_list_gives_ids_that_can_be_imported(
     write(before=snapshot(name="ours"))
     stack.up().check()
     client.take("db-1", "theirs")
-    ours = stack.resource("before")["id"]
-    stack.environment["PATH"] = f"{ROOT / 'provider'}{os.pathsep}{stack.environment['PATH']}"
-    text = stack.run("do", "vmsnapshot:index:VirtualMachineSnapshot", "list").check().text
-    assert ours in text
-    assert "theirs" in text
+    plugin = str(ROOT / "provider" / "pulumi-resource-vmsnapshot")
+    token = "vmsnapshot:index:VirtualMachineSnapshot"
+    listing = ["do", "--package", plugin, token, "list", "--vmsnapshot:ca-file", vsphere.certificate]
+    listed = {item["name"]: item["id"] for item in json.loads(stack.run(*listing, "--all").check().text)}
+    assert listed == {"ours": stack.resource("before")["id"], "theirs": listed["theirs"]}
+    assert json.loads(stack.run(*listing, "--all", "--vm-name", "web-2").check().text) == []
+    stack.import_(token, "theirs", listed["theirs"]).check()
+    assert stack.resource("theirs")["outputs"]["name"] == "theirs"
 
 
 def test_ignored_changes_stay_ignored(stack: Stack, vsphere: Simulator, write: Write) -> None:

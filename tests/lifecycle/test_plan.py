@@ -66,7 +66,7 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
         pytest.param({"shared_bus": True}, "sharedBus", "error", id="shared bus"),
         pytest.param({"snapshots_supported": False}, "snapshotsUnsupported", "error", id="unsupported"),
         pytest.param(
-            {"disabled_operations": ("RevertToSnapshot_Task",)}, "revertDisabled", "error", id="disabled"
+            {"disabled_operations": ("RevertToSnapshot_Task",)}, "operationDisabled", "error", id="disabled"
         ),
         pytest.param(
             {"running_tasks": (RunningTask(id="task-1", operation="x"),)}, "taskRunning", "warning", id="task"

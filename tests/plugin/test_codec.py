@@ -72,6 +72,13 @@ def test_an_object_from_the_wire_survives_the_tree(wire: dict[str, Any]) -> None
     assert _codec.encode(_codec.decode(struct)) == struct
 
 
+@given(_trees)
+def test_keys_have_an_order(tree: dict[str, Any]) -> None:
+    """The wire keeps no order of keys; a decoded tree always has the same."""
+    decoded = _codec.decode(_codec.encode(tree))
+    assert list(decoded) == sorted(tree)
+
+
 def test_a_negative_zero_stays_one() -> None:
     """No integer is a negative zero, so it stays a float."""
     struct = _struct({"a": -0.0})

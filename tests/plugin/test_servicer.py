@@ -144,13 +144,13 @@ def test_settings_of_an_old_engine_are_variables(plugin: Plugin) -> None:
 
 
 def test_refused_settings_are_failures_without_secrets(plugin: Plugin) -> None:
-    """A failure names the setting, and its reason doesn't show the password."""
+    """A failure names the setting in its reason: for a property, the engine would print the password."""
     failure = rq.CheckFailure("password", "'swordfish' is too short")
     plugin.provider.answer = rq.CheckResult({}, [failure])
     news = encode({"password": "swordfish"})
     answer = plugin.stub.CheckConfig(provider_pb2.CheckRequest(news=news))
     assert [(item.property, item.reason) for item in answer.failures] == [
-        ("password", "'[secret]' is too short")
+        ("", "password: '[secret]' is too short")
     ]
 
 
@@ -365,7 +365,7 @@ def test_delete_passes_everything_on(plugin: Plugin) -> None:
 @pytest.mark.parametrize("supported", [True, False])
 def test_refresh_before_update_is_asked_for_only_where_it_is_known(
     plugin: Plugin,
-    supported: bool,  # noqa: FBT001 - a case
+    supported: bool,
 ) -> None:
     """An engine that didn't say that it refreshes before updates isn't asked to."""
     _handshake(plugin, supports_refresh_before_update=supported)

@@ -45,7 +45,7 @@ class Client:
                 found.append(item)
                 walk(item.childSnapshotList)
 
-        tree = self.vm(name).snapshot
+        tree = getattr(self.vm(name), "snapshot", None)  # pyVmomi has no attribute for what was left out
         walk(tree.rootSnapshotList if tree else [])
         return found
 
@@ -120,3 +120,4 @@ def other_client(simulator: Simulator) -> Iterator[Client]:
         yield Client(instance.RetrieveContent())
     finally:
         Disconnect(instance)
+        instance._stub.DropConnections()  # closes them, too

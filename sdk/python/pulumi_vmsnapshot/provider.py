@@ -38,7 +38,7 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] vsphere_server: The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
         """
         if allow_unverified_ssl is None:
-            allow_unverified_ssl = (_utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL') or False)
+            allow_unverified_ssl = _utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL')
         if allow_unverified_ssl is not None:
             pulumi.set(__self__, "allow_unverified_ssl", allow_unverified_ssl)
         if backend is not None:
@@ -213,7 +213,7 @@ class Provider(pulumi.ProviderResource):
             __props__ = ProviderArgs.__new__(ProviderArgs)
 
             if allow_unverified_ssl is None:
-                allow_unverified_ssl = (_utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL') or False)
+                allow_unverified_ssl = _utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL')
             __props__.__dict__["allow_unverified_ssl"] = pulumi.Output.from_input(allow_unverified_ssl).apply(pulumi.runtime.to_json) if allow_unverified_ssl is not None else None
             __props__.__dict__["backend"] = backend
             __props__.__dict__["ca_file"] = ca_file

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.comparison import compare_inputs
 from vmsnapshot.lifecycle.validation import check, load
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.values import Secret
+from vmsnapshot.model.values import Secret, plain
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -18,7 +18,7 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 def check_configuration(given: rq.Properties, environment: Mapping[str, str] = os.environ) -> rq.CheckResult:
     """Validate the settings, those of the environment filled in; secrets are marked."""
-    settings = dict(given)
+    settings = {name: value for name, value in given.items() if plain(value) is not None}
     failures: list[rq.CheckFailure] = []
     for name, info, about in fields(Configuration):
         if settings.get(name) is None:

@@ -13,6 +13,9 @@ from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
 
+# All but the first line stand in from the margin.
+_INDENT = "  "
+
 _POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "suspended"}
 
 
@@ -20,21 +23,23 @@ def plan_text(plan: RevertPlan, vm: VirtualMachine, policy: PowerPolicy, moment:
     """What a person reads before agreeing: target, tree, power, what is lost, what isn't touched."""
     age = dt.timedelta(seconds=plan.age_seconds)
     taken = plan.target.create_time.partition(".")[0].replace("T", " ").removesuffix("Z")
-    lines = [
-        *_wrap(
-            f'VM "{printable(plan.vm.name)}" ({plan.vm.id}) will be reverted to snapshot '
-            f'"{printable(plan.target.path)}", taken {age_in_words(age)} ago ({taken} UTC).'
-        ),
-        *(f"  {line}" for line in draw_tree(vm, moment, target=plan.target.unique_id, width=WIDTH - 2)),
-        *_wrap(_power(plan, policy)),
-        *_wrap(_lost(plan, vm, moment)),
-    ]
+    tree = draw_tree(vm, moment, target=plan.target.unique_id, width=WIDTH - len(_INDENT))
+    sentences = [_power(plan, policy), _lost(plan, vm, moment)]
     if plan.leaves_branch:
         names = ", ".join(f'"{printable(item.path)}"' for item in plan.leaves_branch)
-        lines += _wrap(f"Leaves the current branch, but stays and can be reverted to: {names}.")
-    for finding in plan.findings:
-        lines += _wrap(f"{finding.severity.capitalize()}: {finding.message}")
-    return "\n".join(lines)
+        sentences.append(f"Leaves the current branch, but stays and can be reverted to: {names}.")
+    sentences += [f"{finding.severity.capitalize()}: {finding.message}" for finding in plan.findings]
+    head = (
+        f'VM "{printable(plan.vm.name)}" ({plan.vm.id}) will be reverted to snapshot '
+        f'"{printable(plan.target.path)}", taken {age_in_words(age)} ago ({taken} UTC).'
+    )
+    return "\n".join(
+        [
+            *_wrap(head, first=""),
+            *(_INDENT + line for line in tree),
+            *(line for sentence in sentences for line in _wrap(sentence, first=_INDENT)),
+        ]
+    )
 
 
 def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
@@ -54,12 +59,13 @@ def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
 
 def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
     current = vm.current_snapshot
+    where = "disks" if plan.power_state.before == "PoweredOff" else "memory and disks"
     size = "" if plan.discarded_bytes is None else f", {size_in_words(plan.discarded_bytes)} on disk"
     if current is None:
-        return f"Lost for good: everything in memory and on disk that no snapshot holds{size}."
+        return f"Lost for good: everything on {where} that no snapshot holds{size}."
     age = age_in_words(moment - current.create_time)
     return (
-        "Lost for good: everything written to memory and disks since "
+        f"Lost for good: everything written to {where} since "
         f'"{printable(current.name)}" was taken {age} ago{size}.'
     )
 
@@ -74,5 +80,11 @@ def size_in_words(size: int) -> str:
     return f"{amount:.1f} TiB"
 
 
-def _wrap(sentence: str) -> Iterable[str]:
-    return wcwidth.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False) or [""]
+def _wrap(sentence: str, *, first: str) -> Iterable[str]:
+    return wcwidth.wrap(
+        sentence,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=first + _INDENT,
+        break_on_hyphens=False,
+    )

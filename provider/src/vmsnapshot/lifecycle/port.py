@@ -52,6 +52,9 @@ class Backend(Protocol):
     looking first.  Every error is one of `vmsnapshot.lifecycle.errors`, and says which VM, which
     snapshot, what was tried, and the platform's words.
 
+    What can't be observed is None (`snapshots_supported`, `tools_running`, `shared_bus`, sizes):
+    unknown, which forbids nothing and passes for nothing.
+
     A VM's `id` is `VirtualMachine.identity.id`; a snapshot's is `Snapshot.unique_id`.
     """
 

@@ -2,27 +2,83 @@
 
 from __future__ import annotations
 
+from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.selection import title
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.plan import Finding, Severity
 from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.snapshot import SnapshotInputs
 
 # vSphere: at most 32 snapshots in a chain (TooManySnapshotLevels beyond).
 CHAIN_LIMIT = 32
 
+# From this much memory on, a preview says how much a memory snapshot writes. Ours: at a datastore's
+# usual 100 to 500 MB/s it takes a minute or longer.
+LARGE_MEMORY_MB = 16 * 1024
+
 # The names under which vSphere lists an operation in `disabledMethod`.
 _REVERT = ("RevertToSnapshot_Task", "RevertToSnapshot")
+_CREATE = ("CreateSnapshot_Task", "CreateSnapshotEx_Task")
+
+
+def refuse_errors(findings: list[Finding], what: str) -> None:
+    """Go on only if no finding is an error.
+
+    Raises:
+        Refused: Says what was to be done, and every error.
+    """
+    errors = " ".join(item.message for item in findings if item.severity == "error")
+    if errors:
+        message = f"{what}: {errors} Nothing was done"
+        raise Refused(message)
 
 
 def revert_findings(vm: VirtualMachine, inputs: RevertInputs) -> list[Finding]:
     """What the checks before a revert find, errors first."""
-    found = [*_can_revert(vm), *_worth_knowing(vm)]
+    found = [*_forbidden(vm, "reverted", _REVERT), *_worth_knowing(vm)]
     if inputs.safety_snapshot is not None:
         found += chain_findings(vm, "The safety snapshot")
         if inputs.safety_snapshot.memory:
             found += memory_findings(vm)
-    order = ("error", "warning", "unknown")
-    return sorted(found, key=lambda item: order.index(item.severity))
+    return _sorted(found)
+
+
+def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
+    """What the checks before a new snapshot find, errors first."""
+    found = [*_forbidden(vm, "snapshotted", _CREATE), *chain_findings(vm, "The snapshot")]
+    running = vm.machine.power_state == "PoweredOn"
+    if inputs.quiesce is not None and running:
+        if vm.tools_running is False:
+            found.append(
+                _finding(
+                    "error",
+                    "quiesceWithoutTools",
+                    "The VM can't be quiesced: VMware Tools are not running in its guest. Start "
+                    "them, or leave quiesce out.",
+                )
+            )
+        elif vm.tools_running is None:
+            found.append(
+                _finding(
+                    "unknown",
+                    "toolsUnknown",
+                    "Whether VMware Tools run in the guest, which quiescing needs, could not be read.",
+                )
+            )
+    if inputs.memory and running:
+        found += memory_findings(vm)
+        if (size := vm.machine.memory_mb or 0) >= LARGE_MEMORY_MB:
+            found.append(
+                _finding(
+                    "warning",
+                    "largeMemory",
+                    f"The snapshot holds {size / 1024:.0f} GiB of memory: that much is written to "
+                    "the VM's datastore, and the VM may stall meanwhile.",
+                )
+            )
+    if vm.consolidation_needed:
+        found.append(_consolidation())
+    return _sorted(found)
 
 
 def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
@@ -62,43 +118,41 @@ def memory_findings(vm: VirtualMachine) -> list[Finding]:
     return []
 
 
-def _can_revert(vm: VirtualMachine) -> list[Finding]:
-    found: list[Finding] = []
-    if vm.template:
-        found.append(_finding("error", "template", f"{title(vm)} is a template; it can't be reverted."))
-    if vm.fault_tolerance:
-        found.append(
-            _finding(
-                "error",
-                "faultTolerance",
-                "Fault tolerance is on; vSphere doesn't revert such a VM. Turn it off first.",
-            )
-        )
-    if any(name in vm.disabled_operations for name in _REVERT):
-        found.append(
-            _finding(
-                "error",
-                "revertDisabled",
-                "The platform has disabled reverting this VM (a backup or another product may hold it).",
-            )
-        )
-    if vm.snapshots_supported is False:
-        found.append(
-            _finding(
-                "error",
-                "snapshotsUnsupported",
-                "The platform allows no snapshot operations on this VM.",
-            )
-        )
-    if vm.shared_bus:
-        found.append(
-            _finding(
-                "error",
-                "sharedBus",
-                "A SCSI controller shares its bus with another VM; such a VM can't be reverted.",
-            )
-        )
-    return found
+def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> list[Finding]:
+    """What makes the platform refuse; `act` is what can't be done to the VM."""
+    reasons = (
+        ("template", vm.template, f"{title(vm)} is a template; it can't be {act}."),
+        (
+            "faultTolerance",
+            vm.fault_tolerance,
+            f"Fault tolerance is on; such a VM can't be {act}. Turn it off first.",
+        ),
+        (
+            "operationDisabled",
+            any(name in vm.disabled_operations for name in operations),
+            f"This VM can't be {act} now: the operation is disabled (a backup may hold the VM).",
+        ),
+        (
+            "snapshotsUnsupported",
+            vm.snapshots_supported is False,
+            "The platform allows no snapshot operations on this VM.",
+        ),
+        (
+            "sharedBus",
+            vm.shared_bus is True,
+            f"A SCSI controller shares its bus with another VM; such a VM can't be {act}.",
+        ),
+    )
+    return [_finding("error", code, message) for code, holds, message in reasons if holds]
+
+
+def _consolidation() -> Finding:
+    return _finding("warning", "consolidationNeeded", "The VM's disks need consolidation; do that first.")
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    order = ("error", "warning", "unknown")
+    return sorted(findings, key=lambda item: order.index(item.severity))
 
 
 def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
@@ -111,9 +165,7 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
         for task in vm.running_tasks
     ]
     if vm.consolidation_needed:
-        found.append(
-            _finding("warning", "consolidationNeeded", "The VM's disks need consolidation; do that first.")
-        )
+        found.append(_consolidation())
     if (independent := _independent(vm)) != "":
         found.append(
             _finding(

@@ -22,6 +22,7 @@ from vmsnapshot.model.catalogue import (
     ResourceType,
 )
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.snapshot import SnapshotFilter
 
 
 class _Verbs(Protocol):
@@ -113,12 +114,11 @@ class Provider:
         if token != self._snapshots.kind.token:
             message = f"{token} can't be listed; only {self._snapshots.kind.token} can"
             raise Unsupported(message)
-        unknown = set(query) - set(self._snapshots.kind.list_inputs)
-        if unknown:
-            known = ", ".join(self._snapshots.kind.list_inputs)
-            message = f"can't list by {', '.join(sorted(unknown))}; list by {known}"
-            raise InvalidInput(min(unknown), message)
-        return self._snapshots.list(query)
+        checked = check(SnapshotFilter, query)
+        for failure in checked.failures:
+            message = f"can't list by {failure.property}: {failure.reason}"
+            raise InvalidInput(failure.property, message)
+        return self._snapshots.list(load(SnapshotFilter, checked.inputs))
 
     def cancel(self) -> None:
         """Stop waiting everywhere; platform tasks are cancelled where they can be."""

@@ -15,7 +15,6 @@ from vmsnapshot.lifecycle.errors import (
     Ambiguous,
     Gone,
     NotFound,
-    Refused,
     Unreachable,
     VmsnapshotError,
 )
@@ -23,6 +22,7 @@ from vmsnapshot.lifecycle.observed import foreseen, now, reference_to, timestamp
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.plan import plan_revert
 from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
+from vmsnapshot.lifecycle.preflight import refuse_errors
 from vmsnapshot.lifecycle.selection import select_snapshot, title
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.validation import check, load
@@ -142,7 +142,19 @@ class RevertResource:
             tree = foreseen(REVERT, request.new_inputs, known)
             return rq.Resource(request.id, tree, request.new_inputs, refresh_before_update=True)
         old = load(RevertState, request.old_state)
-        return self._apply(request.urn, old, request.old_inputs, request.new_inputs, request.timeout)
+        try:
+            return self._apply(request.urn, old, request.old_inputs, request.new_inputs, request.timeout)
+        except rq.PartialState:
+            raise
+        except VmsnapshotError as error:
+            failed = old.model_copy(update={"conditions": [_failed(_REVERT_FAILED, error)]})
+            kept = rq.Resource(
+                request.id,
+                with_secrets(failed, request.old_state),
+                request.old_inputs,  # so that the next update still asks for the revert
+                refresh_before_update=True,
+            )
+            raise rq.PartialState(kept, error) from error
 
     def delete(self, request: rq.DeleteRequest) -> None:
         """Forget. The VM and its snapshots stay as they are."""
@@ -196,10 +208,7 @@ class RevertResource:
         vm, target, plan = self._plan(inputs, operation)
         operation.what = f'reverting {title(vm)} to snapshot "{vm.path(target.unique_id)}"'
         self._session.say(urn, rq.Severity.WARNING, plan.text)
-        if not plan.possible:
-            errors = " ".join(item.message for item in plan.findings if item.severity == "error")
-            message = f"{operation.what}: {errors} Nothing was done"
-            raise Refused(message)
+        refuse_errors(plan.findings, operation.what)
         request_id = _request_id(urn, target, new_inputs, old)
         taken = list(old.safety_snapshots) if old is not None else []
         done = self._done_before(vm, request_id, old, operation)
@@ -424,8 +433,12 @@ class RevertResource:
 
     def _find(self, inputs: RevertInputs, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
         vm = self._find_vm(inputs, operation)
+        reference = inputs.snapshot or ""
+        foreseen = vm.snapshot(self._session.foreseen_name(vm.identity.id, reference))
+        if foreseen is not None:
+            return vm, foreseen
         try:
-            return vm, select_snapshot(vm, inputs.snapshot or "")
+            return vm, select_snapshot(vm, reference)
         except (NotFound, Ambiguous) as error:
             raise type(error)(f"snapshot: {error.message}") from None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.lifecycle.observed import now
+from vmsnapshot.model.duration import age_in_words
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 
@@ -51,3 +53,11 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
 def title(vm: VirtualMachine) -> str:
     """A VM as messages name it."""
     return f'VM "{vm.identity.name}" ({vm.identity.id})'
+
+
+def described(vm: VirtualMachine, snapshot: Snapshot) -> str:
+    """A snapshot as messages name it, as the subject of a sentence."""
+    return (
+        f'Snapshot "{vm.path(snapshot.unique_id)}" ({snapshot.unique_id}) of {title(vm)}, taken '
+        f"{age_in_words(now() - snapshot.create_time)} ago,"
+    )

@@ -12,6 +12,7 @@ from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operat
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.requests import Severity, Voice
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.snapshot import SnapshotState
 
 
 class Session:
@@ -30,6 +31,7 @@ class Session:
         self._lock = threading.Lock()
         self._configuration: Configuration | None = None
         self._backend: Backend | None = None
+        self._foreseen: dict[tuple[str, str], str] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Take the configuration; the platform is not contacted before it is needed."""
@@ -63,6 +65,17 @@ class Session:
         """Show a text under a resource."""
         self._voice.say(urn, severity, text)
 
+    def foresee_name(self, vm_id: str, path: str, unique_id: str) -> None:
+        """A preview has announced that a snapshot will have this path.
+
+        What depends on it in the same preview names it so, before the platform does.
+        """
+        self._foreseen[vm_id, path] = unique_id
+
+    def foreseen_name(self, vm_id: str, path: str) -> str | None:
+        """The uniqueID of the snapshot that a preview has announced under this path."""
+        return self._foreseen.get((vm_id, path))
+
     def close(self) -> None:
         """Log out, if anybody logged in."""
         with self._lock:
@@ -80,7 +93,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ids: dict[str, set[str]] = defaultdict(set)
+        self._states: dict[str, dict[str, SnapshotState]] = defaultdict(dict)
         self._existing: set[str] = set()
 
     def exists(self, urn: str) -> None:
@@ -88,13 +101,18 @@ class Recorded:
         with self._lock:
             self._existing.add(urn)
 
-    def holds(self, urn: str, unique_id: str) -> None:
+    def holds(self, urn: str, state: SnapshotState) -> None:
         """State holds this snapshot for this resource."""
         with self._lock:
-            self._ids[urn].add(unique_id)
+            self._states[urn][state.unique_id] = state
+
+    def states(self, urn: str) -> list[SnapshotState]:
+        """What state is known to hold for a resource."""
+        with self._lock:
+            return list(self._states.get(urn, {}).values())
 
     def known(self, urn: str) -> frozenset[str] | None:
-        """The snapshots that state holds for a resource; None: it holds some that we don't know."""
+        """The uniqueIDs that state holds for a resource; None: it holds some that we don't know."""
         with self._lock:
-            found = frozenset(self._ids.get(urn, ()))
+            found = frozenset(self._states.get(urn, ()))
             return None if urn in self._existing and not found else found

@@ -14,7 +14,7 @@ from vmsnapshot.model.functions import (
 )
 from vmsnapshot.model.plan import GetRevertPlanArgs, RevertPlan
 from vmsnapshot.model.revert import RevertInputs, RevertState
-from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
+from vmsnapshot.model.snapshot import SnapshotFilter, SnapshotInputs, SnapshotState
 
 PACKAGE: Final = "vmsnapshot"
 
@@ -26,13 +26,16 @@ def token(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class ResourceType:
-    """A resource: its name and the models of what goes in and what comes out."""
+    """A resource: its name and the models of what goes in and what comes out.
+
+    `list_inputs` is by what existing ones can be listed; None: they can't.
+    """
 
     name: str
     description: str
     inputs: type[Model]
     state: type[Model]
-    list_inputs: tuple[str, ...] = ()
+    list_inputs: type[Model] | None = None
 
     @property
     def token(self) -> str:
@@ -60,7 +63,7 @@ SNAPSHOT: Final = ResourceType(
     "One snapshot of one virtual machine, managed for its whole life.",
     SnapshotInputs,
     SnapshotState,
-    list_inputs=("vmName", "namespace", "type"),
+    list_inputs=SnapshotFilter,
 )
 REVERT: Final = ResourceType(
     "VirtualMachineRevert",

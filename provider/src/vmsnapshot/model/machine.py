@@ -181,4 +181,10 @@ class PastTask(Model):
     running: Annotated[bool, Property("Whether it is still running or queued.")]
     succeeded: Annotated[bool, Property("Whether it ended well.")]
     completed: Annotated[dt.datetime | None, Property("When it ended (UTC).")] = None
-    latest: Annotated[bool, Property("Whether no other task has run on the VM since.")] = True
+    latest: Annotated[
+        bool,
+        Property(
+            "Whether no other task that changes the VM's state (snapshots, power, hardware) has run "
+            "on it since."
+        ),
+    ] = True

@@ -86,7 +86,8 @@ class _Types:
     def _property(self, info: FieldInfo, about: Property, *, inputs: bool) -> dict[str, Any]:
         spec = self.spec(info.annotation, info.metadata)
         spec["description"] = about.description
-        if inputs and info.default not in (PydanticUndefined, None):
+        # What is filled in before the provider is asked hides the environment from it (`pulumi do`).
+        if inputs and info.default not in (PydanticUndefined, None) and not about.env:
             spec["default"] = info.default
         if inputs and about.env:
             spec["defaultInfo"] = {"environment": list(about.env)}
@@ -107,13 +108,16 @@ def _optional(info: FieldInfo) -> bool:
 
 def _resource(kind: ResourceType, known: _Types) -> dict[str, Any]:
     inputs = known.object(kind.inputs, inputs=True)
-    return {
+    spec = {
         "description": kind.description,
         "properties": known.properties(kind.state, inputs=False),
         "required": sorted(name for name, info, _ in fields(kind.state) if not _optional(info)),
         "inputProperties": inputs["properties"],
         "requiredInputs": inputs.get("required", []),
     }
+    if kind.list_inputs is not None:
+        spec["listInputs"] = {"properties": known.properties(kind.list_inputs, inputs=True)}
+    return spec
 
 
 def schema() -> dict[str, Any]:

@@ -121,6 +121,27 @@ class SnapshotInputs(Model):
     ] = True
 
 
+class SnapshotFilter(Model):
+    """Which existing snapshots to list; without anything, all that the login may see."""
+
+    vm_name: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "Only those of this VM: a unique name, an inventory path, an instance UUID, or its object id."
+        ),
+    ] = None
+    namespace: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property("The VM's Kubernetes namespace (VM Operator only)."),
+    ] = None
+    type: Annotated[
+        Kind | None,
+        Property("Only snapshots made by this provider, or only those made by anybody else."),
+    ] = None
+
+
 class SnapshotReference(Model):
     """A snapshot named by another object."""
 

@@ -65,6 +65,19 @@ def has_unknown(value: Any) -> bool:
             return False
 
 
+def has_secret(value: Any) -> bool:
+    """Whether anything in the tree is secret."""
+    match value:
+        case Secret():
+            return True
+        case dict():
+            return any(has_secret(item) for item in value.values())
+        case list():
+            return any(has_secret(item) for item in value)
+        case _:
+            return False
+
+
 def secret_strings(value: Any, *, inside: bool = False) -> Iterator[str]:
     """Every string that stands inside a secret."""
     match value:

@@ -14,7 +14,7 @@ else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from .. import _utilities
 
-allowUnverifiedSsl: bool
+allowUnverifiedSsl: Optional[bool]
 """
 Whether to accept a certificate that can't be verified. Default: false.
 """

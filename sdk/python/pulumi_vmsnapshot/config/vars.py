@@ -21,11 +21,11 @@ __config__ = pulumi.Config('vmsnapshot')
 
 class _ExportableConfig(types.ModuleType):
     @_builtins.property
-    def allow_unverified_ssl(self) -> bool:
+    def allow_unverified_ssl(self) -> Optional[bool]:
         """
         Whether to accept a certificate that can't be verified. Default: false.
         """
-        return __config__.get_bool('allowUnverifiedSsl') or (_utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL') or False)
+        return __config__.get_bool('allowUnverifiedSsl') or _utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL')
 
     @_builtins.property
     def backend(self) -> Optional[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -100,22 +100,13 @@ class VsphereBackend:
         Raises:
             Gone: It is definitely no longer there.
         """
-        return self._observe([vm_id], operation)[0]
+        return self._observed(vm_id, self._reads.read([("VirtualMachine", vm_id)], operation)[0], operation)
 
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM that the login may see (templates included)."""
         index = self._inventory.index(operation, newer_than=self._inventory.generation)
-        try:
-            return self._observe(list(index.entries), operation)
-        except Gone:
-            # One went between the two reads: whoever is still there is the answer.
-            found = []
-            for vm_id in index.entries:
-                try:
-                    found.append(self.observe(vm_id, operation))
-                except Gone:
-                    continue
-            return found
+        readings = self._reads.read_present([("VirtualMachine", vm_id) for vm_id in index.entries], operation)
+        return [self._observed(vm_id, reading, operation) for (_, vm_id), reading in readings.items()]
 
     def machines_at(
         self, vm: VirtualMachine, snapshot_ids: Iterable[str], operation: Operation
@@ -287,24 +278,11 @@ class VsphereBackend:
         self._tasks.close()
         self._session.close()
 
-    def _observe(self, vm_ids: Sequence[str], operation: Operation) -> list[VirtualMachine]:
-        index = self._inventory.index(operation)
-        readings = self._reads.read([("VirtualMachine", vm_id) for vm_id in vm_ids], operation)
-        found = []
-        for vm_id, reading in zip(vm_ids, readings, strict=True):
-            path = index.path(_parent(reading), reading.properties["name"])
-            if path is None:
-                # It lies in a folder that was made since the index was read.
-                index = self._inventory.index(operation, newer_than=self._inventory.generation)
-                path = index.path(_parent(reading), reading.properties["name"])
-            found.append(virtual_machine(vm_id, reading.properties, reading.tasks, path))
-        return found
-
-
-def _parent(reading: Reading) -> str | None:
-    properties: Mapping[str, Any] = reading.properties
-    parent = properties.get("parentVApp") or properties.get("parent")
-    return None if parent is None else object_id(parent)
+    def _observed(self, vm_id: str, reading: Reading, operation: Operation) -> VirtualMachine:
+        properties = reading.properties
+        parent = properties.get("parentVApp") or properties.get("parent")
+        path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
+        return virtual_machine(vm_id, properties, reading.tasks, path)
 
 
 def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:

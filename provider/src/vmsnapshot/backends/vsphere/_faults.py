@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
-import ssl
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 from xml.parsers.expat import ExpatError
@@ -266,13 +265,3 @@ def _not_connected(cause: BaseException, subject: Subject) -> VmsnapshotError:
 def is_expired(failure: Failure) -> bool:
     """Whether the session is over (or, for objects that live in a session, that they went with it)."""
     return isinstance(failure, vim.fault.NotAuthenticated)
-
-
-def is_missing(failure: Failure) -> bool:
-    """Whether the fault says that the object called is not there."""
-    return isinstance(failure, vmodl.fault.ManagedObjectNotFound)
-
-
-def is_certificate(failure: Failure) -> bool:
-    """Whether the connection failed over the server's certificate."""
-    return isinstance(failure, ConnectFailure) and isinstance(failure.__cause__, ssl.SSLError)

@@ -16,7 +16,10 @@ V = TypeVar("V")
 # Seconds.  A batch goes out once nothing new came for QUIET, once it is as large as the largest
 # of late (then nobody else is to be expected), and in any case after LONGEST.
 QUIET: Final = 0.010
-LONGEST: Final = 0.050
+LONGEST: Final = 0.100
+# How fast a larger batch is forgotten.  Slowly: threads that fell out of step by chance wait for
+# each other until they are in step again.
+FORGETTING: Final = 0.85
 
 
 class Gatherer(Generic[K, V]):
@@ -42,7 +45,7 @@ class Gatherer(Generic[K, V]):
         self._answer = answer
         self._more_to_come = more_to_come
         self._changed = threading.Condition()
-        self._waiting: list[tuple[K, Ticket[V]]] = []
+        self._waiting: list[tuple[K, Ticket[V | Exception]]] = []
         self._leading = False
         self._usual = 1.0
 
@@ -50,18 +53,28 @@ class Gatherer(Generic[K, V]):
         """The answer for one key.
 
         Raises:
+            Exception: The error that came instead of it.
             Cancelled: The user cancelled.
             TimedOut: The operation's time is over.
         """
-        return self.ask_all([key], operation)[key]
+        answer = self.ask_all([key], operation)[key]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    def ask_all(self, keys: Sequence[K], operation: Operation) -> dict[K, V]:
-        """The answers for several keys at once; the first error of any of them is raised."""
+    def ask_all(self, keys: Sequence[K], operation: Operation) -> dict[K, V | Exception]:
+        """The answer, or the error that came instead of it, for each of several keys.
+
+        Raises:
+            Cancelled: The user cancelled.
+            TimedOut: The operation's time is over.
+        """
         operation.check()
-        tickets = {key: Ticket[V]() for key in keys}
+        tickets = {key: Ticket[V | Exception]() for key in keys}
         with self._changed:
             self._waiting += tickets.items()
-            lead, self._leading = not self._leading and bool(tickets), True
+            lead = bool(tickets) and not self._leading
+            self._leading |= lead
             self._changed.notify_all()
         if lead:
             in_background(self._name, self._lead)
@@ -76,19 +89,17 @@ class Gatherer(Generic[K, V]):
                 answers = dict.fromkeys(keys, error)
             for key, ticket in batch:
                 value = answers[key]
-                if isinstance(value, Exception):
-                    ticket.fail(_copy(value))
-                else:
-                    ticket.bring(value)
+                # Each who asked raises the error: their own traceback begins there.
+                ticket.bring(value.with_traceback(None) if isinstance(value, Exception) else value)
 
-    def _next_batch(self) -> list[tuple[K, Ticket[V]]]:
+    def _next_batch(self) -> list[tuple[K, Ticket[V | Exception]]]:
         with self._changed:
             if not self._waiting:
                 self._leading = False
                 return []
             self._settle()
             batch, self._waiting = self._waiting, []
-            self._usual = max(len(batch), self._usual / 2)
+            self._usual = max(len(batch), self._usual * FORGETTING)
             return batch
 
     def _settle(self) -> None:
@@ -101,8 +112,3 @@ class Gatherer(Generic[K, V]):
             came = self._changed.wait(min(QUIET, end - now))
             if not came and not expected:
                 return
-
-
-def _copy(error: Exception) -> Exception:
-    """The same error without another thread's traceback."""
-    return error.with_traceback(None)

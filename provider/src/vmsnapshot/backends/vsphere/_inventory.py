@@ -67,13 +67,13 @@ class Index:
             for vm_id, name, parent, uuid in machines
         }
         self._by_key: dict[str, list[Entry]] = defaultdict(list)
+        self._by_uuid: dict[str, list[Entry]] = defaultdict(list)
         self._by_path: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in self.entries.values():
-            keys = {entry.name, unescape(entry.name), entry.id}
-            if entry.instance_uuid:
-                keys.add(entry.instance_uuid.lower())
-            for key in keys:
+            for key in {entry.name, unescape(entry.name), entry.id}:
                 self._by_key[key].append(entry)
+            if entry.instance_uuid:
+                self._by_uuid[entry.instance_uuid.lower()].append(entry)
             self._by_path[_split(entry.path)].append(entry)
 
     def path(self, parent: str | None, name: str) -> str | None:
@@ -89,9 +89,7 @@ class Index:
         """Every VM that a reference may mean: by path, name, id or instance UUID."""
         found = {
             entry.id: entry
-            for key in (reference, reference.lower())
-            for entry in self._by_key.get(key, ())
-            if key == reference or entry.instance_uuid
+            for entry in (*self._by_key.get(reference, ()), *self._by_uuid.get(reference.lower(), ()))
         }
         if not found and "/" in reference:
             found = {entry.id: entry for entry in self._by_path.get(_split(reference), ())}
@@ -115,6 +113,7 @@ class Inventory:
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._generation = 0
+        self._hidden: set[str] = set()
 
     @property
     def generation(self) -> int:
@@ -131,6 +130,16 @@ class Inventory:
             return self._session.call(operation, Subject("reading the inventory"), self._read(newer_than))
 
         return again(operation, WORTH_ANOTHER_READ, read)
+
+    def path(self, parent: str, name: str, operation: Operation) -> str | None:
+        """The inventory path of a VM with that parent; None: the login may not see the parent."""
+        path = self.index(operation).path(parent, name)
+        if path is None and parent not in self._hidden:
+            # Perhaps a folder that was made since the index was read; looked for once.
+            path = self.index(operation, newer_than=self._generation).path(parent, name)
+            if path is None:
+                self._hidden.add(parent)
+        return path
 
     def find(self, reference: str, operation: Operation, *, newer_than: int = 0) -> Entry:
         """The VM that a reference means.

@@ -127,7 +127,7 @@ def virtual_machine(
     return VirtualMachine(
         identity=VirtualMachineIdentity(
             id=vm_id,
-            name=properties["name"],
+            name=properties.get("name") or vm_id,
             path=path,
             instance_uuid=properties.get("config.instanceUuid"),
         ),

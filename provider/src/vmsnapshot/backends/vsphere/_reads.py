@@ -16,10 +16,10 @@ from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import PROPERTIES, Properties, recent_tasks
 from vmsnapshot.backends.vsphere._retry import again, raises
 from vmsnapshot.backends.vsphere._session import Login, Session
-from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
-WORTH_ANOTHER_READ = (raises(Unreachable) & ~raises(faults.NeverReached)) | raises(Busy)
+WORTH_ANOTHER_READ = raises(faults.NotSent, faults.Interrupted, Busy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +44,35 @@ class Reads:
             Gone: One is definitely no longer there.
             Denied: The login may not read one.
         """
-        found = again(
-            operation,
-            WORTH_ANOTHER_READ,
-            lambda: self._gatherer.ask_all(references, operation),
-        )
-        return [found[reference] for reference in references]
+        outcomes = self._outcomes(references, operation)
+        readings = []
+        for reference in references:
+            outcome = outcomes[reference]
+            if isinstance(outcome, Exception):
+                raise outcome
+            readings.append(outcome)
+        return readings
+
+    def read_present(self, references: Sequence[Reference], operation: Operation) -> dict[Reference, Reading]:
+        """Read those objects that are there and that the login may read."""
+        outcomes = self._outcomes(references, operation)
+        return {
+            reference: outcome
+            for reference, outcome in outcomes.items()
+            if not isinstance(outcome, Exception)
+        }
+
+    def _outcomes(
+        self, references: Sequence[Reference], operation: Operation
+    ) -> dict[Reference, Reading | Exception]:
+        def attempt() -> dict[Reference, Reading | Exception]:
+            outcomes = self._gatherer.ask_all(references, operation)
+            for outcome in outcomes.values():
+                if isinstance(outcome, Exception) and not isinstance(outcome, (Gone, Denied)):
+                    raise outcome
+            return outcomes
+
+        return again(operation, WORTH_ANOTHER_READ, attempt)
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
         return self._session.direct(Subject("reading VMs"), lambda login: _read(login, references))

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from xml.etree import ElementTree as ET
 from xml.parsers.expat import ExpatError
 
-from pyVmomi import VmomiSupport, vim
+from pyVmomi import VmomiSupport, vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from vmsnapshot.backends.vsphere import _faults as faults
@@ -58,6 +58,8 @@ class Stub(_Adapter):  # type: ignore[misc]
         )
         self.scheme = functools.partial(Connection, pin=endpoint.pin)
         self._newest: Connection | None = None
+        self._retired = False
+        self._broken = False
 
     def GetConnection(self) -> Any:  # noqa: N802 - pyVmomi's signature
         """A connection on which the server has not hung up.
@@ -71,12 +73,27 @@ class Stub(_Adapter):  # type: ignore[misc]
         except (OSError, http.client.HTTPException) as error:
             raise faults.ConnectFailure from error
         self._newest = connection
+        if self._broken:
+            connection.close()
+            raise faults.ConnectFailure
         return connection
 
-    def abort(self) -> None:
-        """Break the call that waits on the newest connection."""
-        if self._newest is not None:
-            self._newest.abort()
+    def ReturnConnection(self, conn: Any) -> None:  # noqa: N802 - pyVmomi's signature
+        """Keep a connection for the next call, unless there is to be none."""
+        if self._retired:
+            conn.close()
+        else:
+            super().ReturnConnection(conn)
+
+    def retire(self, *, abort: bool = False) -> None:
+        """Keep no connection any more; `abort` also breaks the call under way and refuses others."""
+        self._retired = True
+        if abort:
+            # In this order: a call that doesn't see the one finds itself cut off by the other.
+            self._broken = True
+            if self._newest is not None:
+                self._newest.abort()
+        self.DropConnections()
 
     def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:  # noqa: N802, N803
         """Make the call.
@@ -96,7 +113,7 @@ class Login:
 
     stub: Stub
     content: Any
-    waiting_stub: Stub
+    endpoint: Endpoint
 
     def ref(self, kind: str, object_id: str) -> Any:
         """The server's object of that kind (`VirtualMachine`, `Task`) and id."""
@@ -105,6 +122,12 @@ class Login:
     def kind(self, name: str) -> Any:
         """PyVmomi's class for a kind of object by its name in the API."""
         return VmomiSupport.GetWsdlType("urn:vim25", name)
+
+    def another_stub(self) -> Stub:
+        """Connections of their own to the same session."""
+        stub = Stub(self.endpoint, self.stub.version, _CALL_TIMEOUT)
+        stub.cookie = self.stub.cookie
+        return stub
 
     @property
     def is_vcenter(self) -> bool:
@@ -201,6 +224,7 @@ class Session:
         with self._lock:
             if self._login is login:
                 self._login = None
+        login.stub.retire()
 
     def close(self) -> None:
         """Log out; further calls raise Unreachable."""
@@ -209,8 +233,7 @@ class Session:
         if login is not None:
             with contextlib.suppress(*faults.VENDOR):
                 login.content.sessionManager.Logout()
-            login.stub.DropConnections()
-            login.waiting_stub.DropConnections()
+            login.stub.retire()
 
     def _open(self) -> Login:
         subject = Subject(f"logging in to {self.endpoint}", server=str(self.endpoint))
@@ -219,7 +242,7 @@ class Session:
             return self._log_in()
         except faults.VENDOR as failure:
             error = self._explain(failure, subject, known=known)
-        if isinstance(error, (Denied, InvalidInput)):
+        if isinstance(error, (Denied, InvalidInput)) and not error.retry_helps:
             self._refused = error
         self._failed = time.monotonic(), error
         raise error
@@ -229,19 +252,24 @@ class Session:
             self._version = _version_of(self.endpoint)
         version = VmomiSupport.versionMap[self._version]
         stub = Stub(self.endpoint, version, _CALL_TIMEOUT)
-        content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
-        content.sessionManager.Login(self._user, self._password, "en")
-        waiting = Stub(self.endpoint, version, _CALL_TIMEOUT)
-        waiting.cookie = stub.cookie
-        return Login(stub, content, waiting)
+        try:
+            content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
+            content.sessionManager.Login(self._user, self._password, "en")
+        except faults.VENDOR:
+            stub.retire()
+            raise
+        return Login(stub, content, self.endpoint)
 
     def _explain(self, failure: BaseException, subject: Subject, *, known: bool) -> VmsnapshotError:
         server, cause = self.endpoint, failure.__cause__
+        kind = faults.NotSent if known else faults.NeverReached
         if not isinstance(failure, faults.ConnectFailure):
-            error = faults.translate(failure, subject)
-            if isinstance(error, faults.Interrupted):
-                return faults.NotSent(error.message)
-            return error
+            if isinstance(failure, vmodl.MethodFault):
+                return faults.translate(failure, subject)
+            return kind(
+                f"{subject}: vsphereServer {server} doesn't answer as vSphere does ({cause or failure}). "
+                "Check the name and the port."
+            )
         if isinstance(cause, WrongCertificate):
             return InvalidInput(
                 "thumbprint",
@@ -259,7 +287,6 @@ class Session:
                 f"({server.thumbprint()}) after comparing it with the server's own, or, giving up the "
                 "protection, `allowUnverifiedSsl` to true.",
             )
-        kind = faults.NotSent if known else faults.NeverReached
         return kind(
             f"{subject}: vsphereServer {server} can't be reached ({cause or failure}). Check the name, "
             "the port, and that the server is up and reachable from here."

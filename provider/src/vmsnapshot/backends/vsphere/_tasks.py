@@ -22,19 +22,25 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._retry import pauses
-from vmsnapshot.backends.vsphere._session import Login, Session, marked
+from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
 from vmsnapshot.backends.vsphere._waiting import in_background
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration
 
 # Seconds after which a task's progress is worth a call.
-PATIENCE: Final = 2.0
+PATIENCE: Final = 4.0
 # Seconds: the server answers a wait without news after this long.
 _LONGEST_WAIT: Final = 45
-# Seconds to let further news come before asking again; longer when all news was progress.
-_GATHERING: Final = 0.02
-_GATHERING_PROGRESS: Final = 0.25
+# Seconds to let further news come before asking again: a share of the time that the longest of
+# the running tasks has taken already, so that tasks started together are seen to end together.
+_GATHERING: Final = (0.02, 0.25)
+_GATHERING_SHARE: Final = 0.2
+# The same where all news was progress, which can be told a little later.
+_GATHERING_PROGRESS: Final = (0.25, 1.0)
+_GATHERING_PROGRESS_SHARE: Final = 0.1
+# What part of the time that tasks took of late is let pass before new ones are first asked about.
+_SURELY_RUNNING: Final = 0.6
 # Seconds that a cancellation takes at most to reach the server before we go on without knowing.
 _CANCEL_TIME: Final = 1.0
 
@@ -49,6 +55,8 @@ class Watch:
         self.task_id = task_id
         self.changed = threading.Condition()
         self.info: dict[str, Any] = {}
+        self.waiting = 0
+        self.since = time.monotonic()
         self.forgotten = False
 
     @property
@@ -92,6 +100,9 @@ class _Collector:
     login: Login
     collector: Any
     running: Any
+    # The wait has a connection of its own, which can be broken.
+    stub: Stub
+    waiting: Any
     progress: Any = None
     version: str = ""
 
@@ -103,7 +114,8 @@ class Tasks:
         self._session = session
         self._changed = threading.Condition()
         self._watches: dict[str, Watch] = {}
-        self._ended: list[str] = []
+        self._ended: set[str] = set()
+        self._usual_time = 0.0
         self._starting = 0
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
@@ -162,12 +174,12 @@ class Tasks:
             collector, self._collector = self._collector, None
             self._changed.notify_all()
         if collector is not None:
-            collector.login.waiting_stub.abort()
+            collector.stub.retire(abort=True)
 
     def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:
-        watch = Watch(task_id)
         with self._changed:
-            watch = self._watches.setdefault(task_id, watch)
+            watch = self._watches.setdefault(task_id, Watch(task_id))
+            watch.waiting += 1
             self._ensure_thread()
         undo = operation.cancellation.subscribe(watch.wake)
         try:
@@ -180,8 +192,10 @@ class Tasks:
         finally:
             undo()
             with self._changed:
-                self._watches.pop(task_id, None)
-                self._ended.append(task_id)
+                watch.waiting -= 1
+                if not watch.waiting:
+                    del self._watches[task_id]
+                    self._ended.add(task_id)
         return watch
 
     def _follow(self, watch: Watch, operation: Operation) -> None:
@@ -248,7 +262,8 @@ class Tasks:
     def _add_members(self, task_ids: Sequence[str]) -> Mapping[str, None]:
         with self._changed:
             collector = self._collector
-            ended, self._ended = self._ended, []
+            # One that is waited for again stays on the list.
+            ended, self._ended = self._ended - self._watches.keys(), set()
             # Without a collector the thread is about to make one, with every watch in it.
             self._changed.notify_all()
         if collector is not None:
@@ -296,7 +311,7 @@ class Tasks:
         with self._changed:
             if self._collector is collector:
                 self._collector = None
-        collector.login.waiting_stub.abort()
+        collector.stub.retire(abort=True)
 
     # The one thread that waits
 
@@ -309,8 +324,9 @@ class Tasks:
         waits = pauses()
         while True:
             with self._changed:
-                while not self._closed and not self._watches:
-                    self._changed.wait()
+                if not self._watches:
+                    self._changed.wait_for(lambda: self._closed or self._watches)
+                    self._changed.wait_for(lambda: self._closed, self._first_pause)
                 if self._closed:
                     return
                 collector = self._collector
@@ -321,6 +337,8 @@ class Tasks:
                         self._collector = collector
                         waiting = list(self._watches)
                     self._modify(collector, collector.running, waiting, ())
+                    if self._collector is not collector:
+                        continue
                 pause = self._await_news(collector)
                 waits = pauses()
             except VmsnapshotError:
@@ -336,13 +354,14 @@ class Tasks:
 
     def _make_collector(self, login: Login) -> _Collector:
         collector = login.content.propertyCollector.CreatePropertyCollector()
-        return _Collector(login, collector, _watched_list(login, collector, _WATCHED))
+        stub = login.another_stub()
+        waiting = type(collector)(object_id(collector), stub)
+        return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
 
     def _await_news(self, collector: _Collector) -> float:
         """Wait for news and hand it out; the seconds to let further news come."""
         options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=_LONGEST_WAIT)
-        ours = type(collector.collector)(object_id(collector.collector), collector.login.waiting_stub)
-        news = ours.WaitForUpdatesEx(collector.version, options)
+        news = collector.waiting.WaitForUpdatesEx(collector.version, options)
         if news is None:
             return 0.0
         collector.version = news.version
@@ -358,7 +377,19 @@ class Tasks:
                 self._tell(task_id, None if update.kind == "leave" else changes)
         if news.truncated:
             return 0.0
-        return _GATHERING_PROGRESS if only_progress else _GATHERING
+        least, most = _GATHERING_PROGRESS if only_progress else _GATHERING
+        share = _GATHERING_PROGRESS_SHARE if only_progress else _GATHERING_SHARE
+        return min(most, max(least, share * self._longest_running()))
+
+    @property
+    def _first_pause(self) -> float:
+        return min(_GATHERING[1], _SURELY_RUNNING * self._usual_time)
+
+    def _longest_running(self) -> float:
+        """Seconds since the oldest task that still runs was added."""
+        with self._changed:
+            running = [watch.since for watch in self._watches.values() if not watch.ended]
+        return time.monotonic() - min(running) if running else 0.0
 
     def _tell(self, task_id: str, changes: Mapping[str, Any] | None) -> None:
         with self._changed:
@@ -369,6 +400,10 @@ class Tasks:
             watch.forget()
         else:
             watch.tell(changes)
+            if watch.ended:
+                took = time.monotonic() - watch.since
+                usual = min(took, 1.1 * self._usual_time) if self._usual_time else took
+                self._usual_time = usual
 
 
 def _watched_list(login: Login, collector: Any, paths: Sequence[str]) -> Any:

@@ -63,7 +63,7 @@ def decode(struct: struct_pb2.Struct) -> Properties:
     Raises:
         InvalidInput: There is a resource, asset or archive in it, or it is malformed.
     """
-    return {key: _decode(value, child("", key)) for key, value in struct.fields.items()}
+    return _decode_fields(struct.fields, "")
 
 
 def decode_value(value: struct_pb2.Value) -> Any:
@@ -121,7 +121,7 @@ def _number(number: float) -> int | float:
 def _decode_object(struct: struct_pb2.Struct, path: str) -> Any:
     fields = struct.fields
     if SIGNATURE not in fields:
-        return {key: _decode(value, child(path, key)) for key, value in fields.items()}
+        return _decode_fields(fields, path)
     signature = fields[SIGNATURE].string_value
     if signature in _REFUSED:
         raise InvalidInput(path, f"{path} is {_REFUSED[signature]}.")
@@ -131,6 +131,11 @@ def _decode_object(struct: struct_pb2.Struct, path: str) -> Any:
     inner = _decode(fields["value"], path) if "value" in fields else UNKNOWN
     secret = signature == SECRET or ("secret" in fields and fields["secret"].bool_value)
     return Secret(inner) if secret else inner
+
+
+def _decode_fields(fields: Mapping[str, struct_pb2.Value], path: str) -> Properties:
+    # The wire keeps no order; a fixed one makes everything that is said of a tree repeatable.
+    return {key: _decode(fields[key], child(path, key)) for key in sorted(fields)}
 
 
 def _encode_object(tree: Mapping[str, Any], struct: struct_pb2.Struct, path: str) -> None:

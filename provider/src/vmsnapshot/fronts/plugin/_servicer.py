@@ -28,7 +28,7 @@ from vmsnapshot.fronts.plugin._secrets import Secrets
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import InvalidInput, VmsnapshotError
 from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.model.values import has_unknown
+from vmsnapshot.model.values import has_secret, has_unknown
 
 DEBUG_VARIABLE: Final = "VMSNAPSHOT_DEBUG"
 
@@ -215,10 +215,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         try:
             inputs = self._settings.decode(request.news)
         except InvalidInput as error:
-            return self._check_response("", _refused(error), struct_pb2.Struct())
+            return self._check_response("", {}, _refused(error), struct_pb2.Struct())
         self.secrets.learn("", inputs)
         result = self._provider.check_configuration(inputs)
-        return self._check_response("", result, engines_own(request.news))
+        return self._check_response("", inputs, result, engines_own(request.news))
 
     @_call
     def DiffConfig(
@@ -255,7 +255,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         try:
             new_inputs = self._tree(urn, request.news)
         except InvalidInput as error:
-            return self._check_response(urn, _refused(error), struct_pb2.Struct())
+            return self._check_response(urn, {}, _refused(error), struct_pb2.Struct())
         autonaming = None
         if request.HasField("autonaming"):
             asked = request.autonaming
@@ -270,7 +270,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 autonaming=autonaming,
             )
         )
-        return self._check_response(urn, result, struct_pb2.Struct())
+        return self._check_response(urn, new_inputs, result, struct_pb2.Struct())
 
     @_call
     def Diff(
@@ -422,10 +422,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return tree
 
     def _check_response(
-        self, urn: str, result: rq.CheckResult, beside: struct_pb2.Struct
+        self, urn: str, given: rq.Properties, result: rq.CheckResult, beside: struct_pb2.Struct
     ) -> provider_pb2.CheckResponse:
         if result.failures:
-            return provider_pb2.CheckResponse(failures=self._failures(urn, result.failures))
+            failures = [_without_value(failure, given) for failure in result.failures]
+            return provider_pb2.CheckResponse(failures=self._failures(urn, failures))
         inputs = encode(result.inputs)
         inputs.MergeFrom(beside)
         return provider_pb2.CheckResponse(inputs=inputs)
@@ -437,6 +438,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
             for failure in failures
         ]
+
+
+def _without_value(failure: rq.CheckFailure, given: rq.Properties) -> rq.CheckFailure:
+    """The failure in a form for which the engine doesn't print the property's value, if that is secret."""
+    if not has_secret(given.get(failure.property)):
+        return failure
+    return rq.CheckFailure("", f"{failure.property}: {failure.reason}")
 
 
 def _refused(error: InvalidInput) -> rq.CheckResult:

@@ -1,0 +1,134 @@
+"""What state holds of a snapshot, from what was observed: pure functions."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from vmsnapshot.lifecycle import ownership
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.comparison import compare_inputs
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.observed import now, reference_to, timestamp
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.snapshot import (
+    Condition,
+    SnapshotInputs,
+    SnapshotState,
+    SnapshotStorage,
+)
+
+
+def snapshot_state(
+    inputs: SnapshotInputs, vm: VirtualMachine, snapshot: Snapshot, mark: str | None
+) -> SnapshotState:
+    """What state holds of a snapshot that was observed."""
+    created = snapshot.create_time
+    return SnapshotState(
+        **inputs.model_dump(exclude={"name", "description"}),
+        name=snapshot.name,
+        description=ownership.split(snapshot.description)[0] or None,
+        unique_id=snapshot.unique_id,
+        power_state=snapshot.power_state,
+        quiesced=snapshot.quiesced,
+        create_time=timestamp(created),
+        path=vm.path(snapshot.unique_id),
+        parent=reference_to(vm.snapshot(snapshot.parent_id)),
+        children=[
+            reference
+            for item in vm.children(snapshot.unique_id)
+            if (reference := reference_to(item)) is not None
+        ],
+        current=snapshot.unique_id == vm.current_snapshot_id,
+        conditions=[
+            _created(created),
+            _condition("VirtualMachineSnapshotReady", "True", "True", created),
+        ],
+        storage=None if snapshot.used_bytes is None else SnapshotStorage(used=_quantity(snapshot.used_bytes)),
+        vm=vm.identity,
+        ownership=mark,
+    )
+
+
+def unread_state(
+    inputs: SnapshotInputs, vm: VirtualMachine, unique_id: str, mark: str, error: VmsnapshotError
+) -> SnapshotState:
+    """What state holds of a snapshot that was taken and could not be read afterwards."""
+    return SnapshotState(
+        **inputs.model_dump(exclude={"name"}),
+        name=inputs.name or "",
+        unique_id=unique_id,
+        vm=vm.identity,
+        ownership=mark,
+        conditions=[_created(now()), _not_read(error)],
+    )
+
+
+def _condition(kind: str, status: str, reason: str, since: dt.datetime) -> Condition:
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "last_transition_time": timestamp(since),
+        }
+    )
+
+
+def _created(since: dt.datetime) -> Condition:
+    return _condition("VirtualMachineSnapshotCreated", "True", "True", since)
+
+
+def _not_read(error: VmsnapshotError) -> Condition:
+    return Condition(
+        type="VirtualMachineSnapshotReady",
+        status="Unknown",
+        reason="VirtualMachineSnapshotNotRead",
+        message=error.message,
+        last_transition_time=timestamp(now()),
+    )
+
+
+def _quantity(size: int) -> str:
+    """Bytes as a Kubernetes quantity, in the largest binary unit that stays whole."""
+    for power, unit in ((3, "Gi"), (2, "Mi"), (1, "Ki")):
+        if size and size % 1024**power == 0:
+            return f"{size // 1024**power}{unit}"
+    return str(size)
+
+
+def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
+    """The inputs as somebody else's rename or edit would have written them."""
+    description = ownership.split(snapshot.description)[0]
+    same = description == (inputs.description or "")
+    return inputs.model_copy(
+        update={
+            "name": snapshot.name,
+            "description": inputs.description if same else (description or None),
+        }
+    )
+
+
+def updated_inputs(old: rq.Properties, live: SnapshotInputs) -> rq.Properties:
+    """The old inputs' tree with what somebody else changed; secrets stay secret where unchanged."""
+    fresh = live.properties()
+    kept = {name: value for name, value in old.items() if name in fresh}
+    changed = compare_inputs(SnapshotInputs, old, fresh)
+    return {**(kept or fresh), **{name: fresh[name] for name in changed if name in fresh}}
+
+
+def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
+    """What a replacement means, in words."""
+    what = f'snapshot "{old.path or old.name}" ({old.unique_id}), taken {old.create_time},'
+    text = (
+        f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
+        "of then is deleted and can't be brought back."
+    )
+    names = ", ".join(f'"{item.name}"' for item in children)
+    if not names:
+        return text
+    fate = {
+        "keep": f"The snapshots below it ({names}) stay and move up.",
+        "remove": f"The snapshots below it ({names}, and theirs) are removed too (childPolicy: remove).",
+        "refuse": f"Its delete will be refused because of the snapshots below it ({names}).",
+    }
+    return f"{text} {fate[old.child_policy]}"

@@ -1,0 +1,67 @@
+"""How many SOAP calls a stack of many resources makes, as the simulator counts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import revert, snapshot
+from tests.support.engine import ROOT, Stack
+from tests.support.simulator import Simulator, running
+
+COUNT = 200
+REVERTS = 50
+
+# What one run of the plugin costs however much it does: ServiceContent, Login, Logout; the inventory's
+# names (a view made, read, and given back); the waiter's collector, list, filter, and its last wait.
+RUN = 10
+# A refresh of all: 8 reads at once is what the engine does on two processors, which makes 25 calls.
+REFRESH = 40
+
+
+def calls_of(server: Simulator, stack: Stack, *command: str) -> dict[str, int]:
+    """Run a command that must succeed; the calls that it made."""
+    server.reset_calls()
+    stack.run(*command).check()
+    return server.calls()
+
+
+def new_stack(folder: Path, server: Simulator, resources: dict[str, dict[str, Any]]) -> Stack:
+    """A stack of these resources."""
+    made = Stack(folder, plugins={"vmsnapshot": ROOT / "provider"}, environment=server.environment())
+    made.write({"resources": resources})
+    return made
+
+
+@pytest.mark.timeout(300)  # one stack of 200 for all counts: making it is most of the time
+def test_the_calls_of_a_stack_of_200_snapshots(tmp_path: Path) -> None:
+    """What 200 snapshots and the previews of 50 reverts cost in calls.
+
+    - create: 2 calls a snapshot and what one run costs: the call that starts the task, and a share of
+      looking before, waiting, and looking after;
+    - refresh: at most 40 calls in all;
+    - `up` without a change: none, not even a login;
+    - a preview of reverts: at most 2 calls a revert beyond what a run costs, however long the plan:
+      the engine checks resources one after another (so their reads can't be gathered: the VM, then
+      the snapshot), and what is read when it then shows each, 8 at once, travels along.
+    """
+    names = [f"web-{number:03}" for number in range(COUNT)]
+    with running("--names", ",".join(names)) as server:
+        resources = {name: snapshot(name, name="base") for name in names}
+        stack = new_stack(tmp_path / "snapshots", server, resources)
+
+        calls = calls_of(server, stack, "up", "--yes", "--skip-preview")
+        assert calls["CreateSnapshot_Task"] == COUNT
+        assert sum(calls.values()) <= 2 * COUNT + RUN, calls
+
+        calls = calls_of(server, stack, "refresh", "--yes", "--skip-preview")
+        assert sum(calls.values()) <= REFRESH, calls
+
+        assert calls_of(server, stack, "up", "--yes", "--skip-preview") == {}
+
+        asked = {name: revert(name, snapshot="base") for name in names[:REVERTS]}
+        stack = new_stack(tmp_path / "reverts", server, asked)
+        calls = calls_of(server, stack, "preview")
+        assert sum(calls.values()) <= 2 * REVERTS + RUN, calls

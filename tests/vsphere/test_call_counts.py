@@ -1,0 +1,76 @@
+"""The number of SOAP calls, as the simulator counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import find, operation, take
+from tests.vsphere.conftest import Connect
+from vmsnapshot.model.machine import VirtualMachine
+
+T = TypeVar("T")
+
+COUNT = 200
+
+
+@pytest.fixture
+def many() -> Iterator[Simulator]:
+    """A server with 200 VMs."""
+    with running("--vms", str(COUNT), "--task-duration", "50ms") as started:
+        yield started
+
+
+def each(names: list[str], threads: int, work: Callable[[str], T]) -> list[T]:
+    """Do some work for each name, so many at once."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, names))
+
+
+@pytest.mark.parametrize("threads", [8, 32])
+def test_the_calls_of_200_vms(many: Simulator, connect: Connect, threads: int) -> None:
+    """200 creates take at most 2 calls each with everything in all; 200 reads at most 40 in all.
+
+    8 at once is what the engine does on a small machine, login and inventory are included, and
+    the calls that make up the creates are named.
+    """
+    backend = connect(many)
+    names = [vm.identity.name for vm in backend.list_machines(operation())]
+    backend.close()
+
+    def create(name: str) -> VirtualMachine:
+        vm = find(backend, name)
+        made = take(backend, vm)
+        vm = backend.observe(vm.identity.id, operation())
+        assert vm.snapshot(made) is not None
+        return vm
+
+    backend = connect(many)
+    many.reset_calls()
+    vms = each(names, threads, create)
+    calls = many.calls()
+    assert calls["CreateSnapshot_Task"] == COUNT
+    assert sum(calls.values()) <= 2 * COUNT + 10, calls
+    assert calls["Login"] == 1
+
+    backend = connect(many)
+    many.reset_calls()
+    ids = [vm.identity.id for vm in vms]
+    each(ids, threads, lambda vm_id: backend.observe(vm_id, operation()))
+    calls = many.calls()
+    assert sum(calls.values()) <= 40, calls
+
+
+def test_one_read_does_not_grow_with_what_is_read(many: Simulator, connect: Connect) -> None:
+    """All VMs observed at once take one call for the names and one for the VMs, pages apart."""
+    backend = connect(many)
+    backend.list_machines(operation())
+    many.reset_calls()
+    assert len(backend.list_machines(operation())) == COUNT
+    calls = many.calls()
+    assert calls.pop("RetrievePropertiesEx") <= 2
+    assert calls == {"CreateContainerView": 1, "DestroyView": 1}

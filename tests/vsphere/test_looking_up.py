@@ -1,0 +1,171 @@
+"""A VM is found by whatever a user may write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from tests.support.simulator import Simulator
+from tests.support.vsphere import find, operation
+from tests.support.waiting import until
+from vmsnapshot.backends.vsphere import VsphereBackend
+from vmsnapshot.backends.vsphere._inventory import Index, _Node, unescape
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
+from vmsnapshot.lifecycle.port import VMReference
+
+NODES = {
+    "datacenter-1": _Node("dc", "group-d0"),
+    "group-v1": _Node("vm", "datacenter-1"),
+    "group-v2": _Node("team a", "group-v1"),
+    "group-v3": _Node("x%2fy", "group-v1"),
+}
+UUID = "50112233-4455-6677-8899-aabbccddeeff"
+INDEX = Index(
+    NODES,
+    [
+        ("vm-1", "web-1", "group-v1", UUID),
+        ("vm-2", "web-2", "group-v2", None),
+        ("vm-3", "web-2", "group-v3", None),
+        ("vm-4", "100%25 a%2fb", "group-v1", None),
+    ],
+)
+
+LOOK_UPS = [
+    ("web-1", ["vm-1"], "a unique name"),
+    ("vm-1", ["vm-1"], "a managed object id"),
+    (UUID, ["vm-1"], "an instance UUID"),
+    (UUID.upper(), ["vm-1"], "an instance UUID in capitals"),
+    ("/dc/vm/web-1", ["vm-1"], "an inventory path"),
+    ("dc/vm/web-1", ["vm-1"], "an inventory path without its leading slash"),
+    ("/dc/vm/team a/web-2", ["vm-2"], "a path through a folder"),
+    ("/dc/vm/x%2fy/web-2", ["vm-3"], "a path with an escaped slash, as vSphere writes it"),
+    ("/dc/vm/x%2Fy/web-2", ["vm-3"], "the same in capitals"),
+    ("web-2", ["vm-2", "vm-3"], "a name that two VMs have"),
+    ("100%25 a%2fb", ["vm-4"], "a name as vSphere keeps it"),
+    ("100% a/b", ["vm-4"], "the same name as people write it"),
+    ("WEB-1", [], "a name in capitals is another name"),
+    ("VM-1", [], "an id in capitals is none"),
+    ("vm/web-1", [], "a part of a path"),
+    ("/", [], "no path at all"),
+]
+
+
+@pytest.mark.parametrize(("reference", "ids", "_why"), LOOK_UPS, ids=[case[2] for case in LOOK_UPS])
+def test_an_index_finds(reference: str, ids: list[str], _why: str) -> None:
+    """The index gives every VM that a reference may mean."""
+    assert [entry.id for entry in INDEX.find(reference)] == ids
+
+
+def test_an_escaped_percent_sign_is_taken_back_last() -> None:
+    """`%252f` is the name `%2f`, not a slash."""
+    assert unescape("%252f") == "%2f"
+
+
+def test_each_way_to_name_a_vm(backend: VsphereBackend) -> None:
+    """Name, path, id and instance UUID all lead to the same VM."""
+    vm = find(backend, "web-1")
+    assert vm.identity.name == "web-1"
+    for reference in (
+        vm.identity.id,
+        vm.identity.path,
+        vm.identity.path and vm.identity.path[1:],
+        vm.identity.instance_uuid,
+    ):
+        assert reference is not None
+        assert find(backend, reference) == vm
+
+
+def test_an_unknown_name_suggests_close_ones(backend: VsphereBackend) -> None:
+    """A mistyped name gets suggestions; it isn't guessed."""
+    with pytest.raises(NotFound, match="web-1") as raised:
+        find(backend, "wbe-1")
+    assert not isinstance(raised.value, Gone)
+
+
+def test_an_ambiguous_name_lists_its_candidates(backend: VsphereBackend, stranger: Any) -> None:
+    """Two VMs of one name: the error lists each one's path and id, and a path still works."""
+    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("other")
+    moved = _vm(stranger, "web-2")
+    _done(folder.MoveIntoFolder_Task([moved]))
+    _done(moved.Rename_Task("web-1"))
+    with pytest.raises(Ambiguous) as raised:
+        find(backend, "web-1")
+    paths = [vm.identity.path for vm in backend.list_machines(operation()) if vm.identity.name == "web-1"]
+    assert len(paths) == 2
+    for path in paths:
+        assert path is not None
+        assert path in raised.value.message
+        assert find(backend, path).identity.path == path
+    assert moved._moId in raised.value.message
+
+
+def test_a_vm_made_later_is_found(backend: VsphereBackend, stranger: Any) -> None:
+    """A miss reads the inventory again."""
+    find(backend, "web-1")
+    _done(_vm(stranger, "web-2").Rename_Task("new-1"))
+    assert find(backend, "new-1").identity.name == "new-1"
+
+
+def test_a_stale_hit_is_not_believed(backend: VsphereBackend, stranger: Any) -> None:
+    """A VM that was renamed is no longer found by its old name, and one that took the name is."""
+    first = find(backend, "web-1").identity.id
+    _done(_vm(stranger, "web-1").Rename_Task("old-1"))
+    with pytest.raises(NotFound):
+        find(backend, "web-1")
+    _done(_vm(stranger, "web-2").Rename_Task("web-1"))
+    assert find(backend, "web-1").identity.id != first
+
+
+def test_a_removed_vm_is_not_found(backend: VsphereBackend, stranger: Any) -> None:
+    """A VM that was removed is NotFound by name and Gone by id; others can still be read."""
+    vm = find(backend, "web-1")
+    machine = _vm(stranger, "web-1")
+    _done(machine.PowerOffVM_Task())
+    _done(machine.Destroy_Task())
+    with pytest.raises(Gone, match=vm.identity.id):
+        backend.observe(vm.identity.id, operation())
+    with pytest.raises(NotFound):
+        find(backend, "web-1")
+    assert find(backend, "web-2").identity.name == "web-2"
+
+
+def test_a_vm_that_moved_has_its_new_path(backend: VsphereBackend, stranger: Any) -> None:
+    """The path is the current one, also through a folder that was made since the inventory was read."""
+    vm = find(backend, "web-1")
+    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("later")
+    _done(folder.MoveIntoFolder_Task([_vm(stranger, "web-1")]))
+    path = backend.observe(vm.identity.id, operation()).identity.path
+    assert path is not None
+    assert path.endswith("/vm/later/web-1")
+
+
+def test_the_index_is_read_once(simulator: Simulator, backend: VsphereBackend) -> None:
+    """Looking the same names up again costs no more than the read of the VM itself."""
+    for name in ("web-1", "web-2", "db-1"):
+        find(backend, name)
+    simulator.reset_calls()
+    for name in ("web-1", "web-2", "db-1"):
+        find(backend, name)
+    assert simulator.calls() == {"RetrievePropertiesEx": 3}
+
+
+def test_a_login_that_sees_everything_lists_everything(backend: VsphereBackend) -> None:
+    """list_machines observes every VM."""
+    assert {vm.identity.name for vm in backend.list_machines(operation())} == {"web-1", "web-2", "db-1"}
+
+
+def test_reference_needs_no_namespace() -> None:
+    """On vSphere a reference is a name alone."""
+    assert VMReference("web-1").namespace is None
+
+
+def _vm(content: Any, name: str) -> Any:
+    view = content.viewManager.CreateContainerView(content.rootFolder, [vim.VirtualMachine], True)
+    return next(vm for vm in view.view if vm.name == name)
+
+
+def _done(task: Any) -> None:
+    until(lambda: str(task.info.state) in {"success", "error"})
+    assert str(task.info.state) == "success", task.info.error

@@ -1,0 +1,170 @@
+"""The small pieces below the backend: gathering, queueing, trying again, waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.vsphere import Doing, operation
+from tests.support.waiting import until
+from vmsnapshot.backends.vsphere import _retry as retry
+from vmsnapshot.backends.vsphere._gather import Gatherer
+from vmsnapshot.backends.vsphere._inventory import unescape
+from vmsnapshot.backends.vsphere._queue import Queues
+from vmsnapshot.backends.vsphere._waiting import Ticket, in_background
+from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
+from vmsnapshot.lifecycle.operation import Cancellation
+
+
+def test_what_comes_while_a_batch_is_under_way_makes_one_batch() -> None:
+    """However many ask, one call is under way and one is being gathered."""
+    batches: list[list[int]] = []
+    may_go = threading.Event()
+
+    def answer(keys: Sequence[int]) -> Mapping[int, int | Exception]:
+        batches.append(sorted(keys))
+        may_go.wait(30)
+        return {key: key * key for key in keys}
+
+    gatherer: Gatherer[int, int] = Gatherer("test", answer)
+    first = Doing(lambda: gatherer.ask(0, operation()))
+    until(lambda: batches)
+    rest = [Doing(partial(gatherer.ask, key, operation())) for key in range(1, 20)]
+    until(lambda: len(gatherer._waiting) == len(rest))
+    may_go.set()
+    assert first.result() == 0
+    assert [each.result() for each in rest] == [key * key for key in range(1, 20)]
+    assert batches == [[0], list(range(1, 20))]
+
+
+def test_one_bad_key_fails_only_who_asked_for_it() -> None:
+    """An error for one key is raised by its askers alone; a failed call by all."""
+
+    def answer(keys: Sequence[int]) -> Mapping[int, int | Exception]:
+        if 13 in keys:
+            raise Unreachable("all")
+        return {key: Gone("one") if key == 4 else key for key in keys}
+
+    gatherer: Gatherer[int, int] = Gatherer("test", answer)
+    assert gatherer.ask(1, operation()) == 1
+    with pytest.raises(Gone):
+        gatherer.ask(4, operation())
+    outcomes = gatherer.ask_all([3, 4], operation())
+    assert outcomes[3] == 3
+    assert isinstance(outcomes[4], Gone)
+    with pytest.raises(Unreachable):
+        gatherer.ask(13, operation())
+
+
+def test_the_same_key_is_asked_once() -> None:
+    """Several who ask for one thing get one answer."""
+    asked: list[int] = []
+
+    def answer(keys: Sequence[int]) -> Mapping[int, int | Exception]:
+        asked.extend(keys)
+        return dict.fromkeys(keys, 1)
+
+    gatherer: Gatherer[int, int] = Gatherer("test", answer, lambda: len(gatherer._waiting) < 5)
+    for each in [Doing(lambda: gatherer.ask(7, operation())) for _ in range(5)]:
+        assert each.result() == 1
+    assert asked == [7]
+
+
+def test_a_queue_keeps_its_order_and_lets_others_pass() -> None:
+    """One VM's operations follow each other; another VM's don't wait."""
+    queues = Queues()
+    order: list[int] = []
+    first_may_go = threading.Event()
+
+    def work(number: int) -> None:
+        with queues.turn("vm-1", operation()):
+            if number == 0:
+                first_may_go.wait(30)
+            order.append(number)
+
+    doing = []
+    for number in range(4):
+        doing.append(Doing(partial(work, number)))
+        until(lambda: len(queues._lines["vm-1"]) == len(doing))
+    with queues.turn("vm-2", operation()):
+        assert order == []
+    first_may_go.set()
+    for each in doing:
+        each.result()
+    assert order == [0, 1, 2, 3]
+    assert not queues._lines
+
+
+def test_who_leaves_a_queue_does_not_hold_it_up() -> None:
+    """A waiting operation that runs out of time or is cancelled gives up its place only."""
+    queues = Queues()
+    cancelled = Cancellation()
+    cancelled.cancel()
+    with queues.turn("vm-1", operation()):
+        with pytest.raises(TimedOut), queues.turn("vm-1", operation(seconds=0.05)):
+            pass
+        with pytest.raises(Cancelled), queues.turn("vm-1", operation(cancellation=cancelled)):
+            pass
+    with queues.turn("vm-1", operation()):
+        assert len(queues._lines) == 1
+
+
+def test_predicates_compose() -> None:
+    """`|`, `&` and `~` say which errors are worth another attempt."""
+    passes = retry.raises(Busy) | (retry.raises(Unreachable) & ~retry.raises(Gone))
+    assert passes.holds(Busy("x"))
+    assert passes.holds(Unreachable("x"))
+    assert not passes.holds(Refused("x"))
+
+
+def test_attempts_end_with_the_first_lasting_error() -> None:
+    """What passes is tried again; what lasts is raised at once."""
+    failures = [Busy("one"), Busy("two"), Refused("three"), Busy("four")]
+
+    def attempt() -> None:
+        raise failures.pop(0)
+
+    with pytest.raises(Refused, match="three"):
+        retry.again(operation(), retry.raises(Busy), attempt)
+    assert len(failures) == 1
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    """Each pause is at most twice the one before it was allowed to be, and none is above the limit."""
+    waits = retry.pauses()
+    longest = [next(waits) for _ in range(12)]
+    assert longest[0] <= retry.FIRST_PAUSE
+    assert max(longest) <= retry.LONGEST_PAUSE
+    assert longest[-1] >= retry.LONGEST_PAUSE / 2
+
+
+def test_a_late_value_is_handed_on() -> None:
+    """A result that nobody waits for any more is given to whom it concerns."""
+    may_go = threading.Event()
+    late: list[bool] = []
+    ticket = in_background("test", lambda: may_go.wait(30), late.append)
+    with pytest.raises(TimedOut):
+        ticket.wait(operation(seconds=0.05))
+    may_go.set()
+    until(lambda: late)
+
+
+def test_a_value_that_is_there_is_given_even_to_the_cancelled() -> None:
+    """What has happened has happened: cancellation doesn't hide a result."""
+    ticket: Ticket[int] = Ticket()
+    ticket.bring(3)
+    cancelled = Cancellation()
+    cancelled.cancel()
+    assert ticket.wait(operation(cancellation=cancelled)) == 3
+
+
+@given(st.text())
+def test_escapes_come_back(name: str) -> None:
+    """Every name survives vSphere's escaping."""
+    kept = name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
+    assert unescape(kept) == name

@@ -1,0 +1,534 @@
+"""Tasks: started, watched, cancelled, found again; on our simulator and on the plain upstream one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import Doing, find, operation, request, take
+from tests.support.waiting import until
+from tests.vsphere.conftest import Connect
+from vmsnapshot.backends.vsphere import VsphereBackend
+from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere import _tasks as tasks
+from vmsnapshot.backends.vsphere._backend import quiesce_minutes
+from vmsnapshot.backends.vsphere._history import Remembered, past_task
+from vmsnapshot.lifecycle.errors import (
+    Cancelled,
+    Denied,
+    Gone,
+    Refused,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
+from vmsnapshot.lifecycle.operation import Cancellation
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.model.machine import VirtualMachine
+
+
+@pytest.fixture(params=["ours", "plain"])
+def either(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """Our simulator, then the plain upstream one."""
+    plain = ["--plain"] if request.param == "plain" else []
+    with running("--vms", "2", "--names", "web-1,web-2", *plain) as started:
+        yield started
+
+
+def again(backend: Backend, vm: VirtualMachine) -> VirtualMachine:
+    """The same VM as it is now."""
+    return backend.observe(vm.identity.id, operation())
+
+
+def test_a_snapshots_life(either: Simulator, connect: Connect) -> None:
+    """Taken, seen, its machine read, reverted to, removed: also on the plain upstream simulator."""
+    backend = connect(either)
+    vm = find(backend, "web-1")
+    assert vm.snapshots == ()
+    assert vm.current_snapshot is None
+    first = take(backend, vm, "base")
+    second = take(backend, vm, "release 41")
+    vm = again(backend, vm)
+    assert [(item.name, item.description) for item in vm.snapshots] == [
+        ("base", "about base"),
+        ("release 41", "about release 41"),
+    ]
+    assert vm.path(second) == "base/release 41"
+    assert vm.current_snapshot_id == second
+    assert abs(vm.snapshots[0].create_time - dt.datetime.now(dt.timezone.utc)) < timedelta(minutes=1)
+
+    base = vm.snapshot(first)
+    assert base is not None
+    machines = backend.machines_at(vm, [first, second], operation())
+    assert machines[first].memory_mb == vm.machine.memory_mb
+    assert machines[first].disks
+    assert (machines[first].disks or {}).keys() == (vm.machine.disks or {}).keys()
+    assert machines[first].power_state == "PoweredOff"
+
+    backend.revert(vm, base, "revert-1", operation())
+    assert again(backend, vm).current_snapshot_id == first
+    backend.set_power(vm, "off", operation())
+    backend.set_power(vm, "off", operation())
+    backend.set_power(vm, "on", operation())
+    assert again(backend, vm).machine.power_state == "PoweredOn"
+    # Not the root: the plain simulator ends when a current root with children is removed.
+    leaf = vm.snapshots[1]
+    backend.remove_snapshot(vm, leaf, remove_children=False, consolidate=True, operation=operation())
+    assert [item.name for item in again(backend, vm).snapshots] == ["base"]
+
+
+def test_a_snapshot_that_is_gone(either: Simulator, connect: Connect) -> None:
+    """Removing it again is done already; reverting to it or reading it says Gone."""
+    backend = connect(either)
+    vm = find(backend, "web-1")
+    take(backend, vm)
+    vm = again(backend, vm)
+    for _ in range(2):
+        backend.remove_snapshot(
+            vm, vm.snapshots[0], remove_children=False, consolidate=True, operation=operation()
+        )
+    with pytest.raises(Gone, match="base"):
+        backend.revert(vm, vm.snapshots[0], "revert-1", operation())
+    with pytest.raises(Gone, match=vm.snapshots[0].unique_id):
+        backend.machines_at(vm, [vm.snapshots[0].unique_id], operation())
+
+
+def test_a_rename_in_place(backend: VsphereBackend) -> None:
+    """Name and description change; the snapshot stays the same one."""
+    vm = find(backend, "web-1")
+    made = take(backend, vm)
+    snapshot = again(backend, vm).snapshots[0]
+    backend.rename_snapshot(vm, snapshot, "renamed", "new words", operation())
+    found = again(backend, vm).snapshots[0]
+    assert (found.unique_id, found.name, found.description) == (made, "renamed", "new words")
+
+
+def test_a_server_that_cannot_rename(connect: Connect) -> None:
+    """The plain upstream simulator can't: Unsupported, and the snapshot keeps its name."""
+    with running("--plain", "--vms", "1", "--names", "web-1") as simulator:
+        backend = connect(simulator)
+        vm = find(backend, "web-1")
+        take(backend, vm)
+        vm = again(backend, vm)
+        with pytest.raises(Unsupported, match="RenameSnapshot"):
+            backend.rename_snapshot(vm, vm.snapshots[0], "renamed", "", operation())
+        assert again(backend, vm).snapshots[0].name == "base"
+
+
+def test_quiescing_needs_tools(simulator: Simulator, backend: VsphereBackend) -> None:
+    """Without running Tools the refusal says what to do; with them the snapshot is quiesced."""
+    vm = find(backend, "web-1")
+    simulator.set("web-1", tools="notRunning")
+    with pytest.raises(Refused, match="VMware Tools"):
+        take(backend, vm, quiesce=timedelta(minutes=10))
+    simulator.set("web-1", tools="running")
+    take(backend, vm, quiesce=timedelta(minutes=10))
+    assert again(backend, vm).snapshots[0].quiesced
+    assert again(backend, vm).tools_running
+
+
+def test_a_server_without_the_newer_call_quiesces_with_the_older(
+    simulator: Simulator, backend: VsphereBackend
+) -> None:
+    """Where CreateSnapshotEx_Task isn't supported, CreateSnapshot_Task quiesces."""
+    vm = find(backend, "web-1")
+    simulator.set("web-1", tools="running")
+    simulator.fault("NotSupported", method="CreateSnapshotEx_Task")
+    take(backend, vm, quiesce=timedelta(minutes=10))
+    assert again(backend, vm).snapshots[0].quiesced
+    assert simulator.calls()["CreateSnapshot_Task"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "minutes"), [(1, 5), (299, 5), (300, 5), (301, 6), (600, 10), (14400, 240), (99999, 240)]
+)
+def test_quiescing_takes_whole_minutes(given: int, minutes: int) -> None:
+    """Seconds are rounded up to whole minutes, within the 5 to 240 that vSphere takes."""
+    assert quiesce_minutes(timedelta(seconds=given)) == minutes
+
+
+def test_memory_keeps_the_power(backend: VsphereBackend) -> None:
+    """A snapshot with memory leaves the VM on after a revert; one without leaves it off."""
+    vm = find(backend, "web-1")
+    take(backend, vm, "with", memory=True)
+    take(backend, vm, "without", memory=False)
+    vm = again(backend, vm)
+    assert [item.power_state for item in vm.snapshots] == ["PoweredOn", "PoweredOff"]
+    backend.revert(vm, vm.snapshots[1], "revert-1", operation())
+    assert again(backend, vm).machine.power_state == "PoweredOff"
+    backend.revert(vm, vm.snapshots[0], "revert-2", operation())
+    assert again(backend, vm).machine.power_state == "PoweredOn"
+
+
+def test_what_would_be_discarded(simulator: Simulator, backend: VsphereBackend) -> None:
+    """The bytes written since the current snapshot are told, and so is what a snapshot takes."""
+    vm = find(backend, "web-1")
+    assert vm.discarded_bytes is None
+    simulator.set("web-1", deltaGrowthMiB=3)
+    take(backend, vm, "first", memory=True)
+    vm = again(backend, vm)
+    assert vm.discarded_bytes is not None
+    take(backend, vm, "second")
+    first, second = again(backend, vm).snapshots
+    assert first.used_bytes
+    assert second.used_bytes
+    assert vm.machine.disks == find(backend, "web-1").machine.disks, "the base file stays the same"
+
+
+def test_what_a_vm_tells_of_itself(simulator: Simulator, backend: VsphereBackend) -> None:
+    """Template, fault tolerance, consolidation, disabled operations and running tasks are seen."""
+    vm = find(backend, "web-1")
+    assert vm.snapshots_supported
+    assert vm.shared_bus is False
+    assert not any((vm.template, vm.fault_tolerance, vm.consolidation_needed, vm.disabled_operations))
+    simulator.set(
+        "web-1", consolidationNeeded=True, faultTolerance=True, disabledMethods=["RevertToSnapshot_Task"]
+    )
+    simulator.set("web-2", template=True)
+    vm = again(backend, vm)
+    assert vm.consolidation_needed
+    assert vm.fault_tolerance
+    assert vm.disabled_operations == ("RevertToSnapshot_Task",)
+    assert find(backend, "web-2").template
+    vm = find(backend, "db-1")
+    simulator.hold("db-1")
+    taking = Doing(lambda: take(backend, vm))
+    until(simulator.tasks)
+    (task,) = again(backend, vm).running_tasks
+    assert "createSnapshot" in task.operation
+    simulator.release("db-1")
+    taking.result()
+    assert again(backend, vm).running_tasks == ()
+
+
+def test_a_login_that_may_not(connect: Connect) -> None:
+    """The missing privilege is named."""
+    arguments = ("--read-only-user", "reader", "--read-only-password", "reads")
+    with running("--vms", "1", "--names", "web-1", *arguments) as simulator:
+        backend = connect(simulator, user="reader", password="reads")
+        vm = find(backend, "web-1")
+        with pytest.raises(Denied, match=r"VirtualMachine\.State\.CreateSnapshot"):
+            take(backend, vm)
+
+
+# Connections and sessions that break while a task runs
+
+
+@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
+def test_a_create_whose_answer_is_lost_is_not_sent_again(
+    simulator: Simulator, backend: VsphereBackend, when: Any, made: int
+) -> None:
+    """Unreachable, whether or not it happened; the caller looks by the request's id."""
+    vm = find(backend, "web-1")
+    simulator.drop(when, method="CreateSnapshot_Task")
+    with pytest.raises(Unreachable, match="web-1"):
+        take(backend, vm)
+    assert simulator.calls()["CreateSnapshot_Task"] == 1
+    found = backend.find_task(vm, "request-base", operation())
+    assert (found is not None) == bool(made)
+    if found is not None:
+        backend.wait_for_task(vm, found.id, operation())
+    assert len(again(backend, vm).snapshots) == made
+
+
+@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
+def test_a_revert_whose_answer_is_lost_is_not_sent_again(
+    simulator: Simulator, backend: VsphereBackend, when: Any, made: int
+) -> None:
+    """Unreachable; the task tells whether it happened."""
+    vm = find(backend, "web-1")
+    take(backend, vm)
+    vm = again(backend, vm)
+    simulator.drop(when, method="RevertToSnapshot_Task")
+    with pytest.raises(Unreachable, match="base"):
+        backend.revert(vm, vm.snapshots[0], "revert-1", operation())
+    found = backend.find_task(vm, "revert-1", operation())
+    assert (found is not None) == bool(made)
+    assert simulator.calls()["RevertToSnapshot_Task"] == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_can_be_done_twice_is_sent_again(
+    simulator: Simulator, backend: VsphereBackend, when: Any
+) -> None:
+    """Removing, renaming and switching survive a lost answer."""
+    vm = find(backend, "web-1")
+    take(backend, vm)
+    vm = again(backend, vm)
+    simulator.drop(when, method="RenameSnapshot")
+    backend.rename_snapshot(vm, vm.snapshots[0], "renamed", "", operation())
+    simulator.drop(when, method="RemoveSnapshot_Task")
+    backend.remove_snapshot(
+        vm, vm.snapshots[0], remove_children=False, consolidate=True, operation=operation()
+    )
+    simulator.drop(when, method="PowerOffVM_Task")
+    backend.set_power(vm, "off", operation())
+    vm = again(backend, vm)
+    assert vm.snapshots == ()
+    assert vm.machine.power_state == "PoweredOff"
+
+
+@pytest.mark.parametrize(
+    "trouble", ["session expires", "wait drops before", "wait drops after", "wait fails", "list fails"]
+)
+def test_waiting_survives(simulator: Simulator, backend: VsphereBackend, trouble: str) -> None:
+    """A task that runs while the session expires or the wait breaks is still seen to end."""
+    vm = find(backend, "web-1")
+    take(backend, find(backend, "web-2"), "warm")
+    simulator.hold("web-1")
+    match trouble:
+        case "wait drops before":
+            simulator.drop("before", method="WaitForUpdatesEx", times=2)
+        case "wait drops after":
+            simulator.drop("after", method="WaitForUpdatesEx", times=2)
+        case "wait fails":
+            simulator.fault("InvalidCollectorVersion", method="WaitForUpdatesEx")
+        case "list fails":
+            simulator.drop("after", method="ModifyListView")
+        case _:
+            pass
+    taking = Doing(lambda: take(backend, vm))
+    until(simulator.tasks)
+    if trouble == "session expires":
+        simulator.expire_sessions()
+    simulator.release("web-1")
+    made = taking.result()
+    assert [deed["snapshot"] for deed in simulator.history("web-1")] == [made]
+
+
+# Cancelling, and running out of time
+
+
+def test_cancelling_stops_at_once_and_cancels_the_task(simulator: Simulator, backend: VsphereBackend) -> None:
+    """The caller is free within a moment, the task is asked to stop, and no snapshot remains."""
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    cancellation = Cancellation()
+    taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
+    until(simulator.tasks)
+    cancellation.cancel()
+    with pytest.raises(Cancelled, match="asked to stop"):
+        taking.result(5)
+    until(lambda: not simulator.tasks())
+    simulator.release("web-1")
+    assert simulator.history("web-1") == []
+    take(backend, vm, "later")
+    assert [item.name for item in again(backend, vm).snapshots] == ["later"]
+
+
+def test_cancelling_a_call_that_hangs(simulator: Simulator, backend: VsphereBackend) -> None:
+    """Also a call that the server doesn't answer is no longer waited for; what it starts is cancelled."""
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    simulator.delay(500, method="CreateSnapshot_Task")
+    cancellation = Cancellation()
+    taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
+    until(lambda: "CreateSnapshot_Task" in simulator.calls())
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        taking.result(0.4)
+    until(lambda: simulator.calls().get("CancelTask"))
+    until(lambda: not simulator.tasks())
+    simulator.release("web-1")
+    assert again(backend, vm).snapshots == ()
+
+
+def test_cancelling_while_reading(simulator: Simulator, backend: VsphereBackend) -> None:
+    """One reader's cancellation frees that reader at once and doesn't disturb the others."""
+    vm = find(backend, "web-1")
+    simulator.delay(500, method="RetrievePropertiesEx")
+    cancellation = Cancellation()
+    simulator.reset_calls()
+    doing = operation(cancellation=cancellation)
+    cancelled = Doing(lambda: backend.observe(vm.identity.id, doing))
+    other = Doing(lambda: backend.observe(vm.identity.id, operation()))
+    until(lambda: "RetrievePropertiesEx" in simulator.calls())
+    cancellation.cancel()
+    with pytest.raises(Cancelled):
+        cancelled.result(0.4)
+    assert other.result() == vm
+
+
+def test_running_out_of_time_says_what_still_runs(simulator: Simulator, backend: VsphereBackend) -> None:
+    """The message names the task; it is not cancelled and can be waited for by the next run."""
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    with pytest.raises(TimedOut, match=r"task-\w+ still runs"):
+        backend.create_snapshot(vm, request(), operation(seconds=0.5))
+    found = backend.find_task(vm, "request-base", operation())
+    assert found is not None
+    assert found.running
+    waiting = Doing(lambda: backend.wait_for_task(vm, found.id, operation()))
+    simulator.release("web-1")
+    waiting.result()
+    assert len(again(backend, vm).snapshots) == 1
+
+
+def test_a_long_task_tells_its_progress(
+    simulator: Simulator, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Percentages are told, with what is being done."""
+    monkeypatch.setattr(tasks, "PATIENCE", 0.1)
+    simulator.task_duration(1500)
+    told: list[str] = []
+    doing = operation('taking snapshot "base"', progress=told.append)
+    backend.create_snapshot(find(backend, "web-1"), request(), doing)
+    assert told
+    assert all(text.startswith('taking snapshot "base": ') and text.endswith(" %") for text in told)
+
+
+def test_two_wait_for_one_task(simulator: Simulator, backend: VsphereBackend) -> None:
+    """One of them giving up doesn't leave the other waiting for ever."""
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    taking = Doing(lambda: take(backend, vm))
+    until(simulator.tasks)
+    (task,) = again(backend, vm).running_tasks
+    with pytest.raises(TimedOut, match=task.id):
+        backend.wait_for_task(vm, task.id, operation(seconds=0.3))
+    waiting = Doing(lambda: backend.wait_for_task(vm, task.id, operation()))
+    simulator.release("web-1")
+    waiting.result()
+    taking.result()
+
+
+# One VM, many operations
+
+
+def test_operations_on_one_vm_queue(simulator: Simulator, backend: VsphereBackend) -> None:
+    """Eight creates on one VM wait for each other instead of meeting TaskInProgress."""
+    vm = find(backend, "web-1")
+    names = [f"s-{number}" for number in range(8)]
+    doing = [Doing(partial(take, backend, vm, name)) for name in names]
+    for each in doing:
+        each.result()
+    assert sorted(item.name for item in again(backend, vm).snapshots) == names
+    assert simulator.calls()["CreateSnapshot_Task"] == len(names)
+
+
+def test_the_queue_is_in_order(simulator: Simulator, backend: VsphereBackend) -> None:
+    """Who came first is served first; one who stops waiting leaves the line."""
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    switch = Cancellation()
+    told: list[str] = []
+
+    def queue(name: str, cancellation: Cancellation | None = None) -> Doing:
+        waiting = len(told)
+        doing = operation(cancellation=cancellation, progress=told.append)
+        started = Doing(lambda: backend.create_snapshot(vm, request(name), doing))
+        until(lambda: len(told) > waiting if name != "s-0" else simulator.tasks())
+        return started
+
+    queued = [queue("s-0"), queue("s-1"), queue("s-2", switch), queue("s-3")]
+    switch.cancel()
+    with pytest.raises(Cancelled):
+        queued.pop(2).result()
+    simulator.release("web-1")
+    for each in queued:
+        each.result()
+    assert [deed["name"] for deed in simulator.history("web-1")] == ["s-0", "s-1", "s-3"]
+
+
+def test_two_clients_on_one_vm(simulator: Simulator, connect: Connect) -> None:
+    """Two of us take turns: TaskInProgress is waited out, and each snapshot is taken once."""
+    clients = [connect(simulator), connect(simulator)]
+    ready = threading.Barrier(2)
+
+    def work(number: int) -> None:
+        vm = find(clients[number], "web-1")
+        ready.wait()
+        for step in range(4):
+            take(clients[number], vm, f"s-{number}-{step}")
+
+    doing = [Doing(partial(work, number)) for number in range(2)]
+    for each in doing:
+        each.result()
+    names = [deed["name"] for deed in simulator.history("web-1")]
+    assert sorted(names) == [f"s-{number}-{step}" for number in range(2) for step in range(4)]
+
+
+# Tasks of the past
+
+
+def test_a_task_is_found_by_its_request(backend: VsphereBackend) -> None:
+    """It is found by the mark it was started with, and known to be the latest until another one ran."""
+    vm = find(backend, "web-1")
+    take(backend, vm)
+    found = backend.find_task(vm, "request-base", operation())
+    assert found is not None
+    assert found.succeeded
+    assert found.latest
+    assert not found.running
+    assert found.completed is not None
+    take(backend, vm, "more")
+    found = backend.find_task(vm, "request-base", operation())
+    assert found is not None
+    assert not found.latest
+    assert backend.find_task(vm, "request-other", operation()) is None
+
+
+def test_a_task_that_failed_is_found_too(simulator: Simulator, backend: VsphereBackend) -> None:
+    """It is told from one that succeeded."""
+    vm = find(backend, "web-1")
+    simulator.fault("SnapshotFault", method="CreateSnapshot_Task", where="task")
+    with pytest.raises(Refused):
+        take(backend, vm)
+    found = backend.find_task(vm, "request-base", operation())
+    assert found is not None
+    assert not found.succeeded
+
+
+def test_a_server_that_keeps_no_marks(connect: Connect) -> None:
+    """The plain upstream simulator forgets them: None, not a failure."""
+    with running("--plain", "--vms", "1", "--names", "web-1") as simulator:
+        backend = connect(simulator)
+        vm = find(backend, "web-1")
+        take(backend, vm)
+        assert backend.find_task(vm, "request-base", operation()) is None
+
+
+def test_a_single_host(connect: Connect) -> None:
+    """ESXi, without vCenter's history, works too; a task that isn't found there is None."""
+    with running("--host-mode", "esx", "--vms", "1", "--names", "web-1") as simulator:
+        backend = connect(simulator)
+        vm = find(backend, "web-1")
+        take(backend, vm)
+        assert again(backend, vm).snapshots[0].name == "base"
+        assert backend.find_task(vm, "request-other", operation()) is None
+
+
+def test_a_forgotten_task_has_ended(backend: VsphereBackend) -> None:
+    """Waiting for a task that nobody knows returns."""
+    backend.wait_for_task(find(backend, "web-1"), "task-999999", operation(seconds=20))
+
+
+def test_the_newest_of_several_marked_tasks_counts() -> None:
+    """A request that was sent again after a failure is judged by its last task."""
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+
+    def task(
+        number: int, state: str, mark: str | None, what: str = "VirtualMachine.createSnapshot"
+    ) -> Remembered:
+        queued = start + timedelta(seconds=number)
+        return Remembered(f"task-{number}", state, what, mark, queued, queued)
+
+    past = [task(1, "error", "a"), task(2, "success", "a"), task(3, "success", None, "VirtualMachine.answer")]
+    found = past_task(past, "a")
+    assert found is not None
+    assert (found.id, found.succeeded, found.latest) == ("task-2", True, True)
+    later = past_task([*past, task(4, "running", None, "VirtualMachine.powerOn")], "a")
+    assert later is not None
+    assert not later.latest
+
+
+def test_forgotten_is_unreachable() -> None:
+    """A task whose end nobody knows may have done its work: the caller looks."""
+    assert issubclass(faults.Forgotten, Unreachable)
