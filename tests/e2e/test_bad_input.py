@@ -76,8 +76,8 @@ NO_KEY = "there is no such property"
 
 RESOURCES = [
     pytest.param(
-        snapshot(memroy=True),
-        ("property memroy ", f"{NO_KEY}; did you mean `memory`?"),
+        snapshot(mmory=True),
+        ("property mmory ", f"{NO_KEY}; did you mean `memory`?"),
         id="unknown key",
     ),
     pytest.param(
@@ -317,11 +317,11 @@ def test_a_login_that_fails(
 def test_a_bad_setting_of_the_stack(bad: Stack, platform: Simulator) -> None:
     """A mistyped key of the stack's configuration is named, too."""
     bad.write({"resources": {"bad": snapshot()}})
-    bad.config("vmsnapshot:usre", "somebody")
+    bad.config("vmsnapshot:uzer", "somebody")
     try:
-        refused(bad, platform, bad.up(), "usre", f"{NO_KEY}; did you mean `user`?")
+        refused(bad, platform, bad.up(), "uzer", f"{NO_KEY}; did you mean `user`?")
     finally:
-        bad.run("config", "rm", "vmsnapshot:usre").check()
+        bad.run("config", "rm", "vmsnapshot:uzer").check()
 
 
 FUNCTIONS = [

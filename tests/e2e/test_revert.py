@@ -11,6 +11,7 @@ from tests.e2e.conftest import revert, snapshot
 from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.simulator import Simulator
+from tests.support.waiting import until
 
 Write = Callable[..., None]
 
@@ -209,3 +210,22 @@ def test_a_failed_revert_is_recorded_and_tried_again(
     state = stack.resource("web")["outputs"]
     assert (state["conditions"], state["revertedTo"]["name"]) == ([], "base")
     assert reverts(vsphere) == 1
+
+
+@pytest.mark.parametrize("required", [True, False], ids=["required", "not required"])
+def test_a_vm_that_changed_after_the_preview_is_noticed(
+    stack: Stack, vsphere: Simulator, client: Client, write: Write, *, required: bool
+) -> None:
+    """Between preview and update of one command: the update says what changed; requireUnchanged refuses."""
+    client.take("web-1", "base")
+    write(web=revert(snapshot="base", requireUnchanged=required))
+    running = stack.start("up", "--yes")
+    until(lambda: vsphere.calls().get("Login", 0) > 1)  # this client's, and the preview's
+    vsphere.delay(5000, method="Login")  # the update waits before its first look
+    until(lambda: "Updating" in running.text)
+    client.take("web-1", "meanwhile")
+    outcome = running.wait()
+    text = " ".join(outcome.text.split())
+    assert "is no longer as the preview showed it: it ran on snapshot" in text
+    assert '"meanwhile"' in text
+    assert (outcome.ok, reverts(vsphere)) == ((False, 0) if required else (True, 1))

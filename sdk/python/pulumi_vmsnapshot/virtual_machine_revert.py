@@ -25,6 +25,7 @@ class VirtualMachineRevertArgs:
                  vm_name: pulumi.Input[_builtins.str],
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
+                 require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
                  safety_snapshot: pulumi.Input[Optional['SafetySnapshotArgs']] = None,
                  snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  triggers: pulumi.Input[Optional[Mapping[str, Any]]] = None):
@@ -34,6 +35,7 @@ class VirtualMachineRevertArgs:
         :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
+        :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input['SafetySnapshotArgs'] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
         :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
@@ -45,6 +47,10 @@ class VirtualMachineRevertArgs:
             power_policy = 'snapshot'
         if power_policy is not None:
             pulumi.set(__self__, "power_policy", power_policy)
+        if require_unchanged is None:
+            require_unchanged = False
+        if require_unchanged is not None:
+            pulumi.set(__self__, "require_unchanged", require_unchanged)
         if safety_snapshot is not None:
             pulumi.set(__self__, "safety_snapshot", safety_snapshot)
         if snapshot is not None:
@@ -87,6 +93,18 @@ class VirtualMachineRevertArgs:
     @power_policy.setter
     def power_policy(self, value: pulumi.Input[Optional['PowerPolicy']]):
         pulumi.set(self, "power_policy", value)
+
+    @_builtins.property
+    @pulumi.getter(name="requireUnchanged")
+    def require_unchanged(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
+        """
+        return pulumi.get(self, "require_unchanged")
+
+    @require_unchanged.setter
+    def require_unchanged(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "require_unchanged", value)
 
     @_builtins.property
     @pulumi.getter(name="safetySnapshot")
@@ -133,6 +151,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
+                 require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
                  safety_snapshot: pulumi.Input[Optional[Union['SafetySnapshotArgs', 'SafetySnapshotArgsDict']]] = None,
                  snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  triggers: pulumi.Input[Optional[Mapping[str, Any]]] = None,
@@ -145,6 +164,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
+        :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input[Union['SafetySnapshotArgs', 'SafetySnapshotArgsDict']] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
         :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
@@ -176,6 +196,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
+                 require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
                  safety_snapshot: pulumi.Input[Optional[Union['SafetySnapshotArgs', 'SafetySnapshotArgsDict']]] = None,
                  snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  triggers: pulumi.Input[Optional[Mapping[str, Any]]] = None,
@@ -193,6 +214,9 @@ class VirtualMachineRevert(pulumi.CustomResource):
             if power_policy is None:
                 power_policy = 'snapshot'
             __props__.__dict__["power_policy"] = power_policy
+            if require_unchanged is None:
+                require_unchanged = False
+            __props__.__dict__["require_unchanged"] = require_unchanged
             __props__.__dict__["safety_snapshot"] = safety_snapshot
             __props__.__dict__["snapshot"] = snapshot
             __props__.__dict__["triggers"] = triggers
@@ -205,6 +229,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
             __props__.__dict__["reverted_at"] = None
             __props__.__dict__["reverted_to"] = None
             __props__.__dict__["safety_snapshots"] = None
+            __props__.__dict__["seen"] = None
             __props__.__dict__["target"] = None
             __props__.__dict__["vm"] = None
         super(VirtualMachineRevert, __self__).__init__(
@@ -234,10 +259,12 @@ class VirtualMachineRevert(pulumi.CustomResource):
         __props__.__dict__["machine"] = None
         __props__.__dict__["namespace"] = None
         __props__.__dict__["power_policy"] = None
+        __props__.__dict__["require_unchanged"] = None
         __props__.__dict__["reverted_at"] = None
         __props__.__dict__["reverted_to"] = None
         __props__.__dict__["safety_snapshot"] = None
         __props__.__dict__["safety_snapshots"] = None
+        __props__.__dict__["seen"] = None
         __props__.__dict__["snapshot"] = None
         __props__.__dict__["target"] = None
         __props__.__dict__["triggers"] = None
@@ -286,6 +313,14 @@ class VirtualMachineRevert(pulumi.CustomResource):
         return pulumi.get(self, "power_policy")
 
     @_builtins.property
+    @pulumi.getter(name="requireUnchanged")
+    def require_unchanged(self) -> pulumi.Output[_builtins.bool]:
+        """
+        Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
+        """
+        return pulumi.get(self, "require_unchanged")
+
+    @_builtins.property
     @pulumi.getter(name="revertedAt")
     def reverted_at(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
@@ -316,6 +351,14 @@ class VirtualMachineRevert(pulumi.CustomResource):
         The safety snapshots that are still kept, the newest last.
         """
         return pulumi.get(self, "safety_snapshots")
+
+    @_builtins.property
+    @pulumi.getter
+    def seen(self) -> pulumi.Output[Optional['outputs.Seen']]:
+        """
+        What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+        """
+        return pulumi.get(self, "seen")
 
     @_builtins.property
     @pulumi.getter

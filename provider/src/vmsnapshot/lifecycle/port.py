@@ -70,8 +70,10 @@ class Backend(Protocol):
         """
         ...
 
-    def observe(self, vm_id: str, operation: Operation) -> VirtualMachine:
+    def observe(self, vm_id: str, operation: Operation, *, hardware: bool = True) -> VirtualMachine:
         """Observe a VM whose id is known.
+
+        Without `hardware`, a backend may leave that unknown, where it is much to read.
 
         Raises:
             Gone: It is definitely no longer there.

@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.revert import RevertResource
+from vmsnapshot.lifecycle.seen import NoPreviews, Previews
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.snapshot import SnapshotResource
 from vmsnapshot.lifecycle.validation import check, load
@@ -42,13 +43,19 @@ class Provider:
     Args:
         connect: Makes the backend of a configuration; called at most once, when first needed.
         voice: How to speak to the user.
+        previews: What the preview before this update showed. Default: nothing is known of it.
 
     Every method raises one of `lifecycle.errors`; `create`, `read` and `update` may raise
     `requests.PartialState`.
     """
 
-    def __init__(self, connect: Callable[[Configuration], Backend], voice: rq.Voice) -> None:
-        self._session = Session(connect, voice)
+    def __init__(
+        self,
+        connect: Callable[[Configuration], Backend],
+        voice: rq.Voice,
+        previews: Previews | None = None,
+    ) -> None:
+        self._session = Session(connect, voice, previews or NoPreviews())
         self._snapshots = SnapshotResource(self._session)
         verbs: tuple[_Verbs, ...] = (self._snapshots, RevertResource(self._session))
         self._resources = {item.kind.token: item for item in verbs}

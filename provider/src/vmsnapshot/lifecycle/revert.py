@@ -3,53 +3,42 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.comparison import compare_inputs, compare_outputs, ignored
 from vmsnapshot.lifecycle.errors import (
     Ambiguous,
     Gone,
     NotFound,
-    Unreachable,
+    Refused,
     VmsnapshotError,
 )
 from vmsnapshot.lifecycle.observed import foreseen, now, reference_to, timestamp, with_secrets
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.plan import plan_revert
-from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
+from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.preflight import refuse_errors
+from vmsnapshot.lifecycle.reverting import Reverting, expire, request_id
+from vmsnapshot.lifecycle.seen import changed_since, seen_now
 from vmsnapshot.lifecycle.selection import select_snapshot, title
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.validation import check, load
 from vmsnapshot.model.catalogue import REVERT
-from vmsnapshot.model.duration import parse_duration
-from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import (
     PowerPolicy,
     RevertedTo,
     RevertInputs,
     RevertState,
-    TakenSafetySnapshot,
 )
 from vmsnapshot.model.snapshot import Condition
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
-# A first revert (there is no state yet that would tell one request from an equal earlier one) that
-# the platform remembers counts as this one only when it ended within this time and nothing else
-# has run on the VM since: people run an interrupted update again soon.
-INTERRUPTED_WITHIN: Final = dt.timedelta(hours=1)
-
-# What asks for a revert when it changes.
-_ASKING: Final = ("snapshot", "triggers")
-
 # Inputs that check computes.
-_COMPUTED: Final = ("machine", "target")
+_COMPUTED: Final = ("machine", "target", "seen")
 
 # What says which VM and which snapshot a revert is about.
 _NAMING: Final = ("vmName", "namespace", "snapshot")
@@ -66,6 +55,9 @@ class RevertResource:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # What check saw, by resource, for the diff that follows it: the old outputs are only that
+        # fresh where the engine refreshes before an update.
+        self._live: dict[str, rq.Properties] = {}
 
     # --- check and diff ---------------------------------------------------------------------
 
@@ -84,18 +76,20 @@ class RevertResource:
         if not asks_for_revert(old, inputs):
             return rq.CheckResult(_carried_over(old, inputs))
         if any(has_unknown(inputs.get(name)) for name in _NAMING):
-            return rq.CheckResult({**inputs, "machine": UNKNOWN, "target": UNKNOWN})
+            return rq.CheckResult({**inputs, **dict.fromkeys(_COMPUTED, UNKNOWN)})
         asked = load(RevertInputs, {**inputs, "triggers": None})
         operation = self._session.operation(request.urn, f'looking at VM "{asked.vm_name}"')
         try:
-            _, target, plan = self._plan(asked, operation)
+            vm, target, plan = self._plan(asked, operation)
         except (NotFound, Ambiguous) as error:
             field, _, reason = error.message.partition(": ")
             return rq.CheckResult(inputs, [rq.CheckFailure(field, reason)])
         inputs["target"] = target.unique_id
         if not asks_for_revert(old, inputs):  # only another name for the same snapshot
             return rq.CheckResult(_carried_over(old, inputs))
+        self._live[request.urn] = plan.live.properties()
         inputs["machine"] = plan.after.properties()
+        inputs["seen"] = seen_now(vm).properties()
         return rq.CheckResult(
             inputs,
             [
@@ -109,7 +103,8 @@ class RevertResource:
         """Inputs against inputs; and, only when a revert is asked for, live VM against target."""
         changes = compare_inputs(RevertInputs, request.old_inputs, request.new_inputs)
         if asks_for_revert(request.old_inputs, request.new_inputs):
-            live, target = request.old_state.get("machine"), request.new_inputs.get("machine")
+            live = self._live.get(request.urn, request.old_state.get("machine"))
+            target = request.new_inputs.get("machine")
             if isinstance(target, Mapping):
                 changes |= compare_outputs("machine", live, target)
         return rq.DiffResult(
@@ -207,16 +202,20 @@ class RevertResource:
             return self._without_revert(urn, old, inputs, new_inputs, operation)
         vm, target, plan = self._plan(inputs, operation)
         operation.what = f'reverting {title(vm)} to snapshot "{vm.path(target.unique_id)}"'
-        self._session.say(urn, rq.Severity.WARNING, plan.text)
         refuse_errors(plan.findings, operation.what)
-        request_id = _request_id(urn, target, new_inputs, old)
+        first = old is None or old.vm is None
+        asked = request_id(urn, target, new_inputs, old)
+        reverting = Reverting(self._session, urn, asked, first=first)
+        self._session.say(urn, rq.Severity.WARNING, plan.text)
         taken = list(old.safety_snapshots) if old is not None else []
-        done = self._done_before(vm, request_id, old, operation)
+        done = reverting.done_before(vm, operation)
+        if done is None:
+            self._compare_with_preview(urn, vm, inputs, operation)
         if inputs.safety_snapshot is not None:
-            safety = self._safety_snapshot(urn, vm, inputs, request_id, operation, take=done is None)
+            safety = reverting.keep(vm, inputs.safety_snapshot, operation, take=done is None)
             taken += [safety] if safety is not None else []
         if done is None:
-            done = self._revert(vm, target, request_id, old, operation)
+            done = reverting.revert(vm, target, operation)
         else:
             self._session.say(
                 urn,
@@ -238,6 +237,29 @@ class RevertResource:
         )
         return self._end(result, new_inputs, operation)
 
+    def _compare_with_preview(
+        self, urn: str, vm: VirtualMachine, inputs: RevertInputs, operation: Operation
+    ) -> None:
+        """Say what has changed on the VM since somebody agreed to this.
+
+        Raises:
+            Refused: Something has, and `requireUnchanged` is set.
+        """
+        changed = changed_since(self._session.previews.recall(urn) or inputs.seen, vm)
+        if changed is None:
+            return
+        if inputs.require_unchanged:
+            message = (
+                f"{operation.what}: the VM is no longer as the preview showed it: {changed}. "
+                "requireUnchanged is set, so nothing was done. Look at a new preview"
+            )
+            raise Refused(message)
+        self._session.say(
+            urn,
+            rq.Severity.WARNING,
+            f"{title(vm)} is no longer as the preview showed it: {changed}.",
+        )
+
     def _without_revert(
         self,
         urn: str,
@@ -251,7 +273,7 @@ class RevertResource:
             vm = self._find_vm(inputs, operation)
             tree = with_secrets(_state(inputs, vm), new_inputs)
             return rq.Resource(vm.identity.id, tree, new_inputs, refresh_before_update=True)
-        kept = self._expire(urn, old, inputs, operation)
+        kept = expire(self._session, urn, old, inputs, operation)
         result = old.model_copy(
             update={
                 **{name: getattr(inputs, name) for name in RevertInputs.model_fields},
@@ -287,117 +309,6 @@ class RevertResource:
         tree = with_secrets(_state(result, vm, result, conditions=[]), new_inputs)
         return rq.Resource(vm.identity.id, tree, new_inputs, refresh_before_update=True)
 
-    def _done_before(
-        self,
-        vm: VirtualMachine,
-        request_id: str,
-        old: RevertState | None,
-        operation: Operation,
-    ) -> PastTask | None:
-        """The revert of this very request, if an interrupted run has already done it.
-
-        With state, the request's id holds the time of the revert before it and so is unique. A
-        first revert has nothing such: there, only one that ended just now counts.
-        """
-        backend = self._session.backend
-        task = backend.find_task(vm, request_id, operation)
-        if task is not None and task.running:
-            operation.progress(f"waiting for the revert that {task.id} is still doing")
-            backend.wait_for_task(vm, task.id, operation)
-            task = backend.find_task(vm, request_id, operation)
-        if task is None or not task.succeeded:
-            return None
-        if old is not None and old.vm is not None:
-            return task
-        recent = task.completed is not None and now() - task.completed < INTERRUPTED_WITHIN
-        return task if recent and task.latest else None
-
-    def _revert(
-        self,
-        vm: VirtualMachine,
-        target: Snapshot,
-        request_id: str,
-        old: RevertState | None,
-        operation: Operation,
-    ) -> PastTask:
-        operation.progress(f'reverting to "{vm.path(target.unique_id)}"')
-        backend = self._session.backend
-        while True:
-            try:
-                backend.revert(vm, target, request_id, operation)
-            except Unreachable:
-                # The answer was lost, the revert perhaps not: look before asking again.
-                operation.pause(1)
-                done = self._done_before(vm, request_id, old, operation)
-                if done is not None:
-                    return done
-            else:
-                return PastTask(id="", running=False, succeeded=True, completed=now())
-
-    def _safety_snapshot(
-        self,
-        urn: str,
-        vm: VirtualMachine,
-        inputs: RevertInputs,
-        request_id: str,
-        operation: Operation,
-        *,
-        take: bool,
-    ) -> TakenSafetySnapshot | None:
-        """Keep the state about to be lost; an interrupted run's own is found again by its mark."""
-        assert inputs.safety_snapshot is not None  # noqa: S101 - the caller asked
-        backend = self._session.backend
-        mark = ownership.request_mark(urn, request_id)
-        found = _marked(vm, mark)
-        if found is None and take:
-            name = inputs.safety_snapshot.name or f"before-revert-{mark.making}"
-            operation.progress(f'taking safety snapshot "{name}"')
-            request = SnapshotRequest(
-                name=name,
-                description=ownership.describe("State before a revert.", urn, mark),
-                memory=inputs.safety_snapshot.memory,
-                quiesce=None,
-                request_id=f"vmsnapshot-{mark}",
-            )
-            try:
-                backend.create_snapshot(vm, request, operation)
-            except Unreachable:
-                operation.pause(1)
-            vm = backend.observe(vm.identity.id, operation)
-            found = _marked(vm, mark)
-            if found is None:
-                message = f'{operation.what}: the safety snapshot "{name}" was not taken'
-                raise Unreachable(message)
-        if found is None:
-            return None
-        return TakenSafetySnapshot(
-            name=found.name,
-            unique_id=found.unique_id,
-            create_time=timestamp(found.create_time),
-        )
-
-    def _expire(
-        self, urn: str, old: RevertState, inputs: RevertInputs, operation: Operation
-    ) -> list[TakenSafetySnapshot]:
-        """Count this update, and remove the safety snapshots whose time is over."""
-        rule = inputs.safety_snapshot
-        counted = [item.model_copy(update={"updates": item.updates + 1}) for item in old.safety_snapshots]
-        if rule is None or old.vm is None:
-            return counted
-        over = [item for item in counted if _is_over(item, rule.keep_updates, rule.max_age)]
-        if over:
-            vm = self._session.backend.observe(old.vm.id, operation)
-            for item in over:
-                snapshot = vm.snapshot(item.unique_id)
-                if snapshot is not None and ownership.split(snapshot.description)[1] is not None:
-                    self._session.backend.remove_snapshot(
-                        vm, snapshot, remove_children=False, consolidate=True, operation=operation
-                    )
-                self._session.say(
-                    urn, rq.Severity.INFO, f'Safety snapshot "{item.name}" was removed: its time is over.'
-                )
-        return [item for item in counted if item not in over]
-
     # --- what a revert will do --------------------------------------------------------------
 
     def _announce(self, urn: str, old_inputs: rq.Properties, new_inputs: rq.Properties) -> None:
@@ -415,8 +326,9 @@ class RevertResource:
         known = {name: value for name, value in new_inputs.items() if not has_unknown(value)}
         inputs = load(RevertInputs, known)
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
-        _, _, plan = self._plan(inputs, operation)
+        vm, _, plan = self._plan(inputs, operation)
         self._session.say(urn, rq.Severity.WARNING, plan.text)
+        self._session.previews.remember(urn, seen_now(vm))
 
     def _plan(
         self, inputs: RevertInputs, operation: Operation
@@ -468,20 +380,6 @@ def _carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
     return {**inputs, **{name: old[name] for name in _COMPUTED if name in old}}
 
 
-def _request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertState | None) -> str:
-    """The same for the same request run again, and another for any other request."""
-    asked = {
-        "urn": urn,
-        "target": target.unique_id,
-        "inputs": {name: plain(inputs.get(name)) for name in _ASKING},
-        "after": old.reverted_at if old is not None else None,
-        "was": old.snapshot if old is not None else None,
-        "wasTriggers": old.triggers if old is not None else None,
-    }
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-    return f"vmsnapshot-revert-{digest[:24]}"
-
-
 def _failed(reason: str, error: VmsnapshotError) -> Condition:
     return Condition(
         type=_CONDITION,
@@ -499,19 +397,6 @@ def _power_asked(policy: PowerPolicy, machine: Machine) -> Literal["on", "off"] 
     if policy == "off" and machine.power_state != "PoweredOff":
         return "off"
     return None
-
-
-def _marked(vm: VirtualMachine, mark: ownership.Mark) -> Snapshot | None:
-    return next((item for item in vm.snapshots if ownership.split(item.description)[1] == mark), None)
-
-
-def _is_over(item: TakenSafetySnapshot, keep_updates: int | None, max_age: str | None) -> bool:
-    if keep_updates is not None:
-        return item.updates >= keep_updates
-    if max_age is not None:
-        taken = dt.datetime.fromisoformat(item.create_time.replace("Z", "+00:00"))
-        return now() - taken > parse_duration(max_age)
-    return False
 
 
 def _state(

@@ -11,6 +11,7 @@ from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.requests import Severity, Voice
+from vmsnapshot.lifecycle.seen import Previews
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.snapshot import SnapshotState
 
@@ -21,9 +22,11 @@ class Session:
     Args:
         connect: Makes the backend of a configuration.
         voice: How to speak to the user.
+        previews: What the preview before this update showed.
     """
 
-    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice) -> None:
+    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice, previews: Previews) -> None:
+        self.previews = previews
         self.cancellation = Cancellation()
         self.recorded = Recorded()
         self._connect = connect

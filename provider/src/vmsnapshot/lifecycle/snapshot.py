@@ -138,7 +138,7 @@ class SnapshotResource:
         inputs = load(SnapshotInputs, request.inputs)
         identifier = _identifier(vm, unique_id)
         try:
-            after = self._session.backend.observe(vm.identity.id, operation)
+            after = self._session.backend.observe(vm.identity.id, operation, hardware=False)
         except Gone:
             raise
         except VmsnapshotError as error:
@@ -164,7 +164,7 @@ class SnapshotResource:
         what = f'reading snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
-            vm = self._session.backend.observe(_vm_id(request.id, state), operation)
+            vm = self._session.backend.observe(_vm_id(request.id, state), operation, hardware=False)
         except Gone as gone:
             self._say_gone(request.urn, state, gone.message)
             return None
@@ -264,7 +264,7 @@ class SnapshotResource:
             tree = with_secrets(fresh, {**request.old_state, **request.new_inputs})
             return rq.Resource(request.id, tree, request.new_inputs)
         backend = self._session.backend
-        vm = backend.observe(_vm_id(request.id, state), operation)
+        vm = backend.observe(_vm_id(request.id, state), operation, hardware=False)
         snapshot = self._still_there(vm, state)
         mark = (
             ownership.split(snapshot.description)[1]
@@ -275,7 +275,7 @@ class SnapshotResource:
         stored = ownership.describe(inputs.description, request.urn, mark)
         if (name, stored) != (snapshot.name, snapshot.description):
             backend.rename_snapshot(vm, snapshot, name, stored, operation)
-            vm = backend.observe(vm.identity.id, operation)
+            vm = backend.observe(vm.identity.id, operation, hardware=False)
             snapshot = self._still_there(vm, state)
         fresh = snapshot_state(inputs, vm, snapshot, str(mark))
         tree = with_secrets(fresh, request.new_inputs)
@@ -293,7 +293,7 @@ class SnapshotResource:
         operation = self._session.operation(request.urn, what, request.timeout)
         backend = self._session.backend
         try:
-            vm = backend.observe(_vm_id(request.id, state), operation)
+            vm = backend.observe(_vm_id(request.id, state), operation, hardware=False)
         except Gone:
             return
         snapshot = vm.snapshot(state.unique_id)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
-from vmsnapshot.model.machine import Machine, VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import Condition, SnapshotName, SnapshotReference
 
 PowerPolicy: TypeAlias = Annotated[
@@ -54,6 +54,17 @@ class SafetySnapshot(Model):
             message = "set keepUpdates or maxAge, not both"
             raise ValueError(message)
         return self
+
+
+class Seen(Model):
+    """What a VM was like at one moment: enough to tell later whether it still is."""
+
+    power_state: Annotated[PowerState | None, Property("Its power state.")] = None
+    current_snapshot: Annotated[str | None, Property("The uniqueID of the snapshot that it ran on.")] = None
+    fingerprint: Annotated[
+        str,
+        Property("A short hash of its hardware, its settings and the shape of its snapshot tree."),
+    ]
 
 
 class RevertInputs(Model):
@@ -105,6 +116,14 @@ class RevertInputs(Model):
             "be undone. Default: none is taken. A change alone reverts nothing."
         ),
     ] = None
+    require_unchanged: Annotated[
+        bool,
+        Property(
+            "Refuse to revert when the VM is no longer as the preview showed it (another current "
+            "snapshot, power state, hardware or snapshot tree). Default: false; the update then "
+            "says what changed, and goes on. A change alone reverts nothing."
+        ),
+    ] = False
     machine: Annotated[
         Machine | None,
         Property(
@@ -116,6 +135,14 @@ class RevertInputs(Model):
         str | None,
         Property(
             "The uniqueID of the snapshot that `snapshot` named when the revert was asked for. Computed.",
+            computed=True,
+        ),
+    ] = None
+    seen: Annotated[
+        Seen | None,
+        Property(
+            "What the VM was like when the revert was asked for; an update from a saved plan is "
+            "refused when it no longer is. Computed.",
             computed=True,
         ),
     ] = None

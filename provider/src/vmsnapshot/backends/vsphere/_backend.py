@@ -14,7 +14,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._history import Remembered, history, past_task
 from vmsnapshot.backends.vsphere._inventory import Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
+from vmsnapshot.backends.vsphere._observe import WITHOUT_HARDWARE, machine, virtual_machine
 from vmsnapshot.backends.vsphere._queue import Queues
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._retry import again, raises
@@ -94,13 +94,14 @@ class VsphereBackend:
             raise NotFound(f'{operation.what}: VM "{reference.name}" ({entry.id}) has just been removed.')
         return vm
 
-    def observe(self, vm_id: str, operation: Operation) -> VirtualMachine:
-        """Observe a VM whose id is known.
+    def observe(self, vm_id: str, operation: Operation, *, hardware: bool = True) -> VirtualMachine:
+        """Observe a VM whose id is known; without `hardware`, that is left unknown.
 
         Raises:
             Gone: It is definitely no longer there.
         """
-        return self._observed(vm_id, self._reads.read([("VirtualMachine", vm_id)], operation)[0], operation)
+        kind = "VirtualMachine" if hardware else WITHOUT_HARDWARE
+        return self._observed(vm_id, self._reads.read([(kind, vm_id)], operation)[0], operation)
 
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM that the login may see (templates included)."""

@@ -13,7 +13,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import Reference, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
-from vmsnapshot.backends.vsphere._observe import PROPERTIES, Properties, recent_tasks
+from vmsnapshot.backends.vsphere._observe import PROPERTIES, WITHOUT_HARDWARE, Properties, recent_tasks
 from vmsnapshot.backends.vsphere._retry import again, raises
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
@@ -79,18 +79,18 @@ class Reads:
 
 
 def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, Reading | VmsnapshotError]:
-    contents = {to_reference(content.obj): content for content in retrieve(login, [_spec(login, references)])}
+    contents = {to_reference(content.obj): content for content in retrieve(login, _specs(login, references))}
     properties = {reference: _properties(content) for reference, content in contents.items()}
     answers: dict[Reference, Reading | VmsnapshotError] = {}
-    for reference in references:
-        kind, object_id = reference
+    for asked in references:
+        reference = kind, object_id = _object(asked)
         if reference not in properties:
             subject = Subject(f"reading {_NOUNS[kind]} {object_id}")
-            answers[reference] = Gone(f"{subject}: it is no longer there.")
+            answers[asked] = Gone(f"{subject}: it is no longer there.")
         elif not properties[reference] and (denied := _denied(contents[reference])) is not None:
-            answers[reference] = denied
+            answers[asked] = denied
         else:
-            answers[reference] = Reading(
+            answers[asked] = Reading(
                 properties[reference],
                 {
                     task_id: properties["Task", task_id]
@@ -121,14 +121,30 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
         page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
 
 
-def _spec(login: Login, references: Sequence[Reference]) -> Any:
+def _object(asked: Reference) -> Reference:
+    kind, object_id = asked
+    return ("VirtualMachine" if kind == WITHOUT_HARDWARE else kind), object_id
+
+
+def _specs(login: Login, references: Sequence[Reference]) -> list[Any]:
+    """A VM that is asked for both with its hardware and without is read with it."""
+    whole = [reference for reference in references if reference[0] != WITHOUT_HARDWARE]
+    lean = [_object(reference) for reference in references if reference[0] == WITHOUT_HARDWARE]
+    known = set(whole)
+    lean = [reference for reference in lean if reference not in known]
+    without = {**PROPERTIES, "VirtualMachine": PROPERTIES[WITHOUT_HARDWARE]}
+    parts = ((whole, PROPERTIES), (lean, without))
+    return [_spec(login, part, properties) for part, properties in parts if part]
+
+
+def _spec(login: Login, references: Sequence[Reference], properties: Mapping[str, Sequence[str]]) -> Any:
     collector = vmodl.query.PropertyCollector
     to_tasks = traversal(vim.VirtualMachine, "recentTask")
     kinds = {kind for kind, _ in references}
     if "VirtualMachine" in kinds:
         kinds.add("Task")
     return collector.FilterSpec(
-        propSet=[property_spec(login.kind(kind), PROPERTIES[kind]) for kind in sorted(kinds)],
+        propSet=[property_spec(login.kind(kind), properties[kind]) for kind in sorted(kinds)],
         objectSet=[
             collector.ObjectSpec(
                 obj=login.ref(kind, object_id),

@@ -1,0 +1,164 @@
+"""Reverts a VM exactly once: finds what an interrupted run of the same request has done."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from typing import Final
+
+from vmsnapshot.lifecycle import ownership
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.errors import Unreachable
+from vmsnapshot.lifecycle.observed import now, timestamp
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import SnapshotRequest
+from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.revert import RevertInputs, RevertState, SafetySnapshot, TakenSafetySnapshot
+from vmsnapshot.model.values import plain
+
+# A first revert (there is no state yet that would tell one request from an equal earlier one) that
+# the platform remembers counts as this one only when it ended within this time and nothing else
+# has run on the VM since: people run an interrupted update again soon.
+INTERRUPTED_WITHIN: Final = dt.timedelta(hours=1)
+
+# What asks for a revert when it changes.
+ASKING: Final = ("snapshot", "triggers")
+
+
+class Reverting:
+    """The steps of one request for a revert.
+
+    Args:
+        session: The backend and the voice.
+        urn: The resource.
+        request_id: The same for the same request run again (`request_id`).
+        first: Whether no state tells this request from an equal earlier one.
+    """
+
+    def __init__(self, session: Session, urn: str, request_id: str, *, first: bool) -> None:
+        self._session = session
+        self._urn = urn
+        self._request_id = request_id
+        self._first = first
+
+    def done_before(self, vm: VirtualMachine, operation: Operation) -> PastTask | None:
+        """The revert of this very request, if an interrupted run has already done it.
+
+        With state, the request's id holds the time of the revert before it and so is unique. A
+        first revert has nothing such: there, only one that ended just now counts.
+        """
+        backend = self._session.backend
+        task = backend.find_task(vm, self._request_id, operation)
+        if task is not None and task.running:
+            operation.progress(f"waiting for the revert that {task.id} is still doing")
+            backend.wait_for_task(vm, task.id, operation)
+            task = backend.find_task(vm, self._request_id, operation)
+        if task is None or not task.succeeded:
+            return None
+        if not self._first:
+            return task
+        recent = task.completed is not None and now() - task.completed < INTERRUPTED_WITHIN
+        return task if recent and task.latest else None
+
+    def revert(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask:
+        """Revert the VM and wait for it."""
+        operation.progress(f'reverting to "{vm.path(target.unique_id)}"')
+        backend = self._session.backend
+        while True:
+            try:
+                backend.revert(vm, target, self._request_id, operation)
+            except Unreachable:
+                # The answer was lost, the revert perhaps not: look before asking again.
+                operation.pause(1)
+                done = self.done_before(vm, operation)
+                if done is not None:
+                    return done
+            else:
+                return PastTask(id="", running=False, succeeded=True, completed=now())
+
+    def keep(
+        self, vm: VirtualMachine, rule: SafetySnapshot, operation: Operation, *, take: bool
+    ) -> TakenSafetySnapshot | None:
+        """Keep the state about to be lost; an interrupted run's own is found again by its mark."""
+        backend = self._session.backend
+        mark = ownership.request_mark(self._urn, self._request_id)
+        found = _marked(vm, mark)
+        if found is None and take:
+            name = rule.name or f"before-revert-{mark.making}"
+            operation.progress(f'taking safety snapshot "{name}"')
+            request = SnapshotRequest(
+                name=name,
+                description=ownership.describe("State before a revert.", self._urn, mark),
+                memory=rule.memory,
+                quiesce=None,
+                request_id=f"vmsnapshot-{mark}",
+            )
+            try:
+                backend.create_snapshot(vm, request, operation)
+            except Unreachable:
+                operation.pause(1)
+            vm = backend.observe(vm.identity.id, operation)
+            found = _marked(vm, mark)
+            if found is None:
+                message = f'{operation.what}: the safety snapshot "{name}" was not taken'
+                raise Unreachable(message)
+        if found is None:
+            return None
+        return TakenSafetySnapshot(
+            name=found.name,
+            unique_id=found.unique_id,
+            create_time=timestamp(found.create_time),
+        )
+
+
+def expire(
+    session: Session, urn: str, old: RevertState, inputs: RevertInputs, operation: Operation
+) -> list[TakenSafetySnapshot]:
+    """Count this update, and remove the safety snapshots whose time is over."""
+    rule = inputs.safety_snapshot
+    counted = [item.model_copy(update={"updates": item.updates + 1}) for item in old.safety_snapshots]
+    if rule is None or old.vm is None:
+        return counted
+    over = [item for item in counted if _is_over(item, rule.keep_updates, rule.max_age)]
+    if over:
+        vm = session.backend.observe(old.vm.id, operation)
+        for item in over:
+            snapshot = vm.snapshot(item.unique_id)
+            if snapshot is not None and ownership.split(snapshot.description)[1] is not None:
+                session.backend.remove_snapshot(
+                    vm, snapshot, remove_children=False, consolidate=True, operation=operation
+                )
+            session.say(
+                urn, rq.Severity.INFO, f'Safety snapshot "{item.name}" was removed: its time is over.'
+            )
+    return [item for item in counted if item not in over]
+
+
+def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertState | None) -> str:
+    """The same for the same request run again, and another for any other request."""
+    asked = {
+        "urn": urn,
+        "target": target.unique_id,
+        "inputs": {name: plain(inputs.get(name)) for name in ASKING},
+        "after": old.reverted_at if old is not None else None,
+        "was": old.snapshot if old is not None else None,
+        "wasTriggers": old.triggers if old is not None else None,
+    }
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return f"vmsnapshot-revert-{digest[:24]}"
+
+
+def _marked(vm: VirtualMachine, mark: ownership.Mark) -> Snapshot | None:
+    return next((item for item in vm.snapshots if ownership.split(item.description)[1] == mark), None)
+
+
+def _is_over(item: TakenSafetySnapshot, keep_updates: int | None, max_age: str | None) -> bool:
+    if keep_updates is not None:
+        return item.updates >= keep_updates
+    if max_age is not None:
+        taken = dt.datetime.fromisoformat(item.create_time.replace("Z", "+00:00"))
+        return now() - taken > parse_duration(max_age)
+    return False

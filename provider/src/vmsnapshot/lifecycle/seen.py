@@ -1,0 +1,74 @@
+"""Whether a VM is still as a preview showed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Protocol
+
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.revert import Seen
+
+
+class Previews(Protocol):
+    """What the preview of the same command showed, for the update that follows it.
+
+    The engine runs the two in different processes of the plugin and tells neither of the other.
+    """
+
+    def remember(self, urn: str, seen: Seen) -> None:
+        """A preview has shown the VM of this resource so."""
+        ...
+
+    def recall(self, urn: str) -> Seen | None:
+        """How the preview showed it; None: there was no preview, or nothing is known of it."""
+        ...
+
+
+class NoPreviews:
+    """Nothing is known of any preview."""
+
+    def remember(self, urn: str, seen: Seen) -> None:
+        """Forget it."""
+
+    def recall(self, urn: str) -> Seen | None:  # noqa: ARG002 - the protocol's
+        """Nothing."""
+        return None
+
+
+def seen_now(vm: VirtualMachine) -> Seen:
+    """What a VM is like. Renames of snapshots don't count."""
+    shape = {
+        "machine": vm.machine.properties(),
+        "current": vm.current_snapshot_id,
+        "tree": sorted((item.unique_id, item.parent_id or "") for item in vm.snapshots),
+    }
+    digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+    return Seen(
+        power_state=vm.machine.power_state,
+        current_snapshot=vm.current_snapshot_id,
+        fingerprint=digest[:12],
+    )
+
+
+def changed_since(shown: Seen | None, vm: VirtualMachine) -> str | None:
+    """What is different from what a preview showed, in words; None: nothing, as far as is known."""
+    now = seen_now(vm)
+    if shown is None or shown == now:
+        return None
+    found = []
+    if shown.current_snapshot != now.current_snapshot:
+        was, is_now = (_name(vm, item) for item in (shown.current_snapshot, now.current_snapshot))
+        found.append(f"it ran on snapshot {was} and now runs on {is_now}")
+    if shown.power_state != now.power_state:
+        found.append(f"it was {shown.power_state} and now is {now.power_state}")
+    if not found:
+        found.append("its hardware, settings or snapshots are others than before")
+    return ", ".join(found)
+
+
+def _name(vm: VirtualMachine, unique_id: str | None) -> str:
+    snapshot = vm.snapshot(unique_id)
+    if snapshot is not None:
+        return f'"{snapshot.name}" ({snapshot.unique_id})'
+    return "none" if unique_id is None else unique_id
