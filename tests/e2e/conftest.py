@@ -32,9 +32,11 @@ def client(vsphere: Simulator) -> Iterator[Client]:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, vsphere: Simulator) -> Stack:
+def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
     """An empty stack whose provider is configured for the simulator."""
-    return new_stack(tmp_path / "stack", vsphere)
+    made = new_stack(tmp_path / "stack", vsphere)
+    yield made
+    made.close()
 
 
 def new_stack(folder: Path, vsphere: Simulator, name: str = "dev") -> Stack:

@@ -117,6 +117,7 @@ class Stack:
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             **(environment or {}),
         }
+        self._started: list[Running] = []
         self.write({})
         self.run("stack", "init", name).check()  # and selects it for all later commands
 
@@ -199,4 +200,12 @@ class Stack:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        return Running(process, Path(log.name), tuple(command))
+        self._started.append(Running(process, Path(log.name), tuple(command)))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """End what a failed test has left running; plugins end with their engine."""
+        for running in self._started:
+            if running.process.poll() is None:
+                running.kill()
+                running.process.wait()

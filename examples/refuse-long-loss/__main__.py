@@ -1,0 +1,21 @@
+"""Looks at the plan of a revert before asking for it, and stops when too much work would be lost."""
+
+import datetime as dt
+
+import pulumi
+import pulumi_vmsnapshot as vmsnapshot
+
+config = pulumi.Config()
+vm = config.require("vm")
+snapshot = config.require("rollBackTo")
+allowed = dt.timedelta(hours=config.require_int("maxLossHours"))
+
+plan = vmsnapshot.get_revert_plan(vm_name=vm, snapshot=snapshot)
+lost_since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
+lost = dt.datetime.now(dt.timezone.utc) - lost_since
+if lost > allowed:
+    raise pulumi.RunError(
+        f"Refused: going back to {snapshot} loses the work of {lost}, and {allowed} is allowed.\n{plan.text}"
+    )
+
+vmsnapshot.VirtualMachineRevert(vm, vm_name=vm, snapshot=snapshot)
