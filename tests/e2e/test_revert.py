@@ -229,3 +229,15 @@ def test_a_vm_that_changed_after_the_preview_is_noticed(
     assert "is no longer as the preview showed it: it ran on snapshot" in text
     assert '"meanwhile"' in text
     assert (outcome.ok, reverts(vsphere)) == ((False, 0) if required else (True, 1))
+
+
+def test_a_new_resource_after_destroy_reverts_again(
+    stack: Stack, vsphere: Simulator, client: Client, write: Write
+) -> None:
+    """An environment that is destroyed and set up again is reverted again: that is no interrupted run."""
+    client.take("web-1", "base")
+    write(web=revert(snapshot="base"))
+    stack.up().check()
+    stack.destroy().check()
+    stack.up().check()
+    assert reverts(vsphere) == 2

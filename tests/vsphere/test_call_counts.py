@@ -74,3 +74,19 @@ def test_one_read_does_not_grow_with_what_is_read(many: Simulator, connect: Conn
     calls = many.calls()
     assert calls.pop("RetrievePropertiesEx") <= 2
     assert calls == {"CreateContainerView": 1, "DestroyView": 1}
+
+
+def test_a_vm_is_read_with_its_hardware_when_somebody_asks_for_that(
+    many: Simulator, connect: Connect
+) -> None:
+    """Without its hardware it is unknown; reads with and without, at once, don't mix them up."""
+    backend = connect(many)
+    known = [vm.identity.id for vm in backend.list_machines(operation())][:8]
+    lean = backend.observe(known[0], operation(), hardware=False)
+    assert lean.machine.disks is None
+    assert lean.identity == backend.observe(known[0], operation()).identity
+    asked = [(vm_id, hardware) for vm_id in known for hardware in (True, False)]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        read = list(pool.map(lambda item: backend.observe(item[0], operation(), hardware=item[1]), asked))
+    assert [vm.identity.id for vm in read] == [vm_id for vm_id, _ in asked]
+    assert all(vm.machine.disks for vm, (_, hardware) in zip(read, asked, strict=True) if hardware)

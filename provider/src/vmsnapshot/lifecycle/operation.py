@@ -63,6 +63,8 @@ class Operation:
         timeout: How long it may take. Default: 30 minutes.
         cancellation: The switch that the user's Ctrl-C throws.
         progress: Called with a short text while it goes on.
+        alone: Whether nothing else of ours is likely to be under way, so that a backend need not
+            wait for others before it asks the platform.
     """
 
     def __init__(
@@ -72,11 +74,13 @@ class Operation:
         timeout: timedelta = DEFAULT_TIMEOUT,
         cancellation: Cancellation | None = None,
         progress: Callable[[str], None] = lambda _text: None,
+        alone: bool = False,
     ) -> None:
         self.what = what
         self.timeout = timeout
         self.cancellation = cancellation or Cancellation()
         self.progress = progress
+        self.alone = alone
         self._deadline = time.monotonic() + timeout.total_seconds()
 
     @property

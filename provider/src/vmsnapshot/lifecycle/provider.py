@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from vmsnapshot.lifecycle import configuration, functions
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
+from vmsnapshot.lifecycle.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.revert import RevertResource
-from vmsnapshot.lifecycle.seen import NoPreviews, Previews
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.snapshot import SnapshotResource
 from vmsnapshot.lifecycle.validation import check, load
@@ -43,7 +43,7 @@ class Provider:
     Args:
         connect: Makes the backend of a configuration; called at most once, when first needed.
         voice: How to speak to the user.
-        previews: What the preview before this update showed. Default: nothing is known of it.
+        notes: What earlier processes of the plugin left. Default: nothing.
 
     Every method raises one of `lifecycle.errors`; `create`, `read` and `update` may raise
     `requests.PartialState`.
@@ -53,9 +53,9 @@ class Provider:
         self,
         connect: Callable[[Configuration], Backend],
         voice: rq.Voice,
-        previews: Previews | None = None,
+        notes: Notes | None = None,
     ) -> None:
-        self._session = Session(connect, voice, previews or NoPreviews())
+        self._session = Session(connect, voice, notes or NoNotes())
         self._snapshots = SnapshotResource(self._session)
         verbs: tuple[_Verbs, ...] = (self._snapshots, RevertResource(self._session))
         self._resources = {item.kind.token: item for item in verbs}

@@ -33,6 +33,7 @@ from vmsnapshot.model.revert import (
     RevertedTo,
     RevertInputs,
     RevertState,
+    Seen,
 )
 from vmsnapshot.model.snapshot import Condition
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
@@ -55,9 +56,8 @@ class RevertResource:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        # What check saw, by resource, for the diff that follows it: the old outputs are only that
-        # fresh where the engine refreshes before an update.
-        self._live: dict[str, rq.Properties] = {}
+        # What check planned, by resource, for the diff and the preview that follow it.
+        self._checked: dict[str, tuple[rq.Properties, RevertPlan]] = {}
 
     # --- check and diff ---------------------------------------------------------------------
 
@@ -78,7 +78,9 @@ class RevertResource:
         if any(has_unknown(inputs.get(name)) for name in _NAMING):
             return rq.CheckResult({**inputs, **dict.fromkeys(_COMPUTED, UNKNOWN)})
         asked = load(RevertInputs, {**inputs, "triggers": None})
-        operation = self._session.operation(request.urn, f'looking at VM "{asked.vm_name}"')
+        # The engine checks one resource after another.
+        what = f'looking at VM "{asked.vm_name}"'
+        operation = self._session.operation(request.urn, what, alone=True)
         try:
             vm, target, plan = self._plan(asked, operation)
         except (NotFound, Ambiguous) as error:
@@ -87,9 +89,9 @@ class RevertResource:
         inputs["target"] = target.unique_id
         if not asks_for_revert(old, inputs):  # only another name for the same snapshot
             return rq.CheckResult(_carried_over(old, inputs))
-        self._live[request.urn] = plan.live.properties()
         inputs["machine"] = plan.after.properties()
         inputs["seen"] = seen_now(vm).properties()
+        self._checked[request.urn] = inputs, plan
         return rq.CheckResult(
             inputs,
             [
@@ -103,7 +105,9 @@ class RevertResource:
         """Inputs against inputs; and, only when a revert is asked for, live VM against target."""
         changes = compare_inputs(RevertInputs, request.old_inputs, request.new_inputs)
         if asks_for_revert(request.old_inputs, request.new_inputs):
-            live = self._live.get(request.urn, request.old_state.get("machine"))
+            # The old outputs are fresh only where the engine refreshes before an update.
+            checked = self._checked_plan(request.urn, request.new_inputs)
+            live = checked[0].live.properties() if checked else request.old_state.get("machine")
             target = request.new_inputs.get("machine")
             if isinstance(target, Mapping):
                 changes |= compare_outputs("machine", live, target)
@@ -154,6 +158,7 @@ class RevertResource:
     def delete(self, request: rq.DeleteRequest) -> None:
         """Forget. The VM and its snapshots stay as they are."""
         state = load(RevertState, request.state)
+        self._session.notes.forget(request.urn, now())
         if state.safety_snapshots:
             names = ", ".join(f'"{item.name}"' for item in state.safety_snapshots)
             self._session.say(
@@ -245,7 +250,7 @@ class RevertResource:
         Raises:
             Refused: Something has, and `requireUnchanged` is set.
         """
-        changed = changed_since(self._session.previews.recall(urn) or inputs.seen, vm)
+        changed = changed_since(self._session.notes.shown(urn) or inputs.seen, vm)
         if changed is None:
             return
         if inputs.require_unchanged:
@@ -323,12 +328,23 @@ class RevertResource:
                 "changes can't be shown.",
             )
             return
+        plan, seen = self._checked_plan(urn, new_inputs) or self._plan_again(urn, new_inputs)
+        self._session.say(urn, rq.Severity.WARNING, plan.text)
+        self._session.notes.show(urn, seen)
+
+    def _checked_plan(self, urn: str, inputs: rq.Properties) -> tuple[RevertPlan, Seen] | None:
+        """The plan that this preview's check has just made."""
+        checked = self._checked.get(urn)
+        if checked is None or any(plain(checked[0][name]) != plain(inputs.get(name)) for name in _COMPUTED):
+            return None
+        return checked[1], load(Seen, checked[0]["seen"])
+
+    def _plan_again(self, urn: str, new_inputs: rq.Properties) -> tuple[RevertPlan, Seen]:
         known = {name: value for name, value in new_inputs.items() if not has_unknown(value)}
         inputs = load(RevertInputs, known)
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
         vm, _, plan = self._plan(inputs, operation)
-        self._session.say(urn, rq.Severity.WARNING, plan.text)
-        self._session.previews.remember(urn, seen_now(vm))
+        return plan, seen_now(vm)
 
     def _plan(
         self, inputs: RevertInputs, operation: Operation

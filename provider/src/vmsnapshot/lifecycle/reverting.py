@@ -48,7 +48,8 @@ class Reverting:
         """The revert of this very request, if an interrupted run has already done it.
 
         With state, the request's id holds the time of the revert before it and so is unique. A
-        first revert has nothing such: there, only one that ended just now counts.
+        first revert has nothing such: there, only one that ended just now counts, and not one that
+        belongs to a resource that has been deleted since.
         """
         backend = self._session.backend
         task = backend.find_task(vm, self._request_id, operation)
@@ -60,8 +61,10 @@ class Reverting:
             return None
         if not self._first:
             return task
-        recent = task.completed is not None and now() - task.completed < INTERRUPTED_WITHIN
-        return task if recent and task.latest else None
+        if task.completed is None or now() - task.completed > INTERRUPTED_WITHIN or not task.latest:
+            return None
+        forgotten = self._session.notes.forgotten(self._urn)
+        return task if forgotten is None or forgotten < task.completed else None
 
     def revert(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask:
         """Revert the VM and wait for it."""

@@ -4,36 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Protocol
 
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.revert import Seen
-
-
-class Previews(Protocol):
-    """What the preview of the same command showed, for the update that follows it.
-
-    The engine runs the two in different processes of the plugin and tells neither of the other.
-    """
-
-    def remember(self, urn: str, seen: Seen) -> None:
-        """A preview has shown the VM of this resource so."""
-        ...
-
-    def recall(self, urn: str) -> Seen | None:
-        """How the preview showed it; None: there was no preview, or nothing is known of it."""
-        ...
-
-
-class NoPreviews:
-    """Nothing is known of any preview."""
-
-    def remember(self, urn: str, seen: Seen) -> None:
-        """Forget it."""
-
-    def recall(self, urn: str) -> Seen | None:  # noqa: ARG002 - the protocol's
-        """Nothing."""
-        return None
 
 
 def seen_now(vm: VirtualMachine) -> Seen:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.notes import Notes
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.requests import Severity, Voice
-from vmsnapshot.lifecycle.seen import Previews
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.snapshot import SnapshotState
 
@@ -22,11 +22,11 @@ class Session:
     Args:
         connect: Makes the backend of a configuration.
         voice: How to speak to the user.
-        previews: What the preview before this update showed.
+        notes: What earlier processes of the plugin left.
     """
 
-    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice, previews: Previews) -> None:
-        self.previews = previews
+    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice, notes: Notes) -> None:
+        self.notes = notes
         self.cancellation = Cancellation()
         self.recorded = Recorded()
         self._connect = connect
@@ -55,13 +55,16 @@ class Session:
                 self._backend = self._connect(self._configuration)
             return self._backend
 
-    def operation(self, urn: str, what: str, timeout: timedelta | None = None) -> Operation:
+    def operation(
+        self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
+    ) -> Operation:
         """The time and the voice for one operation; `timeout` is the user's customTimeouts."""
         return Operation(
             what,
             timeout=timeout or DEFAULT_TIMEOUT,
             cancellation=self.cancellation,
             progress=lambda text: self._voice.progress(urn, text),
+            alone=alone,
         )
 
     def say(self, urn: str, severity: Severity, text: str) -> None:

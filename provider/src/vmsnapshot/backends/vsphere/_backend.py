@@ -60,6 +60,8 @@ class VsphereBackend:
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)
         self._queues = Queues()
+        # What a snapshot holds never changes, and its id is never given to another.
+        self._machines: dict[str, Machine] = {}
 
     @classmethod
     def of(cls, configuration: Configuration) -> VsphereBackend:
@@ -120,12 +122,13 @@ class VsphereBackend:
             Gone: A snapshot is definitely no longer there.
         """
         wanted = list(dict.fromkeys(snapshot_ids))
-        readings = self._reads.read([("VirtualMachineSnapshot", item) for item in wanted], operation)
-        found = {}
-        for unique_id, reading in zip(wanted, readings, strict=True):
+        unread = [item for item in wanted if item not in self._machines]
+        readings = self._reads.read([("VirtualMachineSnapshot", item) for item in unread], operation)
+        for unique_id, reading in zip(unread, readings, strict=True):
             snapshot = vm.snapshot(unique_id)
-            found[unique_id] = machine(reading.properties, snapshot.power_state if snapshot else None)
-        return found
+            state = snapshot.power_state if snapshot else None
+            self._machines[unique_id] = machine(reading.properties, state)
+        return {unique_id: self._machines[unique_id] for unique_id in wanted}
 
     def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
         """Take a snapshot and wait for it; its uniqueID.

@@ -17,7 +17,7 @@ V = TypeVar("V")
 # case after LONGEST.  That is as long as an engine takes to go from 8 resources that are done to the
 # next 8 in a stack of hundreds: it writes down its state, all of it, at each.
 QUIET: Final = 0.010
-LONGEST: Final = 0.300
+LONGEST: Final = 0.500
 # How fast a larger batch is forgotten.  Slowly: threads that fell out of step by chance wait for
 # each other until they are in step again.  Faster when nobody joined one that waited that long.
 FORGETTING: Final = 0.85
@@ -28,7 +28,7 @@ class Gatherer(Generic[K, V]):
     """Gathers keys asked for by many threads and answers them with one call.
 
     While one batch is under way, the next gathers; so the number of calls doesn't grow with the
-    number of threads.
+    number of threads. An operation that is `alone` waits for nobody.
 
     Args:
         name: For the names of threads.
@@ -49,6 +49,7 @@ class Gatherer(Generic[K, V]):
         self._changed = threading.Condition()
         self._waiting: list[tuple[K, Ticket[V | Exception]]] = []
         self._leading = False
+        self._hurry = False
         self._usual = 1.0
 
     def ask(self, key: K, operation: Operation) -> V:
@@ -77,6 +78,7 @@ class Gatherer(Generic[K, V]):
             self._waiting += tickets.items()
             lead = bool(tickets) and not self._leading
             self._leading |= lead
+            self._hurry |= operation.alone
             self._changed.notify_all()
         if lead:
             in_background(self._name, self._lead)
@@ -101,13 +103,14 @@ class Gatherer(Generic[K, V]):
                 return []
             self._settle()
             batch, self._waiting = self._waiting, []
+            self._hurry = False
             fading = FORGETTING if len(batch) > 1 else FORGETTING_ALONE
             self._usual = max(len(batch), self._usual * fading)
             return batch
 
     def _settle(self) -> None:
         end = time.monotonic() + LONGEST
-        while (now := time.monotonic()) < end:
+        while not self._hurry and (now := time.monotonic()) < end:
             if self._more_to_come is None:
                 if len(self._waiting) >= self._usual > 1:
                     return

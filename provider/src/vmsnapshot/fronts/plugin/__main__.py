@@ -20,7 +20,7 @@ import grpc
 from vmsnapshot._version import __version__
 from vmsnapshot.fronts.plugin import _limits
 from vmsnapshot.fronts.plugin._engine import EngineWatch, Voice
-from vmsnapshot.fronts.plugin._previews import EnginePreviews
+from vmsnapshot.fronts.plugin._notes import FileNotes
 from vmsnapshot.fronts.plugin._protocol import provider_pb2_grpc
 from vmsnapshot.fronts.plugin._secrets import Secrets
 from vmsnapshot.fronts.plugin._servicer import Servicer
@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps({**_schema(), "version": __version__}, indent=4) + "\n")
         return 0
     # Started by hand, the parent is a shell and not the engine.
-    previews = EnginePreviews(os.getppid()) if asked.engine else None
-    serve(lambda voice: Provider(_connect, voice, previews), engine=asked.engine, schema=_schema)
+    notes = FileNotes(os.getppid()) if asked.engine else None
+    serve(lambda voice: Provider(_connect, voice, notes), engine=asked.engine, schema=_schema)
     return 0
 
 

@@ -1,0 +1,197 @@
+"""A VM's life with our revert resource in it, and the comparison that all of this is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.fidelity.front import Listening, Resource, Step, differences
+from tests.fidelity.someone import Seen, Someone
+from vmsnapshot.lifecycle.provider import Provider
+from vmsnapshot.lifecycle.requests import Properties
+
+REVERT = "vmsnapshot:index:VirtualMachineRevert"
+SNAPSHOT = "vmsnapshot:index:VirtualMachineSnapshot"
+PLAN = "vmsnapshot:index:getRevertPlan"
+
+
+class Life:
+    """One VM, what others do to it, and our resources about it.
+
+    Attributes:
+        someone: Somebody else who has the VM before them.
+        reverts: How often we reverted it.
+        others: How often somebody else did.
+        ours: The Managed snapshots by their ids, also those that others have removed.
+    """
+
+    def __init__(self, someone: Someone, provider: Provider, voice: Listening) -> None:
+        self.someone = someone
+        self.reverts = 0
+        self.others = 0
+        self._provider = provider
+        self._voice = voice
+        self._made = 0
+        self.ours: dict[str, Resource] = {}
+        self._program: Properties = {}
+        self._asked: tuple[str, str] | None = None  # how the target was spelt, and what it was
+        self._revert = self._resource(REVERT)
+
+    def _resource(self, token: str) -> Resource:
+        self._made += 1
+        return Resource(self._provider, self._voice, token, f"{self.someone.id}-{self._made}")
+
+    @property
+    def exists(self) -> bool:
+        """Whether the stack holds our revert resource."""
+        return self._revert.state is not None
+
+    # --- our snapshots ------------------------------------------------------------------------
+
+    def take(self, name: str, *, memory: bool) -> None:
+        """Take a Managed snapshot."""
+        made = self._resource(SNAPSHOT)
+        memory = memory and self.someone.can_hold_memory()
+        made.up({"vmName": self.someone.id, "name": name, "memory": memory})
+        assert made.state is not None
+        self.ours[made.state["uniqueID"]] = made
+
+    def remove(self, which: int) -> None:
+        """Delete one of the Managed snapshots; its children stay."""
+        unique_id = sorted(self.ours)[which % len(self.ours)]
+        self.ours.pop(unique_id).delete()
+        assert unique_id not in {item.id for item in self.someone.tree()}
+
+    # --- our reverts --------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Watch the VM only; nothing happens to it."""
+        self._quietly({"vmName": self.someone.id})
+        self._asked = None
+
+    def start_over(self) -> None:
+        """Delete the resource (nothing happens to the VM); the next one is new."""
+        before = self.someone.machine()
+        self._revert.delete()
+        assert self.someone.machine() == before
+        self._revert = self._resource(REVERT)
+        self._program, self._asked = {}, None
+
+    def ask_nothing(self, policy: str | None = None) -> None:
+        """Update without a request, however far the VM has drifted: nothing happens to it."""
+        was = self._program.get("powerPolicy", "snapshot")
+        step = self._quietly(self._program | ({} if policy is None else {"powerPolicy": policy}))
+        assert set(step.changes or ()) == ({"powerPolicy"} if policy not in {None, was} else set())
+
+    def _quietly(self, program: Properties) -> Step:
+        before, snapshot, ids = self.someone.machine(), self.someone.current(), self._ids()
+        step = self._revert.up(program)
+        assert (self.someone.machine(), self.someone.current()) == (before, snapshot)
+        assert self._ids() <= ids  # a safety snapshot's time may be over
+        assert self._revert.state is not None
+        assert self._revert.state["machine"] == before
+        self._program = program
+        return step
+
+    def revert(
+        self, target: Seen, *, spelling: str, policy: str, safety: Properties | None, again: bool
+    ) -> None:
+        """Ask for a revert: what the preview announces is what is there afterwards."""
+        someone, tree = self.someone, self.someone.tree()
+        program = self._ask(target, tree, spelling, policy, again=again)
+        if safety is not None:
+            keeps_memory = bool(safety.get("memory")) and someone.can_hold_memory()
+            program["safetySnapshot"] = {**safety, "memory": keeps_memory}
+        if not self._asks(program, target):
+            self._unasked(program)
+            return
+        before, left = someone.machine(), someone.current()
+        planned = self._provider.invoke(
+            PLAN, {"vmName": someone.id, "snapshot": program["snapshot"], "powerPolicy": policy}
+        )
+        assert not planned.failures
+        plan = planned.result
+        announced = self._revert.preview(program)
+        # A preview does nothing.
+        assert (someone.machine(), someone.tree(), someone.current()) == (before, tree, left)
+
+        done = self._revert.up(program)
+        self.reverts += 1
+        self._program, self._asked = program, (program["snapshot"], target.id)
+        after, grown = someone.machine(), someone.tree()
+
+        # What was agreed to is what was asked for in the end.
+        assert done.inputs == announced.inputs
+        assert done.changes == announced.changes
+        _agree(plan, announced, before=before, after=after)
+        _same_place(plan, announced, target, tree, left)
+        assert f'will be reverted to snapshot "{target.path}"' in " ".join(announced.said.split())
+        # What others see, and what state says.
+        assert someone.current() == target.id
+        state = self._revert.state
+        assert state is not None
+        assert state["machine"] == after
+        assert state["currentSnapshot"]["name"] == target.name
+        assert state["revertedTo"]["uniqueID"] == target.id
+        assert state["conditions"] == []
+        # No snapshot is lost, and none is new but a safety snapshot: a child of where the VM was.
+        new = [item for item in grown if item.id not in {old.id for old in tree}]
+        assert [item for item in grown if item not in new] == tree
+        assert [item.chain[-2:-1] for item in new] == ([] if safety is None else [(left,) if left else ()])
+
+    def _ask(self, target: Seen, tree: list[Seen], spelling: str, policy: str, *, again: bool) -> Properties:
+        names = [item.name for item in tree]
+        paths = [item.path for item in tree]
+        spelt = target.id
+        if spelling == "name" and names.count(target.name) == 1:
+            spelt = target.name
+        if spelling == "path" and "/" in target.path and paths.count(target.path) == 1:
+            spelt = target.path
+        asked: Properties = {"vmName": self.someone.id, "snapshot": spelt, "powerPolicy": policy}
+        count = self._program.get("triggers", {}).get("count", 0) + again
+        return asked | ({"triggers": {"count": count}} if count else {})
+
+    def _asks(self, program: Properties, target: Seen) -> bool:
+        if self._asked is None or program.get("triggers") != self._program.get("triggers"):
+            return True
+        spelt, was = self._asked
+        return program["snapshot"] != spelt and target.id != was
+
+    def _unasked(self, program: Properties) -> None:
+        step = self._quietly(program | {"safetySnapshot": self._program.get("safetySnapshot")})
+        assert set(step.changes or ()) <= {"snapshot", "powerPolicy"}
+
+    def _ids(self) -> set[str]:
+        return {item.id for item in self.someone.tree()}
+
+
+def _agree(plan: Properties, announced: Step, *, before: Properties, after: Properties) -> None:
+    """The plan, the announced `machine` and the detailed diff say what then happened, no more, no less."""
+    assert announced.inputs["machine"] == after
+    assert plan["after"] == after
+    assert plan["live"] == before
+    assert plan["powerState"] == {"before": before["powerState"], "after": after["powerState"]}
+    happened = differences(before, after)
+    assert set(plan["changes"]) == set(happened)
+    if announced.changes is None:
+        return
+    assert announced.before["machine"] == before
+    shown = {
+        path.removeprefix("machine."): change
+        for path, change in announced.changes.items()
+        if path.startswith("machine.")
+    }
+    assert {path: change.change.value for path, change in shown.items()} == happened
+    assert not any(change.input_diff for change in shown.values())
+
+
+def _same_place(plan: Properties, announced: Step, target: Seen, tree: list[Seen], left: str | None) -> None:
+    """The announced target, and which snapshots leave the VM's branch."""
+    assert (plan["target"]["uniqueID"], plan["target"]["path"]) == (target.id, target.path)
+    assert announced.inputs["target"] == target.id
+    chain: tuple[str, ...] = next((item.chain for item in tree if item.id == left), ())
+    leaving = [item for item in chain if item not in target.chain]
+    assert [item["uniqueID"] for item in plan["leavesBranch"]] == leaving
+    independent: list[Any] = [
+        disk["label"] for disk in plan["live"]["disks"].values() if disk["mode"].startswith("independent")
+    ]
+    assert plan["untouchedDisks"] == independent

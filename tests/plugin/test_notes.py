@@ -1,0 +1,49 @@
+"""Notes pass from one process of the plugin to the next, and to nobody else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import stat
+from pathlib import Path
+
+from vmsnapshot.fronts.plugin._notes import FileNotes
+from vmsnapshot.model.revert import Seen
+
+SEEN = Seen(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
+AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.timezone.utc)
+
+
+def test_what_a_preview_showed_reaches_the_update_of_the_same_engine(tmp_path: Path) -> None:
+    """Another process under the same engine knows it; under another engine nothing is known."""
+    FileNotes(os.getpid(), tmp_path / "notes").show("urn:a", SEEN)
+    FileNotes(os.getpid(), tmp_path / "notes").show("urn:b", SEEN)
+    assert FileNotes(os.getpid(), tmp_path / "notes").shown("urn:a") == SEEN
+    assert FileNotes(os.getpid(), tmp_path / "notes").shown("urn:c") is None
+    assert FileNotes(1, tmp_path / "notes").shown("urn:a") is None
+
+
+def test_what_was_deleted_is_known_to_every_engine(tmp_path: Path) -> None:
+    """When a revert was deleted is kept for later commands."""
+    FileNotes(1, tmp_path / "notes").forget("urn:a", AT)
+    assert FileNotes(2, tmp_path / "notes").forgotten("urn:a") == AT
+    assert FileNotes(2, tmp_path / "notes").forgotten("urn:b") is None
+
+
+def test_the_folder_is_the_users_own(tmp_path: Path) -> None:
+    """Nobody else can read or write it."""
+    FileNotes(1, tmp_path / "notes").forget("urn:a", AT)
+    assert stat.S_IMODE((tmp_path / "notes").stat().st_mode) == 0o700
+
+
+def test_broken_notes_and_folders_fail_nothing(tmp_path: Path) -> None:
+    """A note that can't be read, or kept, counts as none."""
+    notes = FileNotes(1, tmp_path / "notes")
+    notes.forget("urn:a", AT)
+    for path in (tmp_path / "notes").iterdir():
+        path.write_text("{", encoding="utf-8")
+    assert notes.forgotten("urn:a") is None
+    blocked = FileNotes(1, tmp_path / "file")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    blocked.show("urn:a", SEEN)
+    assert blocked.shown("urn:a") is None
