@@ -18,8 +18,15 @@ REVERT = "vmsnapshot:VirtualMachineRevert"
 
 @pytest.fixture
 def vsphere(tmp_path: Path) -> Iterator[Simulator]:
-    """Our simulator with three running VMs."""
-    arguments = ["--names", "web-1,web-2,db-1", "--task-duration", "20ms", "--password", "open sesame 41"]
+    """Our simulator with four running VMs."""
+    arguments = [
+        "--names",
+        "web-1,web-2,db-1,db-2",
+        "--task-duration",
+        "20ms",
+        "--password",
+        "open sesame 41",
+    ]
     with running(*arguments, "--cert-out", str(tmp_path / "vcenter.pem")) as found:
         yield found
 

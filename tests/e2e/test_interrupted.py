@@ -93,9 +93,14 @@ def test_a_killed_create_leaves_one_snapshot(
     assert client.ids("web-1") == []
 
 
-@pytest.mark.parametrize("victim", ["plugin", "engine"])
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize(
+    ("first", "step", "victim"),
+    [
+        *((True, step, victim) for step in STEPS for victim in ("plugin", "engine")),
+        # With a state to begin from, only finding what was done works in another way.
+        *((False, DONE, victim) for victim in ("plugin", "engine")),
+    ],
+)
 def test_a_killed_revert_happens_once(
     stack: Stack,
     vsphere: Simulator,

@@ -113,13 +113,19 @@ def test_a_safety_snapshot_undoes_the_revert(
     assert [item["op"] for item in vsphere.history("web-1")] == ["create", "create", "revert"]
     client.revert("web-1", safety["name"])
     assert str(client.vm("web-1").runtime.powerState) == "poweredOn"
-    for number in (1, 2):
-        safety_rule = {"keepUpdates": 2, "memory": number == 1}
-        write(web=revert(snapshot="base", powerPolicy="off", safetySnapshot=safety_rule))
+    for policy in ("off", "on"):
+        write(web=revert(snapshot="base", powerPolicy=policy, safetySnapshot={"keepUpdates": 2}))
         stack.up().check()
+        assert client.names("web-1") == [
+            "base",
+            safety["name"],
+        ]  # its time is over with the second, but the VM runs on it
+    client.revert("web-1", "base")
+    write(web=revert(snapshot="base", powerPolicy="snapshot", safetySnapshot={"keepUpdates": 2}))
+    stack.up().check()
     assert client.names("web-1") == ["base"]
     assert stack.resource("web")["outputs"]["safetySnapshots"] == []
-    assert reverts(vsphere) == 2  # ours, and the other client's
+    assert reverts(vsphere) == 3  # ours, and the other client's two
 
 
 def test_a_renamed_snapshot_asks_for_no_revert(

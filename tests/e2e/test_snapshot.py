@@ -22,37 +22,34 @@ def effects(vsphere: Simulator, *vms: str) -> list[str]:
     return [item["op"] for vm in vms or ("web-1",) for item in vsphere.history(vm)]
 
 
-@pytest.mark.parametrize(
-    "properties",
-    [
-        pytest.param({}, id="as little as possible"),
-        pytest.param({"name": "n", "description": "two\nlines"}, id="a name and a description"),
-        pytest.param({"memory": True}, id="with memory"),
-        pytest.param({"quiesce": {"timeout": "10min"}}, id="quiesced"),
-        pytest.param({"name": "リリース 41 / αβγ é"}, id="a name in other scripts"),
-        pytest.param({"triggers": {"release": 41, "more": [1, {"a": None}]}}, id="triggers"),
-    ],
-)
-def test_life_of_a_snapshot(
-    stack: Stack, vsphere: Simulator, write: Write, properties: dict[str, Any], client: Client
-) -> None:
-    """Preview changes nothing; up takes one; up and refresh again change nothing; destroy removes it."""
-    vsphere.set("web-1", tools="running")
-    write(before=snapshot(**properties))
-    assert "1 to create" in (preview := stack.preview().check().text) or "+ 2 to create" in preview
-    assert effects(vsphere) == []
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "least": ("web-1", {}),
+    "told": ("web-2", {"name": "n", "description": "two\nlines", "triggers": {"a": [1, {"b": None}]}}),
+    "whole": ("db-1", {"memory": True, "name": "リリース 41 / αβγ é"}),
+    "quiet": ("db-2", {"quiesce": {"timeout": "10min"}}),
+}
+
+
+def test_life_of_snapshots(stack: Stack, vsphere: Simulator, write: Write, client: Client) -> None:
+    """Preview changes nothing; up takes them; up and refresh again change nothing; destroy removes them."""
+    vsphere.set("db-2", tools="running")
+    write(**{name: snapshot(vm, **properties) for name, (vm, properties) in KINDS.items()})
+    assert "5 to create" in stack.preview().check().text
+    vms = [vm for vm, _ in KINDS.values()]
+    assert effects(vsphere, *vms) == []
     stack.up().check()
-    assert effects(vsphere) == ["create"]
-    state = stack.resource("before")["outputs"]
-    assert state["name"] == properties.get("name", state["name"]) == client.names("web-1")[0]
-    assert state["powerState"] == ("PoweredOn" if properties.get("memory") else "PoweredOff")
-    assert state["quiesced"] is ("quiesce" in properties)
-    assert state["current"] is True
-    for again in (stack.preview(), stack.up(), stack.refresh(), stack.up()):
-        assert "2 unchanged" in again.check().text, again
+    assert effects(vsphere, *vms) == ["create"] * 4
+    resources = {item["urn"].rpartition("::")[2]: item for item in stack.export()["deployment"]["resources"]}
+    for name, (vm, properties) in KINDS.items():
+        state = resources[name]["outputs"]
+        assert state["name"] == properties.get("name", state["name"]) == client.names(vm)[0]
+        assert state["powerState"] == ("PoweredOn" if properties.get("memory") else "PoweredOff")
+        assert state["quiesced"] is ("quiesce" in properties)
+        assert state["current"] is True
+    for again in (stack.preview(), stack.refresh(), stack.up()):
+        assert "5 unchanged" in again.check().text, again
     stack.destroy().check()
-    assert client.names("web-1") == []
-    assert len(effects(vsphere)) == 2
+    assert effects(vsphere, *vms) == ["create", "remove"] * 4
 
 
 def test_name_and_description_change_in_place(

@@ -20,7 +20,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.plan import plan_revert
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.preflight import refuse_errors
-from vmsnapshot.lifecycle.reverting import Reverting, expire, request_id
+from vmsnapshot.lifecycle.reverting import Reverting, count_update, expire, request_id
 from vmsnapshot.lifecycle.seen import changed_since, seen_now
 from vmsnapshot.lifecycle.selection import select_snapshot, title
 from vmsnapshot.lifecycle.session import Session
@@ -212,7 +212,7 @@ class RevertResource:
         asked = request_id(urn, target, new_inputs, old)
         reverting = Reverting(self._session, urn, asked, first=first)
         self._session.say(urn, rq.Severity.WARNING, plan.text)
-        taken = list(old.safety_snapshots) if old is not None else []
+        taken = count_update(old) if old is not None else []
         done = reverting.done_before(vm, operation)
         if done is None:
             self._compare_with_preview(urn, vm, inputs, operation)

@@ -120,24 +120,35 @@ class Reverting:
 def expire(
     session: Session, urn: str, old: RevertState, inputs: RevertInputs, operation: Operation
 ) -> list[TakenSafetySnapshot]:
-    """Count this update, and remove the safety snapshots whose time is over."""
+    """Count this update, and remove the safety snapshots whose time is over.
+
+    One that the VM has come to run on again (somebody undid the revert) stays as long as it does.
+    """
     rule = inputs.safety_snapshot
-    counted = [item.model_copy(update={"updates": item.updates + 1}) for item in old.safety_snapshots]
+    kept = count_update(old)
     if rule is None or old.vm is None:
-        return counted
-    over = [item for item in counted if _is_over(item, rule.keep_updates, rule.max_age)]
-    if over:
-        vm = session.backend.observe(old.vm.id, operation)
-        for item in over:
-            snapshot = vm.snapshot(item.unique_id)
-            if snapshot is not None and ownership.split(snapshot.description)[1] is not None:
-                session.backend.remove_snapshot(
-                    vm, snapshot, remove_children=False, consolidate=True, operation=operation
-                )
-            session.say(
-                urn, rq.Severity.INFO, f'Safety snapshot "{item.name}" was removed: its time is over.'
+        return kept
+    over = [item for item in kept if _is_over(item, rule.keep_updates, rule.max_age)]
+    if not over:
+        return kept
+    vm = session.backend.observe(old.vm.id, operation)
+    in_use = {item.unique_id for item in vm.ancestry(vm.current_snapshot_id)}
+    for item in over:
+        if item.unique_id in in_use:
+            continue
+        snapshot = vm.snapshot(item.unique_id)
+        if snapshot is not None and ownership.split(snapshot.description)[1] is not None:
+            session.backend.remove_snapshot(
+                vm, snapshot, remove_children=False, consolidate=True, operation=operation
             )
-    return [item for item in counted if item not in over]
+        kept.remove(item)
+        session.say(urn, rq.Severity.INFO, f'Safety snapshot "{item.name}" was removed: its time is over.')
+    return kept
+
+
+def count_update(old: RevertState) -> list[TakenSafetySnapshot]:
+    """The safety snapshots after one more update of the resource."""
+    return [item.model_copy(update={"updates": item.updates + 1}) for item in old.safety_snapshots]
 
 
 def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertState | None) -> str:
