@@ -27,12 +27,14 @@ def test_a_replacement_says_what_is_lost(stack: Stack, client: Client, write: Wr
 def test_what_cannot_be_taken_fails_the_preview(
     stack: Stack, vsphere: Simulator, client: Client, write: Write
 ) -> None:
-    """Quiesce without Tools, memory on independent disks, and the 33rd snapshot of a chain."""
+    """A locked tree, quiesce without Tools, memory on independent disks, and the 33rd snapshot of a chain."""
     client.add_disk("web-2", 1, mode="independent_persistent")
     for number in range(32):
         client.take("db-1", f"s{number}")
     vsphere.set("web-1", tools="notRunning")
+    vsphere.set("db-2", snapshotLocked=True)
     write(
+        locked=snapshot("db-2"),
         quiesced=snapshot("web-1", quiesce={}),
         running=snapshot("web-2", memory=True),
         deep=snapshot("db-1"),
@@ -41,6 +43,7 @@ def test_what_cannot_be_taken_fails_the_preview(
     assert "VMware Tools are not running in its guest" in text
     assert "Memory can't be part of a snapshot of a running VM with independent disks" in text
     assert "The snapshot would be number 33 in its chain; vSphere allows 32" in text
+    assert "The snapshot can't be taken: the VM's snapshot tree is locked" in text
     assert len(client.names("db-1")) == 32
     stack.up().failed()
     assert len(client.names("db-1")) == 32

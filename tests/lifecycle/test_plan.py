@@ -65,6 +65,7 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
         pytest.param({"fault_tolerance": True}, "faultTolerance", "error", id="fault tolerance"),
         pytest.param({"shared_bus": True}, "sharedBus", "error", id="shared bus"),
         pytest.param({"snapshots_supported": False}, "snapshotsUnsupported", "error", id="unsupported"),
+        pytest.param({"snapshots_disabled": True}, "snapshotsDisabled", "error", id="switched off"),
         pytest.param(
             {"disabled_operations": ("RevertToSnapshot_Task",)}, "operationDisabled", "error", id="disabled"
         ),
@@ -96,6 +97,13 @@ def test_a_safety_snapshot_must_fit_into_the_chain(depth: int, severity: str | N
     result = plan(chain(depth), "s1", safety_snapshot={"memory": False})
     found = [item.severity for item in result.findings if item.code.startswith("chain")]
     assert found == ([severity] if severity else [])
+
+
+def test_a_safety_snapshot_needs_an_unlocked_tree() -> None:
+    """A locked snapshot tree forbids the safety snapshot, and not the revert alone."""
+    locked = machine(snapshot("base"), snapshots_locked=True)
+    assert plan(locked, "base").possible
+    assert not plan(locked, "base", safety_snapshot={"memory": False}).possible
 
 
 def test_no_line_is_wider_than_the_terminal() -> None:

@@ -37,6 +37,7 @@ def revert_findings(vm: VirtualMachine, inputs: RevertInputs) -> list[Finding]:
     """What the checks before a revert find, errors first."""
     found = [*_forbidden(vm, "reverted", _REVERT), *_worth_knowing(vm)]
     if inputs.safety_snapshot is not None:
+        found += _locked(vm, "The safety snapshot")
         found += chain_findings(vm, "The safety snapshot")
         if inputs.safety_snapshot.memory:
             found += memory_findings(vm)
@@ -45,7 +46,8 @@ def revert_findings(vm: VirtualMachine, inputs: RevertInputs) -> list[Finding]:
 
 def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
     """What the checks before a new snapshot find, errors first."""
-    found = [*_forbidden(vm, "snapshotted", _CREATE), *chain_findings(vm, "The snapshot")]
+    found = [*_forbidden(vm, "snapshotted", _CREATE), *_locked(vm, "The snapshot")]
+    found += chain_findings(vm, "The snapshot")
     running = vm.machine.power_state == "PoweredOn"
     if inputs.quiesce is not None and running:
         if vm.tools_running is False:
@@ -138,12 +140,24 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
             "The platform allows no snapshot operations on this VM.",
         ),
         (
+            "snapshotsDisabled",
+            vm.snapshots_disabled is True,
+            "Snapshots are switched off for this VM (its snapshotDisabled flag).",
+        ),
+        (
             "sharedBus",
             vm.shared_bus is True,
             f"A SCSI controller shares its bus with another VM; such a VM can't be {act}.",
         ),
     )
     return [_finding("error", code, message) for code, holds, message in reasons if holds]
+
+
+def _locked(vm: VirtualMachine, what: str) -> list[Finding]:
+    if not vm.snapshots_locked:
+        return []
+    message = f"{what} can't be taken: the VM's snapshot tree is locked (its snapshotLocked flag)."
+    return [_finding("error", "snapshotsLocked", message)]
 
 
 def _consolidation() -> Finding:

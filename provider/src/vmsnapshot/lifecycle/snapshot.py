@@ -315,6 +315,10 @@ class SnapshotResource:
                 "move up) or `remove`, and run the update before the delete."
             )
             raise Refused(message)
+        if children:
+            fate = "are removed with it" if state.child_policy == "remove" else "stay and move up"
+            text = f"The snapshots below it ({children}) {fate}."
+            self._session.say(request.urn, rq.Severity.INFO, text)
         backend.remove_snapshot(
             vm,
             snapshot,

@@ -129,6 +129,13 @@ class VirtualMachine(Model):
     snapshots_supported: Annotated[
         bool | None, Property("Whether the platform allows snapshot operations on it now.")
     ] = None
+    snapshots_disabled: Annotated[
+        bool | None, Property("Whether snapshots are switched off for it; null: not known.")
+    ] = None
+    snapshots_locked: Annotated[
+        bool | None,
+        Property("Whether its snapshot tree is locked, so that none can be added; null: not known."),
+    ] = None
     fault_tolerance: Annotated[bool, Property("Whether fault tolerance is on.")] = False
     consolidation_needed: Annotated[bool, Property("Whether its disks need consolidation.")] = False
     disabled_operations: Annotated[
