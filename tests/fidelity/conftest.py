@@ -5,17 +5,3 @@ import pytest
 # Their assertions are to be explained as a test's are.
 for _name in ("life", "front", "someone"):
     pytest.register_assert_rewrite(f"tests.fidelity.{_name}")
-
-COUNT = "reverts compared"
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many reverts were compared with their previews."""
-    counts = [
-        value
-        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-        for name, value in report.user_properties
-        if name == COUNT and report.when == "call"
-    ]
-    if counts:
-        terminalreporter.write_sep("-", f"fidelity: {sum(counts)} reverts compared with their previews")

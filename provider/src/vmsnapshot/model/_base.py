@@ -67,6 +67,7 @@ class Model(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
+        defer_build=True,  # a plugin that only shows its schema validates nothing
     )
 
     def properties(self) -> dict[str, Any]:
