@@ -8,10 +8,12 @@ import pytest
 
 from tests.lifecycle.trees import NOW, chain, machine, snapshot
 from vmsnapshot.lifecycle.plan import plan_revert
+from vmsnapshot.lifecycle.preflight import snapshot_findings
 from vmsnapshot.lifecycle.tree import WIDTH, columns
 from vmsnapshot.model.machine import Disk, Machine, RunningTask, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.snapshot import SnapshotInputs
 
 
 def plan(vm: VirtualMachine, target: str, then: Machine | None = None, **asked: Any) -> RevertPlan:
@@ -104,6 +106,25 @@ def test_a_safety_snapshot_needs_an_unlocked_tree() -> None:
     locked = machine(snapshot("base"), snapshots_locked=True)
     assert plan(locked, "base").possible
     assert not plan(locked, "base", safety_snapshot={"memory": False}).possible
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "memory", "code"),
+    [
+        pytest.param(1, True, "noSpaceForMemory", id="memory does not fit"),
+        pytest.param(3, True, "lowSpace", id="memory fits, little is left"),
+        pytest.param(3, False, "lowSpace", id="little is left"),
+        pytest.param(100, True, None, id="room enough"),
+        pytest.param(None, True, None, id="not known"),
+    ],
+)
+def test_a_snapshot_needs_room_on_its_datastore(free_gib: int | None, memory: bool, code: str | None) -> None:
+    """A memory that doesn't fit is an error, little room a warning, an unknown size neither."""
+    free = None if free_gib is None else free_gib * 1024**3
+    live = Machine(power_state="PoweredOn", memory_mb=2048)
+    vm = machine(snapshot("base"), machine=live, datastore="ds", datastore_free_bytes=free)
+    asked = SnapshotInputs(vm_name="web-1", name="n", memory=memory)
+    assert [item.code for item in snapshot_findings(vm, asked)] == ([code] if code else [])
 
 
 def test_no_line_is_wider_than_the_terminal() -> None:

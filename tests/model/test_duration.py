@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmsnapshot.model.duration import age_in_words, format_duration, parse_duration
+from vmsnapshot.model.duration import format_duration, parse_duration
+from vmsnapshot.model.words import age_in_words
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, request, take
@@ -532,3 +533,11 @@ def test_the_newest_of_several_marked_tasks_counts() -> None:
 def test_forgotten_is_unreachable() -> None:
     """A task whose end nobody knows may have done its work: the caller looks."""
     assert issubclass(faults.Forgotten, Unreachable)
+
+
+def test_the_room_is_known(simulator: Simulator, backend: VsphereBackend, stranger: Any) -> None:
+    """The datastore of the VM's snapshots and its free bytes are those that another client reads."""
+    vm = find(backend, "web-1")
+    view = stranger.viewManager.CreateContainerView(stranger.rootFolder, [vim.Datastore], recursive=True)
+    stores = {store.name: store.summary.freeSpace for store in view.view}
+    assert vm.datastore_free_bytes == stores[vm.datastore]

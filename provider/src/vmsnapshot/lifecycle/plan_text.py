@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import wcwidth
 
 from vmsnapshot.lifecycle.tree import WIDTH, draw_tree, printable
-from vmsnapshot.model.duration import age_in_words
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
+from vmsnapshot.model.words import age_in_words, size_in_words
 
 # All but the first line stand in from the margin.
 _INDENT = "  "
@@ -68,16 +68,6 @@ def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
         f"Lost for good: everything written to {where} since "
         f'"{printable(current.name)}" was taken {age} ago{size}.'
     )
-
-
-def size_in_words(size: int) -> str:
-    """Bytes in the unit a person would choose: `1.2 GiB`."""
-    amount = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < 1024:  # noqa: PLR2004 - the factor between binary units
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
 
 
 def _wrap(sentence: str, *, first: str) -> Iterable[str]:

@@ -8,6 +8,7 @@ from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.plan import Finding, Severity
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
+from vmsnapshot.model.words import size_in_words
 
 # vSphere: at most 32 snapshots in a chain (TooManySnapshotLevels beyond).
 CHAIN_LIMIT = 32
@@ -15,6 +16,10 @@ CHAIN_LIMIT = 32
 # From this much memory on, a preview says how much a memory snapshot writes. Ours: at a datastore's
 # usual 100 to 500 MB/s it takes a minute or longer.
 LARGE_MEMORY_MB = 16 * 1024
+
+# With less than this left on the datastore, a preview warns. Ours: delta disks grow in steps of MiB,
+# and a busy VM writes some GiB in an hour.
+LOW_SPACE = 5 * 1024**3
 
 # The names under which vSphere lists an operation in `disabledMethod`.
 _REVERT = ("RevertToSnapshot_Task", "RevertToSnapshot")
@@ -39,6 +44,8 @@ def revert_findings(vm: VirtualMachine, inputs: RevertInputs) -> list[Finding]:
     if inputs.safety_snapshot is not None:
         found += _locked(vm, "The safety snapshot")
         found += chain_findings(vm, "The safety snapshot")
+        running = vm.machine.power_state == "PoweredOn"
+        found += space_findings(vm, memory=inputs.safety_snapshot.memory and running)
         if inputs.safety_snapshot.memory:
             found += memory_findings(vm)
     return _sorted(found)
@@ -78,9 +85,26 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
                     "the VM's datastore, and the VM may stall meanwhile.",
                 )
             )
+    found += space_findings(vm, memory=inputs.memory and running)
     if vm.consolidation_needed:
         found.append(_consolidation())
     return _sorted(found)
+
+
+def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
+    """Whether the datastore has room for a snapshot, as far as that is known."""
+    free = vm.datastore_free_bytes
+    if free is None:
+        return []
+    where = f"datastore {vm.datastore}, which has {size_in_words(free)} free"
+    needed = (vm.machine.memory_mb or 0) * 1024**2 if memory else 0
+    if needed > free:
+        text = f"The snapshot's memory ({size_in_words(needed)}) does not fit on {where}."
+        return [_finding("error", "noSpaceForMemory", text)]
+    if free - needed < LOW_SPACE:
+        text = f"Little room is left for a snapshot's disks to grow on {where}."
+        return [_finding("warning", "lowSpace", text)]
+    return []
 
 
 def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:

@@ -6,8 +6,8 @@ import difflib
 
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.observed import now
-from vmsnapshot.model.duration import age_in_words
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.words import age_in_words
 
 
 def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import wcwidth
 
 from vmsnapshot.lifecycle.observed import kind_of
-from vmsnapshot.model.duration import age_in_words
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.words import age_in_words
 
 # Plain text in a terminal and in a CI log: no wider than 100 columns, of which the engine takes up
 # to 13 (`    warning: `).

@@ -43,15 +43,5 @@ def format_duration(duration: timedelta) -> str:
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
-def age_in_words(age: timedelta) -> str:
-    """How long ago, as a person says it: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
-    seconds = age.total_seconds()
-    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
-        count = int(seconds // size)
-        if count:
-            return f"{count} {unit}" + ("s" if count > 1 else "")
-    return "less than a minute"
-
-
 Duration: TypeAlias = Annotated[str, AfterValidator(lambda text: format_duration(parse_duration(text)))]
 """A property that holds a duration; brought to the shortest notation."""

@@ -144,6 +144,12 @@ class VirtualMachine(Model):
     running_tasks: Annotated[
         tuple[RunningTask, ...], Property("Tasks that are running or queued on it.")
     ] = ()
+    datastore: Annotated[
+        str | None, Property("The datastore on which its snapshots are kept; null: not known.")
+    ] = None
+    datastore_free_bytes: Annotated[
+        int | None, Property("Free bytes on that datastore; null: not known.")
+    ] = None
     discarded_bytes: Annotated[
         int | None, Property("Bytes written since the current snapshot; null: not known.")
     ] = None

@@ -286,7 +286,7 @@ class VsphereBackend:
         properties = reading.properties
         parent = properties.get("parentVApp") or properties.get("parent")
         path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
-        return virtual_machine(vm_id, properties, reading.tasks, path)
+        return virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path)
 
 
 def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:

@@ -36,6 +36,8 @@ CONFIG: Final = (
     "config.guestId",
     "config.annotation",
 )
+# Where the VM's snapshots go, and how much room is there.
+SPACE: Final = ("config.files.snapshotDirectory", "datastore")
 # A VM read without its hardware, the decoding of which is two thirds of what reading a VM takes.
 WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
 # What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
@@ -53,6 +55,7 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
         "config.template",
         "config.flags.snapshotDisabled",
         "config.flags.snapshotLocked",
+        *SPACE,
         *CONFIG,
         "runtime.powerState",
         "runtime.faultToleranceState",
@@ -70,9 +73,12 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
         "info.queueTime",
         "info.completeTime",
     ),
+    "Datastore": ("name", "summary.freeSpace"),
 }
 
-PROPERTIES[WITHOUT_HARDWARE] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in CONFIG)
+PROPERTIES[WITHOUT_HARDWARE] = tuple(
+    path for path in PROPERTIES["VirtualMachine"] if path not in {*CONFIG, *SPACE}
+)
 
 _POWER: Final[dict[str, PowerState]] = {
     "poweredOn": "PoweredOn",
@@ -113,7 +119,11 @@ def machine(properties: Properties, power: PowerState | None) -> Machine:
 
 
 def virtual_machine(
-    vm_id: str, properties: Properties, tasks: Mapping[str, Properties], path: str | None
+    vm_id: str,
+    properties: Properties,
+    tasks: Mapping[str, Properties],
+    datastores: Mapping[str, Properties],
+    path: str | None,
 ) -> VirtualMachine:
     """One VM.
 
@@ -121,6 +131,7 @@ def virtual_machine(
         vm_id: Its managed object id.
         properties: Those of `PROPERTIES["VirtualMachine"]` that the server gave.
         tasks: Properties of recent tasks by task id.
+        datastores: Properties of the VM's datastores by id.
         path: The VM's inventory path, as far as known.
     """
     tree = properties.get("snapshot")
@@ -130,6 +141,7 @@ def virtual_machine(
     state = properties.get("runtime.powerState")
     tools = properties.get("guest.toolsRunningStatus")
     tolerance = properties.get("runtime.faultToleranceState")
+    datastore = _snapshot_datastore(properties)
     return VirtualMachine(
         identity=VirtualMachineIdentity(
             id=vm_id,
@@ -156,7 +168,20 @@ def virtual_machine(
             if task_id in tasks and str(tasks[task_id].get("info.state")) in _RUNNING
         ),
         discarded_bytes=_discarded(layout, current),
+        datastore=datastore,
+        datastore_free_bytes=_free_space(datastores, datastore),
     )
+
+
+def _snapshot_datastore(properties: Properties) -> str | None:
+    """The datastore of `[name] folder/`, where the VM's snapshots are kept."""
+    folder = properties.get("config.files.snapshotDirectory") or ""
+    return folder[1:].partition("]")[0] if folder.startswith("[") else None
+
+
+def _free_space(datastores: Mapping[str, Properties], name: str | None) -> int | None:
+    found = (item.get("summary.freeSpace") for item in datastores.values() if item.get("name") == name)
+    return next(found, None)
 
 
 def recent_tasks(properties: Properties) -> list[str]:

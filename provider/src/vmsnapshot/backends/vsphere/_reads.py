@@ -11,7 +11,7 @@ from pyVmomi import vim, vmodl
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
-from vmsnapshot.backends.vsphere._objects import Reference, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import PROPERTIES, WITHOUT_HARDWARE, Properties, recent_tasks
 from vmsnapshot.backends.vsphere._retry import again, raises
@@ -24,10 +24,11 @@ WORTH_ANOTHER_READ = raises(faults.NotSent, faults.Interrupted, Busy)
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """One object as read; for a VM with the tasks that the server remembers with it, by id."""
+    """One object as read; for a VM with its recent tasks and its datastores, by id."""
 
     properties: Properties
     tasks: Mapping[str, Properties] = dataclasses.field(default_factory=dict)
+    datastores: Mapping[str, Properties] = dataclasses.field(default_factory=dict)
 
 
 class Reads:
@@ -83,9 +84,9 @@ def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, R
     properties = {reference: _properties(content) for reference, content in contents.items()}
     answers: dict[Reference, Reading | VmsnapshotError] = {}
     for asked in references:
-        reference = kind, object_id = _object(asked)
+        reference = kind, asked_id = _object(asked)
         if reference not in properties:
-            subject = Subject(f"reading {_NOUNS[kind]} {object_id}")
+            subject = Subject(f"reading {_NOUNS[kind]} {asked_id}")
             answers[asked] = Gone(f"{subject}: it is no longer there.")
         elif not properties[reference] and (denied := _denied(contents[reference])) is not None:
             answers[asked] = denied
@@ -97,11 +98,16 @@ def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, R
                     for task_id in recent_tasks(properties[reference])
                     if ("Task", task_id) in properties
                 },
+                {
+                    object_id(store): properties["Datastore", object_id(store)]
+                    for store in properties[reference].get("datastore") or ()
+                    if ("Datastore", object_id(store)) in properties
+                },
             )
     return answers
 
 
-_NOUNS = {"VirtualMachine": "VM", "VirtualMachineSnapshot": "snapshot", "Task": "task"}
+_NOUNS = {"VirtualMachine": "VM", "VirtualMachineSnapshot": "snapshot"}
 
 
 def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
@@ -139,17 +145,20 @@ def _specs(login: Login, references: Sequence[Reference]) -> list[Any]:
 
 def _spec(login: Login, references: Sequence[Reference], properties: Mapping[str, Sequence[str]]) -> Any:
     collector = vmodl.query.PropertyCollector
-    to_tasks = traversal(vim.VirtualMachine, "recentTask")
+    from_vm = [traversal(vim.VirtualMachine, "recentTask")]
     kinds = {kind for kind, _ in references}
     if "VirtualMachine" in kinds:
         kinds.add("Task")
+        if "datastore" in properties["VirtualMachine"]:
+            from_vm.append(traversal(vim.VirtualMachine, "datastore"))
+            kinds.add("Datastore")
     return collector.FilterSpec(
         propSet=[property_spec(login.kind(kind), properties[kind]) for kind in sorted(kinds)],
         objectSet=[
             collector.ObjectSpec(
                 obj=login.ref(kind, object_id),
                 skip=False,
-                selectSet=[to_tasks] if kind == "VirtualMachine" else [],
+                selectSet=from_vm if kind == "VirtualMachine" else [],
             )
             for kind, object_id in references
         ],

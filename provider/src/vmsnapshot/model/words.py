@@ -1,0 +1,25 @@
+"""Ages and sizes as a person says them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+def age_in_words(age: timedelta) -> str:
+    """How long ago, as a person says it: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
+    seconds = age.total_seconds()
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        count = int(seconds // size)
+        if count:
+            return f"{count} {unit}" + ("s" if count > 1 else "")
+    return "less than a minute"
+
+
+def size_in_words(size: int) -> str:
+    """Bytes in the unit a person would choose: `1.2 GiB`."""
+    amount = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024:  # noqa: PLR2004 - the factor between binary units
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
