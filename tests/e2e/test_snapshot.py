@@ -73,8 +73,7 @@ def test_name_and_description_change_in_place(
     ("change", "path"),
     [
         pytest.param({"vmName": "web-2"}, "vmName", id="another VM"),
-        pytest.param({"memory": True}, "memory", id="memory"),
-        pytest.param({"quiesce": {}}, "quiesce", id="quiesce"),
+        pytest.param({"memory": True, "quiesce": {}}, "memory", id="memory and quiesce"),
         pytest.param({"triggers": {"again": 1}}, "triggers", id="triggers"),
     ],
 )
