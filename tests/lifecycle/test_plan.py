@@ -116,15 +116,17 @@ def test_a_safety_snapshot_needs_an_unlocked_tree() -> None:
         pytest.param(3, False, "lowSpace", id="little is left"),
         pytest.param(100, True, None, id="room enough"),
         pytest.param(None, True, None, id="not known"),
+        pytest.param(-1, True, None, id="no number that can be"),
     ],
 )
 def test_a_snapshot_needs_room_on_its_datastore(free_gib: int | None, memory: bool, code: str | None) -> None:
-    """A memory that doesn't fit is an error, little room a warning, an unknown size neither."""
+    """A memory that doesn't fit and little room are warnings; an unknown size is none."""
     free = None if free_gib is None else free_gib * 1024**3
     live = Machine(power_state="PoweredOn", memory_mb=2048)
     vm = machine(snapshot("base"), machine=live, datastore="ds", datastore_free_bytes=free)
     asked = SnapshotInputs(vm_name="web-1", name="n", memory=memory)
-    assert [item.code for item in snapshot_findings(vm, asked)] == ([code] if code else [])
+    found = [(item.code, item.severity) for item in snapshot_findings(vm, asked)]
+    assert found == ([(code, "warning")] if code else [])
 
 
 def test_no_line_is_wider_than_the_terminal() -> None:

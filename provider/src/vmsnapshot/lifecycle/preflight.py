@@ -92,15 +92,18 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
 
 
 def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
-    """Whether the datastore has room for a snapshot, as far as that is known."""
+    """Whether the datastore has room for a snapshot, as far as that is known.
+
+    Never an error: vSphere itself refreshes the number only now and then.
+    """
     free = vm.datastore_free_bytes
-    if free is None:
+    if free is None or free < 0:  # vSphere never says less than nothing; some simulators do
         return []
     where = f"datastore {vm.datastore}, which has {size_in_words(free)} free"
     needed = (vm.machine.memory_mb or 0) * 1024**2 if memory else 0
     if needed > free:
         text = f"The snapshot's memory ({size_in_words(needed)}) does not fit on {where}."
-        return [_finding("error", "noSpaceForMemory", text)]
+        return [_finding("warning", "noSpaceForMemory", text)]
     if free - needed < LOW_SPACE:
         text = f"Little room is left for a snapshot's disks to grow on {where}."
         return [_finding("warning", "lowSpace", text)]
