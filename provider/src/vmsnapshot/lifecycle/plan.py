@@ -51,11 +51,7 @@ def plan_revert(
         lost_since=timestamp((current or target).create_time),
         discarded_bytes=vm.discarded_bytes,
         leaves_branch=[summary(vm, item) for item in leaving],
-        untouched_disks=[
-            disk.label
-            for disk in (vm.machine.disks or {}).values()
-            if (disk.mode or "").startswith("independent")
-        ],
+        untouched_disks=vm.machine.independent_disks,
         findings=findings,
         possible=all(item.severity != "error" for item in findings),
         text="",

@@ -135,7 +135,7 @@ def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
 
 def memory_findings(vm: VirtualMachine) -> list[Finding]:
     """Whether memory can be part of a snapshot."""
-    independent = _independent(vm)
+    independent = ", ".join(vm.machine.independent_disks)
     if vm.machine.power_state == "PoweredOn" and independent:
         return [
             _finding(
@@ -207,7 +207,7 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
     ]
     if vm.consolidation_needed:
         found.append(_consolidation())
-    if (independent := _independent(vm)) != "":
+    if (independent := ", ".join(vm.machine.independent_disks)) != "":
         found.append(
             _finding(
                 "warning",
@@ -228,14 +228,6 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
             )
         )
     return found
-
-
-def _independent(vm: VirtualMachine) -> str:
-    return ", ".join(
-        disk.label
-        for disk in (vm.machine.disks or {}).values()
-        if (disk.mode or "").startswith("independent")
-    )
 
 
 def _finding(severity: Severity, code: str, message: str) -> Finding:

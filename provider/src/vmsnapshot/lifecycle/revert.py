@@ -126,7 +126,7 @@ class RevertResource:
         if request.preview:
             self._announce(request.urn, {}, request.inputs)
             tree = foreseen(REVERT, request.inputs)
-            return rq.Resource("", tree, request.inputs, refresh_before_update=True)
+            return _watched("", tree, request.inputs)
         return self._apply(request.urn, None, {}, request.inputs, request.timeout)
 
     def update(self, request: rq.UpdateRequest) -> rq.Resource:
@@ -139,7 +139,7 @@ class RevertResource:
             if not asks_for_revert(request.old_inputs, request.new_inputs):
                 known = {**request.old_state, **request.new_inputs}
             tree = foreseen(REVERT, request.new_inputs, known)
-            return rq.Resource(request.id, tree, request.new_inputs, refresh_before_update=True)
+            return _watched(request.id, tree, request.new_inputs)
         old = load(RevertState, request.old_state)
         try:
             return self._apply(request.urn, old, request.old_inputs, request.new_inputs, request.timeout)
@@ -147,12 +147,8 @@ class RevertResource:
             raise
         except VmsnapshotError as error:
             failed = old.model_copy(update={"conditions": [_failed(_REVERT_FAILED, error)]})
-            kept = rq.Resource(
-                request.id,
-                with_secrets(failed, request.old_state),
-                request.old_inputs,  # so that the next update still asks for the revert
-                refresh_before_update=True,
-            )
+            # With the old inputs, the next update still asks for the revert.
+            kept = _watched(request.id, with_secrets(failed, request.old_state), request.old_inputs)
             raise rq.PartialState(kept, error) from error
 
     def delete(self, request: rq.DeleteRequest) -> None:
@@ -176,12 +172,7 @@ class RevertResource:
             vm = self._session.backend.find(VMReference(request.id), operation)
             watching = RevertInputs(vm_name=request.id)
             state = _state(watching, vm)
-            return rq.Resource(
-                vm.identity.id,
-                state.properties(),
-                watching.properties(),
-                refresh_before_update=True,
-            )
+            return _watched(vm.identity.id, state.properties(), watching.properties())
         old = load(RevertState, request.state)
         try:
             vm = self._session.backend.observe(old.vm.id if old.vm is not None else request.id, operation)
@@ -189,7 +180,7 @@ class RevertResource:
             self._session.say(request.urn, rq.Severity.WARNING, f"Forgotten: {gone.message}")
             return None
         tree = with_secrets(_state(old, vm, old), request.state)
-        return rq.Resource(request.id, tree, dict(request.inputs or {}), refresh_before_update=True)
+        return _watched(request.id, tree, dict(request.inputs or {}))
 
     # --- the revert itself ------------------------------------------------------------------
 
@@ -275,9 +266,9 @@ class RevertResource:
     ) -> rq.Resource:
         """Record the inputs; finish what a failed update left; let safety snapshots go in time."""
         if old is None or old.vm is None:
-            vm = self._find_vm(inputs, operation)
+            vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
             tree = with_secrets(_state(inputs, vm), new_inputs)
-            return rq.Resource(vm.identity.id, tree, new_inputs, refresh_before_update=True)
+            return _watched(vm.identity.id, tree, new_inputs)
         kept = expire(self._session, urn, old, inputs, operation)
         result = old.model_copy(
             update={
@@ -289,7 +280,7 @@ class RevertResource:
             return self._end(result, new_inputs, operation)
         vm = self._session.backend.observe(old.vm.id, operation)
         tree = with_secrets(_state(inputs, vm, result), new_inputs)
-        return rq.Resource(vm.identity.id, tree, new_inputs, refresh_before_update=True)
+        return _watched(vm.identity.id, tree, new_inputs)
 
     def _end(self, result: RevertState, new_inputs: rq.Properties, operation: Operation) -> rq.Resource:
         """After the revert: the power that is asked for, and the VM as it then is.
@@ -309,10 +300,10 @@ class RevertResource:
         except VmsnapshotError as error:
             partial = result.model_copy(update={"conditions": [_failed(_POWER_PENDING, error)]})
             tree = with_secrets(partial, new_inputs)
-            resource = rq.Resource(result.vm.id, tree, new_inputs, refresh_before_update=True)
+            resource = _watched(result.vm.id, tree, new_inputs)
             raise rq.PartialState(resource, error) from error
         tree = with_secrets(_state(result, vm, result, conditions=[]), new_inputs)
-        return rq.Resource(vm.identity.id, tree, new_inputs, refresh_before_update=True)
+        return _watched(vm.identity.id, tree, new_inputs)
 
     # --- what a revert will do --------------------------------------------------------------
 
@@ -353,14 +344,8 @@ class RevertResource:
         then = self._session.backend.machines_at(vm, [target.unique_id], operation)
         return vm, target, plan_revert(vm, target, then[target.unique_id], inputs, now())
 
-    def _find_vm(self, inputs: RevertInputs, operation: Operation) -> VirtualMachine:
-        try:
-            return self._session.backend.find(VMReference(inputs.vm_name, inputs.namespace), operation)
-        except (NotFound, Ambiguous) as error:
-            raise type(error)(f"vmName: {error.message}") from None
-
     def _find(self, inputs: RevertInputs, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
-        vm = self._find_vm(inputs, operation)
+        vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
         reference = inputs.snapshot or ""
         foreseen = vm.snapshot(self._session.foreseen_name(vm.identity.id, reference))
         if foreseen is not None:
@@ -369,6 +354,11 @@ class RevertResource:
             return vm, select_snapshot(vm, reference)
         except (NotFound, Ambiguous) as error:
             raise type(error)(f"snapshot: {error.message}") from None
+
+
+def _watched(identifier: str, state: rq.Properties, inputs: rq.Properties) -> rq.Resource:
+    """A revert as it is now; the live VM is read before each preview and update."""
+    return rq.Resource(identifier, state, inputs, refresh_before_update=True)
 
 
 def asks_for_revert(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 
-from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
 from vmsnapshot.lifecycle.notes import Notes
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
-from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.port import Backend, VMReference
 from vmsnapshot.lifecycle.requests import Severity, Voice
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotState
 
 
@@ -66,6 +67,18 @@ class Session:
             progress=lambda text: self._voice.progress(urn, text),
             alone=alone,
         )
+
+    def find(self, vm_name: str, namespace: str | None, operation: Operation) -> VirtualMachine:
+        """The VM that a resource's `vmName` names.
+
+        Raises:
+            NotFound: There is none; the message names the property.
+            Ambiguous: Several have that name; likewise.
+        """
+        try:
+            return self.backend.find(VMReference(vm_name, namespace), operation)
+        except (NotFound, Ambiguous) as error:
+            raise type(error)(f"vmName: {error.message}") from None
 
     def say(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""

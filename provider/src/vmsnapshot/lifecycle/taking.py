@@ -7,10 +7,10 @@ from typing import Final
 
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, Refused, Unreachable
+from vmsnapshot.lifecycle.errors import Refused, Unreachable
 from vmsnapshot.lifecycle.observed import now
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
+from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.lifecycle.selection import described, title
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.model.duration import parse_duration
@@ -41,11 +41,7 @@ class Taking:
 
     def find(self, operation: Operation) -> VirtualMachine:
         """The VM that the inputs name."""
-        reference = VMReference(self._inputs.vm_name, self._inputs.namespace)
-        try:
-            return self._session.backend.find(reference, operation)
-        except (NotFound, Ambiguous) as error:
-            raise type(error)(f"vmName: {error.message}") from None
+        return self._session.find(self._inputs.vm_name, self._inputs.namespace, operation)
 
     def settled(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
         """The VM once no task runs on it: an interrupted run's task may still be making ours."""

@@ -12,7 +12,6 @@ and the documentation are derived from it and never say it again.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -98,8 +97,3 @@ def pick(model: type[Model], tree: Mapping[str, Any]) -> dict[str, Any]:
     """Only those entries of a tree that the model has; what an older release stored is left out."""
     names = set(property_names(model))
     return {key: value for key, value in tree.items() if key in names}
-
-
-def words(name: str) -> str:
-    """A type's name as words, for descriptions: `VirtualMachineRevert` is `virtual machine revert`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()

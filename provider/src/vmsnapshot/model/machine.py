@@ -44,6 +44,11 @@ class Disk(Model):
         Property("The file (or claim) below all snapshots of the disk, such as `[ds] web/web.vmdk`."),
     ] = None
 
+    @property
+    def independent(self) -> bool:
+        """Whether snapshots leave it out."""
+        return (self.mode or "").startswith("independent")
+
 
 class NetworkAdapter(Model):
     """One network adapter."""
@@ -74,6 +79,11 @@ class Machine(Model):
         dict[str, str] | None,
         Property("Devices beside disks, network adapters and controllers: label by device key."),
     ] = None
+
+    @property
+    def independent_disks(self) -> list[str]:
+        """The labels of the disks that snapshots leave out."""
+        return [disk.label for disk in (self.disks or {}).values() if disk.independent]
 
 
 class VirtualMachineIdentity(Model):
