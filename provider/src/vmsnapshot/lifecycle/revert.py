@@ -146,6 +146,8 @@ class RevertResource:
         except rq.PartialState:
             raise
         except VmsnapshotError as error:
+            if not asks_for_revert(request.old_inputs, request.new_inputs):
+                raise  # no revert has failed: what state holds stays as it is
             failed = old.model_copy(update={"conditions": [_failed(_REVERT_FAILED, error)]})
             # With the old inputs, the next update still asks for the revert.
             kept = _watched(request.id, with_secrets(failed, request.old_state), request.old_inputs)
