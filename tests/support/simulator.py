@@ -93,6 +93,28 @@ class Simulator:
             {"fault": fault, "method": method, "vm": vm, "times": times, "where": where, "message": message},
         )
 
+    def unreadable(
+        self,
+        vm: str,
+        fault: str = "NoPermission",
+        *,
+        times: int = 0,
+        property_path: str = "",
+        method: str = "",
+    ) -> None:
+        """Let reads of many VMs tell nothing of one and of its snapshots but why.
+
+        Args:
+            vm: Its name.
+            fault: Given for each of its properties; with `ManagedObjectNotFound` it isn't in the answer.
+            times: How many answers; 0 means always.
+            property_path: Only reads that ask for it, such as `runtime.powerState`, which finding a VM by
+                name doesn't.
+            method: Only reads through it, such as `RetrievePropertiesEx`.
+        """
+        rule = {"fault": fault, "vm": vm, "times": times, "property": property_path, "method": method}
+        self._ask("POST", "/faults", {**rule, "where": "read"})
+
     def delay(self, milliseconds: int, *, method: str = "", vm: str = "", times: int = 1) -> None:
         """Wait before serving a call."""
         self._ask("POST", "/delays", {"ms": milliseconds, "method": method, "vm": vm, "times": times})

@@ -22,7 +22,7 @@ func New(s *sim.Simulator) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /calls", func(w http.ResponseWriter, _ *http.Request) { writeCalls(w, s.Front.Counts(false)) })
 	mux.HandleFunc("POST /calls/reset", func(w http.ResponseWriter, _ *http.Request) { writeCalls(w, s.Front.Counts(true)) })
-	mux.HandleFunc("POST /faults", accept(func(rule fault.Rule) error { return addFault(s.Rules, rule) }))
+	mux.HandleFunc("POST /faults", accept(func(rule fault.Rule) error { return addFault(s, rule) }))
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
 		s.Rules.Clear()
 		done(w)
@@ -88,17 +88,25 @@ func extended(mux *http.ServeMux, world *vm.World) {
 	}))
 }
 
-func addFault(rules *fault.Rules, rule fault.Rule) error {
-	if rule.Where == "" {
+func addFault(s *sim.Simulator, rule fault.Rule) error {
+	switch rule.Where {
+	case "":
 		rule.Where = fault.InCall
+	case fault.InCall, fault.InTask:
+	case fault.InRead:
+		if s.World == nil {
+			return errors.New("the plain simulator knows no faults of reads")
+		}
+	default:
+		return errors.New(`where is "call", "task" or "read"`)
 	}
-	if rule.Where != fault.InCall && rule.Where != fault.InTask {
-		return errors.New(`where is "call" or "task"`)
+	if rule.Property != "" && rule.Where != fault.InRead {
+		return errors.New(`property is for where "read"`)
 	}
 	if _, err := fault.New(rule.Fault, types.ManagedObjectReference{}); err != nil {
 		return err
 	}
-	rules.AddFault(rule)
+	s.Rules.AddFault(rule)
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 
 	"vmsnapshot/simulator/internal/sim"
@@ -85,11 +86,12 @@ func TestFaults(t *testing.T) {
 func TestBadRequests(t *testing.T) {
 	e := simtest.New(t)
 	for path, body := range map[string]simtest.JSON{
-		"/faults": {"fault": "NoSuchFault"},
-		"/drop":   {"when": "sometimes"},
-		"/delays": {"ms": -1},
-		"/vm":     {"vm": "web-1", "tols": "running"},
-		"/hold":   {"VirtualMachine": "web-1"},
+		"/faults":  {"fault": "NoSuchFault"},
+		"/faults?": {"fault": "NoPermission", "property": "name"},
+		"/drop":    {"when": "sometimes"},
+		"/delays":  {"ms": -1},
+		"/vm":      {"vm": "web-1", "tols": "running"},
+		"/hold":    {"VirtualMachine": "web-1"},
 	} {
 		if status := e.AdminStatus("POST", path, body, nil); status != http.StatusBadRequest {
 			t.Errorf("%s: %d", path, status)
@@ -119,6 +121,188 @@ func TestDrop(t *testing.T) {
 				t.Fatal(deeds)
 			}
 		})
+	}
+}
+
+// onSnapshot are the calls whose target is a snapshot, not the machine.
+var onSnapshot = map[string]func(*simtest.Env, types.ManagedObjectReference) (*object.Task, error){
+	"RevertToSnapshot_Task": func(e *simtest.Env, this types.ManagedObjectReference) (*object.Task, error) {
+		res, err := methods.RevertToSnapshot_Task(e.Ctx, e.Client, &types.RevertToSnapshot_Task{This: this})
+		if err != nil {
+			return nil, err
+		}
+		return object.NewTask(e.Client.Client, res.Returnval), nil
+	},
+	"RemoveSnapshot_Task": func(e *simtest.Env, this types.ManagedObjectReference) (*object.Task, error) {
+		res, err := methods.RemoveSnapshot_Task(e.Ctx, e.Client, &types.RemoveSnapshot_Task{This: this})
+		if err != nil {
+			return nil, err
+		}
+		return object.NewTask(e.Client.Client, res.Returnval), nil
+	},
+}
+
+// A fault for one machine meets the calls on its snapshots too, and no other machine's.
+func TestFaultsOnSnapshots(t *testing.T) {
+	for method, start := range onSnapshot {
+		for _, where := range []string{"call", "task"} {
+			t.Run(method+" "+where, func(t *testing.T) {
+				e := simtest.New(t)
+				a, b := e.Create(e.VM("web-1"), "a", false, false), e.Create(e.VM("web-2"), "b", false, false)
+				e.Admin("POST", "/faults", simtest.JSON{
+					"method": method, "vm": "web-2", "fault": "GenericVmConfigFault", "where": where, "times": 1,
+				}, nil)
+				attempt := func(snapshot types.ManagedObjectReference) error {
+					task, err := start(e, snapshot)
+					if err == nil {
+						err = task.Wait(e.Ctx)
+					} else if where == "task" {
+						t.Error("the call failed:", err)
+					}
+					return err
+				}
+				if err := attempt(a); err != nil {
+					t.Error("the other machine:", err)
+				}
+				switch f := simtest.FaultOf(attempt(b)).(type) {
+				case types.GenericVmConfigFault, *types.GenericVmConfigFault:
+				default:
+					t.Errorf("%T", f)
+				}
+				if err := attempt(b); err != nil {
+					t.Error("second time:", err)
+				}
+			})
+		}
+	}
+}
+
+// A drop for one machine meets the calls on its snapshots too.
+func TestDropOnSnapshots(t *testing.T) {
+	for method, start := range onSnapshot {
+		for when, effects := range map[string]int{"before": 0, "after": 1} {
+			t.Run(method+" "+when, func(t *testing.T) {
+				e := simtest.New(t)
+				e.Admin("POST", "/task-duration", simtest.JSON{"ms": 0}, nil)
+				a, b := e.Create(e.VM("web-1"), "a", false, false), e.Create(e.VM("web-2"), "b", false, false)
+				e.Admin("POST", "/drop", simtest.JSON{"method": method, "vm": "web-2", "when": when, "times": 1}, nil)
+				e.Done(start(e, a))
+				_, err := start(e, b)
+				var failed *url.Error
+				if !errors.As(err, &failed) || !errors.Is(err, io.EOF) {
+					t.Fatal(err)
+				}
+				time.Sleep(50 * time.Millisecond)
+				var deeds []vm.Deed
+				e.Admin("GET", "/history?vm=web-2", nil, &deeds)
+				if len(deeds) != 1+effects {
+					t.Fatal(deeds)
+				}
+			})
+		}
+	}
+}
+
+// A read tells nothing of one machine, and all of the others: whole, for a certain
+// property, or as if it were gone; as often as asked.
+func TestUnreadable(t *testing.T) {
+	e := simtest.New(t)
+	one, two := e.VM("web-1"), e.VM("web-2")
+	snapshot := e.Create(one, "a", false, false)
+	read := func(properties ...string) map[types.ManagedObjectReference]types.ObjectContent {
+		res, err := methods.RetrievePropertiesEx(e.Ctx, e.Client, &types.RetrievePropertiesEx{
+			This: e.Client.ServiceContent.PropertyCollector,
+			SpecSet: []types.PropertyFilterSpec{{
+				PropSet: []types.PropertySpec{
+					{Type: "VirtualMachine", PathSet: properties},
+					{Type: "VirtualMachineSnapshot", PathSet: []string{"config.version"}},
+				},
+				ObjectSet:                     []types.ObjectSpec{{Obj: one.Reference()}, {Obj: two.Reference()}, {Obj: snapshot}},
+				ReportMissingObjectsInResults: types.NewBool(true),
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects := map[types.ManagedObjectReference]types.ObjectContent{}
+		for _, object := range res.Returnval.Objects {
+			objects[object.Obj] = object
+		}
+		if len(objects[two.Reference()].MissingSet) != 0 || len(objects[two.Reference()].PropSet) == 0 {
+			t.Error("the other machine:", objects[two.Reference()])
+		}
+		return objects
+	}
+	denied := func(object types.ObjectContent, properties int) bool {
+		if len(object.PropSet) != 0 || len(object.MissingSet) != properties {
+			return false
+		}
+		f, ok := object.MissingSet[0].Fault.Fault.(*types.NoPermission)
+		return ok && f.PrivilegeId == "System.Read" && f.Object != nil && *f.Object == object.Obj
+	}
+
+	// parentVApp isn't set: that it can't be read must show all the same.
+	e.Admin("POST", "/faults", simtest.JSON{"vm": "web-1", "fault": "NoPermission", "where": "read", "times": 1}, nil)
+	objects := read("name", "parentVApp")
+	if !denied(objects[one.Reference()], 2) || !denied(objects[snapshot], 1) {
+		t.Error(objects[one.Reference()], objects[snapshot])
+	}
+	if again := read("name", "parentVApp")[one.Reference()]; len(again.MissingSet) != 0 {
+		t.Error("second time:", again)
+	}
+
+	e.Admin("POST", "/faults", simtest.JSON{
+		"vm": "web-1", "fault": "NoPermission", "where": "read", "property": "runtime.powerState",
+	}, nil)
+	if object := read("name")[one.Reference()]; len(object.MissingSet) != 0 {
+		t.Error("another property:", object)
+	}
+	objects = read("name", "runtime.powerState")
+	if !denied(objects[one.Reference()], 2) || len(objects[snapshot].PropSet) != 1 {
+		t.Error(objects[one.Reference()], objects[snapshot])
+	}
+	e.Admin("DELETE", "/faults", nil, nil)
+
+	e.Admin("POST", "/faults", simtest.JSON{"vm": "web-1", "fault": "ManagedObjectNotFound", "where": "read"}, nil)
+	if objects = read("name"); len(objects) != 1 {
+		t.Error(objects)
+	}
+	_, err := one.PowerState(e.Ctx)
+	if _, ok := simtest.FaultOf(err).(types.ManagedObjectNotFound); !ok {
+		t.Error(err)
+	}
+}
+
+// A VKS node is told by its manager, an ordinary machine has none.
+func TestVKSNode(t *testing.T) {
+	e := simtest.New(t)
+	machine := e.VM("web-1")
+	read := func() []types.DynamicProperty {
+		res, err := methods.RetrieveProperties(e.Ctx, e.Client, &types.RetrieveProperties{
+			This: e.Client.ServiceContent.PropertyCollector,
+			SpecSet: []types.PropertyFilterSpec{{
+				PropSet:   []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"config.managedBy.extensionKey"}}},
+				ObjectSet: []types.ObjectSpec{{Obj: machine.Reference()}},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Returnval[0].PropSet
+	}
+	if got := read(); len(got) != 0 {
+		t.Error(got)
+	}
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "vksNode": true}, nil)
+	if got := read(); len(got) != 1 || got[0].Val != "com.vmware.vcenter.wcp" {
+		t.Error(got)
+	}
+	if by := e.Read(machine, "config.managedBy").Config.ManagedBy; by == nil || by.Type != "VirtualMachine" {
+		t.Error(by)
+	}
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "vksNode": false}, nil)
+	if got := read(); len(got) != 0 {
+		t.Error(got)
 	}
 }
 
@@ -208,6 +392,9 @@ func TestPlain(t *testing.T) {
 		t.Fatal(calls)
 	}
 	if status := e.AdminStatus("POST", "/vm", simtest.JSON{"vm": "web-1"}, nil); status != http.StatusNotFound {
+		t.Fatal(status)
+	}
+	if status := e.AdminStatus("POST", "/faults", simtest.JSON{"fault": "NoPermission", "where": "read"}, nil); status != http.StatusBadRequest {
 		t.Fatal(status)
 	}
 	if err := take(e, machine); err != nil {

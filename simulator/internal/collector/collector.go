@@ -24,6 +24,9 @@ import (
 const (
 	// maxObjects is how many objects one answer holds at most, as on a vCenter.
 	maxObjects = 100
+	// readAtOnce is how many changed objects are read before it is seen whether the
+	// answer is full.
+	readAtOnce = 20
 	// gather is how long updates are collected before they are reported.
 	gather = 5 * time.Millisecond
 )
@@ -31,14 +34,20 @@ const (
 // Hub tells property collectors which objects changed.
 type Hub struct {
 	Calls *wire.Calls
+	Rules *fault.Rules
+	// NameOf returns the name of the VM that an object is or belongs to.
+	NameOf func(types.ManagedObjectReference) string
 
 	mu         sync.Mutex
 	collectors map[*PropertyCollector]bool
 }
 
 // NewHub returns a hub that listens to registry.
-func NewHub(registry *simulator.Registry, calls *wire.Calls) *Hub {
-	h := &Hub{Calls: calls, collectors: map[*PropertyCollector]bool{}}
+func NewHub(
+	registry *simulator.Registry, calls *wire.Calls, rules *fault.Rules,
+	nameOf func(types.ManagedObjectReference) string,
+) *Hub {
+	h := &Hub{Calls: calls, Rules: rules, NameOf: nameOf, collectors: map[*PropertyCollector]bool{}}
 	registry.AddHandler(h)
 	return h
 }

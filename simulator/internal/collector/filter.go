@@ -2,6 +2,7 @@ package collector
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -20,15 +21,16 @@ type PropertyFilter struct {
 
 	pc *PropertyCollector
 	// reported are the objects as the client knows them.
-	reported map[types.ManagedObjectReference]*types.ObjectContent
+	reported contents
 	// pending are objects to look at again; whole says that the selection itself may
-	// have changed.
-	pending map[types.ManagedObjectReference]bool
-	whole   bool
+	// have changed since it was found to be selected.
+	pending  map[types.ManagedObjectReference]bool
+	selected contents
+	whole    bool
 }
 
 func (f *PropertyFilter) reset() {
-	f.reported = map[types.ManagedObjectReference]*types.ObjectContent{}
+	f.reported = contents{}
 	f.pending = map[types.ManagedObjectReference]bool{}
 	f.whole = true
 }
@@ -58,88 +60,121 @@ func (f *PropertyFilter) note(dirty map[types.ManagedObjectReference]bool) {
 			f.pending[ref] = true
 		}
 		for _, o := range f.Spec.ObjectSet {
-			if o.Obj == ref || (len(o.SelectSet) != 0 && containers[ref.Type]) {
+			if o.Obj == ref || (containers[ref.Type] && deep(o.SelectSet)) {
 				f.whole = true
 			}
 		}
 	}
 }
 
+// deep says whether a selection depends on other objects than the one it starts from.
+// That of a list view's members doesn't, and is spared a look at all members whenever
+// a task is added to the task manager.
+func deep(selection []types.BaseSelectionSpec) bool {
+	for _, s := range selection {
+		if t, ok := s.(*types.TraversalSpec); !ok || len(t.SelectSet) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // updates returns up to limit differences to what was reported; more says that there
-// are further ones.
-func (f *PropertyFilter) updates(ctx *simulator.Context, limit int) (_ []types.ObjectUpdate, more bool, _ types.BaseMethodFault) {
+// are further ones. The properties of an object are read when it is new or has
+// changed: with a thousand members of a list view, the reading is what takes time.
+func (f *PropertyFilter) updates(ctx *simulator.Context, limit int) (updates []types.ObjectUpdate, more bool, _ types.BaseMethodFault) {
 	if !f.whole && len(f.pending) == 0 {
 		return nil, false, nil
 	}
-	now, err := f.selected(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-
-	var looked []types.ManagedObjectReference
 	if f.whole {
-		for ref := range f.reported {
-			looked = append(looked, ref)
-		}
-		for ref := range now {
-			if f.reported[ref] == nil {
-				looked = append(looked, ref)
-			}
-		}
-	} else {
-		for ref := range f.pending {
-			looked = append(looked, ref)
+		if err := f.reselect(ctx); err != nil {
+			return nil, false, err
 		}
 	}
-	slices.SortFunc(looked, func(a, b types.ManagedObjectReference) int {
+	looked := slices.SortedFunc(maps.Keys(f.pending), func(a, b types.ManagedObjectReference) int {
 		return cmp.Or(cmp.Compare(len(a.Value), len(b.Value)), cmp.Compare(a.Value, b.Value))
 	})
-
-	var updates []types.ObjectUpdate
-	for _, ref := range looked {
-		update, changed := compare(ref, f.reported[ref], now[ref])
-		if !changed {
+	for part := range slices.Chunk(looked, readAtOnce) {
+		now, err := f.read(ctx, part)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, ref := range part {
+			update, changed := compare(ref, f.reported[ref], now[ref])
+			if !changed {
+				delete(f.pending, ref)
+				continue
+			}
+			if len(updates) == limit {
+				return updates, true, nil
+			}
+			updates = append(updates, update)
 			delete(f.pending, ref)
-			continue
-		}
-		if len(updates) == limit {
-			return updates, true, nil
-		}
-		updates = append(updates, update)
-		delete(f.pending, ref)
-		if now[ref] == nil {
-			delete(f.reported, ref)
-		} else {
-			f.reported[ref] = now[ref]
+			if now[ref] == nil {
+				delete(f.reported, ref)
+			} else {
+				f.reported[ref] = now[ref]
+			}
 		}
 	}
-	f.whole = false
 	return updates, false, nil
 }
 
-// selected reads the objects to look at.
-func (f *PropertyFilter) selected(ctx *simulator.Context) (map[types.ManagedObjectReference]*types.ObjectContent, types.BaseMethodFault) {
+// reselect finds out what the filter selects now; what came or went is pending.
+func (f *PropertyFilter) reselect(ctx *simulator.Context) types.BaseMethodFault {
 	spec := f.Spec
-	spec.ReportMissingObjectsInResults = types.NewBool(true)
-	if !f.whole {
-		spec.ObjectSet = nil
-		for ref := range f.pending {
+	spec.PropSet = make([]types.PropertySpec, len(f.Spec.PropSet))
+	for i, p := range f.Spec.PropSet {
+		spec.PropSet[i].Type = p.Type
+	}
+	selected, err := f.retrieve(ctx, spec)
+	if err != nil {
+		return err
+	}
+	for ref := range selected {
+		if f.reported[ref] == nil {
+			f.pending[ref] = true
+		}
+	}
+	for ref := range f.reported {
+		if selected[ref] == nil {
+			f.pending[ref] = true
+		}
+	}
+	f.selected = selected
+	f.whole = false
+	return nil
+}
+
+// read reads the properties of those objects that are still selected.
+func (f *PropertyFilter) read(ctx *simulator.Context, refs []types.ManagedObjectReference) (contents, types.BaseMethodFault) {
+	spec := types.PropertyFilterSpec{PropSet: f.Spec.PropSet}
+	for _, ref := range refs {
+		if f.selected[ref] != nil {
 			spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: ref})
 		}
 	}
-	res := f.pc.once.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{spec}})
+	return f.retrieve(ctx, spec)
+}
+
+// contents are objects as read.
+type contents map[types.ManagedObjectReference]*types.ObjectContent
+
+func (f *PropertyFilter) retrieve(ctx *simulator.Context, spec types.PropertyFilterSpec) (contents, types.BaseMethodFault) {
+	spec.ReportMissingObjectsInResults = types.NewBool(true)
+	res := f.pc.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{spec}})
 	if fault := res.Fault(); fault != nil {
 		if f, ok := fault.VimFault().(types.BaseMethodFault); ok {
 			return nil, f
 		}
 		return nil, &types.SystemErrorFault{Reason: fault.String}
 	}
-	now := map[types.ManagedObjectReference]*types.ObjectContent{}
+	found := contents{}
 	objects := res.(*methods.RetrievePropertiesExBody).Res.Returnval.Objects
 	for i := range objects {
-		now[objects[i].Obj] = &objects[i]
+		found[objects[i].Obj] = &objects[i]
 	}
-	return now, nil
+	return found, nil
 }
 
 // compare returns the difference between what was reported of an object and what it

@@ -11,19 +11,46 @@ import (
 
 // RetrievePropertiesEx reads properties once.
 func (pc *PropertyCollector) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
-	return pc.once.RetrievePropertiesEx(ctx, req)
+	res := pc.once.RetrievePropertiesEx(ctx, req)
+	body, ok := res.(*methods.RetrievePropertiesExBody)
+	if !ok || body.Res == nil {
+		return res
+	}
+	objects, f := pc.hub.withhold(ctx, req.SpecSet, body.Res.Returnval.Objects)
+	if f != nil {
+		return &methods.RetrievePropertiesExBody{Fault_: refuse(f)}
+	}
+	body.Res.Returnval.Objects = objects
+	return body
 }
 
 // ContinueRetrievePropertiesEx reads the next page.
 func (pc *PropertyCollector) ContinueRetrievePropertiesEx(
 	ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx,
 ) soap.HasFault {
-	return pc.once.ContinueRetrievePropertiesEx(ctx, req)
+	res := pc.once.ContinueRetrievePropertiesEx(ctx, req)
+	if body, ok := res.(*methods.ContinueRetrievePropertiesExBody); ok && body.Res != nil {
+		objects, f := pc.hub.withhold(ctx, nil, body.Res.Returnval.Objects)
+		if f != nil {
+			return &methods.ContinueRetrievePropertiesExBody{Fault_: refuse(f)}
+		}
+		body.Res.Returnval.Objects = objects
+	}
+	return res
 }
 
 // RetrieveProperties reads properties once, without pages.
 func (pc *PropertyCollector) RetrieveProperties(ctx *simulator.Context, req *types.RetrieveProperties) soap.HasFault {
-	return pc.once.RetrieveProperties(ctx, req)
+	body := &methods.RetrievePropertiesBody{}
+	res := pc.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{This: req.This, SpecSet: req.SpecSet})
+	if f := res.Fault(); f != nil {
+		body.Fault_ = f
+		return body
+	}
+	body.Res = &types.RetrievePropertiesResponse{
+		Returnval: res.(*methods.RetrievePropertiesExBody).Res.Returnval.Objects,
+	}
+	return body
 }
 
 // FetchResponse is named as on the wire: govmomi takes the element's name from the
@@ -56,7 +83,7 @@ func (pc *PropertyCollector) Fetch(ctx *simulator.Context, req any) soap.HasFaul
 		content := ctx.Map.Get(this).(*simulator.ServiceInstance).ServiceContent()
 		return &fetchBody{Res: &FetchResponse{Returnval: content}}
 	}
-	res := pc.once.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{{
+	res := pc.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{{
 		PropSet:   []types.PropertySpec{{Type: this.Type, PathSet: []string{name}}},
 		ObjectSet: []types.ObjectSpec{{Obj: this}},
 	}}})

@@ -9,10 +9,12 @@ import (
 // Where says at which point an asked-for fault is raised.
 type Where string
 
-// The call itself fails, or the task that it started does.
+// The call itself fails, or the task that it started does, or a read leaves out what
+// it was to tell of one machine among others.
 const (
 	InCall Where = "call"
 	InTask Where = "task"
+	InRead Where = "read"
 )
 
 // When says at which point an asked-for cut of the connection happens.
@@ -39,6 +41,8 @@ type Rule struct {
 	Fault   string `json:"fault"`
 	Where   Where  `json:"where"`
 	Message string `json:"message"`
+	// Property limits a fault in a read to reads that ask for this property.
+	Property string `json:"property"`
 }
 
 // Delay asks for a wait before the call is served.
@@ -97,6 +101,37 @@ func (r *Rules) Fault(where Where, method string, vm func() string) (Rule, bool)
 	return take(&r.faults, method, vm, func(rule *Rule) (*Match, bool) {
 		return &rule.Match, rule.Where == where
 	})
+}
+
+// Concerns says whether a fault in a read is about one that asks for these properties.
+func (r Rule) Concerns(asked []string) bool {
+	return r.Property == "" || slices.Contains(asked, r.Property)
+}
+
+// ReadFault takes the first fault asked for in a read of a machine's properties.
+func (r *Rules) ReadFault(method, vm string, asked []string) (Rule, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return take(&r.faults, method, func() string { return vm }, func(rule *Rule) (*Match, bool) {
+		return &rule.Match, rule.Where == InRead && rule.Concerns(asked)
+	})
+}
+
+// Reads says whether any rule is about reads.
+func (r *Rules) Reads() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.faults, func(rule Rule) bool { return rule.Where == InRead })
+}
+
+// NameVM says whether any rule is about one machine: its name must be looked up before
+// the call is served, as a snapshot that is removed no longer tells it afterwards.
+func (r *Rules) NameVM() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.faults, func(rule Rule) bool { return rule.VM != "" }) ||
+		slices.ContainsFunc(r.delays, func(rule Delay) bool { return rule.VM != "" }) ||
+		slices.ContainsFunc(r.drops, func(rule Drop) bool { return rule.VM != "" })
 }
 
 // Delay takes the wait asked for.

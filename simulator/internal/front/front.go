@@ -72,6 +72,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.count(head.Method)
 
 	vm := sync.OnceValue(func() string { return f.NameOf(head.This) })
+	if f.Rules.NameVM() {
+		vm()
+	}
 	time.Sleep(f.Rules.Delay(head.Method, vm))
 	if f.Rules.Drop(fault.Before, head.Method, vm) {
 		panic(http.ErrAbortHandler)

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/simulator/esx"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -87,6 +89,7 @@ func New(config Config) (*simulator.Model, error) {
 		return nil, err
 	}
 
+	restore := defaultControllers()
 	for i := range config.VMs {
 		name := fmt.Sprintf("DC0_C0_RP0_VM%d", i)
 		if config.ESX {
@@ -104,6 +107,9 @@ func New(config Config) (*simulator.Model, error) {
 		}
 		if err := create(ctx, model, folders.VmFolder, pool[0], *spec); err != nil {
 			return nil, fmt.Errorf("creating %s: %w", name, err)
+		}
+		if !config.Plain {
+			restore()
 		}
 	}
 	log.Printf("%d virtual machines", config.VMs)
@@ -172,6 +178,24 @@ func create(
 	}
 	_, err = result(model, task)
 	return err
+}
+
+// defaultControllers remembers what is attached to upstream's default controllers, and
+// returns what restores that. Upstream makes all machines from the same ones until they
+// are powered on, so that each machine's PCI controller lists the network cards of all
+// machines before it: half a million entries in a read of 1000.
+func defaultControllers() (restore func()) {
+	attached := map[*types.VirtualController][]int32{}
+	for _, device := range esx.VirtualDevice {
+		if c, ok := device.(types.BaseVirtualController); ok {
+			attached[c.GetVirtualController()] = slices.Clone(c.GetVirtualController().Device)
+		}
+	}
+	return func() {
+		for controller, keys := range attached {
+			controller.Device = slices.Clone(keys)
+		}
+	}
 }
 
 // result waits for one of upstream's tasks. Through a property collector that takes

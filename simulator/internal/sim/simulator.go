@@ -74,7 +74,7 @@ func New(config Config, host string) (*Simulator, error) {
 	s.World.Prepare()
 	s.Front.Calls, s.Front.NameOf = calls, s.World.NameOf
 	pc := service.Context.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.PropertyCollector
-	hub := collector.NewHub(registry, calls)
+	hub := collector.NewHub(registry, calls, s.Rules, s.World.NameOf)
 	registry.Put(hub.New(pc, ""))
 	s.gate = &gate{world: s.World, hub: hub, pc: pc, readOnly: config.ReadOnly.User}
 	registry.Handler = s.gate.admit

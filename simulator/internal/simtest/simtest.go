@@ -30,7 +30,7 @@ import (
 
 // Env is a running simulator with a logged-in client.
 type Env struct {
-	*testing.T
+	testing.TB
 	Ctx    context.Context
 	URL    *url.URL
 	Client *govmomi.Client
@@ -38,7 +38,7 @@ type Env struct {
 }
 
 // New starts a simulator with three machines, or with those of config.
-func New(t *testing.T, edit ...func(*sim.Config)) *Env {
+func New(t testing.TB, edit ...func(*sim.Config)) *Env {
 	t.Helper()
 	config := sim.Config{
 		Config:       inventory.Config{VMs: 3, Names: []string{"web-1", "web-2", "db-1"}},
@@ -64,7 +64,7 @@ func New(t *testing.T, edit ...func(*sim.Config)) *Env {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 
-	e := &Env{T: t, Ctx: ctx, admin: admin.New(s)}
+	e := &Env{TB: t, Ctx: ctx, admin: admin.New(s)}
 	e.URL, err = url.Parse(server.URL + "/sdk")
 	if err != nil {
 		t.Fatal(err)

@@ -2,16 +2,12 @@ package task
 
 import (
 	"cmp"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/google/uuid"
 	"github.com/vmware/govmomi/simulator"
-	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
-	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
@@ -116,95 +112,3 @@ func (l *listener) PutObject(ctx *simulator.Context, object mo.Reference) {
 func (*listener) UpdateObject(*simulator.Context, mo.Reference, []types.PropertyChange) {}
 
 func (*listener) RemoveObject(*simulator.Context, types.ManagedObjectReference) {}
-
-// CreateCollectorForTasks makes a collector that starts at the oldest task.
-func (m *Manager) CreateCollectorForTasks(ctx *simulator.Context, req *types.CreateCollectorForTasks) soap.HasFault {
-	body := &methods.CreateCollectorForTasksBody{}
-	if ctx.Map.IsESX() {
-		// ESX has no task history (API reference, TaskManager).
-		body.Fault_ = simulator.Fault("", &types.NotSupported{})
-		return body
-	}
-	collector := &TaskHistoryCollector{log: m.log, filter: req.Filter}
-	collector.Filter = req.Filter
-	collector.Self = types.ManagedObjectReference{
-		Type:  "TaskHistoryCollector",
-		Value: fmt.Sprintf("session[%s]%s", ctx.Session.Key, uuid.NewString()),
-	}
-	ctx.Session.Registry.Put(collector)
-	body.Res = &types.CreateCollectorForTasksResponse{Returnval: collector.Self}
-	return body
-}
-
-// TaskHistoryCollector reads tasks that match a filter.
-type TaskHistoryCollector struct {
-	mo.TaskHistoryCollector
-	log    *Log
-	filter types.TaskFilterSpec
-	next   int
-}
-
-// ReadNextTasks reads towards the newest task.
-func (c *TaskHistoryCollector) ReadNextTasks(ctx *simulator.Context, req *types.ReadNextTasks) soap.HasFault {
-	body := &methods.ReadNextTasksBody{}
-	if req.MaxCount <= 0 {
-		body.Fault_ = simulator.Fault("", &types.InvalidArgument{InvalidProperty: "maxCount"})
-		return body
-	}
-	body.Res = &types.ReadNextTasksResponse{}
-	_, first, _ := c.log.at(0)
-	for c.next = max(c.next, first); len(body.Res.Returnval) < int(req.MaxCount); c.next++ {
-		entry, _, _ := c.log.at(c.next)
-		if entry == nil {
-			break
-		}
-		if info := entry(ctx); matches(c.filter, &info) {
-			body.Res.Returnval = append(body.Res.Returnval, info)
-		}
-	}
-	return body
-}
-
-// ReadPreviousTasks reads towards the oldest task.
-func (c *TaskHistoryCollector) ReadPreviousTasks(ctx *simulator.Context, req *types.ReadPreviousTasks) soap.HasFault {
-	body := &methods.ReadPreviousTasksBody{}
-	if req.MaxCount <= 0 {
-		body.Fault_ = simulator.Fault("", &types.InvalidArgument{InvalidProperty: "maxCount"})
-		return body
-	}
-	body.Res = &types.ReadPreviousTasksResponse{}
-	for len(body.Res.Returnval) < int(req.MaxCount) {
-		entry, _, _ := c.log.at(c.next - 1)
-		if entry == nil {
-			break
-		}
-		c.next--
-		if info := entry(ctx); matches(c.filter, &info) {
-			body.Res.Returnval = append(body.Res.Returnval, info)
-		}
-	}
-	return body
-}
-
-// RewindCollector moves to the oldest task.
-func (c *TaskHistoryCollector) RewindCollector(*simulator.Context, *types.RewindCollector) soap.HasFault {
-	c.next = 0
-	return &methods.RewindCollectorBody{Res: &types.RewindCollectorResponse{}}
-}
-
-// ResetCollector moves behind the newest task.
-func (c *TaskHistoryCollector) ResetCollector(*simulator.Context, *types.ResetCollector) soap.HasFault {
-	_, _, c.next = c.log.at(0)
-	return &methods.ResetCollectorBody{Res: &types.ResetCollectorResponse{}}
-}
-
-// SetCollectorPageSize is accepted: the pages read have the size asked for.
-func (*TaskHistoryCollector) SetCollectorPageSize(*simulator.Context, *types.SetCollectorPageSize) soap.HasFault {
-	return &methods.SetCollectorPageSizeBody{Res: &types.SetCollectorPageSizeResponse{}}
-}
-
-// DestroyCollector ends the collector.
-func (*TaskHistoryCollector) DestroyCollector(ctx *simulator.Context, req *types.DestroyCollector) soap.HasFault {
-	ctx.Session.Remove(ctx, req.This)
-	return &methods.DestroyCollectorBody{Res: &types.DestroyCollectorResponse{}}
-}
