@@ -47,7 +47,7 @@ demo: ## Snapshot, change, revert and destroy VMs of a simulator with the real P
 
 .PHONY: test
 test: ## Run all tests (ARGS: arguments of pytest)
-	$(call setup,python pulumi simulator govc archive)
+	$(call setup,python pulumi simulator govc archive apiserver crds)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: lint

@@ -190,6 +190,12 @@ sys.exit(setup.main(["thing"]))
     assert (tmp_path / "made").read_text() == "once "
 
 
+def test_the_api_server_says_the_version_that_it_is() -> None:
+    """The version that the linker sets is the one that the module requires."""
+    module = (setup.TOOLS / "kube-apiserver" / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{'.'.join(map(str, setup.KUBERNETES))}\n" in module
+
+
 def test_no_lock_names_a_registry() -> None:
     """The locks say what is installed, and leave it to each machine from where."""
     for lock in setup.LOCKS.glob("*.txt"):

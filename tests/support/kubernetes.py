@@ -1,0 +1,273 @@
+"""Starts a real Kubernetes API server with the VM Operator's real CRDs, and tells what it was asked.
+
+It is kube-apiserver with etcd and nothing else: there is no controller manager, so nothing collects
+garbage, and a deleted namespace stays. Give each test a namespace of its own. The VM Operator's part is
+played by the stand-in in tests/support/vmoperator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import yaml
+from lightkube import ApiError, Client, KubeConfig, SingleConfig
+from lightkube.config import client_adapter
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Namespace
+
+from tests.support.simulator import BINARIES, ROOT
+from tests.support.waiting import until
+
+GROUP = "vmoperator.vmware.com"
+VERSION = "v1alpha5"
+CRDS = ROOT / ".build" / "crds"
+# Those that snapshots and reverts need; the folder holds all of the VM Operator's.
+PLURALS = ("virtualmachines", "virtualmachinesnapshots")
+
+# Objects of these kinds are read and written as dictionaries: `vm.spec["currentSnapshotName"]`.
+VirtualMachine = create_namespaced_resource(GROUP, VERSION, "VirtualMachine", "virtualmachines")
+VirtualMachineSnapshot = create_namespaced_resource(
+    GROUP, VERSION, "VirtualMachineSnapshot", "virtualmachinesnapshots"
+)
+# lightkube's own class would copy 300 KB of schema into objects and back.
+_Definition = create_global_resource(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that the server got, as its audit log has it.
+
+    Attributes:
+        verb: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete` or `deletecollection`.
+        resource: `virtualmachinesnapshots`; with the subresource after a slash, such as
+            `virtualmachinesnapshots/status`. Empty for discovery and the like.
+        namespace: Where, or empty.
+        name: Of the object; empty where it isn't in the path (list, watch, create).
+        path: The path and query asked for.
+        user: Who asked.
+        agent: The User-Agent header.
+    """
+
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    path: str
+    user: str
+    agent: str
+
+
+class ApiServer:
+    """One running API server.
+
+    It knows four users, each with a kubeconfig file of its own: `admin` (the tests), `provider` and
+    `controller` (the stand-in), who may do everything, and `reader-less`, who may do nothing beside
+    discovery until a test gives it a role.
+
+    Attributes:
+        folder: Its data, keys and logs.
+        url: Where it serves, such as `https://127.0.0.1:41235`.
+        kubeconfig: The provider's kubeconfig file.
+        kubeconfigs: The kubeconfig files of all users, by user.
+        certificate: A file with the authority that signed its certificate (PEM).
+        process: The process; ended when its standard input is closed.
+        client: A lightkube client of the user `admin`; it serves over restarts too.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, port: int = 0) -> None:
+        self.folder = folder
+        self._arguments = arguments
+        self._begin(port)
+        self.client = self.client_of("admin")
+
+    def _begin(self, port: int) -> None:
+        self.process = subprocess.Popen(
+            [
+                str(BINARIES / "vmsnapshot-kube-apiserver"),
+                *("--dir", str(self.folder), "--port", str(port), "--exit-with-stdin", "--"),
+                *self._arguments,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.kill()
+            raise AssertionError(f"the API server ended before it was ready; see {self.folder / 'log'}")
+        ready: Mapping[str, Any] = json.loads(line)
+        self.url: str = ready["url"]
+        self.kubeconfigs = {user: Path(path) for user, path in ready["kubeconfigs"].items()}
+        self.kubeconfig = self.kubeconfigs["provider"]
+        self.certificate = Path(ready["certificate"])
+        self._audit_log = Path(ready["audit_log"])
+
+    def client_of(self, user: str) -> Client:
+        """A lightkube client of a user; to be closed by who asked for it."""
+        return Client(config=self._config_of(user), trust_env=False)
+
+    def ask(self, verb: str, path: str, body: Any = None, *, user: str = "admin") -> httpx2.Response:
+        """Send one request as it is, for what lightkube has no argument for; give the answer, also a refusal.
+
+        Args:
+            verb: `GET`, `POST`, …
+            path: Below the server's root, with a query.
+            body: Sent as JSON.
+            user: Who asks.
+        """
+        parameters = client_adapter.ConnectionParams(timeout=httpx2.Timeout(30), trust_env=False)
+        with client_adapter.Client(self._config_of(user), parameters) as client:
+            answer: httpx2.Response = client.request(verb, path, json=body)
+        return answer
+
+    def _config_of(self, user: str) -> SingleConfig:
+        config = KubeConfig.from_file(self.kubeconfigs[user]).get()
+        assert config is not None
+        return config
+
+    # Its life
+
+    def kill(self) -> None:
+        """End it at once, as kill -9 does; `restart` brings it back."""
+        self.process.kill()
+        self._ended()
+
+    def stop(self) -> None:
+        """End it for good; also after `kill`."""
+        self.client.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._ended()
+
+    def restart(self) -> None:
+        """Start it again on its port with its data, users and certificate; ends it first if it runs."""
+        if self.process.poll() is None:
+            self.kill()
+        self._begin(int(self.url.rpartition(":")[2]))
+
+    def _ended(self) -> None:
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    # What is in it
+
+    def namespace(self, name: str) -> str:
+        """Make a namespace, unless it is there; its name."""
+        with already_there():
+            self.client.create(Namespace(metadata=ObjectMeta(name=name)))
+        return name
+
+    def define(self, *plurals: str) -> None:
+        """Make the VM Operator's resources, and wait until they are served."""
+        for plural in plurals:
+            with already_there():
+                self.client.create(_Definition.from_dict(definition(plural)))
+        for plural in plurals:
+            until(partial(self._serves, f"/apis/{GROUP}/{VERSION}/{plural}"))
+
+    def _serves(self, path: str) -> bool:
+        return bool(self.ask("GET", path).is_success)
+
+    # What it was asked
+
+    def mark(self) -> int:
+        """Where the audit log ends now, for `requests`."""
+        return self._audit_log.stat().st_size
+
+    def requests(
+        self, *, user: str = "provider", user_agent_contains: str = "", namespace: str = "", since: int = 0
+    ) -> list[Request]:
+        """The requests that came in, in order; a watch counts once, when it begins.
+
+        The log is exact: a request is in it before it has any effect.
+
+        Args:
+            user: Only those of this user.
+            user_agent_contains: Only those with this in their User-Agent.
+            namespace: Only those for this namespace (discovery is for none).
+            since: Only those after this `mark`.
+        """
+        with self._audit_log.open("rb") as log:
+            log.seek(since)
+            events = [json.loads(line) for line in log if line.endswith(b"\n")]
+        requests = [_request(event) for event in events]
+        return [
+            request
+            for request in requests
+            if request.user == user
+            and user_agent_contains in request.agent
+            and namespace in {"", request.namespace}
+        ]
+
+
+def _request(event: Mapping[str, Any]) -> Request:
+    about = event.get("objectRef", {})
+    parts = (about.get("resource", ""), about.get("subresource", ""))
+    return Request(
+        verb=event["verb"],
+        resource="/".join(part for part in parts if part),
+        namespace=about.get("namespace", ""),
+        name=about.get("name", ""),
+        path=event["requestURI"],
+        user=event["user"]["username"],
+        agent=event.get("userAgent", ""),
+    )
+
+
+@contextlib.contextmanager
+def already_there() -> Iterator[None]:
+    """Whatever is made in the block may exist already."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status.code != HTTPStatus.CONFLICT:
+            raise
+
+
+def definition(plural: str) -> dict[str, Any]:
+    """The VM Operator's CRD of a resource, from its release, with the one version that we speak.
+
+    The older versions of a VM are converted to that one by the VM Operator, which isn't here.
+    """
+    text = (CRDS / f"{GROUP}_{plural}.yaml").read_text(encoding="utf-8")
+    crd: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    crd["spec"]["versions"] = [version for version in crd["spec"]["versions"] if version["name"] == VERSION]
+    return crd
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[ApiServer]:
+    """An API server that serves VirtualMachines and their snapshots, for as long as the block runs.
+
+    Args:
+        arguments: Further flags of kube-apiserver.
+    """
+    with tempfile.TemporaryDirectory(prefix="apiserver-") as folder:
+        server = ApiServer(Path(folder), *arguments)
+        try:
+            server.define(*PLURALS)
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,57 @@
+"""What the Supervisor's administrator decides, and the stand-in doesn't: whether there are snapshots."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from lightkube.generic_resource import create_global_resource
+from lightkube.types import PatchType
+
+from tests.support.kubernetes import GROUP, VERSION, ApiServer
+from tests.support.waiting import until
+
+_Definition = create_global_resource(
+    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
+)
+_NAME = f"virtualmachines.{GROUP}"
+_SPEC = "schema/openAPIV3Schema/properties/spec/properties"
+_FIELD = "currentSnapshotName"
+
+
+@contextlib.contextmanager
+def snapshots_switched_off(server: ApiServer) -> Iterator[None]:
+    """A VM's kind without `currentSnapshotName`, for as long as the block runs.
+
+    A Supervisor on which snapshots are switched off serves it so.
+    """
+    versions = server.client.get(_Definition, _NAME)["spec"]["versions"]
+    number = next(index for index, one in enumerate(versions) if one["name"] == VERSION)
+    spec = versions[number]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    path = f"/spec/versions/{number}/{_SPEC}/{_FIELD}"
+    _change(server, {"op": "remove", "path": path})
+    until(lambda: not _known(server))
+    try:
+        yield
+    finally:
+        _change(server, {"op": "add", "path": path, "value": spec[_FIELD]})
+        until(lambda: _known(server))
+
+
+def _change(server: ApiServer, change: dict[str, object]) -> None:
+    server.client.patch(_Definition, _NAME, [change], patch_type=PatchType.JSON)
+
+
+def _known(server: ApiServer) -> bool:
+    """Whether a VM may have the field: strict validation refuses what the kind doesn't have."""
+    answer = server.ask(
+        "POST",
+        f"/apis/{GROUP}/{VERSION}/namespaces/default/virtualmachines?dryRun=All&fieldValidation=Strict",
+        {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "VirtualMachine",
+            "metadata": {"name": "probe"},
+            "spec": {_FIELD: "probe"},
+        },
+    )
+    return "unknown field" not in answer.text

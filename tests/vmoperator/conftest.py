@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.client import Client, other_client
+from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot, running
+from tests.support.simulator import Simulator
+from tests.support.simulator import running as simulator_running
+from tests.support.vmoperator import StandIn, admission
+from tests.support.waiting import until
+from tests.vmoperator.place import Place
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """A real API server with the VM Operator's CRDs, and the stand-in for its admission webhooks."""
+    with running() as server:
+        admission.install(server)
+        yield server
+
+
+@pytest.fixture
+def namespace(api_server: ApiServer) -> str:
+    """A namespace that no other test has."""
+    return api_server.namespace(f"test-{next(_NUMBERS)}")
+
+
+@pytest.fixture(scope="module")
+def vcenter() -> Iterator[Simulator]:
+    """A vCenter with the VM web-1; tasks take 10 ms."""
+    with simulator_running("--names", "web-1", "--task-duration", "10ms") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stand_in(api_server: ApiServer, vcenter: Simulator) -> Iterator[StandIn]:
+    """One stand-in for all tests of a module."""
+    with StandIn(api_server.kubeconfigs["controller"], vcenter) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def stranger(vcenter: Simulator) -> Iterator[Client]:
+    """Somebody who works on vSphere directly."""
+    with other_client(vcenter) as client:
+        yield client
+
+
+@pytest.fixture
+def place(api_server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> Iterator[Place]:
+    """The VM web-1 without snapshots, switched on, in a namespace of its own."""
+    stand_in.add_machine(namespace, "web-1")
+    made = Place(api_server, stand_in, stranger, namespace)
+    yield made
+    made.close()
+    stand_in.steering.clear()
+    api_server.client.deletecollection(VirtualMachineSnapshot, namespace=namespace)
+    until(lambda: not list(api_server.client.list(VirtualMachineSnapshot, namespace=namespace)))
+    api_server.client.deletecollection(VirtualMachine, namespace=namespace)
+    stranger.wait(stranger.vm("web-1").RemoveAllSnapshots_Task())
+    if stranger.vm("web-1").runtime.powerState != "poweredOn":
+        stranger.power("web-1", on=True)
