@@ -14,9 +14,9 @@ URN = "urn:pulumi:dev::shop::vmsnapshot:index:VirtualMachineSnapshot::before-rel
 def test_users_see_their_text_and_we_see_the_mark(text: str, name: str) -> None:
     """A stored description splits into exactly the user's text and the mark it was made with."""
     urn = f"urn:pulumi:dev::shop::vmsnapshot:index:VirtualMachineSnapshot::{name}"
-    mark = ownership.new_mark(urn)
-    found, read = ownership.split(ownership.describe(text, urn, mark))
-    assert (found, read) == (text, mark)
+    owner = ownership.new_owner(urn)
+    found, read = ownership.split(ownership.describe(text, owner))
+    assert (found, read) == (text, owner.mark)
 
 
 @given(st.text())
@@ -28,7 +28,7 @@ def test_other_peoples_descriptions_are_left_whole(text: str) -> None:
 
 def test_the_line_tells_a_person_what_made_it() -> None:
     """Somebody who reads vCenter learns the resource, the project and the stack."""
-    stored = ownership.describe("before 42", URN, ownership.Mark("0123456789ab", "01234567"))
+    stored = ownership.describe("before 42", ownership.Owner(URN, ownership.Mark("0123456789ab", "01234567")))
     assert stored == (
         "before 42\nManaged by Pulumi: resource before-release, stack shop/dev, mark 0123456789ab-01234567"
     )
@@ -36,6 +36,6 @@ def test_the_line_tells_a_person_what_made_it() -> None:
 
 def test_each_making_has_a_mark_of_its_own_and_the_same_maker() -> None:
     """Two snapshots of one resource share the maker and differ in the making."""
-    one, two = ownership.new_mark(URN), ownership.new_mark(URN)
+    one, two = ownership.new_owner(URN).mark, ownership.new_owner(URN).mark
     assert one.maker == two.maker == ownership.maker(URN)
     assert one.making != two.making

@@ -59,7 +59,7 @@ def trees(draw: st.DrawFn) -> VirtualMachine:
 @given(trees(), st.data())
 def test_no_line_is_too_wide_and_the_marks_are_always_there(vm: VirtualMachine, data: st.DataObject) -> None:
     """Whatever the names and the shape: one line each, within the width, both marks shown once."""
-    target = data.draw(st.sampled_from([item.unique_id for item in vm.snapshots]))
+    target = data.draw(st.sampled_from([item.id for item in vm.snapshots]))
     lines = draw_tree(vm, NOW, target=target)
     assert max(columns(line) for line in lines) <= WIDTH
     assert sum("<== target" in line for line in lines) >= 1

@@ -11,10 +11,12 @@ NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)
 
 
 def snapshot(name: str, parent: str | None = None, *, days: float = 1, **more: Any) -> Snapshot:
-    """A snapshot whose uniqueID is `id:` and its name; without memory unless said."""
-    about: dict[str, Any] = {"description": "", "power_state": "PoweredOff", **more}
+    """A snapshot whose id is `id:` and its name; unmanaged and without memory unless said."""
+    about: dict[str, Any] = {"description": "", "power_state": "PoweredOff", "managed": False, **more}
+    found = about.pop("unique_id", f"id:{name}")
     return Snapshot(
-        unique_id=about.pop("unique_id", f"id:{name}"),
+        id=found,
+        unique_id=found,
         name=name,
         parent_id=parent,
         create_time=NOW - dt.timedelta(days=days),
@@ -33,7 +35,7 @@ def machine(*snapshots: Snapshot, current: str | None = None, **more: Any) -> Vi
     return VirtualMachine(
         identity=VirtualMachineIdentity(id="vm-1", name="web-1"),
         snapshots=snapshots,
-        current_snapshot_id=current or (snapshots[-1].unique_id if snapshots else None),
+        current_snapshot_id=current or (snapshots[-1].id if snapshots else None),
         **about,
     )
 
@@ -42,5 +44,5 @@ def chain(length: int) -> VirtualMachine:
     """A VM whose snapshots `s1`, `s2`, … lie each below the one before."""
     items = [snapshot("s1", days=length)]
     for number in range(2, length + 1):
-        items.append(snapshot(f"s{number}", items[-1].unique_id, days=length - number + 1))
+        items.append(snapshot(f"s{number}", items[-1].id, days=length - number + 1))
     return machine(*items)

@@ -1,9 +1,19 @@
-"""Whether a process is there."""
+"""Whether a process is there, and what it is to see of this one's environment."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+# A person's own settings must not reach a test.
+_FOREIGN = ("PULUMI_", "VSPHERE_", "GOVC_", "KUBECONFIG")
+
+
+def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what concerns Pulumi or a platform, and with `more`."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+    return own | dict(more or {})
 
 
 def alive(pid: int) -> bool:

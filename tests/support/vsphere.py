@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from vmsnapshot.lifecycle.operation import Cancellation, Operation
+from vmsnapshot.lifecycle.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import Backend, SnapshotRequest, VMReference
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import PastTask, VirtualMachine
 
 T = TypeVar("T")
 
@@ -25,14 +26,19 @@ def operation(
     return Operation(what, timeout=timedelta(seconds=seconds), cancellation=cancellation, progress=progress)
 
 
+def owner_of(name: str = "base") -> Owner:
+    """Who takes the snapshot of that name; the same each time."""
+    return owner_by("urn:pulumi:dev::shop::vmsnapshot:index:VirtualMachineSnapshot::made", name)
+
+
 def request(name: str = "base", **changes: Any) -> SnapshotRequest:
-    """A request for a plain snapshot; its id is its name with `request-` before it."""
+    """A request for a plain snapshot; the same each time for the same name."""
     wanted: dict[str, Any] = {
         "name": name,
         "description": f"about {name}",
+        "owner": owner_of(name),
         "memory": False,
         "quiesce": None,
-        "request_id": f"request-{name}",
     }
     return SnapshotRequest(**(wanted | changes))
 
@@ -46,6 +52,11 @@ def take(backend: Backend, vm: VirtualMachine, name: str = "base", **changes: An
     """Take a snapshot; its uniqueID."""
     doing = operation(f'taking snapshot "{name}"')
     return backend.create_snapshot(vm, request(name, **changes), doing)
+
+
+def find_task(backend: Backend, vm: VirtualMachine, request_id: str) -> PastTask | None:
+    """The task that was started by a request."""
+    return backend.find_tasks([(vm, request_id)], operation())[0]
 
 
 class Doing:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.support.vsphere import Doing, operation
 from tests.support.waiting import until
-from vmsnapshot.backends.vsphere import _retry as retry
+from vmsnapshot.backends import _retry as retry
+from vmsnapshot.backends._queue import Queues
+from vmsnapshot.backends._waiting import Ticket, in_background
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._inventory import unescape
-from vmsnapshot.backends.vsphere._queue import Queues
-from vmsnapshot.backends.vsphere._waiting import Ticket, in_background
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Cancellation
 

@@ -13,13 +13,13 @@ import pytest
 from pyVmomi import vim
 
 from tests.support.simulator import Simulator, running
-from tests.support.vsphere import Doing, find, operation, request, take
+from tests.support.vsphere import Doing, find, find_task, operation, owner_of, request, take
 from tests.support.waiting import until
 from tests.vsphere.conftest import Connect
+from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere import _tasks as tasks
-from vmsnapshot.backends.vsphere._backend import quiesce_minutes
 from vmsnapshot.backends.vsphere._history import Remembered, past_task
 from vmsnapshot.lifecycle.errors import (
     Cancelled,
@@ -31,7 +31,7 @@ from vmsnapshot.lifecycle.errors import (
     Unsupported,
 )
 from vmsnapshot.lifecycle.operation import Cancellation
-from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.port import Backend, values
 from vmsnapshot.model.machine import VirtualMachine
 
 
@@ -63,15 +63,16 @@ def test_a_snapshots_life(either: Simulator, connect: Connect) -> None:
     ]
     assert vm.path(second) == "base/release 41"
     assert vm.current_snapshot_id == second
+    assert vm.snapshots[0].create_time is not None
     assert abs(vm.snapshots[0].create_time - dt.datetime.now(dt.timezone.utc)) < timedelta(minutes=1)
 
     base = vm.snapshot(first)
     assert base is not None
-    machines = backend.machines_at(vm, [first, second], operation())
-    assert machines[first].memory_mb == vm.machine.memory_mb
-    assert machines[first].disks
-    assert (machines[first].disks or {}).keys() == (vm.machine.disks or {}).keys()
-    assert machines[first].power_state == "PoweredOff"
+    then, _ = values(backend.machines_at([(vm, item) for item in vm.snapshots], operation()))
+    assert then.memory_mb == vm.machine.memory_mb
+    assert then.disks
+    assert (then.disks or {}).keys() == (vm.machine.disks or {}).keys()
+    assert then.power_state == "PoweredOff"
 
     backend.revert(vm, base, "revert-1", operation())
     assert again(backend, vm).current_snapshot_id == first
@@ -97,8 +98,8 @@ def test_a_snapshot_that_is_gone(either: Simulator, connect: Connect) -> None:
         )
     with pytest.raises(Gone, match="base"):
         backend.revert(vm, vm.snapshots[0], "revert-1", operation())
-    with pytest.raises(Gone, match=vm.snapshots[0].unique_id):
-        backend.machines_at(vm, [vm.snapshots[0].unique_id], operation())
+    with pytest.raises(Gone, match=vm.snapshots[0].id):
+        values(backend.machines_at([(vm, vm.snapshots[0])], operation()))
 
 
 def test_a_rename_in_place(backend: VsphereBackend) -> None:
@@ -106,9 +107,10 @@ def test_a_rename_in_place(backend: VsphereBackend) -> None:
     vm = find(backend, "web-1")
     made = take(backend, vm)
     snapshot = again(backend, vm).snapshots[0]
-    backend.rename_snapshot(vm, snapshot, "renamed", "new words", operation())
+    backend.change_snapshot(vm, snapshot, "renamed", "new words", owner_of(), operation())
     found = again(backend, vm).snapshots[0]
-    assert (found.unique_id, found.name, found.description) == (made, "renamed", "new words")
+    assert (found.id, found.unique_id, found.name) == (made, made, "renamed")
+    assert (found.description, found.mark) == ("new words", str(owner_of().mark))
 
 
 def test_a_server_that_cannot_rename(connect: Connect) -> None:
@@ -119,7 +121,7 @@ def test_a_server_that_cannot_rename(connect: Connect) -> None:
         take(backend, vm)
         vm = again(backend, vm)
         with pytest.raises(Unsupported, match="RenameSnapshot"):
-            backend.rename_snapshot(vm, vm.snapshots[0], "renamed", "", operation())
+            backend.change_snapshot(vm, vm.snapshots[0], "renamed", "", owner_of(), operation())
         assert again(backend, vm).snapshots[0].name == "base"
 
 
@@ -178,8 +180,10 @@ def test_what_would_be_discarded(simulator: Simulator, backend: VsphereBackend) 
     assert vm.discarded_bytes is not None
     take(backend, vm, "second")
     first, second = again(backend, vm).snapshots
-    assert first.used_bytes
-    assert second.used_bytes
+    assert first.storage is not None
+    assert second.storage is not None
+    assert first.storage.used not in (None, "0")
+    assert second.storage.used not in (None, "0")
     assert vm.machine.disks == find(backend, "web-1").machine.disks, "the base file stays the same"
 
 
@@ -232,7 +236,7 @@ def test_a_create_whose_answer_is_lost_is_not_sent_again(
     with pytest.raises(Unreachable, match="web-1"):
         take(backend, vm)
     assert simulator.calls()["CreateSnapshot_Task"] == 1
-    found = backend.find_task(vm, "request-base", operation())
+    found = find_task(backend, vm, request().request_id)
     assert (found is not None) == bool(made)
     if found is not None:
         backend.wait_for_task(vm, found.id, operation())
@@ -250,7 +254,7 @@ def test_a_revert_whose_answer_is_lost_is_not_sent_again(
     simulator.drop(when, method="RevertToSnapshot_Task")
     with pytest.raises(Unreachable, match="base"):
         backend.revert(vm, vm.snapshots[0], "revert-1", operation())
-    found = backend.find_task(vm, "revert-1", operation())
+    found = find_task(backend, vm, "revert-1")
     assert (found is not None) == bool(made)
     assert simulator.calls()["RevertToSnapshot_Task"] == 1
 
@@ -264,7 +268,7 @@ def test_what_can_be_done_twice_is_sent_again(
     take(backend, vm)
     vm = again(backend, vm)
     simulator.drop(when, method="RenameSnapshot")
-    backend.rename_snapshot(vm, vm.snapshots[0], "renamed", "", operation())
+    backend.change_snapshot(vm, vm.snapshots[0], "renamed", "", owner_of(), operation())
     simulator.drop(when, method="RemoveSnapshot_Task")
     backend.remove_snapshot(
         vm, vm.snapshots[0], remove_children=False, consolidate=True, operation=operation()
@@ -363,7 +367,7 @@ def test_running_out_of_time_says_what_still_runs(simulator: Simulator, backend:
     simulator.hold("web-1")
     with pytest.raises(TimedOut, match=r"task-\w+ still runs"):
         backend.create_snapshot(vm, request(), operation(seconds=0.5))
-    found = backend.find_task(vm, "request-base", operation())
+    found = find_task(backend, vm, request().request_id)
     assert found is not None
     assert found.running
     waiting = Doing(lambda: backend.wait_for_task(vm, found.id, operation()))
@@ -463,17 +467,17 @@ def test_a_task_is_found_by_its_request(backend: VsphereBackend) -> None:
     """It is found by the mark it was started with, and known to be the latest until another one ran."""
     vm = find(backend, "web-1")
     take(backend, vm)
-    found = backend.find_task(vm, "request-base", operation())
+    found = find_task(backend, vm, request().request_id)
     assert found is not None
     assert found.succeeded
     assert found.latest
     assert not found.running
     assert found.completed is not None
     take(backend, vm, "more")
-    found = backend.find_task(vm, "request-base", operation())
+    found = find_task(backend, vm, request().request_id)
     assert found is not None
     assert not found.latest
-    assert backend.find_task(vm, "request-other", operation()) is None
+    assert find_task(backend, vm, request("other").request_id) is None
 
 
 def test_a_task_that_failed_is_found_too(simulator: Simulator, backend: VsphereBackend) -> None:
@@ -482,7 +486,7 @@ def test_a_task_that_failed_is_found_too(simulator: Simulator, backend: VsphereB
     simulator.fault("SnapshotFault", method="CreateSnapshot_Task", where="task")
     with pytest.raises(Refused):
         take(backend, vm)
-    found = backend.find_task(vm, "request-base", operation())
+    found = find_task(backend, vm, request().request_id)
     assert found is not None
     assert not found.succeeded
 
@@ -493,7 +497,7 @@ def test_a_server_that_keeps_no_marks(connect: Connect) -> None:
         backend = connect(simulator)
         vm = find(backend, "web-1")
         take(backend, vm)
-        assert backend.find_task(vm, "request-base", operation()) is None
+        assert find_task(backend, vm, request().request_id) is None
 
 
 def test_a_single_host(connect: Connect) -> None:
@@ -503,7 +507,7 @@ def test_a_single_host(connect: Connect) -> None:
         vm = find(backend, "web-1")
         take(backend, vm)
         assert again(backend, vm).snapshots[0].name == "base"
-        assert backend.find_task(vm, "request-other", operation()) is None
+        assert find_task(backend, vm, request("other").request_id) is None
 
 
 def test_a_forgotten_task_has_ended(backend: VsphereBackend) -> None:

@@ -7,6 +7,9 @@ from . import _utilities
 import typing
 # Export this package's modules as members:
 from ._enums import *
+from .check_rollback import *
+from .environment_checkpoint import *
+from .environment_rollback import *
 from .get_revert_plan import *
 from .get_virtual_machine import *
 from .get_virtual_machine_snapshots import *
@@ -31,6 +34,8 @@ _utilities.register(
   "mod": "index",
   "fqn": "pulumi_vmsnapshot",
   "classes": {
+   "vmsnapshot:index:EnvironmentCheckpoint": "EnvironmentCheckpoint",
+   "vmsnapshot:index:EnvironmentRollback": "EnvironmentRollback",
    "vmsnapshot:index:VirtualMachineRevert": "VirtualMachineRevert",
    "vmsnapshot:index:VirtualMachineSnapshot": "VirtualMachineSnapshot"
   }

@@ -9,6 +9,7 @@ from enum import Enum
 __all__ = [
     'ChildPolicy',
     'FindingSeverity',
+    'OnFailure',
     'PowerPolicy',
     'PowerState',
     'SnapshotType',
@@ -44,6 +45,18 @@ class FindingSeverity(_builtins.str, Enum):
     UNKNOWN = "unknown"
     """
     It could not be found out, and may be either.
+    """
+
+
+@pulumi.type_token("vmsnapshot:index:OnFailure")
+class OnFailure(_builtins.str, Enum):
+    STOP = "stop"
+    """
+    What is done stays done; the next update goes on with the rest.
+    """
+    UNDO = "undo"
+    """
+    VMs already reverted are brought back through their safety snapshots.
     """
 
 

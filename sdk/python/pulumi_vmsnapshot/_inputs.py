@@ -16,11 +16,161 @@ from . import _utilities
 from ._enums import *
 
 __all__ = [
+    'EnvironmentMember',
+    'EnvironmentMemberDict',
+    'EnvironmentMemberArgs',
+    'EnvironmentMemberArgsDict',
     'QuiesceArgs',
     'QuiesceArgsDict',
     'SafetySnapshotArgs',
     'SafetySnapshotArgsDict',
 ]
+
+class EnvironmentMemberDict(TypedDict):
+    """
+    One VM of an environment.
+    """
+    vm_name: _builtins.str
+    """
+    The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+    """
+    namespace: NotRequired[_builtins.str]
+    """
+    The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+    """
+    order: NotRequired[_builtins.int]
+    """
+    In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+    """
+
+@pulumi.input_type
+class EnvironmentMember:
+    def __init__(__self__, *,
+                 vm_name: _builtins.str,
+                 namespace: Optional[_builtins.str] = None,
+                 order: Optional[_builtins.int] = None):
+        """
+        One VM of an environment.
+
+        :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+        :param _builtins.int order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        """
+        pulumi.set(__self__, "vm_name", vm_name)
+        if namespace is not None:
+            pulumi.set(__self__, "namespace", namespace)
+        if order is not None:
+            pulumi.set(__self__, "order", order)
+
+    @_builtins.property
+    @pulumi.getter(name="vmName")
+    def vm_name(self) -> _builtins.str:
+        """
+        The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        """
+        return pulumi.get(self, "vm_name")
+
+    @vm_name.setter
+    def vm_name(self, value: _builtins.str):
+        pulumi.set(self, "vm_name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def namespace(self) -> Optional[_builtins.str]:
+        """
+        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+        """
+        return pulumi.get(self, "namespace")
+
+    @namespace.setter
+    def namespace(self, value: Optional[_builtins.str]):
+        pulumi.set(self, "namespace", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def order(self) -> Optional[_builtins.int]:
+        """
+        In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        """
+        return pulumi.get(self, "order")
+
+    @order.setter
+    def order(self, value: Optional[_builtins.int]):
+        pulumi.set(self, "order", value)
+
+
+class EnvironmentMemberArgsDict(TypedDict):
+    """
+    One VM of an environment.
+    """
+    vm_name: pulumi.Input[_builtins.str]
+    """
+    The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+    """
+    namespace: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+    """
+    order: NotRequired[pulumi.Input[Optional[_builtins.int]]]
+    """
+    In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+    """
+
+@pulumi.input_type
+class EnvironmentMemberArgs:
+    def __init__(__self__, *,
+                 vm_name: pulumi.Input[_builtins.str],
+                 namespace: pulumi.Input[Optional[_builtins.str]] = None,
+                 order: pulumi.Input[Optional[_builtins.int]] = None):
+        """
+        One VM of an environment.
+
+        :param pulumi.Input[_builtins.str] vm_name: The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+        :param pulumi.Input[_builtins.int] order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        """
+        pulumi.set(__self__, "vm_name", vm_name)
+        if namespace is not None:
+            pulumi.set(__self__, "namespace", namespace)
+        if order is not None:
+            pulumi.set(__self__, "order", order)
+
+    @_builtins.property
+    @pulumi.getter(name="vmName")
+    def vm_name(self) -> pulumi.Input[_builtins.str]:
+        """
+        The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        """
+        return pulumi.get(self, "vm_name")
+
+    @vm_name.setter
+    def vm_name(self, value: pulumi.Input[_builtins.str]):
+        pulumi.set(self, "vm_name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def namespace(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+        """
+        return pulumi.get(self, "namespace")
+
+    @namespace.setter
+    def namespace(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "namespace", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def order(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        """
+        return pulumi.get(self, "order")
+
+    @order.setter
+    def order(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "order", value)
+
 
 class QuiesceArgsDict(TypedDict):
     """

@@ -82,9 +82,9 @@ class GetRevertPlanResult:
 
     @_builtins.property
     @pulumi.getter(name="ageSeconds")
-    def age_seconds(self) -> _builtins.int:
+    def age_seconds(self) -> Optional[_builtins.int]:
         """
-        How old that snapshot is, in seconds.
+        How old that snapshot is, in seconds; not set: not known.
         """
         return pulumi.get(self, "age_seconds")
 
@@ -130,9 +130,9 @@ class GetRevertPlanResult:
 
     @_builtins.property
     @pulumi.getter(name="lostSince")
-    def lost_since(self) -> _builtins.str:
+    def lost_since(self) -> Optional[_builtins.str]:
         """
-        From when on memory and disk writes are lost for good (RFC 3339, UTC).
+        From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
         """
         return pulumi.get(self, "lost_since")
 

@@ -18,13 +18,19 @@ from ._enums import *
 
 __all__ = [
     'Capability',
+    'Checkpoint',
+    'CheckpointSnapshot',
     'Condition',
     'Disk',
+    'EnvironmentMember',
     'Finding',
     'Machine',
+    'MemberRollback',
+    'MemberSnapshot',
     'NetworkAdapter',
     'PowerChange',
     'Quiesce',
+    'RevertPlan',
     'RevertedTo',
     'SafetySnapshot',
     'Seen',
@@ -34,6 +40,7 @@ __all__ = [
     'StorageRequest',
     'TakenSafetySnapshot',
     'Tools',
+    'UnfinishedCheckpoint',
     'VirtualMachineIdentity',
 ]
 
@@ -92,6 +99,183 @@ class Capability(dict):
         Whether snapshot operations are allowed; not set when not known.
         """
         return pulumi.get(self, "snapshots")
+
+
+@pulumi.output_type
+class Checkpoint(dict):
+    """
+    One restore point of the whole environment.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "skewSeconds":
+            suggest = "skew_seconds"
+        elif key == "takenAt":
+            suggest = "taken_at"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in Checkpoint. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        Checkpoint.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        Checkpoint.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 skew_seconds: _builtins.float,
+                 snapshots: Mapping[str, 'outputs.CheckpointSnapshot'],
+                 taken_at: _builtins.str,
+                 missing: Optional[Sequence[_builtins.str]] = None,
+                 ownership: Optional[_builtins.str] = None):
+        """
+        One restore point of the whole environment.
+
+        :param _builtins.float skew_seconds: Seconds between its first and its last snapshot: the VMs aren't of one moment.
+        :param Mapping[str, 'CheckpointSnapshot'] snapshots: Each VM's snapshot, by the VM as `virtualMachines` names it.
+        :param _builtins.str taken_at: When its first snapshot was taken (RFC 3339, UTC).
+        :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
+        :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
+        """
+        pulumi.set(__self__, "skew_seconds", skew_seconds)
+        pulumi.set(__self__, "snapshots", snapshots)
+        pulumi.set(__self__, "taken_at", taken_at)
+        if missing is not None:
+            pulumi.set(__self__, "missing", missing)
+        if ownership is not None:
+            pulumi.set(__self__, "ownership", ownership)
+
+    @_builtins.property
+    @pulumi.getter(name="skewSeconds")
+    def skew_seconds(self) -> _builtins.float:
+        """
+        Seconds between its first and its last snapshot: the VMs aren't of one moment.
+        """
+        return pulumi.get(self, "skew_seconds")
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshots(self) -> Mapping[str, 'outputs.CheckpointSnapshot']:
+        """
+        Each VM's snapshot, by the VM as `virtualMachines` names it.
+        """
+        return pulumi.get(self, "snapshots")
+
+    @_builtins.property
+    @pulumi.getter(name="takenAt")
+    def taken_at(self) -> _builtins.str:
+        """
+        When its first snapshot was taken (RFC 3339, UTC).
+        """
+        return pulumi.get(self, "taken_at")
+
+    @_builtins.property
+    @pulumi.getter
+    def missing(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
+        """
+        return pulumi.get(self, "missing")
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> Optional[_builtins.str]:
+        """
+        The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
+        """
+        return pulumi.get(self, "ownership")
+
+
+@pulumi.output_type
+class CheckpointSnapshot(dict):
+    """
+    One VM's part of a checkpoint.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "powerState":
+            suggest = "power_state"
+        elif key == "uniqueID":
+            suggest = "unique_id"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in CheckpointSnapshot. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        CheckpointSnapshot.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        CheckpointSnapshot.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 vm: _builtins.str,
+                 path: Optional[_builtins.str] = None,
+                 power_state: Optional['PowerState'] = None,
+                 unique_id: Optional[_builtins.str] = None):
+        """
+        One VM's part of a checkpoint.
+
+        :param _builtins.str id: The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).
+        :param _builtins.str vm: The VM's own identifier on the platform.
+        :param _builtins.str path: Its path in the VM's snapshot tree; not set: not known.
+        :param 'PowerState' power_state: The power state that a rollback leaves.
+        :param _builtins.str unique_id: The snapshot's uniqueID; not set: not known.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "vm", vm)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+        if power_state is not None:
+            pulumi.set(__self__, "power_state", power_state)
+        if unique_id is not None:
+            pulumi.set(__self__, "unique_id", unique_id)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def vm(self) -> _builtins.str:
+        """
+        The VM's own identifier on the platform.
+        """
+        return pulumi.get(self, "vm")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        Its path in the VM's snapshot tree; not set: not known.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter(name="powerState")
+    def power_state(self) -> Optional['PowerState']:
+        """
+        The power state that a rollback leaves.
+        """
+        return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter(name="uniqueID")
+    def unique_id(self) -> Optional[_builtins.str]:
+        """
+        The snapshot's uniqueID; not set: not known.
+        """
+        return pulumi.get(self, "unique_id")
 
 
 @pulumi.output_type
@@ -257,6 +441,70 @@ class Disk(dict):
 
 
 @pulumi.output_type
+class EnvironmentMember(dict):
+    """
+    One VM of an environment.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "vmName":
+            suggest = "vm_name"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in EnvironmentMember. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        EnvironmentMember.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        EnvironmentMember.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 vm_name: _builtins.str,
+                 namespace: Optional[_builtins.str] = None,
+                 order: Optional[_builtins.int] = None):
+        """
+        One VM of an environment.
+
+        :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+        :param _builtins.int order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        """
+        pulumi.set(__self__, "vm_name", vm_name)
+        if namespace is not None:
+            pulumi.set(__self__, "namespace", namespace)
+        if order is not None:
+            pulumi.set(__self__, "order", order)
+
+    @_builtins.property
+    @pulumi.getter(name="vmName")
+    def vm_name(self) -> _builtins.str:
+        """
+        The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        """
+        return pulumi.get(self, "vm_name")
+
+    @_builtins.property
+    @pulumi.getter
+    def namespace(self) -> Optional[_builtins.str]:
+        """
+        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
+        """
+        return pulumi.get(self, "namespace")
+
+    @_builtins.property
+    @pulumi.getter
+    def order(self) -> Optional[_builtins.int]:
+        """
+        In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        """
+        return pulumi.get(self, "order")
+
+
+@pulumi.output_type
 class Finding(dict):
     """
     One thing found before a revert.
@@ -309,7 +557,9 @@ class Machine(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "coresPerSocket":
+        if key == "className":
+            suggest = "class_name"
+        elif key == "coresPerSocket":
             suggest = "cores_per_socket"
         elif key == "guestID":
             suggest = "guest_id"
@@ -319,6 +569,8 @@ class Machine(dict):
             suggest = "memory_mb"
         elif key == "networkAdapters":
             suggest = "network_adapters"
+        elif key == "notKnown":
+            suggest = "not_known"
         elif key == "numCPUs":
             suggest = "num_cpus"
         elif key == "otherDevices":
@@ -339,31 +591,45 @@ class Machine(dict):
 
     def __init__(__self__, *,
                  annotation: Optional[_builtins.str] = None,
+                 annotations: Optional[Mapping[str, _builtins.str]] = None,
+                 class_name: Optional[_builtins.str] = None,
                  cores_per_socket: Optional[_builtins.int] = None,
                  disks: Optional[Mapping[str, 'outputs.Disk']] = None,
                  guest_id: Optional[_builtins.str] = None,
                  hardware_version: Optional[_builtins.str] = None,
+                 labels: Optional[Mapping[str, _builtins.str]] = None,
                  memory_mb: Optional[_builtins.int] = None,
                  network_adapters: Optional[Mapping[str, 'outputs.NetworkAdapter']] = None,
+                 not_known: Optional[Sequence[_builtins.str]] = None,
                  num_cpus: Optional[_builtins.int] = None,
                  other_devices: Optional[Mapping[str, _builtins.str]] = None,
-                 power_state: Optional['PowerState'] = None):
+                 power_state: Optional['PowerState'] = None,
+                 settings: Optional[Mapping[str, _builtins.str]] = None):
         """
         The part of a VM that a revert changes: power, hardware and settings.
 
         :param _builtins.str annotation: The notes that people wrote on the VM.
+        :param Mapping[str, _builtins.str] annotations: The VM's annotations (VM Operator).
+        :param _builtins.str class_name: The VM class (VM Operator).
         :param _builtins.int cores_per_socket: Virtual CPU cores in one socket.
         :param Mapping[str, 'Disk'] disks: The virtual disks by device key.
         :param _builtins.str guest_id: The guest operating system's identifier.
         :param _builtins.str hardware_version: The virtual hardware version, such as `vmx-21`.
+        :param Mapping[str, _builtins.str] labels: The VM's labels (VM Operator).
         :param _builtins.int memory_mb: Memory in MB of 2^20 bytes, as vSphere counts.
         :param Mapping[str, 'NetworkAdapter'] network_adapters: The network adapters by device key.
+        :param Sequence[_builtins.str] not_known: Names of the properties above that could not be found out; what becomes of them is not known. Not set: all are known.
         :param _builtins.int num_cpus: Number of virtual CPUs.
         :param Mapping[str, _builtins.str] other_devices: Devices beside disks, network adapters and controllers: label by device key.
         :param 'PowerState' power_state: `PoweredOn`, `PoweredOff` or `Suspended`.
+        :param Mapping[str, _builtins.str] settings: The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
         """
         if annotation is not None:
             pulumi.set(__self__, "annotation", annotation)
+        if annotations is not None:
+            pulumi.set(__self__, "annotations", annotations)
+        if class_name is not None:
+            pulumi.set(__self__, "class_name", class_name)
         if cores_per_socket is not None:
             pulumi.set(__self__, "cores_per_socket", cores_per_socket)
         if disks is not None:
@@ -372,16 +638,22 @@ class Machine(dict):
             pulumi.set(__self__, "guest_id", guest_id)
         if hardware_version is not None:
             pulumi.set(__self__, "hardware_version", hardware_version)
+        if labels is not None:
+            pulumi.set(__self__, "labels", labels)
         if memory_mb is not None:
             pulumi.set(__self__, "memory_mb", memory_mb)
         if network_adapters is not None:
             pulumi.set(__self__, "network_adapters", network_adapters)
+        if not_known is not None:
+            pulumi.set(__self__, "not_known", not_known)
         if num_cpus is not None:
             pulumi.set(__self__, "num_cpus", num_cpus)
         if other_devices is not None:
             pulumi.set(__self__, "other_devices", other_devices)
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
+        if settings is not None:
+            pulumi.set(__self__, "settings", settings)
 
     @_builtins.property
     @pulumi.getter
@@ -390,6 +662,22 @@ class Machine(dict):
         The notes that people wrote on the VM.
         """
         return pulumi.get(self, "annotation")
+
+    @_builtins.property
+    @pulumi.getter
+    def annotations(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        The VM's annotations (VM Operator).
+        """
+        return pulumi.get(self, "annotations")
+
+    @_builtins.property
+    @pulumi.getter(name="className")
+    def class_name(self) -> Optional[_builtins.str]:
+        """
+        The VM class (VM Operator).
+        """
+        return pulumi.get(self, "class_name")
 
     @_builtins.property
     @pulumi.getter(name="coresPerSocket")
@@ -424,6 +712,14 @@ class Machine(dict):
         return pulumi.get(self, "hardware_version")
 
     @_builtins.property
+    @pulumi.getter
+    def labels(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        The VM's labels (VM Operator).
+        """
+        return pulumi.get(self, "labels")
+
+    @_builtins.property
     @pulumi.getter(name="memoryMB")
     def memory_mb(self) -> Optional[_builtins.int]:
         """
@@ -438,6 +734,14 @@ class Machine(dict):
         The network adapters by device key.
         """
         return pulumi.get(self, "network_adapters")
+
+    @_builtins.property
+    @pulumi.getter(name="notKnown")
+    def not_known(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        Names of the properties above that could not be found out; what becomes of them is not known. Not set: all are known.
+        """
+        return pulumi.get(self, "not_known")
 
     @_builtins.property
     @pulumi.getter(name="numCPUs")
@@ -462,6 +766,227 @@ class Machine(dict):
         `PoweredOn`, `PoweredOff` or `Suspended`.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter
+    def settings(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
+        """
+        return pulumi.get(self, "settings")
+
+
+@pulumi.output_type
+class MemberRollback(dict):
+    """
+    What a rollback did to one VM.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "powerBefore":
+            suggest = "power_before"
+        elif key == "powerPending":
+            suggest = "power_pending"
+        elif key == "revertedAt":
+            suggest = "reverted_at"
+        elif key == "revertedTo":
+            suggest = "reverted_to"
+        elif key == "safetySnapshot":
+            suggest = "safety_snapshot"
+        elif key == "undoneAt":
+            suggest = "undone_at"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in MemberRollback. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        MemberRollback.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        MemberRollback.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 failure: Optional[_builtins.str] = None,
+                 power_before: Optional['PowerState'] = None,
+                 power_pending: Optional[_builtins.bool] = None,
+                 request: Optional[_builtins.str] = None,
+                 reverted_at: Optional[_builtins.str] = None,
+                 reverted_to: Optional['outputs.MemberSnapshot'] = None,
+                 safety_snapshot: Optional['outputs.MemberSnapshot'] = None,
+                 undone_at: Optional[_builtins.str] = None):
+        """
+        What a rollback did to one VM.
+
+        :param _builtins.str failure: Why the VM is not as asked; not set: it is.
+        :param 'PowerState' power_before: The VM's power before it was reverted; not set: not known.
+        :param _builtins.bool power_pending: Whether `powerPolicy` could not be done yet after the revert.
+        :param _builtins.str request: The mark that the platform keeps with the task of that revert.
+        :param _builtins.str reverted_at: When that revert ended (RFC 3339, UTC).
+        :param 'MemberSnapshot' reverted_to: The snapshot that the VM was reverted to; not set: it was not reverted.
+        :param 'MemberSnapshot' safety_snapshot: The snapshot of the state before the revert, where one was taken and is still there.
+        :param _builtins.str undone_at: When its revert was undone again (RFC 3339, UTC); not set: it was not.
+        """
+        if failure is not None:
+            pulumi.set(__self__, "failure", failure)
+        if power_before is not None:
+            pulumi.set(__self__, "power_before", power_before)
+        if power_pending is not None:
+            pulumi.set(__self__, "power_pending", power_pending)
+        if request is not None:
+            pulumi.set(__self__, "request", request)
+        if reverted_at is not None:
+            pulumi.set(__self__, "reverted_at", reverted_at)
+        if reverted_to is not None:
+            pulumi.set(__self__, "reverted_to", reverted_to)
+        if safety_snapshot is not None:
+            pulumi.set(__self__, "safety_snapshot", safety_snapshot)
+        if undone_at is not None:
+            pulumi.set(__self__, "undone_at", undone_at)
+
+    @_builtins.property
+    @pulumi.getter
+    def failure(self) -> Optional[_builtins.str]:
+        """
+        Why the VM is not as asked; not set: it is.
+        """
+        return pulumi.get(self, "failure")
+
+    @_builtins.property
+    @pulumi.getter(name="powerBefore")
+    def power_before(self) -> Optional['PowerState']:
+        """
+        The VM's power before it was reverted; not set: not known.
+        """
+        return pulumi.get(self, "power_before")
+
+    @_builtins.property
+    @pulumi.getter(name="powerPending")
+    def power_pending(self) -> Optional[_builtins.bool]:
+        """
+        Whether `powerPolicy` could not be done yet after the revert.
+        """
+        return pulumi.get(self, "power_pending")
+
+    @_builtins.property
+    @pulumi.getter
+    def request(self) -> Optional[_builtins.str]:
+        """
+        The mark that the platform keeps with the task of that revert.
+        """
+        return pulumi.get(self, "request")
+
+    @_builtins.property
+    @pulumi.getter(name="revertedAt")
+    def reverted_at(self) -> Optional[_builtins.str]:
+        """
+        When that revert ended (RFC 3339, UTC).
+        """
+        return pulumi.get(self, "reverted_at")
+
+    @_builtins.property
+    @pulumi.getter(name="revertedTo")
+    def reverted_to(self) -> Optional['outputs.MemberSnapshot']:
+        """
+        The snapshot that the VM was reverted to; not set: it was not reverted.
+        """
+        return pulumi.get(self, "reverted_to")
+
+    @_builtins.property
+    @pulumi.getter(name="safetySnapshot")
+    def safety_snapshot(self) -> Optional['outputs.MemberSnapshot']:
+        """
+        The snapshot of the state before the revert, where one was taken and is still there.
+        """
+        return pulumi.get(self, "safety_snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="undoneAt")
+    def undone_at(self) -> Optional[_builtins.str]:
+        """
+        When its revert was undone again (RFC 3339, UTC); not set: it was not.
+        """
+        return pulumi.get(self, "undone_at")
+
+
+@pulumi.output_type
+class MemberSnapshot(dict):
+    """
+    A snapshot of one VM of an environment.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "createTime":
+            suggest = "create_time"
+        elif key == "uniqueID":
+            suggest = "unique_id"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in MemberSnapshot. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        MemberSnapshot.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        MemberSnapshot.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 create_time: Optional[_builtins.str] = None,
+                 path: Optional[_builtins.str] = None,
+                 unique_id: Optional[_builtins.str] = None):
+        """
+        A snapshot of one VM of an environment.
+
+        :param _builtins.str id: Its id on its VM.
+        :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param _builtins.str path: Its path in the VM's snapshot tree; not set: not known.
+        :param _builtins.str unique_id: Its uniqueID; not set: not known.
+        """
+        pulumi.set(__self__, "id", id)
+        if create_time is not None:
+            pulumi.set(__self__, "create_time", create_time)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+        if unique_id is not None:
+            pulumi.set(__self__, "unique_id", unique_id)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        Its id on its VM.
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> Optional[_builtins.str]:
+        """
+        When it was taken (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        Its path in the VM's snapshot tree; not set: not known.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter(name="uniqueID")
+    def unique_id(self) -> Optional[_builtins.str]:
+        """
+        Its uniqueID; not set: not known.
+        """
+        return pulumi.get(self, "unique_id")
 
 
 @pulumi.output_type
@@ -546,23 +1071,24 @@ class PowerChange(dict):
     The power state before and after.
     """
     def __init__(__self__, *,
-                 after: 'PowerState',
+                 after: Optional['PowerState'] = None,
                  before: Optional['PowerState'] = None):
         """
         The power state before and after.
 
-        :param 'PowerState' after: After the revert and the powerPolicy.
+        :param 'PowerState' after: After the revert and the powerPolicy; not set when not known.
         :param 'PowerState' before: Now; not set when not known.
         """
-        pulumi.set(__self__, "after", after)
+        if after is not None:
+            pulumi.set(__self__, "after", after)
         if before is not None:
             pulumi.set(__self__, "before", before)
 
     @_builtins.property
     @pulumi.getter
-    def after(self) -> 'PowerState':
+    def after(self) -> Optional['PowerState']:
         """
-        After the revert and the powerPolicy.
+        After the revert and the powerPolicy; not set when not known.
         """
         return pulumi.get(self, "after")
 
@@ -600,6 +1126,175 @@ class Quiesce(dict):
 
 
 @pulumi.output_type
+class RevertPlan(dict):
+    """
+    What a revert of one VM to one snapshot would do, computed without doing anything.
+    """
+    def __init__(__self__, *,
+                 after: 'outputs.Machine',
+                 changes: Sequence[_builtins.str],
+                 findings: Sequence['outputs.Finding'],
+                 leaves_branch: Sequence['outputs.SnapshotSummary'],
+                 live: 'outputs.Machine',
+                 possible: _builtins.bool,
+                 power_state: 'outputs.PowerChange',
+                 target: 'outputs.SnapshotSummary',
+                 text: _builtins.str,
+                 untouched_disks: Sequence[_builtins.str],
+                 vm: 'outputs.VirtualMachineIdentity',
+                 age_seconds: Optional[_builtins.int] = None,
+                 discarded_bytes: Optional[_builtins.int] = None,
+                 lost_since: Optional[_builtins.str] = None):
+        """
+        What a revert of one VM to one snapshot would do, computed without doing anything.
+
+        :param 'Machine' after: The VM as it will be.
+        :param Sequence[_builtins.str] changes: The paths at which `live` and `after` differ, such as `numCPUs`.
+        :param Sequence['Finding'] findings: What the checks found; errors come first.
+        :param Sequence['SnapshotSummary'] leaves_branch: Snapshots that leave the current branch; they stay and can be reverted to.
+        :param 'Machine' live: The VM as it is now.
+        :param _builtins.bool possible: Whether no finding is an error.
+        :param 'PowerChange' power_state: The power state before and after.
+        :param 'SnapshotSummary' target: The snapshot to go back to.
+        :param _builtins.str text: The plan as the preview shows it.
+        :param Sequence[_builtins.str] untouched_disks: Disks whose content a revert leaves alone, by label.
+        :param 'VirtualMachineIdentity' vm: The VM.
+        :param _builtins.int age_seconds: How old that snapshot is, in seconds; not set: not known.
+        :param _builtins.int discarded_bytes: Bytes written to disks since then, which are discarded; not set: not known.
+        :param _builtins.str lost_since: From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        """
+        pulumi.set(__self__, "after", after)
+        pulumi.set(__self__, "changes", changes)
+        pulumi.set(__self__, "findings", findings)
+        pulumi.set(__self__, "leaves_branch", leaves_branch)
+        pulumi.set(__self__, "live", live)
+        pulumi.set(__self__, "possible", possible)
+        pulumi.set(__self__, "power_state", power_state)
+        pulumi.set(__self__, "target", target)
+        pulumi.set(__self__, "text", text)
+        pulumi.set(__self__, "untouched_disks", untouched_disks)
+        pulumi.set(__self__, "vm", vm)
+        if age_seconds is not None:
+            pulumi.set(__self__, "age_seconds", age_seconds)
+        if discarded_bytes is not None:
+            pulumi.set(__self__, "discarded_bytes", discarded_bytes)
+        if lost_since is not None:
+            pulumi.set(__self__, "lost_since", lost_since)
+
+    @_builtins.property
+    @pulumi.getter
+    def after(self) -> 'outputs.Machine':
+        """
+        The VM as it will be.
+        """
+        return pulumi.get(self, "after")
+
+    @_builtins.property
+    @pulumi.getter
+    def changes(self) -> Sequence[_builtins.str]:
+        """
+        The paths at which `live` and `after` differ, such as `numCPUs`.
+        """
+        return pulumi.get(self, "changes")
+
+    @_builtins.property
+    @pulumi.getter
+    def findings(self) -> Sequence['outputs.Finding']:
+        """
+        What the checks found; errors come first.
+        """
+        return pulumi.get(self, "findings")
+
+    @_builtins.property
+    @pulumi.getter(name="leavesBranch")
+    def leaves_branch(self) -> Sequence['outputs.SnapshotSummary']:
+        """
+        Snapshots that leave the current branch; they stay and can be reverted to.
+        """
+        return pulumi.get(self, "leaves_branch")
+
+    @_builtins.property
+    @pulumi.getter
+    def live(self) -> 'outputs.Machine':
+        """
+        The VM as it is now.
+        """
+        return pulumi.get(self, "live")
+
+    @_builtins.property
+    @pulumi.getter
+    def possible(self) -> _builtins.bool:
+        """
+        Whether no finding is an error.
+        """
+        return pulumi.get(self, "possible")
+
+    @_builtins.property
+    @pulumi.getter(name="powerState")
+    def power_state(self) -> 'outputs.PowerChange':
+        """
+        The power state before and after.
+        """
+        return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter
+    def target(self) -> 'outputs.SnapshotSummary':
+        """
+        The snapshot to go back to.
+        """
+        return pulumi.get(self, "target")
+
+    @_builtins.property
+    @pulumi.getter
+    def text(self) -> _builtins.str:
+        """
+        The plan as the preview shows it.
+        """
+        return pulumi.get(self, "text")
+
+    @_builtins.property
+    @pulumi.getter(name="untouchedDisks")
+    def untouched_disks(self) -> Sequence[_builtins.str]:
+        """
+        Disks whose content a revert leaves alone, by label.
+        """
+        return pulumi.get(self, "untouched_disks")
+
+    @_builtins.property
+    @pulumi.getter
+    def vm(self) -> 'outputs.VirtualMachineIdentity':
+        """
+        The VM.
+        """
+        return pulumi.get(self, "vm")
+
+    @_builtins.property
+    @pulumi.getter(name="ageSeconds")
+    def age_seconds(self) -> Optional[_builtins.int]:
+        """
+        How old that snapshot is, in seconds; not set: not known.
+        """
+        return pulumi.get(self, "age_seconds")
+
+    @_builtins.property
+    @pulumi.getter(name="discardedBytes")
+    def discarded_bytes(self) -> Optional[_builtins.int]:
+        """
+        Bytes written to disks since then, which are discarded; not set: not known.
+        """
+        return pulumi.get(self, "discarded_bytes")
+
+    @_builtins.property
+    @pulumi.getter(name="lostSince")
+    def lost_since(self) -> Optional[_builtins.str]:
+        """
+        From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "lost_since")
+
+
+@pulumi.output_type
 class RevertedTo(dict):
     """
     The snapshot a VM was reverted to.
@@ -624,27 +1319,21 @@ class RevertedTo(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
-                 create_time: _builtins.str,
                  name: _builtins.str,
-                 unique_id: _builtins.str):
+                 create_time: Optional[_builtins.str] = None,
+                 unique_id: Optional[_builtins.str] = None):
         """
         The snapshot a VM was reverted to.
 
-        :param _builtins.str create_time: When that snapshot was taken (RFC 3339, UTC).
         :param _builtins.str name: The snapshot's name at that time.
-        :param _builtins.str unique_id: The snapshot's uniqueID.
+        :param _builtins.str create_time: When that snapshot was taken (RFC 3339, UTC); not set: not known.
+        :param _builtins.str unique_id: The snapshot's uniqueID; not set: not known.
         """
-        pulumi.set(__self__, "create_time", create_time)
         pulumi.set(__self__, "name", name)
-        pulumi.set(__self__, "unique_id", unique_id)
-
-    @_builtins.property
-    @pulumi.getter(name="createTime")
-    def create_time(self) -> _builtins.str:
-        """
-        When that snapshot was taken (RFC 3339, UTC).
-        """
-        return pulumi.get(self, "create_time")
+        if create_time is not None:
+            pulumi.set(__self__, "create_time", create_time)
+        if unique_id is not None:
+            pulumi.set(__self__, "unique_id", unique_id)
 
     @_builtins.property
     @pulumi.getter
@@ -655,10 +1344,18 @@ class RevertedTo(dict):
         return pulumi.get(self, "name")
 
     @_builtins.property
-    @pulumi.getter(name="uniqueID")
-    def unique_id(self) -> _builtins.str:
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> Optional[_builtins.str]:
         """
-        The snapshot's uniqueID.
+        When that snapshot was taken (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter(name="uniqueID")
+    def unique_id(self) -> Optional[_builtins.str]:
+        """
+        The snapshot's uniqueID; not set: not known.
         """
         return pulumi.get(self, "unique_id")
 
@@ -774,7 +1471,7 @@ class Seen(dict):
         What a VM was like at one moment: enough to tell later whether it still is.
 
         :param _builtins.str fingerprint: A short hash of its hardware, its settings and the shape of its snapshot tree.
-        :param _builtins.str current_snapshot: The uniqueID of the snapshot that it ran on.
+        :param _builtins.str current_snapshot: The id of the snapshot that it ran on.
         :param 'PowerState' power_state: Its power state.
         """
         pulumi.set(__self__, "fingerprint", fingerprint)
@@ -795,7 +1492,7 @@ class Seen(dict):
     @pulumi.getter(name="currentSnapshot")
     def current_snapshot(self) -> Optional[_builtins.str]:
         """
-        The uniqueID of the snapshot that it ran on.
+        The id of the snapshot that it ran on.
         """
         return pulumi.get(self, "current_snapshot")
 
@@ -885,45 +1582,41 @@ class SnapshotSummary(dict):
     One snapshot of a list.
     """
     def __init__(__self__, *,
-                 create_time: _builtins.str,
                  current: _builtins.bool,
                  description: _builtins.str,
                  name: _builtins.str,
                  path: _builtins.str,
-                 power_state: 'PowerState',
-                 quiesced: _builtins.bool,
                  type: 'SnapshotType',
-                 unique_id: _builtins.str):
+                 create_time: Optional[_builtins.str] = None,
+                 power_state: Optional['PowerState'] = None,
+                 quiesced: Optional[_builtins.bool] = None,
+                 unique_id: Optional[_builtins.str] = None):
         """
         One snapshot of a list.
 
-        :param _builtins.str create_time: When it was taken (RFC 3339, UTC).
         :param _builtins.bool current: Whether the VM now runs on it.
         :param _builtins.str description: Its description, without the ownership line.
         :param _builtins.str name: The snapshot's name.
         :param _builtins.str path: Its path in the VM's snapshot tree.
-        :param 'PowerState' power_state: The power state a revert leaves.
-        :param _builtins.bool quiesced: Whether it was quiesced.
         :param 'SnapshotType' type: `Managed` when this provider made it.
-        :param _builtins.str unique_id: Its uniqueID.
+        :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param 'PowerState' power_state: The power state a revert leaves; not set: not known.
+        :param _builtins.bool quiesced: Whether it was quiesced; not set: not known.
+        :param _builtins.str unique_id: Its uniqueID; not set: not known.
         """
-        pulumi.set(__self__, "create_time", create_time)
         pulumi.set(__self__, "current", current)
         pulumi.set(__self__, "description", description)
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "path", path)
-        pulumi.set(__self__, "power_state", power_state)
-        pulumi.set(__self__, "quiesced", quiesced)
         pulumi.set(__self__, "type", type)
-        pulumi.set(__self__, "unique_id", unique_id)
-
-    @_builtins.property
-    @pulumi.getter(name="createTime")
-    def create_time(self) -> _builtins.str:
-        """
-        When it was taken (RFC 3339, UTC).
-        """
-        return pulumi.get(self, "create_time")
+        if create_time is not None:
+            pulumi.set(__self__, "create_time", create_time)
+        if power_state is not None:
+            pulumi.set(__self__, "power_state", power_state)
+        if quiesced is not None:
+            pulumi.set(__self__, "quiesced", quiesced)
+        if unique_id is not None:
+            pulumi.set(__self__, "unique_id", unique_id)
 
     @_builtins.property
     @pulumi.getter
@@ -958,22 +1651,6 @@ class SnapshotSummary(dict):
         return pulumi.get(self, "path")
 
     @_builtins.property
-    @pulumi.getter(name="powerState")
-    def power_state(self) -> 'PowerState':
-        """
-        The power state a revert leaves.
-        """
-        return pulumi.get(self, "power_state")
-
-    @_builtins.property
-    @pulumi.getter
-    def quiesced(self) -> _builtins.bool:
-        """
-        Whether it was quiesced.
-        """
-        return pulumi.get(self, "quiesced")
-
-    @_builtins.property
     @pulumi.getter
     def type(self) -> 'SnapshotType':
         """
@@ -982,10 +1659,34 @@ class SnapshotSummary(dict):
         return pulumi.get(self, "type")
 
     @_builtins.property
-    @pulumi.getter(name="uniqueID")
-    def unique_id(self) -> _builtins.str:
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> Optional[_builtins.str]:
         """
-        Its uniqueID.
+        When it was taken (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter(name="powerState")
+    def power_state(self) -> Optional['PowerState']:
+        """
+        The power state a revert leaves; not set: not known.
+        """
+        return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter
+    def quiesced(self) -> Optional[_builtins.bool]:
+        """
+        Whether it was quiesced; not set: not known.
+        """
+        return pulumi.get(self, "quiesced")
+
+    @_builtins.property
+    @pulumi.getter(name="uniqueID")
+    def unique_id(self) -> Optional[_builtins.str]:
+        """
+        Its uniqueID; not set: not known.
         """
         return pulumi.get(self, "unique_id")
 
@@ -1068,19 +1769,20 @@ class TakenSafetySnapshot(dict):
     def __init__(__self__, *,
                  create_time: _builtins.str,
                  name: _builtins.str,
-                 unique_id: _builtins.str,
+                 unique_id: Optional[_builtins.str] = None,
                  updates: Optional[_builtins.int] = None):
         """
         A safety snapshot that was taken before a revert.
 
         :param _builtins.str create_time: When it was taken (RFC 3339, UTC).
         :param _builtins.str name: Its name.
-        :param _builtins.str unique_id: Its uniqueID.
+        :param _builtins.str unique_id: Its uniqueID; not set: not known.
         :param _builtins.int updates: How many later updates of the resource have succeeded.
         """
         pulumi.set(__self__, "create_time", create_time)
         pulumi.set(__self__, "name", name)
-        pulumi.set(__self__, "unique_id", unique_id)
+        if unique_id is not None:
+            pulumi.set(__self__, "unique_id", unique_id)
         if updates is not None:
             pulumi.set(__self__, "updates", updates)
 
@@ -1102,9 +1804,9 @@ class TakenSafetySnapshot(dict):
 
     @_builtins.property
     @pulumi.getter(name="uniqueID")
-    def unique_id(self) -> _builtins.str:
+    def unique_id(self) -> Optional[_builtins.str]:
         """
-        Its uniqueID.
+        Its uniqueID; not set: not known.
         """
         return pulumi.get(self, "unique_id")
 
@@ -1154,6 +1856,40 @@ class Tools(dict):
 
 
 @pulumi.output_type
+class UnfinishedCheckpoint(dict):
+    """
+    A checkpoint that could not be taken, nor all of it be taken back.
+    """
+    def __init__(__self__, *,
+                 ownership: _builtins.str,
+                 vms: Mapping[str, _builtins.str]):
+        """
+        A checkpoint that could not be taken, nor all of it be taken back.
+
+        :param _builtins.str ownership: The mark that its snapshots carry on the platform.
+        :param Mapping[str, _builtins.str] vms: The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
+        """
+        pulumi.set(__self__, "ownership", ownership)
+        pulumi.set(__self__, "vms", vms)
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> _builtins.str:
+        """
+        The mark that its snapshots carry on the platform.
+        """
+        return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter
+    def vms(self) -> Mapping[str, _builtins.str]:
+        """
+        The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
+        """
+        return pulumi.get(self, "vms")
+
+
+@pulumi.output_type
 class VirtualMachineIdentity(dict):
     """
     Which VM a resource is about.
@@ -1179,6 +1915,7 @@ class VirtualMachineIdentity(dict):
                  id: _builtins.str,
                  name: _builtins.str,
                  instance_uuid: Optional[_builtins.str] = None,
+                 namespace: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None):
         """
         Which VM a resource is about.
@@ -1186,12 +1923,15 @@ class VirtualMachineIdentity(dict):
         :param _builtins.str id: The platform's own identifier (vSphere: the managed object id).
         :param _builtins.str name: The VM's name.
         :param _builtins.str instance_uuid: The VM's instance UUID.
+        :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator).
         :param _builtins.str path: The VM's inventory path.
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
         if instance_uuid is not None:
             pulumi.set(__self__, "instance_uuid", instance_uuid)
+        if namespace is not None:
+            pulumi.set(__self__, "namespace", namespace)
         if path is not None:
             pulumi.set(__self__, "path", path)
 
@@ -1218,6 +1958,14 @@ class VirtualMachineIdentity(dict):
         The VM's instance UUID.
         """
         return pulumi.get(self, "instance_uuid")
+
+    @_builtins.property
+    @pulumi.getter
+    def namespace(self) -> Optional[_builtins.str]:
+        """
+        The VM's Kubernetes namespace (VM Operator).
+        """
+        return pulumi.get(self, "namespace")
 
     @_builtins.property
     @pulumi.getter

@@ -22,6 +22,9 @@ class ProviderArgs:
                  allow_unverified_ssl: pulumi.Input[Optional[_builtins.bool]] = None,
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
+                 context: pulumi.Input[Optional[_builtins.str]] = None,
+                 kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
+                 namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None,
@@ -30,8 +33,11 @@ class ProviderArgs:
         The set of arguments for constructing a Provider resource.
 
         :param pulumi.Input[_builtins.bool] allow_unverified_ssl: Whether to accept a certificate that can't be verified. Default: false.
-        :param pulumi.Input[_builtins.str] backend: The platform. Default: the one whose settings are given.
+        :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
+        :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
+        :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
         :param pulumi.Input[_builtins.str] user: The user to log in as.
@@ -45,6 +51,14 @@ class ProviderArgs:
             pulumi.set(__self__, "backend", backend)
         if ca_file is not None:
             pulumi.set(__self__, "ca_file", ca_file)
+        if context is not None:
+            pulumi.set(__self__, "context", context)
+        if kubeconfig is None:
+            kubeconfig = _utilities.get_env('KUBECONFIG')
+        if kubeconfig is not None:
+            pulumi.set(__self__, "kubeconfig", kubeconfig)
+        if namespace is not None:
+            pulumi.set(__self__, "namespace", namespace)
         if password is None:
             password = _utilities.get_env('VSPHERE_PASSWORD')
         if password is not None:
@@ -76,7 +90,7 @@ class ProviderArgs:
     @pulumi.getter
     def backend(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The platform. Default: the one whose settings are given.
+        The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         """
         return pulumi.get(self, "backend")
 
@@ -95,6 +109,42 @@ class ProviderArgs:
     @ca_file.setter
     def ca_file(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "ca_file", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def context(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        VM Operator: the kubeconfig's context. Default: its current-context.
+        """
+        return pulumi.get(self, "context")
+
+    @context.setter
+    def context(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "context", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def kubeconfig(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        """
+        return pulumi.get(self, "kubeconfig")
+
+    @kubeconfig.setter
+    def kubeconfig(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "kubeconfig", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def namespace(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
+        """
+        return pulumi.get(self, "namespace")
+
+    @namespace.setter
+    def namespace(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "namespace", value)
 
     @_builtins.property
     @pulumi.getter
@@ -154,6 +204,9 @@ class Provider(pulumi.ProviderResource):
                  allow_unverified_ssl: pulumi.Input[Optional[_builtins.bool]] = None,
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
+                 context: pulumi.Input[Optional[_builtins.str]] = None,
+                 kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
+                 namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None,
@@ -165,8 +218,11 @@ class Provider(pulumi.ProviderResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] allow_unverified_ssl: Whether to accept a certificate that can't be verified. Default: false.
-        :param pulumi.Input[_builtins.str] backend: The platform. Default: the one whose settings are given.
+        :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
+        :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
+        :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
         :param pulumi.Input[_builtins.str] user: The user to log in as.
@@ -199,6 +255,9 @@ class Provider(pulumi.ProviderResource):
                  allow_unverified_ssl: pulumi.Input[Optional[_builtins.bool]] = None,
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
+                 context: pulumi.Input[Optional[_builtins.str]] = None,
+                 kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
+                 namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None,
@@ -217,6 +276,11 @@ class Provider(pulumi.ProviderResource):
             __props__.__dict__["allow_unverified_ssl"] = pulumi.Output.from_input(allow_unverified_ssl).apply(pulumi.runtime.to_json) if allow_unverified_ssl is not None else None
             __props__.__dict__["backend"] = backend
             __props__.__dict__["ca_file"] = ca_file
+            __props__.__dict__["context"] = context
+            if kubeconfig is None:
+                kubeconfig = _utilities.get_env('KUBECONFIG')
+            __props__.__dict__["kubeconfig"] = None if kubeconfig is None else pulumi.Output.secret(kubeconfig)
+            __props__.__dict__["namespace"] = namespace
             if password is None:
                 password = _utilities.get_env('VSPHERE_PASSWORD')
             __props__.__dict__["password"] = None if password is None else pulumi.Output.secret(password)

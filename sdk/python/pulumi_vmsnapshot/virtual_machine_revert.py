@@ -372,7 +372,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def target(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The uniqueID of the snapshot that `snapshot` named when the revert was asked for. Computed.
+        What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name). Computed.
         """
         return pulumi.get(self, "target")
 

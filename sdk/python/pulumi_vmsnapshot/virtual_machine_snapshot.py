@@ -470,9 +470,9 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="uniqueID")
-    def unique_id(self) -> pulumi.Output[_builtins.str]:
+    def unique_id(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The snapshot's identifier on vSphere, such as `snapshot-226`.
+        The snapshot's identifier on vSphere, such as `snapshot-226`; not set before it is taken.
         """
         return pulumi.get(self, "unique_id")
 

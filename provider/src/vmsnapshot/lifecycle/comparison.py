@@ -41,6 +41,14 @@ def compare_outputs(
     return {where: PropertyChange(kind, input_diff=False) for where, kind in found}
 
 
+def compare_machines(
+    path: str, live: Mapping[str, Any] | None, after: Mapping[str, Any]
+) -> dict[str, PropertyChange]:
+    """The changes from a live VM to what it will be; what isn't known of that is no change."""
+    unknown = frozenset(after.get("notKnown") or ())
+    return compare_outputs(path, {k: v for k, v in (live or {}).items() if k not in unknown}, after)
+
+
 def ignored(path: str, ignore_changes: tuple[str, ...] | list[str]) -> bool:
     """Whether a path, or something it lies in, is among the ignored ones."""
     return any(path == item or path.startswith((f"{item}.", f"{item}[")) for item in ignore_changes)

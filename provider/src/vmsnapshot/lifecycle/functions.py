@@ -6,7 +6,7 @@ import fnmatch
 
 from vmsnapshot.lifecycle.observed import kind_of, now, reference_to, summary
 from vmsnapshot.lifecycle.plan import plan_revert
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import VMReference, values
 from vmsnapshot.lifecycle.selection import select_snapshot
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.tree import draw_tree
@@ -72,14 +72,14 @@ def get_revert_plan(session: Session, args: GetRevertPlanArgs) -> RevertPlan:
     vm = _find(session, args)
     target = select_snapshot(vm, args.snapshot)
     operation = session.operation("", f'planning the revert of VM "{args.vm_name}"')
-    then = session.backend.machines_at(vm, [target.unique_id], operation)
+    (then,) = values(session.backend.machines_at([(vm, target)], operation))
     asked = RevertInputs(
         vm_name=args.vm_name,
         namespace=args.namespace,
         snapshot=args.snapshot,
         power_policy=args.power_policy,
     )
-    return plan_revert(vm, target, then[target.unique_id], asked, now())
+    return plan_revert(vm, target, then, asked, now())
 
 
 def _find(session: Session, args: GetVirtualMachineArgs) -> VirtualMachine:
@@ -88,10 +88,11 @@ def _find(session: Session, args: GetVirtualMachineArgs) -> VirtualMachine:
 
 
 def _matches(item: Snapshot, args: GetVirtualMachineSnapshotsArgs) -> bool:
-    age = now() - item.create_time
+    # What is of unknown age is neither old nor young enough for anybody who asks for an age.
+    age = None if item.create_time is None else now() - item.create_time
     return (
         (args.name_pattern is None or fnmatch.fnmatchcase(item.name, args.name_pattern))
         and (args.type is None or kind_of(item) == args.type)
-        and (args.min_age is None or age >= parse_duration(args.min_age))
-        and (args.max_age is None or age <= parse_duration(args.max_age))
+        and (args.min_age is None or (age is not None and age >= parse_duration(args.min_age)))
+        and (args.max_age is None or (age is not None and age <= parse_duration(args.max_age)))
     )

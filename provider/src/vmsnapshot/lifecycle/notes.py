@@ -7,6 +7,7 @@ of the others.  Notes are a help where they exist; nothing depends on their bein
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from vmsnapshot.model.revert import Seen
@@ -21,6 +22,14 @@ class Notes(Protocol):
 
     def shown(self, urn: str) -> Seen | None:
         """How the preview of the same command showed it; None: nothing is known of that."""
+        ...
+
+    def show_all(self, seen: Mapping[str, Seen]) -> None:
+        """The same for many at once, by resource and VM."""
+        ...
+
+    def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:
+        """How the preview of the same command showed those of many that it did."""
         ...
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
@@ -41,6 +50,13 @@ class NoNotes:
     def shown(self, urn: str) -> Seen | None:  # noqa: ARG002 - the protocol's
         """Nothing."""
         return None
+
+    def show_all(self, seen: Mapping[str, Seen]) -> None:
+        """Keep nothing."""
+
+    def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:  # noqa: ARG002 - the protocol's
+        """Nothing."""
+        return {}
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
         """Keep nothing."""

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, property_names
@@ -26,16 +25,21 @@ def timestamp(moment: dt.datetime) -> str:
     return moment.astimezone(dt.timezone.utc).isoformat().replace("+00:00", "Z")
 
 
+def timestamp_or_none(moment: dt.datetime | None) -> str | None:
+    """The same, of a moment that may not be known."""
+    return None if moment is None else timestamp(moment)
+
+
 def kind_of(snapshot: Snapshot) -> Kind:
-    """`Managed` when its description carries our line."""
-    return "Unmanaged" if ownership.split(snapshot.description)[1] is None else "Managed"
+    """`Managed` or `Unmanaged`."""
+    return "Managed" if snapshot.managed else "Unmanaged"
 
 
 def reference_to(snapshot: Snapshot | None) -> SnapshotReference | None:
     """A snapshot as other objects name it."""
     if snapshot is None:
         return None
-    return SnapshotReference(name=snapshot.name, type=kind_of(snapshot))
+    return SnapshotReference(name=snapshot.name or None, type=kind_of(snapshot))
 
 
 def with_secrets(state: Model, inputs: Mapping[str, Any]) -> Properties:
@@ -62,11 +66,11 @@ def summary(vm: VirtualMachine, item: Snapshot) -> SnapshotSummary:
     return SnapshotSummary(
         name=item.name,
         unique_id=item.unique_id,
-        path=vm.path(item.unique_id),
-        description=ownership.split(item.description)[0],
-        create_time=timestamp(item.create_time),
+        path=vm.path(item.id),
+        description=item.description,
+        create_time=timestamp_or_none(item.create_time),
         type=kind_of(item),
         power_state=item.power_state,
         quiesced=item.quiesced,
-        current=item.unique_id == vm.current_snapshot_id,
+        current=item.id == vm.current_snapshot_id,
     )

@@ -83,6 +83,18 @@ class Operation:
         self.alone = alone
         self._deadline = time.monotonic() + timeout.total_seconds()
 
+    def part(self, what: str, progress: Callable[[str], None] = lambda _text: None) -> Operation:
+        """One of several things that it does at once, in the same time and with the same switch."""
+        part = Operation(
+            what,
+            timeout=self.timeout,
+            cancellation=self.cancellation,
+            progress=progress,
+            alone=self.alone,
+        )
+        part._deadline = self._deadline
+        return part
+
     @property
     def remaining(self) -> float:
         """Seconds left, never below zero."""

@@ -1,6 +1,7 @@
-"""The line by which a snapshot says who made it.
+"""By what a snapshot says who made it.
 
-Snapshots made here carry one last line in their description, for people and for us::
+On the VM Operator a snapshot carries labels and annotations for that.  vSphere has no place but the
+description: snapshots made here carry one last line in it, for people and for us::
 
     before the upgrade
     Managed by Pulumi: resource before-release, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2
@@ -33,19 +34,47 @@ class Mark:
         return f"{self.maker}-{self.making}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Owner:
+    """The resource that makes a snapshot, and the mark of this making."""
+
+    urn: str
+    mark: Mark
+
+    @property
+    def resource(self) -> str:
+        """The resource's name in the program."""
+        return _parts(self.urn)[2]
+
+    @property
+    def stack(self) -> str:
+        """The stack's name."""
+        return _parts(self.urn)[0]
+
+    @property
+    def project(self) -> str:
+        """The project's name."""
+        return _parts(self.urn)[1]
+
+
 def maker(urn: str) -> str:
     """The part of a mark that names the resource: 12 hexadecimal digits of its URN's hash."""
     return hashlib.sha256(urn.encode()).hexdigest()[:12]
 
 
-def new_mark(urn: str) -> Mark:
-    """A mark for one more snapshot of a resource."""
-    return Mark(maker(urn), secrets.token_hex(4))
+def new_owner(urn: str) -> Owner:
+    """The owner of one more snapshot of a resource."""
+    return Owner(urn, Mark(maker(urn), secrets.token_hex(4)))
 
 
-def request_mark(urn: str, request_id: str) -> Mark:
-    """The mark that a repeated request makes again: for safety snapshots."""
-    return Mark(maker(urn), hashlib.sha256(request_id.encode()).hexdigest()[:8])
+def owner_by(urn: str, request: str) -> Owner:
+    """The owner that a repeated request makes again: for safety snapshots and checkpoints."""
+    return Owner(urn, Mark(maker(urn), making(request)))
+
+
+def making(request: str) -> str:
+    """The part of a mark that a repeated request makes again: 8 hexadecimal digits of its hash."""
+    return hashlib.sha256(request.encode()).hexdigest()[:8]
 
 
 def parse_mark(text: str | None) -> Mark | None:
@@ -56,10 +85,10 @@ def parse_mark(text: str | None) -> Mark | None:
     return Mark(first, second)
 
 
-def describe(description: str | None, urn: str, mark: Mark) -> str:
-    """The description as it is stored: the user's text, then the line."""
-    stack, project, name = _parts(urn)
-    line = f"Managed by Pulumi: resource {name}, stack {project}/{stack}, mark {mark}"
+def describe(description: str, owner: Owner) -> str:
+    """The description as vSphere stores it: the user's text, then the line."""
+    stack = f"{owner.project}/{owner.stack}"
+    line = f"Managed by Pulumi: resource {owner.resource}, stack {stack}, mark {owner.mark}"
     return f"{description}\n{line}" if description else line
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
-from vmsnapshot.lifecycle.comparison import compare_outputs
-from vmsnapshot.lifecycle.observed import summary, timestamp
+from vmsnapshot.lifecycle.comparison import compare_machines
+from vmsnapshot.lifecycle.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.plan_text import plan_text
 from vmsnapshot.lifecycle.preflight import revert_findings
 from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
@@ -30,25 +30,27 @@ def plan_revert(
         moment: Now.
     """
     after = machine_after(then, target, inputs.power_policy)
-    branch = {item.unique_id for item in vm.ancestry(target.unique_id)}
-    leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.unique_id not in branch]
-    current = vm.current_snapshot
-    findings = revert_findings(vm, inputs)
+    branch = {item.id for item in vm.ancestry(target.id)}
+    leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.id not in branch]
+    since = (vm.current_snapshot or target).create_time
+    findings = revert_findings(vm, target, inputs)
     plan = RevertPlan(
         vm=vm.identity,
         target=summary(vm, target),
-        age_seconds=int((moment - target.create_time).total_seconds()),
+        age_seconds=None
+        if target.create_time is None
+        else int((moment - target.create_time).total_seconds()),
         live=vm.machine,
         after=after,
         changes=sorted(
             path.removeprefix("machine.")
-            for path in compare_outputs("machine", vm.machine.properties(), after.properties())
+            for path in compare_machines("machine", vm.machine.properties(), after.properties())
         ),
         power_state=PowerChange(
             before=vm.machine.power_state,
             after=power_after(target, inputs.power_policy),
         ),
-        lost_since=timestamp((current or target).create_time),
+        lost_since=timestamp_or_none(since),
         discarded_bytes=vm.discarded_bytes,
         leaves_branch=[summary(vm, item) for item in leaving],
         untouched_disks=vm.machine.independent_disks,
@@ -56,7 +58,7 @@ def plan_revert(
         possible=all(item.severity != "error" for item in findings),
         text="",
     )
-    return plan.model_copy(update={"text": plan_text(plan, vm, inputs.power_policy, moment)})
+    return plan.model_copy(update={"text": plan_text(plan, vm, target, inputs.power_policy, moment)})
 
 
 def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy) -> Machine:
@@ -64,7 +66,7 @@ def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy) -> Machi
     return then.model_copy(update={"power_state": power_after(target, policy)})
 
 
-def power_after(target: Snapshot, policy: PowerPolicy) -> PowerState:
+def power_after(target: Snapshot, policy: PowerPolicy) -> PowerState | None:
     """The power state after a revert and its powerPolicy."""
     if policy == "snapshot":
         return target.power_state

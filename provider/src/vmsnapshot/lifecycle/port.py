@@ -5,10 +5,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+
+_T = TypeVar("_T")
+
+# One of several that were asked for at once: each succeeds or fails for itself.
+Outcome: TypeAlias = _T | VmsnapshotError
+
+
+def values(outcomes: Iterable[Outcome[_T]]) -> list[_T]:
+    """The values, where none may be missing.
+
+    Raises:
+        VmsnapshotError: The first that failed.
+    """
+    found: list[_T] = []
+    for outcome in outcomes:
+        if isinstance(outcome, VmsnapshotError):
+            raise outcome
+        found.append(outcome)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,37 +50,40 @@ class SnapshotRequest:
     """The snapshot to take.
 
     Attributes:
-        description: As it is to be stored, ownership line included.
+        description: What the user wrote.
+        owner: Who takes it; kept with the snapshot, and read back as `Snapshot.mark`.
         quiesce: How long quiescing may take; None: no quiescing.
-        request_id: The caller's own mark of this request, kept by the platform with the task
-            where it can.
     """
 
     name: str
     description: str
+    owner: Owner
     memory: bool
     quiesce: timedelta | None
-    request_id: str
+
+    @property
+    def request_id(self) -> str:
+        """The caller's own mark of this request, kept by the platform with the task where it can."""
+        return f"vmsnapshot-{self.owner.mark}"
 
 
 class Backend(Protocol):
     """One platform, one login.
 
     Every method may be called from many threads at once and blocks until it is done.  Reads that
-    come at the same time are gathered into few calls.  Operations that change one VM queue.
-    Faults that pass (a busy VM, a dropped connection, an expired session) are retried with
-    backoff while the operation has time; nothing that could have happened is sent twice without
-    looking first.  Every error is one of `vmsnapshot.lifecycle.errors`, and says which VM, which
-    snapshot, what was tried, and the platform's words.
+    come at the same time are gathered into few calls, and those of many VMs (`find_all`,
+    `observe_all`, `machines_at`, `find_tasks`) take a number of calls that doesn't grow with the
+    VMs.  Operations that change one VM queue.  Faults that pass (a busy VM, a dropped connection,
+    an expired session) are retried with backoff while the operation has time; nothing that could
+    have happened is sent twice without looking first.  Every error is one of
+    `vmsnapshot.lifecycle.errors`, and says which VM, which snapshot, what was tried, and the
+    platform's words.
 
     What can't be observed is None (`snapshots_supported`, `tools_running`, `shared_bus`, sizes):
     unknown, which forbids nothing and passes for nothing.
 
-    A VM's `id` is `VirtualMachine.identity.id`; a snapshot's is `Snapshot.unique_id`.
+    A VM's id is `VirtualMachine.identity.id`; a snapshot's is `Snapshot.id`.
     """
-
-    platform: str
-    can_rename: bool
 
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by what the user wrote, and observe it.
@@ -67,6 +91,18 @@ class Backend(Protocol):
         Raises:
             NotFound: There is none; close names are suggested.
             Ambiguous: Several have that name; the message lists their paths and ids.
+        """
+        ...
+
+    def find_all(
+        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+    ) -> list[Outcome[VirtualMachine]]:
+        """Look many up; each as found, or why it wasn't (NotFound, Ambiguous, Denied).
+
+        Without `hardware`, a backend may leave that unknown, where it is much to read.
+
+        Raises:
+            Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
         """
         ...
 
@@ -80,43 +116,80 @@ class Backend(Protocol):
         """
         ...
 
+    def observe_all(
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe many; each as it is, or why it could not be read (Gone, Denied).
+
+        Raises:
+            Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
+        """
+        ...
+
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM that the login may see (templates included)."""
         ...
 
-    def machines_at(
-        self, vm: VirtualMachine, snapshot_ids: Iterable[str], operation: Operation
-    ) -> dict[str, Machine]:
-        """What the VM was when each snapshot was taken: its hardware and settings.
+    def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
+        """The snapshot that an import names: the resource's id, or how people write it.
 
-        `power_state` is the one that a revert leaves.
+        vSphere: `<vm>@<snapshot>`; VM Operator: `<namespace>/<name>`.
 
         Raises:
-            Gone: A snapshot is definitely no longer there.
+            InvalidInput: It has another form.
+            NotFound: There is none.
+            Ambiguous: It names several.
+        """
+        ...
+
+    def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
+        """The resource id of a snapshot: `vm-42@snapshot-226` or `shop/release-41`."""
+        ...
+
+    def machines_at(
+        self, targets: Sequence[tuple[VirtualMachine, Snapshot]], operation: Operation
+    ) -> list[Outcome[Machine]]:
+        """What each VM was when its snapshot was taken: hardware and settings.
+
+        `power_state` is the one that a revert leaves; what the platform doesn't tell is named in
+        `not_known`. Each as it was, or why it could not be read (Gone, Denied).
         """
         ...
 
     def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
-        """Take a snapshot and wait for it; its uniqueID.
+        """Take a snapshot, or have it taken; its id. `settle_snapshot` waits until it is complete.
 
         On cancellation the task is cancelled where the platform can.  When the connection drops
         before the answer, this raises Unreachable instead of sending again: the caller looks what
         came of it.
+
+        Raises:
+            Refused: There is one of that name which this request didn't make, where names are unique.
         """
         ...
 
-    def rename_snapshot(
+    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+        """Wait until a snapshot that was made is complete; vSphere's are when they are made.
+
+        Raises:
+            Gone: Somebody has removed it.
+            TimedOut: It isn't complete yet; the message gives the platform's reason.
+        """
+        ...
+
+    def change_snapshot(  # noqa: PLR0917 - what is to be kept and who keeps it, like the others
         self,
         vm: VirtualMachine,
         snapshot: Snapshot,
         name: str,
         description: str,
+        owner: Owner,
         operation: Operation,
     ) -> None:
-        """Change a snapshot's name and stored description in place.
+        """Change a snapshot's name, description and owner in place.
 
         Raises:
-            Unsupported: The platform can't.
+            Unsupported: The platform can't rename, and the name is another.
         """
         ...
 
@@ -141,8 +214,10 @@ class Backend(Protocol):
         """
         ...
 
-    def find_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
-        """The most recent task on the VM that carries this request id, if the platform remembers."""
+    def find_tasks(
+        self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
+    ) -> list[PastTask | None]:
+        """For each VM the most recent task with that request id, if the platform remembers."""
         ...
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.selection import title
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, Severity
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
@@ -38,9 +38,9 @@ def refuse_errors(findings: list[Finding], what: str) -> None:
         raise Refused(message)
 
 
-def revert_findings(vm: VirtualMachine, inputs: RevertInputs) -> list[Finding]:
+def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
     """What the checks before a revert find, errors first."""
-    found = [*_forbidden(vm, "reverted", _REVERT), *_worth_knowing(vm)]
+    found = [*_forbidden(vm, "reverted", _REVERT), *_target(vm, target), *_worth_knowing(vm)]
     if inputs.safety_snapshot is not None:
         found += _locked(vm, "The safety snapshot")
         found += chain_findings(vm, "The safety snapshot")
@@ -176,8 +176,45 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
             vm.shared_bus is True,
             f"A SCSI controller shares its bus with another VM; such a VM can't be {act}.",
         ),
+        (
+            "vksNode",
+            vm.vks_node,
+            f"The VM is a node of a Kubernetes cluster (VKS), which would break; it can't be {act}.",
+        ),
+        (
+            "paused",
+            vm.paused,
+            f"The VM is paused (annotation vmoperator.vmware.com/paused); it can't be {act} until then.",
+        ),
     )
     return [_finding("error", code, message) for code, holds, message in reasons if holds]
+
+
+def _target(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
+    """What keeps a revert to this very snapshot from working; only the VM Operator reports such."""
+    found = []
+    if not target.managed and target.unique_id is None:
+        text = "The snapshot was made outside of the VM Operator, which can't revert to it."
+        found.append(_finding("error", "targetUnmanaged", text))
+    elif not target.ready:
+        reasons = "; ".join(
+            f"{item.type} is {item.status}: {item.message or item.reason or 'no reason given'}"
+            for item in target.conditions
+            if item.status != "True"
+        )
+        text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). Wait until it is.'
+        found.append(_finding("error", "targetNotReady", text))
+    if vm.revert_requested is not None:
+        text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
+        found.append(_finding("error", "revertUnderWay", text))
+    elif vm.revert_left_behind:
+        text = (
+            "An earlier revert left its mark on the VM (annotation "
+            "vmoperator.vmware.com/snapshot-revert-in-progress): the VM Operator starts no other while it is "
+            "there. Find out what became of that revert, then remove the annotation."
+        )
+        found.append(_finding("error", "revertLeftBehind", text))
+    return found
 
 
 def _locked(vm: VirtualMachine, what: str) -> list[Finding]:

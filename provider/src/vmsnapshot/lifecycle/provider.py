@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from vmsnapshot.lifecycle import configuration, functions
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.environment.check_rollback import check_rollback
+from vmsnapshot.lifecycle.environment.checkpoint import CheckpointResource
+from vmsnapshot.lifecycle.environment.rollback import RollbackResource
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
 from vmsnapshot.lifecycle.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.port import Backend
@@ -16,6 +19,7 @@ from vmsnapshot.lifecycle.snapshot import SnapshotResource
 from vmsnapshot.lifecycle.validation import check, load
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.catalogue import (
+    CHECK_ROLLBACK,
     GET_REVERT_PLAN,
     GET_VIRTUAL_MACHINE,
     GET_VIRTUAL_MACHINE_SNAPSHOTS,
@@ -57,7 +61,12 @@ class Provider:
     ) -> None:
         self._session = Session(connect, voice, notes or NoNotes())
         self._snapshots = SnapshotResource(self._session)
-        verbs: tuple[_Verbs, ...] = (self._snapshots, RevertResource(self._session))
+        verbs: tuple[_Verbs, ...] = (
+            self._snapshots,
+            RevertResource(self._session),
+            CheckpointResource(self._session),
+            RollbackResource(self._session),
+        )
         self._resources = {item.kind.token: item for item in verbs}
         self._functions: dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]] = {
             kind.token: (kind, call)
@@ -65,6 +74,7 @@ class Provider:
                 (GET_VIRTUAL_MACHINE, functions.get_virtual_machine),
                 (GET_VIRTUAL_MACHINE_SNAPSHOTS, functions.get_virtual_machine_snapshots),
                 (GET_REVERT_PLAN, functions.get_revert_plan),
+                (CHECK_ROLLBACK, check_rollback),
             )
         }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.comparison import compare_inputs, compare_outputs, ignored
+from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, ignored
 from vmsnapshot.lifecycle.errors import (
     Ambiguous,
     Gone,
@@ -15,10 +15,18 @@ from vmsnapshot.lifecycle.errors import (
     Refused,
     VmsnapshotError,
 )
-from vmsnapshot.lifecycle.observed import foreseen, now, reference_to, timestamp, with_secrets
+from vmsnapshot.lifecycle.observed import (
+    foreseen,
+    now,
+    reference_to,
+    timestamp,
+    timestamp_or_none,
+    with_secrets,
+)
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.plan import plan_revert
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.platform_check import unfit_namespace
+from vmsnapshot.lifecycle.port import VMReference, values
 from vmsnapshot.lifecycle.preflight import refuse_errors
 from vmsnapshot.lifecycle.reverting import Reverting, count_update, expire, request_id
 from vmsnapshot.lifecycle.seen import changed_since, seen_now
@@ -35,7 +43,7 @@ from vmsnapshot.model.revert import (
     RevertState,
     Seen,
 )
-from vmsnapshot.model.snapshot import Condition
+from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
 # Inputs that check computes.
@@ -70,8 +78,9 @@ class RevertResource:
             if plain(given.get(name)) == plain(old.get(name)):
                 given.pop(name, None)
         result = check(RevertInputs, given)
-        if result.failures:
-            return result
+        failures = [*result.failures, *unfit_namespace(result.inputs, self._session.platform)]
+        if failures:
+            return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)
         if not asks_for_revert(old, inputs):
             return rq.CheckResult(_carried_over(old, inputs))
@@ -86,7 +95,7 @@ class RevertResource:
         except (NotFound, Ambiguous) as error:
             field, _, reason = error.message.partition(": ")
             return rq.CheckResult(inputs, [rq.CheckFailure(field, reason)])
-        inputs["target"] = target.unique_id
+        inputs["target"] = target.id
         if not asks_for_revert(old, inputs):  # only another name for the same snapshot
             return rq.CheckResult(_carried_over(old, inputs))
         inputs["machine"] = plan.after.properties()
@@ -110,7 +119,7 @@ class RevertResource:
             live = checked[0].live.properties() if checked else request.old_state.get("machine")
             target = request.new_inputs.get("machine")
             if isinstance(target, Mapping):
-                changes |= compare_outputs("machine", live, target)
+                changes |= compare_machines("machine", live, target)
         return rq.DiffResult(
             {
                 path: change
@@ -137,7 +146,9 @@ class RevertResource:
                 name: request.old_state.get(name, UNKNOWN) for name in ("vm", "safetySnapshots", "conditions")
             }
             if not asks_for_revert(request.old_inputs, request.new_inputs):
-                known = {**request.old_state, **request.new_inputs}
+                # What was asked for is told by the new inputs alone; `machine` is the live VM.
+                gone = request.old_inputs.keys() - {"machine"}
+                known = {name: value for name, value in request.old_state.items() if name not in gone}
             tree = foreseen(REVERT, request.new_inputs, known)
             return _watched(request.id, tree, request.new_inputs)
         old = load(RevertState, request.old_state)
@@ -199,7 +210,7 @@ class RevertResource:
         if not asks_for_revert(old_inputs, new_inputs):
             return self._without_revert(urn, old, inputs, new_inputs, operation)
         vm, target, plan = self._plan(inputs, operation)
-        operation.what = f'reverting {title(vm)} to snapshot "{vm.path(target.unique_id)}"'
+        operation.what = f'reverting {title(vm)} to snapshot "{vm.path(target.id)}"'
         refuse_errors(plan.findings, operation.what)
         first = old is None or old.vm is None
         asked = request_id(urn, target, new_inputs, old)
@@ -218,7 +229,7 @@ class RevertResource:
             self._session.say(
                 urn,
                 rq.Severity.WARNING,
-                f'{title(vm)} was already reverted to "{vm.path(target.unique_id)}" by a run of '
+                f'{title(vm)} was already reverted to "{vm.path(target.id)}" by a run of '
                 f"this request that was interrupted ({done.id}); it is not reverted again. To "
                 "revert once more, change `triggers`.",
             )
@@ -227,7 +238,7 @@ class RevertResource:
             reverted_to=RevertedTo(
                 name=target.name,
                 unique_id=target.unique_id,
-                create_time=timestamp(target.create_time),
+                create_time=timestamp_or_none(target.create_time),
             ),
             reverted_at=timestamp(done.completed or now()),
             safety_snapshots=taken,
@@ -343,8 +354,8 @@ class RevertResource:
         self, inputs: RevertInputs, operation: Operation
     ) -> tuple[VirtualMachine, Snapshot, RevertPlan]:
         vm, target = self._find(inputs, operation)
-        then = self._session.backend.machines_at(vm, [target.unique_id], operation)
-        return vm, target, plan_revert(vm, target, then[target.unique_id], inputs, now())
+        (then,) = values(self._session.backend.machines_at([(vm, target)], operation))
+        return vm, target, plan_revert(vm, target, then, inputs, now())
 
     def _find(self, inputs: RevertInputs, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
         vm = self._session.find(inputs.vm_name, inputs.namespace, operation)

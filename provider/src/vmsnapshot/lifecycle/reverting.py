@@ -7,11 +7,11 @@ import hashlib
 import json
 from typing import Final
 
-from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.observed import now, timestamp
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Mark, owner_by
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.model.duration import parse_duration
@@ -52,12 +52,16 @@ class Reverting:
         belongs to a resource that has been deleted since.
         """
         backend = self._session.backend
-        task = backend.find_task(vm, self._request_id, operation)
+        (task,) = backend.find_tasks([(vm, self._request_id)], operation)
         if task is not None and task.running:
             operation.progress(f"waiting for the revert that {task.id} is still doing")
             backend.wait_for_task(vm, task.id, operation)
-            task = backend.find_task(vm, self._request_id, operation)
-        if task is None or not task.succeeded:
+            (task,) = backend.find_tasks([(vm, self._request_id)], operation)
+        return self.counts(task)
+
+    def counts(self, task: PastTask | None) -> PastTask | None:
+        """The task, if it is this very request's and ended well."""
+        if task is None or task.running or not task.succeeded:
             return None
         if not self._first:
             return task
@@ -68,7 +72,7 @@ class Reverting:
 
     def revert(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask:
         """Revert the VM and wait for it."""
-        operation.progress(f'reverting to "{vm.path(target.unique_id)}"')
+        operation.progress(f'reverting to "{vm.path(target.id)}"')
         backend = self._session.backend
         while True:
             try:
@@ -87,33 +91,38 @@ class Reverting:
     ) -> TakenSafetySnapshot | None:
         """Keep the state about to be lost; an interrupted run's own is found again by its mark."""
         backend = self._session.backend
-        mark = ownership.request_mark(self._urn, self._request_id)
-        found = _marked(vm, mark)
+        owner = owner_by(self._urn, self._request_id)
+        found = _marked(vm, owner.mark)
         if found is None and take:
-            name = rule.name or f"before-revert-{mark.making}"
+            name = rule.name or f"before-revert-{owner.mark.making}"
+            if self._session.platform.has_namespaces and rule.name is None:
+                name = self._session.platform.fit_name(f"{vm.identity.name}-{name}")
             operation.progress(f'taking safety snapshot "{name}"')
             request = SnapshotRequest(
                 name=name,
-                description=ownership.describe("State before a revert.", self._urn, mark),
+                description="State before a revert.",
+                owner=owner,
                 memory=rule.memory,
                 quiesce=None,
-                request_id=f"vmsnapshot-{mark}",
             )
             try:
-                backend.create_snapshot(vm, request, operation)
+                backend.settle_snapshot(vm, backend.create_snapshot(vm, request, operation), operation)
             except Unreachable:
                 operation.pause(1)
             vm = backend.observe(vm.identity.id, operation)
-            found = _marked(vm, mark)
+            found = _marked(vm, owner.mark)
             if found is None:
                 message = f'{operation.what}: the safety snapshot "{name}" was not taken'
                 raise Unreachable(message)
         if found is None:
             return None
+        if not found.ready:
+            # What isn't complete yet can't bring back what the revert loses.
+            backend.settle_snapshot(vm, found.id, operation)
         return TakenSafetySnapshot(
             name=found.name,
             unique_id=found.unique_id,
-            create_time=timestamp(found.create_time),
+            create_time=timestamp(found.create_time or now()),
         )
 
 
@@ -132,12 +141,12 @@ def expire(
     if not over:
         return kept
     vm = session.backend.observe(old.vm.id, operation)
-    in_use = {item.unique_id for item in vm.ancestry(vm.current_snapshot_id)}
+    in_use = {item.id for item in vm.ancestry(vm.current_snapshot_id)}
     for item in over:
-        if item.unique_id in in_use:
+        snapshot = vm.snapshot_on_vsphere(item.unique_id)
+        if snapshot is not None and snapshot.id in in_use:
             continue
-        snapshot = vm.snapshot(item.unique_id)
-        if snapshot is not None and ownership.split(snapshot.description)[1] is not None:
+        if snapshot is not None and snapshot.mark is not None:
             session.backend.remove_snapshot(
                 vm, snapshot, remove_children=False, consolidate=True, operation=operation
             )
@@ -155,7 +164,7 @@ def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertSta
     """The same for the same request run again, and another for any other request."""
     asked = {
         "urn": urn,
-        "target": target.unique_id,
+        "target": target.id,
         "inputs": {name: plain(inputs.get(name)) for name in ASKING},
         "after": old.reverted_at if old is not None else None,
         "was": old.snapshot if old is not None else None,
@@ -165,8 +174,8 @@ def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertSta
     return f"vmsnapshot-revert-{digest[:24]}"
 
 
-def _marked(vm: VirtualMachine, mark: ownership.Mark) -> Snapshot | None:
-    return next((item for item in vm.snapshots if ownership.split(item.description)[1] == mark), None)
+def _marked(vm: VirtualMachine, mark: Mark) -> Snapshot | None:
+    return next((item for item in vm.snapshots if item.mark == str(mark)), None)
 
 
 def _is_over(item: TakenSafetySnapshot, keep_updates: int | None, max_age: str | None) -> bool:

@@ -14,7 +14,7 @@ def seen_now(vm: VirtualMachine) -> Seen:
     shape = {
         "machine": vm.machine.properties(),
         "current": vm.current_snapshot_id,
-        "tree": sorted((item.unique_id, item.parent_id or "") for item in vm.snapshots),
+        "tree": sorted((item.id, item.parent_id or "") for item in vm.snapshots),
     }
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
     return Seen(
@@ -40,8 +40,8 @@ def changed_since(shown: Seen | None, vm: VirtualMachine) -> str | None:
     return ", ".join(found)
 
 
-def _name(vm: VirtualMachine, unique_id: str | None) -> str:
-    snapshot = vm.snapshot(unique_id)
+def _name(vm: VirtualMachine, snapshot_id: str | None) -> str:
+    snapshot = vm.snapshot(snapshot_id)
     if snapshot is not None:
-        return f'"{snapshot.name}" ({snapshot.unique_id})'
-    return "none" if unique_id is None else unique_id
+        return f'"{snapshot.name}" ({snapshot.id})'
+    return "none" if snapshot_id is None else snapshot_id

@@ -20,24 +20,21 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
         NotFound: There is none; close names are suggested.
         Ambiguous: Snapshot names aren't unique, and several match; the message lists them.
     """
-    if (exact := vm.snapshot(reference)) is not None:
+    if (exact := vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)) is not None:
         return exact
     found = [item for item in vm.snapshots if item.name == reference]
     if "/" in reference:
-        found = [item for item in vm.snapshots if vm.path(item.unique_id) == reference] or found
+        found = [item for item in vm.snapshots if vm.path(item.id) == reference] or found
     if len(found) == 1:
         return found[0]
     if found:
-        candidates = "; ".join(
-            f"{vm.path(item.unique_id)} ({item.unique_id}, {item.create_time:%Y-%m-%d %H:%M} UTC)"
-            for item in found
-        )
+        candidates = "; ".join(f"{vm.path(item.id)} ({item.id}, {_taken(item)})" for item in found)
         message = (
             f"{len(found)} snapshots of {title(vm)} are called {reference!r}: {candidates}. "
             "Give the path, or the uniqueID in brackets."
         )
         raise Ambiguous(message)
-    names = [vm.path(item.unique_id) for item in vm.snapshots]
+    names = [vm.path(item.id) for item in vm.snapshots]
     names += [item.name for item in vm.snapshots]
     close = difflib.get_close_matches(reference, names, n=1)
     if close:
@@ -57,7 +54,14 @@ def title(vm: VirtualMachine) -> str:
 
 def described(vm: VirtualMachine, snapshot: Snapshot) -> str:
     """A snapshot as messages name it, as the subject of a sentence."""
-    return (
-        f'Snapshot "{vm.path(snapshot.unique_id)}" ({snapshot.unique_id}) of {title(vm)}, taken '
-        f"{age_in_words(now() - snapshot.create_time)} ago,"
-    )
+    return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}) of {title(vm)}, {_age(snapshot)},'
+
+
+def _taken(snapshot: Snapshot) -> str:
+    moment = snapshot.create_time
+    return "age not known" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _age(snapshot: Snapshot) -> str:
+    moment = snapshot.create_time
+    return "of unknown age" if moment is None else f"taken {age_in_words(now() - moment)} ago"

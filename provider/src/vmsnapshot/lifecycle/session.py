@@ -10,6 +10,7 @@ from datetime import timedelta
 from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
 from vmsnapshot.lifecycle.notes import Notes
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
+from vmsnapshot.lifecycle.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.port import Backend, VMReference
 from vmsnapshot.lifecycle.requests import Severity, Voice
 from vmsnapshot.model.configuration import Configuration
@@ -40,6 +41,11 @@ class Session:
     def configure(self, configuration: Configuration) -> None:
         """Take the configuration; the platform is not contacted before it is needed."""
         self._configuration = configuration
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that the configuration is for."""
+        return VSPHERE if self._configuration is None else platform_of(self._configuration)
 
     @property
     def backend(self) -> Backend:
@@ -84,15 +90,15 @@ class Session:
         """Show a text under a resource."""
         self._voice.say(urn, severity, text)
 
-    def foresee_name(self, vm_id: str, path: str, unique_id: str) -> None:
+    def foresee_name(self, vm_id: str, path: str, snapshot_id: str) -> None:
         """A preview has announced that a snapshot will have this path.
 
         What depends on it in the same preview names it so, before the platform does.
         """
-        self._foreseen[vm_id, path] = unique_id
+        self._foreseen[vm_id, path] = snapshot_id
 
     def foreseen_name(self, vm_id: str, path: str) -> str | None:
-        """The uniqueID of the snapshot that a preview has announced under this path."""
+        """The id of the snapshot that a preview has announced under this path."""
         return self._foreseen.get((vm_id, path))
 
     def close(self) -> None:
@@ -120,10 +126,10 @@ class Recorded:
         with self._lock:
             self._existing.add(urn)
 
-    def holds(self, urn: str, state: SnapshotState) -> None:
+    def holds(self, urn: str, snapshot_id: str, state: SnapshotState) -> None:
         """State holds this snapshot for this resource."""
         with self._lock:
-            self._states[urn][state.unique_id] = state
+            self._states[urn][snapshot_id] = state
 
     def states(self, urn: str) -> list[SnapshotState]:
         """What state is known to hold for a resource."""
@@ -131,7 +137,7 @@ class Recorded:
             return list(self._states.get(urn, {}).values())
 
     def known(self, urn: str) -> frozenset[str] | None:
-        """The uniqueIDs that state holds for a resource; None: it holds some that we don't know."""
+        """The ids of the snapshots that state holds for a resource; None: it holds unknown ones."""
         with self._lock:
             found = frozenset(self._states.get(urn, ()))
             return None if urn in self._existing and not found else found

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
-from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.comparison import compare_inputs
-from vmsnapshot.lifecycle.errors import (
-    Ambiguous,
-    Gone,
-    InvalidInput,
-    NotFound,
-    Refused,
-    VmsnapshotError,
-)
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.naming import automatic_name
 from vmsnapshot.lifecycle.observed import foreseen, kind_of, with_secrets
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner, new_owner, parse_mark
+from vmsnapshot.lifecycle.platform_check import unfit_snapshot
+from vmsnapshot.lifecycle.platforms import VSPHERE
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.preflight import refuse_errors, snapshot_findings
-from vmsnapshot.lifecycle.selection import described, select_snapshot, title
+from vmsnapshot.lifecycle.selection import described, title
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.snapshot_state import (
     live_inputs,
@@ -40,6 +36,9 @@ from vmsnapshot.model.values import has_unknown
 # Properties whose change means a call to the platform; the others only stand in state.
 _ON_PLATFORM: Final = frozenset({"name", "description"})
 
+# How long to look at what was made once waiting for it has failed; its own time may be over.
+READING_AFTER_FAILURE: Final = timedelta(seconds=10)
+
 
 class SnapshotResource:
     """One snapshot of one VM, managed for its whole life."""
@@ -48,6 +47,8 @@ class SnapshotResource:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # The resources whose name this run made up.
+        self._automatic: set[str] = set()
 
     # --- without the platform ---------------------------------------------------------------
 
@@ -56,20 +57,28 @@ class SnapshotResource:
         if request.old_inputs is not None:
             self._session.recorded.exists(request.urn)
         result = check(SnapshotInputs, request.new_inputs)
-        failures = list(result.failures)
+        failures = [*result.failures, *unfit_snapshot(result.inputs, self._session.platform)]
         inputs = dict(result.inputs)
         if inputs.get("name") is None:
-            name = automatic_name(request)
+            name = automatic_name(request, self._session.platform)
             if isinstance(name, rq.CheckFailure):
                 failures.append(name)
             else:
+                self._automatic.add(request.urn)
                 inputs["name"] = name
         return rq.CheckResult(inputs, failures)
 
     def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
         """Compare the inputs; a snapshot's own drift shows in its inputs after a refresh."""
-        self._remember(request.urn, request.old_state)
-        return rq.DiffResult(compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs))
+        self._remember(request.urn, request.id, request.old_state)
+        changes = compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs)
+        if self._session.platform.can_rename:
+            return rq.DiffResult(changes)
+        if "name" in changes:
+            changes["name"] = rq.PropertyChange(rq.Change.UPDATE_REPLACE)
+        # Where names are unique, a new snapshot of the same name needs the old one gone.
+        same_name = "name" not in changes
+        return rq.DiffResult(changes, delete_before_replace=same_name)
 
     # --- create -----------------------------------------------------------------------------
 
@@ -82,17 +91,20 @@ class SnapshotResource:
         inputs = load(SnapshotInputs, request.inputs)
         what = f'taking snapshot "{inputs.name}" of VM "{inputs.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
-        taking = Taking(self._session, request.urn, inputs)
+        taking = self._taking(request.urn, inputs)
         vm = taking.settled(taking.find(operation), operation)
         left = taking.left_behind(vm)
         if left is not None:
-            mark = taking.take_over(vm, left, operation)
-            unique_id = left.unique_id
+            owner = taking.take_over(vm, left, operation)
+            snapshot_id = left.id
         else:
             refuse_errors(snapshot_findings(vm, inputs), what)
-            mark = ownership.new_mark(request.urn)
-            unique_id = taking.take(vm, mark, operation)
-        return self._finish(request, vm, unique_id, mark, operation)
+            owner = new_owner(request.urn)
+            snapshot_id = taking.take(vm, owner, operation)
+        return self._finish(request, vm, snapshot_id, owner, operation)
+
+    def _taking(self, urn: str, inputs: SnapshotInputs) -> Taking:
+        return Taking(self._session, urn, inputs, automatic=urn in self._automatic)
 
     def _preview_create(self, request: rq.CreateRequest) -> rq.Resource:
         """Say what a careful person wants to know first; what can't work fails the preview."""
@@ -100,7 +112,7 @@ class SnapshotResource:
         inputs = load(SnapshotInputs, known)
         what = f'taking snapshot "{inputs.name}" of VM "{inputs.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
-        taking = Taking(self._session, request.urn, inputs)
+        taking = self._taking(request.urn, inputs)
         vm = taking.find(operation)
         left = taking.left_behind(vm)
         if left is not None:
@@ -122,36 +134,59 @@ class SnapshotResource:
     def _say_replacement(self, urn: str, vm: VirtualMachine) -> None:
         """In words: the new one captures today's VM, and the restore point of then is lost."""
         for state in self._session.recorded.states(urn):
-            old = vm.snapshot(state.unique_id)
-            children = [] if old is None else vm.children(old.unique_id)
+            old = vm.snapshot_on_vsphere(state.unique_id)
+            children = [] if old is None else vm.children(old.id)
             self._session.say(urn, rq.Severity.WARNING, replacement_text(state, children))
 
     def _finish(
         self,
         request: rq.CreateRequest,
         vm: VirtualMachine,
-        unique_id: str,
-        mark: ownership.Mark,
+        snapshot_id: str,
+        owner: Owner,
         operation: Operation,
     ) -> rq.Resource:
-        """The state of a snapshot just taken; partial if it can't be read."""
+        """The state of a snapshot just taken; partial if it isn't complete or can't be read."""
         inputs = load(SnapshotInputs, request.inputs)
-        identifier = _identifier(vm, unique_id)
+        backend = self._session.backend
+        identifier = backend.identifier(vm, snapshot_id)
         try:
-            after = self._session.backend.observe(vm.identity.id, operation, hardware=False)
+            backend.settle_snapshot(vm, snapshot_id, operation)
+            after = backend.observe(vm.identity.id, operation, hardware=False)
         except Gone:
             raise
         except VmsnapshotError as error:
-            partial = unread_state(inputs, vm, unique_id, str(mark), error)
+            partial = self._unsettled(inputs, vm, snapshot_id, owner, error)
             tree = with_secrets(partial, request.inputs)
             raise rq.PartialState(rq.Resource(identifier, tree, request.inputs), error) from error
-        snapshot = after.snapshot(unique_id)
+        snapshot = after.snapshot(snapshot_id)
         if snapshot is None:
-            message = f"snapshot {unique_id} of {title(vm)} was removed right after it was taken"
+            message = f"snapshot {snapshot_id} of {title(vm)} was removed right after it was taken"
             raise Gone(message)
-        state = snapshot_state(inputs, after, snapshot, str(mark))
-        self._session.recorded.holds(request.urn, state)
+        state = snapshot_state(inputs, after, snapshot, str(owner.mark))
+        self._session.recorded.holds(request.urn, snapshot_id, state)
         return rq.Resource(identifier, with_secrets(state, request.inputs), request.inputs)
+
+    def _unsettled(
+        self,
+        inputs: SnapshotInputs,
+        vm: VirtualMachine,
+        snapshot_id: str,
+        owner: Owner,
+        error: VmsnapshotError,
+    ) -> SnapshotState:
+        """What is known of a snapshot that was made, and isn't complete or could not be read."""
+        looking = self._session.operation(owner.urn, "reading what was made", READING_AFTER_FAILURE)
+        try:
+            vm = self._session.backend.observe(vm.identity.id, looking, hardware=False)
+        except VmsnapshotError:
+            found = None
+        else:
+            found = vm.snapshot(snapshot_id)
+        if found is None:
+            unique_id = snapshot_id if self._session.platform is VSPHERE else None
+            return unread_state(inputs, vm, unique_id, str(owner.mark), error)
+        return snapshot_state(inputs, vm, found, str(owner.mark))
 
     # --- read -------------------------------------------------------------------------------
 
@@ -160,7 +195,7 @@ class SnapshotResource:
         if request.state is None:
             return self._import(request)
         state = load(SnapshotState, request.state)
-        self._remember(request.urn, request.state)
+        self._remember(request.urn, request.id, request.state)
         what = f'reading snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
@@ -168,15 +203,14 @@ class SnapshotResource:
         except Gone as gone:
             self._say_gone(request.urn, state, gone.message)
             return None
-        snapshot = vm.snapshot(state.unique_id)
+        snapshot = vm.snapshot(self._snapshot_id(request.id))
         if snapshot is None:
             self._say_gone(request.urn, state, f"it is no longer among the snapshots of {title(vm)}")
             return None
         old_inputs = dict(request.inputs or {})
         inputs = load(SnapshotInputs, old_inputs or state.properties())
         live = live_inputs(inputs, snapshot)
-        mark = ownership.split(snapshot.description)[1]
-        fresh = snapshot_state(live, vm, snapshot, str(mark) if mark else state.ownership)
+        fresh = snapshot_state(live, vm, snapshot, snapshot.mark or state.ownership)
         return rq.Resource(
             request.id,
             with_secrets(fresh, request.state),
@@ -184,45 +218,27 @@ class SnapshotResource:
         )
 
     def _import(self, request: rq.ReadRequest) -> rq.Resource | None:
-        """Bind to a snapshot by `<vm>@<snapshot>`, with inputs that show no change afterwards."""
-        what = f"importing {request.id}"
-        operation = self._session.operation(request.urn, what, request.timeout)
-        vm, snapshot = self._find_imported(request.id, operation)
+        """Bind to a snapshot that is there, with inputs that show no change afterwards."""
+        operation = self._session.operation(request.urn, f"importing {request.id}", request.timeout)
+        backend = self._session.backend
+        vm, snapshot = backend.find_snapshot(request.id, operation)
         by_name = VMReference(vm.identity.name)
         try:
-            unique = self._session.backend.find(by_name, operation).identity.id == vm.identity.id
+            unique = backend.find(by_name, operation).identity.id == vm.identity.id
         except (NotFound, Ambiguous):
             unique = False
-        description, mark = ownership.split(snapshot.description)
+        namespaced = self._session.platform.has_namespaces
         inputs = SnapshotInputs(
-            vm_name=vm.identity.name if unique else (vm.identity.path or vm.identity.id),
+            vm_name=vm.identity.name if unique or namespaced else (vm.identity.path or vm.identity.id),
+            namespace=None if unique or not namespaced else vm.identity.namespace,
             name=snapshot.name,
-            description=description or None,
+            description=snapshot.description or None,
             memory=snapshot.power_state == "PoweredOn",
             quiesce=Quiesce() if snapshot.quiesced else None,
         )
-        state = snapshot_state(inputs, vm, snapshot, str(mark) if mark else None)
-        identifier = _identifier(vm, snapshot.unique_id)
+        state = snapshot_state(inputs, vm, snapshot, snapshot.mark)
+        identifier = backend.identifier(vm, snapshot.id)
         return rq.Resource(identifier, state.properties(), inputs.properties())
-
-    def _find_imported(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
-        """VM names and snapshot names may hold an `@` themselves: each split is tried."""
-        splits = [index for index, letter in enumerate(identifier) if letter == "@"]
-        if not splits:
-            message = (
-                f"{identifier!r} names no snapshot; write <vm>@<snapshot>, such as "
-                "web-1@base/release-41 or vm-42@snapshot-226"
-            )
-            raise InvalidInput("id", message)
-        failure: VmsnapshotError | None = None
-        for index in splits:
-            try:
-                vm = self._session.backend.find(VMReference(identifier[:index]), operation)
-                return vm, select_snapshot(vm, identifier[index + 1 :])
-            except NotFound as error:
-                failure = failure or error
-        assert failure is not None  # noqa: S101 - there was at least one split, and it failed
-        raise failure
 
     def list(self, wanted: SnapshotFilter) -> Iterator[rq.Listed]:
         """Every such snapshot that the login may see, as an id that can be imported."""
@@ -235,7 +251,7 @@ class SnapshotResource:
         for vm in machines:
             for item in vm.snapshots:
                 if wanted.type in (None, kind_of(item)):
-                    yield rq.Listed(_identifier(vm, item.unique_id), item.name)
+                    yield rq.Listed(self._session.backend.identifier(vm, item.id), item.name)
 
     # --- update and delete ------------------------------------------------------------------
 
@@ -249,10 +265,10 @@ class SnapshotResource:
                 name = load(SnapshotInputs, request.new_inputs).name or state.name
                 known["path"] = f"{head}/{name}" if head else name
                 vm_id = _vm_id(request.id, state)
-                self._session.foresee_name(vm_id, known["path"], state.unique_id)
+                self._session.foresee_name(vm_id, known["path"], self._snapshot_id(request.id))
             tree = foreseen(SNAPSHOT, request.new_inputs, known)
             return rq.Resource(request.id, tree, request.new_inputs)
-        self._remember(request.urn, request.old_state)
+        self._remember(request.urn, request.id, request.old_state)
         inputs = load(SnapshotInputs, request.new_inputs)
         what = f'updating snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
@@ -265,19 +281,31 @@ class SnapshotResource:
             return rq.Resource(request.id, tree, request.new_inputs)
         backend = self._session.backend
         vm = backend.observe(_vm_id(request.id, state), operation, hardware=False)
-        snapshot = self._still_there(vm, state)
-        mark = (
-            ownership.split(snapshot.description)[1]
-            or ownership.parse_mark(state.ownership)
-            or ownership.new_mark(request.urn)
+        snapshot = self._still_there(vm, request.id, state)
+        mark = parse_mark(snapshot.mark or state.ownership)
+        owner = new_owner(request.urn) if mark is None else Owner(request.urn, mark)
+        asked = (
+            inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name,
+            inputs.description or "",
+            str(owner.mark),
         )
-        name = inputs.name or snapshot.name
-        stored = ownership.describe(inputs.description, request.urn, mark)
-        if (name, stored) != (snapshot.name, snapshot.description):
-            backend.rename_snapshot(vm, snapshot, name, stored, operation)
+        if asked != (snapshot.name, snapshot.description, snapshot.mark):
+            backend.change_snapshot(vm, snapshot, asked[0], asked[1], owner, operation)
             vm = backend.observe(vm.identity.id, operation, hardware=False)
-            snapshot = self._still_there(vm, state)
-        fresh = snapshot_state(inputs, vm, snapshot, str(mark))
+            snapshot = self._still_there(vm, request.id, state)
+        fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
+        if not snapshot.ready:
+            # An earlier run stopped waiting for it.
+            try:
+                backend.settle_snapshot(vm, snapshot.id, operation)
+            except Gone:
+                raise
+            except VmsnapshotError as error:
+                partial = self._unsettled(inputs, vm, snapshot.id, owner, error)
+                kept = rq.Resource(request.id, with_secrets(partial, request.new_inputs), request.new_inputs)
+                raise rq.PartialState(kept, error) from error
+            vm = backend.observe(vm.identity.id, operation, hardware=False)
+            fresh = snapshot_state(inputs, vm, self._still_there(vm, request.id, state), str(owner.mark))
         tree = with_secrets(fresh, request.new_inputs)
         return rq.Resource(request.id, tree, request.new_inputs)
 
@@ -288,7 +316,7 @@ class SnapshotResource:
             Refused: It has children and the policy is `refuse`.
         """
         state = load(SnapshotState, request.state)
-        self._remember(request.urn, request.state)
+        self._remember(request.urn, request.id, request.state)
         what = f'removing snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         backend = self._session.backend
@@ -296,18 +324,17 @@ class SnapshotResource:
             vm = backend.observe(_vm_id(request.id, state), operation, hardware=False)
         except Gone:
             return
-        snapshot = vm.snapshot(state.unique_id)
+        snapshot = vm.snapshot(self._snapshot_id(request.id))
         if snapshot is None:
             return
-        mark = ownership.split(snapshot.description)[1]
-        if mark is not None and state.ownership not in (None, str(mark)):
+        if snapshot.mark is not None and state.ownership not in (None, snapshot.mark):
             self._session.say(
                 request.urn,
                 rq.Severity.WARNING,
                 f"{described(vm, snapshot)} has been taken over by a newer resource and is kept.",
             )
             return
-        children = ", ".join(f'"{item.name}"' for item in vm.children(snapshot.unique_id))
+        children = ", ".join(f'"{item.name}"' for item in vm.children(snapshot.id))
         if children and state.child_policy == "refuse":
             message = (
                 f"{described(vm, snapshot)} is not removed: it has children ({children}) and "
@@ -329,16 +356,19 @@ class SnapshotResource:
 
     # --- small things -----------------------------------------------------------------------
 
-    def _remember(self, urn: str, state: rq.Properties) -> None:
-        """What state holds is known from now on."""
-        if isinstance(state.get("uniqueID"), str):
-            self._session.recorded.holds(urn, load(SnapshotState, state))
+    def _snapshot_id(self, identifier: str) -> str:
+        return self._session.platform.snapshot_id(identifier)
 
-    def _still_there(self, vm: VirtualMachine, state: SnapshotState) -> Snapshot:
-        snapshot = vm.snapshot(state.unique_id)
+    def _remember(self, urn: str, identifier: str, state: rq.Properties) -> None:
+        """What state holds is known from now on."""
+        if identifier and isinstance(state.get("name"), str):
+            self._session.recorded.holds(urn, self._snapshot_id(identifier), load(SnapshotState, state))
+
+    def _still_there(self, vm: VirtualMachine, identifier: str, state: SnapshotState) -> Snapshot:
+        snapshot = vm.snapshot(self._snapshot_id(identifier))
         if snapshot is None:
             message = (
-                f'snapshot "{state.path or state.name}" ({state.unique_id}) of {title(vm)} was '
+                f'snapshot "{state.path or state.name}" ({identifier}) of {title(vm)} was '
                 "removed by somebody else. Run `pulumi refresh` to drop it from the stack's "
                 "state; the next update then takes a new one of the VM as it is by then"
             )
@@ -349,14 +379,10 @@ class SnapshotResource:
         self._session.say(
             urn,
             rq.Severity.WARNING,
-            f'Snapshot "{state.path or state.name}" ({state.unique_id}) of VM "{state.vm_name}", '
-            f"taken {state.create_time}, is gone: {why}. That restore point can't be brought "
-            "back; the next update takes a new snapshot of the VM as it is by then.",
+            f'Snapshot "{state.path or state.name}" ({state.unique_id or state.name}) of VM '
+            f'"{state.vm_name}", taken {state.create_time}, is gone: {why}. That restore point can\'t be '
+            "brought back; the next update takes a new snapshot of the VM as it is by then.",
         )
-
-
-def _identifier(vm: VirtualMachine, unique_id: str) -> str:
-    return f"{vm.identity.id}@{unique_id}"
 
 
 def _vm_id(identifier: str, state: SnapshotState) -> str:

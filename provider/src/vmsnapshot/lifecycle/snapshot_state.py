@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
-from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.comparison import compare_inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
-from vmsnapshot.lifecycle.observed import now, reference_to, timestamp
+from vmsnapshot.lifecycle.observed import now, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-from vmsnapshot.model.snapshot import (
-    Condition,
-    SnapshotInputs,
-    SnapshotState,
-    SnapshotStorage,
-)
+from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
+from vmsnapshot.model.status import Condition
+
+_CREATED: Final = "VirtualMachineSnapshotCreated"
+_READY: Final = "VirtualMachineSnapshotReady"
 
 
 def snapshot_state(
@@ -26,31 +25,26 @@ def snapshot_state(
     return SnapshotState(
         **inputs.model_dump(exclude={"name", "description"}),
         name=snapshot.name,
-        description=ownership.split(snapshot.description)[0] or None,
+        description=snapshot.description or None,
         unique_id=snapshot.unique_id,
         power_state=snapshot.power_state,
         quiesced=snapshot.quiesced,
-        create_time=timestamp(created),
-        path=vm.path(snapshot.unique_id),
+        create_time=timestamp_or_none(created),
+        path=vm.path(snapshot.id),
         parent=reference_to(vm.snapshot(snapshot.parent_id)),
         children=[
-            reference
-            for item in vm.children(snapshot.unique_id)
-            if (reference := reference_to(item)) is not None
+            reference for item in vm.children(snapshot.id) if (reference := reference_to(item)) is not None
         ],
-        current=snapshot.unique_id == vm.current_snapshot_id,
-        conditions=[
-            _created(created),
-            _condition("VirtualMachineSnapshotReady", "True", "True", created),
-        ],
-        storage=None if snapshot.used_bytes is None else SnapshotStorage(used=_quantity(snapshot.used_bytes)),
+        current=snapshot.id == vm.current_snapshot_id,
+        conditions=list(snapshot.conditions) or _complete(created or now()),
+        storage=snapshot.storage,
         vm=vm.identity,
         ownership=mark,
     )
 
 
 def unread_state(
-    inputs: SnapshotInputs, vm: VirtualMachine, unique_id: str, mark: str, error: VmsnapshotError
+    inputs: SnapshotInputs, vm: VirtualMachine, unique_id: str | None, mark: str, error: VmsnapshotError
 ) -> SnapshotState:
     """What state holds of a snapshot that was taken and could not be read afterwards."""
     return SnapshotState(
@@ -59,7 +53,7 @@ def unread_state(
         unique_id=unique_id,
         vm=vm.identity,
         ownership=mark,
-        conditions=[_created(now()), _not_read(error)],
+        conditions=[_condition(_CREATED, "True", "True", now()), _not_read(error)],
     )
 
 
@@ -74,13 +68,14 @@ def _condition(kind: str, status: str, reason: str, since: dt.datetime) -> Condi
     )
 
 
-def _created(since: dt.datetime) -> Condition:
-    return _condition("VirtualMachineSnapshotCreated", "True", "True", since)
+def _complete(since: dt.datetime) -> list[Condition]:
+    """Where the platform knows no conditions, a snapshot that is there is complete."""
+    return [_condition(kind, "True", "True", since) for kind in (_CREATED, _READY)]
 
 
 def _not_read(error: VmsnapshotError) -> Condition:
     return Condition(
-        type="VirtualMachineSnapshotReady",
+        type=_READY,
         status="Unknown",
         reason="VirtualMachineSnapshotNotRead",
         message=error.message,
@@ -88,17 +83,9 @@ def _not_read(error: VmsnapshotError) -> Condition:
     )
 
 
-def _quantity(size: int) -> str:
-    """Bytes as a Kubernetes quantity, in the largest binary unit that stays whole."""
-    for power, unit in ((3, "Gi"), (2, "Mi"), (1, "Ki")):
-        if size and size % 1024**power == 0:
-            return f"{size // 1024**power}{unit}"
-    return str(size)
-
-
 def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
     """The inputs as somebody else's rename or edit would have written them."""
-    description = ownership.split(snapshot.description)[0]
+    description = snapshot.description
     same = description == (inputs.description or "")
     return inputs.model_copy(
         update={
@@ -118,7 +105,7 @@ def updated_inputs(old: rq.Properties, live: SnapshotInputs) -> rq.Properties:
 
 def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
     """What a replacement means, in words."""
-    what = f'snapshot "{old.path or old.name}" ({old.unique_id}), taken {old.create_time},'
+    what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
     text = (
         f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
         "of then is deleted and can't be brought back."

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import Refused, Unreachable
 from vmsnapshot.lifecycle.observed import now
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner, maker, new_owner, parse_mark
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.lifecycle.selection import described, title
 from vmsnapshot.lifecycle.session import Session
@@ -32,12 +32,16 @@ class Taking:
         session: The backend and the voice.
         urn: The resource.
         inputs: The snapshot that is asked for.
+        automatic: Whether its name was made up by us, so that another one will do as well.
     """
 
-    def __init__(self, session: Session, urn: str, inputs: SnapshotInputs) -> None:
+    def __init__(
+        self, session: Session, urn: str, inputs: SnapshotInputs, *, automatic: bool = False
+    ) -> None:
         self._session = session
         self._urn = urn
         self._inputs = inputs
+        self._any_name = automatic or session.platform.can_rename
 
     def find(self, operation: Operation) -> VirtualMachine:
         """The VM that the inputs name."""
@@ -45,13 +49,7 @@ class Taking:
 
     def settled(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
         """The VM once no task runs on it: an interrupted run's task may still be making ours."""
-        while vm.running_tasks:
-            for task in vm.running_tasks:
-                operation.progress(f"waiting for {task.operation} on {title(vm)}")
-                self._session.backend.wait_for_task(vm, task.id, operation)
-            operation.check()
-            vm = self._session.backend.observe(vm.identity.id, operation)
-        return vm
+        return settled(self._session, vm, operation)
 
     def left_behind(self, vm: VirtualMachine) -> Snapshot | None:
         """The snapshot that an interrupted run of this resource took and no state holds.
@@ -65,9 +63,12 @@ class Taking:
         ours = [
             item
             for item in vm.snapshots
-            if item.unique_id not in recorded and _made_by(item, self._urn) and _as_asked(item, self._inputs)
+            if item.id not in recorded
+            and _made_by(item, self._urn)
+            and _as_asked(item, self._inputs)
+            and (self._any_name or item.name == self._inputs.name)
         ]
-        recent = [item for item in ours if now() - item.create_time < INTERRUPTED_WITHIN]
+        recent = [item for item in ours if is_recent(item)]
         if len(recent) > 1:
             names = "; ".join(described(vm, item) for item in recent)
             message = (
@@ -86,15 +87,15 @@ class Taking:
                 )
         return recent[0] if recent else None
 
-    def take(self, vm: VirtualMachine, mark: ownership.Mark, operation: Operation) -> str:
-        """Take it; its uniqueID."""
+    def take(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
+        """Take it, or have it taken; its id."""
         backend = self._session.backend
         request = SnapshotRequest(
             name=self._inputs.name or "",
-            description=ownership.describe(self._inputs.description, self._urn, mark),
+            description=self._inputs.description or "",
+            owner=owner,
             memory=self._inputs.memory,
-            quiesce=_quiesce(self._inputs.quiesce),
-            request_id=f"vmsnapshot-{mark}",
+            quiesce=quiesce_timeout(self._inputs.quiesce),
         )
         while True:
             try:
@@ -104,10 +105,10 @@ class Taking:
                 operation.pause(1)
                 after = self.settled(backend.observe(vm.identity.id, operation), operation)
                 for item in after.snapshots:
-                    if ownership.split(item.description)[1] == mark:
-                        return item.unique_id
+                    if item.mark == str(owner.mark):
+                        return item.id
 
-    def take_over(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> ownership.Mark:
+    def take_over(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> Owner:
         """Make an interrupted run's snapshot this one, under a new mark.
 
         The new mark keeps the delete of a replaced resource, whose state carries the old mark,
@@ -119,25 +120,40 @@ class Taking:
             f"Took over {described(vm, left)}, which this resource made in a run that was "
             "interrupted, instead of taking another. To take a new one, change `triggers`.",
         )
-        backend = self._session.backend
-        found = ownership.split(left.description)[1]
-        if not backend.can_rename and found is not None:
-            return found
-        mark = ownership.new_mark(self._urn)
-        stored = ownership.describe(self._inputs.description, self._urn, mark)
-        backend.rename_snapshot(vm, left, self._inputs.name or left.name, stored, operation)
-        return mark
+        owner = new_owner(self._urn)
+        name = (self._session.platform.can_rename and self._inputs.name) or left.name
+        self._session.backend.change_snapshot(
+            vm, left, name, self._inputs.description or "", owner, operation
+        )
+        return owner
 
 
-def _quiesce(asked: Quiesce | None) -> dt.timedelta | None:
+def settled(session: Session, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+    """The VM once no task runs on it."""
+    while vm.running_tasks:
+        for task in vm.running_tasks:
+            operation.progress(f"waiting for {task.operation} on {title(vm)}")
+            session.backend.wait_for_task(vm, task.id, operation)
+        operation.check()
+        vm = session.backend.observe(vm.identity.id, operation)
+    return vm
+
+
+def is_recent(snapshot: Snapshot) -> bool:
+    """Whether a snapshot that an interrupted run took still stands for today's VM."""
+    return snapshot.create_time is not None and now() - snapshot.create_time < INTERRUPTED_WITHIN
+
+
+def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:
+    """How long quiescing may take; None: it isn't asked for."""
     if asked is None:
         return None
     return QUIESCE_TIMEOUT if asked.timeout is None else parse_duration(asked.timeout)
 
 
 def _made_by(snapshot: Snapshot, urn: str) -> bool:
-    mark = ownership.split(snapshot.description)[1]
-    return mark is not None and mark.maker == ownership.maker(urn)
+    mark = parse_mark(snapshot.mark)
+    return mark is not None and mark.maker == maker(urn)
 
 
 def _as_asked(snapshot: Snapshot, inputs: SnapshotInputs) -> bool:

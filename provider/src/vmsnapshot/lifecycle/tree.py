@@ -59,6 +59,17 @@ def clip(text: str, width: int) -> str:
     return text if columns(text) <= width else wcwidth.clip(text, 0, width - 1) + "…"
 
 
+def wrapped(sentence: str, *, first: str = "") -> list[str]:
+    """The sentence in lines of at most `WIDTH` columns; all but the first stand in a little further."""
+    return wcwidth.wrap(
+        sentence,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=f"{first}  ",
+        break_on_hyphens=False,
+    )
+
+
 def printable(text: str) -> str:
     """The text with line breaks and other control characters made visible."""
     return "".join(
@@ -67,16 +78,16 @@ def printable(text: str) -> str:
 
 
 def _shown(vm: VirtualMachine, target: str | None) -> frozenset[str]:
-    everything = frozenset(item.unique_id for item in vm.snapshots)
+    everything = frozenset(item.id for item in vm.snapshots)
     if len(everything) <= _WHOLE:
         return everything
     kept: set[str] = set()
     for item in vm.snapshots:
-        if len(vm.ancestry(item.unique_id)) <= _NEAR:
-            kept.add(item.unique_id)
+        if len(vm.ancestry(item.id)) <= _NEAR:
+            kept.add(item.id)
     for marked in filter(None, (target, vm.current_snapshot_id)):
-        kept.update(item.unique_id for item in vm.ancestry(marked)[-1 - _NEAR :])
-        kept.update(item.unique_id for item in vm.children(marked)[:_NEAR])
+        kept.update(item.id for item in vm.ancestry(marked)[-1 - _NEAR :])
+        kept.update(item.id for item in vm.children(marked)[:_NEAR])
     return frozenset(kept)
 
 
@@ -86,8 +97,8 @@ def _rows(
     """What is drawn below one snapshot: each child, or one row for all that is left out."""
     left_out, found = 0, []
     for item in items:
-        if item.unique_id in shown:
-            yield item, 0, vm.children(item.unique_id)
+        if item.id in shown:
+            yield item, 0, vm.children(item.id)
         else:
             skipped, below = _skip(vm, item, shown)
             left_out += skipped
@@ -99,8 +110,8 @@ def _rows(
 def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[int, list[Snapshot]]:
     """How many snapshots are left out from here down to the next that are shown, and those."""
     left_out, found = 1, []
-    for child in vm.children(item.unique_id):
-        if child.unique_id in shown:
+    for child in vm.children(item.id):
+        if child.id in shown:
             found.append(child)
         else:
             more, below = _skip(vm, child, shown)
@@ -111,9 +122,10 @@ def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[in
 
 def _row(vm: VirtualMachine, item: Snapshot, moment: dt.datetime, target: str | None) -> tuple[str, str]:
     """A snapshot's name, and what is said about it."""
-    about = f" ({kind_of(item)}, {age_in_words(moment - item.create_time)} old)"
-    if item.unique_id == target:
+    age = "age not known" if item.create_time is None else f"{age_in_words(moment - item.create_time)} old"
+    about = f" ({kind_of(item)}, {age})"
+    if item.id == target:
         about += " <== target"
-    if item.unique_id == vm.current_snapshot_id:
+    if item.id == vm.current_snapshot_id:
         about += " <== you are here"
-    return printable(item.name), about
+    return printable(item.name) or "(a snapshot without a name)", about

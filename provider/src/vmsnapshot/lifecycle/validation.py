@@ -106,10 +106,15 @@ def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: str) -> Ite
         bare = value.value if isinstance(value, values.Secret) else value
         if inner is not None and isinstance(bare, dict):
             yield from _unknown_keys(inner, bare, here)
+        elif inner is not None and isinstance(bare, list):
+            for index, item in enumerate(bare):
+                bare_item = item.value if isinstance(item, values.Secret) else item
+                if isinstance(bare_item, dict):
+                    yield from _unknown_keys(inner, bare_item, f"{here}[{index}]")
 
 
 def _inner_model(annotation: Any) -> type[Model] | None:
-    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, list):
         return next(filter(None, map(_inner_model, get_args(annotation))), None)
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
@@ -124,6 +129,8 @@ def _merge(original: Any, checked: Any) -> Any:
         checked = checked or {}
         kept = {key: _merge(value, checked.get(key)) for key, value in original.items() if value is not None}
         return kept | {key: value for key, value in checked.items() if key not in kept}
+    if isinstance(original, list) and isinstance(checked, list) and len(original) == len(checked):
+        return [_merge(*pair) for pair in zip(original, checked, strict=True)]
     return original if checked is None else checked
 
 

@@ -6,6 +6,14 @@ import dataclasses
 from typing import Final
 
 from vmsnapshot.model._base import Model
+from vmsnapshot.model.environment import (
+    CheckpointInputs,
+    CheckpointState,
+    CheckRollbackArgs,
+    CheckRollbackResult,
+    RollbackInputs,
+    RollbackState,
+)
 from vmsnapshot.model.functions import (
     GetVirtualMachineArgs,
     GetVirtualMachineResult,
@@ -74,6 +82,23 @@ REVERT: Final = ResourceType(
     RevertInputs,
     RevertState,
 )
+CHECKPOINT: Final = ResourceType(
+    "EnvironmentCheckpoint",
+    "Restore points of a whole environment: each new `label` takes snapshots of all its virtual "
+    "machines, or of none, and then removes the restore points whose time is over. Deleting the "
+    "resource removes all its snapshots; with the option `retainOnDelete` they stay.",
+    CheckpointInputs,
+    CheckpointState,
+)
+ROLLBACK: Final = ResourceType(
+    "EnvironmentRollback",
+    "Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, "
+    "and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was "
+    "checked; the same inputs never revert again, drift never does, and deleting the resource only "
+    "forgets. Without `to` the virtual machines are only watched.",
+    RollbackInputs,
+    RollbackState,
+)
 GET_VIRTUAL_MACHINE: Final = FunctionType(
     "getVirtualMachine",
     "A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.",
@@ -93,6 +118,13 @@ GET_REVERT_PLAN: Final = FunctionType(
     GetRevertPlanArgs,
     RevertPlan,
 )
+CHECK_ROLLBACK: Final = FunctionType(
+    "checkRollback",
+    "Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and "
+    "names each that can't with its cause: for CI, before an update.",
+    CheckRollbackArgs,
+    CheckRollbackResult,
+)
 
-RESOURCES: Final = (SNAPSHOT, REVERT)
-FUNCTIONS: Final = (GET_VIRTUAL_MACHINE, GET_VIRTUAL_MACHINE_SNAPSHOTS, GET_REVERT_PLAN)
+RESOURCES: Final = (SNAPSHOT, REVERT, CHECKPOINT, ROLLBACK)
+FUNCTIONS: Final = (GET_VIRTUAL_MACHINE, GET_VIRTUAL_MACHINE_SNAPSHOTS, GET_REVERT_PLAN, CHECK_ROLLBACK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -13,8 +13,12 @@ class Configuration(Model):
     """Where the VMs are, and how to log in."""
 
     backend: Annotated[
-        Literal["vsphere"] | None,
-        Property("The platform. Default: the one whose settings are given."),
+        Literal["vsphere", "vmoperator"] | None,
+        Property(
+            "The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). "
+            "Default: the one whose settings are given; those of the configuration count before those of "
+            "the environment."
+        ),
     ] = None
     vsphere_server: Annotated[
         str | None,
@@ -55,3 +59,34 @@ class Configuration(Model):
             "set, exactly that certificate is accepted and no authority is asked."
         ),
     ] = None
+    kubeconfig: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its "
+            "content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service "
+            "account.",
+            secret=True,
+            env=("KUBECONFIG",),
+        ),
+    ] = None
+    context: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property("VM Operator: the kubeconfig's context. Default: its current-context."),
+    ] = None
+    namespace: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "VM Operator: the namespace of VMs and snapshots for which none is given. Default: the "
+            "context's, else `default`."
+        ),
+    ] = None
+
+
+# The settings of each platform; the first one says where it is.
+SETTINGS: Final = {
+    "vsphere": ("vsphereServer", "user", "password", "allowUnverifiedSsl", "caFile", "thumbprint"),
+    "vmoperator": ("kubeconfig", "context", "namespace"),
+}

@@ -77,13 +77,17 @@ class SnapshotSummary(Model):
     """One snapshot of a list."""
 
     name: Annotated[str, Property("The snapshot's name.")]
-    unique_id: Annotated[str, Property("Its uniqueID.")]
+    unique_id: Annotated[str | None, Property("Its uniqueID; not set: not known.")] = None
     path: Annotated[str, Property("Its path in the VM's snapshot tree.")]
     description: Annotated[str, Property("Its description, without the ownership line.")]
-    create_time: Annotated[str, Property("When it was taken (RFC 3339, UTC).")]
+    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
+        None
+    )
     type: Annotated[Kind, Property("`Managed` when this provider made it.")]
-    power_state: Annotated[PowerState, Property("The power state a revert leaves.")]
-    quiesced: Annotated[bool, Property("Whether it was quiesced.")]
+    power_state: Annotated[
+        PowerState | None, Property("The power state a revert leaves; not set: not known.")
+    ] = None
+    quiesced: Annotated[bool | None, Property("Whether it was quiesced; not set: not known.")] = None
     current: Annotated[bool, Property("Whether the VM now runs on it.")]
 
 

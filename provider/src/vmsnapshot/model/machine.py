@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from vmsnapshot.model._base import Choice, Model, Property
+from vmsnapshot.model.status import Condition, SnapshotStorage
 
 PowerState: TypeAlias = Annotated[
     Literal["PoweredOn", "PoweredOff", "Suspended"],
@@ -79,6 +80,23 @@ class Machine(Model):
         dict[str, str] | None,
         Property("Devices beside disks, network adapters and controllers: label by device key."),
     ] = None
+    class_name: Annotated[str | None, Property("The VM class (VM Operator).")] = None
+    settings: Annotated[
+        dict[str, str] | None,
+        Property(
+            "The rest of the VM's spec (VM Operator): each value by its path, such as "
+            "`network.interfaces[0].name`; a value that is no string as JSON."
+        ),
+    ] = None
+    labels: Annotated[dict[str, str] | None, Property("The VM's labels (VM Operator).")] = None
+    annotations: Annotated[dict[str, str] | None, Property("The VM's annotations (VM Operator).")] = None
+    not_known: Annotated[
+        list[str] | None,
+        Property(
+            "Names of the properties above that could not be found out; what becomes of them is "
+            "not known. Not set: all are known."
+        ),
+    ] = None
 
     @property
     def independent_disks(self) -> list[str]:
@@ -92,21 +110,48 @@ class VirtualMachineIdentity(Model):
     id: Annotated[str, Property("The platform's own identifier (vSphere: the managed object id).")]
     name: Annotated[str, Property("The VM's name.")]
     path: Annotated[str | None, Property("The VM's inventory path.")] = None
+    namespace: Annotated[str | None, Property("The VM's Kubernetes namespace (VM Operator).")] = None
     instance_uuid: Annotated[str | None, Property("The VM's instance UUID.")] = None
 
 
 class Snapshot(Model):
     """One snapshot as the platform shows it."""
 
-    unique_id: Annotated[str, Property("The platform's identifier, such as `snapshot-226`.")]
+    id: Annotated[
+        str,
+        Property(
+            "What tells it from the VM's other snapshots, for as long as it lives (vSphere: its "
+            "managed object id; VM Operator: its object's name)."
+        ),
+    ]
+    unique_id: Annotated[
+        str | None, Property("Its identifier on vSphere, such as `snapshot-226`; null: not known (yet).")
+    ]
     name: Annotated[str, Property("The snapshot's name.")]
-    description: Annotated[str, Property("The description as stored, ownership line included.")]
-    create_time: Annotated[dt.datetime, Property("When it was taken (UTC).")]
-    power_state: Annotated[PowerState, Property("What a revert leaves: `PoweredOn` only with memory.")]
-    quiesced: Annotated[bool, Property("Whether the file systems were quiesced.")] = False
-    parent_id: Annotated[str | None, Property("The parent's uniqueID.")] = None
-    used_bytes: Annotated[
-        int | None, Property("Bytes of its own files (memory, settings, frozen deltas).")
+    description: Annotated[str, Property("The description as its author wrote it.")]
+    mark: Annotated[
+        str | None,
+        Property("Which resource of this provider made it, in which making; null: somebody else did."),
+    ] = None
+    managed: Annotated[
+        bool,
+        Property("vSphere: whether this provider made it; VM Operator: whether there is an object for it."),
+    ]
+    create_time: Annotated[dt.datetime | None, Property("When it was taken (UTC); null: not known.")]
+    power_state: Annotated[
+        PowerState | None,
+        Property("What a revert leaves: `PoweredOn` only with memory; null: not known (yet)."),
+    ]
+    quiesced: Annotated[bool | None, Property("Whether the file systems were quiesced; null: not known.")] = (
+        False
+    )
+    parent_id: Annotated[str | None, Property("The parent's id.")] = None
+    ready: Annotated[bool, Property("Whether it is complete and a revert may go back to it.")] = True
+    conditions: Annotated[
+        tuple[Condition, ...], Property("Its conditions as the platform reports them, where it does.")
+    ] = ()
+    storage: Annotated[
+        SnapshotStorage | None, Property("The space it takes (memory, settings, frozen deltas).")
     ] = None
 
 
@@ -126,7 +171,7 @@ class VirtualMachine(Model):
         tuple[Snapshot, ...], Property("Every snapshot, each parent before its children.")
     ] = ()
     current_snapshot_id: Annotated[
-        str | None, Property("The uniqueID of the snapshot that the VM now runs on.")
+        str | None, Property("The id of the snapshot that the VM now runs on.")
     ] = None
     tools_running: Annotated[
         bool | None, Property("Whether VMware Tools run in the guest; null: not known.")
@@ -163,9 +208,26 @@ class VirtualMachine(Model):
     discarded_bytes: Annotated[
         int | None, Property("Bytes written since the current snapshot; null: not known.")
     ] = None
+    vks_node: Annotated[
+        bool, Property("Whether it is a node of a Kubernetes cluster that vSphere manages (VKS).")
+    ] = False
+    paused: Annotated[bool, Property("Whether the platform leaves it alone for now (VM Operator).")] = False
+    revert_requested: Annotated[
+        str | None, Property("The snapshot that a revert under way goes back to (VM Operator).")
+    ] = None
+    revert_left_behind: Annotated[
+        bool,
+        Property("Whether a failed revert has left its in-progress mark on the VM (VM Operator)."),
+    ] = False
 
-    def snapshot(self, unique_id: str | None) -> Snapshot | None:
+    def snapshot(self, snapshot_id: str | None) -> Snapshot | None:
+        """The snapshot of that id, or None."""
+        return next((item for item in self.snapshots if item.id == snapshot_id), None)
+
+    def snapshot_on_vsphere(self, unique_id: str | None) -> Snapshot | None:
         """The snapshot of that uniqueID, or None."""
+        if unique_id is None:
+            return None
         return next((item for item in self.snapshots if item.unique_id == unique_id), None)
 
     @property
@@ -173,28 +235,28 @@ class VirtualMachine(Model):
         """The snapshot that the VM now runs on."""
         return self.snapshot(self.current_snapshot_id)
 
-    def children(self, unique_id: str | None) -> list[Snapshot]:
+    def children(self, snapshot_id: str | None) -> list[Snapshot]:
         """The direct children of a snapshot; of None: the roots."""
-        return [item for item in self.snapshots if item.parent_id == unique_id]
+        return [item for item in self.snapshots if item.parent_id == snapshot_id]
 
-    def ancestry(self, unique_id: str | None) -> list[Snapshot]:
+    def ancestry(self, snapshot_id: str | None) -> list[Snapshot]:
         """The chain from the root down to a snapshot, both included."""
         chain: list[Snapshot] = []
-        found = self.snapshot(unique_id)
+        found = self.snapshot(snapshot_id)
         while found is not None:
             chain.append(found)
             found = self.snapshot(found.parent_id)
         return chain[::-1]
 
-    def descendants(self, unique_id: str) -> Iterator[Snapshot]:
+    def descendants(self, snapshot_id: str) -> Iterator[Snapshot]:
         """All snapshots below one, each parent before its children."""
-        for child in self.children(unique_id):
+        for child in self.children(snapshot_id):
             yield child
-            yield from self.descendants(child.unique_id)
+            yield from self.descendants(child.id)
 
-    def path(self, unique_id: str) -> str:
+    def path(self, snapshot_id: str) -> str:
         """A snapshot's path from its root, such as `base/release-41`."""
-        return "/".join(item.name for item in self.ancestry(unique_id))
+        return "/".join(item.name for item in self.ancestry(snapshot_id))
 
 
 class PastTask(Model):

@@ -36,7 +36,9 @@ class PowerChange(Model):
     """The power state before and after."""
 
     before: Annotated[PowerState | None, Property("Now; not set when not known.")] = None
-    after: Annotated[PowerState, Property("After the revert and the powerPolicy.")]
+    after: Annotated[
+        PowerState | None, Property("After the revert and the powerPolicy; not set when not known.")
+    ] = None
 
 
 class RevertPlan(Model):
@@ -44,7 +46,9 @@ class RevertPlan(Model):
 
     vm: Annotated[VirtualMachineIdentity, Property("The VM.")]
     target: Annotated[SnapshotSummary, Property("The snapshot to go back to.")]
-    age_seconds: Annotated[int, Property("How old that snapshot is, in seconds.")]
+    age_seconds: Annotated[
+        int | None, Property("How old that snapshot is, in seconds; not set: not known.")
+    ] = None
     live: Annotated[Machine, Property("The VM as it is now.")]
     after: Annotated[Machine, Property("The VM as it will be.")]
     changes: Annotated[
@@ -52,9 +56,11 @@ class RevertPlan(Model):
     ]
     power_state: Annotated[PowerChange, Property("The power state before and after.")]
     lost_since: Annotated[
-        str,
-        Property("From when on memory and disk writes are lost for good (RFC 3339, UTC)."),
-    ]
+        str | None,
+        Property(
+            "From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known."
+        ),
+    ] = None
     discarded_bytes: Annotated[
         int | None,
         Property("Bytes written to disks since then, which are discarded; not set: not known."),

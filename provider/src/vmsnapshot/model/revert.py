@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
-from vmsnapshot.model.snapshot import Condition, SnapshotName, SnapshotReference
+from vmsnapshot.model.snapshot import SnapshotName, SnapshotReference
+from vmsnapshot.model.status import Condition
 
 PowerPolicy: TypeAlias = Annotated[
     Literal["snapshot", "on", "off"],
@@ -60,7 +61,7 @@ class Seen(Model):
     """What a VM was like at one moment: enough to tell later whether it still is."""
 
     power_state: Annotated[PowerState | None, Property("Its power state.")] = None
-    current_snapshot: Annotated[str | None, Property("The uniqueID of the snapshot that it ran on.")] = None
+    current_snapshot: Annotated[str | None, Property("The id of the snapshot that it ran on.")] = None
     fingerprint: Annotated[
         str,
         Property("A short hash of its hardware, its settings and the shape of its snapshot tree."),
@@ -134,7 +135,8 @@ class RevertInputs(Model):
     target: Annotated[
         str | None,
         Property(
-            "The uniqueID of the snapshot that `snapshot` named when the revert was asked for. Computed.",
+            "What tells the snapshot that `snapshot` named when the revert was asked for from all others "
+            "(vSphere: its uniqueID; VM Operator: its name). Computed.",
             computed=True,
         ),
     ] = None
@@ -152,15 +154,17 @@ class RevertedTo(Model):
     """The snapshot a VM was reverted to."""
 
     name: Annotated[str, Property("The snapshot's name at that time.")]
-    unique_id: Annotated[str, Property("The snapshot's uniqueID.")]
-    create_time: Annotated[str, Property("When that snapshot was taken (RFC 3339, UTC).")]
+    unique_id: Annotated[str | None, Property("The snapshot's uniqueID; not set: not known.")] = None
+    create_time: Annotated[
+        str | None, Property("When that snapshot was taken (RFC 3339, UTC); not set: not known.")
+    ] = None
 
 
 class TakenSafetySnapshot(Model):
     """A safety snapshot that was taken before a revert."""
 
     name: Annotated[str, Property("Its name.")]
-    unique_id: Annotated[str, Property("Its uniqueID.")]
+    unique_id: Annotated[str | None, Property("Its uniqueID; not set: not known.")] = None
     create_time: Annotated[str, Property("When it was taken (RFC 3339, UTC).")]
     updates: Annotated[int, Property("How many later updates of the resource have succeeded.")] = 0
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import PowerState, VirtualMachineIdentity
+from vmsnapshot.model.status import Condition, SnapshotStorage
 
 # vSphere's own limit (InvalidName beyond it), which the VM Operator inherits.
 NAME_LIMIT = 80
@@ -152,41 +153,14 @@ class SnapshotReference(Model):
     ]
 
 
-class Condition(Model):
-    """One observed condition, in the form of the VM Operator's API."""
-
-    type: Annotated[str, Property("The condition's type, such as `VirtualMachineSnapshotReady`.")]
-    status: Annotated[Literal["True", "False", "Unknown"], Property("`True`, `False` or `Unknown`.")]
-    reason: Annotated[str | None, Property("A word for why it has this status.")] = None
-    message: Annotated[str | None, Property("The same for people.")] = None
-    last_transition_time: Annotated[str | None, Property("When the status last changed (RFC 3339, UTC).")] = (
-        None
-    )
-
-
-class StorageRequest(Model):
-    """What a snapshot may take of one storage class."""
-
-    storage_class: Annotated[str, Property("The storage class.")]
-    total: Annotated[str, Property("The amount as a Kubernetes quantity, such as `8Gi`.")]
-
-
-class SnapshotStorage(Model):
-    """The space a snapshot takes."""
-
-    used: Annotated[
-        str | None, Property("What its own files take, as a Kubernetes quantity such as `8Gi`.")
-    ] = None
-    requested: Annotated[
-        list[StorageRequest] | None, Property("What it may take by storage class (VM Operator).")
-    ] = None
-
-
 class SnapshotState(SnapshotInputs):
     """A snapshot as state holds it: the inputs, and what was observed."""
 
     name: Annotated[SnapshotName, Property("The snapshot's name.")]
-    unique_id: Annotated[str, Property("The snapshot's identifier on vSphere, such as `snapshot-226`.")]
+    unique_id: Annotated[
+        str | None,
+        Property("The snapshot's identifier on vSphere, such as `snapshot-226`; not set before it is taken."),
+    ] = None
     power_state: Annotated[
         PowerState | None,
         Property("The power state a revert leaves: `PoweredOn` only with memory."),

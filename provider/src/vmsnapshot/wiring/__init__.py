@@ -8,6 +8,10 @@ from vmsnapshot.model.configuration import Configuration
 
 __all__ = ["connect"]
 
+_OR = (
+    " For the Kubernetes VM Operator instead, set vmsnapshot:kubeconfig (or KUBECONFIG), or "
+    "vmsnapshot:backend to vmoperator."
+)
 _VSPHERE = {
     "vsphereServer": ("vsphere_server", "VSPHERE_SERVER", "the vCenter Server or ESXi host"),
     "user": ("user", "VSPHERE_USER", "the user to log in as"),
@@ -21,15 +25,19 @@ def connect(configuration: Configuration) -> Backend:
     Raises:
         InvalidInput: A setting is missing or wrong.
     """
+    # Each is imported only now: pyVmomi and httpx2 take a while, and a plugin that is only asked for
+    # its schema should start at once.
+    if configuration.backend == "vmoperator":
+        from vmsnapshot.backends.vmoperator import VmOperatorBackend  # noqa: PLC0415
+
+        return VmOperatorBackend.of(configuration)
     for name, (field, environment, what) in _VSPHERE.items():
         if getattr(configuration, field) is None:
             raise InvalidInput(
                 name,
                 f"{name} is not set: give {what} with `pulumi config set vmsnapshot:{name}` or in the "
-                f"environment variable {environment}.",
+                f"environment variable {environment}.{_OR if name == 'vsphereServer' else ''}",
             )
-    # Imported only now: pyVmomi takes a while, and a plugin that is only asked for its schema
-    # should start at once.
     from vmsnapshot.backends.vsphere import VsphereBackend  # noqa: PLC0415
 
     return VsphereBackend.of(configuration)

@@ -21,12 +21,27 @@ Whether to accept a certificate that can't be verified. Default: false.
 
 backend: Optional[str]
 """
-The platform. Default: the one whose settings are given.
+The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
 """
 
 caFile: Optional[str]
 """
 A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
+"""
+
+context: Optional[str]
+"""
+VM Operator: the kubeconfig's context. Default: its current-context.
+"""
+
+kubeconfig: Optional[str]
+"""
+VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+"""
+
+namespace: Optional[str]
+"""
+VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 """
 
 password: Optional[str]

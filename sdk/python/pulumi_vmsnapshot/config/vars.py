@@ -30,7 +30,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def backend(self) -> Optional[str]:
         """
-        The platform. Default: the one whose settings are given.
+        The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         """
         return __config__.get('backend')
 
@@ -40,6 +40,27 @@ class _ExportableConfig(types.ModuleType):
         A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         """
         return __config__.get('caFile')
+
+    @_builtins.property
+    def context(self) -> Optional[str]:
+        """
+        VM Operator: the kubeconfig's context. Default: its current-context.
+        """
+        return __config__.get('context')
+
+    @_builtins.property
+    def kubeconfig(self) -> Optional[str]:
+        """
+        VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        """
+        return __config__.get('kubeconfig') or _utilities.get_env('KUBECONFIG')
+
+    @_builtins.property
+    def namespace(self) -> Optional[str]:
+        """
+        VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
+        """
+        return __config__.get('namespace')
 
     @_builtins.property
     def password(self) -> Optional[str]:

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pyVmomi import vim, vmodl
 
+from vmsnapshot.backends._queue import Queues
+from vmsnapshot.backends._quiesce import quiesce_minutes
+from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._history import Remembered, history, past_task
-from vmsnapshot.backends.vsphere._inventory import Inventory
+from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import WITHOUT_HARDWARE, machine, virtual_machine
-from vmsnapshot.backends.vsphere._queue import Queues
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
-from vmsnapshot.backends.vsphere._retry import again, raises
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.errors import (
+    Ambiguous,
     Busy,
     Gone,
+    InvalidInput,
     NotFound,
     PlatformError,
     Refused,
     Unsupported,
+    VmsnapshotError,
 )
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
+from vmsnapshot.lifecycle.ownership import Owner
+from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference, values
+from vmsnapshot.lifecycle.selection import select_snapshot
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
-
-# vSphere takes whole minutes, and no fewer or more than these.
-_QUIESCE_MINUTES: Final = (5, 240)
 
 # After these nothing was done, so the same can be sent again.
 _NOTHING_DONE = raises(Busy, faults.NotSent)
@@ -50,9 +53,6 @@ class VsphereBackend:
         user: The user to log in as, at the first call.
         password: Their password; it appears in no message.
     """
-
-    platform = "vsphere"
-    can_rename = True
 
     def __init__(self, endpoint: Endpoint, user: str, password: str) -> None:
         self._session = Session(endpoint, user, password)
@@ -79,22 +79,52 @@ class VsphereBackend:
             NotFound: There is none; close names are suggested.
             Ambiguous: Several have that name; the message lists their paths and ids.
         """
-        stale = 0
-        while True:
-            entry = self._inventory.find(reference.name, operation, newer_than=stale)
-            generation = self._inventory.generation
+        return values(self.find_all([reference], operation))[0]
+
+    def find_all(
+        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+    ) -> list[Outcome[VirtualMachine]]:
+        """Look many up; each as found, or why it wasn't."""
+        answers: dict[str, Outcome[VirtualMachine]] = {}
+        names = list(dict.fromkeys(reference.name for reference in references))
+        stale = self._look_up(names, answers, operation, newer_than=0, hardware=hardware)
+        if stale:
+            newer_than = self._inventory.generation
+            self._look_up(stale, answers, operation, newer_than=newer_than, hardware=hardware)
+        return [answers[reference.name] for reference in references]
+
+    def _look_up(
+        self,
+        names: Sequence[str],
+        answers: dict[str, Outcome[VirtualMachine]],
+        operation: Operation,
+        *,
+        newer_than: int,
+        hardware: bool,
+    ) -> list[str]:
+        """Answer by the index; those whose entry turns out stale (renamed, moved, removed)."""
+        entries: dict[str, Entry] = {}
+        for name in names:
             try:
-                vm = self.observe(entry.id, operation)
-            except Gone:
-                vm = None
-            if vm is not None and (vm.identity.name, vm.identity.path) == (entry.name, entry.path):
-                return vm
-            if stale:
-                break
-            stale = generation
-        if vm is None:
-            raise NotFound(f'{operation.what}: VM "{reference.name}" ({entry.id}) has just been removed.')
-        return vm
+                entries[name] = self._inventory.find(name, operation, newer_than=newer_than)
+            except (NotFound, Ambiguous) as error:
+                answers[name] = error
+        ids = [entry.id for entry in entries.values()]
+        observed = self.observe_all(ids, operation, hardware=hardware)
+        stale = []
+        for (name, entry), vm in zip(entries.items(), observed, strict=True):
+            if isinstance(vm, Gone):
+                text = f'{operation.what}: VM "{name}" ({entry.id}) has just been removed.'
+                answers[name] = NotFound(text)
+                stale.append(name)
+            else:
+                answers[name] = vm
+                if isinstance(vm, VirtualMachine) and (vm.identity.name, vm.identity.path) != (
+                    entry.name,
+                    entry.path,
+                ):
+                    stale.append(name)
+        return stale
 
     def observe(self, vm_id: str, operation: Operation, *, hardware: bool = True) -> VirtualMachine:
         """Observe a VM whose id is known; without `hardware`, that is left unknown.
@@ -102,33 +132,74 @@ class VsphereBackend:
         Raises:
             Gone: It is definitely no longer there.
         """
+        return values(self.observe_all([vm_id], operation, hardware=hardware))[0]
+
+    def observe_all(
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe many; each as it is, or why it could not be read."""
         kind = "VirtualMachine" if hardware else WITHOUT_HARDWARE
-        return self._observed(vm_id, self._reads.read([(kind, vm_id)], operation)[0], operation)
+        outcomes = self._reads.outcomes([(kind, vm_id) for vm_id in vm_ids], operation)
+        return [
+            outcome if isinstance(outcome, VmsnapshotError) else self._observed(vm_id, outcome, operation)
+            for vm_id, outcome in zip(vm_ids, outcomes, strict=True)
+        ]
 
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM that the login may see (templates included)."""
         index = self._inventory.index(operation, newer_than=self._inventory.generation)
-        readings = self._reads.read_present([("VirtualMachine", vm_id) for vm_id in index.entries], operation)
-        return [self._observed(vm_id, reading, operation) for (_, vm_id), reading in readings.items()]
+        outcomes = self.observe_all(list(index.entries), operation)
+        return [outcome for outcome in outcomes if isinstance(outcome, VirtualMachine)]
 
-    def machines_at(
-        self, vm: VirtualMachine, snapshot_ids: Iterable[str], operation: Operation
-    ) -> dict[str, Machine]:
-        """What the VM was when each snapshot was taken: its hardware and settings.
+    def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
+        """The snapshot that an import names by `<vm>@<snapshot>`.
 
-        `power_state` is the one that a revert leaves.
+        VM names and snapshot names may hold an `@` themselves: each split is tried.
 
         Raises:
-            Gone: A snapshot is definitely no longer there.
+            InvalidInput: It has another form.
+            NotFound: There is none.
+            Ambiguous: It names several.
         """
-        wanted = list(dict.fromkeys(snapshot_ids))
+        splits = [index for index, letter in enumerate(identifier) if letter == "@"]
+        if not splits:
+            raise InvalidInput(
+                "id",
+                f"{identifier!r} names no snapshot; write <vm>@<snapshot>, such as "
+                "web-1@base/release-41 or vm-42@snapshot-226",
+            )
+        failure: VmsnapshotError | None = None
+        for index in splits:
+            try:
+                vm = self.find(VMReference(identifier[:index]), operation)
+                return vm, select_snapshot(vm, identifier[index + 1 :])
+            except NotFound as error:
+                failure = failure or error
+        assert failure is not None  # noqa: S101 - there was at least one split, and it failed
+        raise failure
+
+    def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
+        """The resource id of a snapshot, such as `vm-42@snapshot-226`."""
+        return f"{vm.identity.id}@{snapshot_id}"
+
+    def machines_at(
+        self, targets: Sequence[tuple[VirtualMachine, Snapshot]], operation: Operation
+    ) -> list[Outcome[Machine]]:
+        """What each VM was when its snapshot was taken: its hardware and settings.
+
+        `power_state` is the one that a revert leaves.
+        """
+        wanted = {snapshot.id: snapshot for _, snapshot in targets}
         unread = [item for item in wanted if item not in self._machines]
-        readings = self._reads.read([("VirtualMachineSnapshot", item) for item in unread], operation)
-        for unique_id, reading in zip(unread, readings, strict=True):
-            snapshot = vm.snapshot(unique_id)
-            state = snapshot.power_state if snapshot else None
-            self._machines[unique_id] = machine(reading.properties, state)
-        return {unique_id: self._machines[unique_id] for unique_id in wanted}
+        failures: dict[str, VmsnapshotError] = {}
+        outcomes = self._reads.outcomes([("VirtualMachineSnapshot", item) for item in unread], operation)
+        for snapshot_id, outcome in zip(unread, outcomes, strict=True):
+            if isinstance(outcome, VmsnapshotError):
+                failures[snapshot_id] = outcome
+            else:
+                power = wanted[snapshot_id].power_state
+                self._machines[snapshot_id] = machine(outcome.properties, power)
+        return [failures.get(snapshot.id) or self._machines[snapshot.id] for _, snapshot in targets]
 
     def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
         """Take a snapshot and wait for it; its uniqueID.
@@ -154,23 +225,28 @@ class VsphereBackend:
             raise PlatformError(f"{subject}: vSphere says that it is done, but not which snapshot it made.")
         return object_id(result)
 
-    def rename_snapshot(
+    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+        """Nothing: a snapshot is complete when it is made."""
+
+    def change_snapshot(  # noqa: PLR0917 - the port's
         self,
         vm: VirtualMachine,
         snapshot: Snapshot,
         name: str,
         description: str,
+        owner: Owner,
         operation: Operation,
     ) -> None:
-        """Change a snapshot's name and stored description in place.
+        """Change a snapshot's name, description and owner in place.
 
         Raises:
             Unsupported: The server can't.
         """
         subject = Subject.of(operation.what, vm, snapshot)
+        stored = ownership.describe(description, owner)
 
         def rename(login: Login) -> None:
-            login.ref("VirtualMachineSnapshot", snapshot.unique_id).RenameSnapshot(name, description)
+            login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(name, stored)
 
         with self._queues.turn(vm.identity.id, operation):
             again(operation, _REPEATABLE, lambda: self._session.call(operation, subject, rename))
@@ -187,7 +263,7 @@ class VsphereBackend:
         """Remove a snapshot and wait for it; one that is already gone counts as removed."""
 
         def start(login: Login) -> Any:
-            return login.ref("VirtualMachineSnapshot", snapshot.unique_id).RemoveSnapshot_Task(
+            return login.ref("VirtualMachineSnapshot", snapshot.id).RemoveSnapshot_Task(
                 remove_children, consolidate
             )
 
@@ -208,7 +284,7 @@ class VsphereBackend:
         """
 
         def start(login: Login) -> Any:
-            return login.ref("VirtualMachineSnapshot", snapshot.unique_id).RevertToSnapshot_Task(
+            return login.ref("VirtualMachineSnapshot", snapshot.id).RevertToSnapshot_Task(
                 host=None, suppressPowerOn=False
             )
 
@@ -220,36 +296,48 @@ class VsphereBackend:
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
             )
 
-    def find_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
-        """The most recent task on the VM that carries this request id, if the platform remembers.
+    def find_tasks(
+        self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
+    ) -> list[PastTask | None]:
+        """For each VM the most recent task with that request id, if the platform remembers.
 
         vSphere remembers tasks for some minutes with the VM, and a vCenter for weeks in its
-        history.
+        history, which is asked once for all requests.
         """
-        vm_id = vm.identity.id
-        reading = self._reads.read([("VirtualMachine", vm_id)], operation)[0]
+        wanted = [("VirtualMachine", vm.identity.id) for vm, _ in requests]
         recent = [
-            task
-            for task_id, properties in reading.tasks.items()
-            if (task := Remembered.of_properties(task_id, properties)) is not None
+            [
+                task
+                for task_id, properties in reading.tasks.items()
+                if (task := Remembered.of_properties(task_id, properties)) is not None
+            ]
+            for reading in self._reads.read(wanted, operation)
         ]
-        found = past_task(recent, request_id)
-        if found is not None:
+        found = [past_task(tasks, mark) for tasks, (_, mark) in zip(recent, requests, strict=True)]
+        missing = [mark for task, (_, mark) in zip(found, requests, strict=True) if task is None]
+        if not missing:
             return found
-        subject = Subject.of(operation.what, vm)
+        marked = {item.activation_id for item in self._remembered(operation, marks=missing)}
+        for index, (vm, mark) in enumerate(requests):
+            if found[index] is None and mark in marked:
+                older = self._remembered(operation, vm=vm)
+                found[index] = past_task([*older, *recent[index]], mark)
+        return found
+
+    def _remembered(
+        self, operation: Operation, *, vm: VirtualMachine | None = None, marks: Sequence[str] = ()
+    ) -> list[Remembered]:
+        """Tasks from the server's history, of one VM or with one of the marks; empty where it keeps none."""
+        subject = Subject(operation.what) if vm is None else Subject.of(operation.what, vm)
+        vm_id = None if vm is None else vm.identity.id
 
         def look(login: Login) -> list[Remembered]:
-            return history(login, vm_id) if login.is_vcenter else []
+            return history(login, vm_id, marks) if login.is_vcenter else []
 
         try:
-            older = again(
-                operation,
-                WORTH_ANOTHER_READ,
-                lambda: self._session.call(operation, subject, look),
-            )
+            return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
         except (Unsupported, PlatformError):
-            return None
-        return past_task([*older, *recent], request_id)
+            return []
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""
@@ -291,15 +379,13 @@ class VsphereBackend:
 
 def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:
     if request.quiesce is None:
-        return vm.CreateSnapshot_Task(request.name, request.description, request.memory, quiesce=False)
+        return vm.CreateSnapshot_Task(request.name, _stored(request), request.memory, quiesce=False)
     spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))
     try:
-        return vm.CreateSnapshotEx_Task(request.name, request.description, request.memory, spec)
+        return vm.CreateSnapshotEx_Task(request.name, _stored(request), request.memory, spec)
     except (vmodl.fault.MethodNotFound, vmodl.fault.NotSupported):
-        return vm.CreateSnapshot_Task(request.name, request.description, request.memory, quiesce=True)
+        return vm.CreateSnapshot_Task(request.name, _stored(request), request.memory, quiesce=True)
 
 
-def quiesce_minutes(time: timedelta) -> int:
-    """Whole minutes, rounded up, within what vSphere takes."""
-    least, most = _QUIESCE_MINUTES
-    return max(least, min(most, -(-int(time.total_seconds()) // 60)))
+def _stored(request: SnapshotRequest) -> str:
+    return ownership.describe(request.description, request.owner)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
-from vmsnapshot.backends.vsphere._waiting import Ticket, in_background
+from vmsnapshot.backends._waiting import Ticket, in_background
 from vmsnapshot.lifecycle.operation import Operation
 
 K = TypeVar("K")

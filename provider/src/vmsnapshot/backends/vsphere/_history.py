@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -80,15 +80,15 @@ def past_task(tasks: Iterable[Remembered], request_id: str) -> PastTask | None:
     )
 
 
-def history(login: Login, vm_id: str) -> list[Remembered]:
-    """A VM's newest tasks from the server's history; empty where the server keeps none.
+def history(login: Login, vm_id: str | None, marks: Sequence[str] = ()) -> list[Remembered]:
+    """The newest tasks from the server's history, of one VM, or with one of some marks.
 
     Raises:
         NotSupported: This server keeps no history (ESXi).
     """
-    spec = vim.TaskFilterSpec(
-        entity=vim.TaskFilterSpec.ByEntity(entity=login.ref("VirtualMachine", vm_id), recursion="self")
-    )
+    spec = vim.TaskFilterSpec(activationId=list(marks))
+    if vm_id is not None:
+        spec.entity = vim.TaskFilterSpec.ByEntity(entity=login.ref("VirtualMachine", vm_id), recursion="self")
     collector = login.content.taskManager.CreateCollectorForTasks(spec)
     try:
         collector.SetCollectorPageSize(_PAGE)

@@ -11,10 +11,10 @@ from typing import Final
 
 from pyVmomi import vim, vmodl
 
+from vmsnapshot.backends._retry import again
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
-from vmsnapshot.backends.vsphere._retry import again
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.operation import Operation

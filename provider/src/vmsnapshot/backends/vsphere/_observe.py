@@ -13,6 +13,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._objects import class_name, object_id
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.model.machine import (
     Disk,
     Machine,
@@ -23,6 +24,7 @@ from vmsnapshot.model.machine import (
     VirtualMachine,
     VirtualMachineIdentity,
 )
+from vmsnapshot.model.status import SnapshotStorage, quantity
 
 # A property's value by its path, as one object was read.
 Properties = Mapping[str, Any]
@@ -54,6 +56,7 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
         "config.instanceUuid",
         "config.template",
         "config.flags.snapshotDisabled",
+        "config.managedBy.extensionKey",
         "config.flags.snapshotLocked",
         *SPACE,
         *CONFIG,
@@ -86,6 +89,8 @@ _POWER: Final[dict[str, PowerState]] = {
     "suspended": "Suspended",
 }
 _RUNNING: Final = frozenset({"queued", "running"})
+# Who manages the VMs that are nodes of vSphere's own Kubernetes clusters.
+_VKS: Final = "com.vmware.vcenter.wcp"
 _TOOLS_RUNNING: Final = frozenset({"guestToolsRunning", "guestToolsExecutingScripts"})
 
 
@@ -170,6 +175,7 @@ def virtual_machine(
         discarded_bytes=_discarded(layout, current),
         datastore=datastore,
         datastore_free_bytes=_free_space(datastores, datastore),
+        vks_node=properties.get("config.managedBy.extensionKey") == _VKS,
     )
 
 
@@ -192,15 +198,19 @@ def recent_tasks(properties: Properties) -> list[str]:
 def _snapshots(nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, int]) -> Iterable[Snapshot]:
     for node in nodes:
         unique_id = object_id(node.snapshot)
+        description, mark = ownership.split(node.description or "")
         yield Snapshot(
+            id=unique_id,
             unique_id=unique_id,
             name=node.name,
-            description=node.description or "",
+            description=description,
+            mark=None if mark is None else str(mark),
+            managed=mark is not None,
             create_time=utc(node.createTime),
             power_state=power_state(node.state) or "PoweredOff",
             quiesced=bool(node.quiesced),
             parent_id=parent_id,
-            used_bytes=sizes.get(unique_id),
+            storage=None if unique_id not in sizes else SnapshotStorage(used=quantity(sizes[unique_id])),
         )
         yield from _snapshots(node.childSnapshotList or (), unique_id, sizes)
 

@@ -8,16 +8,17 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
+from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import PROPERTIES, WITHOUT_HARDWARE, Properties, recent_tasks
-from vmsnapshot.backends.vsphere._retry import again, raises
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import Outcome, values
 
 WORTH_ANOTHER_READ = raises(faults.NotSent, faults.Interrupted, Busy)
 
@@ -45,27 +46,13 @@ class Reads:
             Gone: One is definitely no longer there.
             Denied: The login may not read one.
         """
-        outcomes = self._outcomes(references, operation)
-        readings = []
-        for reference in references:
-            outcome = outcomes[reference]
-            if isinstance(outcome, Exception):
-                raise outcome
-            readings.append(outcome)
-        return readings
+        return values(self.outcomes(references, operation))
 
-    def read_present(self, references: Sequence[Reference], operation: Operation) -> dict[Reference, Reading]:
-        """Read those objects that are there and that the login may read."""
-        outcomes = self._outcomes(references, operation)
-        return {
-            reference: outcome
-            for reference, outcome in outcomes.items()
-            if not isinstance(outcome, Exception)
-        }
+    def outcomes(self, references: Sequence[Reference], operation: Operation) -> list[Outcome[Reading]]:
+        """Read objects; each as it is, or why it could not be read (Gone, Denied)."""
+        if not references:
+            return []
 
-    def _outcomes(
-        self, references: Sequence[Reference], operation: Operation
-    ) -> dict[Reference, Reading | Exception]:
         def attempt() -> dict[Reference, Reading | Exception]:
             outcomes = self._gatherer.ask_all(references, operation)
             for outcome in outcomes.values():
@@ -73,10 +60,17 @@ class Reads:
                     raise outcome
             return outcomes
 
-        return again(operation, WORTH_ANOTHER_READ, attempt)
+        found = again(operation, WORTH_ANOTHER_READ, attempt)
+        return [_outcome(found[reference]) for reference in references]
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
         return self._session.direct(Subject("reading VMs"), lambda login: _read(login, references))
+
+
+def _outcome(found: Reading | Exception) -> Outcome[Reading]:
+    if isinstance(found, Exception) and not isinstance(found, VmsnapshotError):
+        raise found
+    return found
 
 
 def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, Reading | VmsnapshotError]:

@@ -17,10 +17,10 @@ from xml.parsers.expat import ExpatError
 from pyVmomi import VmomiSupport, vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
+from vmsnapshot.backends._waiting import in_background
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._waiting import in_background
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,

@@ -17,13 +17,13 @@ from typing import Any, Final
 
 from pyVmomi import vim, vmodl
 
+from vmsnapshot.backends._retry import pauses
+from vmsnapshot.backends._waiting import in_background
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._retry import pauses
 from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
-from vmsnapshot.backends.vsphere._waiting import in_background
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration

@@ -16,6 +16,7 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,15 +45,24 @@ class FileNotes:
 
     def show(self, urn: str, seen: Seen) -> None:
         """A preview has shown the VM of this resource so."""
-        with self._lock:
-            self._write(self._shown, {**self._read(self._shown), urn: seen.properties()})
+        self.show_all({urn: seen})
 
     def shown(self, urn: str) -> Seen | None:
         """How the preview of the same command showed it; None: nothing is known of that."""
+        return self.shown_all([urn]).get(urn)
+
+    def show_all(self, seen: Mapping[str, Seen]) -> None:
+        """The same for many at once, by resource and VM."""
+        notes = {name: item.properties() for name, item in seen.items()}
+        with self._lock:
+            self._write(self._shown, {**self._read(self._shown), **notes})
+
+    def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:
+        """How the preview of the same command showed those of many that it did."""
         with self._lock, contextlib.suppress(ValidationError):
-            found = self._read(self._shown).get(urn)
-            return None if found is None else Seen.model_validate(found)
-        return None
+            notes = self._read(self._shown)
+            return {name: Seen.model_validate(notes[name]) for name in names if name in notes}
+        return {}
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
         """This revert was deleted from its stack."""

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 
-from vmsnapshot.backends.vsphere._waiting import Ticket
+from vmsnapshot.backends._waiting import Ticket
 from vmsnapshot.lifecycle.operation import Operation
 
 

@@ -1,0 +1,284 @@
+"""Where the API server is, which certificate it must show, and how to log in: the kubeconfig."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import ssl
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import yaml
+
+from vmsnapshot.backends.vmoperator._login import TokenAuth, from_file, from_program
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.model.configuration import Configuration
+
+DEFAULT_NAMESPACE: Final = "default"
+_HOME: Final = "~/.kube/config"
+_SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# What a kubeconfig may name by a path relative to its own folder.
+_FILES: Final = {
+    "cluster": ("certificate-authority",),
+    "user": ("client-certificate", "client-key", "tokenFile"),
+}
+# A shorter value of a credential program's environment (`true`, `1`) is in many words, and no secret.
+_SHORTEST_SECRET: Final = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """A server, how to know it, and who we are there.
+
+    Attributes:
+        server: Its address, such as `https://10.0.0.4:6443`.
+        namespace: Where VMs are looked for when nobody says.
+        verify: Which certificate it must show.
+        auth: What logs a request in.
+        server_name: The name that its certificate must have, where that isn't the address.
+        proxy: The proxy to reach it by; None: as the environment says.
+        secrets: What must be in no message.
+    """
+
+    server: str
+    namespace: str
+    verify: ssl.SSLContext
+    auth: httpx2.Auth | None = None
+    server_name: str | None = None
+    proxy: str | None = None
+    secrets: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Access:
+        """The access of a configuration; the server isn't contacted.
+
+        Raises:
+            InvalidInput: A setting is wrong, or what the kubeconfig holds.
+        """
+        given = configuration.kubeconfig
+        if given is None and not Path(_HOME).expanduser().is_file() and _in_cluster():
+            context, cluster, user = _of_the_pod()
+        else:
+            context, cluster, user = _chosen(_kubeconfig(given or _HOME), configuration.context)
+        server = str(cluster.get("server") or "")
+        if not server.startswith(("https://", "http://")):
+            raise InvalidInput("kubeconfig", "kubeconfig: the context's cluster has no server address.")
+        return cls(
+            server=server.rstrip("/"),
+            namespace=configuration.namespace or str(context.get("namespace") or "") or DEFAULT_NAMESPACE,
+            verify=_verify(cluster, user),
+            auth=_auth(user),
+            server_name=cluster.get("tls-server-name"),
+            proxy=cluster.get("proxy-url"),
+            secrets=frozenset(_secrets(user)),
+        )
+
+    def secret_words(self) -> set[str]:
+        """What must be in no message, with the token in use."""
+        token = self.auth.token if isinstance(self.auth, TokenAuth) else None
+        return {*self.secrets, *([token] if token else [])}
+
+
+def _in_cluster() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ and (_SERVICE_ACCOUNT / "token").is_file()
+
+
+def _of_the_pod() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The context, cluster and user of the service account that we run as."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    namespace = _SERVICE_ACCOUNT / "namespace"
+    return (
+        {"namespace": namespace.read_text(encoding="utf-8").strip() if namespace.is_file() else None},
+        {
+            "server": f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+            "certificate-authority": str(_SERVICE_ACCOUNT / "ca.crt"),
+        },
+        {"tokenFile": str(_SERVICE_ACCOUNT / "token")},
+    )
+
+
+def _chosen(
+    whole: Mapping[str, Any], context: str | None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The context, its cluster and its user."""
+    name = context or whole.get("current-context")
+    known = f"it has: {_listed(_names(whole, 'contexts'))}."
+    if not name:
+        raise InvalidInput(
+            "context", f"context is not set, and the kubeconfig has no current-context; {known}"
+        )
+    found = _entry(whole, "context", str(name))
+    if found is None:
+        raise InvalidInput("context", f"context: the kubeconfig has no context {name!r}; {known}")
+    parts: list[dict[str, Any]] = []
+    for kind in ("cluster", "user"):
+        wanted = found.get(kind)
+        part = _entry(whole, kind, str(wanted)) if wanted or kind == "cluster" else {}
+        if part is None:
+            raise InvalidInput(
+                "kubeconfig",
+                f"kubeconfig: context {name!r} names the {kind} {wanted!r}, which isn't there.",
+            )
+        parts.append(part)
+    return found, parts[0], parts[1]
+
+
+def _auth(user: Mapping[str, Any]) -> httpx2.Auth | None:
+    """How a user logs in, where it isn't by a certificate; in kubectl's order."""
+    if user.get("tokenFile"):
+        return TokenAuth(partial(from_file, str(user["tokenFile"])))
+    if user.get("token"):
+        token = str(user["token"])
+        return TokenAuth(lambda: (token, None))
+    if user.get("username"):
+        return httpx2.BasicAuth(str(user["username"]), str(user.get("password") or ""))
+    if user.get("exec"):
+        return TokenAuth(partial(from_program, user["exec"]))
+    if user.get("auth-provider"):
+        raise InvalidInput(
+            "kubeconfig", "kubeconfig: `auth-provider` is no longer known to Kubernetes; use `exec`."
+        )
+    return None
+
+
+def _verify(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLContext:
+    """Which certificate the server must show, and the one that we show.
+
+    Raises:
+        InvalidInput: One of them can't be read; nothing of it is in the message.
+    """
+    try:
+        authority, data = cluster.get("certificate-authority"), cluster.get("certificate-authority-data")
+        if data:
+            context = ssl.create_default_context(cadata=base64.b64decode(data).decode())
+        elif authority:
+            context = ssl.create_default_context(cafile=authority)
+        else:
+            context = httpx2.create_ssl_context()
+        if cluster.get("insecure-skip-tls-verify"):
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if user.get("client-certificate-data") or user.get("client-certificate"):
+            _show(context, _content(user, "client-certificate") + b"\n" + _content(user, "client-key"))
+    except (OSError, ValueError, TypeError) as error:
+        # Not in its own words: they may hold what was read.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise InvalidInput(
+            "kubeconfig", f"kubeconfig: a certificate or key that it names can't be read ({reason})."
+        ) from None
+    return context
+
+
+def _content(user: Mapping[str, Any], name: str) -> bytes:
+    data = user.get(f"{name}-data")
+    return base64.b64decode(data) if data else Path(str(user.get(name) or "")).read_bytes()
+
+
+def _show(context: ssl.SSLContext, certificate_and_key: bytes) -> None:
+    """Log in with a certificate; Python reads it from a file only, which only we may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "login.pem")
+        file.touch(mode=0o600)
+        file.write_bytes(certificate_and_key)
+        context.load_cert_chain(file)
+
+
+def _kubeconfig(given: str) -> dict[str, Any]:
+    """The kubeconfig that a setting names or is.
+
+    Raises:
+        InvalidInput: There is no such file, or it is no kubeconfig.
+    """
+    if "\n" in given or given.lstrip().startswith("{"):
+        return _parsed(given, "kubeconfig")
+    paths = [Path(part).expanduser() for part in given.split(os.pathsep) if part]
+    # As kubectl does: of several files, those that aren't there are left out.
+    present = [path for path in paths if path.is_file()]
+    if not present:
+        where = "neither the setting nor KUBECONFIG is set, and " if given == _HOME else ""
+        raise InvalidInput(
+            "kubeconfig",
+            f"kubeconfig: {where}there is no file {os.pathsep.join(map(str, paths))}; give the path of a "
+            "kubeconfig file or its content.",
+        )
+    whole: dict[str, Any] = {}
+    for path in present:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeError):
+            raise InvalidInput("kubeconfig", f"kubeconfig: {path} can't be read.") from None
+        whole = _merged(whole, _parsed(text, str(path)), path.resolve().parent)
+    return whole
+
+
+def _parsed(text: str, what: str) -> dict[str, Any]:
+    try:
+        found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe ones
+    except yaml.YAMLError as error:
+        # Its own words quote the text.
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        raise InvalidInput("kubeconfig", f"kubeconfig: {what} is not YAML{where}.") from None
+    lists = (
+        [found.get(f"{kind}s") for kind in ("cluster", "context", "user")] if isinstance(found, dict) else []
+    )
+    if not lists or not all(
+        item is None or (isinstance(item, list) and all(isinstance(one, dict) for one in item))
+        for item in lists
+    ):
+        raise InvalidInput(
+            "kubeconfig", f"kubeconfig: {what} is not a kubeconfig: it has no clusters, contexts and users."
+        )
+    whole = {name: value for name, value in found.items() if value is not None}
+    return {"clusters": [], "contexts": [], "users": []} | whole
+
+
+def _merged(first: Mapping[str, Any], second: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Both; of two entries with one name, the first one counts, as for kubectl."""
+    for kind, files in _FILES.items():
+        for item in second[f"{kind}s"]:
+            inner = item.get(kind) or {}
+            for name in files:
+                if inner.get(name):
+                    inner[name] = str(folder / inner[name])
+            command = (inner.get("exec") or {}).get("command") or ""
+            if os.sep in command:
+                inner["exec"]["command"] = str(folder / command)
+    if not first:
+        return second
+    merged = {**second, **first}
+    for name in ("clusters", "contexts", "users"):
+        known = {item.get("name") for item in first[name]}
+        merged[name] = [*first[name], *(item for item in second[name] if item.get("name") not in known)]
+    merged["current-context"] = first.get("current-context") or second.get("current-context")
+    return merged
+
+
+def _entry(whole: Mapping[str, Any], kind: str, name: str) -> dict[str, Any] | None:
+    for item in whole[f"{kind}s"]:
+        if item.get("name") == name:
+            found = item.get(kind)
+            return found if isinstance(found, dict) else {}
+    return None
+
+
+def _names(whole: Mapping[str, Any], kind: str) -> list[str]:
+    return [str(item.get("name")) for item in whole[kind]]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _secrets(user: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("token", "password", "client-key-data"):
+        if user.get(name):
+            yield str(user[name])
+    for item in (user.get("exec") or {}).get("env") or ():
+        if len(str(item.get("value") or "")) >= _SHORTEST_SECRET:
+            yield str(item["value"])

@@ -1,0 +1,366 @@
+"""The port, on the VM Operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, TypeVar
+
+from vmsnapshot.backends._queue import Queues
+from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._fate import Notes
+from vmsnapshot.backends.vmoperator._inventory import Inventory, suggested
+from vmsnapshot.backends.vmoperator._objects import (
+    MACHINE,
+    MACHINES,
+    Object,
+    annotations_of,
+    machine_id,
+    name_of,
+    parsed,
+    spec_of,
+    split_id,
+    status_of,
+)
+from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, virtual_machine
+from vmsnapshot.backends.vmoperator._reverts import Revert
+from vmsnapshot.backends.vmoperator._snapshots import Snapshots
+from vmsnapshot.backends.vmoperator._watching import vm_of
+from vmsnapshot.lifecycle.errors import (
+    Denied,
+    Gone,
+    InvalidInput,
+    NotFound,
+    Unsupported,
+    VmsnapshotError,
+)
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
+from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference
+from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+_POWER: Final = {"on": "PoweredOn", "off": "PoweredOff"}
+_MOST_NAMES: Final = 20
+
+
+class VmOperatorBackend:
+    """The VM Operator of one cluster, over one login.
+
+    A VM's id is `namespace/name`; a snapshot's is its object's name, and its identifier
+    `namespace/name`.  An Unmanaged snapshot has no name there: it gets one such as `unmanaged-1`, and
+    nothing can be done with it.
+
+    Args:
+        access: Where the server is and how to log in.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._client = Client(access)
+        self._inventory = Inventory(self._client, access.namespace)
+        self._queues = Queues()
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> VmOperatorBackend:
+        """The backend of a configuration; nothing is called yet.
+
+        Raises:
+            InvalidInput: A setting is wrong, or what the kubeconfig holds.
+        """
+        return cls(Access.of(configuration))
+
+    # Looking
+
+    def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
+        """Look a VM up by its name (or `namespace/name`), and observe it.
+
+        Raises:
+            NotFound: There is none; close names are suggested.
+        """
+        return _value(self.find_all([reference], operation)[0])
+
+    def find_all(
+        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+    ) -> list[Outcome[VirtualMachine]]:
+        """Look many up; each as found, or why it wasn't."""
+        del hardware  # it is in the same object
+        places = [self._inventory.place(reference) for reference in references]
+        self._inventory.begin((namespace for namespace, _ in places), operation)
+
+        def look(place: tuple[str, str]) -> VirtualMachine:
+            namespace, name = place
+            try:
+                return self._inventory.observed(namespace, name, operation)
+            except Gone:
+                raise NotFound(self._inventory.nowhere(namespace, name, operation)) from None
+
+        return _each(places, look)
+
+    def observe(self, vm_id: str, operation: Operation, *, hardware: bool = True) -> VirtualMachine:
+        """Observe a VM whose id is known; the hardware comes with it in any case.
+
+        Raises:
+            Gone: It is definitely no longer there. Snapshot objects of it may still be there for a
+                while: `find_snapshot` finds them.
+        """
+        return _value(self.observe_all([vm_id], operation, hardware=hardware)[0])
+
+    def observe_all(
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe many; each as it is, or why it could not be read."""
+        del hardware  # it is in the same object
+        places = [split_id(vm_id) for vm_id in vm_ids]
+        self._inventory.begin((namespace for namespace, _ in places), operation)
+        return _each(places, lambda place: self._inventory.observed(*place, operation))
+
+    def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
+        """Observe every VM of the configured namespace."""
+        space = self._inventory.space(self._inventory.default, operation)
+        names = [name_of(item) for item in space.machines.all()]
+        found = self.observe_all([machine_id(self._inventory.default, name) for name in names], operation)
+        return [vm for vm in found if isinstance(vm, VirtualMachine)]
+
+    def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
+        """The snapshot that an import names, `namespace/name` (or a name in the configured namespace).
+
+        It is found also while its VM is gone: then of the VM nothing but its name is known.
+
+        Raises:
+            InvalidInput: It has another form.
+            NotFound: There is none.
+        """
+        namespace, separator, name = identifier.rpartition("/")
+        namespace = namespace if separator else self._inventory.default
+        if not namespace or not name or "/" in namespace:
+            raise InvalidInput("id", f"{identifier!r} names no snapshot; expected <namespace>/<name>.")
+        space = self._inventory.space(namespace, operation)
+        found = space.snapshots.get(name)
+        if found is None:
+            known = [name_of(item) for item in space.snapshots.all()]
+            raise NotFound(
+                f'{operation.what}: namespace {namespace} has no VirtualMachineSnapshot "{name}"'
+                f"{suggested(name, known)}"
+            )
+        vm_name = vm_of(found)
+        try:
+            vm = self._inventory.observed(namespace, vm_name, operation)
+        except Gone:
+            vm = virtual_machine(namespace, vm_name, None, space.snapshots_of(vm_name), supported=None)
+        snapshot = vm.snapshot(name)
+        if snapshot is None:
+            raise NotFound(f'{operation.what}: VirtualMachineSnapshot "{identifier}" has just been removed.')
+        return vm, snapshot
+
+    def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
+        """The resource id of a snapshot: `shop/release-41`."""
+        return f"{split_id(vm.identity.id)[0]}/{snapshot_id}"
+
+    def machines_at(
+        self, targets: Sequence[tuple[VirtualMachine, Snapshot]], operation: Operation
+    ) -> list[Outcome[Machine]]:
+        """What each VM was when its snapshot was taken, where we took it; else `not_known` says so.
+
+        The VM Operator keeps the VM's past where only it can read it; we keep a copy with the snapshots
+        that we take.
+        """
+        self._inventory.begin((split_id(vm.identity.id)[0] for vm, _ in targets), operation)
+
+        def look(target: tuple[VirtualMachine, Snapshot]) -> Machine:
+            vm, snapshot = target
+            space = self._inventory.space(split_id(vm.identity.id)[0], operation)
+            item = space.snapshots.get(snapshot.id) if snapshot.managed else None
+            if snapshot.managed and item is None:
+                raise Gone(f'{operation.what}: snapshot "{snapshot.name}" is no longer there.')
+            kept = parsed(annotations_of(item).get(MACHINE)) if item is not None else {}
+            if not kept:
+                return unknown_machine(snapshot.power_state)
+            return _at(kept, snapshot)
+
+        return _each(targets, look)
+
+    # Changing
+
+    def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
+        """Make the snapshot's object; its name. `settle_snapshot` waits until the snapshot is taken.
+
+        Made twice, by the same request, it is one.
+
+        Raises:
+            Refused: The namespace has one of that name which this request didn't make.
+        """
+        namespace, name = split_id(vm.identity.id)
+        space = self._inventory.space(namespace, operation)
+        about = _about(operation, vm, request.name)
+        with self._queues.turn(machine_id(namespace, request.name), operation):
+            Snapshots(self._client, space).create(name, request, operation, about)
+        return request.name
+
+    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+        """Wait until a snapshot that was made is complete.
+
+        A creation that failed is tried again by the VM Operator, so it is waited for, too.
+
+        Raises:
+            Gone: Somebody has removed it.
+            TimedOut: It isn't complete yet; the message gives the condition's reason. The object stays.
+        """
+        namespace, name = split_id(vm.identity.id)
+        space = self._inventory.space(namespace, operation)
+        Snapshots(self._client, space).settle(
+            name, snapshot_id, operation, _about(operation, vm, snapshot_id)
+        )
+
+    def change_snapshot(  # noqa: PLR0917 - as the port has it
+        self,
+        vm: VirtualMachine,
+        snapshot: Snapshot,
+        name: str,
+        description: str,
+        owner: Owner,
+        operation: Operation,
+    ) -> None:
+        """Change a snapshot's description and owner in place.
+
+        Raises:
+            Unsupported: The name is another.
+        """
+        _named(snapshot, operation)
+        if name != snapshot.name:
+            raise Unsupported(
+                f'{operation.what}: the VM Operator can\'t rename a snapshot ("{snapshot.name}" to "{name}").'
+            )
+        space = self._inventory.space(split_id(vm.identity.id)[0], operation)
+        about = _about(operation, vm, snapshot.id)
+        Snapshots(self._client, space).change(snapshot.id, description, owner, operation, about)
+
+    def remove_snapshot(
+        self,
+        vm: VirtualMachine,
+        snapshot: Snapshot,
+        *,
+        remove_children: bool,
+        consolidate: bool,
+        operation: Operation,
+    ) -> None:
+        """Delete a snapshot's object and wait until the snapshot is gone; already gone counts as removed.
+
+        Raises:
+            Unsupported: With its children, without consolidation, or an Unmanaged one.
+        """
+        _named(snapshot, operation)
+        if remove_children or not consolidate:
+            what = "together with its children" if remove_children else "without consolidating the disks"
+            raise Unsupported(f"{operation.what}: the VM Operator can't remove a snapshot {what}.")
+        namespace, name = split_id(vm.identity.id)
+        space = self._inventory.space(namespace, operation)
+        Snapshots(self._client, space).remove(name, snapshot, operation, _about(operation, vm, snapshot.id))
+
+    def revert(self, vm: VirtualMachine, snapshot: Snapshot, request_id: str, operation: Operation) -> None:
+        """Revert the VM to a snapshot and wait for it.
+
+        A lost answer is looked up here; the request is never sent where it could take effect twice.
+
+        Raises:
+            Refused: It failed; the request is cleared.
+            Busy: Another revert is under way.
+            TimedOut: It isn't done; what hadn't begun is cleared.
+        """
+        _named(snapshot, operation)
+        namespace, name = split_id(vm.identity.id)
+        about = _about(operation, vm, snapshot.id)
+        with self._queues.turn(vm.identity.id, operation):
+            space = self._inventory.space(namespace, operation)
+            asked = Revert(
+                self._client, space, vm_name=name, target=snapshot.id, request_id=request_id, about=about
+            )
+            asked.run(snapshot.power_state, operation)
+
+    def find_tasks(
+        self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
+    ) -> list[PastTask | None]:
+        """What became of each request for a revert, by the notes on the VM and its snapshots."""
+        places = [split_id(vm.identity.id) for vm, _ in requests]
+        self._inventory.begin((namespace for namespace, _ in places), operation)
+        found: list[PastTask | None] = []
+        for (namespace, name), (_, request_id) in zip(places, requests, strict=True):
+            space = self._inventory.space(namespace, operation)
+            found.append(Notes(space).find(name, request_id))
+        return found
+
+    def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
+        """Wait until a request for a revert has ended, however it ended."""
+        namespace, name = split_id(vm.identity.id)
+        space = self._inventory.space(namespace, operation)
+        Notes(space).wait(name, task_id, operation)
+
+    def set_power(self, vm: VirtualMachine, power: Literal["on", "off"], operation: Operation) -> None:
+        """Ask for a power state and wait for it; off is as the VM's `spec.powerOffMode` says."""
+        wanted = _POWER[power]
+        namespace, name = split_id(vm.identity.id)
+        about = _about(operation, vm)
+
+        def live() -> Object:
+            found = space.machines.get(name)
+            if found is None:
+                raise Gone(f"{about}: the VM is no longer there.")
+            return found
+
+        with self._queues.turn(vm.identity.id, operation):
+            space = self._inventory.space(namespace, operation)
+            if spec_of(live()).get("powerState") != wanted:
+                path = self._client.path(namespace, MACHINES, name)
+                change = {"spec": {"powerState": wanted}}
+                space.machines.absorb(self._client.merge(path, change, operation, about))
+            space.news.until(
+                name, lambda: True if status_of(live()).get("powerState") == wanted else None, operation
+            )
+
+    def close(self) -> None:
+        """End the watches and the connections; further calls raise Unreachable."""
+        self._client.closed.set()
+        self._inventory.stop()
+        self._client.close()
+
+
+def _named(snapshot: Snapshot, operation: Operation) -> None:
+    """Refuse what was made outside the VM Operator."""
+    if not snapshot.managed:
+        raise Unsupported(
+            f"{operation.what}: this snapshot was made outside the VM Operator (Unmanaged), which can "
+            "neither revert to it nor change or remove it."
+        )
+
+
+def _at(kept: Object, snapshot: Snapshot) -> Machine:
+    """The VM as it was kept with a snapshot; the power is what a revert leaves."""
+    found = machine({"metadata": {}, **kept}).model_copy(update={"power_state": snapshot.power_state})
+    unknown = {*(found.not_known or ()), *(["powerState"] if snapshot.power_state is None else [])}
+    if snapshot.power_state is not None:
+        unknown.discard("powerState")
+    return found.model_copy(update={"not_known": sorted(unknown) or None})
+
+
+def _each(items: Sequence[T], look: Callable[[T], V]) -> list[Outcome[V]]:
+    """The value for each, or its own error."""
+    found: list[Outcome[V]] = []
+    for item in items:
+        try:
+            found.append(look(item))
+        except (NotFound, Denied) as error:
+            found.append(error)
+    return found
+
+
+def _value(outcome: Outcome[V]) -> V:
+    if isinstance(outcome, VmsnapshotError):
+        raise outcome
+    return outcome
+
+
+def _about(operation: Operation, vm: VirtualMachine, snapshot: str | None = None) -> str:
+    what = f', snapshot "{snapshot}"' if snapshot else ""
+    return f'{operation.what} [VM "{vm.identity.id}"{what}]'

@@ -1,0 +1,350 @@
+"""Requests to the API server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import httpx2
+
+from vmsnapshot._version import __version__
+from vmsnapshot.backends._retry import again, raises
+from vmsnapshot.backends._waiting import Ticket, in_background
+from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object, compact
+from vmsnapshot.lifecycle.errors import Busy, Denied, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.values import redact
+
+# Our field manager, and the name by which the server's audit knows us.
+MANAGER: Final = "vmsnapshot"
+
+# Seconds. Nothing that is asked here takes long, but for a webhook (the server gives one 10 to 30).
+_TIMEOUT: Final = httpx2.Timeout(10.0, connect=10.0, read=45.0, pool=None)
+_CONNECTIONS: Final = httpx2.Limits(max_connections=None, max_keepalive_connections=16)
+# Seconds that a watch may be silent: the server sends a bookmark each minute.
+_SILENCE: Final = httpx2.Timeout(10.0, connect=10.0, read=90.0, pool=None)
+# Seconds after which the server ends a watch, to be begun anew.
+_WATCH: Final = 300
+_PAGE: Final = 500
+# Seconds to wait for the schema, which only says whether snapshots are switched off.
+_SCHEMA_TIME: Final = 5.0
+
+# After these nothing was done, so the same can be sent again.
+NOTHING_DONE: Final = raises(Busy, faults.NotSent)
+# For what may be done twice without harm.
+REPEATABLE: Final = NOTHING_DONE | raises(faults.Interrupted)
+
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+
+
+class Client:
+    """One API server, one login.
+
+    A request runs in a thread of its own, so that whoever cancels need not wait for it.
+
+    Attributes:
+        http: The connections.
+        closed: Set when nothing is to be asked any more.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._reached = False
+        self._lock = threading.Lock()
+        self._version: str | None = None
+        self._schema: Ticket[None] | None = None
+        self._supported: bool | None = None
+        self.closed = threading.Event()
+        try:
+            self.http = httpx2.Client(
+                base_url=access.server,
+                verify=access.verify,
+                auth=access.auth,
+                timeout=_TIMEOUT,
+                limits=_CONNECTIONS,
+                proxy=access.proxy,
+                headers={"User-Agent": f"{MANAGER}/{__version__}", "Accept": "application/json"},
+            )
+        except (httpx2.InvalidURL, ValueError) as error:
+            raise Unreachable(f"kubeconfig: {self._conceal(str(error))}", retry_helps=False) from None
+
+    # One object
+
+    def apply(self, path: str, item: Object, operation: Operation, about: str, *, force: bool) -> Object:
+        """Server-side apply with our field manager; the same sent twice is the same.
+
+        Raises:
+            Refused: Somebody else has set one of the fields, unless `force`; or the schema doesn't have one.
+        """
+        params = {"force": str(force).lower()}
+        return self._write("PATCH", path, item, operation, about, kind=APPLY, params=params)
+
+    def merge(self, path: str, change: Object, operation: Operation, about: str) -> Object:
+        """Change some fields, whatever they were; the same sent twice is the same."""
+        return self._write("PATCH", path, change, operation, about, kind=MERGE)
+
+    def patch(self, path: str, steps: list[Object], operation: Operation, about: str) -> Object:
+        """A JSON patch, sent once.
+
+        Raises:
+            Overtaken: It was not applied: one of its tests doesn't hold.
+            Interrupted: Nobody knows whether it was applied.
+        """
+        return self._write("PATCH", path, steps, operation, about, kind=JSON_PATCH, once=True)
+
+    def delete(self, path: str, uid: str, operation: Operation, about: str) -> Object:
+        """Delete this very object, not a later one of its name; what the server answered.
+
+        Raises:
+            Gone: It isn't there.
+            Busy: Another one is there instead (its uid differs).
+        """
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"} if uid else {}
+        return self._ask("DELETE", path, operation, about, body=body)
+
+    def get(self, path: str, operation: Operation, about: str) -> Object:
+        """Read an object, or whatever is at a path."""
+        return self._ask("GET", path, operation, about)
+
+    def _write(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        operation: Operation,
+        about: str,
+        *,
+        kind: str,
+        params: Mapping[str, str] | None = None,
+        once: bool = False,
+    ) -> Object:
+        # Strict: what the schema doesn't know would be dropped, and nobody told.
+        asked = {"fieldManager": MANAGER, "fieldValidation": "Strict"} | dict(params or {})
+        return self._ask(method, path, operation, about, body=body, kind=kind, params=asked, once=once)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        operation: Operation,
+        about: str,
+        *,
+        body: Any = None,
+        kind: str = "application/json",
+        params: Mapping[str, str] | None = None,
+        once: bool = False,
+    ) -> Object:
+        def attempt() -> Object:
+            sent = in_background(
+                "request", lambda: self.send(method, path, about, body=body, kind=kind, params=params)
+            )
+            try:
+                return sent.wait(operation)
+            except faults.Overloaded as error:
+                operation.pause(error.pause)
+                raise
+
+        when = NOTHING_DONE if once else REPEATABLE
+        return again(operation, when, attempt)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        about: str,
+        *,
+        body: Any = None,
+        kind: str = "application/json",
+        params: Mapping[str, str] | None = None,
+    ) -> Object:
+        """One request, once, in this thread."""
+        if self.closed.is_set():
+            raise Unreachable(f"{about}: the connection has been closed.")
+        content = None if body is None else compact(body).encode()
+        headers = {"Content-Type": kind} if content else None
+        request = self.http.build_request(
+            method,
+            path,
+            content=content,
+            headers=headers,
+            params=params,
+            extensions=self._extensions(_TIMEOUT),
+        )
+        with self._translated(about):
+            response = self.http.send(request)
+        self._reached = True
+        answer = faults.Answer.of(response) if response.is_error else None
+        if answer is not None:
+            if kind == JSON_PATCH and answer.test_failed:
+                raise faults.Overtaken(f"{about}: somebody else has changed it meanwhile.", retry_helps=True)
+            raise self._concealed(faults.translate(answer, about))
+        try:
+            found = response.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise Unsupported(f"{about}: {self._access.server} isn't a Kubernetes API server.")
+        return found
+
+    # Many objects
+
+    def list(self, path: str, about: str) -> tuple[list[Object], str]:
+        """All objects of a kind, and the resourceVersion from which to watch them."""
+        found: list[Object] = []
+        more = ""
+        while True:
+            params = {"limit": str(_PAGE)} | ({"continue": more} if more else {})
+            page = self.send("GET", path, about, params=params)
+            found += page.get("items") or ()
+            about_page = page.get("metadata") or {}
+            more = about_page.get("continue") or ""
+            if not more:
+                return found, str(about_page.get("resourceVersion") or "")
+
+    @contextlib.contextmanager
+    def watch(self, path: str, version: str, about: str) -> Iterator[Watch]:
+        """The changes since a resourceVersion, until the server ends it; begun when this returns.
+
+        Raises:
+            TooOld: The server no longer knows them: list again.
+        """
+        params = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(_WATCH),
+        }
+        request = self.http.build_request(
+            "GET", path, params=params, extensions=self._extensions(_SILENCE), timeout=_SILENCE
+        )
+        with self._translated(about):
+            response = self.http.send(request, stream=True)
+        try:
+            if response.is_error:
+                with self._translated(about):
+                    response.read()
+                raise self._concealed(faults.translate(faults.Answer.of(response), about))
+            self._reached = True
+            yield Watch(self, response, about)
+        finally:
+            response.close()
+
+    # What the server is
+
+    def path(self, namespace: str, plural: str, name: str = "") -> str:
+        """Where objects, or one of them, are. `version` has been asked before."""
+        whole = f"/apis/{GROUP}/{self._version}/namespaces/{namespace}/{plural}"
+        return f"{whole}/{name}" if name else whole
+
+    @property
+    def api_version(self) -> str:
+        """What objects say of their version. `version` has been asked before."""
+        return f"{GROUP}/{self._version}"
+
+    def version(self, operation: Operation) -> str:
+        """The API version to speak; asked once.
+
+        Raises:
+            Unsupported: The cluster has no VM Operator, or none that speaks it.
+        """
+        with self._lock:
+            found = self._version
+        if found is None:
+            group = self.get(f"/apis/{GROUP}", operation, operation.what)
+            served = [str(item.get("version")) for item in group.get("versions") or ()]
+            found = next((item for item in VERSIONS if item in served), None)
+            if found is None:
+                raise Unsupported(
+                    f"{operation.what}: {self._access.server} serves {GROUP} as "
+                    f"{', '.join(served) or 'nothing'}; needed is {' or '.join(VERSIONS)}."
+                )
+            with self._lock:
+                self._version = found
+        return found
+
+    def snapshots_supported(self) -> bool | None:
+        """Whether a VM has `currentSnapshotName` here: not where snapshots are switched off.
+
+        None where that isn't to be found out.
+        """
+        self.read_schema().wait_briefly(_SCHEMA_TIME)
+        return self._supported
+
+    def read_schema(self) -> Ticket[None]:
+        """Begin to read the schema, once."""
+        with self._lock:
+            if self._schema is None:
+                self._schema = in_background("schema", self._read_schema)
+            return self._schema
+
+    def _read_schema(self) -> None:
+        try:
+            whole = self.send("GET", f"/openapi/v3/apis/{GROUP}/{self._version}", "reading the schema")
+        except VmsnapshotError:
+            return
+        for schema in ((whole.get("components") or {}).get("schemas") or {}).values():
+            kinds = schema.get("x-kubernetes-group-version-kind") or ()
+            if any(item.get("kind") == KINDS[MACHINES] for item in kinds):
+                spec = (schema.get("properties") or {}).get("spec") or {}
+                self._supported = "currentSnapshotName" in (spec.get("properties") or {})
+
+    # The rest
+
+    def close(self) -> None:
+        """Ask nothing any more. Watches end by themselves."""
+        self.closed.set()
+        self.http.close()
+
+    def _extensions(self, timeout: httpx2.Timeout) -> dict[str, Any]:
+        name = self._access.server_name
+        return {"timeout": timeout.as_dict()} | ({"sni_hostname": name} if name else {})
+
+    @contextlib.contextmanager
+    def _translated(self, about: str) -> Iterator[None]:
+        """Turn a connection's failures into ours."""
+        try:
+            yield
+        except Denied as error:  # by the credential program
+            raise Denied(f"{about}: {error.message}") from None
+        except faults.VENDOR as failure:
+            ours = self._concealed(faults.lost(failure, about, self._access.server))
+            if isinstance(ours, faults.NotSent) and not self._reached:
+                raise faults.NeverReached(ours.message) from None
+            raise ours from None
+
+    def _concealed(self, error: VmsnapshotError) -> VmsnapshotError:
+        error.message = self._conceal(error.message)
+        error.args = (error.message,)
+        return error
+
+    def _conceal(self, text: str) -> str:
+        return redact(text, self._access.secret_words())
+
+
+class Watch:
+    """Changes as they come."""
+
+    def __init__(self, client: Client, response: httpx2.Response, about: str) -> None:
+        self._client = client
+        self._response = response
+        self._about = about
+
+    def lines(self) -> Iterator[str]:
+        """Each change as the server wrote it."""
+        with self._client._translated(self._about):  # noqa: SLF001 - a part of it
+            yield from self._response.iter_lines()
+
+    def abort(self) -> None:
+        """End it, from another thread: whoever reads is woken."""
+        stream = self._response.extensions.get("network_stream")
+        found = stream.get_extra_info("socket") if stream is not None else None
+        if isinstance(found, socket.socket):
+            with contextlib.suppress(OSError):
+                found.shutdown(socket.SHUT_RDWR)

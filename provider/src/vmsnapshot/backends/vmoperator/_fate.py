@@ -1,0 +1,201 @@
+"""What became of a request for a revert, by the notes that `_reverts` leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+from typing import Any, Final
+
+from vmsnapshot.backends.vmoperator._objects import (
+    REVERT,
+    REVERT_IN_PROGRESS,
+    REVERT_SUCCEEDED,
+    REVERTING,
+    Object,
+    annotations_of,
+    compact,
+    condition_of,
+    name_of,
+    parsed,
+    spec_of,
+    status_of,
+)
+from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.machine import PastTask
+
+# Seconds after which a failure's condition counts though it looks like the one before the request.
+STALE: Final = 15.0
+
+
+class Fate(enum.Enum):
+    """What became of an attempt."""
+
+    NEVER = enum.auto()
+    RUNNING = enum.auto()
+    SUCCEEDED = enum.auto()
+    FAILED = enum.auto()
+    WITHDRAWN = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One attempt at a request.
+
+    Attributes:
+        id: The request's id.
+        nonce: What tells it from another attempt at the same.
+        target: The snapshot's name.
+        instead_of: The nonce of the attempt whose note on the VM this one replaced.
+    """
+
+    id: str
+    nonce: str
+    target: str
+    instead_of: str = ""
+
+    @classmethod
+    def of(cls, note: Object) -> Attempt:
+        """The attempt that a VM's note is of."""
+        return cls(**{item.name: str(note.get(item.name) or "") for item in dataclasses.fields(cls)})
+
+    def note(self, phase: str) -> str:
+        """What stands on the VM: `prepared`, `requested`; of one that ended badly `failed`, `withdrawn`."""
+        return compact(dataclasses.asdict(self) | {"phase": phase})
+
+
+class Notes:
+    """The notes on one namespace's VMs and snapshots."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+
+    def find(self, vm_name: str, request_id: str) -> PastTask | None:
+        """What became of a request; None: it was never asked for, or nobody knows of it."""
+        record, target = self.record(vm_name, request_id)
+        if record is None:
+            return None
+        fate = self.fate(vm_name, target, record)
+        if fate is Fate.NEVER:
+            return None
+        machine = self._space.machines.get(vm_name)
+        current = (status_of(machine).get("currentSnapshot") or {}).get("name") if machine else None
+        same = machine is None or record.get("after") in {None, machine["metadata"].get("generation")}
+        return PastTask(
+            id=request_id,
+            running=fate is Fate.RUNNING,
+            succeeded=fate is Fate.SUCCEEDED,
+            # Where nobody noted when it ended: not before it began.
+            completed=_when(record.get("ended") or record.get("began")),
+            latest=current == target and same,
+        )
+
+    def wait(self, vm_name: str, request_id: str, operation: Operation) -> None:
+        """Wait until a request isn't under way any more."""
+
+        def over(*, stale: bool) -> bool | None:
+            record, target = self.record(vm_name, request_id)
+            if record is None or self.fate(vm_name, target, record, stale=stale) is not Fate.RUNNING:
+                return True
+            return None
+
+        news = self._space.news
+        if not news.until(vm_name, lambda: over(stale=False), operation, longest=STALE):
+            news.until(vm_name, lambda: over(stale=True), operation)
+
+    def record(self, vm_name: str, request_id: str) -> tuple[Object | None, str]:
+        """What a snapshot of the VM notes of a request, and that snapshot's name."""
+        for item in self._space.snapshots_of(vm_name):
+            record = parsed(annotations_of(item).get(REVERT))
+            if record.get("id") == request_id and record.get("vm") == vm_name:
+                return record, name_of(item)
+        return None, ""
+
+    def fate(self, vm_name: str, target: str, record: Object, *, stale: bool = False) -> Fate:
+        """What became of an attempt, from the notes, the field, the status and the condition.
+
+        Args:
+            vm_name: The VM.
+            target: The snapshot's name.
+            record: What stands on the snapshot.
+            stale: Whether a failure that looks like the one before the request is this request's.
+        """
+        machine = self._space.machines.get(vm_name)
+        note = parsed(annotations_of(machine).get(REVERT)) if machine is not None else {}
+        mine = note.get("nonce") == record.get("nonce")
+        if not mine and note.get("id") == record.get("id") and note.get("phase") == "prepared":
+            return Fate.NEVER  # of the newer attempt at the same
+        if record.get("ended"):
+            return Fate.SUCCEEDED if record.get("succeeded") else Fate.FAILED
+        if machine is None or note.get("instead_of") == record.get("nonce"):
+            return Fate.NEVER
+        if not mine:
+            return self._carried_out(machine, target, record)
+        return _pending(machine, str(note.get("phase")), target, record, stale=stale)
+
+    def _carried_out(self, machine: Object, target: str, record: Object) -> Fate:
+        """The VM's note is gone, so it was reverted; its status may not say so yet."""
+        status = status_of(machine)
+        if spec_of(machine).get("currentSnapshotName") == target or not status.get("powerState"):
+            return Fate.RUNNING
+        current = (status.get("currentSnapshot") or {}).get("name")
+        # Somebody may have taken another since.
+        newer = current is not None and current != record.get("before") and self._below(current, target)
+        return Fate.SUCCEEDED if current == target or newer else Fate.RUNNING
+
+    def _below(self, name: str, ancestor: str) -> bool:
+        """Whether a snapshot descends from another."""
+        todo, seen = [ancestor], set[str]()
+        while todo:
+            item = self._space.snapshots.get(todo.pop())
+            if item is None or name_of(item) in seen:
+                continue
+            seen.add(name_of(item))
+            children = [str(one.get("name")) for one in status_of(item).get("children") or ()]
+            if name in children:
+                return True
+            todo += children
+        return False
+
+
+def _pending(machine: Object, phase: str, target: str, record: Object, *, stale: bool) -> Fate:
+    """The fate of an attempt whose note is still on the VM."""
+    if phase == "prepared":
+        return Fate.NEVER
+    failed = failure(machine)
+    if phase != "requested" or (failed is not None and (stale or digest(failed) != record.get("failure"))):
+        return Fate.FAILED
+    return Fate.RUNNING if spec_of(machine).get("currentSnapshotName") == target else Fate.WITHDRAWN
+
+
+def failure(machine: Object) -> Object | None:
+    """The condition of a revert that has failed; one in progress is none."""
+    found = condition_of(machine, REVERT_SUCCEEDED)
+    if found is None or found.get("status") != "False" or found.get("reason") == REVERT_IN_PROGRESS:
+        return None
+    return found
+
+
+def in_progress(machine: Object) -> bool:
+    """Whether the VM Operator has begun."""
+    found = condition_of(machine, REVERT_SUCCEEDED) or {}
+    return REVERTING in annotations_of(machine) or found.get("reason") == REVERT_IN_PROGRESS
+
+
+def digest(condition: Object | None) -> str:
+    """What tells a condition from another."""
+    return hashlib.sha256(compact(condition).encode()).hexdigest()[:12]
+
+
+def timestamp() -> str:
+    """Now, as notes have it."""
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _when(text: Any) -> dt.datetime | None:
+    try:
+        return dt.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return None

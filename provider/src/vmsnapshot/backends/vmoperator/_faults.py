@@ -1,0 +1,285 @@
+"""The one place where the API server's refusals, and a connection's failures, become our errors.
+
+`translate` looks an answer up in `TABLE` by the status' reason, then by its HTTP code::
+
+    401 Unauthorized                            Denied, with what to look at
+    403 Forbidden                               Denied; by a webhook, a quota, a closing namespace: Refused
+    404 NotFound                                Gone; of a namespace NotFound, of a resource Unsupported
+    409 AlreadyExists, field conflicts          Refused, naming who has the field
+    409 Conflict                                Busy
+    400 BadRequest, 422 Invalid                 Refused, with the server's words
+    429, 503                                    Busy, after as long as the server asks for
+    500 a webhook doesn't answer                Busy
+    504 Timeout                                 Interrupted  ┐
+    no answer after sending                     Interrupted  ├ all three are Unreachable
+    never sent                                  NotSent      │
+    no connection at the first attempt          NeverReached ┘
+    …
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import ssl
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
+
+import httpx2
+
+from vmsnapshot.backends.vmoperator._objects import Object
+from vmsnapshot.lifecycle.errors import (
+    Busy,
+    Denied,
+    Gone,
+    NotFound,
+    PlatformError,
+    Refused,
+    Unreachable,
+    Unsupported,
+    VmsnapshotError,
+)
+
+_LONGEST_WORDS: Final = 600
+# The server quotes the whole object before it says what is wrong with it.
+_QUOTED_OBJECT: Final = re.compile(r'(?: ?"" is invalid: patch: )?Invalid value: "\{.*\}": ', re.DOTALL)
+# What it says when a test of a JSON patch fails, without a word about which.
+_TEST_FAILED: Final = "the server rejected our request due to an error in our request"
+
+
+class Interrupted(Unreachable):
+    """The connection broke after the request was sent: it may or may not have been done."""
+
+
+class NotSent(Unreachable):
+    """The request never left: certainly nothing was done."""
+
+
+class NeverReached(Unreachable):
+    """The server could not be reached even once: probably a wrong setting."""
+
+
+class Overloaded(Busy):
+    """The server asks to be left alone; `pause` says for how many seconds."""
+
+    def __init__(self, message: str, pause: float = 0) -> None:
+        super().__init__(message)
+        self.pause = pause
+
+
+class Overtaken(Refused):
+    """A JSON patch was not applied: what it tests is no longer so."""
+
+
+class TooOld(Gone):
+    """The server no longer knows the changes since that resourceVersion."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What the server said instead of doing it.
+
+    Attributes:
+        code: The HTTP status.
+        status: The Kubernetes Status object, as far as there is one.
+        text: The body, where it is no such object.
+        pause: The seconds that Retry-After asks for.
+    """
+
+    code: int
+    status: Object
+    text: str = ""
+    pause: float = 0.0
+
+    @classmethod
+    def of(cls, response: httpx2.Response) -> Answer:
+        """The answer of a response whose body has been read."""
+        try:
+            status = response.json()
+        except ValueError:
+            status = {}
+        after = response.headers.get("Retry-After", "")
+        return cls(
+            response.status_code,
+            status if isinstance(status, dict) and status.get("kind") == "Status" else {},
+            response.text,
+            float(after) if after.isdigit() else 0.0,
+        )
+
+    @property
+    def reason(self) -> str:
+        """The status' machine-readable reason; empty without one."""
+        return str(self.status.get("reason") or "")
+
+    @property
+    def message(self) -> str:
+        """The status' message; empty without one."""
+        return _QUOTED_OBJECT.sub("", str(self.status.get("message") or ""))
+
+    @property
+    def test_failed(self) -> bool:
+        """Whether a JSON patch wasn't applied because one of its tests doesn't hold."""
+        return self.code == HTTPStatus.UNPROCESSABLE_ENTITY and self.message == _TEST_FAILED
+
+    @property
+    def causes(self) -> list[Object]:
+        """Which fields, or which other managers of them."""
+        return (self.status.get("details") or {}).get("causes") or []
+
+    @property
+    def words(self) -> str:
+        """What the server said, in its own words, with the reason and the code."""
+        said = [self.message or self.text.strip()]
+        for cause in self.causes:
+            text = _QUOTED_OBJECT.sub("", str(cause.get("message") or ""))
+            field = str(cause.get("field") or "")
+            if text and text not in said[0]:
+                said.append(f"{field}: {text}" if field else text)
+        text = "; ".join(part for part in said if part) or HTTPStatus(self.code).phrase
+        if len(text) > _LONGEST_WORDS:
+            text = text[:_LONGEST_WORDS] + "…"
+        return f"Kubernetes: {text.rstrip('.')} [{self.code} {self.reason}".rstrip() + "]"
+
+
+Rule: TypeAlias = Callable[[str, Answer], VmsnapshotError]
+
+
+def _sentence(about: str, advice: str, answer: Answer) -> str:
+    return " ".join(part for part in (f"{about}:", advice, f"{answer.words}.") if part)
+
+
+def _rule(kind: type[VmsnapshotError], advice: str = "", *, retry_helps: bool | None = None) -> Rule:
+    def make(about: str, answer: Answer) -> VmsnapshotError:
+        return kind(_sentence(about, advice, answer), retry_helps=retry_helps)
+
+    return make
+
+
+# By admission, with the code that is otherwise RBAC's.
+_ADMISSION: Final = ("admission webhook", "denied request", "exceeded quota", "is being terminated")
+
+
+def _forbidden(about: str, answer: Answer) -> VmsnapshotError:
+    if any(words in answer.message for words in _ADMISSION):
+        return Refused(_sentence(about, "the cluster's rules don't allow it.", answer))
+    advice = "the login may not do this: its role needs the permission that is named here."
+    return Denied(_sentence(about, advice, answer))
+
+
+def _not_found(about: str, answer: Answer) -> VmsnapshotError:
+    details = answer.status.get("details") or {}
+    if details.get("kind") == "namespaces":
+        return NotFound(_sentence(about, "there is no such namespace.", answer))
+    if not details.get("name"):
+        advice = "the server doesn't serve this: is the VM Operator's snapshot API installed there?"
+        return Unsupported(_sentence(about, advice, answer))
+    return Gone(_sentence(about, "it is no longer there.", answer))
+
+
+def _conflict(about: str, answer: Answer) -> VmsnapshotError:
+    if any(cause.get("reason") == "FieldManagerConflict" for cause in answer.causes):
+        return Refused(_sentence(about, "somebody else has set the same fields.", answer))
+    if "UID in the precondition" in answer.message:
+        return Gone(_sentence(about, "it is no longer there; another one of its name is.", answer))
+    return Busy(_sentence(about, "somebody else is changing it.", answer))
+
+
+def _internal(about: str, answer: Answer) -> VmsnapshotError:
+    if "failed calling webhook" in answer.message:
+        return Busy(_sentence(about, "the VM Operator's admission webhook doesn't answer.", answer))
+    return PlatformError(_sentence(about, "", answer))
+
+
+def _overloaded(about: str, answer: Answer) -> VmsnapshotError:
+    return Overloaded(_sentence(about, "the server is overloaded or just starting.", answer), answer.pause)
+
+
+_LOGIN = (
+    "the login was refused: look at the user of the kubeconfig's context; its token or certificate may have "
+    "expired (log in again, as with `kubectl vsphere login`)."
+)
+
+TABLE: Final[dict[str | int, Rule]] = {
+    "Unauthorized": _rule(Denied, _LOGIN),
+    HTTPStatus.UNAUTHORIZED: _rule(Denied, _LOGIN),
+    "Forbidden": _forbidden,
+    HTTPStatus.FORBIDDEN: _rule(Denied, "the login may not do this."),
+    "NotFound": _not_found,
+    HTTPStatus.NOT_FOUND: _rule(
+        Unsupported, "this is not a Kubernetes API server, or it doesn't serve the VM Operator's API."
+    ),
+    HTTPStatus.METHOD_NOT_ALLOWED: _rule(Unsupported, "the server can't do it."),
+    "AlreadyExists": _rule(Refused, "there is one of that name already."),
+    "Conflict": _conflict,
+    HTTPStatus.CONFLICT: _rule(Busy, "somebody else is changing it."),
+    "Expired": _rule(TooOld),
+    HTTPStatus.GONE: _rule(TooOld),
+    "BadRequest": _rule(Refused),
+    HTTPStatus.BAD_REQUEST: _rule(Refused),
+    "Invalid": _rule(Refused),
+    HTTPStatus.UNPROCESSABLE_ENTITY: _rule(Refused),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _rule(Refused, "it is too large."),
+    "TooManyRequests": _overloaded,
+    HTTPStatus.TOO_MANY_REQUESTS: _overloaded,
+    "ServiceUnavailable": _overloaded,
+    HTTPStatus.SERVICE_UNAVAILABLE: _overloaded,
+    HTTPStatus.BAD_GATEWAY: _rule(Interrupted, "a proxy before the server has no answer from it."),
+    HTTPStatus.GATEWAY_TIMEOUT: _rule(Interrupted, "the server took too long."),
+    "InternalError": _internal,
+}
+
+
+def translate(answer: Answer, about: str) -> VmsnapshotError:
+    """The error that an answer means.
+
+    Args:
+        answer: Any but a success.
+        about: What was tried, with the VM and the snapshot.
+    """
+    rule = TABLE.get(answer.reason) or TABLE.get(answer.code)
+    if rule is not None:
+        return rule(about, answer)
+    return PlatformError(_sentence(about, "", answer))
+
+
+# What a request may raise.
+VENDOR: Final = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError)
+
+_NOT_SENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+
+
+def lost(failure: BaseException, about: str, server: str) -> VmsnapshotError:
+    """The error that a connection's failure means.
+
+    Args:
+        failure: One of `VENDOR`.
+        about: What was tried.
+        server: The server's address.
+    """
+    reason = str(failure) or type(failure).__name__
+    if _certificate(failure):
+        return NeverReached(
+            f"{about}: {server} shows a certificate that can't be verified ({reason}). Set "
+            "`certificate-authority` (or `certificate-authority-data`) of the kubeconfig's cluster to the "
+            "authority that signed it, and `tls-server-name` where the address has another name.",
+            retry_helps=False,
+        )
+    if isinstance(failure, _NOT_SENT):
+        return NotSent(f"{about}: the API server {server} can't be reached ({reason}).")
+    return Interrupted(f"{about}: the connection to {server} broke before the answer came ({reason}).")
+
+
+def _certificate(failure: Any) -> bool:
+    while failure is not None:
+        if isinstance(failure, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(failure):
+            return True
+        failure = failure.__cause__ or failure.__context__
+    return False

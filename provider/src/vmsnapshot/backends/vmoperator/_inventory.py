@@ -1,0 +1,113 @@
+"""Which namespaces are watched, and what is in them."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
+from vmsnapshot.backends.vmoperator._observe import virtual_machine
+from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.lifecycle.errors import Denied, Gone, NotFound, Unsupported
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.model.machine import VirtualMachine
+
+_MOST_NAMES: Final = 20
+
+
+class Inventory:
+    """The namespaces of one cluster, each watched from its first use on.
+
+    Args:
+        client: The server.
+        default: The namespace of what has none.
+    """
+
+    def __init__(self, client: Client, default: str) -> None:
+        self.default = default
+        self._client = client
+        self._lock = threading.Lock()
+        self._spaces: dict[str, Space] = {}
+
+    def begin(self, namespaces: Iterable[str], operation: Operation) -> None:
+        """Begin all watches that are needed, to wait for them together afterwards."""
+        self._client.version(operation)
+        self._client.read_schema()
+        for namespace in dict.fromkeys(namespaces):
+            self.known(namespace).start()
+
+    def space(self, namespace: str, operation: Operation) -> Space:
+        """A namespace as it is now."""
+        return self._ready(namespace, operation)[0]
+
+    def known(self, namespace: str) -> Space:
+        """A namespace, whatever is known of it."""
+        with self._lock:
+            if namespace not in self._spaces:
+                self._spaces[namespace] = Space(self._client, namespace)
+            return self._spaces[namespace]
+
+    def observed(self, namespace: str, name: str, operation: Operation) -> VirtualMachine:
+        """A VM as it is now.
+
+        Raises:
+            Gone: It isn't there.
+        """
+        space, served = self._ready(namespace, operation)
+        item = space.machines.get(name)
+        if item is None:
+            raise Gone(f'{operation.what}: VM "{machine_id(namespace, name)}" is no longer there.')
+        supported = self._client.snapshots_supported() if served else False
+        return virtual_machine(namespace, name, item, space.snapshots_of(name), supported=supported)
+
+    def place(self, reference: VMReference) -> tuple[str, str]:
+        """The namespace and the name that a user means."""
+        namespace, separator, name = reference.name.rpartition("/")
+        if separator and reference.namespace in {None, namespace}:
+            return namespace, name
+        return reference.namespace or self.default, reference.name
+
+    def nowhere(self, namespace: str, name: str, operation: Operation) -> str:
+        """That a VM isn't there, with what the user may have meant."""
+        names = [name_of(item) for item in self.known(namespace).machines.all()]
+        if not names and not self._exists(namespace, operation):
+            return f'{operation.what}: there is no VM "{name}": there is no namespace "{namespace}".'
+        return f'{operation.what}: there is no VM "{name}" in namespace "{namespace}"{suggested(name, names)}'
+
+    def stop(self) -> None:
+        """End the watches; `Client.closed` is set."""
+        with self._lock:
+            spaces = list(self._spaces.values())
+        for space in spaces:
+            space.stop()
+
+    def _ready(self, namespace: str, operation: Operation) -> tuple[Space, bool]:
+        """A namespace as it is now, and whether the server has snapshots at all."""
+        self._client.version(operation)
+        space = self.known(namespace)
+        return space, space.ready(operation)
+
+    def _exists(self, namespace: str, operation: Operation) -> bool:
+        """Whether there is such a namespace; who may not look believes so."""
+        try:
+            self._client.get(f"/api/v1/namespaces/{namespace}", operation, operation.what)
+        except NotFound:
+            return False
+        except (Denied, Unsupported):
+            return True
+        return True
+
+
+def suggested(name: str, known: Sequence[str]) -> str:
+    """The end of a sentence about a name that isn't there."""
+    close = difflib.get_close_matches(name, known, n=3)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    if not known:
+        return "; it has none."
+    more = ", …" if len(known) > _MOST_NAMES else ""
+    return f"; it has: {', '.join(known[:_MOST_NAMES])}{more}."

@@ -1,0 +1,125 @@
+"""Logging in with a token: from the kubeconfig, from a file, or from a program (`exec`)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Generator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import httpx2
+
+from vmsnapshot.lifecycle.errors import Denied
+
+# A token, and when it expires (None: nobody knows).
+Token: TypeAlias = tuple[str, "dt.datetime | None"]
+
+_VERSIONS: Final = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
+# Seconds.  Nobody is there to answer a question that the program may ask.
+_LONGEST: Final = 60.0
+# A token is renewed this long before it expires.
+_EARLY: Final = dt.timedelta(seconds=30)
+
+
+class TokenAuth(httpx2.Auth):
+    """Sends a token, and another when it has expired or was refused.
+
+    Args:
+        source: Where tokens come from; asked by one thread at a time.
+    """
+
+    def __init__(self, source: Callable[[], Token]) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._expires: dt.datetime | None = None
+
+    def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Send a request with the token; once more where it is refused and there is another."""
+        token = self._current(refused=None)
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            another = self._current(refused=token)
+            if another != token:
+                request.headers["Authorization"] = f"Bearer {another}"
+                yield request
+
+    @property
+    def token(self) -> str | None:
+        """The token in use, to be kept out of messages."""
+        return self._token
+
+    def _current(self, refused: str | None) -> str:
+        with self._lock:
+            expired = self._expires is not None and dt.datetime.now(dt.timezone.utc) > self._expires - _EARLY
+            # Of many threads whose token was refused, one gets the next.
+            if self._token is None or expired or self._token == refused:
+                self._token, self._expires = self._source()
+            return self._token
+
+
+def from_file(path: str) -> Token:
+    """The token that a file holds now: a pod's is replaced every hour.
+
+    Raises:
+        Denied: It can't be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").strip(), None
+    except (OSError, UnicodeError):
+        raise Denied(f"kubeconfig: the token's file {path} can't be read.") from None
+
+
+def from_program(settings: Mapping[str, Any]) -> Token:
+    """What a credential program gives; what it writes is in no message, for it may be the token.
+
+    Args:
+        settings: The user's `exec` of the kubeconfig.
+
+    Raises:
+        Denied: It gave none.
+    """
+    version = settings.get("apiVersion")
+    if version not in _VERSIONS:
+        raise _failed(settings, f"its apiVersion is {version!r}; expected {' or '.join(_VERSIONS)}")
+    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    environment = os.environ | {str(item["name"]): str(item["value"]) for item in settings.get("env") or ()}
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it
+            [str(settings.get("command") or ""), *map(str, settings.get("args") or ())],
+            env=environment | {"KUBERNETES_EXEC_INFO": json.dumps(asked)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LONGEST,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(settings, f"it gave no answer within {_LONGEST:.0f} s") from None
+    except OSError as error:
+        raise _failed(settings, f"it can't be run: {error.strerror}") from None
+    if done.returncode:
+        raise _failed(settings, f"it ended with {done.returncode}")
+    try:
+        status = json.loads(done.stdout)["status"]
+        token, until = status.get("token"), status.get("expirationTimestamp")
+        expires = dt.datetime.fromisoformat(until.replace("Z", "+00:00")) if until else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise _failed(settings, "what it writes is no ExecCredential") from None
+    if not token:
+        raise _failed(settings, "it gives no token (a client certificate isn't supported here)")
+    return str(token), expires
+
+
+def _failed(settings: Mapping[str, Any], reason: str) -> Denied:
+    command = str(settings.get("command") or "").rpartition(os.sep)[2]
+    hint = str(settings.get("installHint") or "").strip()
+    return Denied(
+        f"kubeconfig: the credential program `{command}` of the context's user gave no login: {reason}. "
+        f"Run it (or kubectl) by hand to see what it says.{' ' + hint if hint else ''}"
+    )

@@ -1,0 +1,116 @@
+"""The API's names, and what is read of any of its objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+# An object of the API, or a part of one, as its JSON has it.
+Object: TypeAlias = dict[str, Any]
+
+GROUP: Final = "vmoperator.vmware.com"
+# The one that this was written for first; the newer has the same types.
+VERSIONS: Final = ("v1alpha5", "v1alpha6")
+MACHINES: Final = "virtualmachines"
+SNAPSHOTS: Final = "virtualmachinesnapshots"
+KINDS: Final = {MACHINES: "VirtualMachine", SNAPSHOTS: "VirtualMachineSnapshot"}
+
+# Conditions, in the order in which they come true.
+CREATED: Final = "VirtualMachineSnapshotCreated"
+CSI_SYNCED: Final = "VirtualMachineSnapshotCSISynced"
+READY: Final = "VirtualMachineSnapshotReady"
+REVERT_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
+REVERT_IN_PROGRESS: Final = "VirtualMachineSnapshotRevertInProgress"
+
+# The VM Operator's own keys
+VKS_LABELS: Final = ("capw.vmware.com/cluster.role", "capv.vmware.com/cluster.role")
+PAUSED: Final = "vmoperator.vmware.com/paused"
+REVERTING: Final = "vmoperator.vmware.com/snapshot-revert-in-progress"
+
+# Our keys
+PREFIX: Final = "vmsnapshot/"
+URN: Final = "vmsnapshot/urn"
+MARK: Final = "vmsnapshot/mark"
+MACHINE: Final = "vmsnapshot/machine"
+REVERT: Final = "vmsnapshot/revert-request"
+
+
+def name_of(item: Object) -> str:
+    """An object's name."""
+    return str(item["metadata"]["name"])
+
+
+def uid_of(item: Object) -> str:
+    """What tells an object from a later one of its name."""
+    return str(item["metadata"].get("uid", ""))
+
+
+def spec_of(item: Object) -> Object:
+    """An object's spec; empty where there is none."""
+    return item.get("spec") or {}
+
+
+def status_of(item: Object) -> Object:
+    """An object's status; empty where there is none."""
+    return item.get("status") or {}
+
+
+def labels_of(item: Object) -> dict[str, str]:
+    """An object's labels."""
+    return item["metadata"].get("labels") or {}
+
+
+def annotations_of(item: Object) -> dict[str, str]:
+    """An object's annotations."""
+    return item["metadata"].get("annotations") or {}
+
+
+def being_deleted(item: Object) -> bool:
+    """Whether it is to go, and only waits for its finalizers."""
+    return "deletionTimestamp" in item["metadata"]
+
+
+def condition_of(item: Object, kind: str) -> Object | None:
+    """A condition of an object, None without it."""
+    found = status_of(item).get("conditions") or ()
+    return next((one for one in found if one.get("type") == kind), None)
+
+
+def holds(item: Object, kind: str) -> bool:
+    """Whether a condition is True."""
+    found = condition_of(item, kind)
+    return found is not None and found.get("status") == "True"
+
+
+def in_words(condition: Mapping[str, Any]) -> str:
+    """A condition that isn't True: its type, reason and message."""
+    words = f"{condition.get('type')} is {condition.get('status')}"
+    reason, message = condition.get("reason"), condition.get("message")
+    words += f" ({reason})" if reason else ""
+    return f"{words}: {str(message).rstrip('.')}" if message else words
+
+
+def machine_id(namespace: str, name: str) -> str:
+    """A VM's id."""
+    return f"{namespace}/{name}"
+
+
+def split_id(vm_id: str) -> tuple[str, str]:
+    """The namespace and the name of a VM's id."""
+    namespace, _, name = vm_id.partition("/")
+    return namespace, name
+
+
+def parsed(text: str | None) -> Object:
+    """An annotation's JSON object; empty where there is none that can be read."""
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def compact(value: Any) -> str:
+    """JSON that is the same for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

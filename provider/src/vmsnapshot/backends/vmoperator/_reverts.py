@@ -1,0 +1,376 @@
+"""Reverts a VM exactly once, and finds out what became of a request that was interrupted.
+
+A declared `spec.currentSnapshotName` would revert again at each apply; so it is asked for once, by intent
+first.  A request (its id is the lifecycle's; each attempt at it has a nonce) leaves two notes:
+
+- on the VM, annotation `vmsnapshot/revert-request`: the nonce and the phase.  A revert replaces the VM's
+  annotations by those stored with the snapshot, so **this note vanishes in the moment of the revert**;
+- on the target snapshot, the same annotation: the nonce, and what the VM was like before.  It stays.
+
+The steps, and what an interruption after each of them leaves::
+
+    1. note on the VM, phase prepared         id unknown to the snapshot            never asked for
+    2. note on the snapshot                   VM: prepared                          never asked for
+    3. one JSON patch on the VM, tested       VM: requested, currentSnapshotName    under way
+       on "prepared": sets
+       currentSnapshotName and "requested"
+       … the VM Operator reverts              VM: no note; snapshot: no end         done
+    4. end noted on the snapshot              snapshot: ended                       done, and when
+
+    failed: currentSnapshotName is cleared    VM: failed (or withdrawn)             ended without success
+       in one patch tested on "requested",
+       then noted on the snapshot, then the
+       VM's note is taken away
+
+Step 3 flips the phase that it tests, in one request: sent twice, or by two processes, it is applied once.
+Another request that comes between 1 and 3 replaces the VM's note, names it (`instead_of`), and so tells
+both its own success and that the first one was never asked for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._fate import (
+    STALE,
+    Attempt,
+    Fate,
+    Notes,
+    digest,
+    failure,
+    in_progress,
+    timestamp,
+)
+from vmsnapshot.backends.vmoperator._objects import (
+    MACHINES,
+    REVERT,
+    REVERT_SUCCEEDED,
+    REVERTING,
+    SNAPSHOTS,
+    Object,
+    annotations_of,
+    compact,
+    condition_of,
+    in_words,
+    parsed,
+    spec_of,
+    status_of,
+)
+from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.lifecycle.errors import (
+    Busy,
+    Cancelled,
+    Gone,
+    Refused,
+    TimedOut,
+    Unsupported,
+    VmsnapshotError,
+)
+from vmsnapshot.lifecycle.operation import Operation
+
+# Seconds to wait after a revert for the VM's power to be told as the snapshot has it.
+_POWER: Final = 5.0
+# Seconds that the VM Operator may take after a failure to take its annotation away.
+_TIDYING: Final = 1.0
+# To clear a request when the operation's own time is over.
+_CLEARING: Final = dt.timedelta(seconds=10)
+_NOTE: Final = "/metadata/annotations/" + REVERT.replace("/", "~1")
+_BEGUN: Final = "/metadata/annotations/" + REVERTING.replace("/", "~1")
+_FIELD: Final = "/spec/currentSnapshotName"
+_UNKNOWN_FIELD: Final = 'unknown field "spec.currentSnapshotName"'
+
+
+class Revert:
+    """One revert of one VM.
+
+    Args:
+        client: The server.
+        space: The VM's namespace.
+        vm_name: The VM.
+        target: The snapshot's name.
+        request_id: What `Notes.find` looks for.
+        about: For messages.
+    """
+
+    def __init__(
+        self, client: Client, space: Space, *, vm_name: str, target: str, request_id: str, about: str
+    ) -> None:
+        self._client = client
+        self._space = space
+        self._notes = Notes(space)
+        self._vm_name = vm_name
+        self._about = about
+        self._path = client.path(space.name, MACHINES, vm_name)
+        self._attempt = Attempt(request_id, secrets.token_hex(8), target)
+        self._record: Object = {}
+
+    def run(self, power: str | None, operation: Operation) -> None:
+        """Ask for the revert, once, and follow it.
+
+        Args:
+            power: The power state that it leaves, as far as known.
+            operation: The time.
+
+        Raises:
+            Refused: The VM Operator couldn't; the request is cleared again.
+            Busy: Another revert is under way.
+            TimedOut: It isn't done; it is cleared only if it hasn't begun.
+            Cancelled: Likewise.
+        """
+        machine = self._free(operation)
+        self._note(machine, operation)
+        try:
+            self._request(operation)
+        except (Cancelled, TimedOut):
+            # It may still be on its way: the notes stay, and tell the next run whether it arrived.
+            raise
+        except VmsnapshotError:
+            self._give_up("prepared", "it was not asked for")
+            raise
+        self._follow(operation)
+        self._record |= {
+            "ended": timestamp(),
+            "succeeded": True,
+            "after": self._machine()["metadata"].get("generation"),
+        }
+        # It is done, whether or not that can be noted: without the note it is known, too.
+        _quietly(lambda: self._note_on_snapshot(_brief()))
+        if power is not None:
+            self._space.news.until(
+                self._vm_name,
+                lambda: True if status_of(self._machine()).get("powerState") == power else None,
+                operation,
+                longest=_POWER,
+            )
+
+    # The steps
+
+    def _free(self, operation: Operation) -> Object:
+        """The VM with no other request on it; an earlier one of ours that failed is cleared."""
+        machine = self._machine()
+        asked = spec_of(machine).get("currentSnapshotName")
+        if not asked:
+            return machine
+        failed = failure(machine)
+        if failed is None:
+            raise Busy(f'{self._about}: a revert of the VM to snapshot "{asked}" is under way.')
+        note = parsed(annotations_of(machine).get(REVERT))
+        if note.get("phase") == "requested" and note.get("target") == asked:
+            earlier = self._earlier(Attempt.of(note))
+            if earlier.clear("failed", in_words(failed), operation):
+                return self._machine()
+        raise Refused(
+            f'{self._about}: a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
+            f"{in_words(failed)}. Clear it: kubectl -n {self._space.name} patch virtualmachine "
+            f"{self._vm_name} --type "
+            'merge -p \'{"spec":{"currentSnapshotName":null}}\''
+        )
+
+    def _earlier(self, attempt: Attempt) -> Revert:
+        found = Revert(
+            self._client,
+            self._space,
+            vm_name=self._vm_name,
+            target=attempt.target,
+            request_id=attempt.id,
+            about=self._about,
+        )
+        found._attempt = attempt
+        found._record = self._notes.record(self._vm_name, attempt.id)[0] or {}
+        return found
+
+    def _note(self, machine: Object, operation: Operation) -> None:
+        """Steps 1 and 2."""
+        left = parsed(annotations_of(machine).get(REVERT))
+        attempt = self._attempt
+        self._attempt = Attempt(attempt.id, attempt.nonce, attempt.target, str(left.get("nonce") or ""))
+        note = {"metadata": {"annotations": {REVERT: self._attempt.note("prepared")}}}
+        self._space.machines.absorb(self._client.merge(self._path, note, operation, self._about))
+        self._record = {
+            "id": attempt.id,
+            "nonce": attempt.nonce,
+            "vm": self._vm_name,
+            "generation": machine["metadata"].get("generation"),
+            "before": (status_of(machine).get("currentSnapshot") or {}).get("name"),
+            "failure": digest(condition_of(machine, REVERT_SUCCEEDED)),
+            "began": timestamp(),
+        }
+        try:
+            self._note_on_snapshot(operation)
+        except Gone:
+            self._take_away("prepared")
+            raise
+
+    def _request(self, operation: Operation) -> None:
+        """Step 3, until it is certain that it was applied, or that it was not."""
+        prepared, requested = self._attempt.note("prepared"), self._attempt.note("requested")
+        steps: list[Object] = [
+            {"op": "test", "path": _NOTE, "value": prepared},
+            {"op": "test", "path": _FIELD, "value": None},
+            {"op": "add", "path": _FIELD, "value": self._attempt.target},
+            {"op": "replace", "path": _NOTE, "value": requested},
+        ]
+        lost = False
+        while True:
+            try:
+                kept = self._client.patch(self._path, steps, operation, self._about)
+            except faults.Interrupted as error:
+                operation.progress(f"{error.message} Looking what came of it.")
+                lost = True
+            except faults.Overtaken:
+                pass
+            except Refused as refused:
+                if _UNKNOWN_FIELD not in refused.message:
+                    raise
+                raise Unsupported(f"{refused.message} Snapshots are switched off there.") from None
+            else:
+                self._space.machines.absorb(kept)
+                if spec_of(kept).get("currentSnapshotName") != self._attempt.target:
+                    raise Unsupported(
+                        f"{self._about}: the server dropped it: snapshots are switched off there."
+                    )
+                return
+            if self._arrived(operation, lost=lost):
+                return
+
+    def _arrived(self, operation: Operation, *, lost: bool) -> bool:
+        """Whether a request that wasn't answered well has been applied; if not, it may be sent again."""
+        now = self._client.get(self._path, operation, self._about)
+        self._space.machines.absorb(now)
+        note = annotations_of(now).get(REVERT)
+        if note == self._attempt.note("requested") or (lost and note is None):
+            return True
+        if note != self._attempt.note("prepared"):
+            raise Refused(
+                f"{self._about}: another revert of the VM came between; nothing was done.", retry_helps=True
+            )
+        other = spec_of(now).get("currentSnapshotName")
+        if other:
+            raise Busy(f'{self._about}: a revert of the VM to snapshot "{other}" is under way.')
+        return False
+
+    def _follow(self, operation: Operation) -> None:
+        """Wait until the VM is reverted."""
+        told = {self._record["failure"]}
+
+        def over(*, stale: bool) -> Fate | None:
+            machine = self._machine()
+            found = condition_of(machine, REVERT_SUCCEEDED)
+            if found is not None and digest(found) not in told:
+                told.add(digest(found))
+                operation.progress(in_words(found))
+            fate = self._notes.fate(self._vm_name, self._attempt.target, self._record, stale=stale)
+            return None if fate is Fate.RUNNING else fate
+
+        news = self._space.news
+        try:
+            fate = news.until(self._vm_name, lambda: over(stale=False), operation, longest=STALE)
+            fate = fate or news.until(self._vm_name, lambda: over(stale=True), operation)
+        except (TimedOut, Cancelled) as ended:
+            raise type(ended)(f"{ended.message} {self._withdraw()}") from None
+        if fate is not Fate.SUCCEEDED:
+            raise self._failed()
+
+    def _failed(self) -> VmsnapshotError:
+        machine = self._machine()
+        failed = failure(machine)
+        if failed is None:
+            self._give_up("requested", "somebody withdrew it")
+            return Refused(
+                f"{self._about}: somebody withdrew the request before the VM was reverted.", retry_helps=True
+            )
+        # A change of the VM just now would keep the VM Operator from taking its annotation away.
+        self._space.news.until(
+            self._vm_name,
+            lambda: None if REVERTING in annotations_of(self._machine()) else True,
+            _brief(),
+            longest=_TIDYING,
+        )
+        after = (
+            "The request is cleared again: nothing reverts later by itself."
+            if self.clear("failed", in_words(failed), _brief())
+            else "The request could not be cleared: clear spec.currentSnapshotName of the VM."
+        )
+        if REVERTING in annotations_of(self._machine()):
+            after += (
+                f" The VM Operator has left its annotation {REVERTING} on the VM, which blocks further "
+                "reverts until somebody takes it away."
+            )
+        return Refused(f"{self._about}: the VM Operator could not revert the VM: {in_words(failed)}. {after}")
+
+    def _withdraw(self) -> str:
+        """Clear a request that hasn't begun; what became of it, as a sentence."""
+        machine = self._space.machines.get(self._vm_name)
+        # Whatever is known here may be old: the patch tests it again.
+        begun = machine is None or in_progress(machine)
+        if not begun and self.clear("withdrawn", "its time was over", _brief(), only_if_not_begun=True):
+            return "The VM Operator had not begun with it, and the request is cleared: nothing was done."
+        return "The VM Operator goes on with the revert; the next update looks what came of it."
+
+    # The ends
+
+    def clear(
+        self, phase: str, reason: str, operation: Operation, *, only_if_not_begun: bool = False
+    ) -> bool:
+        """Take the request back, and note how it ended; whether that could be done."""
+        steps: list[Object] = [
+            {"op": "test", "path": _NOTE, "value": self._attempt.note("requested")},
+            {"op": "test", "path": _FIELD, "value": self._attempt.target},
+            {"op": "remove", "path": _FIELD},
+            {"op": "replace", "path": _NOTE, "value": self._attempt.note(phase)},
+        ]
+        if only_if_not_begun:
+            steps.insert(0, {"op": "test", "path": _BEGUN, "value": None})
+        about = f"clearing the request for a revert of {self._vm_name}"
+        if not _quietly(
+            lambda: self._space.machines.absorb(self._client.patch(self._path, steps, operation, about))
+        ):
+            return False
+        self._give_up(phase, reason)
+        return True
+
+    def _give_up(self, phase: str, reason: str) -> None:
+        """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
+        known = bool(self._record)
+        self._record |= {"ended": timestamp(), "succeeded": False, "reason": reason}
+        if not known or _quietly(lambda: self._note_on_snapshot(_brief())):
+            self._take_away(phase)
+
+    def _take_away(self, phase: str) -> None:
+        """Take the VM's note away, if it still is this one."""
+        steps: list[Object] = [
+            {"op": "test", "path": _NOTE, "value": self._attempt.note(phase)},
+            {"op": "remove", "path": _NOTE},
+        ]
+        about = f"taking the note of a revert away from {self._vm_name}"
+        _quietly(lambda: self._space.machines.absorb(self._client.patch(self._path, steps, _brief(), about)))
+
+    def _note_on_snapshot(self, operation: Operation) -> None:
+        path = self._client.path(self._space.name, SNAPSHOTS, self._attempt.target)
+        change = {"metadata": {"annotations": {REVERT: compact(self._record)}}}
+        self._space.snapshots.absorb(self._client.merge(path, change, operation, self._about))
+
+    def _machine(self) -> Object:
+        found = self._space.machines.get(self._vm_name)
+        if found is None:
+            raise Gone(f"{self._about}: the VM is no longer there.")
+        return found
+
+
+def _brief() -> Operation:
+    """For what is still to be done when the operation's own time is over."""
+    return Operation("tidying up after a revert", timeout=_CLEARING)
+
+
+def _quietly(function: Callable[[], None]) -> bool:
+    """Do what may fail without harm; whether it didn't."""
+    try:
+        function()
+    except VmsnapshotError:
+        return False
+    return True

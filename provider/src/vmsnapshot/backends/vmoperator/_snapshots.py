@@ -1,0 +1,286 @@
+"""VirtualMachineSnapshot objects: making, describing, following and removing them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from vmsnapshot.backends._quiesce import quiesce_minutes
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._objects import (
+    CREATED,
+    CSI_SYNCED,
+    KINDS,
+    MACHINE,
+    MARK,
+    PAUSED,
+    PREFIX,
+    READY,
+    REVERT,
+    SNAPSHOTS,
+    URN,
+    Object,
+    annotations_of,
+    being_deleted,
+    compact,
+    condition_of,
+    holds,
+    in_words,
+    labels_of,
+    name_of,
+    parsed,
+    spec_of,
+    status_of,
+    uid_of,
+)
+from vmsnapshot.backends.vmoperator._observe import in_tree, past, snapshot
+from vmsnapshot.backends.vmoperator._watching import Space, vm_of
+from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
+from vmsnapshot.lifecycle.port import SnapshotRequest
+from vmsnapshot.model.machine import Snapshot
+
+# Seconds to wait, once a snapshot is complete, for the VM's status to say where it is in the tree.
+_PLACING: Final = 3.0
+# What is kept of the VM with its snapshot; all annotations of an object have 256 KiB together.
+_MOST_OF_MACHINE: Final = 64 * 1024
+_LABEL: Final = 63
+_CREATION_FAILED: Final = "VirtualMachineSnapshotCreationFailed"
+
+
+class Snapshots:
+    """The snapshot objects of one namespace."""
+
+    def __init__(self, client: Client, space: Space) -> None:
+        self._client = client
+        self._space = space
+
+    def create(self, vm_name: str, request: SnapshotRequest, operation: Operation, about: str) -> None:
+        """Make the object, or find the one that this very request made before.
+
+        Raises:
+            Refused: There is one of that name which this request didn't make.
+        """
+        seen = self._space.snapshots.get(request.name)
+        if seen is not None:
+            if annotations_of(seen).get(MARK) == str(request.owner.mark):
+                return
+            raise Refused(_taken(about, self._space.name, seen))
+        spec: Object = {"vmName": vm_name, "description": request.description}
+        if request.memory:
+            spec["memory"] = True
+        if request.quiesce is not None:
+            spec["quiesce"] = {"timeout": go_duration(request.quiesce)}
+        annotations = {URN: request.owner.urn, MARK: str(request.owner.mark)}
+        machine = self._space.machines.get(vm_name)
+        kept = compact(past(machine)) if machine is not None else ""
+        if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
+            annotations[MACHINE] = kept
+        self._apply(request.name, request.owner, annotations, spec, operation, about, force=False)
+
+    def change(
+        self, snapshot_id: str, description: str, owner: Owner, operation: Operation, about: str
+    ) -> None:
+        """Set the description and the owner, whoever set them before.
+
+        Everything that we set before is sent again: what an apply leaves out, it removes.
+
+        Raises:
+            Gone: It is definitely no longer there.
+        """
+        seen = self._space.snapshots.get(snapshot_id)
+        if seen is None:
+            raise Gone(f"{about}: it is no longer there.")
+        kept = {
+            name: value
+            for name, value in annotations_of(seen).items()
+            if name.startswith(PREFIX) and name != REVERT
+        }
+        annotations = kept | {URN: owner.urn, MARK: str(owner.mark)}
+        spec = spec_of(seen) | {"description": description}
+        self._apply(snapshot_id, owner, annotations, spec, operation, about, force=True)
+
+    def settle(self, vm_name: str, snapshot_id: str, operation: Operation, about: str) -> None:
+        """Wait until a snapshot is complete and the VM says where it is.
+
+        Raises:
+            Gone: Somebody has removed it.
+            TimedOut: The message gives the condition that isn't True.
+        """
+        told: dict[str, str] = {}
+        first = self._space.snapshots.get(snapshot_id)
+
+        def complete() -> Object | None:
+            item = self._space.snapshots.get(snapshot_id)
+            if item is None or first is None or uid_of(item) != uid_of(first):
+                raise Gone(f"{about}: somebody has removed it.")
+            _tell(item, told, operation)
+            return item if holds(item, READY) and not being_deleted(item) else None
+
+        try:
+            item = self._space.news.until(vm_name, complete, operation)
+        except (TimedOut, Cancelled) as over:
+            raise type(over)(f"{over.message} {self._why(vm_name, snapshot_id)}") from None
+        if item is not None:
+            self._doubt_machine(item, operation, about)
+        self._space.news.until(
+            vm_name, lambda: self._placed(vm_name, snapshot_id), operation, longest=_PLACING
+        )
+
+    def remove(self, vm_name: str, wanted: Snapshot, operation: Operation, about: str) -> None:
+        """Delete the object and wait until its finalizer has removed the snapshot; gone is well."""
+        snapshot_id = wanted.id
+        seen = self._space.snapshots.get(snapshot_id)
+        if seen is None or _another(snapshot(seen), wanted):
+            return
+        if not being_deleted(seen):
+            path = self._client.path(self._space.name, SNAPSHOTS, snapshot_id)
+            try:
+                answer = self._client.delete(path, uid_of(seen), operation, about)
+            except Gone:
+                self._space.snapshots.forget(seen)
+                return
+            if answer.get("kind") == KINDS[SNAPSHOTS]:
+                self._space.snapshots.absorb(answer)
+            else:
+                self._space.snapshots.forget(seen)
+
+        def gone() -> bool | None:
+            item = self._space.snapshots.get(snapshot_id)
+            return True if item is None or uid_of(item) != uid_of(seen) else None
+
+        operation.progress("waiting for the VM Operator to remove it")
+        try:
+            self._space.news.until(vm_name, gone, operation)
+        except (TimedOut, Cancelled) as over:
+            item = self._space.snapshots.get(snapshot_id) or seen
+            held = ", ".join(item["metadata"].get("finalizers") or ()) or "nothing"
+            raise type(over)(
+                f"{over.message} The object is to be deleted and still held by {held}. "
+                f"{self._why(vm_name, snapshot_id)}".strip()
+            ) from None
+
+    def _apply(  # noqa: PLR0917 - what an object is made of
+        self,
+        name: str,
+        owner: Owner,
+        annotations: dict[str, str],
+        spec: Object,
+        operation: Operation,
+        about: str,
+        *,
+        force: bool,
+    ) -> None:
+        item = {
+            "apiVersion": self._client.api_version,
+            "kind": KINDS[SNAPSHOTS],
+            "metadata": {
+                "name": name,
+                "namespace": self._space.name,
+                "labels": {
+                    "app.kubernetes.io/managed-by": "pulumi",
+                    "vmsnapshot/project": label(owner.project),
+                    "vmsnapshot/resource": label(owner.resource),
+                    "vmsnapshot/stack": label(owner.stack),
+                },
+                "annotations": annotations,
+            },
+            "spec": spec,
+        }
+        path = self._client.path(self._space.name, SNAPSHOTS, name)
+        self._space.snapshots.absorb(self._client.apply(path, item, operation, about, force=force))
+
+    def _doubt_machine(self, item: Object, operation: Operation, about: str) -> None:
+        """Forget what was kept of the VM if it has changed since: the snapshot may hold either."""
+        kept = parsed(annotations_of(item).get(MACHINE))
+        machine = self._space.machines.get(vm_of(item))
+        if not kept or machine is None:
+            return
+        now = past(machine)
+        if any(kept.get(part) != now[part] for part in ("generation", "metadata", "spec")):
+            path = self._client.path(self._space.name, SNAPSHOTS, name_of(item))
+            forget = {"metadata": {"annotations": {MACHINE: None}}}
+            self._space.snapshots.absorb(self._client.merge(path, forget, operation, about))
+
+    def _placed(self, vm_name: str, snapshot_id: str) -> bool | None:
+        machine = self._space.machines.get(vm_name)
+        status = status_of(machine) if machine is not None else {}
+        items = self._space.snapshots_of(vm_name)
+        return True if machine is None or in_tree(snapshot_id, status, items) else None
+
+    def _why(self, vm_name: str, snapshot_id: str) -> str:
+        """What the objects say of a snapshot that isn't complete, in sentences."""
+        item = self._space.snapshots.get(snapshot_id)
+        found = [_first_untrue(item)] if item is not None else []
+        said = [f"{in_words(one)}." for one in found if one is not None]
+        if not said and item is not None and not status_of(item).get("conditions"):
+            said.append("The VM Operator has reported nothing about it yet; does it run?")
+        for other in self._space.snapshots_of(vm_name):
+            failed = condition_of(other, CREATED)
+            if name_of(other) != snapshot_id and (failed or {}).get("reason") == _CREATION_FAILED:
+                said.append(
+                    f'Snapshot "{name_of(other)}" of the same VM is in its way: {in_words(failed or {})}.'
+                )
+        machine = self._space.machines.get(vm_name)
+        if machine is not None and (PAUSED in annotations_of(machine) or PAUSED in labels_of(machine)):
+            said.append(f"The VM is paused ({PAUSED}): nothing is done until that is taken away.")
+        return " ".join(said)
+
+
+def go_duration(timeout: timedelta) -> str:
+    """A quiesce timeout as the server writes it, in whole minutes: `10m0s`."""
+    hours, minutes = divmod(quiesce_minutes(timeout), 60)
+    return f"{hours}h{minutes}m0s" if hours else f"{minutes}m0s"
+
+
+def label(text: str) -> str:
+    """The nearest value that a label may have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)[:_LABEL].strip("-_.")
+
+
+def maker_of(item: Object) -> str:
+    """Who made an object, as far as it says."""
+    urn = annotations_of(item).get(URN)
+    if urn:
+        return f"the Pulumi resource {urn}"
+    managers: Sequence[Object] = item["metadata"].get("managedFields") or ()
+    names = dict.fromkeys(
+        str(one.get("manager")) for one in managers if "f:spec" in (one.get("fieldsV1") or {})
+    )
+    return ", ".join(names) or "somebody"
+
+
+def _another(now: Snapshot, then: Snapshot) -> bool:
+    """Whether a snapshot has been removed, and one made anew under its name."""
+    ids = {now.unique_id, then.unique_id} - {None}
+    return now.mark != then.mark or len(ids) > 1
+
+
+def _taken(about: str, namespace: str, seen: Object) -> str:
+    identifier = f"{namespace}/{name_of(seen)}"
+    return (
+        f"{about}: namespace {namespace} already has a VirtualMachineSnapshot of that name, of VM "
+        f'"{vm_of(seen)}", made by {maker_of(seen)} at {seen["metadata"].get("creationTimestamp")}. '
+        "Choose another name, or take it over: pulumi import vmsnapshot:index:VirtualMachineSnapshot "
+        f"<resource> {identifier}"
+    )
+
+
+def _tell(item: Object, told: dict[str, str], operation: Operation) -> None:
+    """Report each condition that has changed since it was told."""
+    for kind in (CREATED, CSI_SYNCED, READY):
+        found = condition_of(item, kind)
+        if found is None or told.get(kind) == in_words(found):
+            continue
+        told[kind] = in_words(found)
+        again = "; the VM Operator tries again" if found.get("reason") == _CREATION_FAILED else ""
+        operation.progress(f"{told[kind] if found.get('status') != 'True' else f'{kind} is True'}{again}")
+
+
+def _first_untrue(item: Object) -> Object | None:
+    """The first condition, in the order in which they come true, that isn't."""
+    found = (condition_of(item, kind) for kind in (CREATED, CSI_SYNCED, READY))
+    return next((one for one in found if one is not None and one.get("status") != "True"), None)

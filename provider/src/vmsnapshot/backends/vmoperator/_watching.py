@@ -1,0 +1,353 @@
+"""What is in a namespace, kept up to date by one watch per kind, however many ask."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from vmsnapshot.backends._retry import pauses
+from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.backends.vmoperator._client import Client, Watch
+from vmsnapshot.backends.vmoperator._objects import MACHINES, SNAPSHOTS, Object, name_of, spec_of, uid_of
+from vmsnapshot.lifecycle.errors import Busy, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+
+T = TypeVar("T")
+
+# The longest pause, in seconds, before a watch that broke is begun again: everybody waits for it.
+_LONGEST_PAUSE: Final = 2.0
+# After these a watch is begun again; after anything else whoever waits is told.
+_PASSING: Final = (Unreachable, Busy, faults.TooOld)
+
+
+class News:
+    """Who waits for what: each waiter names a VM, and is woken when something of it has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
+
+    def tell(self, key: str | None = None) -> None:
+        """Wake those who wait for a VM, or everybody."""
+        with self._lock:
+            keys = [key] if key is not None else list(self._waiting)
+            events = [event for one in keys for event in self._waiting.get(one, ())]
+        for event in events:
+            event.set()
+
+    def until(
+        self, key: str, look: Callable[[], T | None], operation: Operation, *, longest: float | None = None
+    ) -> T | None:
+        """What `look` finds, at once or after a change of that VM; None after `longest` seconds.
+
+        Raises:
+            Cancelled: The user cancelled.
+            TimedOut: The operation's time is over.
+        """
+        woken = threading.Event()
+        end = None if longest is None else time.monotonic() + longest
+        with self._lock:
+            self._waiting[key].add(woken)
+        undo = operation.cancellation.subscribe(woken.set)
+        try:
+            while (found := look()) is None:
+                operation.check()
+                left = operation.remaining
+                if end is not None:
+                    left = min(left, end - time.monotonic())
+                    if left <= 0:
+                        return None
+                woken.wait(left)
+                woken.clear()
+            return found
+        finally:
+            undo()
+            with self._lock:
+                self._waiting[key].discard(woken)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+
+
+class Informer:
+    """The objects of one kind in one namespace: listed once, then watched.
+
+    A watch that ends or breaks is begun again from where it was; one that the server has forgotten
+    (410 Gone) begins with a new list.  What a write of ours answered counts at once, so nobody reads
+    what is older than their own write.
+
+    Args:
+        client: The server.
+        namespace: Where.
+        plural: Which kind.
+        news: Told of each change.
+        key: The VM that an object is, or is of.
+    """
+
+    def __init__(
+        self, client: Client, namespace: str, plural: str, news: News, key: Callable[[Object], str]
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._plural = plural
+        self._news = news
+        self._key = key
+        self._about = f"watching {plural} of namespace {namespace}"
+        self._changed = threading.Condition()
+        self._objects: dict[str, Object] = {}
+        self._gone: set[str] = set()
+        self._version: str | None = None
+        self._thread: threading.Thread | None = None
+        self._watch: Watch | None = None
+        self._live = False
+        self._trouble: VmsnapshotError | None = None
+
+    def start(self) -> None:
+        """Begin, unless it runs."""
+        with self._changed:
+            if self._thread is None and not self._client.closed.is_set():
+                self._trouble = None
+                self._thread = threading.Thread(
+                    target=self._run, name=f"vmsnapshot-{self._plural}", daemon=True
+                )
+                self._thread.start()
+
+    def ready(self, operation: Operation) -> None:
+        """Wait until what is here is what the server has.
+
+        Raises:
+            Denied: The login may not list or watch; likewise whatever else won't pass by itself.
+            Unreachable: The server could not be reached even once, or everything is closed.
+            Cancelled: The user cancelled.
+            TimedOut: The operation's time is over; the message says why it took so long.
+        """
+        self.start()
+
+        def wake() -> None:
+            with self._changed:
+                self._changed.notify_all()
+
+        told: str | None = None
+        undo = operation.cancellation.subscribe(wake)
+        try:
+            while True:
+                with self._changed:
+                    while (
+                        not self._live
+                        and self._thread is not None
+                        and (self._trouble is None or self._trouble.message == told)
+                        and not operation.cancellation.requested
+                        and operation.remaining
+                    ):
+                        self._changed.wait(operation.remaining)
+                    live, ended, trouble = self._live, self._thread is None, self._trouble
+                if live:
+                    return
+                if ended:
+                    raise self._ended(trouble, operation)
+                try:
+                    operation.check()
+                except VmsnapshotError as over:
+                    if told is not None:
+                        over.message += f" The last attempt: {told}"
+                        over.args = (over.message,)
+                    raise
+                if trouble is not None:
+                    told = trouble.message
+                    operation.progress(f"{told} Trying again.")
+        finally:
+            undo()
+
+    def get(self, name: str) -> Object | None:
+        """The object of that name, None without it. Not to be changed."""
+        with self._changed:
+            return self._objects.get(name)
+
+    def all(self) -> list[Object]:
+        """All objects, by name. Not to be changed."""
+        with self._changed:
+            return [self._objects[name] for name in sorted(self._objects)]
+
+    def absorb(self, item: Object) -> None:
+        """Take what the server said of an object, unless something newer is known."""
+        with self._changed:
+            name = name_of(item)
+            known = self._objects.get(name)
+            if uid_of(item) in self._gone or (known is not None and _older(item, known)):
+                return
+            self._objects[name] = item
+        self._news.tell(self._key(item))
+
+    def forget(self, item: Object) -> None:
+        """An object is no longer there."""
+        with self._changed:
+            name = name_of(item)
+            self._gone.add(uid_of(item))
+            known = self._objects.get(name)
+            if known is not None and uid_of(known) == uid_of(item):
+                del self._objects[name]
+        self._news.tell(self._key(item))
+
+    def stop(self) -> None:
+        """End the watch; `Client.closed` is set."""
+        with self._changed:
+            watch, thread = self._watch, self._thread
+            self._changed.notify_all()
+        if watch is not None:
+            watch.abort()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_LONGEST_PAUSE)
+
+    def _ended(self, trouble: VmsnapshotError | None, operation: Operation) -> VmsnapshotError:
+        if trouble is None:
+            return Unreachable(f"{operation.what}: the connection has been closed.", retry_helps=False)
+        message = trouble.message.replace(self._about, f"{operation.what} ({self._about})", 1)
+        return type(trouble)(message, retry_helps=trouble.retry_helps)
+
+    # The one thread
+
+    def _run(self) -> None:
+        trouble: VmsnapshotError | None = None
+        try:
+            trouble = self._watch_on()
+        finally:
+            with self._changed:
+                self._live, self._trouble, self._thread = False, trouble, None
+                self._changed.notify_all()
+            self._news.tell()
+
+    def _watch_on(self) -> VmsnapshotError | None:
+        """Watch until it is closed, or until something doesn't pass by itself: that is given."""
+        waits = pauses()
+        while not self._client.closed.is_set():
+            try:
+                if self._version is None:
+                    self._list()
+                    waits = pauses()
+                if self._follow():
+                    waits = pauses()
+                continue
+            except faults.NeverReached as error:
+                return error
+            except _PASSING as error:
+                if isinstance(error, faults.TooOld):
+                    self._version = None
+                self._stale(error)
+            except VmsnapshotError as error:
+                return error
+            self._client.closed.wait(min(next(waits), _LONGEST_PAUSE))
+        return None
+
+    def _list(self) -> None:
+        items, version = self._client.list(self._client.path(self._namespace, self._plural), self._about)
+        listed = {uid_of(item) for item in items}
+        with self._changed:
+            known = list(self._objects.values())
+        for item in known:
+            if uid_of(item) not in listed and not _newer_than(item, version):
+                self.forget(item)
+        for item in items:
+            self.absorb(item)
+        self._version = version
+        self._fresh()
+
+    def _follow(self) -> bool:
+        """Take changes in until the server ends the watch; whether any came."""
+        path = self._client.path(self._namespace, self._plural)
+        came = False
+        with self._client.watch(path, self._version or "", self._about) as watch:
+            self._watch = watch
+            self._fresh()
+            try:
+                for line in watch.lines():
+                    if self._client.closed.is_set():
+                        break
+                    self._take(json.loads(line))
+                    came = True
+            except ValueError:
+                # Half a line: the server was killed while it wrote.
+                raise faults.Interrupted(f"{self._about}: the connection broke.") from None
+            finally:
+                self._watch = None
+        return came
+
+    def _take(self, change: Object) -> None:
+        item: Object = change.get("object") or {}
+        kind = change.get("type")
+        if kind == "ERROR":
+            code = int(item.get("code") or 0)
+            raise faults.translate(faults.Answer(code, item), self._about)
+        if kind == "DELETED":
+            self.forget(item)
+        elif kind != "BOOKMARK":
+            self.absorb(item)
+        version = item["metadata"].get("resourceVersion")
+        if version:
+            self._version = str(version)
+
+    def _fresh(self) -> None:
+        with self._changed:
+            self._live, self._trouble = True, None
+            self._changed.notify_all()
+
+    def _stale(self, trouble: VmsnapshotError) -> None:
+        with self._changed:
+            self._live, self._trouble = False, trouble
+            self._changed.notify_all()
+
+
+class Space:
+    """One namespace: its VMs and their snapshots."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.name = name
+        self.news = News()
+        self.machines = Informer(client, name, MACHINES, self.news, name_of)
+        self.snapshots = Informer(client, name, SNAPSHOTS, self.news, vm_of)
+
+    def start(self) -> None:
+        """Begin both watches, unless they run."""
+        self.machines.start()
+        self.snapshots.start()
+
+    def ready(self, operation: Operation) -> bool:
+        """Wait until both are as the server has them; whether the server has snapshots at all."""
+        self.start()
+        self.machines.ready(operation)
+        try:
+            self.snapshots.ready(operation)
+        except Unsupported:
+            return False
+        return True
+
+    def snapshots_of(self, vm_name: str) -> list[Object]:
+        """The snapshot objects that name a VM."""
+        return [item for item in self.snapshots.all() if vm_of(item) == vm_name]
+
+    def stop(self) -> None:
+        """End the watches."""
+        self.machines.stop()
+        self.snapshots.stop()
+
+
+def vm_of(snapshot: Object) -> str:
+    """The name of the VM that a snapshot object is of."""
+    return str(spec_of(snapshot).get("vmName") or "")
+
+
+def _older(item: Object, known: Object) -> bool:
+    """Whether an object is older than what is known of it."""
+    return uid_of(item) == uid_of(known) and _number(known) > _number(item) >= 0
+
+
+def _newer_than(item: Object, version: str) -> bool:
+    return version.isdigit() and _number(item) > int(version)
+
+
+def _number(item: Object) -> int:
+    """An object's resourceVersion as the number that it is on every server; -1 if it is none."""
+    version = str(item["metadata"].get("resourceVersion") or "")
+    return int(version) if version.isdigit() else -1

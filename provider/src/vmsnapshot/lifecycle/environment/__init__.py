@@ -1,0 +1,1 @@
+"""Environments: many VMs that are checkpointed and rolled back by one resource."""

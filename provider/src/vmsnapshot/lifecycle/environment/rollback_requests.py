@@ -1,0 +1,151 @@
+"""Tells one request for a rollback from another, and finds what was already done for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.observed import now
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.reverting import Reverting
+from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.model.environment import MemberRollback, RollbackState
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.values import plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One try to revert one VM for a request.
+
+    Attributes:
+        id: Kept by the platform with the task of this try.
+        done: That task, if an interrupted run of the request has already done it.
+    """
+
+    id: str
+    done: PastTask | None = None
+
+    @property
+    def undo_id(self) -> str:
+        """Kept by the platform with the task that takes it back."""
+        return f"{self.id}-undo"
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What tells one request for a rollback from all others.
+
+    Attributes:
+        token: The same for the same request run again.
+        after: The token of the request before it, or what else came before; None: nothing did, as far as
+            state tells.
+    """
+
+    token: str
+    after: str | None
+
+
+def request_of(urn: str, inputs: rq.Properties, old: RollbackState | None) -> Request:
+    """The request that inputs make: the open one of state if they are the same, or a new one after it."""
+    asked = [urn, *(plain(inputs.get(name)) for name in ("to", "triggers"))]
+    if old is None:
+        return Request(_digest([asked, None], 24), None)
+    open_ = Request(_digest([asked, old.after], 24), old.after)
+    if old.conditions and old.request == open_.token:
+        return open_
+    after = old.request or old.after
+    return Request(_digest([asked, after], 24), after)
+
+
+def reverted_before(old: RollbackState | None, token: str) -> dict[str, MemberRollback]:
+    """What state tells was already reverted for a request, by the member's key."""
+    if old is None or old.request != token:
+        return {}
+    return {key: item for key, item in old.progress.items() if item.reverted_to is not None}
+
+
+class Requests:
+    """The reverts of one request for a rollback.
+
+    Args:
+        session: The backend, and the notes of what was forgotten.
+        urn: The resource.
+        request: Which request.
+    """
+
+    def __init__(self, session: Session, urn: str, request: Request) -> None:
+        self._session = session
+        self._urn = urn
+        self._request = request
+
+    def look(
+        self, targets: Mapping[str, tuple[VirtualMachine, Snapshot]], operation: Operation
+    ) -> dict[str, Attempt]:
+        """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
+
+        What is still running is waited for. A try that was taken back (`onFailure: undo`) counts for
+        nothing; the next one has an id of its own.
+        """
+        backend = self._session.backend
+        attempts = {key: Attempt(self._id(vm, target)) for key, (vm, target) in targets.items()}
+        open_ = list(targets)
+        while open_:
+            pairs = [(targets[key][0], attempts[key].id) for key in open_]
+            pairs += [(targets[key][0], attempts[key].undo_id) for key in open_]
+            tasks = backend.find_tasks(pairs, operation)
+            again: list[str] = []
+            for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
+                vm, target = targets[key]
+                running = [task for task in (reverted, undone) if task is not None and task.running]
+                for task in running:
+                    operation.progress(f"{key}: waiting for what {task.id} is still doing")
+                    backend.wait_for_task(vm, task.id, operation)
+                if running:
+                    again.append(key)
+                elif undone is not None and undone.succeeded:
+                    attempts[key] = Attempt(
+                        f"{self._id(vm, target)}-{_digest([attempts[key].id, undone.id], 8)}"
+                    )
+                    again.append(key)
+                elif self._counts(reverted, attempts[key].id, vm, target):
+                    attempts[key] = dataclasses.replace(attempts[key], done=reverted)
+            open_ = again
+        return attempts
+
+    def revert(
+        self,
+        vm: VirtualMachine,
+        target: Snapshot,
+        attempt: Attempt,
+        operation: Operation,
+        *,
+        undo: bool = False,
+    ) -> dt.datetime:
+        """Revert one VM, exactly once, and wait for it; when that ended."""
+        reverting = self._reverting(attempt.undo_id if undo else attempt.id)
+        return reverting.revert(vm, target, operation).completed or now()
+
+    def _reverting(self, request_id: str) -> Reverting:
+        # Without anything before it, no state tells this request from an equal earlier one.
+        first = self._request.after is None
+        return Reverting(self._session, self._urn, request_id, first=first)
+
+    def _counts(self, task: PastTask | None, request_id: str, vm: VirtualMachine, target: Snapshot) -> bool:
+        """Whether a task is this request's and ended well, whatever `powerPolicy` did after it."""
+        if task is None:
+            return False
+        untouched = task.latest or vm.current_snapshot_id == target.id
+        seen = task.model_copy(update={"latest": untouched})
+        return self._reverting(request_id).counts(seen) is not None
+
+    def _id(self, vm: VirtualMachine, target: Snapshot) -> str:
+        return f"vmsnapshot-rollback-{_digest([self._request.token, vm.identity.id, target.id], 24)}"
+
+
+def _digest(value: object, length: int) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]

@@ -1,0 +1,87 @@
+"""The two platforms, as far as the resources differ on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Final
+
+from vmsnapshot.model.configuration import Configuration
+
+# The VM Operator's snapshots are Kubernetes objects: lower case letters, digits, `-` and `.`, a letter
+# or digit at both ends (RFC 1123).
+_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Platform:
+    """What differs on a platform before anything is asked of it.
+
+    Attributes:
+        name: The value of the setting `backend`.
+        title: What messages call it.
+        can_rename: Whether a snapshot's name can change in place.
+        can_remove_children: Whether a delete can take the snapshots below along.
+        can_defer_consolidation: Whether a delete can leave the disks unconsolidated.
+        has_namespaces: Whether VMs live in namespaces.
+        separator: What stands in a snapshot's resource id between where it is and the snapshot's id.
+        unfit_name: What is wrong with a snapshot's name, or None.
+        fit_name: The nearest name that is fit, for automatic names.
+    """
+
+    name: str
+    title: str
+    can_rename: bool
+    can_remove_children: bool
+    can_defer_consolidation: bool
+    has_namespaces: bool
+    separator: str
+    unfit_name: Callable[[str], str | None]
+    fit_name: Callable[[str], str]
+
+    def snapshot_id(self, identifier: str) -> str:
+        """A snapshot's own id, from its resource id."""
+        return identifier.rpartition(self.separator)[2]
+
+
+def _unfit_object_name(name: str) -> str | None:
+    if _OBJECT_NAME.fullmatch(name):
+        return None
+    return (
+        f"{name!r} can't be the name of a Kubernetes object: only lower case letters, digits, `-` and `.` "
+        "are allowed, with a letter or digit at both ends"
+    )
+
+
+def _fit_object_name(name: str) -> str:
+    return re.sub(r"[^-a-z0-9.]+", "-", name.lower()).strip("-.") or "snapshot"
+
+
+VSPHERE: Final = Platform(
+    name="vsphere",
+    title="vSphere",
+    can_rename=True,
+    can_remove_children=True,
+    can_defer_consolidation=True,
+    has_namespaces=False,
+    separator="@",
+    unfit_name=lambda _name: None,
+    fit_name=lambda name: name,
+)
+VM_OPERATOR: Final = Platform(
+    name="vmoperator",
+    title="the VM Operator",
+    can_rename=False,
+    can_remove_children=False,
+    can_defer_consolidation=False,
+    has_namespaces=True,
+    separator="/",
+    unfit_name=_unfit_object_name,
+    fit_name=_fit_object_name,
+)
+
+
+def platform_of(configuration: Configuration) -> Platform:
+    """The platform that a configuration is for; vSphere where it says nothing."""
+    return VM_OPERATOR if configuration.backend == VM_OPERATOR.name else VSPHERE

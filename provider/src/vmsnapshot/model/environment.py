@@ -1,0 +1,375 @@
+"""EnvironmentCheckpoint and EnvironmentRollback: restore points of many VMs at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from vmsnapshot.model._base import Choice, Model, Property
+from vmsnapshot.model.duration import Duration
+from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.revert import PowerPolicy, Seen
+from vmsnapshot.model.snapshot import Quiesce
+from vmsnapshot.model.status import Condition
+
+# A label becomes a part of snapshots' names; leaves room for a VM's name beside it within NAME_LIMIT.
+LABEL_LIMIT = 63
+
+Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=LABEL_LIMIT)]
+
+OnFailure: TypeAlias = Annotated[
+    Literal["stop", "undo"],
+    Choice(
+        "OnFailure",
+        {
+            "stop": "What is done stays done; the next update goes on with the rest.",
+            "undo": "VMs already reverted are brought back through their safety snapshots.",
+        },
+    ),
+]
+
+
+class EnvironmentMember(Model):
+    """One VM of an environment."""
+
+    vm_name: Annotated[
+        str,
+        Field(min_length=1),
+        Property(
+            "The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object "
+            "id. VM Operator: the name of the VirtualMachine."
+        ),
+    ]
+    namespace: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property("The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`."),
+    ] = None
+    order: Annotated[
+        int,
+        Property(
+            "In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts "
+            "them in descending order, the VMs of one wave in parallel. Default: 0."
+        ),
+    ] = 0
+
+    @property
+    def key(self) -> str:
+        """What names it among the members, in state and in diffs."""
+        return f"{self.namespace}/{self.vm_name}" if self.namespace else self.vm_name
+
+
+def _listed_once(members: list[EnvironmentMember]) -> list[EnvironmentMember]:
+    twice = [key for key, count in Counter(member.key for member in members).items() if count > 1]
+    if twice:
+        names = ", ".join(repr(key) for key in twice)
+        message = f"{names} is listed more than once; list each VM once"
+        raise ValueError(message)
+    return members
+
+
+Members: TypeAlias = Annotated[list[EnvironmentMember], Field(min_length=1), AfterValidator(_listed_once)]
+
+
+class CheckpointSnapshot(Model):
+    """One VM's part of a checkpoint."""
+
+    id: Annotated[
+        str, Property("The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).")
+    ]
+    vm: Annotated[str, Property("The VM's own identifier on the platform.")]
+    unique_id: Annotated[str | None, Property("The snapshot's uniqueID; not set: not known.")] = None
+    path: Annotated[str | None, Property("Its path in the VM's snapshot tree; not set: not known.")] = None
+    power_state: Annotated[PowerState | None, Property("The power state that a rollback leaves.")] = None
+
+
+class Checkpoint(Model):
+    """One restore point of the whole environment."""
+
+    taken_at: Annotated[str, Property("When its first snapshot was taken (RFC 3339, UTC).")]
+    skew_seconds: Annotated[
+        float, Property("Seconds between its first and its last snapshot: the VMs aren't of one moment.")
+    ]
+    snapshots: Annotated[
+        dict[str, CheckpointSnapshot],
+        Property("Each VM's snapshot, by the VM as `virtualMachines` names it."),
+    ]
+    missing: Annotated[
+        list[str],
+        Property(
+            "VMs whose snapshot somebody has removed, or that are gone themselves: the environment "
+            "can't go back to this checkpoint as a whole any more. Empty: it is complete."
+        ),
+    ] = []
+    ownership: Annotated[
+        str | None,
+        Property(
+            "The mark that this checkpoint's snapshots carry on the platform. One that has lost it is "
+            "never removed."
+        ),
+    ] = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every VM still has its snapshot."""
+        return not self.missing
+
+
+class UnfinishedCheckpoint(Model):
+    """A checkpoint that could not be taken, nor all of it be taken back."""
+
+    ownership: Annotated[str, Property("The mark that its snapshots carry on the platform.")]
+    vms: Annotated[
+        dict[str, str],
+        Property("The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it."),
+    ]
+
+
+class CheckpointInputs(Model):
+    """What a user may say of an environment's checkpoints."""
+
+    virtual_machines: Annotated[
+        Members,
+        Property(
+            "The VMs of the environment. A change takes no snapshot: the next label does, of the VMs "
+            "that belong to the environment then."
+        ),
+    ]
+    label: Annotated[
+        Label,
+        Property(
+            "The name of the restore point to have: a release, a commit. A new label takes new "
+            f"snapshots of all VMs, then prunes. At most {LABEL_LIMIT} characters."
+        ),
+    ]
+    description: Annotated[
+        str | None,
+        Property("What the next checkpoint is for. Default: empty. A change concerns the next label."),
+    ] = None
+    memory: Annotated[
+        bool,
+        Property(
+            "Whether the memory of running VMs is part of the next checkpoint. Without memory, a "
+            "rollback leaves them powered off. Default: false."
+        ),
+    ] = False
+    quiesce: Annotated[
+        Quiesce | None,
+        Property(
+            "Quiesce the guests' file systems first; VMware Tools must be running. Default: not quiesced."
+        ),
+    ] = None
+    keep_last: Annotated[
+        int | None,
+        Field(ge=1),
+        Property("Keep at most this many labels, the newest ones; pinned ones don't count. Default: all."),
+    ] = None
+    max_age: Annotated[
+        Duration | None,
+        Property("Remove, at an update, labels older than this, such as `720h`. Default: none."),
+    ] = None
+    pinned: Annotated[list[Label] | None, Property("Labels that are never removed. Default: none.")] = None
+    checkpoints: Annotated[
+        dict[str, Any] | None,
+        Property(
+            "The labels that there will be after the update, read from state and rules. Computed.",
+            computed=True,
+        ),
+    ] = None
+
+
+class CheckpointState(CheckpointInputs):
+    """An environment's checkpoints as state holds them."""
+
+    checkpoints: Annotated[
+        dict[str, Checkpoint], Property("The restore points that there are, by label.")
+    ] = {}
+    latest: Annotated[str | None, Property("The label of the newest complete checkpoint.")] = None
+    unfinished: Annotated[
+        dict[str, UnfinishedCheckpoint],
+        Property(
+            "Checkpoints that failed, and whose snapshots could not all be removed again, by label. "
+            "The next update completes the one that it asks for, and removes the others."
+        ),
+    ] = {}
+    conditions: Annotated[
+        list[Condition],
+        Property("`EnvironmentCheckpointReady`, only while the last update didn't do all that was asked."),
+    ] = []
+
+
+class RollbackInputs(Model):
+    """What a user may ask of an environment's rollback."""
+
+    virtual_machines: Annotated[
+        Members, Property("The VMs of the environment. A change alone reverts nothing.")
+    ]
+    to: Annotated[
+        Label | None,
+        Property(
+            "The label of the checkpoint to go back to. Not set: the VMs are only watched. A change "
+            "rolls the environment back."
+        ),
+    ] = None
+    triggers: Annotated[
+        dict[str, Any] | None, Property("Any values; a change in them asks for another rollback to `to`.")
+    ] = None
+    safety_snapshot: Annotated[
+        bool,
+        Property(
+            "Take a snapshot of each VM, of all before the first is reverted, so that the rollback can "
+            "itself be undone. They hold no memory, and stay until somebody removes them. Default: "
+            "false; with `onFailure: undo` they are taken in any case."
+        ),
+    ] = False
+    power_policy: Annotated[
+        PowerPolicy,
+        Property(
+            "The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change "
+            "alone reverts nothing."
+        ),
+    ] = "snapshot"
+    on_failure: Annotated[
+        OnFailure,
+        Property(
+            "When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes "
+            "on) or `undo` (VMs already reverted are brought back, to their disks as they were; those "
+            "that were on are started again). Default: `stop`."
+        ),
+    ] = "stop"
+    require_unchanged: Annotated[
+        bool,
+        Property(
+            "Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the "
+            "update then says what changed, and goes on."
+        ),
+    ] = False
+    machines: Annotated[
+        dict[str, Machine] | None,
+        Property(
+            "What each VM will be after the rollback that is asked for. Computed.",
+            computed=True,
+        ),
+    ] = None
+    targets: Annotated[
+        dict[str, str] | None,
+        Property("The id of each VM's snapshot that a rollback goes back to. Computed.", computed=True),
+    ] = None
+    seen: Annotated[
+        dict[str, Seen] | None,
+        Property(
+            "What each VM was like when the rollback was asked for; an update from a saved plan is "
+            "refused when one no longer is. Computed.",
+            computed=True,
+        ),
+    ] = None
+
+
+class MemberSnapshot(Model):
+    """A snapshot of one VM of an environment."""
+
+    id: Annotated[str, Property("Its id on its VM.")]
+    path: Annotated[str | None, Property("Its path in the VM's snapshot tree; not set: not known.")] = None
+    unique_id: Annotated[str | None, Property("Its uniqueID; not set: not known.")] = None
+    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
+        None
+    )
+
+
+class MemberRollback(Model):
+    """What a rollback did to one VM."""
+
+    reverted_to: Annotated[
+        MemberSnapshot | None,
+        Property("The snapshot that the VM was reverted to; not set: it was not reverted."),
+    ] = None
+    reverted_at: Annotated[str | None, Property("When that revert ended (RFC 3339, UTC).")] = None
+    request: Annotated[
+        str | None, Property("The mark that the platform keeps with the task of that revert.")
+    ] = None
+    power_pending: Annotated[
+        bool, Property("Whether `powerPolicy` could not be done yet after the revert.")
+    ] = False
+    power_before: Annotated[
+        PowerState | None, Property("The VM's power before it was reverted; not set: not known.")
+    ] = None
+    safety_snapshot: Annotated[
+        MemberSnapshot | None,
+        Property("The snapshot of the state before the revert, where one was taken and is still there."),
+    ] = None
+    undone_at: Annotated[
+        str | None, Property("When its revert was undone again (RFC 3339, UTC); not set: it was not.")
+    ] = None
+    failure: Annotated[str | None, Property("Why the VM is not as asked; not set: it is.")] = None
+
+
+class RollbackState(RollbackInputs):
+    """An environment's rollback as state holds it."""
+
+    rolled_back_to: Annotated[
+        str | None,
+        Property("The label of the last rollback that was completed on every VM; not set: none was."),
+    ] = None
+    rolled_back_at: Annotated[str | None, Property("When that rollback ended (RFC 3339, UTC).")] = None
+    progress: Annotated[
+        dict[str, MemberRollback],
+        Property(
+            "What was done to each VM by the last rollback, complete or not, by the VM as "
+            "`virtualMachines` names it."
+        ),
+    ] = {}
+    request: Annotated[
+        str | None, Property("What tells the rollback that `progress` is about from all others.")
+    ] = None
+    after: Annotated[
+        str | None,
+        Property("What came before that rollback: the one before it, or watching; not set: nothing."),
+    ] = None
+    conditions: Annotated[
+        list[Condition],
+        Property(
+            "`EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete."
+        ),
+    ] = []
+    vms: Annotated[
+        dict[str, VirtualMachineIdentity],
+        Property("Which VMs they are, by the VM as `virtualMachines` names it."),
+    ] = {}
+    machines: Annotated[
+        dict[str, Machine] | None, Property("The live VMs, refreshed before each preview.")
+    ] = None
+
+
+class CheckRollbackArgs(Model):
+    """Which rollback to check."""
+
+    virtual_machines: Annotated[Members, Property("The VMs of the environment.")]
+    to: Annotated[Label, Property("The label of the checkpoint to go back to.")]
+    power_policy: Annotated[
+        PowerPolicy, Property("The VMs' power after the rollback. Default: `snapshot`.")
+    ] = "snapshot"
+    safety_snapshot: Annotated[
+        bool, Property("Whether safety snapshots would be taken, which must fit too. Default: false.")
+    ] = False
+
+
+class CheckRollbackResult(Model):
+    """That every VM can be rolled back; when one can't, the function fails instead."""
+
+    to: Annotated[str, Property("The label.")]
+    taken_at: Annotated[
+        str | None,
+        Property("When its first snapshot was taken (RFC 3339, UTC); not set: not known."),
+    ] = None
+    skew_seconds: Annotated[
+        float | None,
+        Property("Seconds between its first and its last snapshot; not set: not known."),
+    ] = None
+    plans: Annotated[
+        dict[str, RevertPlan],
+        Property("What the rollback would do to each VM, by the VM as `virtualMachines` names it."),
+    ]
+    text: Annotated[str, Property("The same for people.")]

@@ -1,0 +1,48 @@
+"""What a platform reports of a snapshot or a revert: conditions, and the space that it takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from vmsnapshot.model._base import Model, Property
+
+
+class Condition(Model):
+    """One observed condition, in the form of the VM Operator's API."""
+
+    type: Annotated[str, Property("The condition's type, such as `VirtualMachineSnapshotReady`.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Property("`True`, `False` or `Unknown`.")]
+    reason: Annotated[str | None, Property("A word for why it has this status.")] = None
+    message: Annotated[str | None, Property("The same for people.")] = None
+    last_transition_time: Annotated[str | None, Property("When the status last changed (RFC 3339, UTC).")] = (
+        None
+    )
+
+
+class StorageRequest(Model):
+    """What a snapshot may take of one storage class."""
+
+    storage_class: Annotated[str, Property("The storage class.")]
+    total: Annotated[str, Property("The amount as a Kubernetes quantity, such as `8Gi`.")]
+
+
+class SnapshotStorage(Model):
+    """The space a snapshot takes."""
+
+    used: Annotated[
+        str | None, Property("What its own files take, as a Kubernetes quantity such as `8Gi`.")
+    ] = None
+    requested: Annotated[
+        list[StorageRequest] | None, Property("What it may take by storage class (VM Operator).")
+    ] = None
+
+
+def quantity(size: int) -> str:
+    """Bytes as a Kubernetes quantity, in the largest binary unit that stays whole."""
+    for power, unit in _UNITS:
+        if size and size % 1024**power == 0:
+            return f"{size // 1024**power}{unit}"
+    return str(size)
+
+
+_UNITS: Final = ((3, "Gi"), (2, "Mi"), (1, "Ki"))

@@ -1,0 +1,302 @@
+"""EnvironmentRollback through the real plugin, on a simulator: exactly what state says was reverted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.environment.mini import Failed, Plugin, plugin
+from tests.environment.rolling import Ten, label
+from tests.support.client import Client, other_client
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import Doing
+from tests.support.waiting import until
+from vmsnapshot.model.values import UNKNOWN
+
+REVERT = "RevertToSnapshot_Task"
+
+Spoil = Callable[[Simulator, Client, str], None]
+
+
+def renamed(_vsphere: Simulator, client: Client, vm: str) -> None:
+    """The VM has another name."""
+    client.wait(client.vm(vm).Rename_Task("gone"))
+
+
+def named_again(_vsphere: Simulator, client: Client, vm: str) -> None:
+    """It has its name again."""
+    client.wait(client.vm("gone").Rename_Task(vm))
+
+
+def switched_off(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """Snapshots of the VM are disabled."""
+    vsphere.set(vm, snapshotDisabled=True)
+
+
+def switched_on(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """They no longer are."""
+    vsphere.set(vm, snapshotDisabled=False)
+
+
+def call_fails(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """The task can't be started."""
+    vsphere.fault("FileLocked", method=REVERT, vm=vm, where="call")
+
+
+def task_fails(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """The task ends badly."""
+    vsphere.fault("FileLocked", method=REVERT, vm=vm, where="task")
+
+
+def no_connection(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """Each call that asks for the revert is cut off."""
+    vsphere.drop("before", method=REVERT, vm=vm, times=0)
+
+
+def lost_before(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """The call that asks for the revert is cut off once, without an effect."""
+    vsphere.drop("before", method=REVERT, vm=vm)
+
+
+def lost_after(vsphere: Simulator, _client: Client, vm: str) -> None:
+    """The answer to it is lost."""
+    vsphere.drop("after", method=REVERT, vm=vm)
+
+
+def over(vsphere: Simulator, _client: Client, _vm: str) -> None:
+    """Whatever was asked for is over."""
+    vsphere.clear()
+
+
+# What goes wrong with one VM of the middle wave, how it is mended, and which are reverted meanwhile.
+NONE, BUT_ONE_WAVE, ALL = "none", "two waves but one VM", "all"
+STEPS: dict[str, tuple[Spoil, Spoil, str]] = {
+    "lookup": (renamed, named_again, NONE),
+    "preflight": (switched_off, switched_on, NONE),
+    "start": (call_fails, over, BUT_ONE_WAVE),
+    "end": (task_fails, over, BUT_ONE_WAVE),
+    "unreachable": (no_connection, over, BUT_ONE_WAVE),
+    "cut": (lost_before, over, ALL),
+    "unanswered": (lost_after, over, ALL),
+}
+STARTS = ["watched", "new"]
+OTHERS = ["killed", "fresh", "undo", "safety", "later", "flip", "twice"]
+
+
+@pytest.fixture(scope="module")
+def vsphere() -> Iterator[Simulator]:
+    """Ten running VMs with a restore point for each test."""
+    prefixes = [*(f"{step}-{start}" for step in STEPS for start in STARTS), *OTHERS]
+    names = [name for prefix in prefixes for name in Ten(prefix).names]
+    with running("--names", ",".join(names), "--task-duration", "0s") as found:
+        with other_client(found) as client:
+            label(client, "release-41", names)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(vsphere: Simulator) -> Iterator[Client]:
+    """Somebody else at the same vSphere."""
+    with other_client(vsphere) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def plugged(vsphere: Simulator) -> Iterator[Plugin]:
+    """The plugin."""
+    with plugin(vsphere) as found:
+        yield found
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("step", STEPS)
+def test_one_vm_of_ten_fails(
+    vsphere: Simulator, client: Client, plugged: Plugin, step: str, start: str
+) -> None:
+    """Exactly the VMs that state names are reverted; the next up does the rest, and each only once."""
+    it = Ten(f"{step}-{start}")
+    spoil, mend, extent = STEPS[step]
+    failing = it.app[1]
+    reverted = {NONE: set(), BUT_ONE_WAVE: {*it.web, *it.app} - {failing}, ALL: set(it.names)}[extent]
+    if start == "watched":
+        it.resource.up(plugged, it.program())
+    spoil(vsphere, client, failing)
+    if extent == ALL:
+        it.resource.up(plugged, it.program("release-41"))
+    else:
+        with pytest.raises(Failed, match=failing):
+            it.resource.up(plugged, it.program("release-41"), timeout=2)
+    assert it.done(vsphere).keys() == reverted
+    assert it.told == reverted
+    mend(vsphere, client, failing)
+    it.resource.up(plugged, it.program("release-41"))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+    assert it.told == set(it.names)
+    assert (it.state["rolledBackTo"], it.state["conditions"], it.state["to"]) == (
+        "release-41",
+        [],
+        "release-41",
+    )
+
+
+@pytest.mark.parametrize("start", ["killed", "fresh"])
+def test_a_killed_plugin_is_continued(vsphere: Simulator, plugged: Plugin, start: str) -> None:
+    """Killed while a VM of the middle wave is being reverted: the next up finds what was done, each once."""
+    it = Ten(start)
+    if start == "killed":
+        it.resource.up(plugged, it.program())
+    vsphere.hold(it.app[1], method=REVERT)
+    with plugin(vsphere) as doomed:
+        killed = Doing(lambda: it.resource.up(doomed, it.program("release-41", powerPolicy="on")))
+        until(lambda: it.done(vsphere).keys() == {*it.web, *it.app} - {it.app[1]})
+        until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.app[1]])
+        doomed.kill()
+        with pytest.raises(Failed):
+            killed.result()
+    vsphere.release(it.app[1])
+    assert it.told == set()
+    it.resource.up(plugged, it.program("release-41", powerPolicy="on"))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+    assert it.told == set(it.names)
+    assert {item["powerState"] for item in it.state["machines"].values()} == {"PoweredOn"}
+    assert any("already reverted by a run of this request" in text for text in plugged.voice.said)
+
+
+def test_undo_brings_back_what_was_reverted(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
+    """With `onFailure: undo`, VMs already reverted are as they were, running, without further snapshots."""
+    it = Ten("undo")
+    it.resource.up(plugged, it.program())
+    before = it.state["machines"]
+    asked = it.program("release-41", onFailure="undo")
+    task_fails(vsphere, client, it.app[1])
+    with pytest.raises(Failed, match="Brought back as they were") as raised:
+        it.resource.up(plugged, asked)
+    assert it.app[1] in raised.value.text
+    back = {*it.web, *it.app} - {it.app[1]}
+    assert it.done(vsphere) == dict.fromkeys(back, 2)
+    assert it.told == set()
+    assert {key for key, item in it.state["progress"].items() if "undoneAt" in item} == back
+    assert it.state["machines"] == before
+    assert {tuple(client.names(name)) for name in it.names} == {("release-41",)}
+    assert "rolledBackTo" not in it.state
+    it.resource.up(plugged, asked)
+    assert it.done(vsphere) == {**dict.fromkeys(it.names, 1), **dict.fromkeys(back, 3)}
+    assert it.told == set(it.names)
+
+
+def test_an_undo_that_is_killed_is_no_rollback(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
+    """Killed while it brings VMs back: the next up reverts every VM that isn't, and finds those that are."""
+    it = Ten("twice")
+    asked = it.program("release-41", onFailure="undo")
+    it.resource.up(plugged, it.program())
+    targets = {name: client.ids(name)[0] for name in it.names}
+    task_fails(vsphere, client, it.app[1])
+    vsphere.hold(it.app[0], method=REVERT)
+    with plugin(vsphere) as doomed:
+        killed = Doing(lambda: it.resource.up(doomed, asked))
+        until(lambda: it.done(vsphere).keys() >= {*it.web})
+        vsphere.hold(it.web[0], method=REVERT)
+        vsphere.release(it.app[0])
+        until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.web[0]])
+        until(lambda: set(it.done(vsphere).values()) == {1, 2})
+        doomed.kill()
+        with pytest.raises(Failed):
+            killed.result()
+    vsphere.release(it.web[0])
+    it.resource.up(plugged, asked)
+    assert it.told == set(it.names)
+    assert {name: client.vm(name).snapshot.currentSnapshot._moId for name in it.names} == targets
+    assert it.done(vsphere)[it.db[0]] == 1
+
+
+def test_another_label_after_a_failure_is_another_request(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """When half of the VMs have left a label, asking for that label again brings all of them to it."""
+    it = Ten("flip")
+    label(client, "release-42", it.names)
+    it.resource.up(plugged, it.program("release-42"))
+    task_fails(vsphere, client, it.app[1])
+    with pytest.raises(Failed):
+        it.resource.up(plugged, it.program("release-41"))
+    it.resource.up(plugged, it.program("release-42"))
+    reverted = dict.fromkeys([*it.web, it.app[0], it.app[2], it.app[3]], 3)
+    assert it.done(vsphere) == {**dict.fromkeys(it.names, 2), **reverted}
+    assert (it.state["rolledBackTo"], it.state["conditions"]) == ("release-42", [])
+
+
+def test_a_safety_snapshot_that_fails_leaves_everything(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """Safety snapshots are taken of all before the first revert; when one fails, none is left."""
+    it = Ten("safety")
+    asked = it.program("release-41", safetySnapshot=True)
+    vsphere.fault("FileLocked", method="CreateSnapshot_Task", vm=it.db[0], where="task")
+    with pytest.raises(Failed, match=r"1 of 10 safety snapshots could not be taken"):
+        it.resource.up(plugged, asked)
+    assert (it.done(vsphere), it.resource.state) == ({}, None)
+    assert {tuple(client.names(name)) for name in it.names} == {("release-41",)}
+    it.resource.up(plugged, asked)
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+    kept = {key: item["safetySnapshot"]["id"] for key, item in it.state["progress"].items()}
+    assert all(kept[name] in client.ids(name) for name in (it.web[0], it.db[1]))
+    it.resource.delete(plugged)
+    assert any("Safety snapshots stay" in text for text in plugged.voice.said)
+    assert kept[it.web[0]] in client.ids(it.web[0])
+
+
+def test_only_a_new_request_reverts(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
+    """Watching, drift, the same inputs and other members revert nothing; a new label and triggers do."""
+    it = Ten("later")
+    nine = {**it.program(), "virtualMachines": it.members[1:]}
+    it.resource.up(plugged, nine)
+    it.resource.up(plugged, it.program())
+    assert it.state["machines"].keys() == set(it.names)
+    assert not it.done(vsphere)
+
+    client.reconfigure(it.web[0], numCPUs=8)
+    foreseen = it.resource.preview(plugged, {**it.program(), "to": UNKNOWN})
+    assert foreseen["machines"] is UNKNOWN
+    assert any("not known before the update" in text for text in plugged.voice.said)
+    it.resource.up(plugged, it.program("release-41"))
+    assert it.resource.changes.keys() == {
+        "to",
+        f'machines["{it.web[0]}"].numCPUs',
+        *(f'machines["{name}"].powerState' for name in it.names),
+    }
+    once = dict.fromkeys(it.names, 1)
+    assert it.done(vsphere) == once
+    assert it.state["machines"][it.web[0]]["numCPUs"] == 2
+
+    client.reconfigure(it.web[0], numCPUs=4)
+    client.take(it.web[1], "newer")
+    for program in (
+        it.program("release-41"),
+        {**it.program("release-41"), "virtualMachines": it.members[1:]},
+    ):
+        it.resource.up(plugged, program)
+        assert it.done(vsphere) == once
+    it.resource.up(plugged, it.program())
+    assert it.done(vsphere) == once
+
+    it.resource.up(plugged, it.program("release-41", triggers={"again": 1}))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 2)
+
+    # An import only watches.
+    other = Ten("later")
+    other.resource.id = ",".join(it.names)
+    other.resource.refresh(plugged)
+    other.resource.up(plugged, {"virtualMachines": [{"vmName": name} for name in it.names]})
+    assert not other.resource.changes
+    assert it.done(vsphere) == dict.fromkeys(it.names, 2)
+
+    # What a preview showed, as a saved plan holds it, and a VM that is no longer so.
+    required = it.program("release-41", triggers={"again": 2}, requireUnchanged=True)
+    with pytest.raises(Failed, match="no longer as the preview showed it"):
+        it.resource.up(plugged, required, meanwhile=lambda: client.take(it.db[0], "meanwhile"))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 2)
+    assert "no longer as the preview showed it" in it.state["conditions"][0]["message"]
+    assert it.db[0] in it.state["conditions"][0]["message"]
+    it.resource.up(plugged, required)
+    assert it.done(vsphere) == dict.fromkeys(it.names, 3)

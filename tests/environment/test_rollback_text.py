@@ -1,0 +1,127 @@
+"""What is said of a rollback before it is done, from made-up observations."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from vmsnapshot.lifecycle.environment.marks import checkpoint_owner
+from vmsnapshot.lifecycle.environment.members import Environment
+from vmsnapshot.lifecycle.environment.restore_points import find_restore_points
+from vmsnapshot.lifecycle.environment.rollback_plan import Planned, Wanted
+from vmsnapshot.lifecycle.environment.rollback_text import rollback_text
+from vmsnapshot.lifecycle.plan import plan_revert
+from vmsnapshot.lifecycle.tree import WIDTH, columns
+from vmsnapshot.model.environment import EnvironmentMember
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.revert import RevertInputs
+
+NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)
+URN = "urn:pulumi:dev::shop::vmsnapshot:index:EnvironmentCheckpoint::releases"
+
+
+def made(name: str, *labels: str, renamed: str = "", **more: Any) -> VirtualMachine:
+    """A running VM with a chain of snapshots that a checkpoint made under these labels, a day apart."""
+    snapshots = [
+        Snapshot(
+            id=f"snapshot-{number}",
+            unique_id=f"snapshot-{number}",
+            name=renamed or label,
+            description="",
+            mark=str(checkpoint_owner(URN, label).mark),
+            managed=True,
+            create_time=NOW - dt.timedelta(days=len(labels) - number),
+            power_state="PoweredOff",
+            parent_id=f"snapshot-{number - 1}" if number else None,
+        )
+        for number, label in enumerate(labels)
+    ]
+    about: dict[str, Any] = {"discarded_bytes": 3 * 1024**3, "snapshots_supported": True, **more}
+    return VirtualMachine(
+        identity=VirtualMachineIdentity(id=f"id-{name}", name=name),
+        machine=Machine(power_state="PoweredOn", num_cpus=2),
+        snapshots=tuple(snapshots),
+        current_snapshot_id=snapshots[-1].id if snapshots else None,
+        **about,
+    )
+
+
+def planned(*machines: VirtualMachine, to: str = "one") -> Planned:
+    """The plan of rolling these back, each in a wave of its own."""
+    members = [
+        EnvironmentMember(vm_name=vm.identity.name, order=number) for number, vm in enumerate(machines)
+    ]
+    by_key = {vm.identity.name: vm for vm in machines}
+    points = find_restore_points(by_key, to)
+    asked = RevertInputs(vm_name="any", snapshot=to)
+    plans = {
+        key: plan_revert(by_key[key], target, by_key[key].machine, asked, NOW)
+        for key, target in points.found.items()
+    }
+    return Planned(Wanted(members, to), Environment(members, by_key, {}), points, plans, {}, NOW)
+
+
+def test_few_vms_are_shown_each_with_its_plan() -> None:
+    """A table in the order of reverting, then each VM's own plan with its tree."""
+    text = rollback_text(planned(made("db-1", "one", "two"), made("web-1", "one", "two")))
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    first = rows.index("VM wave target power lost since")
+    assert rows[first + 1] == "web-1 1 2 days old on -> off 1 day, 3.0 GiB"
+    assert rows[first + 2].startswith("db-1 2 ")
+    assert text.count("<== you are here") == 2
+    assert "Leaves the current branch" in text
+
+
+def test_many_vms_are_a_table_with_every_warning() -> None:
+    """However many: at most 100 columns, a bounded table, and each warning once with all its VMs."""
+    machines = [
+        made(f"a-server-with-rather-a-long-name-{number:03}", "one", consolidation_needed=number < 70)
+        for number in range(100)
+    ]
+    text = rollback_text(planned(*machines))
+    assert max(map(columns, text.splitlines())) <= WIDTH
+    assert "<== you are here" not in text
+    assert "… and 60 more VMs: 60 of them change their power" in " ".join(text.split())
+    assert text.count("The VM's disks need consolidation") == 1
+    (warning,) = (part for part in text.split("  Warning: ")[1:] if "consolidation" in part)
+    assert sum(f"-{number:03}" in warning for number in range(100)) == 70
+
+
+@pytest.mark.parametrize(
+    ("machines", "words"),
+    [
+        pytest.param(
+            [made("web-1", "one"), made("web-2", "one", "two"), made("db-1", "two", "one")],
+            [
+                "1 of 3 VMs",
+                "web-1: it has no snapshot of a checkpoint of that label",
+                'Labels that all the VMs have: "one".',
+            ],
+            id="one lacks it",
+        ),
+        pytest.param(
+            [made("web-1"), made("web-2", "two")], ["no label that all the VMs have"], id="nothing in common"
+        ),
+        pytest.param(
+            [made("web-1", "two", "two")],
+            ["2 checkpoints of that label", '"two" (snapshot-0)', '"two/two" (snapshot-1)'],
+            id="two of that label",
+        ),
+    ],
+)
+def test_every_vm_without_the_restore_point_is_named(
+    machines: list[VirtualMachine], words: list[str]
+) -> None:
+    """Why each can't go back, and where all of them could."""
+    points = find_restore_points({vm.identity.name: vm for vm in machines}, "two")
+    for word in words:
+        assert word in points.refusal()
+
+
+def test_a_renamed_snapshot_is_still_the_restore_point() -> None:
+    """The mark counts, not the name; and a name alone makes none."""
+    points = find_restore_points({"web-1": made("web-1", "one", renamed="by hand")}, "one")
+    assert points.found["web-1"].name == "by hand"
+    assert not find_restore_points({"web-1": made("web-1", "one", renamed="two")}, "two").found

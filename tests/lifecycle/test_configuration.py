@@ -1,0 +1,82 @@
+"""Which platform a configuration means, and what it takes from the environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmsnapshot.lifecycle.configuration import check_configuration, load_configuration
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.model._base import property_names
+from vmsnapshot.model.configuration import SETTINGS, Configuration
+from vmsnapshot.model.values import Secret
+from vmsnapshot.wiring import connect
+
+VSPHERE = {"VSPHERE_SERVER": "vc.example", "VSPHERE_USER": "me", "VSPHERE_PASSWORD": "s3cret"}
+KUBE = {"KUBECONFIG": "/home/me/.kube/config"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "backend"),
+    [
+        ({}, {}, "vsphere"),
+        ({}, VSPHERE, "vsphere"),
+        ({}, KUBE, "vmoperator"),
+        ({"vsphereServer": "vc"}, KUBE, "vsphere"),
+        ({"password": Secret("x")}, VSPHERE | KUBE, "vsphere"),
+        ({"kubeconfig": "/k"}, VSPHERE, "vmoperator"),
+        ({"context": "c"}, VSPHERE | KUBE, "vmoperator"),
+        ({"namespace": "shop"}, VSPHERE | KUBE, "vmoperator"),
+        ({"backend": "vmoperator"}, VSPHERE | KUBE, "vmoperator"),
+        ({"backend": "vsphere", "kubeconfig": "/k"}, {}, "vsphere"),
+        ({"backend": "vmoperator", "vsphereServer": "vc"}, {}, "vmoperator"),
+    ],
+)
+def test_the_platform(settings: dict[str, Any], environment: dict[str, str], backend: str) -> None:
+    """What is configured counts before the environment; of the environment only that platform's is taken."""
+    result = check_configuration(settings, environment)
+    assert not result.failures
+    assert result.inputs["backend"] == backend
+    taken = {name for name in result.inputs if name not in settings} - {"allowUnverifiedSsl", "backend"}
+    assert taken <= set(SETTINGS[backend])
+    assert check_configuration(result.inputs, {}).inputs == result.inputs
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "words"),
+    [
+        (
+            {"vsphereServer": "vc", "kubeconfig": "/k"},
+            {},
+            r"configuration .*\(vsphereServer and kubeconfig\)",
+        ),
+        ({}, VSPHERE | KUBE, r"environment .*\(VSPHERE_SERVER and KUBECONFIG\)"),
+    ],
+)
+def test_both_platforms(settings: dict[str, Any], environment: dict[str, str], words: str) -> None:
+    """Settings of both and no word about which: said with what to set."""
+    (failure,) = check_configuration(settings, environment).failures
+    assert failure.property == "backend"
+    with pytest.raises(InvalidInput, match=f"{words}: set `backend`"):
+        raise InvalidInput("backend", failure.reason)
+
+
+def test_the_kubeconfig_is_a_secret() -> None:
+    """As a setting and from the environment."""
+    for settings, environment in (({"kubeconfig": "content"}, {}), ({}, {"KUBECONFIG": "content"})):
+        assert check_configuration(settings, environment).inputs["kubeconfig"] == Secret("content")
+
+
+def test_every_setting_is_somebodys() -> None:
+    """Each setting but `backend` belongs to one platform."""
+    names = [name for group in SETTINGS.values() for name in group]
+    assert sorted(["backend", *names]) == sorted(property_names(Configuration))
+
+
+def test_nothing_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing configured: told of both ways."""
+    for variable in (*VSPHERE, *KUBE):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(InvalidInput, match=r"vsphereServer is not set.*kubeconfig"):
+        connect(load_configuration({}))

@@ -1,0 +1,310 @@
+"""The connection to the API server: watches that break, a server that restarts, logins that may not."""
+
+from __future__ import annotations
+
+import stat
+import textwrap
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.kubernetes import ApiServer, VirtualMachineSnapshot
+from tests.support.vsphere import Doing, operation
+from tests.support.waiting import until
+from tests.vmoperator.place import Listener, Place, connect, owner
+from vmsnapshot.backends.vmoperator import VmOperatorBackend
+from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.lifecycle.errors import Denied, TimedOut, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
+
+SNAPSHOTS = "virtualmachinesnapshots"
+
+
+def look(backend: VmOperatorBackend, seconds: float = 60) -> str:
+    """The id of web-1."""
+    return backend.find(VMReference("web-1"), operation("looking", seconds=seconds)).identity.id
+
+
+def kubeconfig_of(server: ApiServer, user: str = "provider") -> dict[str, Any]:
+    """A user's kubeconfig, as data."""
+    found: dict[str, Any] = yaml.safe_load(server.kubeconfigs[user].read_text(encoding="utf-8"))
+    return found
+
+
+def drop_watches(backend: VmOperatorBackend, namespace: str) -> None:
+    """Cut the connections of a namespace's watches."""
+    space = backend._inventory._spaces[namespace]
+    for informer in (space.machines, space.snapshots):
+        until(partial(getattr, informer, "_watch")).abort()
+
+
+def test_many_snapshots_in_few_requests(place: Place) -> None:
+    """Twelve at once: one request each, one list and one watch per kind, and the API asked once."""
+    fresh = place.connect()
+    began = place.server.mark()
+    vm = place.vm(fresh)
+
+    def take(number: int) -> None:
+        name = f"one-{number}"
+        doing = operation(f"taking {name}")
+        made = fresh.create_snapshot(
+            vm,
+            SnapshotRequest(name=name, description="", owner=owner(name), memory=False, quiesce=None),
+            doing,
+        )
+        fresh.settle_snapshot(vm, made, doing)
+        found = fresh.observe(vm.identity.id, doing).snapshot(made)
+        assert found is not None
+        assert found.ready
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(take, range(12)))
+    asked = [
+        (one.verb, one.resource)
+        for one in place.server.requests(since=began)
+        if one.namespace in {"", place.namespace}
+    ]
+    assert Counter(asked) == {
+        ("get", ""): 2,  # the version, and the schema
+        ("list", "virtualmachines"): 1,
+        ("watch", "virtualmachines"): 1,
+        ("list", SNAPSHOTS): 1,
+        ("watch", SNAPSHOTS): 1,
+        ("patch", SNAPSHOTS): 12,
+    }
+
+
+def test_a_dropped_watch_goes_on_from_where_it_was(place: Place) -> None:
+    """What changed while the connection was cut is seen, without a new list."""
+    place.take("base")
+    began = place.server.mark()
+    drop_watches(place.backend, place.namespace)
+    place.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
+    until(lambda: place.snapshot("base").description == "changed")
+    verbs = {one.verb for one in place.server.requests(namespace=place.namespace, since=began)}
+    assert verbs == {"watch"}
+
+
+def test_a_watch_that_is_too_old_lists_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """410 Gone, as an answer or among the changes: everything is listed anew, and what is gone is gone."""
+    place.take("base")
+    informer = place.backend._inventory._spaces[place.namespace].snapshots
+    status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+    take = informer._take
+    told = 0
+
+    def expire(change: dict[str, Any]) -> None:
+        nonlocal told
+        told += 1
+        take({"type": "ERROR", "object": status} if told == 1 else change)
+
+    monkeypatch.setattr(informer, "_take", expire)
+    began = place.server.mark()
+    place.delete("base")
+    until(lambda: not place.vm().snapshots)
+    verbs = [one.verb for one in place.server.requests(namespace=place.namespace, since=began)]
+    assert "list" in verbs
+    # The same when the server says so at once: it knows nothing as old as this.
+    monkeypatch.undo()
+    began = place.server.mark()
+    informer._version = "1"
+    drop_watches(place.backend, place.namespace)
+    place.make("next")
+    until(lambda: place.vm().snapshots)
+    verbs = [one.verb for one in place.server.requests(namespace=place.namespace, since=began)]
+    assert "list" in verbs
+
+
+def test_a_user_who_may_nothing(place: Place) -> None:
+    """Denied with the permission that is missing, named by the server; and again after it is given."""
+    backend = place.connect("reader-less")
+    for _ in range(2):
+        with pytest.raises(Denied, match=r"looking \(watching .*cannot list resource"):
+            look(backend)
+    server = place.server
+    rules = [{"apiGroups": ["vmoperator.vmware.com"], "resources": ["*"], "verbs": ["list", "watch"]}]
+    api = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{place.namespace}"
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "reader"}}
+    assert server.ask("POST", f"{api}/roles", {**role, "kind": "Role", "rules": rules}).is_success
+    binding = {
+        **role,
+        "kind": "RoleBinding",
+        "subjects": [{"kind": "User", "name": "reader-less", "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"kind": "Role", "name": "reader", "apiGroup": "rbac.authorization.k8s.io"},
+    }
+    assert server.ask("POST", f"{api}/rolebindings", binding).is_success
+
+    def allowed() -> str:
+        try:
+            return look(backend)
+        except Denied:
+            return ""
+
+    assert until(allowed) == f"{place.namespace}/web-1"
+    with pytest.raises(Denied, match="cannot patch resource"):
+        backend.create_snapshot(
+            place.vm(backend),
+            SnapshotRequest(name="base", description="", owner=owner(), memory=False, quiesce=None),
+            operation("taking it"),
+        )
+
+
+def test_what_the_schema_doesnt_have_is_refused(place: Place) -> None:
+    """Strict: a field that the server would drop is an error with its name, not a snapshot without it."""
+    backend = place.backend
+    place.vm()
+    path = backend._client.path(place.namespace, SNAPSHOTS, "base")
+    item = {
+        "apiVersion": backend._client.api_version,
+        "kind": "VirtualMachineSnapshot",
+        "metadata": {"name": "base"},
+        "spec": {"vmName": "web-1", "queisce": {}},
+    }
+    with pytest.raises(VmsnapshotError, match=r"spec\.queisce"):
+        backend._client.apply(path, item, operation(), "taking it", force=False)
+    assert not place.vm().snapshots
+
+
+def test_no_server_there(api_server: ApiServer) -> None:
+    """An address where nobody answers: said at once, with the address."""
+    config = kubeconfig_of(api_server)
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    backend = connect(yaml.safe_dump(config))
+    with pytest.raises(faults.NeverReached, match=r"API server https://127\.0\.0\.1:1 can't be reached"):
+        look(backend)
+    backend.close()
+    with pytest.raises(Unreachable):
+        look(backend)
+
+
+def test_a_certificate_of_somebody_else(api_server: ApiServer) -> None:
+    """Not verified: said with what to set; it isn't tried again."""
+    config = kubeconfig_of(api_server)
+    del config["clusters"][0]["cluster"]["certificate-authority-data"]
+    backend = connect(yaml.safe_dump(config))
+    with pytest.raises(Unreachable, match="Set `certificate-authority`") as caught:
+        look(backend)
+    assert not caught.value.retry_helps
+    backend.close()
+
+
+def test_the_name_on_the_certificate(api_server: ApiServer, namespace: str) -> None:
+    """`tls-server-name` says which name it must have."""
+    config = kubeconfig_of(api_server)
+    config["clusters"][0]["cluster"]["tls-server-name"] = "elsewhere.example"
+    backend = connect(yaml.safe_dump(config), namespace=namespace)
+    with pytest.raises(Unreachable, match=r"elsewhere\.example"):
+        look(backend)
+    backend.close()
+
+
+def test_a_wrong_token(api_server: ApiServer) -> None:
+    """401 is Denied with what to look at; the token is in no message."""
+    config = kubeconfig_of(api_server)
+    config["users"][0]["user"] = {"token": "s3cret-token-of-mine"}
+    backend = connect(yaml.safe_dump(config))
+    with pytest.raises(Denied, match="the login was refused") as caught:
+        look(backend)
+    assert "s3cret" not in str(caught.value)
+    backend.close()
+
+
+EXEC = """\
+#!/usr/bin/env python3
+import json, os, pathlib, sys
+count = pathlib.Path(sys.argv[1])
+count.write_text(count.read_text() + "x" if count.exists() else "x")
+info = json.loads(os.environ["KUBERNETES_EXEC_INFO"])
+assert info["spec"]["interactive"] is False
+first = len(count.read_text()) == 1
+token = "s3cret-expired-token" if first and os.environ.get("FIRST_IS_BAD") else os.environ["THE_TOKEN"]
+print(json.dumps({"apiVersion": info["apiVersion"], "kind": "ExecCredential", "status": {"token": token}}))
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """A credential program; it counts how often it runs."""
+    path = tmp_path / "login-helper"
+    path.write_text(textwrap.dedent(EXEC), encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_a_credential_program(place: Place, plugin: Path, version: str) -> None:
+    """It gives the token; when that is refused it is asked once more, however many wait."""
+    config = kubeconfig_of(place.server)
+    token = config["users"][0]["user"]["token"]
+    config["users"][0]["user"] = {
+        "exec": {
+            "apiVersion": f"client.authentication.k8s.io/{version}",
+            "command": f"./{plugin.name}",
+            "args": [str(plugin.parent / "count")],
+            "env": [{"name": "THE_TOKEN", "value": token}, {"name": "FIRST_IS_BAD", "value": "yes"}],
+            "interactiveMode": "Never",
+        }
+    }
+    file = plugin.parent / "kubeconfig"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    backend = connect(file, namespace=place.namespace)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: look(backend), range(4))) == {f"{place.namespace}/web-1"}
+    assert len((plugin.parent / "count").read_text(encoding="utf-8")) == 2
+    backend.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("#!/bin/sh\necho s3cret; echo s3cret >&2; exit 3", "it ended with 3"),
+        ("#!/bin/sh\necho s3cret", "no ExecCredential"),
+        ("#!/bin/sh\necho '{\"status\": {}}'", "it gives no token"),
+        ("#!/nonexistent", "it can't be run"),
+    ],
+)
+def test_a_credential_program_that_fails(
+    api_server: ApiServer, plugin: Path, script: str, words: str
+) -> None:
+    """Said by its name, with its hint; nothing that it wrote, which may be the token."""
+    plugin.write_text(script, encoding="utf-8")
+    config = kubeconfig_of(api_server)
+    config["users"][0]["user"] = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(plugin),
+            "installHint": "Get it from the intranet.",
+        }
+    }
+    backend = connect(yaml.safe_dump(config))
+    with pytest.raises(Denied, match=f"`login-helper`.*{words}.*intranet") as caught:
+        look(backend)
+    assert "s3cret" not in str(caught.value)
+    backend.close()
+
+
+def test_the_server_restarts_while_we_wait(place: Place) -> None:
+    """Killed in the middle of a wait, and back: the wait goes on, and ends well; reads wait, too."""
+    listener = Listener()
+    here = f"{place.namespace}/web-1"
+    place.stand_in.steering.hold("csi")
+    place.create("base")
+    vm = place.vm()
+    waiting = Doing(lambda: place.backend.settle_snapshot(vm, "base", listener.doing("taking it")))
+    until(lambda: place.stand_in.steering.waiting("csi"))
+    place.server.kill()
+    with pytest.raises(TimedOut, match=r"can't be reached|connection .* broke") as late:
+        until(lambda: look(place.backend, seconds=0.3) and None)
+    assert late.value.retry_helps
+    reading = Doing(lambda: look(place.backend))
+    place.server.restart()
+    assert reading.result() == here
+    place.stand_in.steering.release("csi")
+    waiting.result()
+    assert place.snapshot("base").ready
+    assert place.creates() == ["base"]

@@ -1,0 +1,411 @@
+"""The parts that need no server: the kubeconfig, the tree, the VM's past, and the server's refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._faults import Answer, Interrupted, Overloaded, TooOld, translate
+from vmsnapshot.backends.vmoperator._login import TokenAuth
+from vmsnapshot.backends.vmoperator._observe import machine, past, snapshot, tree, virtual_machine
+from vmsnapshot.backends.vmoperator._snapshots import go_duration, label
+from vmsnapshot.lifecycle.errors import (
+    Busy,
+    Denied,
+    Gone,
+    InvalidInput,
+    NotFound,
+    PlatformError,
+    Refused,
+    Unsupported,
+    VmsnapshotError,
+)
+from vmsnapshot.model.configuration import Configuration
+
+# The kubeconfig
+
+
+def kubeconfig(name: str = "one", **user: Any) -> dict[str, Any]:
+    """A kubeconfig with one context."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [{"name": name, "cluster": {"server": f"https://{name}.example:6443"}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": f"{name}s"}}],
+        "users": [{"name": name, "user": user or {"token": f"token-of-{name}"}}],
+    }
+
+
+def user_with(setting: str, value: Any) -> dict[str, Any]:
+    """A kubeconfig whose user has one setting."""
+    return kubeconfig() | {"users": [{"name": "one", "user": {setting: value}}]}
+
+
+def access(kubeconfig: str | None = None, **settings: Any) -> Access:
+    """The access of some settings."""
+    return Access.of(Configuration(backend="vmoperator", kubeconfig=kubeconfig, **settings))
+
+
+def written(path: Path, config: dict[str, Any]) -> str:
+    """A kubeconfig's file."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return str(path)
+
+
+def test_as_content_or_as_a_file(tmp_path: Path) -> None:
+    """YAML, JSON or a path; the namespace is the setting's, else the context's, else `default`."""
+    for given in (
+        yaml.safe_dump(kubeconfig()),
+        json.dumps(kubeconfig()),
+        written(tmp_path / "config", kubeconfig()),
+    ):
+        found = access(given)
+        assert (found.server, found.namespace) == ("https://one.example:6443", "ones")
+    assert access(json.dumps(kubeconfig()), namespace="mine").namespace == "mine"
+    bare = kubeconfig()
+    del bare["contexts"][0]["context"]["namespace"]
+    assert access(json.dumps(bare)).namespace == "default"
+
+
+def test_several_files(tmp_path: Path) -> None:
+    """As kubectl merges them: the first of a name counts, missing files don't, paths are each file's own."""
+    first = kubeconfig("one")
+    second = kubeconfig("two", tokenFile="token")
+    second["clusters"] += [{"name": "one", "cluster": {"server": "https://never.example"}}]
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "token").write_text("s3cret", encoding="utf-8")
+    paths = os.pathsep.join(
+        (
+            str(tmp_path / "missing"),
+            written(tmp_path / "a/config", first),
+            written(tmp_path / "b/config", second),
+        )
+    )
+    assert access(paths).server == "https://one.example:6443"
+    found = access(paths, context="two")
+    assert (found.server, found.namespace) == ("https://two.example:6443", "twos")
+    assert isinstance(found.auth, TokenAuth)
+    assert found.auth._source() == ("s3cret", None)
+
+
+def test_the_home_and_the_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the setting it is ~/.kube/config; without that, and outside a pod, it is said."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(InvalidInput, match=r"neither the setting nor KUBECONFIG is set.*\.kube/config"):
+        access()
+    written(tmp_path / ".kube" / "config", kubeconfig())
+    assert access().server == "https://one.example:6443"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("/nowhere/config", "there is no file /nowhere/config"),
+        ("s3cret: [\n", r"is not YAML \(line 2\)"),
+        ("just s3cret\ntext", "is not a kubeconfig"),
+        (json.dumps(kubeconfig() | {"current-context": ""}), "context is not set.*it has: one"),
+        (json.dumps(kubeconfig() | {"current-context": "other"}), "no context 'other'; it has: one"),
+        (json.dumps(kubeconfig() | {"users": []}), "names the user 'one', which isn't there"),
+        (json.dumps(user_with("auth-provider", {"name": "s3cret"})), "`auth-provider` is no longer known"),
+        (
+            json.dumps(user_with("client-certificate-data", "s3cret")),
+            "can't be read",
+        ),
+        (json.dumps(kubeconfig() | {"clusters": [{"name": "one"}]}), "no server address"),
+        (json.dumps(user_with("client-certificate", "/nowhere/crt")), "can't be read"),
+    ],
+)
+def test_a_kubeconfig_that_doesnt_do(given: str, words: str) -> None:
+    """Said what is wrong, and never with what is in it."""
+    with pytest.raises(InvalidInput, match=words) as caught:
+        access(given)
+    assert "s3cret" not in caught.value.message
+
+
+# What is seen
+
+
+def snapshot_object(name: str, *children: str | None, created: bool = True, **spec: Any) -> dict[str, Any]:
+    """A snapshot's object; a child without a name is an unmanaged one."""
+    state = "True" if created else "False"
+    found: dict[str, Any] = {
+        "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"vmName": "web-1", **spec},
+        "status": {
+            "conditions": [
+                {
+                    "type": f"VirtualMachineSnapshot{kind}",
+                    "status": state,
+                    "reason": "True" if created else "VirtualMachineSnapshotWaitingForCreation",
+                    "lastTransitionTime": "2026-01-01T00:00:07Z",
+                }
+                for kind in ("Created", "Ready")
+            ],
+            "children": [reference(child) for child in children],
+        },
+    }
+    return found
+
+
+def reference(name: str | None) -> dict[str, str]:
+    """How the API names a snapshot."""
+    return {"name": name or "", "type": "Managed" if name else "Unmanaged"}
+
+
+@pytest.mark.parametrize(
+    ("roots", "items", "expected"),
+    [
+        # in order, each parent first
+        (["a"], {"b": [], "a": ["b"]}, [("a", None), ("b", "a")]),
+        # one made outside: a leaf, and between two of ours, where the API doesn't name its child
+        (["a"], {"a": [None]}, [("a", None), ("unmanaged-1", "a")]),
+        ([None], {"a": []}, [("unmanaged-1", None), ("a", "unmanaged-1")]),
+        # two made outside: nobody knows below which of them
+        ([None, None], {"a": []}, [("unmanaged-1", None), ("unmanaged-2", None), ("a", None)]),
+        # a status that doesn't know of it yet
+        ([], {"a": []}, [("a", None)]),
+        # a status that names what isn't there, or a circle
+        (["gone"], {"a": ["gone"]}, [("a", None)]),
+        ([], {"a": ["b"], "b": ["a"]}, [("a", None), ("b", "a")]),
+    ],
+)
+def test_trees(roots: list[str | None], items: dict[str, list[str | None]], expected: list[Any]) -> None:
+    """Every snapshot stands in the tree once, below what is known to be its parent."""
+    objects = [snapshot_object(name, *children) for name, children in items.items()]
+    found, current = tree({"rootSnapshots": [reference(root) for root in roots]}, objects)
+    assert [(item.id, item.parent_id) for item in found] == expected
+    assert current is None
+
+
+def test_the_current_one() -> None:
+    """By its name; one made outside where there is only one such."""
+    objects = [snapshot_object("a", None)]
+    status = {"rootSnapshots": [reference("a")], "currentSnapshot": reference(None)}
+    assert tree(status, objects)[1] == "unmanaged-1"
+    assert tree(status | {"currentSnapshot": reference("a")}, objects)[1] == "a"
+    assert tree(status | {"currentSnapshot": reference("gone")}, objects)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("memory", "seen", "left"),
+    [
+        (True, "PoweredOn", "PoweredOn"),
+        (True, "PoweredOff", "PoweredOff"),
+        (True, None, None),
+        (False, "PoweredOn", "PoweredOff"),
+        (False, None, "PoweredOff"),
+        (False, "Suspended", "Suspended"),
+    ],
+)
+def test_the_power_that_a_revert_leaves(memory: bool, seen: str | None, left: str | None) -> None:
+    """Without memory the VM is off afterwards; a suspended VM always has its memory."""
+    item = snapshot_object("a", memory=memory)
+    item["status"]["powerState"] = seen
+    assert snapshot(item).power_state == left
+
+
+def test_a_pending_snapshot() -> None:
+    """Not taken yet: its own time of creation, not ready, quiesced unknown; removed: not ready either."""
+    pending = snapshot(snapshot_object("a", created=False))
+    assert (pending.ready, pending.quiesced, pending.unique_id) == (False, None, None)
+    assert str(pending.create_time) == "2026-01-01 00:00:00+00:00"
+    taken = snapshot_object("a")
+    assert (snapshot(taken).ready, snapshot(taken).quiesced) == (True, False)
+    assert str(snapshot(taken).create_time) == "2026-01-01 00:00:07+00:00"
+    taken["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    assert not snapshot(taken).ready
+
+
+def vm_object(**changes: Any) -> dict[str, Any]:
+    """A VM's object."""
+    return {
+        "metadata": {
+            "name": "web-1",
+            "namespace": "shop",
+            "generation": 3,
+            "labels": {"app": "web"},
+            "annotations": {
+                "team": "shop",
+                "vmsnapshot/revert-request": "{}",
+                "kubectl.kubernetes.io/last-applied-configuration": "{}",
+                "vmoperator.vmware.com/upgraded-to-build-version": "1.10",
+            },
+        },
+        "spec": {
+            "className": "small",
+            "powerState": "PoweredOn",
+            "guestID": "otherGuest",
+            "currentSnapshotName": "a",
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "web-data"}}],
+            "network": {"hostName": "web", "interfaces": [{"name": "eth0", "network": {"name": "blue"}}]},
+            "minHardwareVersion": 21,
+            "policies": [],
+        },
+        "status": {
+            "powerState": "PoweredOn",
+            "hardwareVersion": 9,
+            "hardware": {"cpu": {"total": 2}, "memory": {"total": "4Gi"}},
+            "volumes": [
+                {"name": "web-1-0", "limit": "10Gi", "type": "Classic", "diskMode": "IndependentPersistent"},
+                {"name": "data", "limit": "1536Mi", "type": "Managed"},
+            ],
+        },
+        **changes,
+    }
+
+
+def test_a_machine() -> None:
+    """Hardware from the status, the rest of the spec by path, without what says nothing of the VM."""
+    found = machine(vm_object())
+    assert (found.num_cpus, found.memory_mb, found.hardware_version) == (2, 4096, "vmx-09")
+    assert (found.class_name, found.guest_id, found.power_state) == ("small", "otherGuest", "PoweredOn")
+    assert found.annotations == {"team": "shop"}
+    assert found.labels == {"app": "web"}
+    assert found.settings == {
+        "minHardwareVersion": "21",
+        "network.hostName": "web",
+        "network.interfaces[0].name": "eth0",
+        "network.interfaces[0].network.name": "blue",
+        "policies": "[]",
+        "volumes[0].name": "data",
+        "volumes[0].persistentVolumeClaim.claimName": "web-data",
+    }
+    assert found.disks is not None
+    assert {name: (disk.gib, disk.mode, disk.backing) for name, disk in found.disks.items()} == {
+        "web-1-0": (10.0, "independent_persistent", None),
+        "data": (1.5, None, "web-data"),
+    }
+    assert found.network_adapters is not None
+    assert found.network_adapters["eth0"].network == "blue"
+    assert found.not_known is None
+
+
+def test_what_isnt_told_is_not_known() -> None:
+    """While the status is empty (as in a revert), nothing passes for no hardware."""
+    found = machine(vm_object(status={}))
+    assert found.not_known == ["powerState", "numCPUs", "memoryMB", "hardwareVersion", "disks"]
+
+
+def test_the_past_of_a_machine_is_the_machine() -> None:
+    """What is kept with a snapshot gives the same VM again, but for the power, without any request."""
+    kept = json.loads(json.dumps(past(vm_object())))
+    assert machine(kept).model_copy(update={"power_state": "PoweredOn", "not_known": None}) == machine(
+        vm_object()
+    )
+    assert "currentSnapshotName" not in kept["spec"]
+    assert list(kept["metadata"]["annotations"]) == ["team"]
+
+
+def test_what_else_is_told_of_a_vm() -> None:
+    """VKS nodes, pauses, a revert under way, one left behind, a shared bus: each from its place."""
+    key = "vmoperator.vmware.com/snapshot-revert-in-progress"
+    spec = {"hardware": {"scsiControllers": [{"busNumber": 0, "sharingMode": "Physical"}]}}
+    metadata = {
+        "name": "web-1",
+        "labels": {"capv.vmware.com/cluster.role": "x"},
+        "annotations": {key: "", "vmoperator.vmware.com/paused": "true"},
+    }
+    found = virtual_machine("shop", "web-1", vm_object(spec=spec, metadata=metadata), [], supported=None)
+    assert (found.vks_node, found.paused, found.shared_bus) == (True, True, True)
+    assert (found.revert_left_behind, found.revert_requested) == (True, None)
+    other = virtual_machine("shop", "web-1", vm_object(), [], supported=False)
+    assert (other.vks_node, other.paused, other.shared_bus) == (False, False, None)
+    assert (other.revert_left_behind, other.revert_requested) == (False, "a")
+    assert other.snapshots_supported is False
+
+
+# What is sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"), [(timedelta(minutes=10), "10m0s"), (90, "5m0s"), (3601, "1h1m0s"), (86400, "4h0m0s")]
+)
+def test_quiesce_times(asked: timedelta | int, sent: str) -> None:
+    """A Go duration of whole minutes, within what vSphere takes."""
+    assert go_duration(timedelta(seconds=asked) if isinstance(asked, int) else asked) == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("before release", "before-release"), ("_a/b_", "a-b"), ("ä", ""), ("x" * 80, "x" * 63)],
+)
+def test_labels(text: str, value: str) -> None:
+    """The nearest value that Kubernetes takes."""
+    assert label(text) == value
+
+
+# What the server refuses
+
+
+def answer(code: int, reason: str = "", message: str = "it said so", **details: Any) -> Answer:
+    """A Status, as the server sends it."""
+    status = {"kind": "Status", "reason": reason, "message": message, "details": details}
+    return Answer(code, status if reason else {}, text=message)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        (answer(401, "Unauthorized"), Denied, "may have expired"),
+        (answer(403, "Forbidden", 'User "x" cannot get'), Denied, "needs the permission"),
+        (
+            answer(403, "Forbidden", 'admission webhook "w" denied the request: no'),
+            Refused,
+            "denied the request: no",
+        ),
+        (answer(403, "Forbidden", "exceeded quota: storage"), Refused, "exceeded quota"),
+        (answer(404, "NotFound", name="base", kind="virtualmachinesnapshots"), Gone, "no longer there"),
+        (answer(404, "NotFound", name="shop", kind="namespaces"), NotFound, "no such namespace"),
+        (answer(404, "", "404 page not found"), Unsupported, "404 page not found"),
+        (answer(409, "AlreadyExists"), Refused, "already"),
+        (answer(409, "Conflict"), Busy, "somebody else is changing it"),
+        (
+            answer(409, "Conflict", causes=[{"reason": "FieldManagerConflict", "message": 'with "kubectl"'}]),
+            Refused,
+            'with "kubectl"',
+        ),
+        (answer(409, "Conflict", "the UID in the precondition (a) does not match"), Gone, "no longer there"),
+        (answer(410, "Expired"), TooOld, "it said so"),
+        (answer(400, "BadRequest"), Refused, "it said so"),
+        (
+            answer(422, "Invalid", causes=[{"field": "spec.memory", "message": "immutable"}]),
+            Refused,
+            "spec.memory: immutable",
+        ),
+        (answer(429, "TooManyRequests"), Overloaded, "overloaded"),
+        (answer(503, "", "upstream"), Overloaded, "upstream"),
+        (answer(500, "InternalError", 'failed calling webhook "w"'), Busy, "webhook doesn't answer"),
+        (answer(500, "InternalError", "time: unknown unit"), PlatformError, "unknown unit"),
+        (answer(504, "Timeout"), Interrupted, "too long"),
+        (answer(502, "", "<html>"), Interrupted, "proxy"),
+        (answer(418, "", "teapot"), PlatformError, "teapot"),
+    ],
+)
+def test_the_fault_table(said: Answer, kind: type[VmsnapshotError], words: str) -> None:
+    """Each status is one of our errors, with what was tried and the server's words."""
+    error = translate(said, "trying")
+    assert type(error) is kind
+    assert error.message.startswith("trying: ")
+    assert words in error.message
+
+
+def test_long_words_are_cut() -> None:
+    """The server quotes whole objects; what is wrong with them comes after that."""
+    quoted = (
+        ' "" is invalid: patch: Invalid value: "{\\"a\\":1}": strict decoding error: unknown field "spec.x"'
+    )
+    assert (
+        str(translate(answer(422, "Invalid", quoted), "trying"))
+        == 'trying: Kubernetes: strict decoding error: unknown field "spec.x" [422 Invalid].'
+    )
+    assert len(translate(answer(400, "BadRequest", "x" * 5000), "trying").message) < 700

@@ -1,0 +1,376 @@
+"""Reverts on the VM Operator's API: asked for once, followed, cleared, and found after any death."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import httpx2
+import pytest
+
+from tests.support.vmoperator import snapshots_switched_off
+from tests.support.vsphere import Doing, operation
+from tests.support.waiting import until
+from tests.vmoperator.place import Listener, Place
+from vmsnapshot.backends.vmoperator import VmOperatorBackend
+from vmsnapshot.lifecycle.errors import (
+    Busy,
+    Cancelled,
+    Gone,
+    Refused,
+    TimedOut,
+    Unsupported,
+    VmsnapshotError,
+)
+from vmsnapshot.lifecycle.operation import Cancellation
+from vmsnapshot.model.machine import PastTask
+
+NOTE = "vmsnapshot/revert-request"
+IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"
+REQUEST = "request-1"
+
+
+class Death(BaseException):
+    """The process is killed here."""
+
+
+def found(place: Place, backend: VmOperatorBackend | None = None, request: str = REQUEST) -> PastTask | None:
+    """What the platform remembers of a request."""
+    backend = backend or place.backend
+    return backend.find_tasks([(place.vm(backend), request)], operation())[0]
+
+
+def noted(item: Any) -> dict[str, Any]:
+    """Our note on an object."""
+    text = (item.metadata.annotations or {}).get(NOTE)
+    return json.loads(text) if text else {}
+
+
+def on_write(
+    backend: VmOperatorBackend, number: int, when: Literal["before", "after"], act: Callable[[], None]
+) -> None:
+    """Do something just before or after the server has done the n-th write."""
+    writes = 0
+
+    def hook(message: httpx2.Request | httpx2.Response) -> None:
+        nonlocal writes
+        request = message.request if isinstance(message, httpx2.Response) else message
+        if request.method == "PATCH":
+            writes += 1
+            if writes == number:
+                act()
+
+    backend._client.http.event_hooks = {"request" if when == "before" else "response": [hook]}
+
+
+def die() -> None:
+    """End here."""
+    raise Death
+
+
+def test_a_revert(place: Place) -> None:
+    """The VM is as the snapshot holds it; four requests; no note of ours stays on the VM."""
+    place.take("base")
+    place.take("later")
+    place.change(spec={"className": "other"}, metadata={"labels": {"tier": "gold"}})
+    until(lambda: place.vm().machine.class_name == "other")
+    before = place.requests()
+    assert found(place) is None
+    place.revert("base")
+    vm = place.vm()
+    assert vm.current_snapshot_id == "base"
+    assert vm.machine.class_name != "other"
+    assert vm.machine.labels == {"app": "web"}
+    assert vm.machine.power_state == "PoweredOff"
+    assert vm.revert_requested is None
+    assert noted(place.machine()) == {}
+    assert place.reverts() == ["base"]
+    asked = [
+        (one.verb, one.resource.removeprefix("virtualmachine")) for one in place.requests()[len(before) :]
+    ]
+    assert asked == [("patch", "s"), ("patch", "snapshots"), ("patch", "s"), ("patch", "snapshots")]
+    task = found(place)
+    assert task is not None
+    assert (task.running, task.succeeded, task.latest) == (False, True, True)
+    assert task.completed is not None
+
+
+def test_to_the_current_snapshot_and_again(place: Place) -> None:
+    """Another request reverts again, also to the snapshot that the VM is on."""
+    place.take("base", memory=True)
+    place.revert("base", "first")
+    place.revert("base", "second")
+    assert place.reverts() == ["base", "base"]
+    assert place.vm().machine.power_state == "PoweredOn"
+    assert found(place, request="first") is None
+    second = found(place, request="second")
+    assert second is not None
+    assert second.succeeded
+
+
+def test_something_since(place: Place) -> None:
+    """A revert that ended well isn't the latest any more once the VM has moved on."""
+    place.take("base")
+    place.revert("base")
+    place.take("later")
+    task = found(place)
+    assert task is not None
+    assert (task.succeeded, task.latest) == (True, False)
+
+
+@pytest.mark.parametrize("reason", ["RevertFailed", "RevertSkipped", "RevertTaskFailed"])
+def test_a_failed_revert_is_cleared(place: Place, reason: str) -> None:
+    """The condition's reason and message are told, and nothing reverts later by itself."""
+    place.take("base")
+    place.stand_in.steering.fail(
+        "revert", "the host is gone", reason=f"VirtualMachineSnapshot{reason}", leave_annotation=False
+    )
+    with pytest.raises(Refused, match=rf"\(VirtualMachineSnapshot{reason}\): the host is gone.*is cleared"):
+        place.revert("base")
+    machine = place.machine()
+    assert "currentSnapshotName" not in machine.spec
+    assert noted(machine) == {}
+    task = found(place)
+    assert task is not None
+    assert (task.running, task.succeeded) == (False, False)
+    place.revert("base", "request-2")
+    assert place.reverts() == ["base"]
+
+
+def test_an_annotation_left_behind(place: Place) -> None:
+    """A failure that leaves the in-progress annotation: the message says so, and observing shows it."""
+    place.take("base")
+    place.stand_in.steering.fail("revert", "the host is gone", leave_annotation=True)
+    with pytest.raises(Refused, match=f"has left its annotation {IN_PROGRESS}"):
+        place.revert("base")
+    assert place.vm().revert_left_behind
+    with pytest.raises(TimedOut, match="goes on with the revert"):
+        place.revert("base", "request-2", operation(seconds=0.5))
+    assert place.vm().revert_requested == "base"
+    assert place.reverts() == []
+
+
+def test_a_snapshot_that_is_gone(place: Place) -> None:
+    """A target whose object has been removed is Gone, and no note stays."""
+    place.take("base")
+    vm, target = place.vm(), place.snapshot("base")
+    place.remove("base")
+    with pytest.raises(Gone):
+        place.backend.revert(vm, target, REQUEST, operation())
+    assert noted(place.machine()) == {}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("write", [1, 2, 3, 4])
+def test_death_at_each_step(place: Place, write: int, when: Literal["before", "after"]) -> None:
+    """Killed before or after any write: the next process finds out what happened; one revert in all."""
+    place.take("base")
+    place.take("later")
+    dying = place.connect()
+    place.vm(dying)
+    on_write(dying, write, when, die)
+    with pytest.raises(Death):
+        place.revert("base", backend=dying)
+    # Somebody changes the VM meanwhile: that is no revert.
+    asked = write == 4 or (write, when) == (3, "after")
+    if not asked:
+        place.change(metadata={"labels": {"tier": "gold"}}, spec={"className": "other"})
+    else:
+        until(lambda: place.reverts() == ["base"])
+    task = found(place, place.connect())
+    if task is not None and task.running:
+        place.backend.wait_for_task(place.vm(), task.id, operation())
+        task = found(place)
+    if asked:
+        assert task is not None
+        assert task.succeeded
+        assert task.latest
+    else:
+        assert task is None
+        place.revert("base")
+    assert place.reverts() == ["base"]
+    assert place.vm().current_snapshot_id == "base"
+
+
+def test_death_while_it_is_under_way(place: Place) -> None:
+    """The next process sees that it runs, waits for it, and finds it done."""
+    place.take("base")
+    place.take("later")
+    place.stand_in.steering.hold("restore")
+    dying = place.connect()
+    place.vm(dying)
+    on_write(dying, 3, "after", die)
+    with pytest.raises(Death):
+        place.revert("base", backend=dying)
+    until(lambda: place.stand_in.steering.waiting("restore"))
+    task = found(place)
+    assert task is not None
+    assert task.running
+    waiting = Doing(lambda: place.backend.wait_for_task(place.vm(), REQUEST, operation()))
+    with pytest.raises(Busy, match="is under way"):
+        place.backend.revert(place.vm(), place.snapshot("later"), "request-2", operation())
+    assert not waiting.done
+    place.stand_in.steering.release("restore")
+    waiting.result()
+    task = found(place)
+    assert task is not None
+    assert task.succeeded
+    assert place.reverts() == ["base"]
+
+
+def test_death_before_a_failure_is_cleared(place: Place) -> None:
+    """A request that failed and whose process died is not taken for done; the next one clears it."""
+    place.take("base")
+    place.stand_in.steering.fail(
+        "revert", "the host is gone", reason="VirtualMachineSnapshotRevertFailed", leave_annotation=False
+    )
+    dying = place.connect()
+    place.vm(dying)
+    on_write(dying, 4, "before", die)
+    with pytest.raises(Death):
+        place.revert("base", backend=dying)
+    place.stand_in.steering.fail("revert", "still", times=0, reason="VirtualMachineSnapshotRevertFailed")
+    task = until(lambda: None if (task := found(place)) is None or task.running else task)
+    assert task is not None
+    assert not task.succeeded
+    with pytest.raises(Refused, match="still"):
+        place.revert("base", "request-2")
+    assert place.vm().revert_requested is None
+    place.stand_in.steering.clear()
+    place.revert("base", "request-3")
+    assert place.reverts() == ["base"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer(place: Place, when: Literal["before", "after"]) -> None:
+    """The connection breaks around the request itself: it is looked up, and reverts once."""
+    place.take("base")
+    place.take("later")
+
+    def cut() -> None:
+        raise httpx2.ReadError("cut")
+
+    listener = Listener()
+    on_write(place.backend, 3, when, cut)
+    place.revert("base", doing=listener.doing("reverting"))
+    assert listener.heard("Looking what came of it")
+    assert place.reverts() == ["base"]
+    task = found(place)
+    assert task is not None
+    assert task.succeeded
+
+
+def test_another_request_comes_between(place: Place) -> None:
+    """Of two requests that overlap, each reverts at most once, and the loser is told."""
+    place.take("base")
+    other = place.connect()
+    place.vm(other)
+    on_write(place.backend, 3, "before", lambda: place.revert("base", "request-2", backend=other))
+    with pytest.raises(VmsnapshotError, match="another revert of the VM came between"):
+        place.revert("base")
+    assert place.reverts() == ["base"]
+    task = found(place)
+    assert task is None or not task.succeeded
+    second = found(place, other, "request-2")
+    assert second is None or second.succeeded
+
+
+def test_time_is_over_before_it_begins(place: Place) -> None:
+    """A request that the VM Operator hasn't begun with is taken back: nothing happens afterwards."""
+    place.take("base")
+    place.stand_in.steering.hold("revert")
+    with pytest.raises(TimedOut, match="had not begun with it, and the request is cleared"):
+        place.revert("base", doing=operation(seconds=0.7))
+    assert noted(place.machine()) == {}
+    place.stand_in.steering.release("revert")
+    task = found(place)
+    assert task is not None
+    assert not task.succeeded
+    assert place.vm().revert_requested is None
+    place.take("next")  # the VM's next work is done, and no revert
+    assert place.reverts() == []
+
+
+def test_cancelled_after_it_has_begun(place: Place) -> None:
+    """What is under way is left alone; the next run finds it done."""
+    place.take("base")
+    place.take("later")
+    place.stand_in.steering.hold("restore")
+    switch = Cancellation()
+    listener = Listener()
+    doing = Doing(lambda: place.revert("base", doing=listener.doing("reverting", cancellation=switch)))
+    until(lambda: listener.heard("VirtualMachineSnapshotRevertInProgress"))
+    switch.cancel()
+    with pytest.raises(Cancelled, match="goes on with the revert"):
+        doing.result(5)
+    place.stand_in.steering.release("restore")
+    place.backend.wait_for_task(place.vm(), REQUEST, operation())
+    task = found(place)
+    assert task is not None
+    assert task.succeeded
+    assert place.reverts() == ["base"]
+
+
+def test_somebody_takes_the_request_back(place: Place) -> None:
+    """A cleared field isn't taken for a revert."""
+    place.take("base")
+    place.stand_in.steering.hold("revert")
+    doing = Doing(lambda: place.revert("base"))
+    until(lambda: place.stand_in.steering.waiting("revert"))
+    place.change(spec={"currentSnapshotName": None})
+    with pytest.raises(Refused, match="somebody withdrew the request"):
+        doing.result()
+    assert noted(place.machine()) == {}
+    assert place.reverts() == []
+
+
+def test_somebody_elses_request_is_respected(place: Place) -> None:
+    """One that runs is waited for by nobody here; one that failed is named with the way to clear it."""
+    place.take("base")
+    place.stand_in.steering.fail(
+        "revert", "the host is gone", times=0, reason="VirtualMachineSnapshotRevertFailed"
+    )
+    place.stand_in.steering.hold("revert")
+    place.change(spec={"currentSnapshotName": "base"})
+    until(lambda: place.vm().revert_requested)
+    with pytest.raises(Busy, match='a revert of the VM to snapshot "base" is under way'):
+        place.revert("base")
+    place.stand_in.steering.release("revert")
+
+    def refusal() -> str:
+        try:
+            place.revert("base")
+        except Busy:
+            return ""
+        except Refused as error:
+            return error.message
+        return ""
+
+    message = until(refusal)
+    assert "the host is gone" in message
+    assert "kubectl" in message
+    assert place.machine().spec["currentSnapshotName"] == "base"
+
+
+def test_a_vks_node_is_refused(place: Place) -> None:
+    """The rule's own words are told, and no note stays."""
+    place.take("base")
+    place.change(metadata={"labels": {"capw.vmware.com/cluster.role": "node"}})
+    until(lambda: place.vm().vks_node)
+    with pytest.raises(Refused, match="snapshot"):
+        place.revert("base")
+    assert noted(place.machine()) == {}
+    assert place.reverts() == []
+
+
+def test_snapshots_switched_off(place: Place) -> None:
+    """Known from the schema; a request is refused instead of dropped without a word."""
+    place.take("base")
+    assert place.vm().snapshots_supported is True
+    with snapshots_switched_off(place.server):
+        fresh = place.connect()
+        assert until(lambda: place.vm(fresh).snapshots_supported is False)
+        with pytest.raises(Unsupported, match="switched off"):
+            place.revert("base", backend=fresh)
+    assert place.reverts() == []
