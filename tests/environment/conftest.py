@@ -12,7 +12,7 @@ from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator, running
 
 # As many tests can run in one process.
-FLEETS = 40
+FLEETS = 32
 
 
 @pytest.fixture(scope="session")

@@ -12,33 +12,28 @@ COUNT = 200
 
 
 @pytest.mark.timeout(180)
-def test_a_checkpoint_of_200_vms(capsys: pytest.CaptureFixture[str]) -> None:
-    """At most 1.5 calls a VM and 30: one starts its task, all others are shared; pruning one label, likewise.
+def test_checkpoints_of_200_vms() -> None:
+    """At most 1.5 calls a VM and 30, whatever else there is; each snapshot to be pruned costs one more.
 
-    In one wave, and with the refresh and the check that come before an update.
+    One call a VM starts its task, all others are shared: the refresh before the update, the look at
+    check, the look before the work, watching the tasks, reading back. A preview is such looks alone.
     """
     names = [f"web-{number:03}" for number in range(COUNT)]
     checkpoints = Resource(TOKEN, "all")
-    program = {"virtualMachines": [{"vmName": name} for name in names], "keepLast": 2}
-    counts = {}
+    program = {"virtualMachines": [{"vmName": name} for name in names], "keepLast": 1}
+    counts: dict[str, dict[str, int]] = {}
     with running("--names", ",".join(names), "--task-duration", "50ms") as vsphere, plugin(vsphere) as ready:
-        for label in ("create", "update", "prune"):
-            vsphere.reset_calls()
-            checkpoints.up(ready, {**program, "label": label})
-            calls = vsphere.calls()
-            assert calls[CREATE] == COUNT
-            assert calls.pop(REMOVE, 0) == (COUNT if label == "prune" else 0)
-            counts[label] = calls
+        checkpoints.up(ready, {**program, "label": "first"})
+        counts["create"] = vsphere.calls()
         vsphere.reset_calls()
-        checkpoints.preview(ready, {**program, "label": "preview"})
+        checkpoints.preview(ready, {**program, "label": "second"})
         counts["preview"] = vsphere.calls()
         vsphere.reset_calls()
-        checkpoints.delete(ready)
-        counts["delete"] = vsphere.calls()
-    with capsys.disabled():
-        print({case: (sum(calls.values()), calls) for case, calls in counts.items()})
-    assert sum(counts["create"].values()) <= 1.5 * COUNT + 30, counts["create"]
-    assert sum(counts["update"].values()) <= 1.5 * COUNT + 30, counts["update"]
-    assert sum(counts["prune"].values()) <= 1.5 * COUNT + 30, counts["prune"]
-    assert sum(counts["preview"].values()) <= 10, counts["preview"]
-    assert sum(counts["delete"].values()) <= 2 * 1.5 * COUNT + 30, counts["delete"]
+        checkpoints.up(ready, {**program, "label": "second"})
+        counts["update"] = vsphere.calls()
+    removals = counts["update"].pop(REMOVE)
+    assert (removals, counts["create"][CREATE], counts["update"][CREATE]) == (COUNT, COUNT, COUNT)
+    print({case: sum(calls.values()) for case, calls in counts.items()})
+    assert sum(counts["create"].values()) <= 1.5 * COUNT + 30, counts
+    assert sum(counts["update"].values()) <= 1.5 * COUNT + 30, counts
+    assert sum(counts["preview"].values()) <= 10, counts

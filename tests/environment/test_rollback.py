@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from google.protobuf import empty_pb2
 
 from tests.environment.mini import Failed, Plugin, plugin
 from tests.environment.rolling import Ten, label
@@ -49,11 +50,6 @@ def task_fails(vsphere: Simulator, _client: Client, vm: str) -> None:
     vsphere.fault("FileLocked", method=REVERT, vm=vm, where="task")
 
 
-def no_connection(vsphere: Simulator, _client: Client, vm: str) -> None:
-    """Each call that asks for the revert is cut off."""
-    vsphere.drop("before", method=REVERT, vm=vm, times=0)
-
-
 def lost_before(vsphere: Simulator, _client: Client, vm: str) -> None:
     """The call that asks for the revert is cut off once, without an effect."""
     vsphere.drop("before", method=REVERT, vm=vm)
@@ -76,12 +72,11 @@ STEPS: dict[str, tuple[Spoil, Spoil, str]] = {
     "preflight": (switched_off, switched_on, NONE),
     "start": (call_fails, over, BUT_ONE_WAVE),
     "end": (task_fails, over, BUT_ONE_WAVE),
-    "unreachable": (no_connection, over, BUT_ONE_WAVE),
     "cut": (lost_before, over, ALL),
     "unanswered": (lost_after, over, ALL),
 }
 STARTS = ["watched", "new"]
-OTHERS = ["killed", "fresh", "undo", "safety", "later", "flip", "twice"]
+OTHERS = ["cancelled", "killed", "fresh", "undo", "safety", "later", "flip", "twice"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +121,7 @@ def test_one_vm_of_ten_fails(
         it.resource.up(plugged, it.program("release-41"))
     else:
         with pytest.raises(Failed, match=failing):
-            it.resource.up(plugged, it.program("release-41"), timeout=2)
+            it.resource.up(plugged, it.program("release-41"))
     assert it.done(vsphere).keys() == reverted
     assert it.told == reverted
     mend(vsphere, client, failing)
@@ -138,6 +133,26 @@ def test_one_vm_of_ten_fails(
         [],
         "release-41",
     )
+
+
+def test_a_cancelled_rollback_goes_on(vsphere: Simulator, plugged: Plugin) -> None:
+    """Cancelled while one VM can't be reached: state says what is done, and the next up does the rest."""
+    it = Ten("cancelled")
+    reverted = {*it.web, *it.app} - {it.app[1]}
+    vsphere.drop("before", method=REVERT, vm=it.app[1], times=0)
+    vsphere.reset_calls()
+    with plugin(vsphere) as doomed:
+        cancelled = Doing(lambda: it.resource.up(doomed, it.program("release-41")))
+        until(lambda: it.done(vsphere).keys() == reverted)
+        until(lambda: vsphere.calls()[REVERT] > len(reverted) + 1)  # it has been tried again
+        doomed.stub.Cancel(empty_pb2.Empty())
+        with pytest.raises(Failed, match=it.app[1]):
+            cancelled.result()
+    assert it.told == reverted
+    vsphere.clear()
+    it.resource.up(plugged, it.program("release-41"))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+    assert it.state["conditions"] == []
 
 
 @pytest.mark.parametrize("start", ["killed", "fresh"])

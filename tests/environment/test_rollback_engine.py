@@ -76,5 +76,3 @@ def test_a_rollback_is_previewed_fails_and_goes_on(stack: Stack, vsphere: Simula
     assert "3 VMs will be rolled back" in text
     assert "7 more have been rolled back already" in text
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
-    assert "updated" not in stack.up().check().text
-    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
