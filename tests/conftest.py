@@ -1,8 +1,13 @@
-"""What the whole run says at its end."""
+"""What tests of several folders share, and what the whole run says at its end."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.support.kubernetes import ApiServer, running
+from tests.support.vmoperator import admission
 
 # Under this name, tests of fidelity record how many reverts they compared.
 COUNT = "reverts compared"
@@ -18,3 +23,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if counts:
         terminalreporter.write_sep("-", f"fidelity: {sum(counts)} reverts compared with their previews")
+
+
+@pytest.fixture(scope="session")
+def api_server() -> Iterator[ApiServer]:
+    """A real API server with the VM Operator's CRDs, and the stand-in for its admission webhooks."""
+    with running() as server:
+        admission.install(server)
+        yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 
 from tests.support.client import Client, other_client
 from tests.support.engine import ROOT, Stack
+from tests.support.ministack import MiniStack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running
 
 SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
@@ -44,6 +47,35 @@ def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
     made = new_stack(tmp_path / "stack", vsphere)
     yield made
     made.close()
+
+
+@pytest.fixture
+def mini(vsphere: Simulator) -> MiniStack:
+    """An empty stack in memory, for the same vSphere; each command has a process of the plugin."""
+    return mini_stack(vsphere)
+
+
+@pytest.fixture
+def quick(vsphere: Simulator) -> Iterator[MiniStack]:
+    """The same, but one process serves all commands: for what doesn't depend on what it remembers."""
+    with plugin(login(vsphere)) as running:
+        yield MiniStack(lambda: contextlib.nullcontext(running))
+
+
+def mini_stack(vsphere: Simulator, stack: str = "dev") -> MiniStack:
+    """One more stack in memory."""
+    return MiniStack(lambda: plugin(login(vsphere)), stack=stack)
+
+
+def login(vsphere: Simulator, **settings: Any) -> dict[str, Any]:
+    """The provider's settings for a vSphere, some of them others; None leaves one out."""
+    right = {
+        "vsphereServer": vsphere.server,
+        "user": vsphere.user,
+        "password": vsphere.password,
+        "caFile": vsphere.certificate,
+    }
+    return {name: value for name, value in (right | settings).items() if value is not None}
 
 
 def new_stack(folder: Path, vsphere: Simulator, name: str = "dev") -> Stack:

@@ -1,19 +1,24 @@
-"""Bad input through the real engine: one message that says what to do, and nothing changed."""
+"""Bad input: one message that says what to do, and nothing changed."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import new_stack, revert, snapshot
+from tests.e2e.conftest import login, new_stack, revert, snapshot
+from tests.support import engine
 from tests.support.client import other_client
-from tests.support.engine import Outcome, Stack
-from tests.support.simulator import Simulator, running
+from tests.support.engine import Stack
+from tests.support.ministack import MiniStack, Outcome
+from tests.support.plugin import Failed, Plugin, plugin
+from tests.support.simulator import Simulator
+from tests.support.simulator import running as started
 
 PASSWORD = "open sesame 41"
 WRONG_PASSWORD = "close sesame 42"
@@ -25,7 +30,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     """A vSphere on which nothing is to happen; two of its VMs are called `twin`."""
     certificate = tmp_path_factory.mktemp("vsphere") / "vcenter.pem"
     arguments = ["--names", "web-1,web-2,twin,other", "--task-duration", "1ms", "--password", PASSWORD]
-    with running(*arguments, "--cert-out", str(certificate)) as found:
+    with started(*arguments, "--cert-out", str(certificate)) as found:
         with other_client(found) as client:
             other = client.vm("other")
             folder = other.parent.CreateFolder("elsewhere")
@@ -35,37 +40,52 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def bad(tmp_path_factory: pytest.TempPathFactory, platform: Simulator) -> Stack:
-    """A stack for all cases: none of them changes it. YAML's own type checker lets everything pass."""
-    made = new_stack(tmp_path_factory.mktemp("bad"), platform)
+def running(platform: Simulator) -> Iterator[Plugin]:
+    """One plugin for all cases: none of them does anything."""
+    with plugin(login(platform)) as found:
+        yield found
+
+
+@pytest.fixture
+def mini(running: Plugin) -> MiniStack:
+    """An empty stack."""
+    return MiniStack(lambda: contextlib.nullcontext(running))
+
+
+@pytest.fixture
+def real(tmp_path: Path, platform: Simulator) -> Stack:
+    """A stack of the real engine. YAML's own type checker lets everything pass."""
+    made = new_stack(tmp_path, platform)
     made.environment["PULUMI_DEBUG_YAML_DISABLE_TYPE_CHECKING"] = "true"
     return made
 
 
-def messages(outcome: Outcome) -> set[str]:
-    """What a failed command says; each message is printed more than once, some with a heading."""
-    told = {line.strip() for line in re.findall(r"\berror: (.*)", outcome.failed().text)}
-    headings = "update failed: step application failed: ", "Preview failed: "
-    for heading in headings:
-        told = {line.removeprefix(heading) for line in told}
-    return told - {"preview failed", "update failed"}
-
-
-def refused(stack: Stack, vsphere: Simulator, outcome: Outcome, *expected: str) -> None:
+def refused(mini: MiniStack, vsphere: Simulator, outcome: Outcome, *expected: str) -> None:
     """One message, with all that is expected; nothing on the platform or in state; no password."""
-    told = messages(outcome)
-    assert len(told) == 1, outcome
-    (message,) = told
+    (error,) = outcome.failed().errors.values()
+    message = str(error)
+    assert len(message.splitlines()) == 1
+    for words in expected:
+        assert words in message
+    assert "mistake in the provider" not in outcome.text
+    assert vsphere.history() == []
+    assert mini.entries == {}
+    for password in (PASSWORD, WRONG_PASSWORD):
+        assert password not in outcome.text
+
+
+def refused_by_the_engine(stack: Stack, vsphere: Simulator, outcome: engine.Outcome, *expected: str) -> None:
+    """The same of what the real engine prints: each message more than once, some with a heading."""
+    told = {line.strip() for line in re.findall(r"\berror: (.*)", outcome.failed().text)}
+    for heading in ("update failed: step application failed: ", "Preview failed: "):
+        told = {line.removeprefix(heading) for line in told}
+    (message,) = told - {"preview failed", "update failed"}
     for words in expected:
         assert words in message
     assert "mistake in the provider" not in message
     assert vsphere.history() == []
-    checkpoint = stack.project.parent / "state" / ".pulumi" / "stacks" / "made-up" / "dev.json"
-    if checkpoint.exists():
-        resources = json.loads(checkpoint.read_text(encoding="utf-8"))["checkpoint"]["latest"].get(
-            "resources", []
-        )
-        assert not [item for item in resources if item["type"].startswith("vmsnapshot:")]
+    resources = stack.export()["deployment"].get("resources", [])
+    assert not [item for item in resources if item["type"].startswith("vmsnapshot:")]
     stored = stack.state_text()
     for password in (PASSWORD, WRONG_PASSWORD):
         assert password not in outcome.text
@@ -77,58 +97,58 @@ NO_KEY = "there is no such property"
 RESOURCES = [
     pytest.param(
         snapshot(mmory=True),
-        ("property mmory ", f"{NO_KEY}; did you mean `memory`?"),
+        ("property mmory: ", f"{NO_KEY}; did you mean `memory`?"),
         id="unknown key",
     ),
     pytest.param(
         snapshot(quiesce={"tiemout": "10m"}),
-        ("property quiesce.tiemout ", f"{NO_KEY}; did you mean `timeout`?"),
+        ("property quiesce.tiemout: ", f"{NO_KEY}; did you mean `timeout`?"),
         id="unknown key, nested",
     ),
     pytest.param(
         revert(safetySnapshot={"colour": "blue"}),
-        ("property safetySnapshot.colour ", f"{NO_KEY}; it has: name, "),
+        ("property safetySnapshot.colour: ", f"{NO_KEY}; it has: name, "),
         id="unknown key like no other",
     ),
     pytest.param(
         snapshot(memory="perhaps"),
-        ("property memory ", "expected true or false, got a string"),
+        ("property memory: ", "expected true or false, got a string"),
         id="a string for a truth value",
     ),
     pytest.param(
         snapshot(name={"en": "x"}),
-        ("property name ", "expected a string, got a map"),
+        ("property name: ", "expected a string, got a map"),
         id="a map for a string",
     ),
     pytest.param(
         snapshot(quiesce="10m"),
-        ("property quiesce ", "expected an object, got a string"),
+        ("property quiesce: ", "expected an object, got a string"),
         id="a string for an object",
     ),
-    pytest.param(snapshot(name=""), ("property name ", "must not be empty"), id="empty name"),
+    pytest.param(snapshot(name=""), ("property name: ", "must not be empty"), id="empty name"),
     pytest.param(
         snapshot(name="n" * 81),
-        ("property name ", "at most 80 characters are allowed, got 81"),
+        ("property name: ", "at most 80 characters are allowed, got 81"),
         id="name over 80 characters",
     ),
     pytest.param(
         snapshot(quiesce={"timeout": "soon"}),
-        ("property quiesce.timeout ", "'soon' is not a duration; write a number with its unit, such as 10m"),
+        ("property quiesce.timeout: ", "'soon' is not a duration; write a number with its unit, such as 10m"),
         id="nonsense for a duration",
     ),
     pytest.param(
         snapshot(childPolicy="kep"),
-        ("property childPolicy ", "expected 'keep', 'remove' or 'refuse', got 'kep'"),
+        ("property childPolicy: ", "expected 'keep', 'remove' or 'refuse', got 'kep'"),
         id="none of the choices",
     ),
     pytest.param(
         {"type": snapshot()["type"], "properties": {}},
-        ("property vmName ", "is required and was not given. The VM to snapshot"),
+        ("property vmName: ", "is required and was not given. The VM to snapshot"),
         id="a required property left out",
     ),
     pytest.param(
         revert(machine={"numCPUs": 2}),
-        ("property machine ", "this is computed by the provider; remove it"),
+        ("property machine: ", "this is computed by the provider; remove it"),
         id="a computed property given",
     ),
 ]
@@ -136,11 +156,18 @@ RESOURCES = [
 
 @pytest.mark.parametrize(("resource", "expected"), RESOURCES)
 def test_a_bad_property(
-    bad: Stack, platform: Simulator, resource: dict[str, Any], expected: tuple[str, ...]
+    mini: MiniStack, platform: Simulator, resource: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     """The update ends with the property's path and what was expected instead; nothing is done."""
-    bad.write({"resources": {"bad": resource}})
-    refused(bad, platform, bad.up(), "resource 'bad'", *expected)
+    mini.write(bad=resource)
+    refused(mini, platform, mini.up(), *expected)
+
+
+def test_a_bad_property_as_the_engine_shows_it(real: Stack, platform: Simulator) -> None:
+    """The engine says of which resource and which property the message is."""
+    real.write({"resources": {"bad": snapshot(mmory=True)}})
+    expected = ("resource 'bad'", "property mmory ", f"{NO_KEY}; did you mean `memory`?")
+    refused_by_the_engine(real, platform, real.up(), *expected)
 
 
 VMS = [
@@ -156,21 +183,23 @@ VMS = [
 @pytest.mark.parametrize("kind", [snapshot, revert], ids=["snapshot", "revert"])
 @pytest.mark.parametrize(("vm", "expected"), VMS)
 def test_a_vm_that_cannot_be_found(
-    bad: Stack, platform: Simulator, kind: Any, vm: str, expected: tuple[str, ...]
+    mini: MiniStack, platform: Simulator, kind: Any, vm: str, expected: tuple[str, ...]
 ) -> None:
     """Preview and update fail, naming vmName and the VMs that may be meant."""
     asked = {"snapshot": "base"} if kind is revert else {}
-    bad.write({"resources": {"bad": kind(vm, **asked)}})
-    for outcome in (bad.preview(), bad.up()):
-        refused(bad, platform, outcome, *expected)
+    mini.write(bad=kind(vm, **asked))
+    for outcome in (mini.preview(), mini.up()):
+        refused(mini, platform, outcome, *expected)
 
 
-def test_a_bad_secret(bad: Stack, platform: Simulator) -> None:
+def test_a_bad_secret(real: Stack, platform: Simulator) -> None:
     """The engine prints the value of a property that is refused, but not when it is a secret."""
     name = {"fn::secret": "rosebud" * 12}
-    bad.write({"resources": {"bad": snapshot(name=name, triggers={"holds": {"fn::secret": "orchid"}})}})
-    outcome = bad.up()
-    refused(bad, platform, outcome, "resource 'bad'", "name: at most 80 characters are allowed, got 84")
+    real.write({"resources": {"bad": snapshot(name=name, triggers={"holds": {"fn::secret": "orchid"}})}})
+    outcome = real.up()
+    refused_by_the_engine(
+        real, platform, outcome, "resource 'bad'", "name: at most 80 characters are allowed, got 84"
+    )
     assert "rosebud" not in outcome.text
     assert "orchid" not in outcome.text
 
@@ -205,13 +234,13 @@ SETTINGS = [
     pytest.param(
         {"vsphereSrever": "vcenter.example.com"},
         {},
-        ("property vsphereSrever ", f"{NO_KEY}; did you mean `vsphereServer`?"),
+        ("property vsphereSrever: ", f"{NO_KEY}; did you mean `vsphereServer`?"),
         id="unknown setting",
     ),
     pytest.param(
         {"allowUnverifiedSsl": "perhaps"},
         {},
-        ("property allowUnverifiedSsl ", "expected true or false, got a string"),
+        ("property allowUnverifiedSsl: ", "expected true or false, got a string"),
         id="wrong type",
     ),
     pytest.param(
@@ -223,7 +252,7 @@ SETTINGS = [
     pytest.param(
         {},
         {"VSPHERE_ALLOW_UNVERIFIED_SSL": "maybe"},
-        ("property allowUnverifiedSsl ", "VSPHERE_ALLOW_UNVERIFIED_SSL is 'maybe'; expected true or false"),
+        ("property allowUnverifiedSsl: ", "VSPHERE_ALLOW_UNVERIFIED_SSL is 'maybe'; expected true or false"),
         id="a bad value in the environment",
     ),
 ]
@@ -255,73 +284,55 @@ LOGINS = [
         id="wrong thumbprint",
     ),
     pytest.param(
+        {"vsphereServer": None},
         {},
-        {"VSPHERE_SERVER": ""},
         ("vsphereServer is not set", "pulumi config set vmsnapshot:vsphereServer", "VSPHERE_SERVER"),
         id="no server",
     ),
 ]
 
 
-def at(
-    stack: Stack,
-    platform: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: dict[str, Any],
-    environment: dict[str, str],
-) -> None:
-    """Write a program whose provider has these settings beside the right ones; None takes one away."""
-    for name, value in environment.items():
-        monkeypatch.setitem(stack.environment, name, value)
-    given = {"caFile": platform.certificate} | settings
-    provider = {
-        "type": "pulumi:providers:vmsnapshot",
-        "properties": {name: value for name, value in given.items() if value is not None},
-    }
-    stack.write({"resources": {"at": provider, "bad": snapshot(options={"provider": "${at}"})}})
+def at(platform: Simulator, settings: dict[str, Any], environment: dict[str, str]) -> MiniStack:
+    """A stack whose provider has these settings beside the right ones; None takes one away."""
+    made = MiniStack(lambda: plugin(login(platform, **settings), environment=environment))
+    made.write(bad=snapshot())
+    return made
 
 
 @pytest.mark.parametrize(("settings", "environment", "expected"), SETTINGS)
 def test_a_bad_setting(
-    bad: Stack,
-    platform: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    settings: dict[str, Any],
-    environment: dict[str, str],
-    expected: tuple[str, ...],
+    platform: Simulator, settings: dict[str, Any], environment: dict[str, str], expected: tuple[str, ...]
 ) -> None:
-    """The update fails with the setting's name and what to do; no password is shown or stored."""
-    at(bad, platform, monkeypatch, settings, environment)
-    outcome = bad.up()
-    refused(bad, platform, outcome, *expected)
+    """The update fails with the setting's name and what to do; no password is shown."""
+    mini = at(platform, settings, environment)
+    outcome = mini.up()
+    refused(mini, platform, outcome, *expected)
     assert "4142" not in outcome.text
 
 
 @pytest.mark.parametrize(("settings", "environment", "expected"), LOGINS)
 def test_a_login_that_fails(
-    bad: Stack,
-    platform: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    settings: dict[str, Any],
-    environment: dict[str, str],
-    expected: tuple[str, ...],
+    platform: Simulator, settings: dict[str, Any], environment: dict[str, str], expected: tuple[str, ...]
 ) -> None:
-    """Preview and update fail with the setting's name and what to do; no password is shown or stored."""
-    at(bad, platform, monkeypatch, settings, environment)
-    for outcome in (bad.preview(), bad.up()):
-        refused(bad, platform, outcome, *expected)
+    """Preview and update fail with the setting's name and what to do; no password is shown."""
+    mini = at(platform, settings, environment)
+    for outcome in (mini.preview(), mini.up()):
+        refused(mini, platform, outcome, *expected)
 
 
-def test_a_bad_setting_of_the_stack(bad: Stack, platform: Simulator) -> None:
+def test_a_wrong_password_in_the_program(real: Stack, platform: Simulator) -> None:
+    """A provider that the program makes itself: its password is neither shown nor stored."""
+    properties = {"caFile": platform.certificate, "password": WRONG_PASSWORD}
+    provider = {"type": "pulumi:providers:vmsnapshot", "properties": properties}
+    real.write({"resources": {"at": provider, "bad": snapshot(options={"provider": "${at}"})}})
+    refused_by_the_engine(real, platform, real.up(), "the login was refused: check `user` and `password`")
+
+
+def test_a_bad_setting_of_the_stack(real: Stack, platform: Simulator) -> None:
     """A mistyped key of the stack's configuration is named, too."""
-    bad.write({"resources": {"bad": snapshot()}})
-    bad.config("vmsnapshot:uzer", "somebody")
-    try:
-        refused(bad, platform, bad.up(), "uzer", f"{NO_KEY}; did you mean `user`?")
-    finally:
-        bad.run("config", "rm", "vmsnapshot:uzer").check()
+    real.write({"resources": {"bad": snapshot()}})
+    real.config("vmsnapshot:uzer", "somebody")
+    refused_by_the_engine(real, platform, real.up(), "uzer", f"{NO_KEY}; did you mean `user`?")
 
 
 FUNCTIONS = [
@@ -354,14 +365,13 @@ FUNCTIONS = [
 
 @pytest.mark.parametrize(("function", "arguments", "expected"), FUNCTIONS)
 def test_a_bad_argument(
-    bad: Stack, platform: Simulator, function: str, arguments: dict[str, Any], expected: tuple[str, ...]
+    running: Plugin, platform: Simulator, function: str, arguments: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
-    """A function's argument that doesn't fit is named, in the preview already."""
-    call = {"fn::invoke": {"function": f"vmsnapshot:{function}", "arguments": arguments}}
-    bad.write({"variables": {"answer": call}, "outputs": {"answer": "${answer}"}})
-    told = bad.preview().failed().text
+    """A function's argument that doesn't fit is named."""
+    with pytest.raises(Failed) as caught:
+        running.invoke(f"vmsnapshot:index:{function}", arguments)
     for words in expected:
-        assert words in told
+        assert words in str(caught.value)
     assert platform.history() == []
 
 
@@ -373,9 +383,8 @@ def test_a_bad_argument(
     ],
 )
 def test_a_bad_id_to_import(
-    bad: Stack, platform: Simulator, reference: str, expected: tuple[str, ...]
+    mini: MiniStack, platform: Simulator, reference: str, expected: tuple[str, ...]
 ) -> None:
     """The import fails and says how an id is written, or which snapshots there are."""
-    bad.write({})
-    outcome = bad.import_("vmsnapshot:index:VirtualMachineSnapshot", "bad", reference)
-    refused(bad, platform, outcome, *expected)
+    outcome = mini.import_("vmsnapshot:index:VirtualMachineSnapshot", "bad", reference)
+    refused(mini, platform, outcome, *expected)

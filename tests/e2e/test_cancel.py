@@ -1,13 +1,15 @@
-"""Ctrl-C while something is under way."""
+"""Ctrl-C while something is under way: the engine then asks its plugins to cancel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.e2e.conftest import revert, snapshot
+from tests.e2e.conftest import login, mini_stack, revert, snapshot
 from tests.support.client import Client
 from tests.support.engine import Stack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
+from tests.support.vsphere import Doing
 from tests.support.waiting import until
 
 Write = Callable[..., None]
@@ -36,40 +38,40 @@ def test_ctrl_c_cancels_the_snapshot_task(
     assert [item["op"] for item in vsphere.history()] == ["create"]
 
 
-def test_ctrl_c_leaves_a_revert_that_cannot_be_cancelled(
-    stack: Stack, vsphere: Simulator, client: Client, write: Write
-) -> None:
-    """The command ends and says that the task goes on; the next update doesn't revert a second time."""
+def test_a_revert_that_cannot_be_cancelled_is_left(vsphere: Simulator, client: Client) -> None:
+    """Cancelled, the update ends and says that the task goes on; the next doesn't revert a second time."""
     client.take("web-1", "base")
-    write(web=revert(snapshot="base"))
+    mini = mini_stack(vsphere)
+    mini.write(web=revert(snapshot="base"))
     vsphere.hold("web-1")
-    running = stack.start("up", "--yes", "--skip-preview")
-    # The first wait has brought what the task is like; the second is for its end.
-    until(lambda: vsphere.calls().get("WaitForUpdatesEx", 0) > 1)
-    running.interrupt()
-    told = running.wait(SOON).failed().text
+    with plugin(login(vsphere)) as running:
+        update = Doing(mini.served_by(running).up)
+        # The first wait has brought what the task is like; the second is for its end.
+        update.until(lambda: vsphere.calls().get("WaitForUpdatesEx", 0) > 1)
+        running.cancel()
+        told = update.result(SOON).failed().text
     assert 'reverting VM "web-1"' in told
     assert "can't be cancelled and still runs on vSphere" in told
     assert vsphere.tasks()
     vsphere.release("web-1")
     until(lambda: not vsphere.tasks())
-    stack.up().check()
-    assert stack.resource("web")["outputs"]["revertedTo"]["name"] == "base"
+    mini.up().check()
+    assert mini.resource("web").outputs["revertedTo"]["name"] == "base"
     assert [item["op"] for item in vsphere.history()] == ["create", "revert"]
 
 
-def test_ctrl_c_ends_the_wait_for_another_clients_task(
-    stack: Stack, vsphere: Simulator, client: Client, write: Write
-) -> None:
-    """Somebody else's task on the VM is left alone; the command that waits for it ends."""
+def test_the_wait_for_another_clients_task_ends(vsphere: Simulator, client: Client) -> None:
+    """Somebody else's task on the VM is left alone; the update that waits for it ends when cancelled."""
     vsphere.hold("web-1")
     theirs = client.vm("web-1").CreateSnapshot_Task(name="theirs", memory=False, quiesce=False)
     until(vsphere.tasks)
-    write(before=snapshot(name="ours"))
-    running = stack.start("up", "--yes", "--skip-preview")
-    until(lambda: vsphere.calls().get("CreatePropertyCollector"))
-    running.interrupt()
-    assert "cancelled" in running.wait(SOON).failed().text
+    mini = mini_stack(vsphere)
+    mini.write(before=snapshot(name="ours"))
+    with plugin(login(vsphere)) as running:
+        update = Doing(mini.served_by(running).up)
+        update.until(lambda: vsphere.calls().get("CreatePropertyCollector"))
+        running.cancel()
+        assert "cancelled" in update.result(SOON).failed().text
     vsphere.release("web-1")
     client.wait(theirs)
     assert client.names("web-1") == ["theirs"]

@@ -66,7 +66,7 @@ def archive() -> Path:
     pattern = f"{PLUGIN}-v{__version__}-*.tar.gz"
     found = [path for path in (ROOT / "dist").glob(pattern) if path.stat().st_mtime > changed]
     if not found:
-        build = [sys.executable, str(ROOT / "tools" / "build.py")]
+        build = [sys.executable, "-m", "tools.build", "archive"]
         subprocess.run(build, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
         found = list((ROOT / "dist").glob(pattern))
     (only,) = found

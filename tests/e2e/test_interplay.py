@@ -6,16 +6,15 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import new_stack, revert, snapshot
+from tests.e2e.conftest import mini_stack, revert, snapshot
 from tests.support.client import Client
 from tests.support.engine import BINARIES, ROOT, Stack
 from tests.support.simulator import Simulator
-from tests.support.waiting import until
+from tests.support.vsphere import Doing
 
 Write = Callable[..., None]
 Govc = Callable[..., str]
@@ -113,20 +112,20 @@ def test_govcs_are_listed_imported_and_reverted_to(
     assert [item["op"] for item in vsphere.history("web-1")] == ["create", "revert"]
 
 
-def test_two_stacks_queue_on_one_vm(tmp_path: Path, stack: Stack, vsphere: Simulator, client: Client) -> None:
+def test_two_stacks_queue_on_one_vm(vsphere: Simulator, client: Client) -> None:
     """While one stack's snapshot is being taken another stack waits, and then takes its own."""
-    other = new_stack(tmp_path / "other", vsphere, "other")
-    stack.write({"resources": {"one": snapshot(name="one")}})
-    other.write({"resources": {"two": snapshot(name="two")}})
+    one, two = mini_stack(vsphere), mini_stack(vsphere, "other")
+    one.write(one=snapshot(name="one"))
+    two.write(two=snapshot(name="two"))
     vsphere.hold("web-1")
-    first = stack.start("up", "--yes", "--skip-preview")
-    until(vsphere.tasks)
-    second = other.start("up", "--yes", "--skip-preview")
+    first = Doing(one.up)
+    first.until(vsphere.tasks)
+    second = Doing(two.up)
     # Each plugin that waits for a task has made a property collector of its own.
-    until(lambda: vsphere.calls().get("CreatePropertyCollector", 0) == 2)
+    second.until(lambda: vsphere.calls().get("CreatePropertyCollector", 0) == 2)
     vsphere.release("web-1")
-    first.wait().check()
-    second.wait().check()
+    first.result().check()
+    second.result().check()
     assert client.names("web-1") == ["one", "two"]
-    assert other.resource("two")["outputs"]["path"] == "one/two"
+    assert two.resource("two").outputs["path"] == "one/two"
     assert vsphere.calls()["CreateSnapshot_Task"] == 2

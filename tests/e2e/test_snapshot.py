@@ -1,20 +1,22 @@
-"""VirtualMachineSnapshot through the real engine on the simulator."""
+"""VirtualMachineSnapshot on the simulator: what the real engine adds, and what the table has no place for."""
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import new_stack, snapshot
+from tests.e2e.conftest import login, mini_stack, new_stack, snapshot
 from tests.support.client import Client
-from tests.support.engine import ROOT, Stack
+from tests.support.engine import Stack
+from tests.support.ministack import MiniStack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
 
 Write = Callable[..., None]
+TOKEN = "vmsnapshot:index:VirtualMachineSnapshot"
 
 
 def effects(vsphere: Simulator, *vms: str) -> list[str]:
@@ -25,13 +27,17 @@ def effects(vsphere: Simulator, *vms: str) -> list[str]:
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "least": ("web-1", {}),
     "told": ("web-2", {"name": "n", "description": "two\nlines", "triggers": {"a": [1, {"b": None}]}}),
-    "whole": ("db-1", {"memory": True, "name": "リリース 41 / αβγ é"}),
+    "whole": ("db-1", {"memory": True, "name": "リリース 41 / αβγ é", "description": "text"}),
     "quiet": ("db-2", {"quiesce": {"timeout": "10min"}}),
 }
 
 
 def test_life_of_snapshots(stack: Stack, vsphere: Simulator, write: Write, client: Client) -> None:
-    """Preview changes nothing; up takes them; up and refresh again change nothing; destroy removes them."""
+    """What the engine prints of a whole life: created, unchanged, others' edits, changed back, deleted.
+
+    Preview changes nothing; up takes them; refresh and up again change nothing. A rename and an edited
+    description, even one without the ownership line, show as exactly that, and up puts them back.
+    """
     vsphere.set("db-2", tools="running")
     write(**{name: snapshot(vm, **properties) for name, (vm, properties) in KINDS.items()})
     assert "5 to create" in stack.preview().check().text
@@ -39,74 +45,96 @@ def test_life_of_snapshots(stack: Stack, vsphere: Simulator, write: Write, clien
     assert effects(vsphere, *vms) == []
     stack.up().check()
     assert effects(vsphere, *vms) == ["create"] * 4
-    resources = {item["urn"].rpartition("::")[2]: item for item in stack.export()["deployment"]["resources"]}
     for name, (vm, properties) in KINDS.items():
-        state = resources[name]["outputs"]
+        state = stack.resource(name)["outputs"]
         assert state["name"] == properties.get("name", state["name"]) == client.names(vm)[0]
         assert state["powerState"] == ("PoweredOn" if properties.get("memory") else "PoweredOff")
         assert state["quiesced"] is ("quiesce" in properties)
         assert state["current"] is True
-    for again in (stack.preview(), stack.refresh(), stack.up()):
+    for again in (stack.refresh(), stack.up()):
         assert "5 unchanged" in again.check().text, again
+
+    client.edit("web-2", "n", name="theirs")
+    client.edit("db-1", KINDS["whole"][1]["name"], description="other words")
+    refreshed = stack.refresh().check().text
+    assert changes(refreshed) == {'~ name: "n" => "theirs"', '~ description: "text" => "other words"'}
+    previewed = changes(stack.preview().check().text)
+    assert previewed == {'~ name: "theirs" => "n"', '~ description: "other words" => "text"'}
+    stack.up().check()
+    assert client.names("web-2") == ["n"]
+    assert client.snapshots("db-1")[0].description.startswith("text\nManaged by Pulumi: resource whole, ")
     stack.destroy().check()
-    assert effects(vsphere, *vms) == ["create", "remove"] * 4
+    assert [effects(vsphere, vm) for vm in vms] == [
+        ["create", "remove"],
+        ["create", "rename", "rename", "remove"],
+        ["create", "rename", "rename", "remove"],
+        ["create", "remove"],
+    ]
 
 
-def test_name_and_description_change_in_place(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
+def test_the_ownership_line_stays_when_the_description_changes(
+    quick: MiniStack, vsphere: Simulator, client: Client
 ) -> None:
-    """A new name and description rename the same snapshot; the ownership line stays, unseen by users."""
-    write(before=snapshot(name="one", description="first"))
-    stack.up().check()
-    unique_id = stack.resource("before")["outputs"]["uniqueID"]
-    write(before=snapshot(name="two", description="second"))
-    assert "1 to update" in stack.preview().check().text
-    stack.up().check()
-    state = stack.resource("before")["outputs"]
+    """A new name and description rename the same snapshot; the line stays, unseen by users."""
+    quick.write(before=snapshot(name="one", description="first"))
+    quick.up().check()
+    unique_id = quick.resource("before").outputs["uniqueID"]
+    quick.write(before=snapshot(name="two", description="second"))
+    assert quick.up().check().ops == {"before": "update"}
+    state = quick.resource("before").outputs
     assert (state["name"], state["description"], state["uniqueID"]) == ("two", "second", unique_id)
     stored = client.snapshot("web-1", "two").description
     assert stored.startswith("second\nManaged by Pulumi: resource before, stack made-up/dev, mark ")
     assert effects(vsphere) == ["create", "rename"]
 
 
-@pytest.mark.parametrize(
-    ("change", "path"),
-    [
-        pytest.param({"vmName": "web-2"}, "vmName", id="another VM"),
-        pytest.param({"memory": True, "quiesce": {}}, "memory", id="memory and quiesce"),
-        pytest.param({"triggers": {"again": 1}}, "triggers", id="triggers"),
-    ],
-)
-def test_what_replaces(
-    stack: Stack, vsphere: Simulator, write: Write, change: dict[str, Any], path: str, client: Client
-) -> None:
-    """A change of what was captured takes a new snapshot and removes the old one, new one first."""
-    vsphere.set("web-1", tools="running")
-    write(before=snapshot(name="fixed"))
-    stack.up().check()
-    old = stack.resource("before")["outputs"]["uniqueID"]
-    write(before={"type": snapshot()["type"], "properties": {"vmName": "web-1", "name": "fixed", **change}})
-    preview = stack.preview().check().text
-    assert "1 to replace" in preview
-    assert path in preview
-    stack.up().check()
-    state = stack.resource("before")["outputs"]
-    assert state["uniqueID"] != old
-    done = effects(vsphere, "web-1", "web-2")
-    assert (done.count("create"), done.count("remove")) == (2, 1)
-    left = client.names("web-1") + client.names("web-2")
-    assert left == ["fixed"]
+def test_options_of_the_engine(stack: Stack, vsphere: Simulator, write: Write, client: Client) -> None:
+    """How customTimeouts, ignoreChanges, replaceOnChanges and --replace work on one snapshot.
 
+    - A create that takes longer than customTimeouts fails, saying so and how to give it more.
+    - A property under ignoreChanges changes nothing, not even by a replacement.
+    - A replaceOnChanges on the description takes a new snapshot and removes the old, not the new one.
+    - After `up --replace` there is exactly the one snapshot that state holds.
+    - A change of what was captured is shown as a replacement that loses the old restore point.
+    """
+    vsphere.hold("web-1")
+    write(before=snapshot(name="n", description="one", options={"customTimeouts": {"create": "1s"}}))
+    text = stack.up().failed().text
+    assert "not finished within 1s" in text
+    assert "customTimeouts" in text
+    vsphere.release("web-1")
 
-def test_settings_of_the_delete_change_without_a_call(stack: Stack, vsphere: Simulator, write: Write) -> None:
-    """A change of childPolicy and consolidate only updates state."""
-    write(before=snapshot())
-    stack.up().check()
-    write(before=snapshot(childPolicy="refuse", consolidate=False))
-    vsphere.reset_calls()
-    stack.up().check()
-    assert vsphere.calls() == {}
-    assert stack.resource("before")["outputs"]["childPolicy"] == "refuse"
+    def up(**properties: Any) -> tuple[str, str]:
+        """Update; what the engine prints, and the snapshot in state, the only one that there is."""
+        write(before=snapshot(name="n", **properties))
+        text = stack.up().check().text
+        kept: str = stack.resource("before")["outputs"]["uniqueID"]
+        assert client.ids("web-1") == [kept]
+        return text, kept
+
+    _, first = up(description="one")
+    had = effects(vsphere)
+    assert had.count("create") == 1
+    ignore = {"ignoreChanges": ["description", "memory"]}
+    text, same = up(description="two", memory=True, options=ignore)
+    assert "2 unchanged" in text
+    assert same == first
+    assert effects(vsphere) == had
+
+    _, second = up(description="two", options={"replaceOnChanges": ["description"]})
+    assert second != first
+    stack.up("--replace", stack.resource("before")["urn"]).check()
+    assert client.ids("web-1") == [stack.resource("before")["outputs"]["uniqueID"]]
+    assert "2 unchanged" in up(description="two")[0]
+
+    write(before=snapshot(name="n", description="two", memory=True))
+    text = stack.preview().check().text
+    assert "1 to replace" in text
+    assert "memory" in text
+    assert "is deleted and can't be brought back" in " ".join(text.split())
+    had = effects(vsphere)
+    up(description="two", memory=True)
+    assert effects(vsphere)[len(had) :] == ["create", "remove"]
 
 
 @pytest.mark.parametrize(
@@ -114,218 +142,167 @@ def test_settings_of_the_delete_change_without_a_call(stack: Stack, vsphere: Sim
     [pytest.param("keep", ["child"], id="keep"), pytest.param("remove", [], id="remove")],
 )
 def test_child_policy(
-    stack: Stack, vsphere: Simulator, write: Write, policy: str, left: list[str], client: Client
+    quick: MiniStack, vsphere: Simulator, policy: str, left: list[str], client: Client
 ) -> None:
-    """Deleting keeps or removes the children, as asked."""
-    write(before=snapshot(name="base", childPolicy=policy))
-    stack.up().check()
+    """Deleting keeps or removes the children, as asked, and says so."""
+    quick.write(before=snapshot(name="base", childPolicy=policy))
+    quick.up().check()
     client.take("web-1", "child")
-    assert 'The snapshots below it ("child")' in stack.destroy().check().text
+    assert 'The snapshots below it ("child")' in quick.destroy().check().text
     assert client.names("web-1") == left
 
 
-def test_child_policy_refuse(stack: Stack, vsphere: Simulator, write: Write, client: Client) -> None:
+def test_child_policy_refuse(quick: MiniStack, vsphere: Simulator, client: Client) -> None:
     """With `refuse`, a snapshot that has children stays, and the error names them."""
-    write(before=snapshot(name="base", childPolicy="refuse"))
-    stack.up().check()
+    quick.write(before=snapshot(name="base", childPolicy="refuse"))
+    quick.up().check()
     client.take("web-1", "child")
-    text = stack.destroy().failed().text
+    text = quick.destroy().failed().text
     assert '"child"' in text
     assert "childPolicy" in text
     assert client.names("web-1") == ["base", "child"]
-    stack.resource("before")  # still in state
+    quick.resource("before")  # still in state
 
 
-def test_refresh_shows_exactly_another_clients_edit(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
-) -> None:
-    """A rename by somebody else shows as that rename, and the next up puts the name back."""
-    write(before=snapshot(name="ours", description="text"))
-    stack.up().check()
-    client.edit("web-1", "ours", name="theirs")
-    changed = changes(stack.refresh().check().text)
-    assert changed == {'~ name: "ours" => "theirs"'}
-    assert '"theirs" => "ours"' in stack.preview().check().text
-    stack.up().check()
-    assert client.names("web-1") == ["ours"]
+def test_settings_of_the_delete_change_without_a_call(mini: MiniStack, vsphere: Simulator) -> None:
+    """A change of childPolicy and consolidate only updates state: nobody even logs in."""
+    mini.write(before=snapshot())
+    mini.up().check()
+    mini.write(before=snapshot(childPolicy="refuse", consolidate=False))
+    vsphere.reset_calls()
+    mini.up().check()
+    assert vsphere.calls() == {}
+    assert mini.resource("before").outputs["childPolicy"] == "refuse"
 
 
-def test_refresh_shows_an_edited_description(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
-) -> None:
-    """An edit of the description shows as that, even when it dropped the ownership line."""
-    write(before=snapshot(name="ours", description="text"))
-    stack.up().check()
-    client.edit("web-1", "ours", description="other words")
-    assert changes(stack.refresh().check().text) == {'~ description: "text" => "other words"'}
-
-
-def test_refresh_notices_a_move_and_a_child(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
-) -> None:
+def test_refresh_notices_a_move_and_a_child(quick: MiniStack, vsphere: Simulator, client: Client) -> None:
     """When the parent is removed and a child appears, path, parent, children and current show it."""
     client.take("web-1", "root")
-    write(before=snapshot(name="ours"))
-    stack.up().check()
-    assert stack.resource("before")["outputs"]["path"] == "root/ours"
+    quick.write(before=snapshot(name="ours"))
+    quick.up().check()
+    assert quick.resource("before").outputs["path"] == "root/ours"
     client.take("web-1", "child")
     client.remove("web-1", "root")
-    stack.refresh().check()
-    state = stack.resource("before")["outputs"]
+    quick.refresh().check()
+    state = quick.resource("before").outputs
     assert state["path"] == "ours"
-    assert "parent" not in state
+    assert state.get("parent") is None
     assert state["children"] == [{"name": "child", "type": "Unmanaged"}]
     assert state["current"] is False
 
 
 def test_a_removed_snapshot_is_dropped_by_refresh_and_then_made_anew(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
+    mini: MiniStack, vsphere: Simulator, client: Client
 ) -> None:
     """Without a refresh nothing is made up for it; with one, it is dropped with a warning."""
-    write(before=snapshot(name="ours"))
-    stack.up().check()
+    mini.write(before=snapshot(name="ours"))
+    mini.up().check()
     client.remove("web-1", "ours")
-    assert "2 unchanged" in stack.up().check().text
-    refreshed = stack.refresh().check().text
-    assert "is gone" in refreshed
-    assert "1 to create" in stack.preview().check().text
+    assert mini.up().check().ops == {}
+    refreshed = mini.refresh().check()
+    assert refreshed.ops == {"before": "delete"}
+    (warning,) = refreshed.said
+    assert warning.severity == "warning"
+    assert "is gone" in warning.text
+    assert mini.preview().check().ops == {"before": "create"}
 
 
-def test_an_unreachable_server_never_drops_a_resource(stack: Stack, vsphere: Simulator, write: Write) -> None:
+def test_an_unreachable_server_never_drops_a_resource(vsphere: Simulator) -> None:
     """Denied, unreachable and broken answers keep the resource in state."""
-    write(before=snapshot())
-    stack.up().check()
-    stack.environment["VSPHERE_PASSWORD"] = "wrong"
-    stack.up()  # takes the password into the provider's own state, or fails: both keep the resource
-    stack.refresh().failed()
-    stack.resource("before")
+    settings = login(vsphere)
+    mini = MiniStack(lambda: plugin(settings))
+    mini.write(before=snapshot())
+    mini.up().check()
+    kept = mini.resource("before")
+
+    settings["password"] = "wrong"
+    assert "the login was refused" in mini.refresh().failed().text
+    assert mini.resource("before") == kept
+    settings["password"] = vsphere.password
+
+    vsphere.fault("NoPermission", method="RetrievePropertiesEx", times=0)
+    mini.refresh().failed()
+    assert mini.resource("before") == kept
+    vsphere.clear()
+
+    vsphere.stop()
+    mini.refresh().failed()
+    assert mini.resource("before") == kept
 
 
-@pytest.mark.parametrize(
-    ("managed", "by"),
-    [(True, "name"), (False, "path"), (False, "uniqueID")],
-    ids=["managed, by name", "unmanaged, by path", "unmanaged, by uniqueID"],
-)
-def test_import_shows_no_change_afterwards(
-    tmp_path: Path, vsphere: Simulator, *, managed: bool, by: str, stack: Stack, client: Client
-) -> None:
-    """An import by name, path or uniqueID binds the snapshot; the generated program changes nothing."""
-    if managed:
-        other = new_stack(tmp_path / "other", vsphere, "other")
-        other.write({"resources": {"theirs": snapshot(name="kept", description="why", memory=True)}})
-        other.up().check()
-        unique_id = other.resource("theirs")["outputs"]["uniqueID"]
-    else:
-        unique_id = client.take("web-1", "kept", description="why", memory=True)
-    reference = {"name": "kept", "path": "kept", "uniqueID": unique_id}[by]
-    stack.import_("vmsnapshot:index:VirtualMachineSnapshot", "mine", f"web-1@{reference}").check()
+def test_import_shows_no_change_afterwards(tmp_path: Any, stack: Stack, vsphere: Simulator) -> None:
+    """A Managed snapshot is imported by its name; the program with what was imported changes nothing."""
+    other = mini_stack(vsphere, "other")
+    other.write(theirs=snapshot(name="kept", description="why", memory=True))
+    other.up().check()
+    stack.import_(TOKEN, "mine", "web-1@kept").check()
     entry = stack.resource("mine")
     assert entry["inputs"]["description"] == "why"
+    assert entry["outputs"]["uniqueID"] == other.resource("theirs").outputs["uniqueID"]
     stack.write({"resources": {"mine": {"type": snapshot()["type"], "properties": entry["inputs"]}}})
     assert "unchanged" in (text := stack.preview().check().text)
     assert "to update" not in text
     assert "to replace" not in text
-    assert entry["outputs"]["uniqueID"] == unique_id
+
+
+@pytest.mark.parametrize("by", ["path", "uniqueID"])
+def test_import_of_an_unmanaged_snapshot(
+    quick: MiniStack, vsphere: Simulator, by: str, client: Client
+) -> None:
+    """Somebody's snapshot is imported by its path or uniqueID, and no change is planned for it."""
+    unique_id = client.take("web-1", "kept", description="why", memory=True)
+    quick.import_(TOKEN, "mine", f"web-1@{unique_id if by == 'uniqueID' else 'kept'}").check()
+    entry = quick.resource("mine")
+    assert entry.inputs["description"] == "why"
+    assert entry.outputs["uniqueID"] == unique_id
+    quick.write(mine={"type": TOKEN, "properties": entry.inputs})
+    assert quick.preview().check().ops == {}
 
 
 def test_import_of_an_ambiguous_name_lists_the_candidates(
-    stack: Stack, vsphere: Simulator, client: Client
+    quick: MiniStack, vsphere: Simulator, client: Client
 ) -> None:
     """Snapshot names aren't unique: the error lists each one's path and uniqueID."""
     first, second = client.take("web-1", "same"), client.take("web-1", "same")
-    text = stack.import_("vmsnapshot:index:VirtualMachineSnapshot", "mine", "web-1@same").failed().text
+    text = quick.import_(TOKEN, "mine", "web-1@same").failed().text
     assert first in text
     assert second in text
     assert "same/same" in text
 
 
-def test_list_gives_ids_that_can_be_imported(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
-) -> None:
-    """`pulumi do … list` shows ours and others' snapshots with their ids."""
-    write(before=snapshot(name="ours"))
-    stack.up().check()
-    client.take("db-1", "theirs")
-    plugin = str(ROOT / "provider" / "pulumi-resource-vmsnapshot")
-    token = "vmsnapshot:index:VirtualMachineSnapshot"
-    listing = ["do", "--package", plugin, token, "list", "--vmsnapshot:ca-file", vsphere.certificate]
-    listed = {item["name"]: item["id"] for item in json.loads(stack.run(*listing, "--all").check().text)}
-    assert listed == {"ours": stack.resource("before")["id"], "theirs": listed["theirs"]}
-    assert json.loads(stack.run(*listing, "--all", "--vm-name", "web-2").check().text) == []
-    stack.import_(token, "theirs", listed["theirs"]).check()
-    assert stack.resource("theirs")["outputs"]["name"] == "theirs"
+def test_list_gives_ids_that_can_be_imported(vsphere: Simulator, client: Client) -> None:
+    """A list shows ours and others' snapshots with their ids, of all VMs or of one."""
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(before=snapshot(name="ours"))
+        mini.up().check()
+        client.take("db-1", "theirs")
+        listed = {name: id_ for id_, name in running.list(TOKEN).items()}
+        assert listed == {"ours": mini.resource("before").id, "theirs": listed["theirs"]}
+        assert running.list(TOKEN, {"vmName": "web-2"}) == {}
+        mini.import_(TOKEN, "theirs", listed["theirs"]).check()
+        assert mini.resource("theirs").outputs["name"] == "theirs"
 
 
-def test_ignored_changes_stay_ignored(stack: Stack, vsphere: Simulator, write: Write) -> None:
-    """A property under ignoreChanges changes nothing, not even by a replacement."""
-    write(before=snapshot(name="n", description="one"))
-    stack.up().check()
-    ignore = {"ignoreChanges": ["description", "memory"]}
-    write(before=snapshot(name="n", description="two", memory=True, options=ignore))
-    assert "2 unchanged" in stack.up().check().text
-    assert len(effects(vsphere)) == 1
+def test_automatic_names_and_secrets(tmp_path: Any, vsphere: Simulator, client: Client) -> None:
+    """The engine's autonaming names a snapshot without a name; a secret name is never shown or stored.
 
-
-def test_a_replacement_forced_by_an_option_takes_a_new_one(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
-) -> None:
-    """A replaceOnChanges on the description takes a new snapshot and removes the old, not the new one."""
-    write(before=snapshot(name="n", description="one"))
-    stack.up().check()
-    old = stack.resource("before")["outputs"]["uniqueID"]
-    write(before=snapshot(name="n", description="two", options={"replaceOnChanges": ["description"]}))
-    stack.up().check()
-    new = stack.resource("before")["outputs"]["uniqueID"]
-    assert client.ids("web-1") == [new]
-    assert new != old
-
-
-def test_the_replace_flag_never_removes_the_snapshot_that_state_holds(
-    stack: Stack, vsphere: Simulator, write: Write, client: Client
-) -> None:
-    """After `up --replace` there is exactly the one snapshot that state holds."""
-    write(before=snapshot(name="n"))
-    stack.up().check()
-    urn = stack.resource("before")["urn"]
-    stack.up("--replace", urn).check()
-    kept = stack.resource("before")["outputs"]["uniqueID"]
-    assert client.ids("web-1") == [kept]
-    assert "2 unchanged" in stack.up().check().text
-
-
-def test_automatic_names_follow_the_stacks_configuration(
-    stack: Stack, write: Write, vsphere: Simulator, client: Client
-) -> None:
-    """The engine's autonaming configuration decides about the name of a snapshot without one."""
+    It is encrypted in state wherever it appears.
+    """
+    stack = new_stack(tmp_path / "stack", vsphere)
     stack.run("config", "set", "--path", "pulumi:autonaming.pattern", "corp-${name}").check()
-    write(before=snapshot())
-    stack.up().check()
-    assert client.names("web-1") == ["corp-before"]
-
-
-def test_custom_timeouts_end_the_wait(stack: Stack, vsphere: Simulator, write: Write, client: Client) -> None:
-    """A create that takes longer than customTimeouts fails, saying so and how to give it more."""
-    vsphere.hold("web-1")
-    write(before=snapshot(options={"customTimeouts": {"create": "1s"}}))
-    text = stack.up().failed().text
-    assert "not finished within 1s" in text
-    assert "customTimeouts" in text
-    vsphere.release("web-1")
-    write(before=snapshot())
-    stack.up().check()
-    assert len(client.names("web-1")) == 1
-
-
-def test_secrets_stay_secret_in_state_and_output(stack: Stack, vsphere: Simulator, client: Client) -> None:
-    """A secret name is encrypted in state wherever it appears, and never printed."""
     stack.config("hidden", "rosebud-41", secret=True)
-    resources = {"before": snapshot(name="${hidden}", description="holds ${hidden} inside")}
+    resources = {
+        "before": snapshot("web-2"),
+        "secret": snapshot(name="${hidden}", description="holds ${hidden} inside"),
+    }
     stack.write({"config": {"hidden": {"type": "string", "secret": True}}, "resources": resources})
     shown = stack.preview().check().text + stack.up("--diff").check().text + stack.refresh().check().text
     assert "rosebud-41" not in shown
     assert "rosebud-41" not in stack.state_text()
     assert vsphere.password not in stack.state_text()
     assert client.names("web-1") == ["rosebud-41"]
+    assert client.names("web-2") == ["corp-before"]
 
 
 def changes(text: str) -> set[str]:

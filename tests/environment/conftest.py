@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.environment.fleet import Fleet
-from tests.environment.mini import Plugin, plugin
 from tests.support.client import Client, other_client
+from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Simulator, running
 
 # As many tests can run in one process.
@@ -33,17 +33,10 @@ def vcenter(_fleets: tuple[Simulator, Iterator[str]]) -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="session")
-def _plugin(_fleets: tuple[Simulator, Iterator[str]]) -> Iterator[Plugin]:
-    with plugin(_fleets[0]) as found:
-        yield found
-
-
-@pytest.fixture
-def ready(_plugin: Plugin) -> Plugin:
+def ready(_fleets: tuple[Simulator, Iterator[str]]) -> Iterator[Plugin]:
     """The plugin, which nobody kills."""
-    _plugin.voice.said.clear()
-    _plugin.voice.progress.clear()
-    return _plugin
+    with plugin(_fleets[0].settings) as found:
+        yield found
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tests.environment.mini import Resource
+from tests.environment.resource import Resource
 from tests.support.simulator import Simulator
 
 TOKEN = "vmsnapshot:index:EnvironmentCheckpoint"
@@ -42,7 +42,7 @@ class Fleet:
     @property
     def state(self) -> dict[str, Any]:
         """What state holds; empty: it isn't there."""
-        return self.resource.state or {}
+        return self.resource.state
 
     @property
     def labels(self) -> set[str]:

@@ -8,14 +8,14 @@ from typing import Any
 
 from pyVmomi import vim, vmodl
 
-from tests.environment.mini import Resource
+from tests.environment.resource import Resource
 from tests.support.client import Client
 from tests.support.simulator import Simulator
 from vmsnapshot.lifecycle.environment.marks import checkpoint_owner
 from vmsnapshot.lifecycle.ownership import describe
 
 TOKEN = "vmsnapshot:index:EnvironmentRollback"
-CHECKPOINT = "urn:pulumi:dev::mini::vmsnapshot:index:EnvironmentCheckpoint::releases"
+CHECKPOINT = "urn:pulumi:dev::made-up::vmsnapshot:index:EnvironmentCheckpoint::releases"
 
 # Reverted in descending order: the web servers first, the databases last.
 _WAVES = [("web", 2, 4), ("app", 1, 4), ("db", 0, 2)]
@@ -63,7 +63,7 @@ class Ten:
     @property
     def state(self) -> dict[str, Any]:
         """What state holds; empty: it isn't there."""
-        return self.resource.state or {}
+        return self.resource.state
 
 
 def label(client: Client, label: str, names: Iterable[str], *, by: str = CHECKPOINT) -> None:

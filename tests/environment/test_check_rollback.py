@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.environment.mini import Failed, Plugin, plugin
 from tests.environment.rolling import CHECKPOINT, Ten, label
 from tests.support.client import Client, other_client
+from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from vmsnapshot.lifecycle.tree import WIDTH, columns
 
@@ -31,7 +31,7 @@ def client(vsphere: Simulator) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def plugged(vsphere: Simulator) -> Iterator[Plugin]:
     """The plugin."""
-    with plugin(vsphere) as found:
+    with plugin(vsphere.settings) as found:
         yield found
 
 
@@ -55,7 +55,7 @@ def test_every_vm_that_cannot_go_back_is_named(vsphere: Simulator, client: Clien
         check()
     causes = dict(
         line.removeprefix("- ").split(": ", 1)
-        for line in raised.value.text.splitlines()
+        for line in str(raised.value).splitlines()
         if line.startswith("- ")
     )
     assert causes.keys() == {it.web[0], it.web[1], it.app[0], it.db[0]}
@@ -63,7 +63,7 @@ def test_every_vm_that_cannot_go_back_is_named(vsphere: Simulator, client: Clien
     assert "no snapshot of a checkpoint" in causes[it.web[1]]
     assert "2 checkpoints of that label" in causes[it.app[0]]
     assert "snapshotDisabled" in causes[it.db[0]]
-    assert 'Labels that all the VMs have: "release-40".' in raised.value.text
+    assert 'Labels that all the VMs have: "release-40".' in str(raised.value)
 
     asked = {**it.program("release-41"), "virtualMachines": [*it.members, {"vmName": "nobody", "order": 1}]}
     with pytest.raises(Failed, match="nobody"):

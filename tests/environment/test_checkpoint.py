@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable
 
 import pytest
-from google.protobuf import empty_pb2
 
 from tests.environment.fleet import CREATE, REMOVE, Fleet
-from tests.environment.mini import Failed, Plugin, plugin
+from tests.environment.resource import after_check
 from tests.support.client import Client
+from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 
 Spoil = Callable[[Simulator, Client, str], None]
 
@@ -28,11 +28,11 @@ def test_all_are_taken_wave_after_wave(vcenter: Simulator, ready: Plugin, fleet:
     for name in fleet.names:
         vcenter.hold(name, method=CREATE)
     up = Doing(lambda: fleet.resource.up(ready, fleet.program("release-1", description="before")))
-    until(lambda: started(vcenter, fleet) == set(fleet.db))
+    up.until(lambda: started(vcenter, fleet) == set(fleet.db))
     vcenter.release(fleet.db[0])
-    until(lambda: started(vcenter, fleet) == {fleet.db[1]})
+    up.until(lambda: started(vcenter, fleet) == {fleet.db[1]})
     vcenter.release(fleet.db[1])
-    until(lambda: started(vcenter, fleet) == set(fleet.web))
+    up.until(lambda: started(vcenter, fleet) == set(fleet.web))
     assert not up.done
     for name in fleet.web:
         vcenter.release(name)
@@ -44,7 +44,8 @@ def test_all_are_taken_wave_after_wave(vcenter: Simulator, ready: Plugin, fleet:
     assert re.fullmatch(r"2\d{3}-\d\d-\d\dT[0-9:.]+Z", checkpoint["takenAt"])
     part = checkpoint["snapshots"][fleet.web[0]]
     assert (part["path"], part["powerState"], part["id"]) == ("release-1", "PoweredOff", part["uniqueID"])
-    assert 'taking checkpoint "release-1": 10 of 10 VMs' in ready.voice.progress
+    told = [item.text for item in ready.said if item.ephemeral]
+    assert 'taking checkpoint "release-1": 10 of 10 VMs' in told
 
 
 # What goes wrong with one VM of the second wave, and what ends that.
@@ -130,9 +131,10 @@ def test_one_vm_of_ten_fails(
     checked = step.startswith("checked")
     if checked:
         go_wrong()
-    with pytest.raises(Failed, match=words) as failed:
-        fleet.resource.up(ready, program, timeout=2, meanwhile=go_nowhere if checked else go_wrong)
-    assert checked or failing in failed.value.text
+    later = after_check(ready, go_nowhere if checked else go_wrong)
+    with later, pytest.raises(Failed, match=words) as failed:
+        fleet.resource.up(ready, program, seconds=2)
+    assert checked or failing in str(failed.value)
     assert (fleet.there(), fleet.labels) == (before, labels)
     assert fleet.state.get("latest") == (None if first else "release-0")
     mend(vcenter, somebody, failing)
@@ -153,14 +155,14 @@ def test_a_connection_that_breaks_once(vcenter: Simulator, ready: Plugin, fleet:
 def test_a_task_that_ends_too_late_is_taken_back(vcenter: Simulator, ready: Plugin, fleet: Fleet) -> None:
     """When the update's time is over, a task that still runs is waited for, and what it made is removed."""
     vcenter.hold(fleet.web[3], method=CREATE)
-    up = Doing(lambda: fleet.resource.up(ready, fleet.program("release-1"), timeout=2))
-    until(lambda: fleet.names_there()["release-1"] == 9)
-    until(lambda: fleet.names_there()["release-1"] == 0)
+    up = Doing(lambda: fleet.resource.up(ready, fleet.program("release-1"), seconds=2))
+    up.until(lambda: fleet.names_there()["release-1"] == 9)
+    up.until(lambda: fleet.names_there()["release-1"] == 0)
     vcenter.release(fleet.web[3])
     with pytest.raises(Failed, match="not finished within"):
         up.result()
     assert fleet.names_there()["release-1"] == 0
-    assert fleet.resource.state is None
+    assert fleet.resource.state == {}
 
 
 # Killed: in the first wave, in the second, after all tasks, while pruning.
@@ -180,10 +182,10 @@ def test_killed_and_run_again(
         fleet.resource.up(ready, fleet.program("release-0", keepLast=1))
     method, vm = POINTS[point](fleet)
     vcenter.hold(vm, method=method)
-    with plugin(vcenter) as dying:
+    with plugin(vcenter.settings) as dying:
         up = Doing(lambda: fleet.resource.up(dying, fleet.program("release-1", keepLast=1)))
-        until(lambda: any(item["vm"] == vm and item["method"] == method for item in vcenter.tasks()))
-        dying.kill()
+        up.until(lambda: any(item["vm"] == vm and item["method"] == method for item in vcenter.tasks()))
+        dying.signal(signal.SIGKILL)
         with pytest.raises(Failed):
             up.result()
     assert fleet.labels == (set() if first else {"release-0"})
@@ -202,7 +204,7 @@ def test_what_cannot_be_taken_back_is_remembered(vcenter: Simulator, ready: Plug
     vcenter.fault("FileLocked", method=REMOVE, vm=fleet.db[0], where="task")
     with pytest.raises(Failed, match="could not be removed again") as failed:
         fleet.resource.up(ready, fleet.program("release-1"))
-    assert fleet.db[0] in failed.value.text
+    assert fleet.db[0] in str(failed.value)
     assert fleet.names_there()["release-1"] == 1
     assert set(fleet.state["unfinished"]["release-1"]["vms"]) == {fleet.db[0]}
     (condition,) = fleet.state["conditions"]
@@ -218,10 +220,10 @@ def test_cancelled_and_run_again(vcenter: Simulator, fleet: Fleet, ready: Plugin
     """Ctrl-C stops at once; the next update completes what was begun, or removes it for another label."""
     fleet.resource.up(ready, fleet.program("release-0"))
     vcenter.hold(fleet.web[0], method=CREATE)
-    with plugin(vcenter) as cancelled:
+    with plugin(vcenter.settings) as cancelled:
         up = Doing(lambda: fleet.resource.up(cancelled, fleet.program("release-1")))
-        until(lambda: fleet.names_there()["release-1"] == 9)
-        cancelled.stub.Cancel(empty_pb2.Empty())
+        up.until(lambda: fleet.names_there()["release-1"] == 9)
+        cancelled.cancel()
         with pytest.raises(Failed, match="cancelled"):
             up.result()
     vcenter.release()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.environment.fleet import CREATE, REMOVE, TOKEN
-from tests.environment.mini import Resource, plugin
+from tests.environment.resource import Resource
+from tests.support.plugin import plugin
 from tests.support.simulator import running
 
 COUNT = 200
@@ -22,7 +23,10 @@ def test_checkpoints_of_200_vms() -> None:
     checkpoints = Resource(TOKEN, "all")
     program = {"virtualMachines": [{"vmName": name} for name in names], "keepLast": 1}
     counts: dict[str, dict[str, int]] = {}
-    with running("--names", ",".join(names), "--task-duration", "50ms") as vsphere, plugin(vsphere) as ready:
+    with (
+        running("--names", ",".join(names), "--task-duration", "50ms") as vsphere,
+        plugin(vsphere.settings) as ready,
+    ):
         checkpoints.up(ready, {**program, "label": "first"})
         counts["create"] = vsphere.calls()
         vsphere.reset_calls()

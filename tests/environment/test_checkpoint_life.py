@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 
 from tests.environment.fleet import REMOVE, TOKEN, Fleet
-from tests.environment.mini import Failed, Plugin, Resource, plugin
+from tests.environment.resource import Resource, reasons
 from tests.support.client import Client
+from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator
+from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.model.values import UNKNOWN, Secret
-
-
-def words(running: Plugin) -> str:
-    """What the user was told, without line breaks."""
-    return " ".join(" ".join(running.voice.said).split())
 
 
 def test_the_preview_shows_what_will_be_pruned(somebody: Client, ready: Plugin, fleet: Fleet) -> None:
@@ -26,12 +23,14 @@ def test_the_preview_shows_what_will_be_pruned(somebody: Client, ready: Plugin, 
     somebody.edit(fleet.web[1], "release-1", description="mine now")
     program = fleet.program("release-3", keepLast=2)
     seen = fleet.resource.preview(ready, program)
-    changes = {path: item.kind for path, item in fleet.resource.changes.items()}
-    assert changes == {"label": 4, 'checkpoints["release-3"]': 0, 'checkpoints["release-1"]': 2}
-    assert fleet.resource.changes['checkpoints["release-1"]'].inputDiff is False
+    assert fleet.resource.changes == {
+        "label": PropertyChange(Change.UPDATE),
+        'checkpoints["release-3"]': PropertyChange(Change.ADD, input_diff=False),
+        'checkpoints["release-1"]': PropertyChange(Change.DELETE, input_diff=False),
+    }
     assert set(seen["checkpoints"]) == {"release-2", "release-3"}
     assert seen["checkpoints"]["release-3"] is UNKNOWN
-    text = words(ready)
+    text = fleet.resource.words
     assert 'Checkpoint "release-3" will be taken of 10 VMs, without memory' in text
     assert f"{', '.join(fleet.db)}; then {fleet.web[0]}" in text
     assert (
@@ -41,7 +40,7 @@ def test_the_preview_shows_what_will_be_pruned(somebody: Client, ready: Plugin, 
     assert fleet.names_there()["release-3"] == 0
 
     fleet.resource.up(ready, program)
-    assert 'no longer carries the mark of checkpoint "release-1"' in words(ready)
+    assert 'no longer carries the mark of checkpoint "release-1"' in fleet.resource.words
     assert fleet.labels == {"release-2", "release-3"}
     left = fleet.names_there()
     assert (left["release-1"], left["release-2"], left["release-3"]) == (2, 10, 10)
@@ -59,7 +58,7 @@ def test_pruning_that_fails_is_gone_on_with(vcenter: Simulator, ready: Plugin, f
     program = fleet.program("release-2", keepLast=1)
     with pytest.raises(Failed, match="could not all be removed") as failed:
         fleet.resource.up(ready, program)
-    assert fleet.web[3] in failed.value.text
+    assert fleet.web[3] in str(failed.value)
     assert (fleet.state["latest"], fleet.state["label"]) == ("release-2", "release-2")
     (condition,) = fleet.state["conditions"]
     assert condition["reason"] == "EnvironmentCheckpointPruningPending"
@@ -79,14 +78,16 @@ def test_vms_come_and_go(ready: Plugin, fleet: Fleet) -> None:
     fleet.resource.up(ready, {"virtualMachines": without, "label": "release-1"})
     later = [item for item in fleet.members if item["vmName"] != removed]
     fleet.resource.preview(ready, {"virtualMachines": later, "label": "release-1"})
-    text = words(ready)
+    text = fleet.resource.words
     assert f'Not in checkpoint "release-1", which was taken before: {added}.' in text
     assert f"No longer in the environment: {removed}." in text
     fleet.resource.up(ready, {"virtualMachines": later, "label": "release-1"})
     assert set(fleet.state["checkpoints"]["release-1"]["snapshots"]) == set(fleet.names) - {added}
 
     fleet.resource.preview(ready, {"virtualMachines": later, "label": "release-2"})
-    assert f"New in the environment, so older checkpoints can't bring it back: {added}." in words(ready)
+    assert (
+        f"New in the environment, so older checkpoints can't bring it back: {added}." in fleet.resource.words
+    )
     fleet.resource.up(ready, {"virtualMachines": later, "label": "release-2", "keepLast": 1})
     assert set(fleet.state["checkpoints"]["release-2"]["snapshots"]) == set(fleet.names) - {removed}
     assert fleet.labels == {"release-2"}
@@ -99,8 +100,9 @@ def test_a_label_that_exists_is_not_taken_again(ready: Plugin, fleet: Fleet) -> 
         fleet.resource.up(ready, fleet.program(label))
     with pytest.raises(Failed) as failed:
         fleet.resource.preview(ready, fleet.program("release-1"))
-    assert set(failed.value.reasons) == {"label"}
-    assert "EnvironmentRollback with `to: release-1`" in failed.value.reasons["label"]
+    assert set(reasons(failed.value)) == {"label"}
+    assert "EnvironmentRollback with `to: release-1`" in reasons(failed.value)["label"]
+    assert 'leave this label at "release-2"' in reasons(failed.value)["label"]
     fleet.resource.up(ready, fleet.program("release-2", keepLast=1))
     fleet.resource.up(ready, fleet.program("release-1"))
     assert fleet.labels == {"release-1", "release-2"}
@@ -115,9 +117,8 @@ def test_what_somebody_removed_is_dropped_and_never_taken_again(
     somebody.remove(fleet.web[0], "release-2")
     for name in fleet.names:
         somebody.remove(name, "release-1")
-    ready.voice.said.clear()
     fleet.resource.refresh(ready)
-    text = words(ready)
+    text = fleet.resource.words
     assert f'Checkpoint "release-2" has lost the snapshots of {fleet.web[0]}' in text
     assert "nothing is left of it, so it is forgotten" in text
     assert fleet.labels == {"release-2"}
@@ -133,7 +134,7 @@ def test_a_replacement_keeps_its_own(ready: Plugin, fleet: Fleet) -> None:
     """With --replace a new checkpoint of the same label is taken, and deleting the old one leaves it."""
     fleet.resource.up(ready, fleet.program("release-1"))
     fleet.resource.refresh(ready)  # the engine does, and compares, before it replaces
-    new = Resource(TOKEN, fleet.resource.urn.rpartition("::")[2])
+    new = Resource(TOKEN, fleet.resource.name)
     new.up(ready, fleet.program("release-1"))
     assert fleet.names_there()["release-1"] == 20
     fleet.resource.delete(ready)
@@ -146,10 +147,10 @@ def test_what_a_forgotten_run_left_is_told_and_left_alone(
 ) -> None:
     """Snapshots of this resource's mark that no state knows may be another stack's of the same name."""
     fleet.resource.up(ready, fleet.program("release-1"))
-    fleet.resource = Resource(TOKEN, fleet.resource.urn.rpartition("::")[2])  # its state was lost
-    with plugin(vcenter) as another:
+    fleet.resource = Resource(TOKEN, fleet.resource.name)  # its state was lost
+    with plugin(vcenter.settings) as another:
         fleet.resource.preview(another, fleet.program("release-2"))
-        assert "an interrupted run may have left it. It is left alone" in words(another)
+        assert "an interrupted run may have left it. It is left alone" in fleet.resource.words
         fleet.resource.up(another, fleet.program("release-2"))
     assert fleet.labels == {"release-2"}
     assert fleet.names_there() == {"release-1": 10, "release-2": 10}
@@ -184,8 +185,8 @@ def test_bad_input(vcenter: Simulator, ready: Plugin) -> None:
     for change, where, why in BAD:
         with pytest.raises(Failed) as failed:
             resource.up(ready, {"virtualMachines": [{"vmName": "web-1"}], "label": "release-1", **change})
-        assert set(failed.value.reasons) == {where}
-        assert why in failed.value.reasons[where]
+        assert set(reasons(failed.value)) == {where}
+        assert why in reasons(failed.value)[where]
     assert vcenter.calls().keys() <= {"WaitForUpdatesEx"}  # of the tests before
 
 
@@ -194,15 +195,15 @@ def test_one_vm_under_two_names(somebody: Client, ready: Plugin, fleet: Fleet) -
     same = [{"vmName": fleet.db[0]}, {"vmName": somebody.vm(fleet.db[0])._moId}]
     with pytest.raises(Failed) as failed:
         fleet.resource.up(ready, {"virtualMachines": same, "label": "release-1"})
-    assert set(failed.value.reasons) == {"virtualMachines[0].vmName", "virtualMachines[1].vmName"}
-    assert "are the same" in failed.value.text
+    assert set(reasons(failed.value)) == {"virtualMachines[0].vmName", "virtualMachines[1].vmName"}
+    assert "are the same" in str(failed.value)
 
 
 def test_what_is_not_known_yet_and_what_is_secret(ready: Plugin, fleet: Fleet) -> None:
     """An unknown label previews as unknown checkpoints; a secret one stays secret wherever it stands."""
     seen = fleet.resource.preview(ready, {**fleet.program(""), "label": UNKNOWN})
     assert seen["checkpoints"] is UNKNOWN
-    assert "not known before the update" in words(ready)
+    assert "not known before the update" in fleet.resource.words
     fleet.resource.up(ready, {**fleet.program(""), "label": Secret("quiet-release")})
     assert "quiet-release" not in repr(fleet.resource.state) + repr(fleet.resource.inputs)
     fleet.resource.refresh(ready)
@@ -213,6 +214,5 @@ def test_what_is_not_known_yet_and_what_is_secret(ready: Plugin, fleet: Fleet) -
 
 def test_an_import_is_refused(ready: Plugin, fleet: Fleet) -> None:
     """It says what to do instead."""
-    fleet.resource.state = {}
     with pytest.raises(Failed, match="can't be imported"):
-        fleet.resource.refresh(ready)
+        fleet.resource.import_(ready, fleet.names[0])

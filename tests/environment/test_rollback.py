@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from google.protobuf import empty_pb2
 
-from tests.environment.mini import Failed, Plugin, plugin
+from tests.environment.resource import after_check
 from tests.environment.rolling import Ten, label
 from tests.support.client import Client, other_client
+from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 from vmsnapshot.model.values import UNKNOWN
 
 REVERT = "RevertToSnapshot_Task"
@@ -100,7 +100,7 @@ def client(vsphere: Simulator) -> Iterator[Client]:
 @pytest.fixture(scope="module")
 def plugged(vsphere: Simulator) -> Iterator[Plugin]:
     """The plugin."""
-    with plugin(vsphere) as found:
+    with plugin(vsphere.settings) as found:
         yield found
 
 
@@ -141,11 +141,11 @@ def test_a_cancelled_rollback_goes_on(vsphere: Simulator, plugged: Plugin) -> No
     reverted = {*it.web, *it.app} - {it.app[1]}
     vsphere.drop("before", method=REVERT, vm=it.app[1], times=0)
     vsphere.reset_calls()
-    with plugin(vsphere) as doomed:
+    with plugin(vsphere.settings) as doomed:
         cancelled = Doing(lambda: it.resource.up(doomed, it.program("release-41")))
-        until(lambda: it.done(vsphere).keys() == reverted)
-        until(lambda: vsphere.calls()[REVERT] > len(reverted) + 1)  # it has been tried again
-        doomed.stub.Cancel(empty_pb2.Empty())
+        cancelled.until(lambda: it.done(vsphere).keys() == reverted)
+        cancelled.until(lambda: vsphere.calls()[REVERT] > len(reverted) + 1)  # it has been tried again
+        doomed.cancel()
         with pytest.raises(Failed, match=it.app[1]):
             cancelled.result()
     assert it.told == reverted
@@ -162,11 +162,11 @@ def test_a_killed_plugin_is_continued(vsphere: Simulator, plugged: Plugin, start
     if start == "killed":
         it.resource.up(plugged, it.program())
     vsphere.hold(it.app[1], method=REVERT)
-    with plugin(vsphere) as doomed:
+    with plugin(vsphere.settings) as doomed:
         killed = Doing(lambda: it.resource.up(doomed, it.program("release-41", powerPolicy="on")))
-        until(lambda: it.done(vsphere).keys() == {*it.web, *it.app} - {it.app[1]})
-        until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.app[1]])
-        doomed.kill()
+        killed.until(lambda: it.done(vsphere).keys() == {*it.web, *it.app} - {it.app[1]})
+        killed.until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.app[1]])
+        doomed.signal(signal.SIGKILL)
         with pytest.raises(Failed):
             killed.result()
     vsphere.release(it.app[1])
@@ -175,7 +175,7 @@ def test_a_killed_plugin_is_continued(vsphere: Simulator, plugged: Plugin, start
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
     assert it.told == set(it.names)
     assert {item["powerState"] for item in it.state["machines"].values()} == {"PoweredOn"}
-    assert any("already reverted by a run of this request" in text for text in plugged.voice.said)
+    assert "already reverted by a run of this request" in it.resource.words
 
 
 def test_undo_brings_back_what_was_reverted(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
@@ -187,7 +187,7 @@ def test_undo_brings_back_what_was_reverted(vsphere: Simulator, client: Client, 
     task_fails(vsphere, client, it.app[1])
     with pytest.raises(Failed, match="Brought back as they were") as raised:
         it.resource.up(plugged, asked)
-    assert it.app[1] in raised.value.text
+    assert it.app[1] in str(raised.value)
     back = {*it.web, *it.app} - {it.app[1]}
     assert it.done(vsphere) == dict.fromkeys(back, 2)
     assert it.told == set()
@@ -208,14 +208,14 @@ def test_an_undo_that_is_killed_is_no_rollback(vsphere: Simulator, client: Clien
     targets = {name: client.ids(name)[0] for name in it.names}
     task_fails(vsphere, client, it.app[1])
     vsphere.hold(it.app[0], method=REVERT)
-    with plugin(vsphere) as doomed:
+    with plugin(vsphere.settings) as doomed:
         killed = Doing(lambda: it.resource.up(doomed, asked))
-        until(lambda: it.done(vsphere).keys() >= {*it.web})
+        killed.until(lambda: it.done(vsphere).keys() >= {*it.web})
         vsphere.hold(it.web[0], method=REVERT)
         vsphere.release(it.app[0])
-        until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.web[0]])
-        until(lambda: set(it.done(vsphere).values()) == {1, 2})
-        doomed.kill()
+        killed.until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.web[0]])
+        killed.until(lambda: set(it.done(vsphere).values()) == {1, 2})
+        doomed.signal(signal.SIGKILL)
         with pytest.raises(Failed):
             killed.result()
     vsphere.release(it.web[0])
@@ -250,14 +250,14 @@ def test_a_safety_snapshot_that_fails_leaves_everything(
     vsphere.fault("FileLocked", method="CreateSnapshot_Task", vm=it.db[0], where="task")
     with pytest.raises(Failed, match=r"1 of 10 safety snapshots could not be taken"):
         it.resource.up(plugged, asked)
-    assert (it.done(vsphere), it.resource.state) == ({}, None)
+    assert (it.done(vsphere), it.state) == ({}, {})
     assert {tuple(client.names(name)) for name in it.names} == {("release-41",)}
     it.resource.up(plugged, asked)
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
     kept = {key: item["safetySnapshot"]["id"] for key, item in it.state["progress"].items()}
     assert all(kept[name] in client.ids(name) for name in (it.web[0], it.db[1]))
     it.resource.delete(plugged)
-    assert any("Safety snapshots stay" in text for text in plugged.voice.said)
+    assert "Safety snapshots stay" in it.resource.words
     assert kept[it.web[0]] in client.ids(it.web[0])
 
 
@@ -273,7 +273,7 @@ def test_only_a_new_request_reverts(vsphere: Simulator, client: Client, plugged:
     client.reconfigure(it.web[0], numCPUs=8)
     foreseen = it.resource.preview(plugged, {**it.program(), "to": UNKNOWN})
     assert foreseen["machines"] is UNKNOWN
-    assert any("not known before the update" in text for text in plugged.voice.said)
+    assert "not known before the update" in it.resource.words
     it.resource.up(plugged, it.program("release-41"))
     assert it.resource.changes.keys() == {
         "to",
@@ -300,16 +300,16 @@ def test_only_a_new_request_reverts(vsphere: Simulator, client: Client, plugged:
 
     # An import only watches.
     other = Ten("later")
-    other.resource.id = ",".join(it.names)
-    other.resource.refresh(plugged)
+    other.resource.import_(plugged, ",".join(it.names))
     other.resource.up(plugged, {"virtualMachines": [{"vmName": name} for name in it.names]})
     assert not other.resource.changes
     assert it.done(vsphere) == dict.fromkeys(it.names, 2)
 
     # What a preview showed, as a saved plan holds it, and a VM that is no longer so.
     required = it.program("release-41", triggers={"again": 2}, requireUnchanged=True)
-    with pytest.raises(Failed, match="no longer as the preview showed it"):
-        it.resource.up(plugged, required, meanwhile=lambda: client.take(it.db[0], "meanwhile"))
+    later = after_check(plugged, lambda: client.take(it.db[0], "meanwhile"))
+    with later, pytest.raises(Failed, match="no longer as the preview showed it"):
+        it.resource.up(plugged, required)
     assert it.done(vsphere) == dict.fromkeys(it.names, 2)
     assert "no longer as the preview showed it" in it.state["conditions"][0]["message"]
     assert it.db[0] in it.state["conditions"][0]["message"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.environment.mini import Resource, plugin
+from tests.environment.resource import Resource
 from tests.environment.rolling import TOKEN, label
 from tests.support.client import other_client
+from tests.support.plugin import plugin
 from tests.support.simulator import running
 
 COUNT = 200
@@ -21,7 +22,7 @@ def test_the_calls_of_a_rollback_of_200_vms(record_property: Callable[..., None]
     with running("--names", ",".join(names), "--task-duration", "100ms") as vsphere:
         with other_client(vsphere) as client:
             label(client, "release-41", names)
-        with plugin(vsphere) as plugged:
+        with plugin(vsphere.settings) as plugged:
             it = Resource(TOKEN, "many")
             asked = {"virtualMachines": members, "to": "release-41"}
 

@@ -76,3 +76,27 @@ def test_a_rollback_is_previewed_fails_and_goes_on(stack: Stack, vsphere: Simula
     assert "3 VMs will be rolled back" in text
     assert "7 more have been rolled back already" in text
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+
+
+def test_a_saved_plan_holds_only_for_what_it_saw(
+    stack: Stack, vsphere: Simulator, client: Client, tmp_path: Path
+) -> None:
+    """`up --plan` reverts nothing when one of ten VMs or its snapshots changed, and all when none did."""
+    it = Ten("shop")
+    plan = str(tmp_path / "plan.json")
+
+    def refused() -> None:
+        assert "violates plan" in stack.up("--plan", plan).failed().text
+        assert not it.done(vsphere)
+
+    for to in (None, "release-41"):
+        stack.write({"resources": {"env": {"type": TOKEN, "properties": it.program(to)}}})
+        (stack.up() if to is None else stack.preview("--save-plan", plan)).check()
+    client.reconfigure(it.web[0], numCPUs=8)
+    refused()
+    client.reconfigure(it.web[0], numCPUs=2)
+    client.take(it.db[1], "newer")
+    refused()
+    client.remove(it.db[1], "newer")
+    stack.up("--plan", plan).check()
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)

@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.plan import plan_revert
 from vmsnapshot.lifecycle.tree import WIDTH, columns
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
-from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.revert import PowerPolicy, RevertInputs
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)
 URN = "urn:pulumi:dev::shop::vmsnapshot:index:EnvironmentCheckpoint::releases"
@@ -48,26 +48,26 @@ def made(name: str, *labels: str, renamed: str = "", **more: Any) -> VirtualMach
     )
 
 
-def planned(*machines: VirtualMachine, to: str = "one") -> Planned:
+def planned(*machines: VirtualMachine, to: str = "one", policy: PowerPolicy = "snapshot") -> Planned:
     """The plan of rolling these back, each in a wave of its own."""
     members = [
         EnvironmentMember(vm_name=vm.identity.name, order=number) for number, vm in enumerate(machines)
     ]
     by_key = {vm.identity.name: vm for vm in machines}
     points = find_restore_points(by_key, to)
-    asked = RevertInputs(vm_name="any", snapshot=to)
+    asked = RevertInputs(vm_name="any", snapshot=to, power_policy=policy)
     plans = {
         key: plan_revert(by_key[key], target, by_key[key].machine, asked, NOW)
         for key, target in points.found.items()
     }
-    return Planned(Wanted(members, to), Environment(members, by_key, {}), points, plans, {}, NOW)
+    return Planned(Wanted(members, to, policy), Environment(members, by_key, {}), points, plans, {}, NOW)
 
 
 def test_few_vms_are_shown_each_with_its_plan() -> None:
     """A table in the order of reverting, then each VM's own plan with its tree."""
     text = rollback_text(planned(made("db-1", "one", "two"), made("web-1", "one", "two")))
     rows = [" ".join(line.split()) for line in text.splitlines()]
-    first = rows.index("VM wave target power lost since")
+    first = rows.index("VM wave target power work lost")
     assert rows[first + 1] == "web-1 1 2 days old on -> off 1 day, 3.0 GiB"
     assert rows[first + 2].startswith("db-1 2 ")
     assert text.count("<== you are here") == 2
@@ -83,10 +83,26 @@ def test_many_vms_are_a_table_with_every_warning() -> None:
     text = rollback_text(planned(*machines))
     assert max(map(columns, text.splitlines())) <= WIDTH
     assert "<== you are here" not in text
+    assert "Leave the current branches" not in text
     assert "… and 60 more VMs: 60 of them change their power" in " ".join(text.split())
     assert text.count("The VM's disks need consolidation") == 1
     (warning,) = (part for part in text.split("  Warning: ")[1:] if "consolidation" in part)
     assert sum(f"-{number:03}" in warning for number in range(100)) == 70
+
+
+def test_many_vms_leave_their_branches() -> None:
+    """A snapshot that a rollback leaves behind is named once for all the VMs that have it."""
+    machines = [made(f"web-{number}", "one", "two") for number in range(20)]
+    text = " ".join(rollback_text(planned(*machines, made("db-1", "one", "three"))).split())
+    assert '"one/two" (web-19, web-18,' in text
+    assert '"one/three" (db-1)' in text
+    assert "web-8 and 8 more" in text
+
+
+def test_a_vm_that_keeps_no_memory_is_restarted() -> None:
+    """The table says so, although the power is the same before and after."""
+    machines = [made(f"web-{number}", "one") for number in range(4)]
+    assert rollback_text(planned(*machines, policy="on")).count("  on, restarted  ") == 4
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from tests.fidelity.front import Listening, Resource, Step, differences
 from tests.fidelity.someone import Seen, Someone
-from vmsnapshot.lifecycle.provider import Provider
+from tests.support.ministack import MiniStack, Outcome, Step
+from tests.support.plugin import Plugin
 from vmsnapshot.lifecycle.requests import Properties
 
 REVERT = "vmsnapshot:index:VirtualMachineRevert"
 SNAPSHOT = "vmsnapshot:index:VirtualMachineSnapshot"
 PLAN = "vmsnapshot:index:getRevertPlan"
+NAME = "it"
 
 
 class Life:
     """One VM, what others do to it, and our resources about it.
+
+    Each resource has a stack of its own, as if it were in another program.
 
     Attributes:
         someone: Somebody else who has the VM before them.
@@ -24,41 +28,41 @@ class Life:
         ours: The Managed snapshots by their ids, also those that others have removed.
     """
 
-    def __init__(self, someone: Someone, provider: Provider, voice: Listening) -> None:
+    def __init__(self, someone: Someone, provider: Plugin) -> None:
         self.someone = someone
         self.reverts = 0
         self.others = 0
         self._provider = provider
-        self._voice = voice
         self._made = 0
-        self.ours: dict[str, Resource] = {}
+        self.ours: dict[str, MiniStack] = {}
         self._program: Properties = {}
         self._asked: tuple[str, str] | None = None  # how the target was spelt, and what it was
-        self._revert = self._resource(REVERT)
+        self._revert = self._stack()
 
-    def _resource(self, token: str) -> Resource:
+    def _stack(self) -> MiniStack:
         self._made += 1
-        return Resource(self._provider, self._voice, token, f"{self.someone.id}-{self._made}")
+        provider, name = self._provider, f"{self.someone.id}-{self._made}"
+        return MiniStack(lambda: contextlib.nullcontext(provider), stack=name, project="fidelity")
 
     @property
     def exists(self) -> bool:
         """Whether the stack holds our revert resource."""
-        return self._revert.state is not None
+        return bool(self._revert.entries)
 
     # --- our snapshots ------------------------------------------------------------------------
 
     def take(self, name: str, *, memory: bool) -> None:
         """Take a Managed snapshot."""
-        made = self._resource(SNAPSHOT)
+        made = self._stack()
         memory = memory and self.someone.can_hold_memory()
-        made.up({"vmName": self.someone.id, "name": name, "memory": memory})
-        assert made.state is not None
-        self.ours[made.state["uniqueID"]] = made
+        _write(made, SNAPSHOT, {"vmName": self.someone.id, "name": name, "memory": memory})
+        made.up().check()
+        self.ours[made.resource(NAME).outputs["uniqueID"]] = made
 
     def remove(self, which: int) -> None:
         """Delete one of the Managed snapshots; its children stay."""
         unique_id = sorted(self.ours)[which % len(self.ours)]
-        self.ours.pop(unique_id).delete()
+        self.ours.pop(unique_id).destroy().check()
         assert unique_id not in {item.id for item in self.someone.tree()}
 
     # --- our reverts --------------------------------------------------------------------------
@@ -71,24 +75,23 @@ class Life:
     def start_over(self) -> None:
         """Delete the resource (nothing happens to the VM); the next one is new."""
         before = self.someone.machine()
-        self._revert.delete()
+        self._revert.destroy().check()
         assert self.someone.machine() == before
-        self._revert = self._resource(REVERT)
+        self._revert = self._stack()
         self._program, self._asked = {}, None
 
     def ask_nothing(self, policy: str | None = None) -> None:
         """Update without a request, however far the VM has drifted: nothing happens to it."""
         was = self._program.get("powerPolicy", "snapshot")
         step = self._quietly(self._program | ({} if policy is None else {"powerPolicy": policy}))
-        assert set(step.changes or ()) == ({"powerPolicy"} if policy not in {None, was} else set())
+        assert set(step.changes) == ({"powerPolicy"} if policy not in {None, was} else set())
 
     def _quietly(self, program: Properties) -> Step:
         before, snapshot, ids = self.someone.machine(), self.someone.current(), self._ids()
-        step = self._revert.up(program)
+        step = self._update(program).step(NAME)
         assert (self.someone.machine(), self.someone.current()) == (before, snapshot)
         assert self._ids() <= ids  # a safety snapshot's time may be over
-        assert self._revert.state is not None
-        assert self._revert.state["machine"] == before
+        assert self._revert.resource(NAME).outputs["machine"] == before
         self._program = program
         return step
 
@@ -105,30 +108,31 @@ class Life:
             self._unasked(program)
             return
         before, left = someone.machine(), someone.current()
-        planned = self._provider.invoke(
+        plan = self._provider.invoke(
             PLAN, {"vmName": someone.id, "snapshot": program["snapshot"], "powerPolicy": policy}
         )
-        assert not planned.failures
-        plan = planned.result
-        announced = self._revert.preview(program)
+        _write(self._revert, REVERT, program)
+        previewed = self._revert.preview().check()
+        announced = previewed.step(NAME)
         # A preview does nothing.
         assert (someone.machine(), someone.tree(), someone.current()) == (before, tree, left)
 
-        done = self._revert.up(program)
+        done = self._update(program).step(NAME)
         self.reverts += 1
         self._program, self._asked = program, (program["snapshot"], target.id)
         after, grown = someone.machine(), someone.tree()
 
         # What was agreed to is what was asked for in the end.
-        assert done.inputs == announced.inputs
+        assert _inputs(done) == _inputs(announced)
         assert done.changes == announced.changes
         _agree(plan, announced, before=before, after=after)
         _same_place(plan, announced, target, tree, left)
-        assert f'will be reverted to snapshot "{target.path}"' in " ".join(announced.said.split())
+        # Long paths are wrapped, also in the middle of a name.
+        told = "".join(previewed.text.split())
+        assert "".join(f'will be reverted to snapshot "{target.path}"'.split()) in told
         # What others see, and what state says.
         assert someone.current() == target.id
-        state = self._revert.state
-        assert state is not None
+        state = self._revert.resource(NAME).outputs
         assert state["machine"] == after
         assert state["currentSnapshot"]["name"] == target.name
         assert state["revertedTo"]["uniqueID"] == target.id
@@ -137,6 +141,10 @@ class Life:
         new = [item for item in grown if item.id not in {old.id for old in tree}]
         assert [item for item in grown if item not in new] == tree
         assert [item.chain[-2:-1] for item in new] == ([] if safety is None else [(left,) if left else ()])
+
+    def _update(self, program: Properties) -> Outcome:
+        _write(self._revert, REVERT, program)
+        return self._revert.up().check()
 
     def _ask(self, target: Seen, tree: list[Seen], spelling: str, policy: str, *, again: bool) -> Properties:
         names = [item.name for item in tree]
@@ -158,7 +166,7 @@ class Life:
 
     def _unasked(self, program: Properties) -> None:
         step = self._quietly(program | {"safetySnapshot": self._program.get("safetySnapshot")})
-        assert set(step.changes or ()) <= {"snapshot", "powerPolicy"}
+        assert set(step.changes) <= {"snapshot", "powerPolicy"}
 
     def _ids(self) -> set[str]:
         return {item.id for item in self.someone.tree()}
@@ -166,15 +174,15 @@ class Life:
 
 def _agree(plan: Properties, announced: Step, *, before: Properties, after: Properties) -> None:
     """The plan, the announced `machine` and the detailed diff say what then happened, no more, no less."""
-    assert announced.inputs["machine"] == after
+    assert _inputs(announced)["machine"] == after
     assert plan["after"] == after
     assert plan["live"] == before
     assert plan["powerState"] == {"before": before["powerState"], "after": after["powerState"]}
     happened = differences(before, after)
     assert set(plan["changes"]) == set(happened)
-    if announced.changes is None:
+    if announced.before is None:
         return
-    assert announced.before["machine"] == before
+    assert announced.before.outputs["machine"] == before
     shown = {
         path.removeprefix("machine."): change
         for path, change in announced.changes.items()
@@ -187,11 +195,32 @@ def _agree(plan: Properties, announced: Step, *, before: Properties, after: Prop
 def _same_place(plan: Properties, announced: Step, target: Seen, tree: list[Seen], left: str | None) -> None:
     """The announced target, and which snapshots leave the VM's branch."""
     assert (plan["target"]["uniqueID"], plan["target"]["path"]) == (target.id, target.path)
-    assert announced.inputs["target"] == target.id
+    assert _inputs(announced)["target"] == target.id
     chain: tuple[str, ...] = next((item.chain for item in tree if item.id == left), ())
     leaving = [item for item in chain if item not in target.chain]
     assert [item["uniqueID"] for item in plan["leavesBranch"]] == leaving
-    independent: list[Any] = [
-        disk["label"] for disk in plan["live"]["disks"].values() if disk["mode"].startswith("independent")
-    ]
-    assert plan["untouchedDisks"] == independent
+    disks = plan["live"]["disks"].values()  # on the wire a map has no order
+    independent = sorted(disk["label"] for disk in disks if disk["mode"].startswith("independent"))
+    assert sorted(plan["untouchedDisks"]) == independent
+
+
+def _write(stack: MiniStack, token: str, program: Properties) -> None:
+    stack.write(**{NAME: {"type": token, "properties": program}})
+
+
+def _inputs(step: Step) -> Properties:
+    assert step.after is not None
+    return step.after.inputs
+
+
+def differences(old: Any, new: Any, path: str = "") -> dict[str, str]:
+    """Where two trees of maps differ, and how: `add`, `delete` or `update`, by property path."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: dict[str, str] = {}
+        for key in {*old, *new}:
+            here = (f"{path}.{key}" if path else key) if key.isidentifier() else f'{path}["{key}"]'
+            found |= differences(old.get(key), new.get(key), here)
+        return found
+    if old == new:
+        return {}
+    return {path: "add" if old is None else "delete" if new is None else "update"}

@@ -17,13 +17,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.fidelity.front import Listening
 from tests.fidelity.life import Life
 from tests.fidelity.someone import Power, Seen, Someone
 from tests.support.client import other_client
+from tests.support.plugin import plugin
 from tests.support.simulator import running
-from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.wiring import connect
 
 # Reverts of ours in each of the parts, which run at the same time; in all of them, 304.
 PARTS = 4
@@ -76,12 +74,18 @@ class History(RuleBasedStateMachine):
         """One of the snapshots."""
         return self.tree[which % len(self.tree)]
 
-    @initialize(version=st.sampled_from(["vmx-15", "vmx-19", "vmx-21"]), watched=st.booleans())
-    def begin(self, version: str, watched: bool) -> None:
-        """A VM of some hardware version, watched by us or not yet."""
+    @initialize(
+        version=st.sampled_from(["vmx-15", "vmx-19", "vmx-21"]),
+        watched=st.booleans(),
+        taken=st.lists(st.tuples(NAMES, st.booleans(), st.booleans()), min_size=1, max_size=3),
+    )
+    def begin(self, version: str, watched: bool, taken: list[tuple[str, bool, bool]]) -> None:
+        """A VM of some hardware version, watched by us or not yet, with something to revert to."""
         self.someone.configure(version=version)
         if watched:
             self.life.watch()
+        for name, memory, ours in taken:
+            self.take(name, memory, ours)
 
     # --- snapshots ----------------------------------------------------------------------------
 
@@ -219,22 +223,12 @@ def lives() -> Iterator[tuple[Callable[[], Life], Callable[[], int]]]:
     names = [f"machine-{number}" for number in range(MACHINES)]
     arguments = ["--names", ",".join(names), "--task-duration", "0s"]
     with running(*arguments) as simulator, other_client(simulator) as client:
-        voice = Listening()
-        provider = Provider(connect, voice)
-        provider.configure(
-            {
-                "vsphereServer": simulator.server,
-                "user": simulator.user,
-                "password": simulator.password,
-                "thumbprint": simulator.thumbprint,
-            }
-        )
         following = iter(names)
-        yield (
-            lambda: Life(Someone(client, next(following)), provider, voice),
-            lambda: sum(item["op"] == "revert" for item in simulator.history()),
-        )
-        provider.close()
+        with plugin(simulator.settings) as provider:
+            yield (
+                lambda: Life(Someone(client, next(following)), provider),
+                lambda: sum(item["op"] == "revert" for item in simulator.history()),
+            )
 
 
 @pytest.mark.timeout(400)
@@ -258,7 +252,9 @@ def test_what_is_announced_is_what_happens(
         run_state_machine_as_test(
             Part,
             settings=settings(
-                max_examples=2,
+                # The first of each run is the simplest there is, so a run isn't too short; it can't be
+                # ended when there are enough reverts, so it isn't too long.
+                max_examples=5,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,

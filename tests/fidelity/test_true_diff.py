@@ -8,23 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
-from tests.e2e.conftest import new_stack, revert
-from tests.fidelity.front import Listening
+from tests.e2e.conftest import login, new_stack, revert
 from tests.fidelity.someone import Someone
-from tests.plugin.recording import served
 from tests.support.client import Client, other_client
 from tests.support.engine import Outcome, Stack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running
-from vmsnapshot.fronts.plugin._codec import encode
-from vmsnapshot.fronts.plugin._protocol import provider_pb2, provider_pb2_grpc
-from vmsnapshot.fronts.plugin._secrets import Secrets
-from vmsnapshot.fronts.plugin._servicer import Servicer
-from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.model.schema import schema as provider_schema
-from vmsnapshot.wiring import connect
+from vmsnapshot.lifecycle.requests import Change, PropertyChange
 
 Do = Callable[[Client, str], None]
 
@@ -305,39 +297,18 @@ def test_a_saved_plan_holds_only_for_what_it_saw(stack: Stack, vsphere: Simulato
 def test_an_engine_that_does_not_refresh_gets_the_diff(vsphere: Simulator) -> None:
     """Where old outputs are those of the last update, the diff is still from the live VM to the target."""
     vm, urn = "watched", "urn:pulumi:dev::made-up::vmsnapshot:index:VirtualMachineRevert::it"
-    settings = {"vsphereServer": vsphere.server, "user": vsphere.user, "password": vsphere.password}
     watch = {"vmName": vm}
-    servicer = Servicer(
-        lambda: Provider(connect, Listening()), secrets=Secrets(), engine_links=[], schema=provider_schema
-    )
-    register = provider_pb2_grpc.add_ResourceProviderServicer_to_server
-    with (
-        served(servicer, register) as address,
-        grpc.insecure_channel(address) as channel,
-        other_client(vsphere) as client,
-    ):
-        stub: Any = provider_pb2_grpc.ResourceProviderStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
-        stub.Handshake(provider_pb2.ProviderHandshakeRequest())
-        trusted = {**settings, "thumbprint": vsphere.thumbprint}
-        stub.Configure(provider_pb2.ConfigureRequest(args=encode(trusted), acceptSecrets=True))
-        news = stub.Check(provider_pb2.CheckRequest(urn=urn, news=encode(watch))).inputs
-        made = stub.Create(provider_pb2.CreateRequest(urn=urn, properties=news))
+    with plugin(login(vsphere), refreshes=False) as provider, other_client(vsphere) as client:
+        news = provider.check(urn, None, watch)
+        made = provider.create(urn, news, preview=False)
         assert not made.refresh_before_update
 
         client.reconfigure(vm, numCPUs=8)
         client.add_disk(vm, 100)
-        asked = stub.Check(
-            provider_pb2.CheckRequest(urn=urn, olds=news, news=encode({**watch, "snapshot": "base"}))
-        )
-        diff = stub.Diff(
-            provider_pb2.DiffRequest(
-                id=made.id, urn=urn, olds=made.properties, old_inputs=news, news=asked.inputs
-            )
-        )
-        kinds = provider_pb2.PropertyDiff
-        assert {path: (shown.kind, shown.inputDiff) for path, shown in diff.detailedDiff.items()} == {
-            "snapshot": (kinds.ADD, True),
-            "machine.numCPUs": (kinds.UPDATE, False),
-            'machine.disks["206"]': (kinds.DELETE, False),
+        asked = provider.check(urn, news, {**watch, "snapshot": "base"})
+        diff = provider.diff(urn, made.id, old_inputs=news, old_state=made.state, new_inputs=asked)
+        assert diff.changes == {
+            "snapshot": PropertyChange(Change.ADD),
+            "machine.numCPUs": PropertyChange(Change.UPDATE, input_diff=False),
+            'machine.disks["206"]': PropertyChange(Change.DELETE, input_diff=False),
         }
-    servicer.close()

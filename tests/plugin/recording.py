@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 
+from tests.support.plugin import served
 from vmsnapshot.fronts.plugin import _limits
 from vmsnapshot.fronts.plugin._protocol import provider_pb2_grpc
 from vmsnapshot.fronts.plugin._secrets import Secrets
@@ -128,20 +128,6 @@ class Plugin:
     def provider(self) -> Recording:
         """The provider that serves now."""
         return self.providers[-1]
-
-
-@contextlib.contextmanager
-def served(servicer: Any, register: Callable[[Any, Any], None], workers: int = 64) -> Iterator[str]:
-    """Serve on a free port for as long as the context lasts; gives the address."""
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        server = grpc.server(pool, options=_limits.SERVER_OPTIONS)
-        register(servicer, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(None).wait()
 
 
 @contextlib.contextmanager

@@ -1,51 +1,25 @@
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import empty_pb2
 
-from tests.plugin.recording import served
+from tests.support.plugin import listening
 from tests.support.waiting import until
 from vmsnapshot.fronts.plugin import _engine, _limits
-from vmsnapshot.fronts.plugin._protocol import engine_pb2, engine_pb2_grpc
+from vmsnapshot.fronts.plugin._protocol import engine_pb2
 from vmsnapshot.fronts.plugin._secrets import Secrets
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.values import Secret
 
 URN = "urn:pulumi:dev::project::vmsnapshot:index:VirtualMachineSnapshot::before"
-
-
-class Listening(engine_pb2_grpc.EngineServicer):
-    """An engine that only listens; while `held` it takes messages but doesn't answer."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-        self.held = threading.Event()
-        self.let_go = threading.Event()
-
-    def Log(self, request: Any, context: Any) -> Any:  # noqa: N802 - the protocol's name
-        """Remember a message."""
-        self.heard.append(request)
-        if self.held.is_set():
-            self.let_go.wait(30)
-        return empty_pb2.Empty()
-
-
-@contextlib.contextmanager
-def _listening() -> Iterator[tuple[Listening, str]]:
-    engine = Listening()
-    with served(engine, engine_pb2_grpc.add_EngineServicer_to_server) as address:
-        yield engine, address
-        engine.let_go.set()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +34,7 @@ def _listening() -> Iterator[tuple[Listening, str]]:
 def test_a_message_has_arrived_when_it_was_said(severity: Severity, told: Any) -> None:
     """Severity, resource and all lines reach the engine, and `say` waits until they have."""
     voice = _engine.Voice(Secrets())
-    with _listening() as (engine, address):
+    with listening() as (engine, address):
         voice.connect(address)
         voice.say(URN, severity, "two\nlines └─ ✓")
         assert engine.heard == [engine_pb2.LogRequest(severity=told, urn=URN, message="two\nlines └─ ✓")]
@@ -70,7 +44,7 @@ def test_a_message_has_arrived_when_it_was_said(severity: Severity, told: Any) -
 def test_progress_is_ephemeral_and_does_not_wait() -> None:
     """Progress is a status message; whoever tells it goes on though the engine doesn't answer."""
     voice = _engine.Voice(Secrets())
-    with _listening() as (engine, address):
+    with listening() as (engine, address):
         voice.connect(address)
         engine.held.set()
         voice.progress(URN, "40 %")
@@ -88,7 +62,7 @@ def test_a_suspended_engine_holds_up_a_message_for_a_while_only(
     """The work goes on after a message that nobody takes."""
     monkeypatch.setattr(_limits, "MESSAGE_TIMEOUT", 0.05)
     voice = _engine.Voice(Secrets())
-    with _listening() as (engine, address):
+    with listening() as (engine, address):
         voice.connect(address)
         engine.held.set()
         voice.say(URN, Severity.INFO, "nobody answers")
@@ -101,7 +75,7 @@ def test_nothing_said_fails_the_work() -> None:
     voice = _engine.Voice(Secrets())
     voice.say(URN, Severity.INFO, "too early")
     voice.progress(URN, "too early")
-    with _listening() as (_, address):
+    with listening() as (_, address):
         voice.connect(address)
     voice.say(URN, Severity.INFO, "gone")
     voice.progress(URN, "gone")
@@ -117,7 +91,7 @@ def test_no_message_shows_a_secret_or_breaks_on_its_text() -> None:
     secrets.learn("", {"password": Secret("hunter22")})
     secrets.learn(URN + "2", {"a": Secret("plain")})
     voice = _engine.Voice(secrets)
-    with _listening() as (engine, address):
+    with listening() as (engine, address):
         voice.connect(address)
         voice.say(URN, Severity.INFO, "swordfish hunter22 plain \ud800")
         voice.progress(URN, "swordfish")
@@ -129,7 +103,7 @@ def test_no_message_shows_a_secret_or_breaks_on_its_text() -> None:
 def test_a_large_message_arrives() -> None:
     """A message may be longer than gRPC's usual 4 MB."""
     voice = _engine.Voice(Secrets())
-    with _listening() as (engine, address):
+    with listening() as (engine, address):
         voice.connect(address)
         voice.say(URN, Severity.INFO, "x" * 5_000_000)
         assert [len(heard.message) for heard in engine.heard] == [5_000_000]
@@ -144,7 +118,7 @@ def test_an_engine_that_ends_is_noticed() -> None:
     """The watch tells once that the engine is gone, and not while it is there."""
     gone = threading.Event()
     watch = _engine.EngineWatch(gone.set, interval=0.05)
-    with _listening() as (_, address):
+    with listening() as (_, address):
         watch.connect(address)
         # It has been asked often enough to have been missed, if it could be.
         with grpc.insecure_channel(address) as channel:
@@ -154,12 +128,35 @@ def test_an_engine_that_ends_is_noticed() -> None:
     assert gone.wait(30)
 
 
+def test_an_engine_that_is_too_busy_to_take_a_connection_is_not_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connection is waited for as long as an answer is."""
+    monkeypatch.setattr(_limits, "MESSAGE_TIMEOUT", 0.5)
+    answers: list[bool] = []
+    ask = _engine._answers
+
+    def asked(engine: Any) -> bool:
+        answers.append(ask(engine))
+        return answers[-1]
+
+    monkeypatch.setattr(_engine, "_answers", asked)
+    gone = threading.Event()
+    watch = _engine.EngineWatch(gone.set, interval=0.01)
+    with socket.create_server(("127.0.0.1", 0)) as busy:  # which accepts nobody
+        watch.connect(f"127.0.0.1:{busy.getsockname()[1]}")
+        until(lambda: gone.is_set() or len(answers) > 2)
+        watch.close()
+    assert not gone.is_set()
+    assert all(answers)
+
+
 def test_a_watch_of_another_engine_forgets_the_one_before() -> None:
     """After an attachment to a second engine, the end of the first means nothing."""
     gone = threading.Event()
     watch = _engine.EngineWatch(gone.set, interval=0.01)
-    with _listening() as (_, second):
-        with _listening() as (_, first):
+    with listening() as (_, second):
+        with listening() as (_, first):
             watch.connect(first)
             watch.connect(second)
         until(lambda: len(_watching()) == 1)

@@ -15,20 +15,17 @@ import pytest
 from google.protobuf import empty_pb2
 
 from tests.plugin.conftest import MadeUp
-from tests.plugin.recording import served
-from tests.plugin.test_engine import Listening
+from tests.support.plugin import COMMAND, listening
 from tests.support.processes import alive
 from tests.support.waiting import until
 from vmsnapshot._version import __version__
 from vmsnapshot.fronts.plugin._codec import encode
 from vmsnapshot.fronts.plugin._protocol import (
-    engine_pb2_grpc,
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
 )
 
-PLUGIN = [sys.executable, "-m", "vmsnapshot.fronts.plugin"]
 MADEUP = [sys.executable, str(Path(__file__).with_name("madeup.py"))]
 URN = "urn:pulumi:dev::project::madeup:index:Thing::a"
 
@@ -51,12 +48,6 @@ def _started(command: list[str], environment: Mapping[str, str] | None = None) -
 
 
 @contextlib.contextmanager
-def _engine() -> Iterator[str]:
-    with served(Listening(), engine_pb2_grpc.add_EngineServicer_to_server) as address:
-        yield address
-
-
-@contextlib.contextmanager
 def _stub(process: subprocess.Popen[str]) -> Iterator[Any]:
     assert process.stdout is not None
     port = int(process.stdout.readline())
@@ -74,13 +65,13 @@ def _create(stub: Any, behave: str) -> Any:
 
 def test_the_version_is_printed() -> None:
     """`--version` prints this release and ends."""
-    told = subprocess.run([*PLUGIN, "--version"], capture_output=True, text=True, check=True)
+    told = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, check=True)
     assert told.stdout == f"{__version__}\n"
 
 
 def test_the_schema_is_printed() -> None:
     """`--schema` prints the package's schema with this release's version."""
-    told = subprocess.run([*PLUGIN, "--schema"], capture_output=True, text=True, check=True)
+    told = subprocess.run([*COMMAND, "--schema"], capture_output=True, text=True, check=True)
     schema = json.loads(told.stdout)
     assert (schema["name"], schema["version"]) == ("vmsnapshot", __version__)
 
@@ -101,7 +92,7 @@ def test_starting_loads_neither_the_sdk_nor_a_platform() -> None:
 
 def test_only_the_port_is_on_standard_output(madeup: MadeUp) -> None:
     """What the engine reads is one line with the port, also after work and a signal."""
-    with _engine() as address, _started([*MADEUP, address], madeup.stack.environment) as process:
+    with listening() as (_, address), _started([*MADEUP, address], madeup.stack.environment) as process:
         with _stub(process) as stub:
             _create(stub, "").result()
         process.send_signal(signal.SIGTERM)
@@ -111,19 +102,21 @@ def test_only_the_port_is_on_standard_output(madeup: MadeUp) -> None:
 
 def test_arguments_that_the_engine_may_add_are_ignored() -> None:
     """The engine can pass its logging and tracing flags before its address."""
-    with _engine() as address:
-        command = [*PLUGIN, "--logtostderr", "-v=9", "--tracing", "file:./trace", address]
+    with listening() as (_, address):
+        command = [*COMMAND, "--logtostderr", "-v=9", "--tracing", "file:./trace", address]
         with _started(command) as process, _stub(process) as stub:
             assert stub.GetPluginInfo(empty_pb2.Empty()).version == __version__
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("behave", ["block", "hang"])
+@pytest.mark.parametrize(
+    ("number", "behave"),
+    [(signal.SIGINT, "block"), (signal.SIGTERM, "block"), (signal.SIGTERM, "hang")],
+)
 def test_a_signal_ends_the_plugin_whatever_is_under_way(
     madeup: MadeUp, number: signal.Signals, behave: str
 ) -> None:
     """Work is cancelled and given time to stop; work that doesn't stop is left."""
-    with _engine() as address, _started([*MADEUP, address], madeup.stack.environment) as process:
+    with listening() as (_, address), _started([*MADEUP, address], madeup.stack.environment) as process:
         with _stub(process) as stub:
             create = _create(stub, behave)
             until(lambda: madeup.asked("create"))
@@ -164,8 +157,8 @@ def test_a_plugin_whose_engine_was_killed_is_gone(madeup: MadeUp, behave: str) -
 
 def test_a_plugin_whose_engine_never_called_is_gone() -> None:
     """The engine may die between starting the plugin and shaking hands with it."""
-    with _engine() as address:
-        process = _started([*PLUGIN, address])
+    with listening() as (_, address):
+        process = _started([*COMMAND, address])
         plugin = process.__enter__()
         assert plugin.stdout.readline()
     assert plugin.wait(30) == 0
@@ -175,13 +168,13 @@ def test_a_plugin_whose_engine_never_called_is_gone() -> None:
 def test_a_plugin_started_by_hand_serves_one_engine_after_another(madeup: MadeUp) -> None:
     """Without an engine it waits for one to attach, and stays when that is gone."""
     with _started(MADEUP, madeup.stack.environment) as process, _stub(process) as stub:
-        with _engine() as first:
+        with listening() as (_, first):
             stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=first))
             stub.Attach(plugin_pb2.PluginAttach(address=first))
             blocked = _create(stub, "block")
             until(lambda: madeup.asked("create"))
         assert blocked.code() is grpc.StatusCode.CANCELLED  # its engine is gone
-        with _engine() as second:
+        with listening() as (_, second):
             stub.Attach(plugin_pb2.PluginAttach(address=second))
             assert _create(stub, "").result().id == "id-a"
         assert process.poll() is None
@@ -192,17 +185,17 @@ def test_a_plugin_started_by_hand_serves_one_engine_after_another(madeup: MadeUp
 @pytest.mark.skipif(not Path("/proc/net").exists(), reason="reads sockets from Linux's /proc")
 def test_nobody_else_on_the_network_reaches_the_plugin() -> None:
     """It listens on the loopback interface only."""
-    with _engine() as address, _started([*PLUGIN, address]) as process, _stub(process) as stub:
+    with listening() as (_, address), _started([*COMMAND, address]) as process, _stub(process) as stub:
         stub.GetPluginInfo(empty_pb2.Empty())
-        listening = [
+        sockets = [
             line.split()[1]
             for name in ("tcp", "tcp6")
             for line in Path(f"/proc/{process.pid}/net/{name}").read_text("utf-8").splitlines()[1:]
             if line.split()[3] == "0A" and line.split()[9] in _sockets(process.pid)
         ]
-    assert listening
+    assert sockets
     # 127.0.0.1, also as an IPv6 address, with its bytes turned round
-    assert all(entry.partition(":")[0].endswith("0100007F") for entry in listening)
+    assert all(entry.partition(":")[0].endswith("0100007F") for entry in sockets)
 
 
 def _sockets(pid: int) -> set[str]:

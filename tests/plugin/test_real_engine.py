@@ -6,7 +6,7 @@ import json
 import subprocess
 from typing import Any
 
-from tests.plugin.conftest import MadeUp
+from tests.plugin.conftest import Beside, MadeUp
 from tests.support.processes import alive
 from tests.support.waiting import until
 
@@ -40,66 +40,72 @@ def test_values_of_every_kind_go_through_the_engine(madeup: MadeUp) -> None:
     stack.preview("--expect-no-changes").check()
 
 
-def test_a_change_is_shown_in_detail_and_done(madeup: MadeUp) -> None:
-    """A nested change updates, another kind replaces, drift shows, and destroy deletes."""
-    stack = madeup.stack
+def test_a_change_is_shown_in_detail_and_done(madeup: MadeUp, beside: Beside) -> None:
+    """A nested change updates, another kind replaces, and destroy deletes; so does a stack in memory."""
     settings = {"inner": {"a": 1, "b": 2}}
     madeup.write(a={"label": "one", "kind": "k", "settings": settings})
-    stack.up().check()
+    beside.run("up").check()
 
     madeup.write(a={"label": "one", "kind": "k", "settings": {"inner": {"a": 1, "b": 3}}})
-    told = stack.preview().check().text
+    told = beside.run("preview").check().text
     assert "~ b: 2 => 3" in told
     assert "~ a:" not in told
-    stack.up().check()
+    beside.run("up").check()
     (update,) = [item for item in madeup.asked("update") if not item["preview"]]
     assert update["old_inputs"]["settings"] == settings
     assert update["old_state"]["computed"] == "made as id-a"
 
     madeup.write(a={"label": "one", "kind": "other", "settings": {"inner": {"a": 1, "b": 3}}})
-    assert "1 to replace" in stack.preview().check().text
+    assert "1 to replace" in beside.run("preview").check().text
+    beside.run("up").check()
 
-    stack.destroy().check()
+    beside.run("destroy").check()
     assert madeup.things == {}
 
 
-def test_drift_is_shown(madeup: MadeUp) -> None:
-    """A preview shows changed outputs; a refresh shows what Diff calls a change, and stores both."""
+def test_drift_is_shown_and_what_is_gone_is_made_again(madeup: MadeUp, beside: Beside) -> None:
+    """A preview shows changed outputs; a refresh shows what Diff calls a change, and stores both.
+
+    A thing that somebody removed leaves the state with a refresh; the next update makes it. When an
+    engine has ended, so have its plugins.
+    """
     stack = madeup.stack
     madeup.write(a={"label": "one"})
-    stack.up().check()
+    beside.run("up").check()
+    assert madeup.plugins()
+    assert not [pid for pid in madeup.plugins() if alive(pid)]
+
     madeup.things = {"id-a": {**madeup.things["id-a"], "cpus": 8, "label": "edited"}}
-    assert "cpus    : 2 => 8" in stack.preview().check().text
-    told = stack.refresh().check().text
+    assert "cpus    : 2 => 8" in beside.run("preview").check().text
+    told = beside.run("refresh").check().text
     assert '~ label: "one" => "edited"' in told
     assert "cpus" not in told
     kept = stack.resource("a")
     assert (kept["inputs"]["label"], kept["outputs"]["cpus"]) == ("edited", 8)
+    same = beside.mini.resource("a")
+    assert (same.inputs, same.outputs) == (kept["inputs"], kept["outputs"])
 
-
-def test_what_is_gone_is_made_again(madeup: MadeUp) -> None:
-    """A thing that somebody removed leaves the state with a refresh; the next update makes it."""
-    madeup.write(a={"label": "one"})
-    madeup.stack.up().check()
     madeup.things = {}
-    assert "1 deleted" in madeup.stack.refresh().check().text
-    madeup.stack.up().check()
+    assert "1 deleted" in beside.run("refresh").check().text
+    beside.run("up").check()
     assert list(madeup.things) == ["id-a"]
 
 
-def test_what_was_half_made_is_kept_and_continued(madeup: MadeUp) -> None:
+def test_what_was_half_made_is_kept_and_continued(madeup: MadeUp, beside: Beside) -> None:
     """A partial state is in the stack with its reason, and the next update continues from it."""
     stack = madeup.stack
     madeup.write(a={"label": "one", "behave": "half", "settings": {"password": SECRET}})
-    told = stack.up().failed().text
+    told = beside.run("up").failed().text
     assert "it isn't ready yet" in told
     kept = stack.resource("a")
     assert (kept["id"], kept["initErrors"]) == ("id-a", ["it isn't ready yet"])
     assert kept["refreshBeforeUpdate"]
     assert "swordfish" not in stack.state_text()
+    same = beside.mini.resource("a")
+    assert (same.id, list(same.init_errors), same.refresh_before_update) == ("id-a", kept["initErrors"], True)
 
     madeup.write(a={"label": "one", "settings": {"password": SECRET}})
-    stack.up().check()
+    beside.run("up").check()
     assert madeup.asked("update")
     assert len([item for item in madeup.asked("create") if not item["preview"]]) == 1
     assert "initErrors" not in stack.resource("a")
@@ -160,14 +166,6 @@ def test_no_plugin_outlives_a_killed_engine(madeup: MadeUp) -> None:
     running.process.wait(30)
     until(lambda: not [pid for pid in madeup.plugins() if alive(pid)])
     assert madeup.asked("cancel")
-
-
-def test_no_plugin_outlives_an_update(madeup: MadeUp) -> None:
-    """When the engine has ended, so have its plugins."""
-    madeup.write(a={"label": "one"})
-    madeup.stack.up().check()
-    assert madeup.plugins()
-    assert not [pid for pid in madeup.plugins() if alive(pid)]
 
 
 def test_settings_of_the_stack_have_their_types(madeup: MadeUp) -> None:

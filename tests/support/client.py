@@ -21,6 +21,9 @@ class Client:
 
     def vm(self, name: str) -> Any:
         """A VM by its name."""
+        # One call where it lies as the simulator puts it; else one for each VM that there is.
+        if found := self.content.searchIndex.FindByInventoryPath(f"/DC0/vm/{name}"):
+            return found
         kinds, everywhere = [vim.VirtualMachine], self.content.rootFolder
         view = self.content.viewManager.CreateContainerView(everywhere, kinds, recursive=True)
         try:

@@ -24,6 +24,6 @@ def alive(pid: int) -> bool:
         return False
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended between the two
         return not Path("/proc/self").exists()  # without /proc, the signal has told
     return state.rpartition(")")[2].split()[0] not in {"Z", "X"}

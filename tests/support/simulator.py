@@ -44,6 +44,16 @@ class Simulator:
         self.certificate: str = ready["certificate"]
         self._admin: str = ready["admin"]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings with which a provider logs in here."""
+        return {
+            "vsphereServer": self.server,
+            "user": self.user,
+            "password": self.password,
+            "thumbprint": self.thumbprint,
+        }
+
     def environment(self) -> dict[str, str]:
         """The environment with which a provider logs in here."""
         return {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from tests.support.waiting import until
 from vmsnapshot.lifecycle.operation import Cancellation, Operation
 from vmsnapshot.lifecycle.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import Backend, SnapshotRequest, VMReference
@@ -73,6 +74,17 @@ class Doing:
     def done(self) -> bool:
         """Whether it has returned or raised."""
         return not self.thread.is_alive()
+
+    def until(self, condition: Callable[[], T]) -> T:
+        """Wait until a condition holds while it runs; an error of it before that is raised here."""
+
+        def held() -> T:
+            ended = self.done  # before the look: its last deed may have been the one waited for
+            value = condition()
+            assert value or not ended, f"it ended before that: {self.result()}"
+            return value
+
+        return until(held)
 
     def result(self, seconds: float = 30) -> Any:
         """What it returned; what it raised is raised here."""

@@ -379,13 +379,19 @@ def test_running_out_of_time_says_what_still_runs(simulator: Simulator, backend:
 def test_a_long_task_tells_its_progress(
     simulator: Simulator, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Percentages are told, with what is being done."""
+    """Percentages are told, with what is being done; also when the connection broke meanwhile."""
     monkeypatch.setattr(tasks, "PATIENCE", 0.1)
-    simulator.task_duration(1500)
+    simulator.hold("web-1")
     told: list[str] = []
+    vm = find(backend, "web-1")
     doing = operation('taking snapshot "base"', progress=told.append)
-    backend.create_snapshot(find(backend, "web-1"), request(), doing)
-    assert told
+    taking = Doing(lambda: backend.create_snapshot(vm, request(), doing))
+    taking.until(lambda: told)
+    watched = simulator.calls()["ModifyListView"]
+    simulator.expire_sessions()
+    taking.until(lambda: simulator.calls()["ModifyListView"] == watched + 2)
+    simulator.release("web-1")
+    taking.result()
     assert all(text.startswith('taking snapshot "base": ') and text.endswith(" %") for text in told)
 
 

@@ -57,6 +57,7 @@ class Watch:
         self.info: dict[str, Any] = {}
         self.waiting = 0
         self.since = time.monotonic()
+        self.slow = False
         self.forgotten = False
 
     @property
@@ -104,6 +105,7 @@ class _Collector:
     stub: Stub
     waiting: Any
     progress: Any = None
+    making_progress: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     version: str = ""
 
 
@@ -273,17 +275,23 @@ class Tasks:
     def _add_slow(self, task_ids: Sequence[str]) -> Mapping[str, None]:
         with self._changed:
             collector = self._collector
+            # A collector that is made later begins with those that are slow by then.
+            for watch in self._watches.values():
+                watch.slow |= watch.task_id in task_ids
         if collector is not None:
-            try:
-                if collector.progress is None:
-                    collector.progress = _watched_list(
-                        collector.login, collector.collector, ["info.progress"]
-                    )
-            except faults.VENDOR as failure:
-                self._lost(collector, failure)
-            else:
-                self._modify(collector, collector.progress, task_ids, ())
+            self._watch_progress(collector, task_ids)
         return dict.fromkeys(task_ids)
+
+    def _watch_progress(self, collector: _Collector, task_ids: Sequence[str]) -> None:
+        try:
+            with collector.making_progress:
+                if collector.progress is None:
+                    login, paths = collector.login, ["info.progress"]
+                    collector.progress = _watched_list(login, collector.collector, paths)
+        except faults.VENDOR as failure:
+            self._lost(collector, failure)
+        else:
+            self._modify(collector, collector.progress, task_ids, ())
 
     def _modify(
         self,
@@ -333,10 +341,7 @@ class Tasks:
             try:
                 if collector is None:
                     collector = self._session.direct(Subject("watching tasks"), self._make_collector)
-                    with self._changed:
-                        self._collector = collector
-                        waiting = list(self._watches)
-                    self._modify(collector, collector.running, waiting, ())
+                    self._begin(collector)
                     if self._collector is not collector:
                         continue
                 pause = self._await_news(collector)
@@ -357,6 +362,16 @@ class Tasks:
         stub = login.another_stub()
         waiting = type(collector)(object_id(collector), stub)
         return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
+
+    def _begin(self, collector: _Collector) -> None:
+        """Watch with this collector from now on."""
+        with self._changed:
+            self._collector = collector
+            waiting = list(self._watches)
+            slow = [watch.task_id for watch in self._watches.values() if watch.slow]
+        self._modify(collector, collector.running, waiting, ())
+        if slow:
+            self._watch_progress(collector, slow)
 
     def _await_news(self, collector: _Collector) -> float:
         """Wait for news and hand it out; the seconds to let further news come."""

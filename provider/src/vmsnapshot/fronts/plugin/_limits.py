@@ -29,7 +29,7 @@ SERVER_OPTIONS: Final = (*_SIZES, ("grpc.so_reuseport", 0))
 CHANNEL_OPTIONS: Final = (
     *_SIZES,
     ("grpc.enable_http_proxy", 0),  # the engine is on this machine, whatever http_proxy says
+    # Not `min_reconnect_backoff_ms`: it is also the time that an attempt has, and a busy machine needs more.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )

@@ -1,0 +1,186 @@
+"""The lifecycle in this process, for a stack in memory; and a death of that process on the way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from tests.support.ministack import MiniStack
+from tests.support.plugin import Diff, Failed, HalfMade, Message
+from tests.support.vsphere import Doing
+from vmsnapshot.fronts.plugin._codec import decode, encode
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.notes import NoNotes, Notes
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.provider import Provider
+from vmsnapshot.wiring import connect
+
+
+class Death(BaseException):
+    """The process is killed here."""
+
+
+class Process:
+    """A provider, as a stack in memory calls it.
+
+    Attributes:
+        said: What it said so far.
+        provider: For what has no method here.
+    """
+
+    def __init__(self, provider: Callable[[Process], Provider]) -> None:
+        self.said: list[Message] = []
+        self.provider = provider(self)
+
+    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+        """Remembered."""
+        self.said.append(Message(urn, severity.value, text))
+
+    def progress(self, urn: str, text: str) -> None:
+        """Not remembered."""
+
+    def check(self, urn: str, old: rq.Properties | None, new: rq.Properties) -> rq.Properties:
+        """The inputs that the program's become."""
+        asked = rq.CheckRequest(urn, _token(urn), _wire(new), _wire(old) if old else None, urn.encode())
+        with _failing():
+            checked = self.provider.check(asked)
+        if checked.failures:
+            text = "\n".join(f"property {item.property}: {item.reason}" for item in checked.failures)
+            raise Failed(text, failures=checked.failures)
+        return _wire(checked.inputs)
+
+    def diff(
+        self,
+        urn: str,
+        id_: str,
+        *,
+        old_inputs: rq.Properties,
+        old_state: rq.Properties,
+        new_inputs: rq.Properties,
+    ) -> Diff:
+        """What differs."""
+        trees = (_wire(old_inputs), _wire(old_state), _wire(new_inputs))
+        with _failing():
+            found = self.provider.diff(rq.DiffRequest(urn, _token(urn), id_, *trees))
+        replaces = tuple(path for path, change in found.changes.items() if change.change.replaces)
+        return Diff(dict(found.changes), replaces, found.delete_before_replace)
+
+    def create(self, urn: str, inputs: rq.Properties, *, preview: bool, seconds: float = 0) -> rq.Resource:
+        """Make it, or say what would come."""
+        with _failing():
+            return self.provider.create(rq.CreateRequest(urn, _token(urn), _wire(inputs), preview=preview))
+
+    def read(
+        self, urn: str, id_: str, *, inputs: rq.Properties | None = None, state: rq.Properties | None = None
+    ) -> rq.Resource | None:
+        """What it is now; None: it is gone."""
+        known = (_wire(state), _wire(inputs or {})) if state else ()
+        with _failing():
+            return self.provider.read(rq.ReadRequest(urn, _token(urn), id_, *known))
+
+    def update(
+        self,
+        urn: str,
+        id_: str,
+        *,
+        old_inputs: rq.Properties,
+        old_state: rq.Properties,
+        new_inputs: rq.Properties,
+        preview: bool,
+        seconds: float = 0,
+    ) -> rq.Resource:
+        """Change it, or say what would come."""
+        trees = (_wire(old_inputs), _wire(old_state), _wire(new_inputs))
+        with _failing():
+            return self.provider.update(rq.UpdateRequest(urn, _token(urn), id_, *trees, preview=preview))
+
+    def delete(
+        self,
+        urn: str,
+        id_: str,
+        *,
+        inputs: rq.Properties,
+        state: rq.Properties,
+        seconds: float = 0,
+    ) -> None:
+        """Remove it."""
+        with _failing():
+            self.provider.delete(rq.DeleteRequest(urn, _token(urn), id_, _wire(state), _wire(inputs)))
+
+
+class Mortal:
+    """A backend whose process is killed in the middle of a call.
+
+    Args:
+        backend: What goes on with the call on its own.
+        method: The call.
+        when: Waits until the moment has come, given what goes on.
+    """
+
+    def __init__(self, backend: Backend, method: str, when: Callable[[Doing], object]) -> None:
+        self._backend = backend
+        self._method = method
+        self._when = when
+
+    def __getattr__(self, name: str) -> Any:
+        """Every call but that one is the backend's."""
+        real = getattr(self._backend, name)
+        if name != self._method:
+            return real
+
+        def call(*arguments: Any, **more: Any) -> None:
+            self._when(Doing(lambda: real(*arguments, **more)))
+            raise Death
+
+        return call
+
+
+def mini_stack(
+    settings: Mapping[str, Any],
+    *,
+    notes: Notes | None = None,
+    around: Callable[[Backend], Any] = lambda backend: backend,
+) -> MiniStack:
+    """A stack in memory; each command is a process of its own, which logs in and out.
+
+    Args:
+        settings: The provider's.
+        notes: What the processes leave for each other. Default: nothing.
+        around: Makes the backend of each process from a real one.
+    """
+
+    @contextlib.contextmanager
+    def started() -> Iterator[Process]:
+        process = Process(
+            lambda voice: Provider(
+                lambda configuration: cast("Backend", around(connect(configuration))),
+                voice,
+                notes or NoNotes(),
+            )
+        )
+        process.provider.configure(dict(settings))
+        yield process
+        process.provider.close()  # who dies doesn't
+
+    return MiniStack(started)
+
+
+@contextlib.contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except rq.PartialState as partial:
+        raise HalfMade(partial.resource, [str(partial)]) from partial
+    except VmsnapshotError as error:
+        raise Failed(str(error)) from error
+
+
+def _wire(tree: rq.Properties) -> rq.Properties:
+    """A tree as it arrives on the other side of the protocol."""
+    return decode(encode(tree))
+
+
+def _token(urn: str) -> str:
+    return urn.split("::")[2]

@@ -1,0 +1,171 @@
+"""The lives of resources by platform: what they have in common, and what is its own on each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tests.table.cases import (
+    ASK,
+    BASE,
+    COMMON,
+    NAMED,
+    WATCH,
+    after,
+    cpus,
+    created,
+    edit,
+    revert,
+    snapshot,
+    take,
+)
+from tests.table.life import OTHER_VM, REVERT, SNAPSHOT, Case, Turn
+from vmsnapshot.lifecycle.requests import Properties
+
+
+def whole(name: str) -> Case:
+    """One whose name is as unusual as it may be."""
+    taken = dataclasses.replace(created(name=name, memory=True), state={"powerState": "PoweredOn"})
+    return snapshot("whole", "Memory is captured; the name is what the platform allows.", taken)
+
+
+def replaced(change: str, properties: Properties, done: tuple[str, ...], **more: Any) -> Case:
+    """One that becomes another."""
+    turn = after(BASE, **properties)(
+        op="replace", done=done, state={"name": "base"}, says="is deleted and can't be brought back"
+    )
+    why = "What was captured can't change: a new snapshot is taken, and the old one removed."
+    return snapshot(f"replaced for {change}", why, BASE, turn, **more)
+
+
+def asked(first: set[str], again: set[str]) -> Case:
+    """A revert that is asked for twice, with what a preview shows of each."""
+    return revert(
+        "asked",
+        "A revert is done when it is asked for, never again for the same inputs, again for a new trigger.",
+        dataclasses.replace(WATCH, does=(take("base"),)),
+        dataclasses.replace(ASK, does=(cpus(8),), paths=frozenset(first), machine=(False, 2)),
+        dataclasses.replace(ASK, op="same", done=(), says="", does=(cpus(4),), machine=(False, 4), state={}),
+        dataclasses.replace(
+            ASK,
+            properties={"snapshot": "base", "triggers": {"try": 2}},
+            paths=frozenset(again),
+            machine=(False, 2),
+        ),
+        Turn({}, op="update"),
+    )
+
+
+# While it was made, the new one stood below the old one.
+_MOVED_UP = frozenset({"path", "parent", "storage"})
+_VSPHERE = (
+    whole("リリース 41 αβγ é"),
+    snapshot(
+        "renamed",
+        "A name and a description change in place, with one call.",
+        NAMED,
+        after(NAMED, name="two", description="second")(
+            done=("edit",), state={"name": "two", "description": "second", "path": "two"}
+        ),
+    ),
+    snapshot(
+        "named back",
+        "What somebody else renamed shows in a refresh, and the next update changes it back.",
+        NAMED,
+        Turn(
+            NAMED.properties,
+            does=(edit("ours", name="theirs"),),
+            refreshed=frozenset({"name", "path"}),
+            op="update",
+            paths=frozenset({"name"}),
+            done=("edit",),
+            state={"name": "ours", "path": "ours"},
+        ),
+    ),
+    replaced("another VM", {"vmName": OTHER_VM}, ("remove", "create")),
+    replaced(
+        "memory and quiesce", {"memory": True, "quiesce": {}}, ("create", "remove"), refreshed=_MOVED_UP
+    ),
+    replaced("triggers", {"triggers": {"again": 1}}, ("create", "remove"), refreshed=_MOVED_UP),
+    snapshot(
+        "settings of the delete",
+        "What only a delete looks at changes without a call.",
+        BASE,
+        after(BASE, childPolicy="refuse", consolidate=False)(
+            done=(), state={"childPolicy": "refuse", "consolidate": False}
+        ),
+    ),
+    snapshot(
+        "children removed",
+        "A delete removes the snapshots below it when it is told to.",
+        created(name="base", childPolicy="remove"),
+        before_delete=(take("child"),),
+    ),
+    asked({"snapshot", "machine.numCPUs", "machine.powerState"}, {"triggers", "machine.numCPUs"}),
+)
+
+_VM_OPERATOR = (
+    whole("release-41.a"),
+    snapshot(
+        "renamed",
+        "A name can't change, and two names can be there at once.",
+        NAMED,
+        after(NAMED, name="two", description="second")(
+            op="replace",
+            done=("create", "remove"),
+            state={"name": "two", "description": "second"},
+            says="is deleted and can't be brought back",
+        ),
+        refreshed=_MOVED_UP - {"storage"},
+    ),
+    # Two of one name can't be there at once.
+    replaced("another VM", {"vmName": OTHER_VM}, ("remove", "create")),
+    replaced("memory and quiesce", {"memory": True, "quiesce": {}}, ("remove", "create")),
+    replaced("triggers", {"triggers": {"again": 1}}, ("remove", "create")),
+    snapshot(
+        "settings of the delete",
+        "What only a delete looks at changes without a call.",
+        BASE,
+        after(BASE, childPolicy="refuse")(done=(), state={"childPolicy": "refuse"}),
+    ),
+    # What the VM was when others took a snapshot of it isn't known.
+    asked({"snapshot", "machine.powerState", "machine.notKnown"}, {"triggers", "machine.notKnown"}),
+)
+
+CASES = {"vsphere": (*COMMON, *_VSPHERE), "vmoperator": (*COMMON, *_VM_OPERATOR)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """What a platform can't do.
+
+    Attributes:
+        token: The resource's type.
+        properties: Besides those that name the VM.
+        property: The one that is refused.
+        says: What is said of it.
+    """
+
+    token: str
+    properties: Properties
+    property: str
+    says: str
+
+
+REFUSALS = {
+    "vsphere": (
+        Refusal(SNAPSHOT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
+        Refusal(REVERT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
+    ),
+    "vmoperator": (
+        Refusal(SNAPSHOT, {"name": "Release 41"}, "name", "can't be the name of a Kubernetes object"),
+        Refusal(SNAPSHOT, {"childPolicy": "remove"}, "childPolicy", "can't remove a snapshot's children"),
+        Refusal(SNAPSHOT, {"consolidate": False}, "consolidate", "always consolidates the disks"),
+        Refusal(
+            REVERT,
+            {"safetySnapshot": {"name": "A B"}, "snapshot": "base"},
+            "safetySnapshot.name",
+            "Kubernetes",
+        ),
+    ),
+}
