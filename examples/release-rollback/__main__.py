@@ -19,7 +19,7 @@ for name in names:
     before = vmsnapshot.VirtualMachineSnapshot(
         f"{name}-before-release",
         vm_name=name,
-        name="before-release",
+        name=f"{name}-before-release",  # the VM Operator wants names that differ
         description="Restore point: the VM as it was before the release.",
         memory=name.startswith("db"),  # the database comes back running, the others come back off
     )

@@ -1,11 +1,12 @@
 """Measures: `python -m tests.bench [--repetitions N] [case ...]`.
 
 One JSON object a line on standard output, progress on standard error. Each case is one command of
-the real engine for a stack of `n` resources, each of a VM of its own:
+the real engine for a stack that works on `n` VMs:
 
     ours_s       our provider on the simulator
     reference_s  a bare pyVmomi script doing the same work on another simulator (reference.py)
-    floor_s      as many resources of a provider that does nothing: the engine's own time (nothing.py)
+    floor_s      the engine's own time: as many resources of a provider that does nothing (nothing.py);
+                 for an environment, which is one resource however many VMs, a stack without resources
     ratio        (ours_s - floor_s) / reference_s
     soap_calls   SOAP calls that ours made
     rss_mb       the peak of our plugin's resident memory
@@ -20,29 +21,64 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.bench.measuring import SNAPSHOT, Case, Numbers, Scenario, bench, line, tell
 
 
-def snapshot(vm: str, _repetition: int) -> dict[str, Any]:
-    """A snapshot of a VM."""
-    return {"type": "vmsnapshot:VirtualMachineSnapshot", "properties": {"vmName": vm, "name": SNAPSHOT}}
+def snapshots(vms: Sequence[str], _repetition: int) -> list[dict[str, Any]]:
+    """A snapshot of each VM."""
+    kind = "vmsnapshot:VirtualMachineSnapshot"
+    return [{"type": kind, "properties": {"vmName": vm, "name": SNAPSHOT}} for vm in vms]
 
 
-def revert(vm: str, repetition: int) -> dict[str, Any]:
-    """A revert of a VM; each repetition asks for another, or the last one would count as done."""
-    asked = {"vmName": vm, "snapshot": SNAPSHOT, "triggers": {"repetition": str(repetition)}}
-    return {"type": "vmsnapshot:VirtualMachineRevert", "properties": asked}
+def reverts(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
+    """A revert of each VM; each repetition asks for another, or the last one would count as done."""
+    kind = "vmsnapshot:VirtualMachineRevert"
+    asked = {"snapshot": SNAPSHOT, "triggers": {"repetition": str(repetition)}}
+    return [{"type": kind, "properties": {"vmName": vm, **asked}} for vm in vms]
+
+
+def checkpoint(vms: Sequence[str], _repetition: int) -> list[dict[str, Any]]:
+    """A checkpoint of all VMs."""
+    members = [{"vmName": vm} for vm in vms]
+    return [
+        {
+            "type": "vmsnapshot:EnvironmentCheckpoint",
+            "properties": {"virtualMachines": members, "label": SNAPSHOT},
+        }
+    ]
+
+
+def rollback(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
+    """The same, and a rollback of all VMs to it."""
+    members = [{"vmName": vm} for vm in vms]
+    asked = {"virtualMachines": members, "to": SNAPSHOT, "triggers": {"repetition": str(repetition)}}
+    return [*checkpoint(vms, repetition), {"type": "vmsnapshot:EnvironmentRollback", "properties": asked}]
+
+
+def environment(count: int, *, once: bool = False) -> Scenario:
+    """An environment's checkpoint, its rollback, and its end."""
+    return Scenario(
+        count,
+        checkpoint,
+        [
+            Case(f"checkpoint-{count}", "up", "create"),
+            Case(f"rollback-{count}", "up", "revert", rollback),
+            Case(f"destroy-environment-{count}", "destroy", "remove", rollback),
+        ],
+        empty=True,
+        once=once,
+    )
 
 
 # A later case is added to the scenario whose stack it needs, or with a scenario of its own.
 SCENARIOS = (
     Scenario(
         200,
-        snapshot,
+        snapshots,
         [
             Case("create-200", "up", "create"),
             Case("refresh-200", "refresh", "look"),
@@ -51,13 +87,15 @@ SCENARIOS = (
             Case("destroy-200", "destroy", "remove"),
         ],
     ),
-    Scenario(1, revert, [Case("preview-revert-1", "preview", "compare")], given=True),
+    Scenario(1, reverts, [Case("preview-revert-1", "preview", "compare")], given=True),
     Scenario(
         50,
-        revert,
+        reverts,
         [Case("preview-revert-50", "preview", "compare"), Case("revert-50", "up", "revert")],
         given=True,
     ),
+    environment(200),
+    environment(1000, once=True),
 )
 PAIR = ("preview-revert-1", "preview-revert-50")
 

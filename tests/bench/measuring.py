@@ -19,7 +19,8 @@ from tests.support.simulator import Simulator, running
 HERE = ROOT / "tests" / "bench"
 SNAPSHOT = "base"
 
-Program = Callable[[str, int], dict[str, Any]]
+# The resources, for the names of the VMs and the number of the repetition.
+Program = Callable[[Sequence[str], int], Sequence[dict[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,28 +31,34 @@ class Case:
         name: What is measured.
         command: What the engine is told to do.
         reference: What the bare script does instead (a method of `reference.Script`).
+        program: What the stack then holds, if not what the scenario says.
     """
 
     name: str
     command: Literal["up", "refresh", "preview", "destroy"]
     reference: str
+    program: Program | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """Cases that follow one another with one stack of `n` resources, each of a VM of its own.
+    """Cases that follow one another with one stack.
 
     Args:
-        n: How many.
-        resource: Of our provider, for the name of a VM and the number of the repetition.
+        n: How many VMs.
+        program: The stack's resources, of our provider.
         cases: In this order.
         given: Whether each VM has a snapshot `base` before.
+        empty: Whether the floor is a stack without resources: where one resource is of all VMs.
+        once: Whether one repetition is enough.
     """
 
     n: int
-    resource: Program
+    program: Program
     cases: Sequence[Case]
     given: bool = False
+    empty: bool = False
+    once: bool = False
 
 
 @dataclasses.dataclass
@@ -101,7 +108,7 @@ class Side:
         executable.chmod(0o755)
         self.stack = Stack(folder, plugins={package: plugin}, environment=environment)
 
-    def write(self, resources: list[dict[str, Any]]) -> None:
+    def write(self, resources: Sequence[dict[str, Any]]) -> None:
         """The program: these resources."""
         self.stack.write({"resources": {f"r-{index:03}": item for index, item in enumerate(resources)}})
 
@@ -132,16 +139,19 @@ class Bench:
     def measure(self, repetitions: int) -> dict[str, Numbers]:
         """Go through all cases as often as asked for."""
         numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
-        for repetition in range(repetitions):
-            resources = [self._scenario.resource(name, repetition) for name in names(self._scenario.n)]
-            things = [{"type": "nothing:Thing", "properties": item["properties"]} for item in resources]
-            self._ours.write(resources)
-            self._floor.write(things)
+        for repetition in range(1 if self._scenario.once else repetitions):
             for case in self._scenario.cases:
+                self._write(case.program or self._scenario.program, repetition)
                 self._measure(case, numbers[case.name], repetition)
             for side in (self._ours, self._floor):
                 side.run("destroy")
         return numbers
+
+    def _write(self, program: Program, repetition: int) -> None:
+        resources = program(names(self._scenario.n), repetition)
+        things = [{"type": "nothing:Thing", "properties": item["properties"]} for item in resources]
+        self._ours.write(resources)
+        self._floor.write([] if self._scenario.empty else things)
 
     def _measure(self, case: Case, into: Numbers, repetition: int) -> None:
         turns = [self._run_ours, self._run_floor, self._run_reference]

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx2
 import yaml
@@ -24,7 +25,9 @@ from lightkube import ApiError, Client, KubeConfig, SingleConfig
 from lightkube.config import client_adapter
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.authorization_v1 import SubjectAccessReview
 from lightkube.resources.core_v1 import Namespace
+from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 
 from tests.support.simulator import BINARIES, ROOT
 from tests.support.waiting import until
@@ -32,6 +35,8 @@ from tests.support.waiting import until
 GROUP = "vmoperator.vmware.com"
 VERSION = "v1alpha5"
 CRDS = ROOT / ".build" / "crds"
+# Where users read what a login must be allowed to do.
+PERMISSIONS = ROOT / "docs" / "vm-operator.md"
 # Those that snapshots and reverts need; the folder holds all of the VM Operator's.
 PLURALS = ("virtualmachines", "virtualmachinesnapshots")
 
@@ -44,6 +49,10 @@ VirtualMachineSnapshot = create_namespaced_resource(
 _Definition = create_global_resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
 )
+
+# A rule of a role, as its YAML has it.
+Rule: TypeAlias = Mapping[str, Sequence[str]]
+RBAC = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,15 @@ class Request:
 class ApiServer:
     """One running API server.
 
-    It knows four users, each with a kubeconfig file of its own: `admin` (the tests), `provider` and
-    `controller` (the stand-in), who may do everything, and `reader-less`, who may do nothing beside
-    discovery until a test gives it a role.
+    It knows four users, each with a kubeconfig file of its own: `admin` (the tests) and `controller` (the
+    stand-in), who may do everything; `provider`, who may do what the documentation's role says in each
+    namespace that `namespace` makes; and `reader-less`, who may do nothing beside discovery.
 
     Attributes:
         folder: Its data, keys and logs.
         url: Where it serves, such as `https://127.0.0.1:41235`.
         kubeconfig: The provider's kubeconfig file.
+        certified: The same, with a client certificate in place of the token.
         kubeconfigs: The kubeconfig files of all users, by user.
         certificate: A file with the authority that signed its certificate (PEM).
         process: The process; ended when its standard input is closed.
@@ -113,6 +123,7 @@ class ApiServer:
         self.url: str = ready["url"]
         self.kubeconfigs = {user: Path(path) for user, path in ready["kubeconfigs"].items()}
         self.kubeconfig = self.kubeconfigs["provider"]
+        self.certified = Path(ready["certified"])
         self.certificate = Path(ready["certificate"])
         self._audit_log = Path(ready["audit_log"])
 
@@ -173,11 +184,37 @@ class ApiServer:
 
     # What is in it
 
-    def namespace(self, name: str) -> str:
-        """Make a namespace, unless it is there; its name."""
+    def namespace(self, name: str, rules: Sequence[Rule] | None = None) -> str:
+        """Make a namespace, unless it is there, and let the provider work in it; its name.
+
+        Args:
+            name: The namespace.
+            rules: What the provider may do there. None: as the documentation's role says.
+        """
         with already_there():
             self.client.create(Namespace(metadata=ObjectMeta(name=name)))
+        self.allow(name, "provider", documented_rules() if rules is None else rules)
         return name
+
+    def allow(self, namespace: str, user: str, rules: Sequence[Rule]) -> None:
+        """Give a user a role in a namespace; back when it is in force."""
+        metadata = {"name": user, "namespace": namespace}
+        subject = {"kind": "User", "apiGroup": RBAC, "name": user}
+        reference = {"kind": "Role", "apiGroup": RBAC, "name": user}
+        role: Any = Role.from_dict({"metadata": metadata, "rules": list(rules)})
+        bound = {"metadata": metadata, "roleRef": reference, "subjects": [subject]}
+        binding: Any = RoleBinding.from_dict(bound)
+        for item in (role, binding):
+            with already_there():
+                self.client.create(item)
+        until(lambda: self.may(namespace, user, rules[0]))
+
+    def may(self, namespace: str, user: str, rule: Rule) -> bool:
+        """Whether a user may do the first that a rule allows."""
+        wanted = {"group": rule["apiGroups"][0], "resource": rule["resources"][0], "verb": rule["verbs"][0]}
+        spec = {"user": user, "resourceAttributes": {"namespace": namespace, **wanted}}
+        review: Any = SubjectAccessReview.from_dict({"spec": spec})
+        return bool(self.client.create(review).status.allowed)
 
     def define(self, *plurals: str) -> None:
         """Make the VM Operator's resources, and wait until they are served."""
@@ -234,6 +271,15 @@ def _request(event: Mapping[str, Any]) -> Request:
         user=event["user"]["username"],
         agent=event.get("userAgent", ""),
     )
+
+
+def documented_rules(kind: str = "Role") -> list[Rule]:
+    """The rules of the role that the documentation tells users to make."""
+    text = PERMISSIONS.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    items = [item for block in blocks for item in yaml.safe_load_all(block)]
+    (rules,) = (item["rules"] for item in items if item.get("kind") == kind)
+    return list(rules)
 
 
 @contextlib.contextmanager

@@ -6,28 +6,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.client import Client, other_client
-from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot, running
+from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
 from tests.support.simulator import Simulator
 from tests.support.simulator import running as simulator_running
-from tests.support.vmoperator import StandIn, admission
+from tests.support.vmoperator import StandIn
 from tests.support.waiting import until
 from tests.vmoperator.place import Place
 
 _NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def api_server() -> Iterator[ApiServer]:
-    """A real API server with the VM Operator's CRDs, and the stand-in for its admission webhooks."""
-    with running() as server:
-        admission.install(server)
-        yield server
-
-
 @pytest.fixture
-def namespace(api_server: ApiServer) -> str:
-    """A namespace that no other test has."""
-    return api_server.namespace(f"test-{next(_NUMBERS)}")
+def namespace(api_server: ApiServer, request: pytest.FixtureRequest) -> str:
+    """A namespace that no other test has; its parameter: what the provider may do there."""
+    return api_server.namespace(f"test-{next(_NUMBERS)}", getattr(request, "param", None))
 
 
 @pytest.fixture(scope="module")

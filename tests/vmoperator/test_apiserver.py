@@ -182,17 +182,3 @@ def test_who_has_no_rights_is_denied(api_server: ApiServer, namespace: str) -> N
     ):
         client.get(VirtualMachineSnapshot, "any", namespace=namespace)
     assert caught.value.status.code == HTTPStatus.FORBIDDEN
-
-
-def test_data_outlives_a_kill(api_server: ApiServer, namespace: str) -> None:
-    """After a kill -9 and a restart it serves the same objects to the same users at the same place."""
-    made = _make(api_server, VirtualMachineSnapshot, namespace, "kept", {"vmName": "web-1"})
-    mark, url, kubeconfig = api_server.mark(), api_server.url, api_server.kubeconfig.read_bytes()
-    api_server.kill()
-    api_server.restart()
-    assert (api_server.url, api_server.kubeconfig.read_bytes()) == (url, kubeconfig)
-    with api_server.client_of("provider") as client:
-        found = client.get(VirtualMachineSnapshot, "kept", namespace=namespace)
-        _make(api_server, VirtualMachineSnapshot, namespace, "new", {"vmName": "web-1"})
-    assert found == made
-    assert [one.verb for one in api_server.requests(since=mark)] == ["get"]

@@ -12,7 +12,14 @@ import pytest
 import yaml
 
 from vmsnapshot.backends.vmoperator._access import Access
-from vmsnapshot.backends.vmoperator._faults import Answer, Interrupted, Overloaded, TooOld, translate
+from vmsnapshot.backends.vmoperator._faults import (
+    Answer,
+    Forbidden,
+    Interrupted,
+    Overloaded,
+    TooOld,
+    translate,
+)
 from vmsnapshot.backends.vmoperator._login import TokenAuth
 from vmsnapshot.backends.vmoperator._observe import machine, past, snapshot, tree, virtual_machine
 from vmsnapshot.backends.vmoperator._snapshots import go_duration, label
@@ -357,7 +364,12 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
     ("said", "kind", "words"),
     [
         (answer(401, "Unauthorized"), Denied, "may have expired"),
-        (answer(403, "Forbidden", 'User "x" cannot get'), Denied, "needs the permission"),
+        (answer(403, "Forbidden", "RBAC: no"), Forbidden, "may not do this; docs/vm-operator.md"),
+        (
+            answer(403, "Forbidden", 'User "x" cannot get resource "namespaces" in API group "" at all'),
+            Forbidden,
+            'needs the permission "get" for namespaces; docs/vm-operator.md',
+        ),
         (
             answer(403, "Forbidden", 'admission webhook "w" denied the request: no'),
             Refused,

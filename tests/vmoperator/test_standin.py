@@ -360,25 +360,6 @@ def test_snapshots_switched_off(desk: Desk) -> None:
     assert desk.machine().spec["currentSnapshotName"] == "any"
 
 
-def test_it_outlives_a_restart_of_the_server(desk: Desk) -> None:
-    """In the middle of a snapshot of one VM and of a revert of another: each goes on, and happens once."""
-    steering = desk.stand_in.steering
-    desk.stand_in.add_machine(desk.namespace, "web-2")
-    desk.taken("first")
-    steering.hold("created", vm="web-2")
-    steering.hold("restore")
-    desk.take("second", vmName="web-2")
-    desk.revert("first")
-    until(lambda: steering.waiting("created") and steering.waiting("restore"))
-    desk.server.kill()
-    steering.clear()
-    desk.server.restart()
-    until(lambda: desk.condition("second", "Ready") == ("True", "True", ""))
-    until(partial(desk.reverted, "first"))
-    assert desk.done("create") == ["first", "second"]
-    assert desk.done("revert") == desk.done("restore") == ["first"]
-
-
 def test_as_a_process(desk: Desk, simulator: Simulator) -> None:
     """It can be steered over HTTP, knows what an earlier one kept, and ends with its standard input."""
     desk.taken("first")

@@ -5,11 +5,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/csv"
 	"encoding/pem"
 	"errors"
 	"io/fs"
+	"math/big"
 	"os"
+	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -20,6 +23,7 @@ const (
 	auditLog        = "audit.log"
 	auditPolicyFile = "audit-policy.yaml"
 	certificateFile = "apiserver.crt" // made by the API server beside its key; holds its authority too
+	clientsFile     = "clients.crt"   // the authority whose certificates log users in
 	keyFile         = "service-accounts.key"
 	tokenFile       = "tokens.csv"
 )
@@ -33,14 +37,17 @@ rules:
 - level: Metadata
 `
 
-const administrator = "admin"
+const (
+	administrator = "admin"
+	provider      = "provider"
+)
 
-// Who may log in, with their groups. The users that may do everything differ only in name, so that the
-// audit log tells them apart. The last one has no rights beside those that everybody has.
+// Who may log in, with their groups. Those in system:masters may do everything; the others have no
+// rights beside those that everybody has, until a role gives them some.
 var users = []struct{ name, groups string }{
 	{administrator, "system:masters"},
 	{"controller", "system:masters"},
-	{"provider", "system:masters"},
+	{provider, ""},
 	{"reader-less", ""},
 }
 
@@ -50,6 +57,9 @@ func makeKeys() (map[string]string, error) {
 		return nil, err
 	}
 	if err := makeServiceAccountKey(); err != nil {
+		return nil, err
+	}
+	if err := makeClientCertificate(provider); err != nil {
 		return nil, err
 	}
 	rows, err := readTokens()
@@ -74,11 +84,62 @@ func makeServiceAccountKey() error {
 	if err != nil {
 		return err
 	}
+	return writeKey(keyFile, key)
+}
+
+// makeClientCertificate makes the authority for clients' certificates, and one that logs a user in.
+func makeClientCertificate(user string) error {
+	if _, err := os.Stat(user + ".crt"); err == nil {
+		return nil
+	}
+	authority := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "clients"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().AddDate(1, 0, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := writeCertificate(clientsFile, authority, authority, &authorityKey.PublicKey, authorityKey); err != nil {
+		return err
+	}
+	client := &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: user},
+		NotBefore:    authority.NotBefore,
+		NotAfter:     authority.NotAfter,
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	if err := writeKey(user+".key", key); err != nil {
+		return err
+	}
+	return writeCertificate(user+".crt", client, authority, &key.PublicKey, authorityKey)
+}
+
+func writeKey(path string, key *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600)
+}
+
+func writeCertificate(path string, made, authority *x509.Certificate, of *ecdsa.PublicKey, by *ecdsa.PrivateKey) error {
+	der, err := x509.CreateCertificate(rand.Reader, made, authority, of, by)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
 }
 
 func readTokens() ([][]string, error) {
@@ -103,6 +164,7 @@ func makeTokens() ([][]string, error) {
 	return rows, csv.NewWriter(file).WriteAll(rows)
 }
 
+// writeKubeconfig writes a user's kubeconfig: with a token or, where there is none, with a certificate.
 func writeKubeconfig(path, url, user, token string) error {
 	authority, err := os.ReadFile(certificateFile)
 	if err != nil {
@@ -110,7 +172,16 @@ func writeKubeconfig(path, url, user, token string) error {
 	}
 	config := clientcmdapi.NewConfig()
 	config.Clusters["test"] = &clientcmdapi.Cluster{Server: url, CertificateAuthorityData: authority}
-	config.AuthInfos[user] = &clientcmdapi.AuthInfo{Token: token}
+	login := &clientcmdapi.AuthInfo{Token: token}
+	if token == "" {
+		if login.ClientCertificateData, err = os.ReadFile(user + ".crt"); err != nil {
+			return err
+		}
+		if login.ClientKeyData, err = os.ReadFile(user + ".key"); err != nil {
+			return err
+		}
+	}
+	config.AuthInfos[user] = login
 	config.Contexts[user] = &clientcmdapi.Context{Cluster: "test", AuthInfo: user}
 	config.CurrentContext = user
 	return clientcmd.WriteToFile(*config, path)

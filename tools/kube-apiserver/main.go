@@ -29,6 +29,7 @@ type ready struct {
 	URL         string            `json:"url"`
 	Kubeconfig  string            `json:"kubeconfig"`  // the administrator's
 	Kubeconfigs map[string]string `json:"kubeconfigs"` // by user
+	Certified   string            `json:"certified"`   // the provider's, with a certificate in place of the token
 	Certificate string            `json:"certificate"`
 	AuditLog    string            `json:"audit_log"`
 	PID         int               `json:"pid"`
@@ -114,6 +115,10 @@ func run(dir string, port int, withStdin bool, further []string) error {
 		line.Kubeconfigs[user] = path
 	}
 	line.Kubeconfig = line.Kubeconfigs[administrator]
+	line.Certified = filepath.Join(dir, provider+"-certificate.kubeconfig")
+	if err := writeKubeconfig(line.Certified, url, provider, ""); err != nil {
+		return err
+	}
 	if err := json.NewEncoder(stdout).Encode(line); err != nil {
 		return err
 	}

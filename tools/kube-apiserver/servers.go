@@ -67,6 +67,7 @@ func serve(ctx context.Context, listener net.Listener, further []string) error {
 		"--etcd-servers=" + clientSocket,
 		"--authorization-mode=RBAC",
 		"--token-auth-file=" + tokenFile,
+		"--client-ca-file=" + clientsFile,
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + keyFile,
 		"--service-account-signing-key-file=" + keyFile,

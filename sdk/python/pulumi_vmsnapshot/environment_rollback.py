@@ -37,7 +37,7 @@ class EnvironmentRollbackArgs:
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
-        :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set: the VMs are only watched. A change rolls the environment back.
+        :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
         """
         pulumi.set(__self__, "virtual_machines", virtual_machines)
@@ -126,7 +126,7 @@ class EnvironmentRollbackArgs:
     @pulumi.getter
     def to(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The label of the checkpoint to go back to. Not set: the VMs are only watched. A change rolls the environment back.
+        The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         """
         return pulumi.get(self, "to")
 
@@ -170,7 +170,7 @@ class EnvironmentRollback(pulumi.CustomResource):
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
-        :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set: the VMs are only watched. A change rolls the environment back.
+        :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
         :param pulumi.Input[Sequence[pulumi.Input[Union['EnvironmentMemberArgs', 'EnvironmentMemberArgsDict']]]] virtual_machines: The VMs of the environment. A change alone reverts nothing.
         """
@@ -390,7 +390,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def to(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The label of the checkpoint to go back to. Not set: the VMs are only watched. A change rolls the environment back.
+        The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         """
         return pulumi.get(self, "to")
 

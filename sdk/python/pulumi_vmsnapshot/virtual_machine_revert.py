@@ -232,6 +232,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
             __props__.__dict__["seen"] = None
             __props__.__dict__["target"] = None
             __props__.__dict__["vm"] = None
+            __props__.__dict__["watched_since"] = None
         super(VirtualMachineRevert, __self__).__init__(
             'vmsnapshot:index:VirtualMachineRevert',
             resource_name,
@@ -270,6 +271,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
         __props__.__dict__["triggers"] = None
         __props__.__dict__["vm"] = None
         __props__.__dict__["vm_name"] = None
+        __props__.__dict__["watched_since"] = None
         return VirtualMachineRevert(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -399,4 +401,12 @@ class VirtualMachineRevert(pulumi.CustomResource):
         The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
         """
         return pulumi.get(self, "vm_name")
+
+    @_builtins.property
+    @pulumi.getter(name="watchedSince")
+    def watched_since(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        When the VM came to be watched by this resource (RFC 3339, UTC); not set when it was reverted at once.
+        """
+        return pulumi.get(self, "watched_since")
 

@@ -41,20 +41,23 @@ class StandIn:
     Args:
         kubeconfig: A file; of the API server's user `controller`.
         vsphere: Where the simulator is.
+        brief: Write a snapshot's status once, when it is complete, instead of each condition as it comes
+            (so there is no step `csi`) and without its storage: for tests with many.
 
     Attributes:
         steering: What it is told to do otherwise.
         history: What it did.
     """
 
-    def __init__(self, kubeconfig: Path, vsphere: Server) -> None:
+    def __init__(self, kubeconfig: Path, vsphere: Server, *, brief: bool = False) -> None:
         self.steering = Steering()
         self.history = History()
         self._work = Work()
         self._cluster = Cluster(kubeconfig, self._work.add)
         self._vsphere = Vsphere(vsphere, self._changed_in_vsphere)
         parts = (self._cluster, self._vsphere, self.steering, self.history)
-        self._machines, self._snapshots, self._reverts = Machines(*parts), Snapshots(*parts), Reverts(*parts)
+        self._machines, self._reverts = Machines(*parts), Reverts(*parts)
+        self._snapshots = Snapshots(*parts, brief=brief)
         self._failures: dict[Key, int] = {}
         self._workers = [
             threading.Thread(target=self._run, name=f"vm-operator-stand-in-{number}")
@@ -181,7 +184,7 @@ class StandIn:
 
     def _look_at_machine(self, item: Object, machine: Machine, troubles: list[Exception]) -> None:
         """In the VM Operator's order: status, copy, revert, power; a new snapshot comes last."""
-        if self._snapshots.next(item) is not None:
+        if not self._snapshots.brief and self._snapshots.next(item) is not None:
             # The snapshot is to hold what was there when it was asked for, and two watches keep no order.
             item = self._cluster.fresh(item)
         if deleted(item) or PAUSED in annotations_of(item):

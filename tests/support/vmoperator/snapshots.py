@@ -50,7 +50,10 @@ _NOT_REGISTERED = "Snapshot is not created because the VM's disks aren't registe
 class Snapshots:
     """The snapshots' part of the work."""
 
-    def __init__(self, cluster: Cluster, vsphere: Vsphere, steering: Steering, history: History) -> None:
+    def __init__(
+        self, cluster: Cluster, vsphere: Vsphere, steering: Steering, history: History, *, brief: bool
+    ) -> None:
+        self.brief = brief
         self._cluster = cluster
         self._vsphere = vsphere
         self._steering = steering
@@ -71,7 +74,11 @@ class Snapshots:
             owner = {"apiVersion": API_VERSION, "kind": MACHINE, "name": key_of(machine)[1], "uid": uid}
             metadata["ownerReferences"] = [*owners, owner]
         if metadata:
+            if self.brief:
+                metadata["annotations"] = {CSI_SYNC: "completed"}
             item = self._cluster.edit(item, metadata)
+        if self.brief:
+            return item
         status = deepcopy(item.get("status") or {})
         if condition(item, READY) is None:
             mark(status, READY, reason=WAITING_FOR_CREATION, message=_NOT_CREATED)
@@ -149,9 +156,10 @@ class Snapshots:
     def _take(self, key: Key, item: Object) -> None:
         name = item["metadata"]["name"]
         status = deepcopy(item.get("status") or {})
-        mark(status, CREATED, reason=CREATION_IN_PROGRESS, message="snapshot in progress")
-        mark(status, READY, reason=WAITING_FOR_CREATION, message=_NOT_CREATED)
-        item = self._cluster.set_status(item, status)
+        if not self.brief:
+            mark(status, CREATED, reason=CREATION_IN_PROGRESS, message="snapshot in progress")
+            mark(status, READY, reason=WAITING_FOR_CREATION, message=_NOT_CREATED)
+            item = self._cluster.set_status(item, status)
         try:
             self._steering.enter("create", key[1], name)
             # Looked at again: a task that was running a moment ago may have taken it.
@@ -166,11 +174,14 @@ class Snapshots:
             self._fail(key, item, error)
         else:
             self._steering.enter("created", key[1], name)
-            status = deepcopy(item["status"])
+            status = deepcopy(item.get("status") or {})
             status["uniqueID"] = node.snapshot._moId
             status["quiesced"] = "quiesce" in item["spec"]
             status["powerState"] = power_of(node.state)
             mark(status, CREATED)
+            if self.brief:
+                mark(status, CSI_SYNCED)
+                mark(status, READY)
             self._cluster.set_status(item, status)
 
     def _seen(self, key: Key) -> Machine:
@@ -196,7 +207,7 @@ class Snapshots:
     def _fail(self, key: Key, item: Object, error: Exception) -> None:
         words = getattr(error, "msg", None) or str(error)
         message = f"failed to create snapshot for VM: failed to create snapshot: {words}"
-        status = deepcopy(item["status"])
+        status = deepcopy(item.get("status") or {})
         mark(status, CREATED, reason=CREATION_FAILED, message=message)
         self._cluster.set_status(item, status)
         self._history.add("fail", key, item["metadata"]["name"], message)

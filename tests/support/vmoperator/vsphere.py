@@ -23,7 +23,7 @@ LOG = logging.getLogger("vm-operator-stand-in")
 # Under this name the VM Operator keeps a VM's object in the VM itself; a snapshot takes it along.
 BACKUP = "vmservice.virtualmachine.resource.yaml"
 _SEEN = ("name", "config", "snapshot", "layoutEx", "runtime.powerState", "runtime.host", "recentTask")
-_WATCHED = ("name", "snapshot", "runtime.powerState", "config.hardware.device")
+_WATCHED = ("name", "snapshot", "runtime.powerState", "config.hardware.device", "config.hardware.numCPU")
 _AGAIN = 0.2  # seconds, after the watch broke
 _NO_MEMORY = -1
 

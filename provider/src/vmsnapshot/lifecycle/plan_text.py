@@ -38,9 +38,9 @@ def plan_text(
     )
     return "\n".join(
         [
-            *_wrap(head, first=""),
+            *wrapped(head),
             *(_INDENT + line for line in tree),
-            *(line for sentence in sentences for line in _wrap(sentence, first=_INDENT)),
+            *(line for sentence in sentences for line in wrapped(sentence, first=_INDENT)),
         ]
     )
 
@@ -81,7 +81,8 @@ def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
     return f"Lost for good: everything written to {where} since {name} was taken{when}{size}."
 
 
-def _wrap(sentence: str, *, first: str) -> Iterable[str]:
+def wrapped(sentence: str, *, first: str = "") -> Iterable[str]:
+    """The lines of a sentence; all but the first stand in from where that begins."""
     return wcwidth.wrap(
         sentence,
         WIDTH,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vmsnapshot.lifecycle.platforms import Platform
@@ -34,6 +34,14 @@ def unfit_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFail
             "consolidate",
             f"{platform.title} always consolidates the disks when a snapshot is deleted; remove it",
         )
+
+
+def unfit_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+    """What a revert may not ask of a platform."""
+    yield from unfit_namespace(inputs, platform)
+    safety = plain(inputs.get("safetySnapshot"))
+    if isinstance(safety, Mapping):
+        yield from unfit_name(safety.get("name"), platform, "safetySnapshot.name")
 
 
 def unfit_name(name: Any, platform: Platform, path: str) -> Iterator[CheckFailure]:

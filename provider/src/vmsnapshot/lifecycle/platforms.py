@@ -25,6 +25,7 @@ class Platform:
         can_remove_children: Whether a delete can take the snapshots below along.
         can_defer_consolidation: Whether a delete can leave the disks unconsolidated.
         has_namespaces: Whether VMs live in namespaces.
+        snapshots_outlive_vm: Whether a snapshot may still be there when its VM is gone.
         separator: What stands in a snapshot's resource id between where it is and the snapshot's id.
         unfit_name: What is wrong with a snapshot's name, or None.
         fit_name: The nearest name that is fit, for automatic names.
@@ -36,6 +37,7 @@ class Platform:
     can_remove_children: bool
     can_defer_consolidation: bool
     has_namespaces: bool
+    snapshots_outlive_vm: bool
     separator: str
     unfit_name: Callable[[str], str | None]
     fit_name: Callable[[str], str]
@@ -65,6 +67,7 @@ VSPHERE: Final = Platform(
     can_remove_children=True,
     can_defer_consolidation=True,
     has_namespaces=False,
+    snapshots_outlive_vm=False,
     separator="@",
     unfit_name=lambda _name: None,
     fit_name=lambda name: name,
@@ -76,6 +79,7 @@ VM_OPERATOR: Final = Platform(
     can_remove_children=False,
     can_defer_consolidation=False,
     has_namespaces=True,
+    snapshots_outlive_vm=True,
     separator="/",
     unfit_name=_unfit_object_name,
     fit_name=_fit_object_name,

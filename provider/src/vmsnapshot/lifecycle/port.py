@@ -214,6 +214,14 @@ class Backend(Protocol):
         """
         ...
 
+    def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
+        """The most recent task with that request id, if it began within the last hour.
+
+        For previews: asking one after another takes as few calls as asking at once. What began while
+        this login works isn't looked for.
+        """
+        ...
+
     def find_tasks(
         self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
     ) -> list[PastTask | None]:
@@ -224,8 +232,19 @@ class Backend(Protocol):
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""
         ...
 
-    def set_power(self, vm: VirtualMachine, power: Literal["on", "off"], operation: Operation) -> None:
-        """Switch the VM on or (hard) off and wait for it; nothing is done if it already is."""
+    def set_power(
+        self,
+        vm: VirtualMachine,
+        power: Literal["on", "off"],
+        operation: Operation,
+        *,
+        part_of: str | None = None,
+    ) -> None:
+        """Switch the VM on or (hard) off and wait for it; nothing is done if it already is.
+
+        `part_of` is the id of the request for the revert that this ends: `PastTask.latest` doesn't take it
+        for somebody else's doing.
+        """
         ...
 
     def close(self) -> None:

@@ -39,48 +39,75 @@ class Reverting:
     """
 
     def __init__(self, session: Session, urn: str, request_id: str, *, first: bool) -> None:
+        self.request_id = request_id
         self._session = session
         self._urn = urn
-        self._request_id = request_id
         self._first = first
 
-    def done_before(self, vm: VirtualMachine, operation: Operation) -> PastTask | None:
-        """The revert of this very request, if an interrupted run has already done it.
+    @classmethod
+    def of(
+        cls, session: Session, urn: str, target: Snapshot, inputs: rq.Properties, old: RevertState | None
+    ) -> Reverting:
+        """The request that inputs make, after what state holds."""
+        first = old is None or old.vm is None
+        return cls(session, urn, request_id(urn, target, inputs, old), first=first)
 
-        With state, the request's id holds the time of the revert before it and so is unique. A
-        first revert has nothing such: there, only one that ended just now counts, and not one that
-        belongs to a resource that has been deleted since.
+    def recall(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask | None:
+        """The same as `find`, for previews: in few calls for many VMs.
+
+        What began more than an hour ago is only looked for where a revert may have led: on the target.
         """
+        task = self._session.backend.recent_task(vm, self.request_id, operation)
+        if task is None and not self._first and vm.current_snapshot_id == target.id:
+            return self.find(vm, operation)
+        return self._mine(task)
+
+    def find(self, vm: VirtualMachine, operation: Operation) -> PastTask | None:
+        """The revert of this very request that is under way or done, as far as the platform remembers."""
+        (task,) = self._session.backend.find_tasks([(vm, self.request_id)], operation)
+        return self._mine(task)
+
+    def settled(self, vm: VirtualMachine, operation: Operation) -> tuple[VirtualMachine, PastTask | None]:
+        """The VM once no interrupted run of this request works on it; and the revert, if one has done it."""
         backend = self._session.backend
-        (task,) = backend.find_tasks([(vm, self._request_id)], operation)
-        if task is not None and task.running:
+        task = self.find(vm, operation)
+        while task is not None and task.running:
             operation.progress(f"waiting for the revert that {task.id} is still doing")
             backend.wait_for_task(vm, task.id, operation)
-            (task,) = backend.find_tasks([(vm, self._request_id)], operation)
-        return self.counts(task)
+            vm = backend.observe(vm.identity.id, operation)
+            task = self.find(vm, operation)
+        return vm, task
 
-    def counts(self, task: PastTask | None) -> PastTask | None:
-        """The task, if it is this very request's and ended well."""
+    def counts(self, task: PastTask | None) -> bool:
+        """Whether a task with the request's id is the revert that is asked for, and ended well.
+
+        With state, the id holds what came before and so is unique. A first revert has nothing such:
+        there, only one that ended just now counts, with nothing done to the VM since, and not one that
+        belongs to a resource that has been deleted since.
+        """
         if task is None or task.running or not task.succeeded:
-            return None
+            return False
         if not self._first:
-            return task
+            return True
         if task.completed is None or now() - task.completed > INTERRUPTED_WITHIN or not task.latest:
-            return None
+            return False
         forgotten = self._session.notes.forgotten(self._urn)
-        return task if forgotten is None or forgotten < task.completed else None
+        return forgotten is None or forgotten < task.completed
+
+    def _mine(self, task: PastTask | None) -> PastTask | None:
+        return task if task is not None and (task.running or self.counts(task)) else None
 
     def revert(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask:
         """Revert the VM and wait for it."""
-        operation.progress(f'reverting to "{vm.path(target.id)}"')
+        operation.progress(f'reverting to "{target.name}"')
         backend = self._session.backend
         while True:
             try:
-                backend.revert(vm, target, self._request_id, operation)
+                backend.revert(vm, target, self.request_id, operation)
             except Unreachable:
                 # The answer was lost, the revert perhaps not: look before asking again.
                 operation.pause(1)
-                done = self.done_before(vm, operation)
+                vm, done = self.settled(vm, operation)
                 if done is not None:
                     return done
             else:
@@ -91,7 +118,7 @@ class Reverting:
     ) -> TakenSafetySnapshot | None:
         """Keep the state about to be lost; an interrupted run's own is found again by its mark."""
         backend = self._session.backend
-        owner = owner_by(self._urn, self._request_id)
+        owner = owner_by(self._urn, self.request_id)
         found = _marked(vm, owner.mark)
         if found is None and take:
             name = rule.name or f"before-revert-{owner.mark.making}"
@@ -166,7 +193,8 @@ def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertSta
         "urn": urn,
         "target": target.id,
         "inputs": {name: plain(inputs.get(name)) for name in ASKING},
-        "after": old.reverted_at if old is not None else None,
+        # What came before: an equal request of another resource of this name came after something else.
+        "after": (old.reverted_at or old.watched_since) if old is not None else None,
         "was": old.snapshot if old is not None else None,
         "wasTriggers": old.triggers if old is not None else None,
     }

@@ -199,7 +199,7 @@ class SnapshotResource:
         what = f'reading snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
-            vm = self._session.backend.observe(_vm_id(request.id, state), operation, hardware=False)
+            vm = self._observe(request.id, state, operation)
         except Gone as gone:
             self._say_gone(request.urn, state, gone.message)
             return None
@@ -319,9 +319,8 @@ class SnapshotResource:
         self._remember(request.urn, request.id, request.state)
         what = f'removing snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
-        backend = self._session.backend
         try:
-            vm = backend.observe(_vm_id(request.id, state), operation, hardware=False)
+            vm = self._observe(request.id, state, operation)
         except Gone:
             return
         snapshot = vm.snapshot(self._snapshot_id(request.id))
@@ -346,7 +345,7 @@ class SnapshotResource:
             fate = "are removed with it" if state.child_policy == "remove" else "stay and move up"
             text = f"The snapshots below it ({children}) {fate}."
             self._session.say(request.urn, rq.Severity.INFO, text)
-        backend.remove_snapshot(
+        self._session.backend.remove_snapshot(
             vm,
             snapshot,
             remove_children=state.child_policy == "remove",
@@ -363,6 +362,22 @@ class SnapshotResource:
         """What state holds is known from now on."""
         if identifier and isinstance(state.get("name"), str):
             self._session.recorded.holds(urn, self._snapshot_id(identifier), load(SnapshotState, state))
+
+    def _observe(self, identifier: str, state: SnapshotState, operation: Operation) -> VirtualMachine:
+        """The VM with its snapshots; or what is left of it, where snapshots outlive their VM.
+
+        Raises:
+            Gone: Neither the VM nor the snapshot is there.
+        """
+        try:
+            return self._session.backend.observe(_vm_id(identifier, state), operation, hardware=False)
+        except Gone as gone:
+            if not self._session.platform.snapshots_outlive_vm:
+                raise
+            try:
+                return self._session.backend.find_snapshot(identifier, operation)[0]
+            except NotFound:
+                raise gone from None
 
     def _still_there(self, vm: VirtualMachine, identifier: str, state: SnapshotState) -> Snapshot:
         snapshot = vm.snapshot(self._snapshot_id(identifier))

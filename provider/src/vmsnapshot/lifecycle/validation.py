@@ -102,7 +102,7 @@ def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: str) -> Ite
             hint = f"did you mean `{close[0]}`?" if close else "it has: " + ", ".join(known)
             yield CheckFailure(here, f"there is no such property; {hint}")
             continue
-        inner = _inner_model(known[key].annotation)
+        inner = inner_model(known[key].annotation)
         bare = value.value if isinstance(value, values.Secret) else value
         if inner is not None and isinstance(bare, dict):
             yield from _unknown_keys(inner, bare, here)
@@ -113,9 +113,10 @@ def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: str) -> Ite
                     yield from _unknown_keys(inner, bare_item, f"{here}[{index}]")
 
 
-def _inner_model(annotation: Any) -> type[Model] | None:
+def inner_model(annotation: Any) -> type[Model] | None:
+    """The model of a property, or of the items of its list; None: it isn't an object."""
     if get_origin(annotation) in (Union, types.UnionType, Annotated, list):
-        return next(filter(None, map(_inner_model, get_args(annotation))), None)
+        return next(filter(None, map(inner_model, get_args(annotation))), None)
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
     return None

@@ -210,8 +210,8 @@ class RollbackInputs(Model):
     to: Annotated[
         Label | None,
         Property(
-            "The label of the checkpoint to go back to. Not set: the VMs are only watched. A change "
-            "rolls the environment back."
+            "The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A "
+            "change rolls the environment back."
         ),
     ] = None
     triggers: Annotated[

@@ -162,6 +162,22 @@ class RunningTask(Model):
     operation: Annotated[str, Property("The platform's name of what it does.")]
 
 
+class PastTask(Model):
+    """A task of this provider that the platform still remembers."""
+
+    id: Annotated[str, Property("The task's identifier.")]
+    running: Annotated[bool, Property("Whether it is still running or queued.")]
+    succeeded: Annotated[bool, Property("Whether it ended well.")]
+    completed: Annotated[dt.datetime | None, Property("When it ended (UTC).")] = None
+    latest: Annotated[
+        bool,
+        Property(
+            "Whether no other task that changes the VM's state (snapshots, power, hardware) has run "
+            "on it since, but what was done as a part of the same request."
+        ),
+    ] = True
+
+
 class VirtualMachine(Model):
     """One VM with its snapshots, as observed at one moment."""
 
@@ -199,6 +215,13 @@ class VirtualMachine(Model):
     running_tasks: Annotated[
         tuple[RunningTask, ...], Property("Tasks that are running or queued on it.")
     ] = ()
+    remembered: Annotated[
+        dict[str, PastTask],
+        Property(
+            "The tasks of this provider that the platform remembers with the VM, by the id of their request "
+            "(vSphere: for some minutes)."
+        ),
+    ] = {}
     datastore: Annotated[
         str | None, Property("The datastore on which its snapshots are kept; null: not known.")
     ] = None
@@ -257,19 +280,3 @@ class VirtualMachine(Model):
     def path(self, snapshot_id: str) -> str:
         """A snapshot's path from its root, such as `base/release-41`."""
         return "/".join(item.name for item in self.ancestry(snapshot_id))
-
-
-class PastTask(Model):
-    """A task of this provider that the platform still remembers."""
-
-    id: Annotated[str, Property("The task's identifier.")]
-    running: Annotated[bool, Property("Whether it is still running or queued.")]
-    succeeded: Annotated[bool, Property("Whether it ended well.")]
-    completed: Annotated[dt.datetime | None, Property("When it ended (UTC).")] = None
-    latest: Annotated[
-        bool,
-        Property(
-            "Whether no other task that changes the VM's state (snapshots, power, hardware) has run "
-            "on it since."
-        ),
-    ] = True

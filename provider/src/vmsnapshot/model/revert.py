@@ -176,6 +176,13 @@ class RevertState(RevertInputs):
         RevertedTo | None, Property("What the VM was last reverted to; not set when only watched.")
     ] = None
     reverted_at: Annotated[str | None, Property("When that revert ended (RFC 3339, UTC).")] = None
+    watched_since: Annotated[
+        str | None,
+        Property(
+            "When the VM came to be watched by this resource (RFC 3339, UTC); not set when it was reverted "
+            "at once."
+        ),
+    ] = None
     current_snapshot: Annotated[
         SnapshotReference | None, Property("The snapshot that the VM now runs on.")
     ] = None

@@ -15,7 +15,27 @@ from vmsnapshot.model._base import Choice, Model, Property, fields
 from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, ResourceType, token
 from vmsnapshot.model.configuration import Configuration
 
+DESCRIPTION = "VM snapshots and revert as infrastructure as code."
+PUBLISHER = "vmsnapshot"
+
 _SCALARS: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+# What the SDKs are called where each language's packages are kept.
+_LANGUAGES: dict[str, dict[str, Any]] = {
+    "python": {"respectSchemaVersion": True, "pyproject": {"enabled": True}},
+    "nodejs": {
+        "packageName": f"@{PUBLISHER}/pulumi",
+        "packageDescription": DESCRIPTION,
+        "typescriptVersion": "^5.0.0",
+        "respectSchemaVersion": True,
+    },
+    "go": {
+        "modulePath": f"github.com/{PUBLISHER}/pulumi-{PACKAGE}/sdk/go",
+        "importBasePath": f"github.com/{PUBLISHER}/pulumi-{PACKAGE}/sdk/go/{PACKAGE}",
+        "respectSchemaVersion": True,
+        "generateResourceContainerTypes": True,
+    },
+}
 
 
 class _Types:
@@ -127,10 +147,10 @@ def schema() -> dict[str, Any]:
     spec: dict[str, Any] = {
         "name": PACKAGE,
         "displayName": "VM Snapshot",
-        "description": "VM snapshots and revert as infrastructure as code.",
+        "description": DESCRIPTION,
         "keywords": ["pulumi", "vsphere", "snapshot", "category/infrastructure", "kind/native"],
         "license": "Apache-2.0",
-        "publisher": "vmsnapshot",
+        "publisher": PUBLISHER,
         "meta": {"moduleFormat": "(.*)"},
         "config": {"variables": configuration},
         "provider": {
@@ -146,11 +166,7 @@ def schema() -> dict[str, Any]:
             }
             for kind in FUNCTIONS
         },
-        "language": {
-            "python": {"respectSchemaVersion": True, "pyproject": {"enabled": True}},
-            "nodejs": {"respectSchemaVersion": True},
-            "go": {"respectSchemaVersion": True, "generateResourceContainerTypes": True},
-        },
+        "language": _LANGUAGES,
     }
     spec["types"] = dict(sorted(known.specs.items()))
     return spec

@@ -23,7 +23,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
 )
 from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, virtual_machine
-from vmsnapshot.backends.vmoperator._reverts import Revert
+from vmsnapshot.backends.vmoperator._reverts import Revert, note_power
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._watching import vm_of
 from vmsnapshot.lifecycle.errors import (
@@ -279,6 +279,11 @@ class VmOperatorBackend:
             )
             asked.run(snapshot.power_state, operation)
 
+    def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
+        """What became of a request for a revert, however old it is."""
+        del operation  # it was read with the VM
+        return vm.remembered.get(request_id)
+
     def find_tasks(
         self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
     ) -> list[PastTask | None]:
@@ -297,7 +302,14 @@ class VmOperatorBackend:
         space = self._inventory.space(namespace, operation)
         Notes(space).wait(name, task_id, operation)
 
-    def set_power(self, vm: VirtualMachine, power: Literal["on", "off"], operation: Operation) -> None:
+    def set_power(
+        self,
+        vm: VirtualMachine,
+        power: Literal["on", "off"],
+        operation: Operation,
+        *,
+        part_of: str | None = None,
+    ) -> None:
         """Ask for a power state and wait for it; off is as the VM's `spec.powerOffMode` says."""
         wanted = _POWER[power]
         namespace, name = split_id(vm.identity.id)
@@ -312,6 +324,8 @@ class VmOperatorBackend:
         with self._queues.turn(vm.identity.id, operation):
             space = self._inventory.space(namespace, operation)
             if spec_of(live()).get("powerState") != wanted:
+                if part_of is not None:
+                    note_power(self._client, space, name, part_of, power=wanted, operation=operation)
                 path = self._client.path(namespace, MACHINES, name)
                 change = {"spec": {"powerState": wanted}}
                 space.machines.absorb(self._client.merge(path, change, operation, about))

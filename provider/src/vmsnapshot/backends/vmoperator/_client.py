@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -33,6 +35,8 @@ _WATCH: Final = 300
 _PAGE: Final = 500
 # Seconds to wait for the schema, which only says whether snapshots are switched off.
 _SCHEMA_TIME: Final = 5.0
+# Seconds after its return in which a server may deny what it will allow: it reads the roles meanwhile.
+_STARTING: Final = 15.0
 
 # After these nothing was done, so the same can be sent again.
 NOTHING_DONE: Final = raises(Busy, faults.NotSent)
@@ -57,8 +61,12 @@ class Client:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._reached = False
+        self._down = -math.inf  # when the server was last seen to be away
         self._lock = threading.Lock()
         self._version: str | None = None
+        # None: nobody has asked for the version yet; True: somebody is asking.
+        self._asking: bool | None = None
+        self._asked = threading.Condition(self._lock)
         self._schema: Ticket[None] | None = None
         self._supported: bool | None = None
         self.closed = threading.Event()
@@ -184,7 +192,7 @@ class Client:
         if answer is not None:
             if kind == JSON_PATCH and answer.test_failed:
                 raise faults.Overtaken(f"{about}: somebody else has changed it meanwhile.", retry_helps=True)
-            raise self._concealed(faults.translate(answer, about))
+            raise self._refusal(answer, about)
         try:
             found = response.json()
         except ValueError:
@@ -230,7 +238,7 @@ class Client:
             if response.is_error:
                 with self._translated(about):
                     response.read()
-                raise self._concealed(faults.translate(faults.Answer.of(response), about))
+                raise self._refusal(faults.Answer.of(response), about)
             self._reached = True
             yield Watch(self, response, about)
         finally:
@@ -254,19 +262,48 @@ class Client:
         Raises:
             Unsupported: The cluster has no VM Operator, or none that speaks it.
         """
-        with self._lock:
-            found = self._version
-        if found is None:
-            group = self.get(f"/apis/{GROUP}", operation, operation.what)
-            served = [str(item.get("version")) for item in group.get("versions") or ()]
-            found = next((item for item in VERSIONS if item in served), None)
-            if found is None:
-                raise Unsupported(
-                    f"{operation.what}: {self._access.server} serves {GROUP} as "
-                    f"{', '.join(served) or 'nothing'}; needed is {' or '.join(VERSIONS)}."
-                )
+        if (known := self._known_version()) is not None:
+            return known
+        self._wait_for_version(operation)
+        try:
+            return self._known_version() or self._ask_version(operation)
+        finally:
             with self._lock:
-                self._version = found
+                self._asking = False
+                self._asked.notify_all()
+
+    def _wait_for_version(self, operation: Operation) -> None:
+        """Of many who begin together one asks, and the others wait; if that one fails, they all ask."""
+
+        def wake() -> None:
+            with self._lock:
+                self._asked.notify_all()
+
+        undo = operation.cancellation.subscribe(wake)
+        try:
+            with self._lock:
+                while self._asking and not operation.cancellation.requested and operation.remaining:
+                    self._asked.wait(operation.remaining)
+                if self._asking is None:
+                    self._asking = True
+        finally:
+            undo()
+
+    def _known_version(self) -> str | None:
+        with self._lock:
+            return self._version
+
+    def _ask_version(self, operation: Operation) -> str:
+        group = self.get(f"/apis/{GROUP}", operation, operation.what)
+        served = [str(item.get("version")) for item in group.get("versions") or ()]
+        found = next((item for item in VERSIONS if item in served), None)
+        if found is None:
+            raise Unsupported(
+                f"{operation.what}: {self._access.server} serves {GROUP} as "
+                f"{', '.join(served) or 'nothing'}; needed is {' or '.join(VERSIONS)}."
+            )
+        with self._lock:
+            self._version = found
         return found
 
     def snapshots_supported(self) -> bool | None:
@@ -317,7 +354,17 @@ class Client:
             ours = self._concealed(faults.lost(failure, about, self._access.server))
             if isinstance(ours, faults.NotSent) and not self._reached:
                 raise faults.NeverReached(ours.message) from None
+            self._down = time.monotonic()
             raise ours from None
+
+    def _refusal(self, answer: faults.Answer, about: str) -> VmsnapshotError:
+        """The error of an answer; a server that just came back may not know yet who may do what."""
+        error = faults.translate(answer, about)
+        if isinstance(error, (Unreachable, faults.Overloaded)):
+            self._down = time.monotonic()
+        elif isinstance(error, Denied) and time.monotonic() - self._down < _STARTING:
+            error = Busy(f"{error.message} (The server came back a moment ago.)")
+        return self._concealed(error)
 
     def _concealed(self, error: VmsnapshotError) -> VmsnapshotError:
         error.message = self._conceal(error.message)

@@ -72,6 +72,13 @@ class Notes:
     def __init__(self, space: Space) -> None:
         self._space = space
 
+    def all(self, vm_name: str) -> dict[str, PastTask]:
+        """What became of every request that a snapshot of the VM still notes, by its id."""
+        noted = (parsed(annotations_of(item).get(REVERT)) for item in self._space.snapshots_of(vm_name))
+        ids = [str(record["id"]) for record in noted if record.get("vm") == vm_name and record.get("id")]
+        found = {request_id: self.find(vm_name, request_id) for request_id in ids}
+        return {request_id: task for request_id, task in found.items() if task is not None}
+
     def find(self, vm_name: str, request_id: str) -> PastTask | None:
         """What became of a request; None: it was never asked for, or nobody knows of it."""
         record, target = self.record(vm_name, request_id)
@@ -81,15 +88,13 @@ class Notes:
         if fate is Fate.NEVER:
             return None
         machine = self._space.machines.get(vm_name)
-        current = (status_of(machine).get("currentSnapshot") or {}).get("name") if machine else None
-        same = machine is None or record.get("after") in {None, machine["metadata"].get("generation")}
         return PastTask(
             id=request_id,
             running=fate is Fate.RUNNING,
             succeeded=fate is Fate.SUCCEEDED,
             # Where nobody noted when it ended: not before it began.
             completed=_when(record.get("ended") or record.get("began")),
-            latest=current == target and same,
+            latest=machine is not None and _still_on(machine, target) and _unchanged(machine, record),
         )
 
     def wait(self, vm_name: str, request_id: str, operation: Operation) -> None:
@@ -127,8 +132,11 @@ class Notes:
         mine = note.get("nonce") == record.get("nonce")
         if not mine and note.get("id") == record.get("id") and note.get("phase") == "prepared":
             return Fate.NEVER  # of the newer attempt at the same
+        if record.get("ended") and record.get("succeeded"):
+            # What is known of the VM may be older than that.
+            return Fate.RUNNING if mine or _says_in_progress(machine) else Fate.SUCCEEDED
         if record.get("ended"):
-            return Fate.SUCCEEDED if record.get("succeeded") else Fate.FAILED
+            return Fate.FAILED
         if machine is None or note.get("instead_of") == record.get("nonce"):
             return Fate.NEVER
         if not mine:
@@ -136,9 +144,13 @@ class Notes:
         return _pending(machine, str(note.get("phase")), target, record, stale=stale)
 
     def _carried_out(self, machine: Object, target: str, record: Object) -> Fate:
-        """The VM's note is gone, so it was reverted; its status may not say so yet."""
+        """The VM's note is gone, so it was reverted; its status may not say so yet.
+
+        The VM Operator restores the VM, then empties its status, then fills it anew.
+        """
         status = status_of(machine)
-        if spec_of(machine).get("currentSnapshotName") == target or not status.get("powerState"):
+        asked = spec_of(machine).get("currentSnapshotName") == target
+        if asked or _says_in_progress(machine) or not status.get("powerState"):
             return Fate.RUNNING
         current = (status.get("currentSnapshot") or {}).get("name")
         # Somebody may have taken another since.
@@ -158,6 +170,22 @@ class Notes:
                 return True
             todo += children
         return False
+
+
+def _still_on(machine: Object, target: str) -> bool:
+    """Whether a VM runs on a snapshot; an empty status, as a revert leaves it at first, denies nothing."""
+    status = status_of(machine)
+    current = (status.get("currentSnapshot") or {}).get("name")
+    return current == target or (current is None and not status.get("powerState"))
+
+
+def _unchanged(machine: Object, record: Object) -> bool:
+    """Whether a VM's spec is as the revert left it, but for the power that was a part of the request."""
+    after, now = record.get("after"), machine["metadata"].get("generation")
+    if after is None or after == now:
+        return True
+    powered = record.get("power") == spec_of(machine).get("powerState")
+    return bool(powered and after + 1 == now)
 
 
 def _pending(machine: Object, phase: str, target: str, record: Object, *, stale: bool) -> Fate:
@@ -180,8 +208,12 @@ def failure(machine: Object) -> Object | None:
 
 def in_progress(machine: Object) -> bool:
     """Whether the VM Operator has begun."""
-    found = condition_of(machine, REVERT_SUCCEEDED) or {}
-    return REVERTING in annotations_of(machine) or found.get("reason") == REVERT_IN_PROGRESS
+    return REVERTING in annotations_of(machine) or _says_in_progress(machine)
+
+
+def _says_in_progress(machine: Object | None) -> bool:
+    found = condition_of(machine, REVERT_SUCCEEDED) if machine is not None else None
+    return found is not None and found.get("reason") == REVERT_IN_PROGRESS
 
 
 def digest(condition: Object | None) -> str:

@@ -3,7 +3,8 @@
 `translate` looks an answer up in `TABLE` by the status' reason, then by its HTTP code::
 
     401 Unauthorized                            Denied, with what to look at
-    403 Forbidden                               Denied; by a webhook, a quota, a closing namespace: Refused
+    403 Forbidden                               Forbidden, a Denied that names the permission
+        by a webhook, a quota, an ending space  Refused
     404 NotFound                                Gone; of a namespace NotFound, of a resource Unsupported
     409 AlreadyExists, field conflicts          Refused, naming who has the field
     409 Conflict                                Busy
@@ -46,6 +47,10 @@ _LONGEST_WORDS: Final = 600
 _QUOTED_OBJECT: Final = re.compile(r'(?: ?"" is invalid: patch: )?Invalid value: "\{.*\}": ', re.DOTALL)
 # What it says when a test of a JSON patch fails, without a word about which.
 _TEST_FAILED: Final = "the server rejected our request due to an error in our request"
+
+
+class Forbidden(Denied):
+    """The login works, and lacks a permission."""
 
 
 class Interrupted(Unreachable):
@@ -142,6 +147,12 @@ class Answer:
         return f"Kubernetes: {text.rstrip('.')} [{self.code} {self.reason}".rstrip() + "]"
 
 
+# What it says when a permission is missing.
+_CANNOT: Final = re.compile(
+    r'cannot (\w+) resource "([\w./]+)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?'
+)
+_PERMISSIONS: Final = 'docs/vm-operator.md ("Permissions") has the role that it needs.'
+
 Rule: TypeAlias = Callable[[str, Answer], VmsnapshotError]
 
 
@@ -163,8 +174,18 @@ _ADMISSION: Final = ("admission webhook", "denied request", "exceeded quota", "i
 def _forbidden(about: str, answer: Answer) -> VmsnapshotError:
     if any(words in answer.message for words in _ADMISSION):
         return Refused(_sentence(about, "the cluster's rules don't allow it.", answer))
-    advice = "the login may not do this: its role needs the permission that is named here."
-    return Denied(_sentence(about, advice, answer))
+    return Forbidden(_sentence(about, _lacking(answer), answer))
+
+
+def _lacking(answer: Answer) -> str:
+    """Which permission is missing, and where to read about it."""
+    found = _CANNOT.search(answer.message)
+    if found is None:
+        return f"the login may not do this; {_PERMISSIONS}"
+    verb, resource, group, namespace = found.groups()
+    what = f"{resource}.{group}" if group else resource
+    where = f" in namespace {namespace}, if there is such a namespace" if namespace else ""
+    return f'the login needs the permission "{verb}" for {what}{where}; {_PERMISSIONS}'
 
 
 def _not_found(about: str, answer: Answer) -> VmsnapshotError:
@@ -204,7 +225,7 @@ TABLE: Final[dict[str | int, Rule]] = {
     "Unauthorized": _rule(Denied, _LOGIN),
     HTTPStatus.UNAUTHORIZED: _rule(Denied, _LOGIN),
     "Forbidden": _forbidden,
-    HTTPStatus.FORBIDDEN: _rule(Denied, "the login may not do this."),
+    HTTPStatus.FORBIDDEN: _rule(Denied, "the login, or a proxy before the server, doesn't allow this."),
     "NotFound": _not_found,
     HTTPStatus.NOT_FOUND: _rule(
         Unsupported, "this is not a Kubernetes API server, or it doesn't serve the VM Operator's API."

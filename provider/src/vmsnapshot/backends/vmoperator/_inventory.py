@@ -7,7 +7,9 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._fate import Notes
 from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._watching import Space
@@ -62,7 +64,8 @@ class Inventory:
         if item is None:
             raise Gone(f'{operation.what}: VM "{machine_id(namespace, name)}" is no longer there.')
         supported = self._client.snapshots_supported() if served else False
-        return virtual_machine(namespace, name, item, space.snapshots_of(name), supported=supported)
+        vm = virtual_machine(namespace, name, item, space.snapshots_of(name), supported=supported)
+        return vm.model_copy(update={"remembered": Notes(space).all(name)})
 
     def place(self, reference: VMReference) -> tuple[str, str]:
         """The namespace and the name that a user means."""
@@ -89,7 +92,12 @@ class Inventory:
         """A namespace as it is now, and whether the server has snapshots at all."""
         self._client.version(operation)
         space = self.known(namespace)
-        return space, space.ready(operation)
+        try:
+            return space, space.ready(operation)
+        except faults.Forbidden:
+            if self._exists(namespace, operation):
+                raise
+            raise NotFound(f'{operation.what}: there is no namespace "{namespace}".') from None
 
     def _exists(self, namespace: str, operation: Operation) -> bool:
         """Whether there is such a namespace; who may not look believes so."""

@@ -117,7 +117,9 @@ def with_unknown(found: Machine) -> Machine:
 
 def unknown_machine(power: PowerState | None = None) -> Machine:
     """A VM of which at most the power is known."""
-    return with_unknown(Machine(power_state=power))
+    found = with_unknown(Machine(power_state=power))
+    # Of a VM that is known, none is told where it has none.
+    return found.model_copy(update={"not_known": [*(found.not_known or ()), "guestID"]})
 
 
 def past(item: Object) -> Object:

@@ -147,6 +147,7 @@ class Revert:
                 operation,
                 longest=_POWER,
             )
+        operation.progress("the VM is reverted")
 
     # The steps
 
@@ -360,6 +361,17 @@ class Revert:
         if found is None:
             raise Gone(f"{self._about}: the VM is no longer there.")
         return found
+
+
+def note_power(
+    client: Client, space: Space, vm_name: str, request_id: str, *, power: str, operation: Operation
+) -> None:
+    """Note with a revert that the power which is asked for next is a part of the same request."""
+    record, target = Notes(space).record(vm_name, request_id)
+    if record is not None:
+        path = client.path(space.name, SNAPSHOTS, target)
+        change = {"metadata": {"annotations": {REVERT: compact(record | {"power": power})}}}
+        space.snapshots.absorb(client.merge(path, change, operation, operation.what))
 
 
 def _brief() -> Operation:

@@ -162,6 +162,7 @@ class Snapshots:
                 f"{over.message} The object is to be deleted and still held by {held}. "
                 f"{self._why(vm_name, snapshot_id)}".strip()
             ) from None
+        operation.progress("the VM Operator has removed it")
 
     def _apply(  # noqa: PLR0917 - what an object is made of
         self,
@@ -271,7 +272,7 @@ def _taken(about: str, namespace: str, seen: Object) -> str:
 
 def _tell(item: Object, told: dict[str, str], operation: Operation) -> None:
     """Report each condition that has changed since it was told."""
-    for kind in (CREATED, CSI_SYNCED, READY):
+    for kind in (READY,) if holds(item, READY) else (CREATED, CSI_SYNCED, READY):
         found = condition_of(item, kind)
         if found is None or told.get(kind) == in_words(found):
             continue

@@ -25,9 +25,14 @@ _PASSING: Final = (Unreachable, Busy, faults.TooOld)
 
 
 class News:
-    """Who waits for what: each waiter names a VM, and is woken when something of it has changed."""
+    """Who waits for what: each waiter names a VM, and is woken when something of it has changed.
 
-    def __init__(self) -> None:
+    Args:
+        ended: Why no more changes will come; None while they do.
+    """
+
+    def __init__(self, ended: Callable[[], VmsnapshotError | None]) -> None:
+        self._ended = ended
         self._lock = threading.Lock()
         self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
 
@@ -47,6 +52,7 @@ class News:
         Raises:
             Cancelled: The user cancelled.
             TimedOut: The operation's time is over.
+            Denied: The login may no longer look; likewise whatever else ended the watches.
         """
         woken = threading.Event()
         end = None if longest is None else time.monotonic() + longest
@@ -56,6 +62,8 @@ class News:
         try:
             while (found := look()) is None:
                 operation.check()
+                if (trouble := self._ended()) is not None:
+                    raise ended_by(trouble, operation)
                 left = operation.remaining
                 if end is not None:
                     left = min(left, end - time.monotonic())
@@ -102,12 +110,19 @@ class Informer:
         self._version: str | None = None
         self._thread: threading.Thread | None = None
         self._watch: Watch | None = None
-        self._live = False
+        self._begun = self._live = False
         self._trouble: VmsnapshotError | None = None
+
+    @property
+    def ended(self) -> VmsnapshotError | None:
+        """What ended it, and won't pass by itself; None while it runs."""
+        with self._changed:
+            return self._ended_by()
 
     def start(self) -> None:
         """Begin, unless it runs."""
         with self._changed:
+            self._begun = True
             if self._thread is None and not self._client.closed.is_set():
                 self._trouble = None
                 self._thread = threading.Thread(
@@ -143,11 +158,11 @@ class Informer:
                         and operation.remaining
                     ):
                         self._changed.wait(operation.remaining)
-                    live, ended, trouble = self._live, self._thread is None, self._trouble
+                    live, ended, trouble = self._live, self._ended_by(), self._trouble
                 if live:
                     return
-                if ended:
-                    raise self._ended(trouble, operation)
+                if ended is not None:
+                    raise ended_by(ended, operation)
                 try:
                     operation.check()
                 except VmsnapshotError as over:
@@ -201,11 +216,11 @@ class Informer:
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LONGEST_PAUSE)
 
-    def _ended(self, trouble: VmsnapshotError | None, operation: Operation) -> VmsnapshotError:
-        if trouble is None:
-            return Unreachable(f"{operation.what}: the connection has been closed.", retry_helps=False)
-        message = trouble.message.replace(self._about, f"{operation.what} ({self._about})", 1)
-        return type(trouble)(message, retry_helps=trouble.retry_helps)
+    def _ended_by(self) -> VmsnapshotError | None:
+        if self._thread is not None or not self._begun:
+            return None
+        closed = Unreachable(f"{self._about}: the connection has been closed.", retry_helps=False)
+        return self._trouble or closed
 
     # The one thread
 
@@ -236,9 +251,10 @@ class Informer:
                 if isinstance(error, faults.TooOld):
                     self._version = None
                 self._stale(error)
+                asked = error.pause if isinstance(error, faults.Overloaded) else 0
             except VmsnapshotError as error:
                 return error
-            self._client.closed.wait(min(next(waits), _LONGEST_PAUSE))
+            self._client.closed.wait(max(asked, min(next(waits), _LONGEST_PAUSE)))
         return None
 
     def _list(self) -> None:
@@ -252,7 +268,6 @@ class Informer:
         for item in items:
             self.absorb(item)
         self._version = version
-        self._fresh()
 
     def _follow(self) -> bool:
         """Take changes in until the server ends the watch; whether any came."""
@@ -262,9 +277,10 @@ class Informer:
             self._watch = watch
             self._fresh()
             try:
+                # Asked when the watch can be aborted: `stop` comes before or after that.
+                if self._client.closed.is_set():
+                    return came
                 for line in watch.lines():
-                    if self._client.closed.is_set():
-                        break
                     self._take(json.loads(line))
                     came = True
             except ValueError:
@@ -304,7 +320,7 @@ class Space:
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = name
-        self.news = News()
+        self.news = News(self._ended)
         self.machines = Informer(client, name, MACHINES, self.news, name_of)
         self.snapshots = Informer(client, name, SNAPSHOTS, self.news, vm_of)
 
@@ -331,6 +347,17 @@ class Space:
         """End the watches."""
         self.machines.stop()
         self.snapshots.stop()
+
+    def _ended(self) -> VmsnapshotError | None:
+        found = (self.machines.ended, self.snapshots.ended)
+        # Where the server has no snapshots, VMs are watched all the same.
+        return next((one for one in found if one is not None and not isinstance(one, Unsupported)), None)
+
+
+def ended_by(trouble: VmsnapshotError, operation: Operation) -> VmsnapshotError:
+    """What ended a watch, as the error of who needs it."""
+    about, _, reason = trouble.message.partition(": ")
+    return type(trouble)(f"{operation.what} ({about}): {reason}", retry_helps=trouble.retry_helps)
 
 
 def vm_of(snapshot: Object) -> str:

@@ -13,11 +13,11 @@ from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._history import Remembered, history, past_task
+from vmsnapshot.backends.vsphere._history import History, part_mark, past_task, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import WITHOUT_HARDWARE, machine, virtual_machine
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
+from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, WITHOUT_HARDWARE, machine, virtual_machine
+from vmsnapshot.backends.vsphere._reads import Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
 from vmsnapshot.lifecycle import ownership
@@ -29,7 +29,6 @@ from vmsnapshot.lifecycle.errors import (
     NotFound,
     PlatformError,
     Refused,
-    Unsupported,
     VmsnapshotError,
 )
 from vmsnapshot.lifecycle.operation import Operation
@@ -59,6 +58,7 @@ class VsphereBackend:
         self._inventory = Inventory(self._session)
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)
+        self._history = History(self._session)
         self._queues = Queues()
         # What a snapshot holds never changes, and its id is never given to another.
         self._machines: dict[str, Machine] = {}
@@ -296,6 +296,13 @@ class VsphereBackend:
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
             )
 
+    def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
+        """The most recent task with that request id, if it began within the last hour.
+
+        vSphere lists the tasks of some minutes with the VM; a vCenter's history is read once for all.
+        """
+        return vm.remembered.get(request_id) or self._history.of_late(operation).get(request_id)
+
     def find_tasks(
         self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
     ) -> list[PastTask | None]:
@@ -304,48 +311,31 @@ class VsphereBackend:
         vSphere remembers tasks for some minutes with the VM, and a vCenter for weeks in its
         history, which is asked once for all requests.
         """
-        wanted = [("VirtualMachine", vm.identity.id) for vm, _ in requests]
-        recent = [
-            [
-                task
-                for task_id, properties in reading.tasks.items()
-                if (task := Remembered.of_properties(task_id, properties)) is not None
-            ]
-            for reading in self._reads.read(wanted, operation)
-        ]
-        found = [past_task(tasks, mark) for tasks, (_, mark) in zip(recent, requests, strict=True)]
+        wanted = [(ONLY_TASKS, vm.identity.id) for vm, _ in requests]
+        tasks = [recent(reading) for reading in self._reads.read(wanted, operation)]
+        found = [past_task(of_one, mark) for of_one, (_, mark) in zip(tasks, requests, strict=True)]
         missing = [mark for task, (_, mark) in zip(found, requests, strict=True) if task is None]
-        if not missing:
-            return found
-        marked = {item.activation_id for item in self._remembered(operation, marks=missing)}
+        known = self._history.known(missing, operation)
         for index, (vm, mark) in enumerate(requests):
-            if found[index] is None and mark in marked:
-                older = self._remembered(operation, vm=vm)
-                found[index] = past_task([*older, *recent[index]], mark)
+            if found[index] is None and mark in known:
+                found[index] = past_task([*self._history.of(vm, operation), *tasks[index]], mark)
         return found
-
-    def _remembered(
-        self, operation: Operation, *, vm: VirtualMachine | None = None, marks: Sequence[str] = ()
-    ) -> list[Remembered]:
-        """Tasks from the server's history, of one VM or with one of the marks; empty where it keeps none."""
-        subject = Subject(operation.what) if vm is None else Subject.of(operation.what, vm)
-        vm_id = None if vm is None else vm.identity.id
-
-        def look(login: Login) -> list[Remembered]:
-            return history(login, vm_id, marks) if login.is_vcenter else []
-
-        try:
-            return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
-        except (Unsupported, PlatformError):
-            return []
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""
         self._tasks.wait(task_id, operation, Subject.of(operation.what, vm))
 
-    def set_power(self, vm: VirtualMachine, power: Literal["on", "off"], operation: Operation) -> None:
+    def set_power(
+        self,
+        vm: VirtualMachine,
+        power: Literal["on", "off"],
+        operation: Operation,
+        *,
+        part_of: str | None = None,
+    ) -> None:
         """Switch the VM on or (hard) off and wait for it; nothing is done if it already is."""
         vm_id = vm.identity.id
+        mark = None if part_of is None else part_mark(part_of)
         wanted = {"on": "PoweredOn", "off": "PoweredOff"}[power]
         subject = Subject.of(operation.what, vm)
 
@@ -355,7 +345,7 @@ class VsphereBackend:
 
         def switch() -> None:
             if self.observe(vm_id, operation).machine.power_state != wanted:
-                self._tasks.run(operation, subject, start)
+                self._tasks.run(operation, subject, start, request_id=mark)
 
         with self._queues.turn(vm_id, operation):
             try:
@@ -374,7 +364,8 @@ class VsphereBackend:
         properties = reading.properties
         parent = properties.get("parentVApp") or properties.get("parent")
         path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
-        return virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path)
+        vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path)
+        return vm.model_copy(update={"remembered": past_tasks(recent(reading))})
 
 
 def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:

@@ -5,21 +5,33 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
 
+from vmsnapshot.backends._retry import again
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._gather import Gatherer
+from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import Properties, utc
-from vmsnapshot.backends.vsphere._session import Login
-from vmsnapshot.model.machine import PastTask
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading
+from vmsnapshot.backends.vsphere._session import Login, Session
+from vmsnapshot.lifecycle.errors import PlatformError, Unsupported
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.machine import PastTask, VirtualMachine
 
-# How many of a VM's newest tasks are looked through; vSphere's largest page is 1000.
-_PAGE: Final = 200
+# How many of the newest tasks are looked through: vSphere's largest page.
+_PAGE: Final = 1000
+# What `of_late` looks back, with some time for clocks that differ: the lifecycle asks for an hour.
+_LATELY: Final = dt.timedelta(hours=2)
 # Words in a task's description id that tell that it changes what a revert changes.
 _CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdown", "upgrade", "clone")
 
+# What the ids of all requests of this provider begin with.
+_OURS: Final = "vmsnapshot-"
 _RUNNING: Final = frozenset({"queued", "running"})
 
 
@@ -33,6 +45,7 @@ class Remembered:
     activation_id: str | None
     queued: dt.datetime
     completed: dt.datetime | None
+    entity_id: str | None = None
 
     @classmethod
     def of_properties(cls, task_id: str, properties: Properties) -> Remembered | None:
@@ -60,7 +73,27 @@ class Remembered:
             info.activationId,
             utc(info.queueTime),
             info.completeTime and utc(info.completeTime),
+            info.entity and object_id(info.entity),
         )
+
+
+def recent(reading: Reading) -> list[Remembered]:
+    """The tasks that the server remembers with a VM, as read."""
+    found = (Remembered.of_properties(task_id, properties) for task_id, properties in reading.tasks.items())
+    return [task for task in found if task is not None]
+
+
+def part_mark(request_id: str) -> str:
+    """The mark of a task that is a part of a request, beside the one that carries the request's own."""
+    return f"{request_id}-part"
+
+
+def past_tasks(tasks: Iterable[Remembered]) -> dict[str, PastTask]:
+    """Of all that are remembered of one VM, the newest with each mark of ours."""
+    known = list(tasks)
+    marks = {task.activation_id or "" for task in known}
+    found = {mark: past_task(known, mark) for mark in marks if mark.startswith(_OURS)}
+    return {mark: task for mark, task in found.items() if task is not None}
 
 
 def past_task(tasks: Iterable[Remembered], request_id: str) -> PastTask | None:
@@ -70,7 +103,8 @@ def past_task(tasks: Iterable[Remembered], request_id: str) -> PastTask | None:
     if not marked:
         return None
     found = marked[-1]
-    later = ordered[ordered.index(found) + 1 :]
+    after = ordered[ordered.index(found) + 1 :]
+    later = [task for task in after if task.activation_id != part_mark(request_id)]
     return PastTask(
         id=found.id,
         running=found.state in _RUNNING,
@@ -80,15 +114,90 @@ def past_task(tasks: Iterable[Remembered], request_id: str) -> PastTask | None:
     )
 
 
-def history(login: Login, vm_id: str | None, marks: Sequence[str] = ()) -> list[Remembered]:
-    """The newest tasks from the server's history, of one VM, or with one of some marks.
+class History:
+    """The tasks that a vCenter remembers for weeks; ESXi remembers only those that it lists with the VM.
 
-    Raises:
-        NotSupported: This server keeps no history (ESXi).
+    Args:
+        session: The login.
     """
-    spec = vim.TaskFilterSpec(activationId=list(marks))
-    if vm_id is not None:
-        spec.entity = vim.TaskFilterSpec.ByEntity(entity=login.ref("VirtualMachine", vm_id), recursion="self")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._gatherer: Gatherer[str, bool] = Gatherer("history", self._answer)
+        self._lock = threading.Lock()
+        self._late: dict[str, PastTask] | None = None
+
+    def of_late(self, operation: Operation) -> Mapping[str, PastTask]:
+        """The newest task with each mark of ours in the last hour, as of the first time that this is asked.
+
+        On a server with so many tasks that they aren't told at once, the oldest are missing.
+        """
+        begin = dt.datetime.now(dt.timezone.utc) - _LATELY
+
+        def look(login: Login) -> list[Remembered]:
+            spec = vim.TaskFilterSpec()
+            spec.time = vim.TaskFilterSpec.ByTime(timeType="queuedTime", beginTime=begin)
+            return _look(login, spec)
+
+        with self._lock:
+            if self._late is None:
+                by_vm: dict[str | None, list[Remembered]] = {}
+                for task in self._called(look, operation, Subject(operation.what)):
+                    by_vm.setdefault(task.entity_id, []).append(task)
+                self._late = {
+                    mark: task for tasks in by_vm.values() for mark, task in past_tasks(tasks).items()
+                }
+            return self._late
+
+    def known(self, marks: Sequence[str], operation: Operation) -> set[str]:
+        """Those of some marks that a task has; those asked for at the same time with one look."""
+        if not marks:
+            return set()
+
+        def ask() -> set[str]:
+            answers = self._gatherer.ask_all(marks, operation)
+            for answer in answers.values():
+                if isinstance(answer, Exception):
+                    raise answer
+            return {mark for mark, there in answers.items() if there}
+
+        try:
+            return again(operation, WORTH_ANOTHER_READ, ask)
+        except (Unsupported, PlatformError):
+            return set()
+
+    def of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
+        """The newest tasks of a VM."""
+        subject = Subject.of(operation.what, vm)
+
+        def look(login: Login) -> list[Remembered]:
+            spec = vim.TaskFilterSpec()
+            it = login.ref("VirtualMachine", vm.identity.id)
+            spec.entity = vim.TaskFilterSpec.ByEntity(entity=it, recursion="self")
+            return _look(login, spec)
+
+        return self._called(look, operation, subject)
+
+    def _called(
+        self, look: Callable[[Login], list[Remembered]], operation: Operation, subject: Subject
+    ) -> list[Remembered]:
+        try:
+            return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
+        except (Unsupported, PlatformError):
+            return []
+
+    def _answer(self, marks: Sequence[str]) -> Mapping[str, bool | Exception]:
+        def look(login: Login) -> list[Remembered]:
+            return _look(login, vim.TaskFilterSpec(activationId=list(marks)))
+
+        found = {task.activation_id for task in self._session.direct(Subject("looking for tasks"), look)}
+        return {mark: mark in found for mark in marks}
+
+
+def _look(login: Login, spec: Any) -> list[Remembered]:
+    """The newest tasks of the server's history that a filter lets through."""
+    if not login.is_vcenter:
+        return []
     collector = login.content.taskManager.CreateCollectorForTasks(spec)
     try:
         collector.SetCollectorPageSize(_PAGE)

@@ -42,6 +42,8 @@ CONFIG: Final = (
 SPACE: Final = ("config.files.snapshotDirectory", "datastore")
 # A VM read without its hardware, the decoding of which is two thirds of what reading a VM takes.
 WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
+# Nothing of a VM but the tasks that the server remembers with it.
+ONLY_TASKS: Final = "VirtualMachine's tasks"
 # What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
 # what is needed of them, and servers of an old API version hold parts that pyVmomi can't decode.
 PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
@@ -82,6 +84,7 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
 PROPERTIES[WITHOUT_HARDWARE] = tuple(
     path for path in PROPERTIES["VirtualMachine"] if path not in {*CONFIG, *SPACE}
 )
+PROPERTIES[ONLY_TASKS] = ("recentTask",)
 
 _POWER: Final[dict[str, PowerState]] = {
     "poweredOn": "PoweredOn",

@@ -14,7 +14,13 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
-from vmsnapshot.backends.vsphere._observe import PROPERTIES, WITHOUT_HARDWARE, Properties, recent_tasks
+from vmsnapshot.backends.vsphere._observe import (
+    ONLY_TASKS,
+    PROPERTIES,
+    WITHOUT_HARDWARE,
+    Properties,
+    recent_tasks,
+)
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -121,20 +127,30 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
         page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
 
 
+# What a VM can be read as, the most first.
+_AS_VM = ("VirtualMachine", WITHOUT_HARDWARE, ONLY_TASKS)
+
+
 def _object(asked: Reference) -> Reference:
     kind, object_id = asked
-    return ("VirtualMachine" if kind == WITHOUT_HARDWARE else kind), object_id
+    return ("VirtualMachine" if kind in _AS_VM else kind), object_id
 
 
 def _specs(login: Login, references: Sequence[Reference]) -> list[Any]:
-    """A VM that is asked for both with its hardware and without is read with it."""
-    whole = [reference for reference in references if reference[0] != WITHOUT_HARDWARE]
-    lean = [_object(reference) for reference in references if reference[0] == WITHOUT_HARDWARE]
-    known = set(whole)
-    lean = [reference for reference in lean if reference not in known]
-    without = {**PROPERTIES, "VirtualMachine": PROPERTIES[WITHOUT_HARDWARE]}
-    parts = ((whole, PROPERTIES), (lean, without))
-    return [_spec(login, part, properties) for part, properties in parts if part]
+    """A VM that is asked for in several ways is read once, as the one that tells most."""
+    specs = [_spec(login, others, PROPERTIES)] if (others := _others(references)) else []
+    known: set[Reference] = set()
+    for way in _AS_VM:
+        vms = [_object(reference) for reference in references if reference[0] == way]
+        vms = [vm for vm in vms if vm not in known]
+        known.update(vms)
+        if vms:
+            specs.append(_spec(login, vms, {**PROPERTIES, "VirtualMachine": PROPERTIES[way]}))
+    return specs
+
+
+def _others(references: Sequence[Reference]) -> list[Reference]:
+    return [reference for reference in references if reference[0] not in _AS_VM]
 
 
 def _spec(login: Login, references: Sequence[Reference], properties: Mapping[str, Sequence[str]]) -> Any:

@@ -106,7 +106,8 @@ class CheckpointResource:
         labels = dict(before) if isinstance(before, dict) else {}
         if asked.label != plain(old.get("label")):
             if asked.label in labels:
-                return rq.CheckResult(inputs, [rq.CheckFailure("label", _taken_before(asked.label))])
+                reason = _taken_before(asked.label, str(plain(old.get("label"))))
+                return rq.CheckResult(inputs, [rq.CheckFailure("label", reason)])
             keys = sorted(member.key for member in asked.virtual_machines)
             labels[asked.label] = {"virtualMachines": keys}
         return rq.CheckResult({**inputs, _PLANNED: Secret(labels) if named_in_secret(inputs) else labels})
@@ -117,7 +118,7 @@ class CheckpointResource:
         """Why it can't work, as far as a quick look at the VMs tells; the preview looks at their hardware."""
         taking = asks_for_checkpoint(state, asked.label)
         if taking and state is not None and asked.label in state.checkpoints:
-            return [rq.CheckFailure("label", _taken_before(asked.label))]
+            return [rq.CheckFailure("label", _taken_before(asked.label, state.label))]
         members = asked.virtual_machines
         before = plain((old or {}).get("virtualMachines"))
         if not taking and before == [item.properties() for item in members]:
@@ -268,7 +269,7 @@ class CheckpointResource:
             VmsnapshotError: It can't be taken of every VM; nothing was done.
         """
         if old is not None and inputs.label in old.checkpoints:
-            raise InvalidInput("label", f"label: {_taken_before(inputs.label)}")
+            raise InvalidInput("label", f"label: {_taken_before(inputs.label, old.label)}")
         known = old or self._states.get(urn)  # of the one that this replaces
         checkpointing = Checkpointing(self._session, urn, inputs, known)
         ids = self._ids.pop(urn, {})
@@ -375,9 +376,9 @@ def _foreseen(inputs: rq.Properties, old_tree: rq.Properties) -> rq.Properties:
     return foreseen(CHECKPOINT, inputs, known)
 
 
-def _taken_before(label: str) -> str:
+def _taken_before(label: str, last: str) -> str:
     return (
         f'there is a checkpoint "{label}" already, and it is not taken again: its snapshots say what the '
-        "VMs were then. Use another label for a new checkpoint; to go back to this one, use an "
-        f"EnvironmentRollback with `to: {label}`."
+        "VMs were then. Use another label for a new checkpoint. To go back to this one, use an "
+        f'EnvironmentRollback with `to: {label}`, and leave this label at "{last}" (ignoreChanges does).'
     )

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.environment.checkpoint_state import taken_at
 from vmsnapshot.lifecycle.environment.checkpointing import CheckpointPlan
-from vmsnapshot.lifecycle.environment.members import waves
+from vmsnapshot.lifecycle.environment.members import listed, waves
 from vmsnapshot.lifecycle.selection import described
 from vmsnapshot.lifecycle.tree import printable, wrapped
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
 from vmsnapshot.model.words import age_in_words
-
-# So many VMs are named one by one; of more, the rest is a number.
-_NAMED: Final = 12
 
 _INDENT: Final = "  "
 
@@ -47,12 +44,12 @@ def membership(
         return
     known = {*newest.snapshots, *newest.missing}
     now = {member.key for member in members}
-    added = _names(member.key for member in members if member.key not in known)
+    added = listed(member.key for member in members if member.key not in known)
     if added and new is None:
         yield f'Not in checkpoint "{state.latest}", which was taken before: {added}. The next label takes it.'
     elif added:
         yield f"New in the environment, so older checkpoints can't bring it back: {added}."
-    left = _names(key for key in newest.snapshots if key not in now)
+    left = listed(key for key in newest.snapshots if key not in now)
     if left:
         yield (
             f"No longer in the environment: {left}. Its snapshots stay part of older checkpoints and are "
@@ -80,7 +77,7 @@ def left_lines(plan: CheckpointPlan) -> list[str]:
         return []
     return wrapped(
         f'A run that was interrupted began checkpoint "{printable(plan.label)}": the snapshots that it took '
-        f"of {_names(plan.left)} are kept, and only the others are taken.",
+        f"of {listed(plan.left)} are kept, and only the others are taken.",
         first=_INDENT,
     )
 
@@ -101,14 +98,8 @@ def orphan_lines(plan: CheckpointPlan) -> list[str]:
 
 def _waves(members: Sequence[EnvironmentMember]) -> str:
     """`db-1, db-2; then web-1`."""
-    each = (_names(member.key for member in wave) for wave in waves(members))
+    each = (listed(member.key for member in wave) for wave in waves(members))
     return "; then ".join(each)
-
-
-def _names(keys: Iterable[str]) -> str:
-    found = [printable(key) for key in keys]
-    rest = len(found) - _NAMED
-    return ", ".join(found) if rest <= 1 else f"{', '.join(found[:_NAMED])} and {rest} more"
 
 
 def _grouped(plan: CheckpointPlan) -> Iterator[str]:
@@ -119,4 +110,4 @@ def _grouped(plan: CheckpointPlan) -> Iterator[str]:
             if item.severity != "error":
                 found.setdefault((item.severity, item.message), []).append(key)
     for (severity, message), keys in found.items():
-        yield f"{severity.capitalize()} ({_names(keys)}): {message}"
+        yield f"{severity.capitalize()} ({listed(keys)}): {message}"

@@ -154,6 +154,7 @@ class Checkpointing:
 
         def act(key: str, vm: VirtualMachine, part: Operation) -> str:
             left = plan.left.get(key)
+            part.progress("taking its snapshot")
             taking = Taking(self._session, self._urn, self._snapshot(vm))
             snapshot_id = taking.take(vm, self._owner, part) if left is None else left.id
             self._session.backend.settle_snapshot(vm, snapshot_id, part)

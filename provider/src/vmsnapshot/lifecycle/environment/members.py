@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from vmsnapshot.lifecycle.environment.together import split
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
@@ -15,9 +16,13 @@ from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, Properties
 from vmsnapshot.lifecycle.selection import title
 from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.tree import printable
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.values import plain
+
+# So many VMs are named one by one.
+_NAMED: Final = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +119,13 @@ def waves(members: Sequence[EnvironmentMember], *, descending: bool = False) -> 
     """The members by `order`: a checkpoint takes them ascending, a rollback reverts them descending."""
     ordered = sorted(members, key=lambda member: member.order, reverse=descending)
     return [list(group) for _, group in itertools.groupby(ordered, key=lambda member: member.order)]
+
+
+def listed(keys: Iterable[str]) -> str:
+    """The first of them by name; of more, the rest is a number."""
+    found = [printable(key) for key in keys]
+    rest = len(found) - _NAMED
+    return ", ".join(found) if rest <= 1 else f"{', '.join(found[:_NAMED])} and {rest} more"
 
 
 def _same_vm(machines: Mapping[str, VirtualMachine]) -> list[list[str]]:

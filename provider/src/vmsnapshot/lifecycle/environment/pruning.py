@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.environment.marks import marked
+from vmsnapshot.lifecycle.environment.members import listed
 from vmsnapshot.lifecycle.environment.together import split, together
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -70,20 +71,20 @@ def prune(
                 _remove(session, vm, snapshot, part)
             done.append(removal)
 
-    names = {vm_id: f'"{removals[-1].key}" ({vm_id})' for vm_id, removals in by_vm.items()}
-    doing = f"removing {_listed(labels)}"
-    machines, failures = _observe(session, names, operation)
-    for vm_id in [item for item, error in failures.items() if isinstance(error, Gone)]:
-        del failures[vm_id]
+    names = {vm_id: f'VM "{removals[-1].key}" ({vm_id})' for vm_id, removals in by_vm.items()}
+    quoted = listed(f'"{label}"' for label in labels)
+    doing = f"removing checkpoint {quoted}" if len(labels) == 1 else f"removing checkpoints {quoted}"
+    machines, unread = _observe(session, names, operation)
+    for vm_id in [item for item, error in unread.items() if isinstance(error, Gone)]:
+        del unread[vm_id]
         done += by_vm[vm_id]
-    failures |= split(
-        together(machines, remove, operation, doing, lambda vm_id: f"{doing} of VM {names[vm_id]}")
-    )[1]
+    named = {names[vm_id]: vm for vm_id, vm in machines.items()}
+    failed = split(together(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
     gone = {(item.label, item.key) for item in done}
     left = {label: _without(label, item, gone) for label, item in checkpoints.items()}
     return Pruned(
         {label: item for label, item in left.items() if item.snapshots or label not in labels},
-        {f"VM {names[vm_id]}": error for vm_id, error in failures.items()},
+        {names[vm_id]: error for vm_id, error in unread.items()} | failed,
     )
 
 
@@ -155,7 +156,3 @@ def _without(label: str, checkpoint: Checkpoint, gone: Collection[tuple[str, str
         return checkpoint
     kept = {key: part for key, part in checkpoint.snapshots.items() if key not in lost}
     return checkpoint.model_copy(update={"snapshots": kept, "missing": [*checkpoint.missing, *lost]})
-
-
-def _listed(labels: Collection[str]) -> str:
-    return ", ".join(labels)

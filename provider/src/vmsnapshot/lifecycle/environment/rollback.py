@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, ignored
-from vmsnapshot.lifecycle.environment.members import find_members
+from vmsnapshot.lifecycle.environment.members import find_members, unfit_members
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned, plan_found
 from vmsnapshot.lifecycle.environment.rollback_requests import request_of, reverted_before
 from vmsnapshot.lifecycle.environment.rollback_run import RollbackRun, Unfinished, wanted_of
@@ -31,6 +30,7 @@ from vmsnapshot.lifecycle.ownership import maker
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.lifecycle.seen import seen_now
 from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.tree import wrapped
 from vmsnapshot.lifecycle.validation import check, join, load
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs, RollbackState
@@ -68,8 +68,10 @@ class RollbackResource:
             # ignoreChanges makes the engine hand the old value back: that isn't a user's own.
             if plain(given.get(name)) == plain(old.get(name)):
                 given.pop(name, None)
+        if plain(given.get("to")) == "":  # a YAML program can't leave a property out at times
+            given.pop("to")
         result = check(RollbackInputs, given)
-        failures = [*result.failures, *_twice(result.inputs)]
+        failures = [*result.failures, *unfit_members(result.inputs, self._session.platform)]
         if failures:
             return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)
@@ -142,7 +144,7 @@ class RollbackResource:
         ]
         if kept:
             text = f"Safety snapshots stay on the platform: {', '.join(kept)}."
-            self._session.say(request.urn, rq.Severity.INFO, text)
+            self._session.say(request.urn, rq.Severity.INFO, "\n".join(wrapped(text)))
 
     # --- read -------------------------------------------------------------------------------
 
@@ -154,9 +156,7 @@ class RollbackResource:
         old = load(RollbackState, request.state)
         machines = self._observe(request.urn, old, operation)
         if not machines:
-            self._session.say(
-                request.urn, rq.Severity.WARNING, "Forgotten: none of its VMs is there any more."
-            )
+            self._warn(request.urn, "Forgotten: none of its VMs is there any more.")
             return None
         state = old.model_copy(
             update={
@@ -176,9 +176,8 @@ class RollbackResource:
             sum(item.reverted_to is not None for item in old.progress.values()),
             len(old.virtual_machines),
         )
-        self._session.say(
+        self._warn(
             urn,
-            rq.Severity.WARNING,
             f"The last rollback that was asked for is not complete: {done} of {of} VMs are reverted. As long "
             "as the program asks for it, the next update goes on with the others.",
         )
@@ -207,7 +206,7 @@ class RollbackResource:
         machines: dict[str, VirtualMachine] = {}
         for key, outcome in found.items():
             if isinstance(outcome, NotFound):
-                self._session.say(urn, rq.Severity.WARNING, f"VM {key} is no longer there: {outcome.message}")
+                self._warn(urn, f"VM {key} is no longer there: {outcome.message}")
             elif isinstance(outcome, VmsnapshotError):
                 raise outcome
             else:
@@ -247,9 +246,8 @@ class RollbackResource:
     def _announce(self, urn: str, inputs: rq.Properties, old: RollbackState | None) -> None:
         """In a preview, say what the rollback that is asked for would do."""
         if any(has_unknown(inputs.get(name)) for name in NAMING):
-            self._session.say(
+            self._warn(
                 urn,
-                rq.Severity.WARNING,
                 "The environment will be rolled back, to a checkpoint or with VMs that are not known before "
                 "the update: what that changes can't be shown.",
             )
@@ -259,6 +257,9 @@ class RollbackResource:
         self._session.notes.show_all(
             {f"{urn} {key}": seen_now(checked.planned.vm(key)) for key in checked.planned.plans}
         )
+
+    def _warn(self, urn: str, text: str) -> None:
+        self._session.say(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
 
     def _checked_plan(self, urn: str, inputs: rq.Properties) -> _Checked | None:
         """The plan that this preview's check has just made."""
@@ -297,19 +298,6 @@ def _done(urn: str, inputs: rq.Properties, old_state: rq.Properties) -> Mapping[
         return {}
     old = load(RollbackState, old_state)
     return reverted_before(old, request_of(urn, inputs, old).token)
-
-
-def _twice(inputs: Mapping[str, Any]) -> list[rq.CheckFailure]:
-    """Members that are listed more than once, in the same words."""
-    members = plain(inputs.get("virtualMachines"))
-    if not isinstance(members, list) or has_unknown(members):
-        return []
-    keys = [(item.get("namespace"), item.get("vmName")) for item in members if isinstance(item, dict)]
-    return [
-        rq.CheckFailure(f"virtualMachines[{index}].vmName", f"{key[1]!r} is listed more than once")
-        for index, key in enumerate(keys)
-        if key in keys[:index]
-    ]
 
 
 def _member(named: str) -> EnvironmentMember:

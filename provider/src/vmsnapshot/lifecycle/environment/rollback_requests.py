@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.observed import now
@@ -34,6 +34,10 @@ class Attempt:
     def undo_id(self) -> str:
         """Kept by the platform with the task that takes it back."""
         return f"{self.id}-undo"
+
+    def after(self, undone: str) -> Attempt:
+        """The try after this one, which was taken back."""
+        return Attempt(f"vmsnapshot-rollback-{_digest([self.id, undone], 24)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,23 +80,37 @@ class Requests:
         session: The backend, and the notes of what was forgotten.
         urn: The resource.
         request: Which request.
+        progress: What state tells of it, by the member's key.
     """
 
-    def __init__(self, session: Session, urn: str, request: Request) -> None:
+    def __init__(
+        self, session: Session, urn: str, request: Request, progress: Mapping[str, MemberRollback]
+    ) -> None:
         self._session = session
         self._urn = urn
         self._request = request
+        self._undone = {key: item.undone_at for key, item in progress.items()}
 
     def look(
-        self, targets: Mapping[str, tuple[VirtualMachine, Snapshot]], operation: Operation
+        self,
+        targets: Mapping[str, tuple[VirtualMachine, Snapshot]],
+        operation: Operation,
+        *,
+        kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
     ) -> dict[str, Attempt]:
         """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
 
         What is still running is waited for. A try that was taken back (`onFailure: undo`) counts for
         nothing; the next one has an id of its own.
+
+        Args:
+            targets: Each VM and the snapshot that it goes back to, by the member's key.
+            operation: Whose time counts.
+            kept: Whether a VM still has the safety snapshot of a try that was to have one. Where the
+                platform notes with it that the try was taken back, its end is all there is to see of that.
         """
         backend = self._session.backend
-        attempts = {key: Attempt(self._id(vm, target)) for key, (vm, target) in targets.items()}
+        attempts = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
         open_ = list(targets)
         while open_:
             pairs = [(targets[key][0], attempts[key].id) for key in open_]
@@ -100,7 +118,7 @@ class Requests:
             tasks = backend.find_tasks(pairs, operation)
             again: list[str] = []
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
-                vm, target = targets[key]
+                vm, attempt = targets[key][0], attempts[key]
                 running = [task for task in (reverted, undone) if task is not None and task.running]
                 for task in running:
                     operation.progress(f"{key}: waiting for what {task.id} is still doing")
@@ -108,12 +126,14 @@ class Requests:
                 if running:
                     again.append(key)
                 elif undone is not None and undone.succeeded:
-                    attempts[key] = Attempt(
-                        f"{self._id(vm, target)}-{_digest([attempts[key].id, undone.id], 8)}"
-                    )
+                    attempts[key] = attempt.after(undone.id)
                     again.append(key)
-                elif self._counts(reverted, attempts[key].id, vm, target):
-                    attempts[key] = dataclasses.replace(attempts[key], done=reverted)
+                elif reverted is not None and self._reverting(attempt.id).counts(reverted):
+                    if reverted.latest or kept(vm, attempt.id):
+                        attempts[key] = dataclasses.replace(attempt, done=reverted)
+                    else:
+                        attempts[key] = attempt.after("its safety snapshot")
+                        again.append(key)
             open_ = again
         return attempts
 
@@ -135,16 +155,12 @@ class Requests:
         first = self._request.after is None
         return Reverting(self._session, self._urn, request_id, first=first)
 
-    def _counts(self, task: PastTask | None, request_id: str, vm: VirtualMachine, target: Snapshot) -> bool:
-        """Whether a task is this request's and ended well, whatever `powerPolicy` did after it."""
-        if task is None:
-            return False
-        untouched = task.latest or vm.current_snapshot_id == target.id
-        seen = task.model_copy(update={"latest": untouched})
-        return self._reverting(request_id).counts(seen) is not None
-
-    def _id(self, vm: VirtualMachine, target: Snapshot) -> str:
-        return f"vmsnapshot-rollback-{_digest([self._request.token, vm.identity.id, target.id], 24)}"
+    def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> Attempt:
+        """The first try that state doesn't know to have been taken back."""
+        about = [self._request.token, vm.identity.id, target.id]
+        first = Attempt(f"vmsnapshot-rollback-{_digest(about, 24)}")
+        undone = self._undone.get(key)
+        return first if undone is None else first.after(undone)
 
 
 def _digest(value: object, length: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.environment.members import find_members
+from vmsnapshot.lifecycle.environment.members import find_members, listed
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned, Wanted, plan_found
 from vmsnapshot.lifecycle.environment.rollback_requests import Attempt, Request, Requests, reverted_before
 from vmsnapshot.lifecycle.environment.rollback_state import completed, not_succeeded, unfinished
@@ -22,6 +22,7 @@ from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.seen import changed_since
 from vmsnapshot.lifecycle.selection import title
 from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.tree import wrapped
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import VirtualMachine
 
@@ -67,7 +68,9 @@ class RollbackRun:
         self._old = old
         self._inputs = inputs
         self._request = request
-        self._requests = Requests(session, urn, request)
+        # What state tells of this very request.
+        self._before = old.progress if old is not None and old.request == request.token else {}
+        self._requests = Requests(session, urn, request, self._before)
         self._safety = SafetySnapshots(session, urn)
         self._vms: Mapping[str, VirtualMachine] = {}
 
@@ -117,8 +120,8 @@ class RollbackRun:
         planned.refuse_failures(operation.what)
         self._vms = environment.machines
         targets = {key: (planned.vm(key), planned.target(key)) for key in planned.plans}
-        attempts = self._requests.look(targets, operation)
-        progress = self._progress(members)
+        attempts = self._requests.look(targets, operation, kept=self._is_kept)
+        progress = {key: item for key, item in self._before.items() if key in members}
         courses: dict[str, Course] = {}
         for key, (vm, target) in targets.items():
             done = attempts[key].done
@@ -134,12 +137,11 @@ class RollbackRun:
             courses[key] = Course(members[key], planned.vm(key), Attempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
-            self._session.say(
-                self._urn,
-                rq.Severity.WARNING,
-                f"{', '.join(found)}: already reverted by a run of this request that was interrupted, and "
-                "not reverted again. To revert all once more, change `triggers`.",
+            text = (
+                f"{listed(found)}: already reverted by a run of this request that was interrupted, and not "
+                "reverted again. To revert all once more, change `triggers`."
             )
+            self._session.say(self._urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
         rolling = Rolling(
             self._session,
             self._requests,
@@ -151,10 +153,9 @@ class RollbackRun:
         )
         return rolling, planned.without(found)
 
-    def _progress(self, members: Mapping[str, object]) -> dict[str, MemberRollback]:
-        if self._old is None or self._old.request != self._request.token:
-            return {}
-        return {key: item for key, item in self._old.progress.items() if key in members}
+    def _is_kept(self, vm: VirtualMachine, attempt: str) -> bool:
+        """Whether the safety snapshot of a try is there, if it was to have one."""
+        return not wanted_of(self._inputs).safety or self._safety.of(vm, attempt) is not None
 
     def _compare_with_preview(self, planned: Planned, operation: Operation) -> None:
         """Say what has changed on the VMs since somebody agreed to this.

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.environment.members import waves
+from vmsnapshot.lifecycle.environment.members import listed, waves
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned
 from vmsnapshot.lifecycle.tree import WIDTH, clip, columns, printable, wrapped
 from vmsnapshot.model.machine import PowerState
@@ -39,9 +39,10 @@ def rollback_text(planned: Planned, *, done: int = 0) -> str:
     plans = _in_order(planned)
     lines = list(wrapped(_head(planned, len(plans), done)))
     lines += _table(planned, plans)
-    lines += _grouped(plans)
     if len(plans) <= _WHOLE:
         lines += [plan.text for _, _, plan in plans]
+    else:
+        lines += [*_left(plans), *_grouped(plans)]
     return "\n".join(lines)
 
 
@@ -68,7 +69,7 @@ def _head(planned: Planned, count: int, done: int) -> str:
 
 
 def _table(planned: Planned, plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
-    rows = [("VM", "wave", "target", "power", "lost since")]
+    rows = [("VM", "wave", "target", "power", "work lost")]
     rows += [
         (
             clip(printable(key), _NAME),
@@ -104,6 +105,8 @@ def _age(plan: RevertPlan) -> str:
 
 def _power(plan: RevertPlan) -> str:
     before, after = _POWER[plan.power_state.before], _POWER[plan.power_state.after]
+    if before == after == "on" and plan.target.power_state != "PoweredOn":
+        return "on, restarted"  # the snapshot holds no memory
     return before if before == after else f"{before} -> {after}"
 
 
@@ -113,6 +116,18 @@ def _lost(plan: RevertPlan, moment: dt.datetime) -> str:
         return size
     since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
     return f"{age_in_words(moment - since)}, {size}"
+
+
+def _left(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
+    """The snapshots that leave the current branches, each path once with the VMs that have it."""
+    about: dict[str, list[str]] = {}
+    for _, key, plan in plans:
+        for item in plan.leaves_branch:
+            about.setdefault(item.path, []).append(key)
+    if about:
+        each = listed(f'"{path}" ({listed(keys)})' for path, keys in about.items())
+        sentence = f"Leave the current branches, but stay and can be reverted to: {each}."
+        yield from wrapped(sentence, first=_INDENT)
 
 
 def _grouped(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
@@ -127,7 +142,5 @@ def _grouped(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
         if plan.after.not_known:
             message = f"What becomes of {', '.join(plan.after.not_known)} is not known."
             about.setdefault(("unknown", message), []).append(printable(key))
-    if len(plans) <= _WHOLE:
-        return  # each VM's own plan says it
     for (severity, message), keys in about.items():
         yield from wrapped(f"{severity.capitalize()}: {message} ({', '.join(keys)})", first=_INDENT)

@@ -177,7 +177,7 @@ class Rolling:
             self._reverted(key, self._requests.revert(course.vm, course.target, course.attempt, step))
         if self._policy != "snapshot" and self._entry(key).power_pending:
             step = _step(part, f"powering {title(course.vm)} {self._policy} after its revert")
-            self._session.backend.set_power(course.vm, self._policy, step)
+            self._session.backend.set_power(course.vm, self._policy, step, part_of=course.attempt.id)
         self._note(key, power_pending=False, failure=None)
 
     def _reverted(self, key: str, ended: dt.datetime) -> None:

@@ -1,0 +1,249 @@
+"""A revert that was interrupted: the next preview says what the next update then does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client, other_client
+from tests.support.in_process import Death, Mortal, mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import Doing
+from tests.support.waiting import until
+from vmsnapshot.lifecycle.notes import NoNotes
+from vmsnapshot.lifecycle.port import Backend
+
+VMS = [f"web-{number}" for number in range(1, 21)]
+_NAMES = iter(VMS)
+
+
+class Kept(NoNotes):
+    """What was deleted is known, as on one machine."""
+
+    def __init__(self) -> None:
+        self.deleted: dict[str, dt.datetime] = {}
+
+    def forget(self, urn: str, moment: dt.datetime) -> None:
+        """It was deleted."""
+        self.deleted[urn] = moment
+
+    def forgotten(self, urn: str) -> dt.datetime | None:
+        """When it was."""
+        return self.deleted.get(urn)
+
+
+@pytest.fixture(scope="module")
+def vsphere() -> Iterator[Simulator]:
+    """VMs for all tests, running."""
+    with running("--names", ",".join(VMS), "--task-duration", "5ms") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(vsphere: Simulator) -> Iterator[Client]:
+    """Somebody else at the same vSphere."""
+    with other_client(vsphere) as found:
+        yield found
+
+
+class Life:
+    """One VM with a snapshot `base`, and a stack with a revert of it.
+
+    Attributes:
+        vm: Its name.
+        stack: The stack.
+        made_of: Makes each process' backend from the real one; None: it is the real one.
+    """
+
+    def __init__(self, vsphere: Simulator, client: Client) -> None:
+        self.vm = next(_NAMES)
+        self.made_of: Callable[[Backend], Any] | None = None
+        self.stack: MiniStack = mini_stack(vsphere.settings, notes=Kept(), around=self._backend)
+        self.vsphere, self.client = vsphere, client
+        client.take(self.vm, "base")
+
+    def _backend(self, real: Backend) -> Any:
+        return real if self.made_of is None else self.made_of(real)
+
+    def write(self, **properties: Any) -> None:
+        """The program."""
+        given = {"vmName": self.vm, **properties}
+        self.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": given})
+
+    @property
+    def reverts(self) -> int:
+        """How often the VM really was reverted."""
+        return sum(item["op"] == "revert" for item in self.vsphere.history(self.vm))
+
+    def die(self, method: str, when: Callable[[Doing], object]) -> None:
+        """Update, and die in a call to the platform."""
+        self.made_of = lambda backend: Mortal(backend, method, when)
+        with pytest.raises(Death):
+            self.stack.up()
+        self.made_of = None
+
+    def die_when_reverted(self) -> None:
+        """Update, and die when the revert is done."""
+        self.die("revert", lambda doing: doing.result())
+
+    def die_when_reverting(self) -> None:
+        """Update, and die when the revert has begun."""
+        self.vsphere.hold(self.vm)
+        self.die("revert", lambda doing: doing.until(self.vsphere.tasks))
+
+
+@pytest.fixture
+def life(vsphere: Simulator, client: Client) -> Life:
+    """A VM that no other test has."""
+    return Life(vsphere, client)
+
+
+@pytest.fixture(params=["create", "update"])
+def asked(request: pytest.FixtureRequest, life: Life) -> str:
+    """A revert is asked for: at once, or after watching."""
+    if request.param == "update":
+        life.write()
+        life.stack.up().check()
+    life.write(snapshot="base")
+    return str(request.param)
+
+
+def test_the_preview_says_that_it_is_under_way(life: Life, asked: str) -> None:
+    """While the interrupted revert still runs, and once it has ended: it is said, and done once."""
+    life.die_when_reverting()
+    shown = life.stack.preview().check()
+    assert shown.ops == {"web": asked}
+    assert "is being reverted to" in shown.words
+    assert "is still under way). The update waits for it" in shown.words
+    assert "will be reverted" not in shown.words
+    life.vsphere.release(life.vm)
+    until(lambda: life.reverts == 1)
+    shown = life.stack.preview().check()
+    assert f'VM "{life.vm}"' in shown.words
+    assert 'was already reverted to snapshot "base" by a run of this request' in shown.words
+    assert "It is not reverted again; to revert once more, change `triggers`." in shown.words
+    assert "will be reverted" not in shown.words
+    done = life.stack.up().check()
+    assert "was already reverted" in done.words
+    assert life.reverts == 1
+    state = life.stack.resource("web")
+    assert state.outputs["revertedTo"]["name"] == "base"
+    assert state.outputs["machine"] == shown.step("web").after.inputs["machine"]  # type: ignore[union-attr]
+    assert life.stack.up().check().ops == {}
+
+
+def test_an_update_waits_for_what_is_under_way(life: Life, asked: str) -> None:
+    """The next update waits until the interrupted revert has ended, and reverts only if it failed."""
+    del asked
+    life.vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm=life.vm, where="task")
+    life.die_when_reverting()
+    life.vsphere.reset_calls()
+    update = Doing(lambda: life.stack.up().check())
+    update.until(lambda: life.vsphere.calls().get("CreateFilter"))  # it waits for the task
+    life.vsphere.release(life.vm)
+    assert "will be reverted" in update.result().words
+    assert life.reverts == 1
+
+
+def test_what_others_did_since_is_told_apart(life: Life, asked: str) -> None:
+    """An update's own request counts whatever came after it; a create's only with nothing after it.
+
+    Whichever it is, the preview says so, and shows no other change of the VM than what then happens.
+    """
+    life.die_when_reverted()
+    life.client.reconfigure(life.vm, numCPUs=4)
+    shown = life.stack.preview().check()
+    again = asked == "create"
+    assert ("will be reverted" in shown.words, "already reverted" in shown.words) == (again, not again)
+    step = shown.step("web")
+    assert not any(path.startswith("machine") for path in step.changes)
+    life.stack.up().check()
+    assert life.reverts == 1 + again
+    machine = life.stack.resource("web").outputs["machine"]
+    assert machine["numCPUs"] == (2 if again else 4)
+    assert step.after is not None
+    assert step.after.inputs["machine"] == machine
+
+
+class Forgetful:
+    """vSphere's list with the VM is over after ten minutes; after an hour, what previews read for all."""
+
+    def __init__(self, backend: Backend, *, hour: bool) -> None:
+        self._backend = backend
+        self._hour = hour
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is as it is."""
+        return getattr(self._backend, name)
+
+    def find(self, *arguments: Any) -> Any:
+        """A VM with no past."""
+        return self._backend.find(*arguments).model_copy(update={"remembered": {}})
+
+    def recent_task(self, *arguments: Any) -> Any:
+        """Nothing is that recent."""
+        return None if self._hour else self._backend.recent_task(*arguments)
+
+
+@pytest.mark.parametrize("hour", [False, True], ids=["ten minutes", "an hour"])
+def test_a_task_that_only_the_history_holds_is_found(life: Life, *, hour: bool) -> None:
+    """When the VM's own list has forgotten the revert, the preview still says that it is done."""
+    life.write()
+    life.stack.up().check()
+    life.write(snapshot="base")
+    life.die_when_reverted()
+    life.client.reconfigure(life.vm, numCPUs=4)
+    life.made_of = lambda backend: Forgetful(backend, hour=hour)
+    shown = life.stack.preview().check()
+    assert "already reverted" in shown.words
+    assert not any(path.startswith("machine") for path in shown.step("web").changes)
+    life.stack.up().check()
+    assert life.reverts == 1
+
+
+def test_dying_in_the_power_step_reverts_once(life: Life, asked: str) -> None:
+    """Killed while powerPolicy is being done: what is left is said and done, and nothing reverts again."""
+    del asked
+    life.write(snapshot="base", powerPolicy="on")
+    life.vsphere.hold(life.vm, method="PowerOnVM_Task")
+    life.die("set_power", lambda doing: doing.until(life.vsphere.tasks))
+    shown = life.stack.preview().check()
+    assert "already reverted" in shown.words
+    assert "It will be powered on (powerPolicy: on)." in shown.words
+    life.vsphere.release(life.vm)
+    until(lambda: str(life.client.vm(life.vm).runtime.powerState) == "poweredOn")
+    assert "already reverted" in life.stack.preview().check().words
+    life.stack.up().check()
+    assert life.reverts == 1
+    assert life.stack.resource("web").outputs["machine"]["powerState"] == "PoweredOn"
+
+
+def test_an_equal_request_of_a_later_resource_is_another(life: Life) -> None:
+    """Watched, reverted, destroyed, and all of that again: reverted again, whatever was said before."""
+    for count in (1, 2):
+        life.write()
+        life.stack.up().check()
+        life.write(snapshot="base")
+        assert "will be reverted" in life.stack.preview().check().words
+        life.stack.up().check()
+        assert life.reverts == count
+        life.stack.destroy().check()
+
+
+def test_a_replacement_is_another_request(life: Life) -> None:
+    """A new resource for the old one reverts, too, and that once, whatever is killed."""
+    life.write(snapshot="base")
+    life.stack.up().check()
+    life.write(snapshot="base", vmName=f"/DC0/vm/{life.vm}")
+    shown = life.stack.preview().check()
+    assert shown.ops == {"web": "replace"}
+    assert "will be reverted" in shown.words
+    life.die_when_reverted()
+    assert "already reverted" in life.stack.preview().check().words
+    assert life.stack.up().check().ops == {"web": "replace"}
+    assert life.reverts == 2
+    assert life.stack.up().check().ops == {}

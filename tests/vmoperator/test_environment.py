@@ -1,0 +1,159 @@
+"""Checkpoints and rollbacks of three VMs on the VM Operator, through the plugin."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.kubernetes import ApiServer
+from tests.support.ministack import MiniStack, Outcome
+from tests.support.vmoperator.objects import REVERT_FAILED
+from tests.support.vsphere import Doing
+from tests.vmoperator.fleet import Fleet, fleet
+
+CHECKPOINT = "vmsnapshot:index:EnvironmentCheckpoint"
+ROLLBACK = "vmsnapshot:index:EnvironmentRollback"
+NAMES = ["db-1", "web-1", "web-2"]
+MEMBERS = [{"vmName": name, "order": 1 if name.startswith("web") else 0} for name in NAMES]
+
+
+@pytest.fixture
+def here(api_server: ApiServer, namespace: str) -> Iterator[Fleet]:
+    """Three running VMs."""
+    with fleet(api_server, namespace, *NAMES) as found:
+        yield found
+
+
+class Shop:
+    """A stack with the checkpoints of the three VMs and their rollback.
+
+    Attributes:
+        stack: It, in memory; each command has a plugin of its own.
+    """
+
+    def __init__(self, here: Fleet) -> None:
+        self.stack = MiniStack(here.plugin)
+        self._checkpoint: dict[str, Any] = {}
+        self._rollback: dict[str, Any] = {}
+
+    def write(self, label: str, to: str | None = None, *, seconds: int = 60, **rollback: Any) -> None:
+        """The program; of checkpoints, one is kept beside the newest."""
+        options = {"customTimeouts": {"create": f"{seconds}s", "update": f"{seconds}s"}}
+        checkpoint = {"virtualMachines": MEMBERS, "label": label, "keepLast": 2}
+        back = {"virtualMachines": MEMBERS, **({"to": to} if to else {}), **rollback}
+        self.stack.write(
+            releases={"type": CHECKPOINT, "properties": checkpoint, "options": options},
+            back={"type": ROLLBACK, "properties": back, "options": options},
+        )
+
+    def up(self, label: str, to: str | None = None, **rollback: Any) -> Outcome:
+        """Update."""
+        self.write(label, to, **rollback)
+        return self.stack.up()
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of the checkpoints that state holds, each complete."""
+        held = self.stack.resource("releases").outputs["checkpoints"]
+        assert all(set(item["snapshots"]) == set(NAMES) and not item["missing"] for item in held.values())
+        return set(held)
+
+    @property
+    def rolled_back(self) -> dict[str, Any]:
+        """What state holds of the rollback."""
+        return self.stack.resource("back").outputs
+
+
+def objects(*labels: str) -> list[str]:
+    """The snapshots' objects of these checkpoints."""
+    return sorted(f"{name}-{label}" for name in NAMES for label in labels)
+
+
+def test_checkpoints_and_a_rollback(here: Fleet) -> None:
+    """A label takes each VM's snapshot, in waves; the oldest is pruned; a rollback goes the waves back."""
+    shop = Shop(here)
+    done = here.stand_in.history
+    for label in ("r.1", "r.2"):
+        shop.up(label).check()
+    shop.write("r.3")
+    foreseen = shop.stack.preview().check()
+    changes = foreseen.step("releases").changes
+    assert {path: change.change.value for path, change in changes.items() if "checkpoints" in path} == {
+        'checkpoints["r.1"]': "delete",
+        'checkpoints["r.3"]': "add",
+    }
+    assert here.snapshots() == objects("r.1", "r.2")
+    shop.up("r.3").check()
+    assert shop.labels == {"r.2", "r.3"}
+    assert here.snapshots() == objects("r.2", "r.3")
+    assert done.creates()[0::3] == [f"db-1-r.{number}" for number in (1, 2, 3)]
+
+    shop.write("r.3", "r.2")
+    foreseen = shop.stack.preview().check()
+    assert {*foreseen.step("back").changes} == {"to", *(f'machines["{name}"].powerState' for name in NAMES)}
+    assert '3 VMs will be rolled back to "r.2"' in foreseen.words
+    assert not done.reverts()
+    shop.up("r.3", "r.2").check()
+    assert (sorted(done.reverts()), done.reverts()[-1]) == (objects("r.2"), "db-1-r.2")
+    assert shop.rolled_back["rolledBackTo"] == "r.2"
+    assert {item["powerState"] for item in shop.rolled_back["machines"].values()} == {"PoweredOff"}
+    again = shop.stack.up().check()
+    assert (again.ops, len(done.reverts()), len(done.creates())) == ({}, 3, 9)
+    shop.stack.destroy().check()
+    assert here.snapshots() == []
+
+
+def test_a_kill_in_between(here: Fleet) -> None:
+    """Killed while one VM's snapshot, later one VM's revert, is under way: all are done, each once."""
+    shop = Shop(here)
+    steering, done = here.stand_in.steering, here.stand_in.history
+    held = {"created": (("r.1", None), done.creates), "restore": (("r.1", "r.1"), done.reverts)}
+    for step, (program, count) in held.items():
+        steering.hold(step, vm="web-1")
+        with here.plugin() as doomed:
+            shop.write(*program)
+            killed = Doing(shop.stack.served_by(doomed).up)
+            killed.until(lambda step=step: steering.waiting(step, vm="web-1"))
+            doomed.signal(signal.SIGKILL)
+            killed.result().failed()
+        steering.clear()
+        told = shop.stack.up().check()
+        assert sorted(count()) == objects("r.1")
+    assert "already reverted by a run of this request" in told.words
+    assert (shop.labels, here.snapshots()) == ({"r.1"}, objects("r.1"))
+    assert shop.rolled_back["rolledBackTo"] == "r.1"
+    assert {key for key, item in shop.rolled_back["progress"].items() if item["revertedTo"]} == set(NAMES)
+
+
+def test_failures_are_taken_back(here: Fleet) -> None:
+    """A snapshot that fails leaves none of its checkpoint; a revert that fails is undone on the others."""
+    shop = Shop(here)
+    steering, done = here.stand_in.steering, here.stand_in.history
+    shop.up("r.1").check()
+    steering.fail("create", "no room", vm="web-1", times=0)
+    failed = shop.up("r.2", seconds=4).failed()
+    assert "no room" in failed.words
+    assert '"r.1" stays the latest checkpoint' in failed.words
+    steering.clear()
+    assert (shop.labels, here.snapshots()) == ({"r.1"}, objects("r.1"))
+
+    steering.fail("revert", "no way back", vm="db-1", times=0, reason=REVERT_FAILED)
+    noted = dict(shop.stack.entries)
+    for reverts in (2, 4):
+        failed = shop.up("r.1", "r.1", onFailure="undo").failed()
+        assert "no way back" in failed.words
+        assert "Brought back as they were: web-1, web-2." in failed.words
+        assert here.snapshots() == objects("r.1")
+        powers = {name: here.machine(name).status["powerState"] for name in NAMES}
+        assert powers == dict.fromkeys(NAMES, "PoweredOn")
+        assert [len(done.reverts(name)) for name in NAMES] == [0, reverts, reverts]
+        if reverts == 2:  # the engine is killed before it notes what came of it
+            shop.stack.entries.update(noted)
+    steering.clear()
+    shop.stack.up().check()
+    assert {name: done.reverts(name)[-1] for name in NAMES} == {name: f"{name}-r.1" for name in NAMES}
+    assert [len(done.reverts(name)) for name in NAMES] == [1, 5, 5]
+    assert shop.rolled_back["conditions"] == []

@@ -1,0 +1,125 @@
+"""What the lifecycle does only on the VM Operator, or does there in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lightkube.core.exceptions import ApiError
+
+from tests.support.in_process import Death, Mortal, mini_stack
+from tests.support.kubernetes import VirtualMachine
+from tests.support.ministack import MiniStack
+from tests.support.vsphere import Doing
+from tests.support.waiting import until
+from tests.vmoperator.place import Place
+from vmsnapshot.lifecycle.port import Backend
+
+
+class Life:
+    """A stack about web-1.
+
+    Attributes:
+        stack: The stack.
+        made_of: Makes each process' backend from the real one; None: it is the real one.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.made_of: Callable[[Backend], Any] | None = None
+        settings = {
+            "backend": "vmoperator",
+            "kubeconfig": str(place.server.kubeconfigs["provider"]),
+            "namespace": place.namespace,
+        }
+        self.stack: MiniStack = mini_stack(settings, around=self._backend)
+
+    def _backend(self, real: Backend) -> Any:
+        return real if self.made_of is None else self.made_of(real)
+
+    def write(self, kind: str, **properties: Any) -> None:
+        """The program."""
+        given = {"vmName": "web-1", **properties}
+        self.stack.write(it={"type": f"vmsnapshot:{kind}", "properties": given})
+
+    def die(self, method: str, when: Callable[[Doing], object]) -> None:
+        """Update, and die in a call to the platform."""
+        self.made_of = lambda backend: Mortal(backend, method, when)
+        with pytest.raises(Death):
+            self.stack.up()
+        self.made_of = None
+
+
+@pytest.fixture
+def life(place: Place) -> Life:
+    """A stack about a VM with the snapshot `base`."""
+    place.take("base")
+    return Life(place)
+
+
+def test_a_revert_under_way_is_told_and_not_done_again(life: Life) -> None:
+    """The preview neither fails nor announces another; the update waits, and one revert was done."""
+    steering = life.place.stand_in.steering
+    life.write("VirtualMachineRevert", snapshot="base", powerPolicy="on")
+    steering.hold("revert")
+    life.die("revert", lambda doing: doing.until(lambda: steering.waiting("revert")))
+    shown = life.stack.preview().check()
+    assert "is being reverted to" in shown.words
+    assert "will be reverted" not in shown.words
+    update = Doing(lambda: life.stack.up().check())
+    steering.release("revert")
+    assert "already reverted" in update.result().words
+    assert life.place.reverts() == ["base"]
+    assert life.place.machine().status["powerState"] == "PoweredOn"
+    assert life.stack.up().check().ops == {}
+
+
+def test_dying_in_the_power_step_reverts_once(life: Life) -> None:
+    """Killed before the VM is on, as powerPolicy has it: that is known to be a part of the same request."""
+    steering = life.place.stand_in.steering
+    life.write("VirtualMachineRevert", snapshot="base", powerPolicy="on")
+    steering.hold("power")
+    life.die("set_power", lambda doing: doing.until(lambda: steering.waiting("power")))
+    assert "already reverted" in life.stack.preview().check().words
+    steering.release("power")
+    life.stack.up().check()
+    assert life.place.reverts() == ["base"]
+    assert life.place.machine().status["powerState"] == "PoweredOn"
+
+
+def test_a_vm_that_others_changed_is_reverted(life: Life) -> None:
+    """A first revert that others followed with a change of theirs isn't taken for this request's."""
+    life.write("VirtualMachineRevert", snapshot="base", powerPolicy="on")
+    life.die("set_power", lambda doing: doing.result())
+    life.place.change(spec={"className": "other"})
+    until(lambda: life.place.vm().machine.class_name == "other")
+    assert "will be reverted" in life.stack.preview().check().words
+    life.stack.up().check()
+    assert life.place.reverts() == ["base", "base"]
+
+
+def test_a_snapshot_that_outlives_its_vm_is_removed(life: Life) -> None:
+    """Its VM is gone and its object is not: a refresh keeps it, and a delete removes it."""
+    place = life.place
+    life.write("VirtualMachineSnapshot", name="ours")
+    life.stack.up().check()
+    place.stand_in.steering.hold("delete")
+    place.server.client.delete(VirtualMachine, "web-1", namespace=place.namespace)
+    until(lambda: _gone(place.machine))
+    life.stack.refresh().check()
+    assert life.stack.resource("it").outputs["name"] == "ours"
+    removing = Doing(lambda: life.stack.destroy().check())
+    removing.until(lambda: place.object("ours").metadata.deletionTimestamp)
+    place.stand_in.steering.release("delete")
+    removing.result()
+    assert _gone(lambda: place.object("ours"))
+    life.stack.destroy().check()
+
+
+def _gone(look: Callable[[], object]) -> bool:
+    try:
+        look()
+    except ApiError as error:
+        return error.status.code == 404
+    return False

@@ -1,0 +1,136 @@
+"""Each way to the API server, and to log in there, against the real one."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.kubernetes import ApiServer
+from tests.vmoperator.place import Place, connect
+from tests.vmoperator.test_backend_connection import kubeconfig_of, look
+from vmsnapshot.backends.vmoperator import VmOperatorBackend, _access
+from vmsnapshot.lifecycle.errors import Denied, Unreachable
+from vmsnapshot.model.configuration import Configuration
+
+
+def token_of(server: ApiServer) -> str:
+    """The provider's token."""
+    return str(kubeconfig_of(server)["users"][0]["user"]["token"])
+
+
+def test_with_a_client_certificate(place: Place) -> None:
+    """The certificate and key of the kubeconfig log in, without any token."""
+    assert "token" not in place.server.certified.read_text(encoding="utf-8")
+    backend = connect(place.server.certified, namespace=place.namespace)
+    assert look(backend) == f"{place.namespace}/web-1"
+    backend.close()
+    asked = place.server.requests(user="provider", namespace=place.namespace)
+    assert {one.verb for one in asked} == {"list", "watch"}
+
+
+@pytest.fixture
+def pod(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a pod has: a service account's folder and the server's address, and no kubeconfig."""
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    for name, text in {
+        "token": token_of(place.server),
+        "namespace": place.namespace,
+        "ca.crt": place.server.certificate.read_text(encoding="utf-8"),
+    }.items():
+        folder.joinpath(name).write_text(f"{text}\n", encoding="utf-8")
+    host, _, port = place.server.url.removeprefix("https://").partition(":")
+    monkeypatch.setattr(_access, "_SERVICE_ACCOUNT", folder)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return folder
+
+
+def test_in_a_pod(place: Place, pod: Path) -> None:
+    """The backend's name is all that is set; a token that was replaced is read again."""
+    token = pod.joinpath("token").read_text(encoding="utf-8")
+    pod.joinpath("token").write_text("expired", encoding="utf-8")
+    backend = VmOperatorBackend.of(Configuration(backend="vmoperator"))
+    with pytest.raises(Denied, match="the login was refused"):
+        look(backend)
+    pod.joinpath("token").write_text(token, encoding="utf-8")
+    assert look(backend) == f"{place.namespace}/web-1"
+    backend.close()
+
+
+class Tunnel(socketserver.BaseRequestHandler):
+    """One connection through the proxy."""
+
+    def handle(self) -> None:
+        """Answer CONNECT, and carry bytes both ways until one side ends."""
+        server = self.server
+        assert isinstance(server, Proxy)
+        asked = self.request.makefile("rb")
+        host, _, port = asked.readline().split()[1].decode().partition(":")
+        while asked.readline().strip():
+            pass
+        server.asked.append(f"{host}:{port}")
+        with socket.create_connection((host, int(port))) as there:
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=_carry, args=(there, self.request))
+            back.start()
+            _carry(self.request, there)
+            back.join()
+
+
+class Proxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy that knows nothing but CONNECT."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Tunnel)
+        self.asked: list[str] = []
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the other side has gone
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A proxy."""
+    with Proxy() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_through_a_proxy(place: Place, proxy: Proxy) -> None:
+    """Every connection goes by the cluster's `proxy-url`, and to the server's own certificate."""
+    config = kubeconfig_of(place.server)
+    config["clusters"][0]["cluster"]["proxy-url"] = f"http://127.0.0.1:{proxy.server_address[1]}"
+    backend = connect(yaml.safe_dump(config), namespace=place.namespace)
+    assert look(backend) == f"{place.namespace}/web-1"
+    assert set(proxy.asked) == {place.server.url.removeprefix("https://")}
+    backend.close()
+
+
+def test_a_proxy_that_isnt_there(api_server: ApiServer) -> None:
+    """The server is said to be out of reach; it isn't asked without the proxy."""
+    config = kubeconfig_of(api_server)
+    config["clusters"][0]["cluster"]["proxy-url"] = "http://127.0.0.1:1"
+    backend = connect(yaml.safe_dump(config))
+    with pytest.raises(Unreachable, match="can't be reached"):
+        look(backend)
+    backend.close()

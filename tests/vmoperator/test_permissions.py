@@ -1,0 +1,139 @@
+"""What a login needs: the role in the documentation is enough, and none of it is too much.
+
+Every other test here runs with that role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, RoleBinding
+
+from tests.support.kubernetes import RBAC, Rule, documented_rules
+from tests.support.vsphere import Doing, operation
+from tests.support.waiting import until
+from tests.vmoperator.place import Place, owner
+from tests.vmoperator.test_backend_connection import drop_watches, look
+from vmsnapshot.backends.vmoperator import _client
+from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.lifecycle.errors import Denied, NotFound
+from vmsnapshot.lifecycle.port import VMReference
+
+READING = [{**rule, "verbs": ["list", "watch"]} for rule in documented_rules()]
+
+
+def missing_one() -> Iterator[Any]:
+    """The documentation's rules without one verb, and what is missing."""
+    rules = documented_rules()
+    for index, rule in enumerate(rules):
+        (group,), (resource,) = rule["apiGroups"], rule["resources"]
+        for verb in rule["verbs"]:
+            fewer: Rule = {**rule, "verbs": [one for one in rule["verbs"] if one != verb]}
+            kept = [*rules[:index], fewer, *rules[index + 1 :]]
+            yield pytest.param(kept, f'"{verb}" for {resource}.{group}', id=f"{verb} {resource}")
+
+
+def lose_an_answer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next JSON patch is sent, and its answer doesn't come."""
+    patch = place.backend._client.patch
+    lost: list[str] = []
+
+    def losing(path: str, *rest: Any) -> Any:
+        answer = patch(path, *rest)
+        if not lost:
+            lost.append(path)
+            raise faults.Interrupted("no answer")
+        return answer
+
+    monkeypatch.setattr(place.backend._client, "patch", losing)
+
+
+def live(place: Place) -> None:
+    """The life of a snapshot, and a revert to it."""
+    taken = place.take("base")
+    place.backend.change_snapshot(place.vm(), taken, "base", "changed", owner("base"), operation())
+    place.revert("base")
+    place.remove("base")
+
+
+@pytest.mark.parametrize(("namespace", "missing"), list(missing_one()), indirect=["namespace"])
+def test_each_permission_is_needed(place: Place, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the life of a snapshot and a revert end with what is missing, and where to read of it."""
+    lose_an_answer(place, monkeypatch)
+    with pytest.raises(Denied, match=f"needs the permission {missing} in .*docs/vm-operator.md") as caught:
+        live(place)
+    assert not caught.value.retry_helps
+
+
+@pytest.mark.parametrize("namespace", [READING], indirect=True)
+def test_looking_needs_less(place: Place) -> None:
+    """Two verbs are enough to look; nothing can be taken with them."""
+    place.make("base")
+    until(lambda: [one.ready for one in place.vm().snapshots] == [True])
+    with pytest.raises(Denied, match='needs the permission "patch" for virtualmachinesnapshots'):
+        place.create("next")
+
+
+def test_a_permission_that_is_given_later(place: Place) -> None:
+    """The same process goes on with it."""
+    backend = place.connect("reader-less")
+    for _ in range(2):
+        with pytest.raises(Denied, match=r'looking \(watching .*the permission "list" for .*cannot list'):
+            look(backend)
+    place.server.allow(place.namespace, "reader-less", READING)
+
+    def allowed() -> str:
+        try:
+            return look(backend)
+        except Denied:
+            return ""
+
+    assert until(allowed) == f"{place.namespace}/web-1"
+
+
+def test_a_permission_that_is_taken_away_while_we_wait(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait ends with what is missing, not when its time is over."""
+    monkeypatch.setattr(_client, "_STARTING", 0.0)  # the server has not just come back
+    place.stand_in.steering.hold("csi")
+    place.create("base")
+    vm = place.vm()
+    waiting = Doing(lambda: place.backend.settle_snapshot(vm, "base", operation("taking it")))
+    until(lambda: place.stand_in.steering.waiting("csi"))
+    place.server.client.delete(RoleBinding, "provider", namespace=place.namespace)
+    until(lambda: not place.server.may(place.namespace, "provider", READING[0]))
+    drop_watches(place.backend, place.namespace)
+    with pytest.raises(Denied, match=r'taking it \(watching .*needs the permission "watch"'):
+        waiting.result()
+
+
+def test_a_namespace_that_isnt_there(place: Place) -> None:
+    """It can't be told from one where the login may nothing, unless that may look at namespaces."""
+    nowhere = VMReference("web-1", "nowhere")
+    with pytest.raises(Denied, match="in namespace nowhere, if there is such a namespace"):
+        place.backend.find(nowhere, operation())
+    subject = {"kind": "User", "apiGroup": RBAC, "name": "reader-less"}
+    role: Any = ClusterRole.from_dict(
+        {"metadata": {"name": "look"}, "rules": documented_rules("ClusterRole")}
+    )
+    binding: Any = ClusterRoleBinding.from_dict(
+        {
+            "metadata": {"name": "look"},
+            "roleRef": {"kind": "ClusterRole", "apiGroup": RBAC, "name": "look"},
+            "subjects": [subject],
+        }
+    )
+    client = place.server.client
+    client.create(role)
+    client.create(binding)
+    backend = place.connect("reader-less")
+
+    def told() -> str:
+        with pytest.raises((Denied, NotFound)) as caught:
+            backend.find(nowhere, operation())
+        return str(caught.value)
+
+    until(lambda: told().endswith('there is no namespace "nowhere".'))
+    client.delete(ClusterRoleBinding, "look")
+    client.delete(ClusterRole, "look")

@@ -1,0 +1,125 @@
+"""What the client makes of a server's answers; the server is played at the transport's seam."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.vsphere import operation
+from vmsnapshot.backends.vmoperator import _client
+from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import Forbidden
+from vmsnapshot.lifecycle.errors import TimedOut, Unsupported
+
+Answer = httpx2.Response | Exception
+VM = {"kind": "VirtualMachine", "metadata": {"name": "web-1"}}
+
+
+def refusal(code: int, reason: str, **headers: str) -> httpx2.Response:
+    """What the server says instead of doing it."""
+    status = {"kind": "Status", "code": code, "reason": reason, "message": f"{reason}, it said"}
+    return httpx2.Response(code, json=status, headers=headers)
+
+
+class Server:
+    """Answers one request after another.
+
+    Attributes:
+        asked: The requests that came.
+        client: Ours.
+    """
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers: Iterator[Answer] = iter(answers)
+        self.asked: list[httpx2.Request] = []
+        self.client = Client(Access("https://server.example", "shop", ssl.create_default_context()))
+        self.client.http.close()
+        self.client.http = httpx2.Client(
+            base_url="https://server.example", transport=httpx2.MockTransport(self._answer)
+        )
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request)
+        answer = next(self._answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def get(self, progress: Callable[[str], None] = lambda _text: None, **settings: Any) -> Any:
+        """Read a VM."""
+        return self.client.get("/web-1", operation("looking", progress=progress, **settings), "looking")
+
+
+def found(body: Any = VM) -> httpx2.Response:
+    """A good answer."""
+    return httpx2.Response(200, json=body)
+
+
+@pytest.mark.parametrize(
+    ("served", "spoken"),
+    [
+        (["v1alpha2", "v1alpha5"], "v1alpha5"),
+        (["v1alpha6", "v1alpha5"], "v1alpha5"),
+        (["v1alpha6"], "v1alpha6"),
+    ],
+)
+def test_the_version(served: list[str], spoken: str) -> None:
+    """v1alpha5 where it is served, whatever else is; else v1alpha6; in paths and in what is sent."""
+    server = Server(found({"versions": [{"version": one} for one in served]}))
+    assert server.client.version(operation()) == spoken
+    assert server.client.version(operation()) == spoken
+    assert [one.url.path for one in server.asked] == ["/apis/vmoperator.vmware.com"]
+    assert server.client.api_version == f"vmoperator.vmware.com/{spoken}"
+    where = f"/apis/vmoperator.vmware.com/{spoken}/namespaces/shop/virtualmachines/web-1"
+    assert server.client.path("shop", "virtualmachines", "web-1") == where
+
+
+def test_no_version_that_we_speak() -> None:
+    """Said with those that the server has, and those that would do."""
+    server = Server(found({"versions": [{"version": "v1alpha4"}]}))
+    with pytest.raises(Unsupported, match=r"as v1alpha4; needed is v1alpha5 or v1alpha6"):
+        server.client.version(operation("looking"))
+
+
+def test_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the server asks for, also where that is longer than what is left."""
+    server = Server(refusal(429, "TooManyRequests", **{"Retry-After": "30"}), found())
+    with pytest.raises(TimedOut):
+        server.get(seconds=0.2)
+    assert len(server.asked) == 1
+    paused: list[float] = []
+    doing = operation("looking")
+    monkeypatch.setattr(doing, "pause", paused.append)
+    server = Server(
+        refusal(503, "ServiceUnavailable", **{"Retry-After": "7"}), refusal(429, "TooManyRequests"), found()
+    )
+    assert server.client.get("/web-1", doing, "looking") == VM
+    assert paused[0] == 7
+    assert all(one < 7 for one in paused[1:])
+
+
+def test_a_server_that_is_back_denies_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not read the roles yet: tried again; what it denies later is denied."""
+    away = httpx2.ConnectError("refused")
+    server = Server(found(), away, refusal(403, "Forbidden"), found())
+    told: list[str] = []
+    server.get()
+    assert server.get(told.append) == VM
+    assert "came back a moment ago" in told[-1]
+    monkeypatch.setattr(_client, "_STARTING", 0.0)
+    server = Server(found(), away, refusal(403, "Forbidden"), found())
+    server.get()
+    with pytest.raises(Forbidden):
+        server.get()
+
+
+def test_what_is_no_api_server() -> None:
+    """A page in place of an object is said to be none."""
+    server = Server(httpx2.Response(200, text="<html>welcome</html>"))
+    with pytest.raises(Unsupported, match=r"server\.example isn't a Kubernetes API server"):
+        server.get()
