@@ -1,0 +1,67 @@
+"""The example of the dynamic resources on the real engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dynamic.conftest import PASSWORD
+from tests.support.client import other_client
+from tests.support.engine import BINARIES, ROOT, Stack
+from tests.support.simulator import Simulator, running
+
+
+@pytest.fixture
+def vsphere() -> Iterator[Simulator]:
+    """A vSphere of its own: what the engine's processes call is counted."""
+    with running("--names", "web-1,web-2", "--task-duration", "10ms", "--password", PASSWORD) as found:
+        yield found
+
+
+@pytest.fixture
+def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
+    """A stack of the example, with the login in its configuration and no plugin."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(BINARIES), os.environ["PATH"]])
+    made = Stack(tmp_path / "stack", plugins={}, runtime="python", environment={"PATH": path})
+    shutil.copy(ROOT / "examples" / "dynamic" / "__main__.py", made.project)
+    for name, value in vsphere.settings.items():
+        made.config(f"vmsnapshot:{name}", value, secret=name == "password")
+    made.config("virtualMachines", "web-1,web-2")
+    made.config("release", "r1")
+    yield made
+    made.close()
+
+
+def test_a_life_on_the_engine(stack: Stack, vsphere: Simulator) -> None:
+    """Create, revert, rollback, refresh, no change, destroy; no password in state, no session left."""
+    stack.up().check()
+    assert [item["op"] for item in vsphere.history("web-1")] == ["create", "create"]
+    path = stack.resource("before-release")["outputs"]["path"]
+    with other_client(vsphere) as client:
+        client.reconfigure("web-1", numCPUs=8)
+        stack.config("revertTo", path)
+        stack.config("rollBackTo", "r1")
+        text = stack.run("up", "--yes").check().text  # with a preview
+        preview, update = text.split("Updating (dev)")
+        assert f'will be reverted to snapshot "{path}"' in " ".join(preview.split())
+        assert "~ numCPUs: 8 => 2" in preview
+        assert '2 VMs will be rolled back to "r1"' in preview
+        assert "~ 2 updated" in update
+        assert [item["op"] for item in vsphere.history("web-1")][2:] == ["create", "revert", "revert"]
+        assert client.vm("web-1").config.hardware.numCPU == 2
+        assert client.vm("web-2").runtime.powerState == "poweredOff"
+        stack.preview("--refresh", "--expect-no-changes").check()
+
+    provider = stack.resource("machine")["outputs"]["__provider"]
+    assert len(provider) < 600
+    assert PASSWORD not in stack.state_text()
+
+    stack.destroy().check()
+    assert [item["op"] for item in vsphere.history("web-1")][5:] == ["remove", "remove"]
+    calls = vsphere.calls()
+    assert calls["Login"] == calls["Logout"] > 3
