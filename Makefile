@@ -1,5 +1,5 @@
 # Everything that is run in this repository. `make help` lists it; the first run of a target sets up
-# what it needs under .build (tools/setup.py), later runs find it there.
+# what it needs under .build (tools/setup), later runs find it there.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -27,11 +27,14 @@ export PULUMI_HOME := $(BUILD)/pulumi-home
 export PULUMI_SKIP_UPDATE_CHECK := true
 export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION := true
 
+# Hundreds of processes of Python are started by the tests: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # $(call setup,PARTS): a recipe line that makes the parts, or says nothing if they are there.
 ifeq ($(PYTHON),)
 setup = @echo "This needs Python 3.10 or newer as python3 on PATH (found: $(shell python3 --version 2>&1)); or name one: make PYTHON=/path/to/python3.12" >&2; exit 1
 else
-setup = @$(PYTHON) "$(ROOT)/tools/setup.py" $(1)
+setup = @cd "$(ROOT)" && $(PYTHON) -m tools.setup $(1)
 endif
 
 .PHONY: help
@@ -40,14 +43,17 @@ help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' "$(ROOT)/Makefile" | while IFS='	' read -r target what; do \
 		printf '  %-10s %s\n' "$$target" "$$what"; done
 
+# The demo's platform: make demo BACKEND=vmoperator
+BACKEND ?= vsphere
+
 .PHONY: demo
-demo: ## Snapshot, change, revert and destroy VMs of a simulator with the real Pulumi engine
-	$(call setup,python pulumi simulator govc)
-	@cd "$(ROOT)" && python tools/demo.py $(ARGS)
+demo: ## Snapshot, change, revert and destroy VMs with the real Pulumi engine (BACKEND=vmoperator: another platform)
+	$(call setup,python pulumi simulator govc $(if $(filter vmoperator,$(BACKEND)),apiserver crds))
+	@cd "$(ROOT)" && python -m tools.demo $(BACKEND) $(ARGS)
 
 .PHONY: test
 test: ## Run all tests (ARGS: arguments of pytest)
-	$(call setup,python pulumi simulator govc archive apiserver crds)
+	$(call setup,python pulumi simulator govc archive apiserver crds python-program typescript-program go-program)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: lint
@@ -58,7 +64,7 @@ lint: ## Check style, types, layers, spelling, Go code, and that generated files
 .PHONY: format
 format: ## Format the code and mend what can be mended by itself
 	$(call setup,python go)
-	@cd "$(ROOT)" && ruff check --fix --exit-zero && ruff format && gofmt -w simulator tools
+	@cd "$(ROOT)" && ruff check --fix --exit-zero && ruff format && gofmt -w simulator tools examples
 
 .PHONY: schema
 schema: ## Make schema.json from the model
@@ -78,14 +84,19 @@ bench: ## Measure calls, time and memory beside a bare pyvmomi script (one JSON 
 	@cd "$(ROOT)" && python -m tests.bench $(ARGS)
 
 .PHONY: build
-build: ## Make the plugin's archive, its wheel and its sdist in dist/
-	$(call setup,python archive)
-	@cd "$(ROOT)" && python tools/build.py $(ARGS)
+build: ## Make what is published, in dist/, and try it: archive, wheels, sdists, npm tarball, Go module
+	$(call setup,python archive npm go)
+	@cd "$(ROOT)" && python -m tools.build $(ARGS)
 
 .PHONY: picture
 picture: ## Run a real preview, and put its text into README.md and its picture into docs/
 	$(call setup,python pulumi simulator govc picture)
 	@cd "$(ROOT)" && "$(BUILD)/picture/bin/python" -m tools.picture
+
+.PHONY: walk
+walk: ## Roll an environment back, and put what was printed into README.md and docs/
+	$(call setup,python pulumi simulator govc)
+	@cd "$(ROOT)" && python -m tools.walk
 
 .PHONY: install
 install: ## Set up everything, and say how to use it from this shell
@@ -95,7 +106,7 @@ install: ## Set up everything, and say how to use it from this shell
 
 .PHONY: lock
 lock: ## Remake the locks in requirements/ (ARGS=--upgrade takes newer versions)
-	$(call setup,bootstrap)
+	$(call setup,node)
 	@cd "$(ROOT)" && ARGS="$(ARGS)" sh tools/lock.sh
 
 .PHONY: clean

@@ -1,24 +1,35 @@
-"""Makes what is published, in dist/: the plugin's self-contained archive, its wheel and its sdist.
+"""Makes what is published, in dist/, and tries each of it as its users will.
 
-The archive holds the plugin with a Python of its own, put together by PyInstaller, for the platform it
-is made on. `pulumi plugin install resource vmsnapshot VERSION --file ARCHIVE` takes it.
+    python -m tools.build [KIND...]
+
+python  a wheel and an sdist of the plugin, and of the SDK; each wheel is made from its sdist
+npm     the tarball of the Node.js SDK
+go      nothing in dist/: the Go SDK is published by a tag; it is built by itself
+archive the plugin with a Python of its own, put together by PyInstaller, for the platform it is made on;
+        `pulumi plugin install resource vmsnapshot VERSION --file ARCHIVE` takes it
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / ".build"
+from tools.setup import go, node, packages
+from tools.setup.places import BIN, BUILD, ROOT
+from tools.setup.python import sync_environment, uv
+from tools.setup.running import SetupError, run
+
 DIST = ROOT / "dist"
+TRIED = BUILD / "tried"
 PROVIDER = ROOT / "provider"
+SDK = ROOT / "sdk"
 PLUGIN = "pulumi-resource-vmsnapshot"
+LOG = "build"
 
 # The names that the engine gives to platforms.
 SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
@@ -30,8 +41,9 @@ from vmsnapshot.fronts.plugin.__main__ import main
 raise SystemExit(main())
 """
 
-# The program debugger of the Pulumi SDK and the window toolkit: never started by a plugin, 20 MB.
-LEFT_OUT = ("debugpy", "tkinter")
+# The program debugger of the Pulumi SDK and the window toolkit: never started by a plugin, 20 MB. And the
+# dynamic resources, which a Python program brings itself.
+LEFT_OUT = ("debugpy", "tkinter", "vmsnapshot.dynamic", "vmsnapshot.fronts.dynamic")
 
 
 def version() -> str:
@@ -41,35 +53,118 @@ def version() -> str:
     return names["__version__"]
 
 
-def run(*command: str | Path, **environment: str) -> None:
-    """Runs a command with its output in .build/log/build.log; ends the program with it if it fails."""
-    log = BUILD / "log" / "build.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+def say(text: str) -> None:
+    """Prints a line at once, also into a pipe."""
+    print(f"build: {text}", flush=True)
+
+
+def answer(*command: str | Path, folder: Path = ROOT) -> str:
+    """Gives what a program prints, without the end of the line; it sees nothing of this environment."""
     ran = subprocess.run(
         command,
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdin=subprocess.DEVNULL,
+        cwd=folder,
+        env={"PATH": "/nonexistent"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    with log.open("a") as output:
-        output.write(ran.stdout)
     if ran.returncode:
-        end = "\n".join(ran.stdout.splitlines()[-30:])
-        sys.exit(f"build: {command[0]} failed:\n{end}\nThe whole log: {log.relative_to(ROOT)}")
+        raise SetupError(f"{command[0]} failed with exit code {ran.returncode}:\n{ran.stdout}")
+    return ran.stdout.strip()
 
 
-def make_distributions() -> list[Path]:
-    """Makes the wheel and the sdist; hatchling is in the environment, so nothing is fetched."""
+def expect(name: str) -> Path:
+    """Gives the file of that name in dist/, which must be there: its name says the one version."""
+    made = DIST / name
+    if not made.exists():
+        raise SetupError(
+            f"{name} wasn't made; dist/ holds {sorted(path.name for path in DIST.iterdir())}. "
+            "What to do: if another version was made, run make codegen."
+        )
+    return made
+
+
+# Python
+
+
+def make_python() -> list[Path]:
+    """Makes the distributions, and tries each wheel in an environment that holds nothing else."""
+    say("wheels and sdists of the plugin and of its SDK")
+    for source in (PROVIDER, SDK / "python"):
+        packages.python_distributions(LOG, source, DIST)
+    plugin = expect(f"pulumi_resource_vmsnapshot-{version()}-py3-none-any.whl")
+    sdk = expect(f"pulumi_vmsnapshot-{version()}-py3-none-any.whl")
+
+    programs = _installed(plugin, "runtime.txt")
+    check_program(programs / PLUGIN)
+    python = _installed(sdk, "program.txt") / "python"
+    told = answer(python, "-I", "-c", "import pulumi_vmsnapshot._utilities as it; print(it.get_version())")
+    if told != version():
+        raise SetupError(f"{sdk.name} says that it is {told!r}")
+    sdists = [expect(f"pulumi_{name}vmsnapshot-{version()}.tar.gz") for name in ("resource_", "")]
+    return [plugin, sdk, *sdists]
+
+
+def _installed(wheel: Path, lock: str) -> Path:
+    """Gives the folder of programs of an environment with a wheel and what it requires."""
+    environment = TRIED / wheel.name.partition("-")[0]
+    sync_environment(LOG, environment, lock)
+    python = environment / "bin" / "python"
+    uv(LOG, "pip", "install", "--no-deps", "--no-index", "--reinstall", "--python", python, wheel)
+    return environment / "bin"
+
+
+# Node.js
+
+
+def make_npm() -> list[Path]:
+    """Makes the tarball, and compiles the example with it, as the example's README says."""
+    say("the npm tarball")
+    packages.npm_tarball(LOG, DIST)
+    tarball = expect(f"vmsnapshot-pulumi-{version()}.tgz")
+    example = TRIED / "typescript"
+    shutil.rmtree(example, ignore_errors=True)
+    shutil.copytree(ROOT / "examples" / "basics-typescript", example)
+    node.npm(LOG, example, "install", "--prefer-offline", tarball)
     run(
-        *(BUILD / "bootstrap" / "bin" / "uv", "build", "--sdist", "--wheel", "--no-build-isolation"),
-        *("--python", sys.executable, "--out-dir", DIST, PROVIDER),
+        LOG,
+        example / "node_modules" / ".bin" / "tsc",
+        folder=example,
+        hint=node.HINT,
+        environment=node.environment(),
     )
-    (DIST / ".gitignore").unlink()  # uv's; ours names dist/
-    return [*DIST.glob("*.whl"), *DIST.glob("pulumi_resource_vmsnapshot-*.tar.gz")]
+    told = answer(
+        *(BIN / "node", "-p", "require('@vmsnapshot/pulumi/utilities').getVersion()"), folder=example
+    )
+    if told != version():
+        raise SetupError(f"{tarball.name} says that it is {told!r}")
+    return [tarball]
+
+
+# Go
+
+
+def make_go() -> list[Path]:
+    """Builds the Go module by itself: outside of the repository it has nothing else."""
+    say("the Go module")
+    module = TRIED / "go"
+    shutil.rmtree(module, ignore_errors=True)
+    shutil.copytree(SDK / "go", module)
+    run(LOG, BIN / "go", "vet", "./...", folder=module, hint=go.HINT, environment=go.environment())
+    return []
+
+
+# The archive
+
+
+def make_archive() -> list[Path]:
+    """Makes the archive, and starts the program in it as on a machine without Python."""
+    say("the self-contained program, about a minute")
+    program = make_program()
+    check_program(program / PLUGIN)
+    say("packing it")
+    return [pack(program)]
 
 
 def make_program() -> Path:
@@ -80,6 +175,7 @@ def make_program() -> Path:
     entry = work / "entry.py"
     entry.write_text(ENTRY)
     run(
+        LOG,
         *(BUILD / "archive" / "bin" / "python", "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"),
         *("--onedir", "--name", PLUGIN, "--contents-directory", "lib"),
         *("--distpath", work / "dist", "--workpath", work / "work", "--specpath", work),
@@ -89,26 +185,21 @@ def make_program() -> Path:
         *("--collect-submodules", "pyVmomi"),
         *(word for module in LEFT_OUT for word in ("--exclude-module", module)),
         entry,
-        PYTHONPATH=str(PROVIDER / "src"),
+        environment={"PYTHONPATH": str(PROVIDER / "src")},
+        hint="see the log; what PyInstaller needs is in requirements/archive.txt.",
     )
     return work / "dist" / PLUGIN
 
 
 def check_program(program: Path) -> None:
-    """Starts the program as on a machine without Python, and asks it for its version and its schema."""
+    """Asks the plugin for its version and its schema."""
     for question in ("--version", "--schema"):
-        answer = subprocess.run(
-            [program / PLUGIN, question],
-            env={"PATH": "/nonexistent"},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-        if version() not in answer:
-            sys.exit(f"build: {PLUGIN} {question} doesn't name {version()}: {answer[:200]!r}")
+        told = answer(program, question)
+        if version() not in told:
+            raise SetupError(f"{program} {question} doesn't name {version()}: {told[:200]!r}")
 
 
-def make_archive(program: Path) -> Path:
+def pack(program: Path) -> Path:
     """Packs the folder so that the executable lies at the archive's root, as the engine wants it.
 
     PulumiPlugin.yaml stays out: with it, `pulumi plugin install` would look for Python and install
@@ -130,20 +221,28 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def main() -> None:
-    """Makes everything and says what was made."""
-    shutil.rmtree(DIST, ignore_errors=True)
-    DIST.mkdir()
-    print("build: the wheel and the sdist", flush=True)
-    made = make_distributions()
-    print("build: the self-contained program, about a minute", flush=True)
-    program = make_program()
-    check_program(program)
-    print("build: packing it", flush=True)
-    made.append(make_archive(program))
+KINDS: dict[str, Callable[[], list[Path]]] = {
+    "python": make_python,
+    "npm": make_npm,
+    "go": make_go,
+    "archive": make_archive,
+}
+
+
+def main(kinds: list[str]) -> int:
+    """Makes the kinds named, or all of them from scratch; gives the exit code."""
+    if not kinds:
+        shutil.rmtree(DIST, ignore_errors=True)
+    DIST.mkdir(exist_ok=True)
+    try:
+        made = [path for kind in kinds or KINDS for path in KINDS[kind]()]
+    except SetupError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return 1
     for path in made:
-        print(f"  {path.relative_to(ROOT)}  {path.stat().st_size / 1e6:.1f} MB")
+        print(f"  {path.relative_to(ROOT)}  {path.stat().st_size / 1000:,.0f} kB")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -5,4 +5,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' provider/src/vmsnapshot/_version.py)
-.build/bin/vmsnapshot-codegen -schema schema.json -version "$version" -out "$1" python
+.build/bin/vmsnapshot-codegen -schema schema.json -version "$version" -out "$1" python nodejs go

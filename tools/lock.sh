@@ -18,12 +18,21 @@ compile() {
 
 compile bootstrap --group bootstrap ${ARGS:-}
 compile go --group go ${ARGS:-}
+compile node --group node ${ARGS:-}
 compile runtime provider/pyproject.toml ${ARGS:-}
 compile dev provider/pyproject.toml --group dev --constraints requirements/runtime.txt ${ARGS:-}
 compile archive provider/pyproject.toml --group archive --constraints requirements/runtime.txt ${ARGS:-}
 compile picture --group picture ${ARGS:-}
+compile program sdk/python/pyproject.toml --group program --constraints requirements/runtime.txt ${ARGS:-}
 
-if grep -n '://' requirements/*.txt; then
+# npm's lock; it names no hosts either.
+lock=tests/sdk/package-lock.json
+echo "$lock"
+if [ -n "${ARGS:-}" ]; then rm -f "$lock"; fi
+npm --prefix tests/sdk install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved \
+    --silent --no-audit --no-fund
+
+if grep -n '://' requirements/*.txt || grep -n '"resolved"' "$lock"; then
     echo "a lock names a host: see above" >&2
     exit 1
 fi

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools import setup
+from tools.setup import places
 from vmsnapshot._version import __version__
 
-PROVIDER = setup.ROOT / "provider"
+PROVIDER = places.ROOT / "provider"
 
 
 def _run(launcher: Path, path: str) -> subprocess.CompletedProcess[str]:

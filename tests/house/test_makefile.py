@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tools import setup
+from tools.setup import places
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from tools import setup
 def test_help_lists_every_target(target: str) -> None:
     """`make help` has one line for each, also when called from elsewhere."""
     ran = subprocess.run(
-        ["make", "-C", setup.ROOT, "help"], cwd="/", capture_output=True, text=True, check=True
+        ["make", "-C", places.ROOT, "help"], cwd="/", capture_output=True, text=True, check=True
     )
     (line,) = [line for line in ran.stdout.splitlines() if line.startswith(f"  {target} ")]
     assert len(line.split()) > 2

@@ -102,8 +102,18 @@ func generate(text []byte, version string, generator generator) (map[string][]by
 	return generator(pkg)
 }
 
+// notOurs tells what lies among the sources and isn't generated: what the languages' tools leave there,
+// and what Go locks the SDK's requirements with (written by go mod tidy).
+func notOurs(name string) bool {
+	switch name {
+	case "__pycache__", "bin", "node_modules", "go.mod", "go.sum":
+		return true
+	}
+	return filepath.Ext(name) == ".egg-info"
+}
+
 // replaceFolder writes the files, and removes those that an earlier run wrote and that are no longer
-// wanted. What Python leaves beside its sources is nobody's business here.
+// wanted.
 func replaceFolder(folder string, files map[string][]byte) error {
 	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
 		switch {
@@ -111,9 +121,9 @@ func replaceFolder(folder string, files map[string][]byte) error {
 			return filepath.SkipAll
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "__pycache__" || filepath.Ext(path) == ".egg-info"):
+		case notOurs(entry.Name()) && entry.IsDir():
 			return filepath.SkipDir
-		case entry.IsDir():
+		case notOurs(entry.Name()), entry.IsDir():
 			return nil
 		}
 		name, err := filepath.Rel(folder, path)

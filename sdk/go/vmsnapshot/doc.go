@@ -1,0 +1,2 @@
+// VM snapshots and revert as infrastructure as code.
+package vmsnapshot

@@ -1,0 +1,148 @@
+"""The same stack in four languages."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import new_stack
+from tests.support.client import Client, other_client
+from tests.support.engine import BINARIES, ROOT, Outcome, Stack
+from tests.support.simulator import Simulator, running
+
+BUILD = BINARIES.parent
+EXAMPLES = ROOT / "examples"
+
+# What updates the stack: the engine with the language's host, or the program itself through the
+# Automation API, where a host isn't to be had.
+UP = ("pulumi", "--non-interactive", "--color", "never", "up", "--yes", "--skip-preview")
+PROGRAMS: dict[str, tuple[str | Path, ...]] = {
+    "go": (BINARIES / "basics-go", "-test.v"),
+    "python": UP,
+    "typescript": (BINARIES / "node", BUILD / "typescript" / "program" / "bin" / "up.js"),
+    "yaml": UP,
+}
+
+
+@pytest.fixture(scope="module")
+def vsphere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """A VM for each language."""
+    certificate = str(tmp_path_factory.mktemp("vsphere") / "vcenter.pem")
+    names = ",".join(PROGRAMS)
+    with running("--names", names, "--task-duration", "5ms", "--cert-out", certificate) as found:
+        yield found
+
+
+@pytest.fixture
+def client(vsphere: Simulator) -> Iterator[Client]:
+    """Somebody else at the same vSphere."""
+    with other_client(vsphere) as found:
+        yield found
+
+
+def stack_of(folder: Path, language: str, vsphere: Simulator) -> Stack:
+    """A stack of the example in a language, for the VM that is called like the language."""
+    stack = new_stack(folder, vsphere)
+    example = EXAMPLES / f"basics-{language}"
+    document = yaml.safe_load((example / "Pulumi.yaml").read_text(encoding="utf-8"))
+    config = {key.replace(document["name"], "made-up"): about for key, about in document["config"].items()}
+    stack.write({**document, "name": "made-up", "config": config})
+    if language == "python":
+        shutil.copy(example / "__main__.py", stack.project)
+        environment = BUILD / "python-program" / "environment" / "bin"
+        stack.environment["PATH"] = f"{environment}{os.pathsep}{stack.environment['PATH']}"
+    stack.config("vm", language)
+    stack.config("clean", "clean")
+    return stack
+
+
+def up(stack: Stack, language: str, run: str) -> str:
+    """Update the stack for a value of `run`; what the engine said."""
+    stack.config("run", run)
+    command = PROGRAMS[language]
+    ran = subprocess.run(
+        command,
+        cwd=stack.project,
+        env=stack.environment | {"STACK": stack.name, "PROJECT": "made-up"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+        timeout=100,
+    )
+    return Outcome(tuple(map(str, command)), ran.returncode, ran.stdout).check().text
+
+
+def counted(text: str) -> list[str]:
+    """How many resources an update made, changed and left alone, from what the engine said."""
+    _, found, rest = text.partition("\nResources:\n")
+    assert found, text
+    return [line.strip() for line in rest.partition("\n\n")[0].splitlines()]
+
+
+def given(stack: Stack, name: str) -> dict[str, Any]:
+    """A resource's inputs, without those that differ from VM to VM."""
+    inputs = stack.resource(name)["inputs"]
+    return {key: value for key, value in inputs.items() if key not in {"machine", "name", "seen", "target"}}
+
+
+def done(vsphere: Simulator, vm: str) -> list[str]:
+    """What was done to a VM since `clean` was taken; each name with its random end left out."""
+    names = [f"{item['op']} {re.sub('-[0-9a-f]+$', '', item['name'])}" for item in vsphere.history(vm)]
+    return names[1:]
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, language: str) -> None:
+    """The basic example says the same to the engine in each language, and does the same to a VM.
+
+    The SDK is the one that was built: a wheel, a compiled tarball, a module.
+    """
+    client.take(language, "clean")
+    client.reconfigure(language, numCPUs=8)
+    stack = stack_of(tmp_path / "stack", language, vsphere)
+
+    text = up(stack, language, "first")
+    assert counted(text) == ["+ 3 created"]
+    assert "pulumi:pulumi:Stack (made-up-dev):" not in text, "the language has nothing to complain about"
+    outputs = stack.resource("made-up-dev")["outputs"]
+    path = outputs.pop("restorePoint")
+    assert re.fullmatch("clean/before-[0-9a-f]{7}", path)
+    assert outputs == {"found": 8, "revertedTo": "clean", "CPUs": 2}
+    assert done(vsphere, language) == ["create before", "create before-revert", "revert clean"]
+    before = {
+        "vmName": language,
+        "description": "The VM as it was before the first run.",
+        "childPolicy": "refuse",
+        # the provider's defaults:
+        "consolidate": True,
+        "memory": False,
+    }
+    assert given(stack, "before") == before
+    lab = {
+        "vmName": language,
+        "snapshot": "clean",
+        "triggers": {"run": "first"},
+        "powerPolicy": "on",
+        "safetySnapshot": {"keepUpdates": 1, "memory": False},
+        "requireUnchanged": False,
+    }
+    assert given(stack, "lab") == lab
+
+    client.reconfigure(language, numCPUs=4)
+    assert counted(up(stack, language, "second")) == ["~ 1 updated", "2 unchanged"]
+    outputs = stack.resource("made-up-dev")["outputs"]
+    assert outputs == {"found": 4, "restorePoint": path, "revertedTo": "clean", "CPUs": 2}
+    assert done(vsphere, language)[3:] == ["create before-revert", "revert clean"]
+    assert given(stack, "before") == before
+    assert given(stack, "lab") == lab | {"triggers": {"run": "second"}}
+    stack.close()

@@ -1,0 +1,1 @@
+"""The programs that set this project up, build, check and show it."""

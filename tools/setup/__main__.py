@@ -1,0 +1,30 @@
+"""Sets up the parts named on the command line."""
+
+import sys
+
+from tools.setup import go, kubernetes, node, parts, programs, pulumi, python
+
+PARTS = {
+    part.name: part
+    for part in (
+        python.BOOTSTRAP,
+        python.DEVELOPMENT,
+        python.ARCHIVE,
+        python.PICTURE,
+        go.GO,
+        go.CODEGEN,
+        go.SIMULATOR,
+        go.GOVC,
+        node.NODE,
+        node.PACKAGES,
+        pulumi.PULUMI,
+        kubernetes.APISERVER,
+        kubernetes.CRDS,
+        programs.PYTHON,
+        programs.TYPESCRIPT,
+        programs.GO,
+    )
+}
+
+if __name__ == "__main__":
+    sys.exit(parts.main(sys.argv[1:], PARTS))
