@@ -9,6 +9,20 @@ import * as utilities from "./utilities";
 
 /**
  * Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and names each that can't with its cause: for CI, before an update.
+ *
+ * ## Example Usage
+ * ### No update without a way back
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const wayBack = vmsnapshot.checkRollbackOutput({
+ *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
+ *     to: "release-41",
+ * });
+ *
+ * export const text = wayBack.text;
+ * ```
  */
 export function checkRollback(args: CheckRollbackArgs, opts?: pulumi.InvokeOptions): Promise<CheckRollbackResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
@@ -69,6 +83,20 @@ export interface CheckRollbackResult {
 }
 /**
  * Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and names each that can't with its cause: for CI, before an update.
+ *
+ * ## Example Usage
+ * ### No update without a way back
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const wayBack = vmsnapshot.checkRollbackOutput({
+ *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
+ *     to: "release-41",
+ * });
+ *
+ * export const text = wayBack.text;
+ * ```
  */
 export function checkRollbackOutput(args: CheckRollbackOutputArgs, opts?: pulumi.InvokeOutputOptions): pulumi.Output<CheckRollbackResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});

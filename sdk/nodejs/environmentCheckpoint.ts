@@ -9,6 +9,29 @@ import * as utilities from "./utilities";
 
 /**
  * Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
+ *
+ * ## Example Usage
+ * ### A checkpoint of all VMs with each release
+ *
+ * The database's snapshot is taken first, then the others' at the same time. The newest five releases are kept.
+ *
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const shop = new vmsnapshot.EnvironmentCheckpoint("shop", {
+ *     virtualMachines: [
+ *         { vmName: "db-1", order: 0 },
+ *         { vmName: "web-1", order: 1 },
+ *         { vmName: "web-2", order: 1 },
+ *     ],
+ *     label: new pulumi.Config().require("release"),
+ *     keepLast: 5,
+ *     pinned: ["release-1"],
+ * });
+ *
+ * export const latest = shop.latest;
+ * ```
  */
 export class EnvironmentCheckpoint extends pulumi.CustomResource {
     /**

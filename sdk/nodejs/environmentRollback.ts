@@ -9,6 +9,30 @@ import * as utilities from "./utilities";
 
 /**
  * Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+ *
+ * ## Example Usage
+ * ### A way back for all VMs
+ *
+ * As long as `rollbackTo` is empty, the VMs are only watched. With a checkpoint's label they are reverted, the
+ * highest `order` first, and started again. When one can't be reverted, the others are brought back.
+ *
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const shop = new vmsnapshot.EnvironmentRollback("shop", {
+ *     virtualMachines: [
+ *         { vmName: "db-1", order: 0 },
+ *         { vmName: "web-1", order: 1 },
+ *         { vmName: "web-2", order: 1 },
+ *     ],
+ *     to: new pulumi.Config().get("rollbackTo"),
+ *     powerPolicy: vmsnapshot.PowerPolicy.On,
+ *     onFailure: vmsnapshot.OnFailure.Undo,
+ * });
+ *
+ * export const rolledBackTo = shop.rolledBackTo;
+ * ```
  */
 export class EnvironmentRollback extends pulumi.CustomResource {
     /**

@@ -9,6 +9,24 @@ import * as utilities from "./utilities";
 
 /**
  * What a revert of a virtual machine to a snapshot would change, without doing anything: for programs and policies that decide.
+ *
+ * ## Example Usage
+ * ### No revert that can't work
+ *
+ * The program fails, in a preview already, when a check finds what would make the revert fail.
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const plan = vmsnapshot.getRevertPlanOutput({ vmName: "web-1", snapshot: "base/release-41" });
+ *
+ * export const changes = plan.apply((it) => {
+ *     if (!it.possible) {
+ *         throw new Error(it.text);
+ *     }
+ *     return it.changes;
+ * });
+ * ```
  */
 export function getRevertPlan(args: GetRevertPlanArgs, opts?: pulumi.InvokeOptions): Promise<GetRevertPlanResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
@@ -105,6 +123,24 @@ export interface GetRevertPlanResult {
 }
 /**
  * What a revert of a virtual machine to a snapshot would change, without doing anything: for programs and policies that decide.
+ *
+ * ## Example Usage
+ * ### No revert that can't work
+ *
+ * The program fails, in a preview already, when a check finds what would make the revert fail.
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const plan = vmsnapshot.getRevertPlanOutput({ vmName: "web-1", snapshot: "base/release-41" });
+ *
+ * export const changes = plan.apply((it) => {
+ *     if (!it.possible) {
+ *         throw new Error(it.text);
+ *     }
+ *     return it.changes;
+ * });
+ * ```
  */
 export function getRevertPlanOutput(args: GetRevertPlanOutputArgs, opts?: pulumi.InvokeOutputOptions): pulumi.Output<GetRevertPlanResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});

@@ -9,6 +9,18 @@ import * as utilities from "./utilities";
 
 /**
  * A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.
+ *
+ * ## Example Usage
+ * ### What a VM is like now
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const web = vmsnapshot.getVirtualMachineOutput({ vmName: "web-1" });
+ *
+ * export const powerState = web.machine.powerState;
+ * export const toolsRunning = web.tools.running;
+ * ```
  */
 export function getVirtualMachine(args: GetVirtualMachineArgs, opts?: pulumi.InvokeOptions): Promise<GetVirtualMachineResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
@@ -59,6 +71,18 @@ export interface GetVirtualMachineResult {
 }
 /**
  * A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.
+ *
+ * ## Example Usage
+ * ### What a VM is like now
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const web = vmsnapshot.getVirtualMachineOutput({ vmName: "web-1" });
+ *
+ * export const powerState = web.machine.powerState;
+ * export const toolsRunning = web.tools.running;
+ * ```
  */
 export function getVirtualMachineOutput(args: GetVirtualMachineOutputArgs, opts?: pulumi.InvokeOutputOptions): pulumi.Output<GetVirtualMachineResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});

@@ -9,6 +9,23 @@ import * as utilities from "./utilities";
 
 /**
  * The snapshots of a virtual machine, as a list and as a drawn tree.
+ *
+ * ## Example Usage
+ * ### Snapshots that have been forgotten
+ *
+ * Those that nobody manages, and that are older than a week.
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const old = vmsnapshot.getVirtualMachineSnapshotsOutput({
+ *     vmName: "web-1",
+ *     type: vmsnapshot.SnapshotType.Unmanaged,
+ *     minAge: "7d",
+ * });
+ *
+ * export const forgotten = old.snapshots.apply((all) => all.map((it) => it.path));
+ * ```
  */
 export function getVirtualMachineSnapshots(args: GetVirtualMachineSnapshotsArgs, opts?: pulumi.InvokeOptions): Promise<GetVirtualMachineSnapshotsResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
@@ -67,6 +84,23 @@ export interface GetVirtualMachineSnapshotsResult {
 }
 /**
  * The snapshots of a virtual machine, as a list and as a drawn tree.
+ *
+ * ## Example Usage
+ * ### Snapshots that have been forgotten
+ *
+ * Those that nobody manages, and that are older than a week.
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const old = vmsnapshot.getVirtualMachineSnapshotsOutput({
+ *     vmName: "web-1",
+ *     type: vmsnapshot.SnapshotType.Unmanaged,
+ *     minAge: "7d",
+ * });
+ *
+ * export const forgotten = old.snapshots.apply((all) => all.map((it) => it.path));
+ * ```
  */
 export function getVirtualMachineSnapshotsOutput(args: GetVirtualMachineSnapshotsOutputArgs, opts?: pulumi.InvokeOutputOptions): pulumi.Output<GetVirtualMachineSnapshotsResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});

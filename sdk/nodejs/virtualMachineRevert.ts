@@ -9,6 +9,34 @@ import * as utilities from "./utilities";
 
 /**
  * Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
+ *
+ * ## Example Usage
+ * ### Back to a clean snapshot for each run
+ *
+ * Another value of `run` reverts once more. The state that is lost is kept as a snapshot until the next update.
+ *
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const lab = new vmsnapshot.VirtualMachineRevert("lab", {
+ *     vmName: "lab-1",
+ *     snapshot: "base/clean",
+ *     triggers: { run: new pulumi.Config().require("run") },
+ *     powerPolicy: vmsnapshot.PowerPolicy.On,
+ *     safetySnapshot: { keepUpdates: 1 },
+ * });
+ *
+ * export const revertedAt = lab.revertedAt;
+ * ```
+ *
+ * ## Import
+ *
+ * Importing a VM reverts nothing; the VM is then watched:
+ *
+ * ```sh
+ * pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+ * ```
  */
 export class VirtualMachineRevert extends pulumi.CustomResource {
     /**
@@ -82,7 +110,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly seen: pulumi.Output<outputs.Seen | undefined>;
     /**
-     * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+     * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
      */
     declare public readonly snapshot: pulumi.Output<string | undefined>;
     /**
@@ -182,7 +210,7 @@ export interface VirtualMachineRevertArgs {
      */
     safetySnapshot?: pulumi.Input<inputs.SafetySnapshotArgs | undefined>;
     /**
-     * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+     * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
      */
     snapshot?: pulumi.Input<string | undefined>;
     /**

@@ -9,6 +9,50 @@ import * as utilities from "./utilities";
 
 /**
  * One snapshot of one virtual machine, managed for its whole life.
+ *
+ * ## Example Usage
+ * ### A restore point for each release
+ *
+ * Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+ *
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const before = new vmsnapshot.VirtualMachineSnapshot("before-release", {
+ *     vmName: "web-1",
+ *     description: "The VM as it was before the release.",
+ *     triggers: { release: new pulumi.Config().require("release") },
+ * });
+ *
+ * export const restorePoint = before.path;
+ * ```
+ * ### Quiesced, and never deleted from under others
+ *
+ * The guest's file systems are brought to rest first; deleting is refused while other snapshots build on it.
+ *
+ * ```typescript
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const base = new vmsnapshot.VirtualMachineSnapshot("base", {
+ *     vmName: "db-1",
+ *     name: "base",
+ *     quiesce: { timeout: "10m" },
+ *     childPolicy: vmsnapshot.ChildPolicy.Refuse,
+ * });
+ * ```
+ *
+ * ## Import
+ *
+ * A snapshot that is there already is imported by its VM and its name, path or managed object id; on the VM
+ * Operator by namespace and name:
+ *
+ * ```sh
+ * pulumi import vmsnapshot:index:VirtualMachineSnapshot base web-1@base
+ * pulumi import vmsnapshot:index:VirtualMachineSnapshot rel web-1@base/release-41
+ * pulumi import vmsnapshot:index:VirtualMachineSnapshot any vm-42@snapshot-226
+ * pulumi import vmsnapshot:index:VirtualMachineSnapshot snap my-namespace/snap-1
+ * ```
  */
 export class VirtualMachineSnapshot extends pulumi.CustomResource {
     /**
@@ -38,7 +82,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
     }
 
     /**
-     * What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+     * What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
      */
     declare public readonly childPolicy: pulumi.Output<enums.ChildPolicy>;
     /**
@@ -190,7 +234,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
  */
 export interface VirtualMachineSnapshotArgs {
     /**
-     * What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+     * What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
      */
     childPolicy?: pulumi.Input<enums.ChildPolicy | undefined>;
     /**

@@ -16,6 +16,7 @@ from vmsnapshot._version import __version__
         ("README.md", r"pulumi_vmsnapshot-(.+)-py3"),
         ("README.md", r"vmsnapshot-pulumi-(.+)\.tgz"),
         ("README.md", r"-require \$MODULE@v(\S+)"),
+        ("docs/installation-configuration.md", r"^VERSION=(.+)"),
         ("examples/basics-typescript/package.json", r'"@vmsnapshot/pulumi": "\^(.+)"'),
         ("examples/basics-go/go.mod", r"vmsnapshot/sdk/go v(.+)"),
         ("sdk/go/vmsnapshot/pulumi-plugin.json", r'"version": "(.+)"'),

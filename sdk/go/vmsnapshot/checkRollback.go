@@ -12,6 +12,35 @@ import (
 )
 
 // Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and names each that can't with its cause: for CI, before an update.
+//
+// ## Example Usage
+// ### No update without a way back
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			wayBack, err := vmsnapshot.CheckRollback(ctx, &vmsnapshot.CheckRollbackArgs{
+//				VirtualMachines: []vmsnapshot.EnvironmentMember{{VmName: "db-1"}, {VmName: "web-1"}},
+//				To:              "release-41",
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("text", pulumi.String(wayBack.Text))
+//			return nil
+//		})
+//	}
+//
+// ```
 func CheckRollback(ctx *pulumi.Context, args *CheckRollbackArgs, opts ...pulumi.InvokeOption) (*CheckRollbackResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv CheckRollbackResult

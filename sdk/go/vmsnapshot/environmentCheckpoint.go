@@ -13,6 +13,44 @@ import (
 )
 
 // Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
+//
+// ## Example Usage
+// ### A checkpoint of all VMs with each release
+//
+// The database's snapshot is taken first, then the others' at the same time. The newest five releases are kept.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			shop, err := vmsnapshot.NewEnvironmentCheckpoint(ctx, "shop", &vmsnapshot.EnvironmentCheckpointArgs{
+//				VirtualMachines: vmsnapshot.EnvironmentMemberArray{
+//					vmsnapshot.EnvironmentMemberArgs{VmName: pulumi.String("db-1"), Order: pulumi.Int(0)},
+//					vmsnapshot.EnvironmentMemberArgs{VmName: pulumi.String("web-1"), Order: pulumi.Int(1)},
+//					vmsnapshot.EnvironmentMemberArgs{VmName: pulumi.String("web-2"), Order: pulumi.Int(1)},
+//				},
+//				Label:    pulumi.String(config.New(ctx, "").Require("release")),
+//				KeepLast: pulumi.Int(5),
+//				Pinned:   pulumi.StringArray{pulumi.String("release-1")},
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("latest", shop.Latest)
+//			return nil
+//		})
+//	}
+//
+// ```
 type EnvironmentCheckpoint struct {
 	pulumi.CustomResourceState
 

@@ -13,6 +13,45 @@ import (
 )
 
 // Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+//
+// ## Example Usage
+// ### A way back for all VMs
+//
+// As long as `rollbackTo` is empty, the VMs are only watched. With a checkpoint's label they are reverted, the
+// highest `order` first, and started again. When one can't be reverted, the others are brought back.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			shop, err := vmsnapshot.NewEnvironmentRollback(ctx, "shop", &vmsnapshot.EnvironmentRollbackArgs{
+//				VirtualMachines: vmsnapshot.EnvironmentMemberArray{
+//					vmsnapshot.EnvironmentMemberArgs{VmName: pulumi.String("db-1"), Order: pulumi.Int(0)},
+//					vmsnapshot.EnvironmentMemberArgs{VmName: pulumi.String("web-1"), Order: pulumi.Int(1)},
+//					vmsnapshot.EnvironmentMemberArgs{VmName: pulumi.String("web-2"), Order: pulumi.Int(1)},
+//				},
+//				To:          pulumi.String(config.New(ctx, "").Get("rollbackTo")),
+//				PowerPolicy: vmsnapshot.PowerPolicyOn,
+//				OnFailure:   vmsnapshot.OnFailureUndo,
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("rolledBackTo", shop.RolledBackTo)
+//			return nil
+//		})
+//	}
+//
+// ```
 type EnvironmentRollback struct {
 	pulumi.CustomResourceState
 

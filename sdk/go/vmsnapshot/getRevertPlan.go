@@ -12,6 +12,42 @@ import (
 )
 
 // What a revert of a virtual machine to a snapshot would change, without doing anything: for programs and policies that decide.
+//
+// ## Example Usage
+// ### No revert that can't work
+//
+// The program fails, in a preview already, when a check finds what would make the revert fail.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"errors"
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			plan, err := vmsnapshot.GetRevertPlan(ctx, &vmsnapshot.GetRevertPlanArgs{
+//				VmName:   "web-1",
+//				Snapshot: "base/release-41",
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			if !plan.Possible {
+//				return errors.New(plan.Text)
+//			}
+//			ctx.Export("changes", pulumi.ToStringArray(plan.Changes))
+//			return nil
+//		})
+//	}
+//
+// ```
 func GetRevertPlan(ctx *pulumi.Context, args *GetRevertPlanArgs, opts ...pulumi.InvokeOption) (*GetRevertPlanResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv GetRevertPlanResult

@@ -12,6 +12,32 @@ import (
 )
 
 // A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.
+//
+// ## Example Usage
+// ### What a VM is like now
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			web := vmsnapshot.GetVirtualMachineOutput(ctx, vmsnapshot.GetVirtualMachineOutputArgs{
+//				VmName: pulumi.String("web-1"),
+//			})
+//			ctx.Export("powerState", web.Machine().PowerState())
+//			ctx.Export("toolsRunning", web.Tools().Running())
+//			return nil
+//		})
+//	}
+//
+// ```
 func GetVirtualMachine(ctx *pulumi.Context, args *GetVirtualMachineArgs, opts ...pulumi.InvokeOption) (*GetVirtualMachineResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv GetVirtualMachineResult

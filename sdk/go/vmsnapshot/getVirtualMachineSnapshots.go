@@ -12,6 +12,43 @@ import (
 )
 
 // The snapshots of a virtual machine, as a list and as a drawn tree.
+//
+// ## Example Usage
+// ### Snapshots that have been forgotten
+//
+// Those that nobody manages, and that are older than a week.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			unmanaged := vmsnapshot.SnapshotTypeUnmanaged
+//			old, err := vmsnapshot.GetVirtualMachineSnapshots(ctx, &vmsnapshot.GetVirtualMachineSnapshotsArgs{
+//				VmName: "web-1",
+//				Type:   &unmanaged,
+//				MinAge: pulumi.StringRef("7d"),
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			forgotten := pulumi.StringArray{}
+//			for _, it := range old.Snapshots {
+//				forgotten = append(forgotten, pulumi.String(it.Path))
+//			}
+//			ctx.Export("forgotten", forgotten)
+//			return nil
+//		})
+//	}
+//
+// ```
 func GetVirtualMachineSnapshots(ctx *pulumi.Context, args *GetVirtualMachineSnapshotsArgs, opts ...pulumi.InvokeOption) (*GetVirtualMachineSnapshotsResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv GetVirtualMachineSnapshotsResult

@@ -13,6 +13,50 @@ import (
 )
 
 // Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
+//
+// ## Example Usage
+// ### Back to a clean snapshot for each run
+//
+// Another value of `run` reverts once more. The state that is lost is kept as a snapshot until the next update.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			run := config.New(ctx, "").Require("run")
+//			lab, err := vmsnapshot.NewVirtualMachineRevert(ctx, "lab", &vmsnapshot.VirtualMachineRevertArgs{
+//				VmName:         pulumi.String("lab-1"),
+//				Snapshot:       pulumi.String("base/clean"),
+//				Triggers:       pulumi.Map{"run": pulumi.String(run)},
+//				PowerPolicy:    vmsnapshot.PowerPolicyOn,
+//				SafetySnapshot: vmsnapshot.SafetySnapshotArgs{KeepUpdates: pulumi.Int(1)},
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("revertedAt", lab.RevertedAt)
+//			return nil
+//		})
+//	}
+//
+// ```
+//
+// ## Import
+//
+// Importing a VM reverts nothing; the VM is then watched:
+//
+// ```sh
+// pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+// ```
 type VirtualMachineRevert struct {
 	pulumi.CustomResourceState
 
@@ -38,7 +82,7 @@ type VirtualMachineRevert struct {
 	SafetySnapshots TakenSafetySnapshotArrayOutput `pulumi:"safetySnapshots"`
 	// What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
 	Seen SeenPtrOutput `pulumi:"seen"`
-	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrOutput `pulumi:"snapshot"`
 	// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name). Computed.
 	Target pulumi.StringPtrOutput `pulumi:"target"`
@@ -109,7 +153,7 @@ type virtualMachineRevertArgs struct {
 	RequireUnchanged *bool `pulumi:"requireUnchanged"`
 	// Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
 	SafetySnapshot *SafetySnapshot `pulumi:"safetySnapshot"`
-	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot *string `pulumi:"snapshot"`
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers map[string]interface{} `pulumi:"triggers"`
@@ -127,7 +171,7 @@ type VirtualMachineRevertArgs struct {
 	RequireUnchanged pulumi.BoolPtrInput
 	// Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
 	SafetySnapshot SafetySnapshotPtrInput
-	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrInput
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers pulumi.MapInput
@@ -277,7 +321,7 @@ func (o VirtualMachineRevertOutput) Seen() SeenPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) SeenPtrOutput { return v.Seen }).(SeenPtrOutput)
 }
 
-// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 func (o VirtualMachineRevertOutput) Snapshot() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Snapshot }).(pulumi.StringPtrOutput)
 }

@@ -13,10 +13,83 @@ import (
 )
 
 // One snapshot of one virtual machine, managed for its whole life.
+//
+// ## Example Usage
+// ### A restore point for each release
+//
+// Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			release := config.New(ctx, "").Require("release")
+//			before, err := vmsnapshot.NewVirtualMachineSnapshot(ctx, "before-release", &vmsnapshot.VirtualMachineSnapshotArgs{
+//				VmName:      pulumi.String("web-1"),
+//				Description: pulumi.String("The VM as it was before the release."),
+//				Triggers:    pulumi.Map{"release": pulumi.String(release)},
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("restorePoint", before.Path)
+//			return nil
+//		})
+//	}
+//
+// ```
+// ### Quiesced, and never deleted from under others
+//
+// The guest's file systems are brought to rest first; deleting is refused while other snapshots build on it.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			_, err := vmsnapshot.NewVirtualMachineSnapshot(ctx, "base", &vmsnapshot.VirtualMachineSnapshotArgs{
+//				VmName:      pulumi.String("db-1"),
+//				Name:        pulumi.String("base"),
+//				Quiesce:     vmsnapshot.QuiesceArgs{Timeout: pulumi.String("10m")},
+//				ChildPolicy: vmsnapshot.ChildPolicyRefuse,
+//			})
+//			return err
+//		})
+//	}
+//
+// ```
+//
+// ## Import
+//
+// A snapshot that is there already is imported by its VM and its name, path or managed object id; on the VM
+// Operator by namespace and name:
+//
+// ```sh
+// pulumi import vmsnapshot:index:VirtualMachineSnapshot base web-1@base
+// pulumi import vmsnapshot:index:VirtualMachineSnapshot rel web-1@base/release-41
+// pulumi import vmsnapshot:index:VirtualMachineSnapshot any vm-42@snapshot-226
+// pulumi import vmsnapshot:index:VirtualMachineSnapshot snap my-namespace/snap-1
+// ```
 type VirtualMachineSnapshot struct {
 	pulumi.CustomResourceState
 
-	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy ChildPolicyOutput `pulumi:"childPolicy"`
 	// The snapshots directly below it.
 	Children SnapshotReferenceArrayOutput `pulumi:"children"`
@@ -112,7 +185,7 @@ func (VirtualMachineSnapshotState) ElementType() reflect.Type {
 }
 
 type virtualMachineSnapshotArgs struct {
-	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy *ChildPolicy `pulumi:"childPolicy"`
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate *bool `pulumi:"consolidate"`
@@ -134,7 +207,7 @@ type virtualMachineSnapshotArgs struct {
 
 // The set of arguments for constructing a VirtualMachineSnapshot resource.
 type VirtualMachineSnapshotArgs struct {
-	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy ChildPolicyPtrInput
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate pulumi.BoolPtrInput
@@ -241,7 +314,7 @@ func (o VirtualMachineSnapshotOutput) ToVirtualMachineSnapshotOutputWithContext(
 	return o
 }
 
-// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 func (o VirtualMachineSnapshotOutput) ChildPolicy() ChildPolicyOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) ChildPolicyOutput { return v.ChildPolicy }).(ChildPolicyOutput)
 }

@@ -108,6 +108,22 @@ def check_rollback(power_policy: Optional['PowerPolicy'] = None,
     """
     Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and names each that can't with its cause: for CI, before an update.
 
+    ## Example Usage
+    ### No update without a way back
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    way_back = vmsnapshot.check_rollback_output(
+        virtual_machines=[{"vm_name": "db-1"}, {"vm_name": "web-1"}],
+        to="release-41",
+    )
+
+    pulumi.export("text", way_back.text)
+    ```
+
+
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
@@ -134,6 +150,22 @@ def check_rollback_output(power_policy: pulumi.Input[Optional[Optional['PowerPol
                           opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[CheckRollbackResult]:
     """
     Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and names each that can't with its cause: for CI, before an update.
+
+    ## Example Usage
+    ### No update without a way back
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    way_back = vmsnapshot.check_rollback_output(
+        virtual_machines=[{"vm_name": "db-1"}, {"vm_name": "web-1"}],
+        to="release-41",
+    )
+
+    pulumi.export("text", way_back.text)
+    ```
+
 
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.

@@ -174,6 +174,31 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
         """
         Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
 
+        ## Example Usage
+        ### A checkpoint of all VMs with each release
+
+        The database's snapshot is taken first, then the others' at the same time. The newest five releases are kept.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        shop = vmsnapshot.EnvironmentCheckpoint(
+            "shop",
+            virtual_machines=[
+                {"vm_name": "db-1", "order": 0},
+                {"vm_name": "web-1", "order": 1},
+                {"vm_name": "web-2", "order": 1},
+            ],
+            label=pulumi.Config().require("release"),
+            keep_last=5,
+            pinned=["release-1"],
+        )
+
+        pulumi.export("latest", shop.latest)
+        ```
+
+
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] description: What the next checkpoint is for. Default: empty. A change concerns the next label.
@@ -193,6 +218,31 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
         Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
+
+        ## Example Usage
+        ### A checkpoint of all VMs with each release
+
+        The database's snapshot is taken first, then the others' at the same time. The newest five releases are kept.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        shop = vmsnapshot.EnvironmentCheckpoint(
+            "shop",
+            virtual_machines=[
+                {"vm_name": "db-1", "order": 0},
+                {"vm_name": "web-1", "order": 1},
+                {"vm_name": "web-2", "order": 1},
+            ],
+            label=pulumi.Config().require("release"),
+            keep_last=5,
+            pinned=["release-1"],
+        )
+
+        pulumi.export("latest", shop.latest)
+        ```
+
 
         :param str resource_name: The name of the resource.
         :param EnvironmentCheckpointArgs args: The arguments to use to populate this resource's properties.

@@ -164,6 +164,32 @@ class EnvironmentRollback(pulumi.CustomResource):
         """
         Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
 
+        ## Example Usage
+        ### A way back for all VMs
+
+        As long as `rollbackTo` is empty, the VMs are only watched. With a checkpoint's label they are reverted, the
+        highest `order` first, and started again. When one can't be reverted, the others are brought back.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        shop = vmsnapshot.EnvironmentRollback(
+            "shop",
+            virtual_machines=[
+                {"vm_name": "db-1", "order": 0},
+                {"vm_name": "web-1", "order": 1},
+                {"vm_name": "web-2", "order": 1},
+            ],
+            to=pulumi.Config().get("rollbackTo"),
+            power_policy=vmsnapshot.PowerPolicy.ON,
+            on_failure=vmsnapshot.OnFailure.UNDO,
+        )
+
+        pulumi.export("rolledBackTo", shop.rolled_back_to)
+        ```
+
+
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input['OnFailure'] on_failure: When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
@@ -182,6 +208,32 @@ class EnvironmentRollback(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
         Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+
+        ## Example Usage
+        ### A way back for all VMs
+
+        As long as `rollbackTo` is empty, the VMs are only watched. With a checkpoint's label they are reverted, the
+        highest `order` first, and started again. When one can't be reverted, the others are brought back.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        shop = vmsnapshot.EnvironmentRollback(
+            "shop",
+            virtual_machines=[
+                {"vm_name": "db-1", "order": 0},
+                {"vm_name": "web-1", "order": 1},
+                {"vm_name": "web-2", "order": 1},
+            ],
+            to=pulumi.Config().get("rollbackTo"),
+            power_policy=vmsnapshot.PowerPolicy.ON,
+            on_failure=vmsnapshot.OnFailure.UNDO,
+        )
+
+        pulumi.export("rolledBackTo", shop.rolled_back_to)
+        ```
+
 
         :param str resource_name: The name of the resource.
         :param EnvironmentRollbackArgs args: The arguments to use to populate this resource's properties.

@@ -215,6 +215,23 @@ def get_revert_plan(namespace: Optional[_builtins.str] = None,
     """
     What a revert of a virtual machine to a snapshot would change, without doing anything: for programs and policies that decide.
 
+    ## Example Usage
+    ### No revert that can't work
+
+    The program fails, in a preview already, when a check finds what would make the revert fail.
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    plan = vmsnapshot.get_revert_plan(vm_name="web-1", snapshot="base/release-41")
+    if not plan.possible:
+        raise pulumi.RunError(plan.text)
+
+    pulumi.export("changes", plan.changes)
+    ```
+
+
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'PowerPolicy' power_policy: The VM's power after the revert. Default: `snapshot`.
     :param _builtins.str snapshot: The snapshot to go back to: a name, a path, or a uniqueID.
@@ -250,6 +267,23 @@ def get_revert_plan_output(namespace: pulumi.Input[Optional[Optional[_builtins.s
                            opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetRevertPlanResult]:
     """
     What a revert of a virtual machine to a snapshot would change, without doing anything: for programs and policies that decide.
+
+    ## Example Usage
+    ### No revert that can't work
+
+    The program fails, in a preview already, when a check finds what would make the revert fail.
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    plan = vmsnapshot.get_revert_plan(vm_name="web-1", snapshot="base/release-41")
+    if not plan.possible:
+        raise pulumi.RunError(plan.text)
+
+    pulumi.export("changes", plan.changes)
+    ```
+
 
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'PowerPolicy' power_policy: The VM's power after the revert. Default: `snapshot`.

@@ -105,6 +105,20 @@ def get_virtual_machine(namespace: Optional[_builtins.str] = None,
     """
     A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.
 
+    ## Example Usage
+    ### What a VM is like now
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    web = vmsnapshot.get_virtual_machine(vm_name="web-1")
+
+    pulumi.export("powerState", web.machine.power_state)
+    pulumi.export("toolsRunning", web.tools.running)
+    ```
+
+
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance UUID, or its object id.
     """
@@ -125,6 +139,20 @@ def get_virtual_machine_output(namespace: pulumi.Input[Optional[Optional[_builti
                                opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetVirtualMachineResult]:
     """
     A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.
+
+    ## Example Usage
+    ### What a VM is like now
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    web = vmsnapshot.get_virtual_machine(vm_name="web-1")
+
+    pulumi.export("powerState", web.machine.power_state)
+    pulumi.export("toolsRunning", web.tools.running)
+    ```
+
 
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance UUID, or its object id.

@@ -73,6 +73,25 @@ def get_virtual_machine_snapshots(max_age: Optional[_builtins.str] = None,
     """
     The snapshots of a virtual machine, as a list and as a drawn tree.
 
+    ## Example Usage
+    ### Snapshots that have been forgotten
+
+    Those that nobody manages, and that are older than a week.
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    old = vmsnapshot.get_virtual_machine_snapshots(
+        vm_name="web-1",
+        type=vmsnapshot.SnapshotType.UNMANAGED,
+        min_age="7d",
+    )
+
+    pulumi.export("forgotten", [it.path for it in old.snapshots])
+    ```
+
+
     :param _builtins.str max_age: Only snapshots at most this old, as a duration such as `7d`.
     :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`.
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
@@ -102,6 +121,25 @@ def get_virtual_machine_snapshots_output(max_age: pulumi.Input[Optional[Optional
                                          opts: Optional[Union[pulumi.InvokeOptions, pulumi.InvokeOutputOptions]] = None) -> pulumi.Output[GetVirtualMachineSnapshotsResult]:
     """
     The snapshots of a virtual machine, as a list and as a drawn tree.
+
+    ## Example Usage
+    ### Snapshots that have been forgotten
+
+    Those that nobody manages, and that are older than a week.
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    old = vmsnapshot.get_virtual_machine_snapshots(
+        vm_name="web-1",
+        type=vmsnapshot.SnapshotType.UNMANAGED,
+        min_age="7d",
+    )
+
+    pulumi.export("forgotten", [it.path for it in old.snapshots])
+    ```
+
 
     :param _builtins.str max_age: Only snapshots at most this old, as a duration such as `7d`.
     :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`.

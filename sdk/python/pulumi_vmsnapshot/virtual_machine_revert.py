@@ -37,7 +37,7 @@ class VirtualMachineRevertArgs:
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input['SafetySnapshotArgs'] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
         """
         pulumi.set(__self__, "vm_name", vm_name)
@@ -122,7 +122,7 @@ class VirtualMachineRevertArgs:
     @pulumi.getter
     def snapshot(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         """
         return pulumi.get(self, "snapshot")
 
@@ -160,13 +160,43 @@ class VirtualMachineRevert(pulumi.CustomResource):
         """
         Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
 
+        ## Example Usage
+        ### Back to a clean snapshot for each run
+
+        Another value of `run` reverts once more. The state that is lost is kept as a snapshot until the next update.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        lab = vmsnapshot.VirtualMachineRevert(
+            "lab",
+            vm_name="lab-1",
+            snapshot="base/clean",
+            triggers={"run": pulumi.Config().require("run")},
+            power_policy=vmsnapshot.PowerPolicy.ON,
+            safety_snapshot={"keep_updates": 1},
+        )
+
+        pulumi.export("revertedAt", lab.reverted_at)
+        ```
+
+        ## Import
+
+        Importing a VM reverts nothing; the VM is then watched:
+
+        ```sh
+        pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+        ```
+
+
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input[Union['SafetySnapshotArgs', 'SafetySnapshotArgsDict']] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
         :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
         """
@@ -178,6 +208,36 @@ class VirtualMachineRevert(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
         Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
+
+        ## Example Usage
+        ### Back to a clean snapshot for each run
+
+        Another value of `run` reverts once more. The state that is lost is kept as a snapshot until the next update.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        lab = vmsnapshot.VirtualMachineRevert(
+            "lab",
+            vm_name="lab-1",
+            snapshot="base/clean",
+            triggers={"run": pulumi.Config().require("run")},
+            power_policy=vmsnapshot.PowerPolicy.ON,
+            safety_snapshot={"keep_updates": 1},
+        )
+
+        pulumi.export("revertedAt", lab.reverted_at)
+        ```
+
+        ## Import
+
+        Importing a VM reverts nothing; the VM is then watched:
+
+        ```sh
+        pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+        ```
+
 
         :param str resource_name: The name of the resource.
         :param VirtualMachineRevertArgs args: The arguments to use to populate this resource's properties.
@@ -366,7 +426,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def snapshot(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         """
         return pulumi.get(self, "snapshot")
 

@@ -35,7 +35,7 @@ class VirtualMachineSnapshotArgs:
         The set of arguments for constructing a VirtualMachineSnapshot resource.
 
         :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
-        :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+        :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of a running VM is part of the snapshot. Without memory, a revert leaves the VM powered off. Default: false. A change takes a new snapshot.
@@ -84,7 +84,7 @@ class VirtualMachineSnapshotArgs:
     @pulumi.getter(name="childPolicy")
     def child_policy(self) -> pulumi.Input[Optional['ChildPolicy']]:
         """
-        What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+        What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
         """
         return pulumi.get(self, "child_policy")
 
@@ -196,9 +196,56 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         """
         One snapshot of one virtual machine, managed for its whole life.
 
+        ## Example Usage
+        ### A restore point for each release
+
+        Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        before = vmsnapshot.VirtualMachineSnapshot(
+            "before-release",
+            vm_name="web-1",
+            description="The VM as it was before the release.",
+            triggers={"release": pulumi.Config().require("release")},
+        )
+
+        pulumi.export("restorePoint", before.path)
+        ```
+        ### Quiesced, and never deleted from under others
+
+        The guest's file systems are brought to rest first; deleting is refused while other snapshots build on it.
+
+        ```python
+        import pulumi_vmsnapshot as vmsnapshot
+
+        base = vmsnapshot.VirtualMachineSnapshot(
+            "base",
+            vm_name="db-1",
+            name="base",
+            quiesce={"timeout": "10m"},
+            child_policy=vmsnapshot.ChildPolicy.REFUSE,
+        )
+        ```
+
+        ## Import
+
+        A snapshot that is there already is imported by its VM and its name, path or managed object id; on the VM
+        Operator by namespace and name:
+
+        ```sh
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot base web-1@base
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot rel web-1@base/release-41
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot any vm-42@snapshot-226
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot snap my-namespace/snap-1
+        ```
+
+
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+        :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of a running VM is part of the snapshot. Without memory, a revert leaves the VM powered off. Default: false. A change takes a new snapshot.
@@ -216,6 +263,53 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
         One snapshot of one virtual machine, managed for its whole life.
+
+        ## Example Usage
+        ### A restore point for each release
+
+        Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
+
+        before = vmsnapshot.VirtualMachineSnapshot(
+            "before-release",
+            vm_name="web-1",
+            description="The VM as it was before the release.",
+            triggers={"release": pulumi.Config().require("release")},
+        )
+
+        pulumi.export("restorePoint", before.path)
+        ```
+        ### Quiesced, and never deleted from under others
+
+        The guest's file systems are brought to rest first; deleting is refused while other snapshots build on it.
+
+        ```python
+        import pulumi_vmsnapshot as vmsnapshot
+
+        base = vmsnapshot.VirtualMachineSnapshot(
+            "base",
+            vm_name="db-1",
+            name="base",
+            quiesce={"timeout": "10m"},
+            child_policy=vmsnapshot.ChildPolicy.REFUSE,
+        )
+        ```
+
+        ## Import
+
+        A snapshot that is there already is imported by its VM and its name, path or managed object id; on the VM
+        Operator by namespace and name:
+
+        ```sh
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot base web-1@base
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot rel web-1@base/release-41
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot any vm-42@snapshot-226
+        pulumi import vmsnapshot:index:VirtualMachineSnapshot snap my-namespace/snap-1
+        ```
+
 
         :param str resource_name: The name of the resource.
         :param VirtualMachineSnapshotArgs args: The arguments to use to populate this resource's properties.
@@ -328,7 +422,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter(name="childPolicy")
     def child_policy(self) -> pulumi.Output['ChildPolicy']:
         """
-        What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). Default: `keep`. A change only updates state.
+        What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
         """
         return pulumi.get(self, "child_policy")
 

@@ -234,6 +234,9 @@ class VirtualMachine(Model):
     vks_node: Annotated[
         bool, Property("Whether it is a node of a Kubernetes cluster that vSphere manages (VKS).")
     ] = False
+    csi_volumes: Annotated[
+        tuple[str, ...], Property("Its volumes that a CSI driver provides (VM Operator).")
+    ] = ()
     paused: Annotated[bool, Property("Whether the platform leaves it alone for now (VM Operator).")] = False
     revert_requested: Annotated[
         str | None, Property("The snapshot that a revert under way goes back to (VM Operator).")

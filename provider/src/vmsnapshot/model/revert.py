@@ -95,7 +95,7 @@ class RevertInputs(Model):
         Field(min_length=1),
         Property(
             "The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. "
-            "Not set: the VM is only watched and nothing is reverted. A change reverts the VM, "
+            "Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, "
             "unless it only spells the same snapshot in another way (a renamed one, say)."
         ),
     ] = None

@@ -6,17 +6,21 @@ import json
 import sys
 import types
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from vmsnapshot.model._base import Choice, Model, Property, fields
-from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, ResourceType, token
+from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, FunctionType, ResourceType, token
 from vmsnapshot.model.configuration import Configuration
 
 DESCRIPTION = "VM snapshots and revert as infrastructure as code."
 PUBLISHER = "vmsnapshot"
+
+# A file for each resource and function, beside this one also in the archive.
+_EXAMPLES = Path(__file__).with_name("examples")
 
 _SCALARS: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
@@ -122,6 +126,12 @@ def _first_line(model: type[Model]) -> str:
     return (model.__doc__ or "").strip().splitlines()[0]
 
 
+def _described(kind: ResourceType | FunctionType) -> str:
+    """The description with the kind's examples, which the SDKs and the registry take apart by language."""
+    examples = (_EXAMPLES / f"{kind.name}.md").read_text(encoding="utf-8").strip()
+    return f"{kind.description}\n\n{examples}\n"
+
+
 def _optional(info: FieldInfo) -> bool:
     return type(None) in get_args(info.annotation)
 
@@ -129,7 +139,7 @@ def _optional(info: FieldInfo) -> bool:
 def _resource(kind: ResourceType, known: _Types) -> dict[str, Any]:
     inputs = known.object(kind.inputs, inputs=True)
     spec = {
-        "description": kind.description,
+        "description": _described(kind),
         "properties": known.properties(kind.state, inputs=False),
         "required": sorted(name for name, info, _ in fields(kind.state) if not _optional(info)),
         "inputProperties": inputs["properties"],
@@ -160,7 +170,7 @@ def schema() -> dict[str, Any]:
         "resources": {kind.token: _resource(kind, known) for kind in RESOURCES},
         "functions": {
             kind.token: {
-                "description": kind.description,
+                "description": _described(kind),
                 "inputs": known.object(kind.args, inputs=True),
                 "outputs": known.object(kind.result),
             }

@@ -110,7 +110,8 @@ class SnapshotInputs(Model):
         Property(
             "What becomes of the children when the snapshot is deleted: `keep` (they move up to "
             "the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot "
-            "that has children is not deleted). Default: `keep`. A change only updates state."
+            "that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which "
+            "children `remove` and `refuse` are about. Default: `keep`. A change only updates state."
         ),
     ] = "keep"
     consolidate: Annotated[

@@ -1,0 +1,118 @@
+"""Every block of code in the documentation is compiled, or held against the schema."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import EXAMPLES, Block, blocks_of, pages, written_in
+from tests.support.engine import BINARIES, ROOT
+from tools.setup import go
+from vmsnapshot.model.catalogue import FUNCTIONS, RESOURCES, FunctionType, ResourceType
+
+BUILD = BINARIES.parent
+# What is compiled here is kept, so that only what has changed is compiled the next time.
+WORK = BUILD / "docs"
+
+# `text` is what a terminal showed.
+LANGUAGES = {"go", "python", "sh", "text", "typescript", "yaml"}
+# Those in which each resource and function is shown.
+PROGRAMS = ["typescript", "python", "go", "yaml"]
+
+
+def fill(folder: Path, blocks: list[Block], name: str) -> None:
+    """Write each block to its file below a folder, and nothing else; `name` is a pattern of its slug."""
+    wanted = {folder / name.format(block.slug): block.text for block in blocks}
+    for path in folder.rglob(f"*{Path(name).suffix}"):
+        if path not in wanted:
+            path.unlink()
+    for path, text in wanted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def check(command: list[str | Path], folder: Path, environment: dict[str, str] | None = None) -> None:
+    """Run a compiler; what it says is the failure."""
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_says_its_language(page: Path) -> None:
+    """Only then is it checked here."""
+    unknown = [block.place for block in blocks_of(page) if block.language not in LANGUAGES]
+    assert not unknown
+
+
+@pytest.mark.parametrize("kind", [*RESOURCES, *FUNCTIONS], ids=lambda kind: kind.name)
+def test_everything_is_shown_in_every_language(kind: ResourceType | FunctionType) -> None:
+    """Each example of a resource or a function stands in four languages, and uses it."""
+    page, name = EXAMPLES / f"{kind.name}.md", kind.name
+    shown = [block for block in blocks_of(page) if block.language != "sh"]
+    assert [block.language for block in shown] == PROGRAMS * (len(shown) // len(PROGRAMS))
+    assert page.read_text(encoding="utf-8").count("{{% example %}}") == len(shown) // len(PROGRAMS) > 0
+    python = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower() if name[0].islower() else name
+    for block in shown:
+        assert (python if block.language == "python" else name).lower() in block.text.lower(), block.place
+
+
+def test_python() -> None:
+    """The Python programs are well typed, by the SDK's own types."""
+    fill(WORK / "python", written_in("python"), "{}.py")
+    options = ["--strict", "--cache-dir", str(WORK / "mypy"), "--config-file", os.devnull]
+    check([sys.executable, "-m", "mypy", *options, "."], WORK / "python")
+
+
+def test_typescript() -> None:
+    """The TypeScript programs compile in strict mode, against the SDK as it is packed."""
+    project = BUILD / "typescript" / "docs"  # beside the packages that they import
+    fill(project, written_in("typescript"), "{}.ts")
+    shutil.copy(ROOT / "tests" / "docs" / "tsconfig.json", project)
+    check([BINARIES / "node", BUILD / "typescript" / "node_modules" / "typescript" / "bin" / "tsc"], project)
+
+
+def test_go() -> None:
+    """The Go programs are formatted and compile, in a module that requires what the basic example does."""
+    module = WORK / "go"
+    fill(module, written_in("go"), "{}/main.go")
+    basics = ROOT / "examples" / "basics-go"
+    required = (basics / "go.mod").read_text(encoding="utf-8")
+    (module / "go.mod").write_text(
+        required.replace("../../sdk/go", str(ROOT / "sdk" / "go")), encoding="utf-8"
+    )
+    shutil.copy(basics / "go.sum", module)
+    environment = os.environ | go.environment()
+    unformatted = subprocess.run(
+        [BINARIES / "gofmt", "-l", "."],
+        cwd=module,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert not unformatted.stdout
+    check([BINARIES / "go", "vet", "./..."], module, go.environment())
+
+
+@pytest.mark.parametrize("block", written_in("sh"), ids=lambda block: block.place)
+def test_shell(block: Block) -> None:
+    """The commands can be parsed, and each target of make is one of the Makefile."""
+    subprocess.run(["sh", "-n"], input=block.text, check=True, text=True)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^(?:\$ )?make ([a-z][\w-]*)", block.text, re.MULTILINE):
+        assert re.search(f"^{target}:", makefile, re.MULTILINE), target

@@ -1,0 +1,65 @@
+"""Everything that the documentation points to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import pages, read
+from tests.support.engine import ROOT
+
+_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A path of this repository, as it is written in backticks: `docs/dynamic.md`, `examples/ci-gate`.
+_PATH = re.compile(r"`((?:docs|examples|provider|sdk|simulator|tests|tools)/[\w./-]*)`")
+# A page of the documentation with the name of a section, as messages to users name them.
+_PAGE = re.compile(r'(docs/[\w-]+\.md)(?: \("([^"]+)"\))?')
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.+)$", _CODE.sub(lambda found: found[0].strip("`"), read(page)), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links(page: Path) -> None:
+    """Each relative link leads to a file of this repository, and to a heading where it names one."""
+    text = read(page)
+    for link in _LINK.findall(_CODE.sub("", text)):
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target), link
+    for path in _PATH.findall(text):
+        assert (ROOT / path).exists(), path
+
+
+def test_messages_name_pages_that_are_there() -> None:
+    """A message or a comment of the code that sends somebody to a page names one, and its section."""
+    for source in sorted((ROOT / "provider" / "src").rglob("*.py")):
+        for path, section in _PAGE.findall(source.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), (source, path)
+            if section:
+                assert section.lower().replace(" ", "-") in anchors(ROOT / path), (source, section)
+
+
+def test_every_page_can_be_found() -> None:
+    """Each page of docs/ is linked from its index."""
+    index = (ROOT / "docs" / "_index.md").read_text(encoding="utf-8")
+    linked = set(_LINK.findall(index))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - linked == {"_index.md"}
+
+
+@pytest.mark.parametrize("name", ["_index.md", "installation-configuration.md"])
+def test_the_registrys_pages(name: str) -> None:
+    """The registry's two pages begin with what it asks for."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert re.match(r"---\ntitle: \S.*\nmeta_desc: \S.*\nlayout: package\n---\n", text)
