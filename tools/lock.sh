@@ -24,6 +24,8 @@ compile dev provider/pyproject.toml --group dev --constraints requirements/runti
 compile archive provider/pyproject.toml --group archive --constraints requirements/runtime.txt ${ARGS:-}
 compile picture --group picture ${ARGS:-}
 compile program sdk/python/pyproject.toml --group program --constraints requirements/runtime.txt ${ARGS:-}
+# without the constraints: pulumi-policy holds protobuf at another version
+compile examples sdk/python/pyproject.toml --group examples ${ARGS:-}
 
 # npm's lock; it names no hosts either.
 lock=tests/sdk/package-lock.json

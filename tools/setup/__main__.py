@@ -11,6 +11,7 @@ PARTS = {
         python.DEVELOPMENT,
         python.ARCHIVE,
         python.PICTURE,
+        python.EXAMPLES,
         go.GO,
         go.CODEGEN,
         go.SIMULATOR,

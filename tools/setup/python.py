@@ -115,4 +115,7 @@ def _environment(name: str, program: str, about: str) -> Part:
 ARCHIVE = _environment(
     "archive", "pyinstaller", "Python packages that put the archive together: up to half a minute"
 )
+EXAMPLES = _environment(
+    "examples", "python", "Python packages of the examples beside others: up to half a minute"
+)
 PICTURE = _environment("picture", "python", "Python packages that draw the picture: up to half a minute")

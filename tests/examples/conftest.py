@@ -1,0 +1,30 @@
+"""One vSphere for all examples; each takes VMs of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.client import Client, other_client
+from tests.support.engine import BINARIES
+from tests.support.simulator import Simulator, running
+
+# What the examples beside other packages run in, and the policy pack.
+ENVIRONMENT = BINARIES.parent / "examples"
+
+NAMES = ("adopted", "db-1", "web-1", "ruled", "busy", "old")
+
+
+@pytest.fixture(scope="session")
+def vsphere() -> Iterator[Simulator]:
+    """The VMs that the examples name."""
+    with running("--names", ",".join(NAMES), "--task-duration", "5ms") as found:
+        yield found
+
+
+@pytest.fixture
+def client(vsphere: Simulator) -> Iterator[Client]:
+    """Somebody else at the same vSphere."""
+    with other_client(vsphere) as found:
+        yield found

@@ -1,0 +1,43 @@
+"""A stack of a copy of an example, so that its folder stays as it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from tests.support.engine import ROOT, Stack
+
+EXAMPLES = ROOT / "examples"
+
+
+def example_stack(
+    folder: Path,
+    name: str,
+    *,
+    environment: Mapping[str, str],
+    plugins: Mapping[str, Path] | None = None,
+    python: Path = Path(sys.executable),
+) -> Stack:
+    """A stack of an example's program, with this checkout's plugin.
+
+    Args:
+        folder: A new or empty folder.
+        name: The example's folder in examples/.
+        environment: The provider's login.
+        plugins: Further ones, by package name.
+        python: What Python programs and policy packs run in.
+    """
+    found = {"vmsnapshot": ROOT / "provider", **(plugins or {})}
+    stack = Stack(folder, plugins=found, environment=environment)
+    program = yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text(encoding="utf-8"))
+    config = {key.replace(program["name"], "made-up"): about for key, about in program["config"].items()}
+    stack.write({**program, "name": "made-up", "config": config})
+    if (EXAMPLES / name / "__main__.py").exists():
+        shutil.copy(EXAMPLES / name / "__main__.py", stack.project)
+    stack.environment["PATH"] = f"{python.parent}{os.pathsep}{stack.environment['PATH']}"
+    return stack
