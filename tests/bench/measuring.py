@@ -31,7 +31,7 @@ class Case:
         name: What is measured.
         command: What the engine is told to do.
         reference: What the bare script does instead (a method of `reference.Script`).
-        program: What the stack then holds, if not what the scenario says.
+        program: What the stack then holds, if not what the scenario says; it forgets first what it held.
     """
 
     name: str
@@ -50,7 +50,9 @@ class Scenario:
         cases: In this order.
         given: Whether each VM has a snapshot `base` before.
         empty: Whether the floor is a stack without resources: where one resource is of all VMs.
+        leaves: Whether the VMs have a snapshot `base` afterwards.
         once: Whether one repetition is enough.
+        task_seconds: How long each task takes on the server.
     """
 
     n: int
@@ -58,7 +60,9 @@ class Scenario:
     cases: Sequence[Case]
     given: bool = False
     empty: bool = False
+    leaves: bool = False
     once: bool = False
+    task_seconds: float = 0.05
 
 
 @dataclasses.dataclass
@@ -141,10 +145,16 @@ class Bench:
         numbers: defaultdict[str, Numbers] = defaultdict(Numbers)
         for repetition in range(1 if self._scenario.once else repetitions):
             for case in self._scenario.cases:
+                if case.program is not None:
+                    self._ours.write([])
+                    self._ours.run("up")
                 self._write(case.program or self._scenario.program, repetition)
                 self._measure(case, numbers[case.name], repetition)
             for side in (self._ours, self._floor):
                 side.run("destroy")
+            if self._scenario.leaves:
+                for server in (self._vsphere, self._other):
+                    self.script("remove", server)
         return numbers
 
     def _write(self, program: Program, repetition: int) -> None:
@@ -187,17 +197,18 @@ class Bench:
 @contextlib.contextmanager
 def bench(folder: Path, scenario: Scenario) -> Iterator[Bench]:
     """Two servers and two stacks for as long as the block runs."""
-    arguments = ["--names", ",".join(names(scenario.n))]
+    arguments = ["--names", ",".join(names(scenario.n)), "--task-duration", f"{scenario.task_seconds}s"]
     with running(*arguments) as vsphere, running(*arguments) as other:
         yield Bench(folder, scenario, vsphere, other)
 
 
-def line(case: str, n: int, numbers: Numbers) -> dict[str, Any]:
+def line(case: str, scenario: Scenario, numbers: Numbers) -> dict[str, Any]:
     """A case's JSON object: medians, the most calls, the highest peak of memory."""
     reference = statistics.median(numbers.reference)
     return {
         "case": case,
-        "n": n,
+        "n": scenario.n,
+        "task_s": scenario.task_seconds,
         "ours_s": round(statistics.median(numbers.ours), 3),
         "reference_s": round(reference, 3),
         "floor_s": round(statistics.median(numbers.floor), 3),

@@ -101,6 +101,11 @@ class Script:
         for vm, snapshot in targets.items():
             assert then[snapshot]["config.hardware"].numCPU == live[vm]["config.hardware"].numCPU
 
+    def roll_back(self) -> None:
+        """See that every VM can go back, and what that changes, before the first is reverted."""
+        self.compare()
+        self.revert()
+
     def revert(self) -> None:
         """Revert the VMs, then see what they are."""
         self.wait([item.RevertToSnapshot_Task() for item in self.found().values()])

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 
 from tests.e2e.conftest import login, revert, snapshot
+from tests.environment.resource import after_check
 from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.ministack import MiniStack
@@ -191,6 +192,20 @@ def test_a_vm_that_changed_after_the_preview_is_noticed(vsphere: Simulator, clie
     assert "is no longer as the preview showed it: it ran on snapshot" in words
     assert '"meanwhile"' in words
     assert reverts(vsphere) == 1
+
+
+def test_the_checks_run_again_before_acting(vsphere: Simulator, client: Client) -> None:
+    """What makes a revert impossible only after it was agreed to fails the update, and nothing is done."""
+    client.take("web-1", "base")
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(web=revert(snapshot="base", safetySnapshot={}))
+        with after_check(running, lambda: vsphere.set("web-1", template=True)):
+            failed = mini.up().failed()
+    assert 'VM "web-1"' in failed.words
+    assert "is a template; it can't be reverted. Nothing was done" in failed.words
+    assert reverts(vsphere) == 0
+    assert client.names("web-1") == ["base"]
 
 
 def test_a_new_resource_after_destroy_reverts_again(

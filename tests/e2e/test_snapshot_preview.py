@@ -20,6 +20,25 @@ def test_a_replacement_says_what_is_lost(quick: MiniStack, client: Client) -> No
     assert 'The snapshots below it ("child") stay and move up' in words
 
 
+def test_a_refresh_says_what_a_delete_does_to_children(quick: MiniStack, client: Client) -> None:
+    """As `pulumi destroy --preview-only --refresh` shows it; the delete itself says or refuses the same."""
+    vms = {"keep": "web-1", "remove": "web-2", "refuse": "db-1"}
+    quick.write(**{policy: snapshot(vm, name="base", childPolicy=policy) for policy, vm in vms.items()})
+    quick.up().check()
+    assert not quick.refresh().check().said
+    for vm in vms.values():
+        client.take(vm, "child")
+    said = {item.urn.rpartition("::")[2]: item.text for item in quick.refresh().check().said}
+    assert said.keys() == {"remove", "refuse"}
+    assert 'The snapshots below it ("child", and theirs) are removed too' in said["remove"]
+    assert 'Its delete will be refused because of the snapshots below it ("child")' in said["refuse"]
+    gone = quick.destroy().failed()
+    assert 'The snapshots below it ("child", and theirs) are removed too' in gone.words
+    assert 'The snapshots below it ("child") stay and move up.' in gone.words
+    assert 'it has children ("child") and childPolicy is `refuse`' in str(gone.errors["refuse"])
+    assert [client.names(vm) for vm in vms.values()] == [["child"], [], ["base", "child"]]
+
+
 def test_what_cannot_be_taken_fails_the_preview(quick: MiniStack, vsphere: Simulator, client: Client) -> None:
     """A locked tree, quiesce without Tools, memory on independent disks, and the 33rd snapshot of a chain."""
     client.add_disk("web-2", 1, mode="independent_persistent")

@@ -216,3 +216,22 @@ def test_an_import_is_refused(ready: Plugin, fleet: Fleet) -> None:
     """It says what to do instead."""
     with pytest.raises(Failed, match="can't be imported"):
         fleet.resource.import_(ready, fleet.names[0])
+
+
+def test_memory_and_quiescing(vcenter: Simulator, ready: Plugin, fleet: Fleet) -> None:
+    """Quiescing needs VMware Tools on each VM; with memory, VMs run on after a rollback."""
+    members = [{"vmName": name} for name in fleet.db]
+    asked = {"virtualMachines": members, "label": "warm", "memory": True, "quiesce": {"timeout": "10m"}}
+    vcenter.set(fleet.db[0], tools="running")
+    vcenter.set(fleet.db[1], tools="notRunning")
+    with pytest.raises(Failed, match="VMware Tools") as refused:
+        fleet.resource.up(ready, asked)
+    assert reasons(refused.value).keys() == {"virtualMachines[1].vmName"}
+    vcenter.set(fleet.db[1], tools="running")
+    fleet.resource.up(ready, asked)
+    parts = fleet.state["checkpoints"]["warm"]["snapshots"]
+    assert {part["powerState"] for part in parts.values()} == {"PoweredOn"}
+    back = Resource("vmsnapshot:index:EnvironmentRollback", f"{fleet.db[0]}-back")
+    back.up(ready, {"virtualMachines": members, "to": "warm"})
+    assert back.state["rolledBackTo"] == "warm"
+    assert {item["powerState"] for item in back.state["machines"].values()} == {"PoweredOn"}

@@ -157,21 +157,31 @@ def test_a_cancelled_rollback_goes_on(vsphere: Simulator, plugged: Plugin) -> No
 
 @pytest.mark.parametrize("start", ["killed", "fresh"])
 def test_a_killed_plugin_is_continued(vsphere: Simulator, plugged: Plugin, start: str) -> None:
-    """Killed while a VM of the middle wave is being reverted: the next up finds what was done, each once."""
+    """Killed while a VM of the middle wave is being reverted: the next up finds what was done, each once.
+
+    The preview says so before, and what the VMs will be.
+    """
     it = Ten(start)
+    asked = it.program("release-41", powerPolicy="on")
     if start == "killed":
         it.resource.up(plugged, it.program())
     vsphere.hold(it.app[1], method=REVERT)
     with plugin(vsphere.settings) as doomed:
-        killed = Doing(lambda: it.resource.up(doomed, it.program("release-41", powerPolicy="on")))
+        killed = Doing(lambda: it.resource.up(doomed, asked))
         killed.until(lambda: it.done(vsphere).keys() == {*it.web, *it.app} - {it.app[1]})
         killed.until(lambda: [item for item in vsphere.tasks() if item["vm"] == it.app[1]])
         doomed.signal(signal.SIGKILL)
         with pytest.raises(Failed):
             killed.result()
+    with plugin(vsphere.settings) as looking:
+        foreseen = it.resource.preview(looking, asked)
+    assert f"{it.app[2]}, {it.app[3]}: already reverted by a run of this request" in it.resource.words
+    assert f" {it.app[1]}: being reverted by a run of this request that was interr" in it.resource.words
+    assert '2 VMs will be rolled back to "release-41"' in it.resource.words
     vsphere.release(it.app[1])
     assert it.told == set()
-    it.resource.up(plugged, it.program("release-41", powerPolicy="on"))
+    it.resource.up(plugged, asked)
+    assert it.state["machines"] == foreseen["machines"]
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
     assert it.told == set(it.names)
     assert {item["powerState"] for item in it.state["machines"].values()} == {"PoweredOn"}

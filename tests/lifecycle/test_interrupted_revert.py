@@ -14,10 +14,13 @@ from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from tests.support.waiting import until
+from vmsnapshot.backends.vsphere import _history
+from vmsnapshot.lifecycle import reverting
 from vmsnapshot.lifecycle.notes import NoNotes
+from vmsnapshot.lifecycle.observed import now
 from vmsnapshot.lifecycle.port import Backend
 
-VMS = [f"web-{number}" for number in range(1, 21)]
+VMS = [f"web-{number}" for number in range(1, 31)]
 _NAMES = iter(VMS)
 
 
@@ -203,6 +206,45 @@ def test_a_task_that_only_the_history_holds_is_found(life: Life, *, hour: bool) 
     assert not any(path.startswith("machine") for path in shown.step("web").changes)
     life.stack.up().check()
     assert life.reverts == 1
+
+
+@pytest.mark.parametrize("minutes", [59, 61])
+@pytest.mark.parametrize("on_target", [True, False], ids=["still there", "gone on"])
+def test_what_was_done_long_ago_counts_while_the_vm_is_there(
+    life: Life, monkeypatch: pytest.MonkeyPatch, *, minutes: int, on_target: bool
+) -> None:
+    """An interrupted update's revert counts for an hour, and later as long as the VM is on the snapshot.
+
+    In preview and update alike, though only the update asks for all that vSphere remembers.
+    """
+    life.write()
+    life.stack.up().check()
+    life.write(snapshot="base")
+    life.die_when_reverted()
+    if not on_target:
+        life.client.take(life.vm, "newer")
+    later = now() + dt.timedelta(minutes=minutes)
+    monkeypatch.setattr(reverting, "now", lambda: later)
+    life.made_of = lambda backend: Forgetful(backend, hour=minutes > 60)
+    counts = on_target or minutes < 60
+    shown = life.stack.preview().check()
+    assert ("already reverted" in shown.words, "will be reverted" in shown.words) == (counts, not counts)
+    done = life.stack.up().check()
+    assert ("already reverted" in done.words, life.reverts) == (counts, 1 + (not counts))
+    assert shown.step("web").after.inputs["machine"] == life.stack.resource("web").outputs["machine"]  # type: ignore[union-attr]
+
+
+def test_a_busy_server_is_asked_for_the_one_task(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server tells only the newest of the last hour's tasks, a preview finds an older one, too."""
+    life.write()
+    life.stack.up().check()
+    life.write(snapshot="base")
+    life.die_when_reverted()
+    others = next(_NAMES)
+    life.client.take(others, "noise")
+    monkeypatch.setattr(_history, "_PAGE", 1)
+    life.made_of = lambda backend: Forgetful(backend, hour=False)
+    assert "already reverted" in life.stack.preview().check().words
 
 
 def test_dying_in_the_power_step_reverts_once(life: Life, asked: str) -> None:

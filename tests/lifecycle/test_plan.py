@@ -71,6 +71,11 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
         pytest.param(
             {"disabled_operations": ("RevertToSnapshot_Task",)}, "operationDisabled", "error", id="disabled"
         ),
+        pytest.param({"vks_node": True}, "vksNode", "error", id="VKS node"),
+        pytest.param({"paused": True}, "paused", "error", id="paused"),
+        pytest.param({"revert_requested": "base"}, "revertUnderWay", "error", id="a revert under way"),
+        pytest.param({"revert_left_behind": True}, "revertLeftBehind", "error", id="a revert's leftover"),
+        pytest.param({"csi_volumes": ("data",)}, "volumeSnapshotsUnknown", "unknown", id="CSI volumes"),
         pytest.param(
             {"running_tasks": (RunningTask(id="task-1", operation="x"),)}, "taskRunning", "warning", id="task"
         ),
@@ -91,6 +96,43 @@ def test_each_finding_has_its_gravity(vm: dict[str, Any], code: str, severity: s
     result = plan(machine(snapshot("base"), **vm), "base")
     assert (code, severity) in [(item.code, item.severity) for item in result.findings]
     assert result.possible == (severity != "error")
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        pytest.param({"unique_id": None}, "targetUnmanaged", id="unmanaged, and nobody can revert to it"),
+        pytest.param({"managed": True, "ready": False}, "targetNotReady", id="not ready"),
+    ],
+)
+def test_a_target_that_cannot_be_reverted_to_is_refused(target: dict[str, Any], code: str) -> None:
+    """What keeps the VM Operator from reverting to this very snapshot is an error."""
+    found = snapshot("base").model_copy(update=target)
+    result = plan(machine(found), "base")
+    assert [(item.code, item.severity) for item in result.findings] == [(code, "error")]
+
+
+@pytest.mark.parametrize(
+    ("vm", "asked", "code", "severity"),
+    [
+        pytest.param(
+            {"tools_running": False}, {"quiesce": {}}, "quiesceWithoutTools", "error", id="no Tools"
+        ),
+        pytest.param({"tools_running": None}, {"quiesce": {}}, "toolsUnknown", "unknown", id="Tools unknown"),
+        pytest.param({"snapshots_locked": True}, {}, "snapshotsLocked", "error", id="locked"),
+        pytest.param({"vks_node": True}, {}, "vksNode", "error", id="VKS node"),
+        pytest.param(
+            {"consolidation_needed": True}, {}, "consolidationNeeded", "warning", id="consolidation"
+        ),
+    ],
+)
+def test_each_finding_before_a_snapshot_has_its_gravity(
+    vm: dict[str, Any], asked: dict[str, Any], code: str, severity: str
+) -> None:
+    """Likewise what keeps a snapshot from being taken, or makes it worth a thought."""
+    inputs = SnapshotInputs.model_validate({"vmName": "web-1", "name": "n", **asked})
+    found = snapshot_findings(machine(snapshot("base"), **vm), inputs)
+    assert [(item.code, item.severity) for item in found] == [(code, severity)]
 
 
 @pytest.mark.parametrize(("depth", "severity"), [(29, None), (30, "warning"), (31, "warning"), (32, "error")])

@@ -1,42 +1,26 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 
 import pytest
 
 from tests.table.front import FRONTS, Front
-from tests.table.vm_operator import vm_operator
-from tests.table.world import World, vsphere
+from tests.table.world import World
 
 pytest.register_assert_rewrite("tests.table.life")  # its assertions are to be explained as a test's are
 
 
 @pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A platform by its name, one for all cases."""
-    worlds: dict[str, Callable[[], AbstractContextManager[World]]] = {
-        "vsphere": vsphere,
-        "vmoperator": lambda: vm_operator(request.getfixturevalue("api_server")),
-    }
-    with worlds[request.param]() as found:
-        yield found
-
-
-def _front(name: str, world: World, *, kept: bool) -> Front:
-    start, draws = FRONTS[name]
-    return Front(lambda: start(world), draws=draws, kept=kept)
-
-
-@pytest.fixture(scope="module", params=FRONTS)
 def front(request: pytest.FixtureRequest, world: World) -> Iterator[Front]:
-    """One provider for all cases."""
-    made = _front(request.param, world, kept=True)
+    """A way in by its name, with one provider for all cases of a module."""
+    start, draws = FRONTS[request.param]
+    made = Front(lambda: start(world), draws=draws)
     yield made
     made.end()
 
 
-@pytest.fixture(scope="module", params=FRONTS)
+@pytest.fixture
 def fresh_front(request: pytest.FixtureRequest, world: World) -> Front:
-    """A new provider for each command, as the engine has it."""
-    return _front(request.param, world, kept=False)
+    """A way in with a new provider for each command, as the engine has it."""
+    start, draws = FRONTS[request.param]
+    return Front(lambda: start(world), draws=draws, kept=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tests.support.ministack import MiniStack, Op, Outcome
@@ -76,6 +76,23 @@ class Case:
     refreshed: frozenset[str] = frozenset()
 
 
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """What a platform can't do.
+
+    Attributes:
+        token: The resource's type.
+        properties: Besides those that name the VM.
+        property: The one that is refused.
+        says: What is said of it.
+    """
+
+    token: str
+    properties: Properties
+    property: str
+    says: str
+
+
 def live(case: Case, world: World, front: Front) -> None:
     """Live one case to its end."""
     stack = MiniStack(front.connect)
@@ -99,6 +116,21 @@ def live(case: Case, world: World, front: Front) -> None:
     assert _since(before, _done(world, vms)) == case.deleted
     assert not stack.entries
     assert tuple(item.path for vm in vms.values() for item in world.snapshots(vm)) == case.left
+
+
+def refuses(refusals: Iterable[Refusal], world: World, front: Front) -> None:
+    """What a platform can't do is refused by the property's name, and nothing is done."""
+    vm = world.vm()
+    stack = MiniStack(front.connect)
+    for refusal in refusals:
+        given = world.properties(vm) | refusal.properties
+        stack.write(**{NAME: {"type": refusal.token, "properties": given}})
+        for command in (stack.preview, stack.up):
+            refused = command().failed()
+            assert [item.property for item in refused.errors[NAME].failures] == [refusal.property]
+            assert refusal.says in refused.words
+    assert not stack.entries
+    assert world.done(vm) == []
 
 
 def _turn(

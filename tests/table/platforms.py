@@ -1,4 +1,4 @@
-"""The lives of resources by platform: what they have in common, and what is its own on each."""
+"""The lives of resources that are another on each platform, and what a platform refuses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from tests.table.cases import (
     ASK,
     BASE,
-    COMMON,
     NAMED,
     WATCH,
     after,
@@ -19,7 +18,7 @@ from tests.table.cases import (
     snapshot,
     take,
 )
-from tests.table.life import OTHER_VM, REVERT, SNAPSHOT, Case, Turn
+from tests.table.life import OTHER_VM, REVERT, SNAPSHOT, Case, Refusal, Turn
 from vmsnapshot.lifecycle.requests import Properties
 
 
@@ -58,7 +57,7 @@ def asked(first: set[str], again: set[str]) -> Case:
 
 # While it was made, the new one stood below the old one.
 _MOVED_UP = frozenset({"path", "parent", "storage"})
-_VSPHERE = (
+ON_VSPHERE = (
     whole("リリース 41 αβγ é"),
     snapshot(
         "renamed",
@@ -104,7 +103,7 @@ _VSPHERE = (
     asked({"snapshot", "machine.numCPUs", "machine.powerState"}, {"triggers", "machine.numCPUs"}),
 )
 
-_VM_OPERATOR = (
+ON_THE_VM_OPERATOR = (
     whole("release-41.a"),
     snapshot(
         "renamed",
@@ -132,40 +131,19 @@ _VM_OPERATOR = (
     asked({"snapshot", "machine.powerState", "machine.notKnown"}, {"triggers", "machine.notKnown"}),
 )
 
-CASES = {"vsphere": (*COMMON, *_VSPHERE), "vmoperator": (*COMMON, *_VM_OPERATOR)}
 
-
-@dataclasses.dataclass(frozen=True)
-class Refusal:
-    """What a platform can't do.
-
-    Attributes:
-        token: The resource's type.
-        properties: Besides those that name the VM.
-        property: The one that is refused.
-        says: What is said of it.
-    """
-
-    token: str
-    properties: Properties
-    property: str
-    says: str
-
-
-REFUSALS = {
-    "vsphere": (
-        Refusal(SNAPSHOT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
-        Refusal(REVERT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
+REFUSED_ON_VSPHERE = (
+    Refusal(SNAPSHOT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
+    Refusal(REVERT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
+)
+REFUSED_ON_THE_VM_OPERATOR = (
+    Refusal(SNAPSHOT, {"name": "Release 41"}, "name", "can't be the name of a Kubernetes object"),
+    Refusal(SNAPSHOT, {"childPolicy": "remove"}, "childPolicy", "can't remove a snapshot's children"),
+    Refusal(SNAPSHOT, {"consolidate": False}, "consolidate", "always consolidates the disks"),
+    Refusal(
+        REVERT,
+        {"safetySnapshot": {"name": "A B"}, "snapshot": "base"},
+        "safetySnapshot.name",
+        "Kubernetes",
     ),
-    "vmoperator": (
-        Refusal(SNAPSHOT, {"name": "Release 41"}, "name", "can't be the name of a Kubernetes object"),
-        Refusal(SNAPSHOT, {"childPolicy": "remove"}, "childPolicy", "can't remove a snapshot's children"),
-        Refusal(SNAPSHOT, {"consolidate": False}, "consolidate", "always consolidates the disks"),
-        Refusal(
-            REVERT,
-            {"safetySnapshot": {"name": "A B"}, "snapshot": "base"},
-            "safetySnapshot.name",
-            "Kubernetes",
-        ),
-    ),
-}
+)

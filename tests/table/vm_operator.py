@@ -23,7 +23,6 @@ _OPS = {"create": "create", "delete": "remove", "revert": "revert"}
 class VmOperator(World):
     """VMs in namespaces, named `namespace/name` here. Somebody else has kubectl, and vSphere where needed."""
 
-    name = "vmoperator"
     theirs = "Managed"
     watched = True
 

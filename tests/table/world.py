@@ -33,13 +33,11 @@ class World(Protocol):
     """A platform with VMs, and somebody else at it who looks at them without the provider.
 
     Attributes:
-        name: The platform's.
         settings: The provider's, for this platform.
         theirs: What a snapshot that somebody else took is: `Managed` or `Unmanaged`.
         watched: Whether a provider that runs learns of what others do a moment later, by watching.
     """
 
-    name: str
     settings: dict[str, Any]
     theirs: str
     watched: bool
@@ -95,7 +93,6 @@ class World(Protocol):
 class VSphere(World):
     """vCenter, as our simulator plays it."""
 
-    name = "vsphere"
     theirs = "Unmanaged"
     watched = False
 

@@ -10,6 +10,7 @@ from tests.support.kubernetes import ApiServer, Request, VirtualMachine, Virtual
 from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vmoperator import StandIn
+from tests.support.waiting import until
 from vmsnapshot.lifecycle.requests import Resource
 
 SNAPSHOT = "vmsnapshot:index:VirtualMachineSnapshot"
@@ -58,6 +59,12 @@ class Fleet:
         found: Any = self.server.client.list(VirtualMachineSnapshot, namespace=self.namespace)
         return sorted(item.metadata.name for item in found)
 
+    def close(self) -> None:
+        """Leave nothing that the next stand-in would take for its own, and switch its VMs accordingly."""
+        self.stand_in.steering.clear()
+        self.server.client.deletecollection(VirtualMachine, namespace=self.namespace)
+        until(lambda: not self.snapshots())  # the stand-in deletes a VM's snapshots after it
+
     def requests(self, since: int) -> list[Request]:
         """What our plugin asked for since a mark, also what is for no namespace."""
         found = self.server.requests(since=since)
@@ -73,7 +80,11 @@ def fleet(server: ApiServer, namespace: str, *vms: str, brief: bool = False) -> 
     ):
         for vm in vms:
             stand_in.add_machine(namespace, vm)
-        yield Fleet(server, vcenter, stand_in, namespace)
+        here = Fleet(server, vcenter, stand_in, namespace)
+        try:
+            yield here
+        finally:
+            here.close()
 
 
 def urn(token: str, name: str) -> str:

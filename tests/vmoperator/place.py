@@ -76,6 +76,11 @@ class Place:
         assert found is not None, name
         return found
 
+    def ready(self, name: str) -> bool:
+        """Whether web-1 has a snapshot of that name, and it is complete."""
+        found = self.vm().snapshot(name)
+        return found is not None and found.ready
+
     def create(self, name: str, doing: Operation | None = None, **changes: Any) -> str:
         """Ask for a snapshot."""
         asked: dict[str, Any] = {

@@ -314,7 +314,7 @@ def test_the_past_of_a_machine_is_the_machine() -> None:
 
 
 def test_what_else_is_told_of_a_vm() -> None:
-    """VKS nodes, pauses, a revert under way, one left behind, a shared bus: each from its place."""
+    """VKS nodes, pauses, a revert under way, one left behind, a shared bus, CSI volumes."""
     key = "vmoperator.vmware.com/snapshot-revert-in-progress"
     spec = {"hardware": {"scsiControllers": [{"busNumber": 0, "sharingMode": "Physical"}]}}
     metadata = {
@@ -325,7 +325,9 @@ def test_what_else_is_told_of_a_vm() -> None:
     found = virtual_machine("shop", "web-1", vm_object(spec=spec, metadata=metadata), [], supported=None)
     assert (found.vks_node, found.paused, found.shared_bus) == (True, True, True)
     assert (found.revert_left_behind, found.revert_requested) == (True, None)
+    assert found.csi_volumes == ()
     other = virtual_machine("shop", "web-1", vm_object(), [], supported=False)
+    assert other.csi_volumes == ("data",)
     assert (other.vks_node, other.paused, other.shared_bus) == (False, False, None)
     assert (other.revert_left_behind, other.revert_requested) == (False, "a")
     assert other.snapshots_supported is False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.support.kubernetes import ApiServer
 from tests.support.ministack import MiniStack, Outcome
 from tests.support.vmoperator.objects import REVERT_FAILED
+from tests.support.vmoperator.steering import Step
 from tests.support.vsphere import Doing
 from tests.vmoperator.fleet import Fleet, fleet
 
@@ -110,13 +112,16 @@ def test_a_kill_in_between(here: Fleet) -> None:
     """Killed while one VM's snapshot, later one VM's revert, is under way: all are done, each once."""
     shop = Shop(here)
     steering, done = here.stand_in.steering, here.stand_in.history
-    held = {"created": (("r.1", None), done.creates), "restore": (("r.1", "r.1"), done.reverts)}
-    for step, (program, count) in held.items():
+    held: list[tuple[Step, str | None, Callable[[], list[str]]]] = [
+        ("created", None, done.creates),
+        ("restore", "r.1", done.reverts),
+    ]
+    for step, to, count in held:
         steering.hold(step, vm="web-1")
         with here.plugin() as doomed:
-            shop.write(*program)
+            shop.write("r.1", to)
             killed = Doing(shop.stack.served_by(doomed).up)
-            killed.until(lambda step=step: steering.waiting(step, vm="web-1"))
+            killed.until(partial(steering.waiting, step, vm="web-1"))
             doomed.signal(signal.SIGKILL)
             killed.result().failed()
         steering.clear()
@@ -146,6 +151,7 @@ def test_failures_are_taken_back(here: Fleet) -> None:
         failed = shop.up("r.1", "r.1", onFailure="undo").failed()
         assert "no way back" in failed.words
         assert "Brought back as they were: web-1, web-2." in failed.words
+        assert "Not brought back" not in failed.words
         assert here.snapshots() == objects("r.1")
         powers = {name: here.machine(name).status["powerState"] for name in NAMES}
         assert powers == dict.fromkeys(NAMES, "PoweredOn")

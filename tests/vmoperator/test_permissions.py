@@ -71,7 +71,7 @@ def test_each_permission_is_needed(place: Place, missing: str, monkeypatch: pyte
 def test_looking_needs_less(place: Place) -> None:
     """Two verbs are enough to look; nothing can be taken with them."""
     place.make("base")
-    until(lambda: [one.ready for one in place.vm().snapshots] == [True])
+    until(lambda: place.ready("base"))
     with pytest.raises(Denied, match='needs the permission "patch" for virtualmachinesnapshots'):
         place.create("next")
 

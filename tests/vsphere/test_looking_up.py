@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from tests.support.client import other_client
 from tests.support.simulator import Simulator
 from tests.support.vsphere import find, operation
 from tests.support.waiting import until
@@ -14,6 +15,7 @@ from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere._inventory import Index, _Node, unescape
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.model.machine import Machine, VirtualMachine
 
 NODES = {
     "datacenter-1": _Node("dc", "group-d0"),
@@ -169,3 +171,26 @@ def _vm(content: Any, name: str) -> Any:
 def _done(task: Any) -> None:
     until(lambda: str(task.info.state) in {"success", "error"})
     assert str(task.info.state) == "success", task.info.error
+
+
+def test_hardware_is_known_until_the_configuration_changes(
+    simulator: Simulator, backend: VsphereBackend
+) -> None:
+    """What others do to a VM that was read before is seen at once: its power, a setting, a disk, a revert."""
+    with other_client(simulator) as client:
+        client.take("web-1", "base")
+        (vm,) = backend.find_all([VMReference("web-1")], operation())
+        assert isinstance(vm, VirtualMachine)
+
+        def seen() -> Machine:
+            return backend.observe(vm.identity.id, operation()).machine
+
+        assert seen() == vm.machine
+        client.power("web-1", on=False)
+        assert seen() == vm.machine.model_copy(update={"power_state": "PoweredOff"})
+        client.reconfigure("web-1", numCPUs=8)
+        assert seen().num_cpus == 8
+        client.add_disk("web-1", 1)
+        assert len(seen().disks or {}) == len(vm.machine.disks or {}) + 1
+        client.revert("web-1", "base")
+        assert seen() == vm.machine.model_copy(update={"power_state": "PoweredOff"})

@@ -215,7 +215,7 @@ class Backend(Protocol):
         ...
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
-        """The most recent task with that request id, if it began within the last hour.
+        """The most recent task with that request id, if it runs or ended within the last hour.
 
         For previews: asking one after another takes as few calls as asking at once. What began while
         this login works isn't looked for.

@@ -256,6 +256,12 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
         found.append(_finding("unknown", "powerStateUnknown", "The VM's power state could not be read."))
     if vm.discarded_bytes is None:
         found.append(_finding("unknown", "discardedUnknown", "How much is discarded could not be read."))
+    if vm.csi_volumes:
+        text = (
+            f"Whether a CSI snapshot of the VM's volumes ({', '.join(vm.csi_volumes)}) was taken since then, "
+            "which makes the revert fail, could not be read."
+        )
+        found.append(_finding("unknown", "volumeSnapshotsUnknown", text))
     if vm.snapshots_supported is None:
         found.append(
             _finding(

@@ -32,7 +32,7 @@ from vmsnapshot.lifecycle.reverting import Reverting, count_update, expire
 from vmsnapshot.lifecycle.seen import changed_since, seen_now
 from vmsnapshot.lifecycle.selection import title
 from vmsnapshot.lifecycle.session import Session
-from vmsnapshot.lifecycle.validation import check, load
+from vmsnapshot.lifecycle.validation import check, load, without_empty
 from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.revert import RevertedTo, RevertInputs, RevertState
@@ -56,7 +56,7 @@ class RevertResource:
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate; when a revert is asked for, say what the VM will be: the input `machine`."""
         old = request.old_inputs or {}
-        given = dict(request.new_inputs)
+        given = without_empty(request.new_inputs, "snapshot")
         for name in COMPUTED:
             # ignoreChanges makes the engine hand the old value back: that isn't a user's own.
             if plain(given.get(name)) == plain(old.get(name)):
@@ -221,7 +221,7 @@ class RevertResource:
             safety = reverting.keep(vm, inputs.safety_snapshot, operation, take=done is None)
             taken += [safety] if safety is not None else []
         if done is None:
-            done = reverting.revert(vm, target, operation)
+            done = reverting.revert(vm, operation)
         result = RevertState(
             **inputs.model_dump(exclude={"machine"}),
             reverted_to=RevertedTo(
@@ -358,5 +358,5 @@ class RevertResource:
         if planned.looked or has_unknown(inputs.get("triggers")):
             return planned  # with what isn't known yet, nobody knows whether it is the same
         reverting = Reverting.of(self._session, urn, planned.target, inputs, old)
-        found = reverting.recall(planned.vm, planned.target, operation)
+        found = reverting.recall(planned.vm, operation)
         return dataclasses.replace(planned, found=found, looked=True)

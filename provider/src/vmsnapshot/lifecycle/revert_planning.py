@@ -50,11 +50,7 @@ class Planned:
     @property
     def after(self) -> Machine:
         """What the VM will be."""
-        if not self.is_done:
-            return self.plan.after
-        power = power_asked(self.policy, self.vm.machine)
-        left = {} if power is None else {"power_state": _POWER[power]}
-        return self.vm.machine.model_copy(update=left)
+        return powered(self.vm.machine, self.policy) if self.is_done else self.plan.after
 
     @property
     def errors(self) -> list[Finding]:
@@ -84,6 +80,12 @@ class Planned:
             if (power := power_asked(self.policy, self.vm.machine)) is not None:
                 text += f" It will be powered {power} (powerPolicy: {self.policy})."
         return "\n".join(wrapped(text))
+
+
+def powered(machine: Machine, policy: PowerPolicy) -> Machine:
+    """A VM that is already reverted, once its power is as it is asked for."""
+    power = power_asked(policy, machine)
+    return machine if power is None else machine.model_copy(update={"power_state": _POWER[power]})
 
 
 def plan_request(session: Session, inputs: RevertInputs, operation: Operation) -> Planned:

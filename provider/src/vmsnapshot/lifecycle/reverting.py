@@ -19,9 +19,10 @@ from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs, RevertState, SafetySnapshot, TakenSafetySnapshot
 from vmsnapshot.model.values import plain
 
-# A first revert (there is no state yet that would tell one request from an equal earlier one) that
-# the platform remembers counts as this one only when it ended within this time and nothing else
-# has run on the VM since: people run an interrupted update again soon.
+# People run an interrupted update again soon.  What an interrupted run did longer ago counts only
+# while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
+# revert (there is no state yet that would tell one request from an equal earlier one) doesn't count
+# then at all, nor when anything else has run on the VM since.
 INTERRUPTED_WITHIN: Final = dt.timedelta(hours=1)
 
 # What asks for a revert when it changes.
@@ -35,11 +36,13 @@ class Reverting:
         session: The backend and the voice.
         urn: The resource.
         request_id: The same for the same request run again (`request_id`).
+        target: The snapshot that is asked for.
         first: Whether no state tells this request from an equal earlier one.
     """
 
-    def __init__(self, session: Session, urn: str, request_id: str, *, first: bool) -> None:
+    def __init__(self, session: Session, urn: str, request_id: str, target: Snapshot, *, first: bool) -> None:
         self.request_id = request_id
+        self._target = target
         self._session = session
         self._urn = urn
         self._first = first
@@ -50,22 +53,19 @@ class Reverting:
     ) -> Reverting:
         """The request that inputs make, after what state holds."""
         first = old is None or old.vm is None
-        return cls(session, urn, request_id(urn, target, inputs, old), first=first)
+        return cls(session, urn, request_id(urn, target, inputs, old), target, first=first)
 
-    def recall(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask | None:
-        """The same as `find`, for previews: in few calls for many VMs.
-
-        What began more than an hour ago is only looked for where a revert may have led: on the target.
-        """
+    def recall(self, vm: VirtualMachine, operation: Operation) -> PastTask | None:
+        """The same as `find`, for previews: in few calls for many VMs."""
         task = self._session.backend.recent_task(vm, self.request_id, operation)
-        if task is None and not self._first and vm.current_snapshot_id == target.id:
+        if task is None and not self._first and self._is_on_target(vm):
             return self.find(vm, operation)
-        return self._mine(task)
+        return self._mine(task, vm)
 
     def find(self, vm: VirtualMachine, operation: Operation) -> PastTask | None:
         """The revert of this very request that is under way or done, as far as the platform remembers."""
         (task,) = self._session.backend.find_tasks([(vm, self.request_id)], operation)
-        return self._mine(task)
+        return self._mine(task, vm)
 
     def settled(self, vm: VirtualMachine, operation: Operation) -> tuple[VirtualMachine, PastTask | None]:
         """The VM once no interrupted run of this request works on it; and the revert, if one has done it."""
@@ -89,21 +89,26 @@ class Reverting:
             return False
         if not self._first:
             return True
-        if task.completed is None or now() - task.completed > INTERRUPTED_WITHIN or not task.latest:
+        if task.completed is None or not _is_recent(task) or not task.latest:
             return False
         forgotten = self._session.notes.forgotten(self._urn)
         return forgotten is None or forgotten < task.completed
 
-    def _mine(self, task: PastTask | None) -> PastTask | None:
-        return task if task is not None and (task.running or self.counts(task)) else None
+    def _mine(self, task: PastTask | None, vm: VirtualMachine) -> PastTask | None:
+        if task is None or task.running:
+            return task
+        return task if self.counts(task) and (_is_recent(task) or self._is_on_target(vm)) else None
 
-    def revert(self, vm: VirtualMachine, target: Snapshot, operation: Operation) -> PastTask:
+    def _is_on_target(self, vm: VirtualMachine) -> bool:
+        return vm.current_snapshot_id == self._target.id
+
+    def revert(self, vm: VirtualMachine, operation: Operation) -> PastTask:
         """Revert the VM and wait for it."""
-        operation.progress(f'reverting to "{target.name}"')
+        operation.progress(f'reverting to "{self._target.name}"')
         backend = self._session.backend
         while True:
             try:
-                backend.revert(vm, target, self.request_id, operation)
+                backend.revert(vm, self._target, self.request_id, operation)
             except Unreachable:
                 # The answer was lost, the revert perhaps not: look before asking again.
                 operation.pause(1)
@@ -200,6 +205,10 @@ def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertSta
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return f"vmsnapshot-revert-{digest[:24]}"
+
+
+def _is_recent(task: PastTask) -> bool:
+    return task.completed is not None and now() - task.completed <= INTERRUPTED_WITHIN
 
 
 def _marked(vm: VirtualMachine, mark: Mark) -> Snapshot | None:

@@ -53,8 +53,8 @@ def title(vm: VirtualMachine) -> str:
 
 
 def described(vm: VirtualMachine, snapshot: Snapshot) -> str:
-    """A snapshot as messages name it, as the subject of a sentence."""
-    return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}) of {title(vm)}, {_age(snapshot)},'
+    """A snapshot as messages name it."""
+    return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {title(vm)}'
 
 
 def _taken(snapshot: Snapshot) -> str:

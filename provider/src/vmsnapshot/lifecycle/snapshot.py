@@ -20,6 +20,8 @@ from vmsnapshot.lifecycle.preflight import refuse_errors, snapshot_findings
 from vmsnapshot.lifecycle.selection import described, title
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.snapshot_state import (
+    children_text,
+    gone_text,
     live_inputs,
     replacement_text,
     snapshot_state,
@@ -27,7 +29,7 @@ from vmsnapshot.lifecycle.snapshot_state import (
     updated_inputs,
 )
 from vmsnapshot.lifecycle.taking import Taking
-from vmsnapshot.lifecycle.validation import check, load
+from vmsnapshot.lifecycle.validation import check, load, without_empty
 from vmsnapshot.model.catalogue import SNAPSHOT
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
@@ -56,7 +58,7 @@ class SnapshotResource:
         """Validate, and give a name where there is none."""
         if request.old_inputs is not None:
             self._session.recorded.exists(request.urn)
-        result = check(SnapshotInputs, request.new_inputs)
+        result = check(SnapshotInputs, without_empty(request.new_inputs, "description"))
         failures = [*result.failures, *unfit_snapshot(result.inputs, self._session.platform)]
         inputs = dict(result.inputs)
         if inputs.get("name") is None:
@@ -211,6 +213,11 @@ class SnapshotResource:
         inputs = load(SnapshotInputs, old_inputs or state.properties())
         live = live_inputs(inputs, snapshot)
         fresh = snapshot_state(live, vm, snapshot, snapshot.mark or state.ownership)
+        if state.child_policy != "keep":
+            # The engine asks nothing more before a delete, not even in a preview.
+            for text in children_text(vm.children(snapshot.id), state.child_policy):
+                told = f"{described(vm, snapshot)}, should it be deleted: {text}"
+                self._session.say(request.urn, rq.Severity.INFO, told)
         return rq.Resource(
             request.id,
             with_secrets(fresh, request.state),
@@ -333,17 +340,16 @@ class SnapshotResource:
                 f"{described(vm, snapshot)} has been taken over by a newer resource and is kept.",
             )
             return
-        children = ", ".join(f'"{item.name}"' for item in vm.children(snapshot.id))
+        children = vm.children(snapshot.id)
         if children and state.child_policy == "refuse":
+            names = ", ".join(f'"{item.name}"' for item in children)
             message = (
-                f"{described(vm, snapshot)} is not removed: it has children ({children}) and "
+                f"{described(vm, snapshot)} is not removed: it has children ({names}) and "
                 "childPolicy is `refuse`. Remove them first, or set childPolicy to `keep` (they "
                 "move up) or `remove`, and run the update before the delete."
             )
             raise Refused(message)
-        if children:
-            fate = "are removed with it" if state.child_policy == "remove" else "stay and move up"
-            text = f"The snapshots below it ({children}) {fate}."
+        for text in children_text(children, state.child_policy):
             self._session.say(request.urn, rq.Severity.INFO, text)
         self._session.backend.remove_snapshot(
             vm,
@@ -391,13 +397,7 @@ class SnapshotResource:
         return snapshot
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
-        self._session.say(
-            urn,
-            rq.Severity.WARNING,
-            f'Snapshot "{state.path or state.name}" ({state.unique_id or state.name}) of VM '
-            f'"{state.vm_name}", taken {state.create_time}, is gone: {why}. That restore point can\'t be '
-            "brought back; the next update takes a new snapshot of the VM as it is by then.",
-        )
+        self._session.say(urn, rq.Severity.WARNING, gone_text(state, why))
 
 
 def _vm_id(identifier: str, state: SnapshotState) -> str:

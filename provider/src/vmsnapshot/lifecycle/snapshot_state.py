@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
@@ -10,7 +11,7 @@ from vmsnapshot.lifecycle.comparison import compare_inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.observed import now, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
+from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
 from vmsnapshot.model.status import Condition
 
 _CREATED: Final = "VirtualMachineSnapshotCreated"
@@ -110,12 +111,26 @@ def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
         f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
         "of then is deleted and can't be brought back."
     )
+    return " ".join([text, *children_text(children, old.child_policy)])
+
+
+def gone_text(old: SnapshotState, why: str) -> str:
+    """What it means that a snapshot is gone, in words."""
+    return (
+        f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
+        f"{old.create_time}, is gone: {why}. That restore point can't be brought back; the next update takes "
+        "a new snapshot of the VM as it is by then."
+    )
+
+
+def children_text(children: Sequence[Snapshot], policy: ChildPolicy) -> list[str]:
+    """What a delete does to the snapshots below: a sentence, or none."""
     names = ", ".join(f'"{item.name}"' for item in children)
     if not names:
-        return text
-    fate = {
+        return []
+    fate: dict[ChildPolicy, str] = {
         "keep": f"The snapshots below it ({names}) stay and move up.",
         "remove": f"The snapshots below it ({names}, and theirs) are removed too (childPolicy: remove).",
         "refuse": f"Its delete will be refused because of the snapshots below it ({names}).",
     }
-    return f"{text} {fate[old.child_policy]}"
+    return [fate[policy]]

@@ -45,6 +45,11 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
     return CheckResult(_merge(tree, checked.properties()), failures)
 
 
+def without_empty(tree: Properties, name: str) -> Properties:
+    """A tree without a property that is an empty text; YAML's programs have no other way to leave one out."""
+    return {key: value for key, value in tree.items() if key != name or values.plain(value) != ""}
+
+
 def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
     """A model from a tree that has passed `check`, or that state holds.
 

@@ -197,6 +197,9 @@ def virtual_machine(
         shared_bus=_shared_bus(spec),
         snapshots_supported=supported,
         vks_node=any(label in labels for label in VKS_LABELS),
+        csi_volumes=tuple(
+            str(one.get("name")) for one in spec.get("volumes") or () if one.get("persistentVolumeClaim")
+        ),
         paused=PAUSED in annotations or PAUSED in labels,
         revert_requested=requested,
         revert_left_behind=REVERTING in annotations and requested is None,

@@ -13,10 +13,17 @@ from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History, part_mark, past_task, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, WITHOUT_HARDWARE, machine, virtual_machine
+from vmsnapshot.backends.vsphere._observe import (
+    ONLY_TASKS,
+    WITH_KNOWN_HARDWARE,
+    WITHOUT_HARDWARE,
+    machine,
+    virtual_machine,
+)
 from vmsnapshot.backends.vsphere._reads import Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
@@ -59,6 +66,7 @@ class VsphereBackend:
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)
         self._history = History(self._session)
+        self._hardware = Hardware()
         self._queues = Queues()
         # What a snapshot holds never changes, and its id is never given to another.
         self._machines: dict[str, Machine] = {}
@@ -138,12 +146,26 @@ class VsphereBackend:
         self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
+        known = self._hardware.known(vm_ids) if hardware else {}
         kind = "VirtualMachine" if hardware else WITHOUT_HARDWARE
-        outcomes = self._reads.outcomes([(kind, vm_id) for vm_id in vm_ids], operation)
-        return [
-            outcome if isinstance(outcome, VmsnapshotError) else self._observed(vm_id, outcome, operation)
-            for vm_id, outcome in zip(vm_ids, outcomes, strict=True)
-        ]
+        asked = [(WITH_KNOWN_HARDWARE if vm_id in known else kind, vm_id) for vm_id in vm_ids]
+        found = dict(zip(vm_ids, self._reads.outcomes(asked, operation), strict=True))
+        changed = [vm_id for vm_id, item in known.items() if item.is_old(found[vm_id])]
+        whole = self._reads.outcomes([("VirtualMachine", vm_id) for vm_id in changed], operation)
+        found |= zip(changed, whole, strict=True)
+
+        def observed(vm_id: str) -> Outcome[VirtualMachine]:
+            reading = found[vm_id]
+            if isinstance(reading, VmsnapshotError):
+                return reading
+            vm = self._observed(vm_id, reading, operation)
+            if vm_id in known and vm_id not in changed:
+                return known[vm_id].completes(vm)
+            if hardware:
+                self._hardware.keep(vm, reading.properties)
+            return vm
+
+        return [observed(vm_id) for vm_id in vm_ids]
 
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM that the login may see (templates included)."""
@@ -297,11 +319,17 @@ class VsphereBackend:
             )
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
-        """The most recent task with that request id, if it began within the last hour.
+        """The most recent task with that request id, if it runs or ended within the last hour.
 
         vSphere lists the tasks of some minutes with the VM; a vCenter's history is read once for all.
         """
-        return vm.remembered.get(request_id) or self._history.of_late(operation).get(request_id)
+        if (task := vm.remembered.get(request_id)) is not None:
+            return task
+        task, certain = self._history.of_late(request_id, operation)
+        # What is running now is not in what ended.
+        if (task is None and not certain) or (task is not None and vm.running_tasks):
+            (task,) = self.find_tasks([(vm, request_id)], operation)
+        return task
 
     def find_tasks(
         self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation

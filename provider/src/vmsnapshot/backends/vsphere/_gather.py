@@ -33,8 +33,8 @@ class Gatherer(Generic[K, V]):
     Args:
         name: For the names of threads.
         answer: Takes the distinct keys; gives for each its value or the error to raise.
-        more_to_come: Whether further requests are on their way. Where nobody can tell, as many are
-            expected as came together of late.
+        more_to_come: Whether further requests are on their way, as far as anybody can tell. As many as
+            came together of late are expected in any case.
     """
 
     def __init__(
@@ -111,12 +111,11 @@ class Gatherer(Generic[K, V]):
     def _settle(self) -> None:
         end = time.monotonic() + LONGEST
         while not self._hurry and (now := time.monotonic()) < end:
-            if self._more_to_come is None:
-                if len(self._waiting) >= self._usual > 1:
-                    return
-                expected = len(self._waiting) < self._usual
-            else:
-                expected = self._more_to_come()
+            expected = len(self._waiting) < self._usual
+            if self._more_to_come is not None:
+                expected |= self._more_to_come()
+            elif not expected and self._usual > 1:
+                return
             came = self._changed.wait(min(QUIET, end - now))
             if not came and not expected:
                 return

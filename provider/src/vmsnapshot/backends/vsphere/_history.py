@@ -125,29 +125,32 @@ class History:
         self._session = session
         self._gatherer: Gatherer[str, bool] = Gatherer("history", self._answer)
         self._lock = threading.Lock()
-        self._late: dict[str, PastTask] | None = None
+        self._late: dict[str, PastTask] = {}
+        self._late_is_all: bool | None = None
 
-    def of_late(self, operation: Operation) -> Mapping[str, PastTask]:
-        """The newest task with each mark of ours in the last hour, as of the first time that this is asked.
+    def of_late(self, mark: str, operation: Operation) -> tuple[PastTask | None, bool]:
+        """The newest task with a mark of ours that ended in the last hour; and whether that is certain.
 
-        On a server with so many tasks that they aren't told at once, the oldest are missing.
+        It is as of the first time that this is asked. On a server with so many tasks that it doesn't
+        tell them at once, the oldest are missing.
         """
         begin = dt.datetime.now(dt.timezone.utc) - _LATELY
 
         def look(login: Login) -> list[Remembered]:
             spec = vim.TaskFilterSpec()
-            spec.time = vim.TaskFilterSpec.ByTime(timeType="queuedTime", beginTime=begin)
+            spec.time = vim.TaskFilterSpec.ByTime(timeType="completedTime", beginTime=begin)
             return _look(login, spec)
 
         with self._lock:
-            if self._late is None:
+            if self._late_is_all is None:
+                ended = self._called(look, operation, Subject(operation.what))
                 by_vm: dict[str | None, list[Remembered]] = {}
-                for task in self._called(look, operation, Subject(operation.what)):
+                for task in ended:
                     by_vm.setdefault(task.entity_id, []).append(task)
-                self._late = {
-                    mark: task for tasks in by_vm.values() for mark, task in past_tasks(tasks).items()
-                }
-            return self._late
+                for tasks in by_vm.values():
+                    self._late |= past_tasks(tasks)
+                self._late_is_all = len(ended) < _PAGE
+            return self._late.get(mark), self._late_is_all
 
     def known(self, marks: Sequence[str], operation: Operation) -> set[str]:
         """Those of some marks that a task has; those asked for at the same time with one look."""

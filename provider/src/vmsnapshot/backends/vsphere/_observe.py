@@ -38,10 +38,14 @@ CONFIG: Final = (
     "config.guestId",
     "config.annotation",
 )
+# Another with each change of the VM's configuration.
+VERSION: Final = "config.changeVersion"
 # Where the VM's snapshots go, and how much room is there.
 SPACE: Final = ("config.files.snapshotDirectory", "datastore")
 # A VM read without its hardware, the decoding of which is two thirds of what reading a VM takes.
 WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
+# The same with the room on its datastores.
+WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
 # Nothing of a VM but the tasks that the server remembers with it.
 ONLY_TASKS: Final = "VirtualMachine's tasks"
 # What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
@@ -60,6 +64,7 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
         "config.flags.snapshotDisabled",
         "config.managedBy.extensionKey",
         "config.flags.snapshotLocked",
+        VERSION,
         *SPACE,
         *CONFIG,
         "runtime.powerState",
@@ -81,9 +86,8 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
     "Datastore": ("name", "summary.freeSpace"),
 }
 
-PROPERTIES[WITHOUT_HARDWARE] = tuple(
-    path for path in PROPERTIES["VirtualMachine"] if path not in {*CONFIG, *SPACE}
-)
+for _kind, _without in ((WITH_KNOWN_HARDWARE, CONFIG), (WITHOUT_HARDWARE, (*CONFIG, *SPACE))):
+    PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
 PROPERTIES[ONLY_TASKS] = ("recentTask",)
 
 _POWER: Final[dict[str, PowerState]] = {

@@ -17,6 +17,7 @@ from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import (
     ONLY_TASKS,
     PROPERTIES,
+    WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     Properties,
     recent_tasks,
@@ -128,7 +129,7 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
 
 
 # What a VM can be read as, the most first.
-_AS_VM = ("VirtualMachine", WITHOUT_HARDWARE, ONLY_TASKS)
+_AS_VM = ("VirtualMachine", WITH_KNOWN_HARDWARE, WITHOUT_HARDWARE, ONLY_TASKS)
 
 
 def _object(asked: Reference) -> Reference:

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, ignored
 from vmsnapshot.lifecycle.environment.members import find_members, unfit_members
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned, plan_found
-from vmsnapshot.lifecycle.environment.rollback_requests import request_of, reverted_before
+from vmsnapshot.lifecycle.environment.rollback_requests import Attempt, request_of, reverted_before
 from vmsnapshot.lifecycle.environment.rollback_run import RollbackRun, Unfinished, wanted_of
 from vmsnapshot.lifecycle.environment.rollback_state import (
     COMPUTED,
@@ -22,16 +22,17 @@ from vmsnapshot.lifecycle.environment.rollback_state import (
     is_open,
     watching,
 )
-from vmsnapshot.lifecycle.environment.rollback_text import rollback_text
+from vmsnapshot.lifecycle.environment.rollback_text import found_text, rollback_text
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.observed import foreseen, now, with_secrets
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import maker
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
+from vmsnapshot.lifecycle.revert_planning import powered
 from vmsnapshot.lifecycle.seen import seen_now
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.tree import wrapped
-from vmsnapshot.lifecycle.validation import check, join, load
+from vmsnapshot.lifecycle.validation import check, join, load, without_empty
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import VirtualMachine
@@ -40,11 +41,19 @@ from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-    """What check planned, for the diff and the preview that follow it."""
+    """What check planned, for the diff and the preview that follow it.
+
+    Attributes:
+        inputs: With those that are computed.
+        planned: The VMs that state doesn't tell to be reverted.
+        done: Those that it does.
+        found: Of those planned, what interrupted runs have done or still do.
+    """
 
     inputs: rq.Properties
     planned: Planned
     done: Mapping[str, MemberRollback]
+    found: Mapping[str, Attempt]
 
 
 class RollbackResource:
@@ -63,13 +72,11 @@ class RollbackResource:
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate; when a rollback is asked for, say what the VMs will be: the input `machines`."""
         old = request.old_inputs or {}
-        given = dict(request.new_inputs)
+        given = without_empty(request.new_inputs, "to")
         for name in COMPUTED:
             # ignoreChanges makes the engine hand the old value back: that isn't a user's own.
             if plain(given.get(name)) == plain(old.get(name)):
                 given.pop(name, None)
-        if plain(given.get("to")) == "":  # a YAML program can't leave a property out at times
-            given.pop("to")
         result = check(RollbackInputs, given)
         failures = [*result.failures, *unfit_members(result.inputs, self._session.platform)]
         if failures:
@@ -253,7 +260,13 @@ class RollbackResource:
             )
             return
         checked = self._checked_plan(urn, inputs) or self._plan(urn, inputs, old)
-        self._session.say(urn, rq.Severity.WARNING, rollback_text(checked.planned, done=len(checked.done)))
+        found = checked.found
+        done = [key for key, item in found.items() if item.done]
+        if found:
+            running = [key for key in found if key not in done]
+            self._session.say(urn, rq.Severity.WARNING, found_text(done, running))
+        text = rollback_text(checked.planned.without(found), done=len(checked.done) + len(done))
+        self._session.say(urn, rq.Severity.WARNING, text)
         self._session.notes.show_all(
             {f"{urn} {key}": seen_now(checked.planned.vm(key)) for key in checked.planned.plans}
         )
@@ -275,21 +288,32 @@ class RollbackResource:
     ) -> _Checked:
         known = {name: value for name, value in inputs.items() if not has_unknown(value)}
         asked = load(RollbackInputs, {**known, **dict.fromkeys((*COMPUTED, "triggers"))})
-        done = {} if has_unknown(inputs) else reverted_before(old, request_of(urn, inputs, old).token)
+        # With what isn't known yet, nobody knows whether it is the same request.
+        request = None if has_unknown(inputs) else request_of(urn, inputs, old)
+        done = {} if request is None else reverted_before(old, request.token)
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the environment", alone=alone)
         environment = find_members(self._session, asked.virtual_machines, operation)
         planned = plan_found(self._session, wanted_of(asked), environment, operation, without=done)
+        found: Mapping[str, Attempt] = {}
+        if request is not None and planned.plans:
+            found = RollbackRun(self._session, urn, old, asked, request).foresee(planned, operation)
+        # Of those that are reverted, whether their power is still to be done.
+        stay = {key: item.power_pending for key, item in done.items()}
+        stay |= {key: True for key, item in found.items() if item.done}
         computed: rq.Properties = {"machines": {}, "targets": {}, "seen": {}}
         for key, vm in environment.machines.items():
-            if key in planned.plans:
+            if key in stay:
+                after = powered(vm.machine, asked.power_policy) if stay[key] else vm.machine
+                computed["machines"][key] = after.properties()
+            elif key in planned.plans:
                 computed["machines"][key] = planned.plans[key].after.properties()
+            if key in planned.plans:
                 computed["targets"][key] = planned.target(key).id
                 computed["seen"][key] = seen_now(vm).properties()
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
-                computed["machines"][key] = vm.machine.properties()  # it stays as it is
                 computed["targets"][key] = before.reverted_to.id
-        return _Checked({**inputs, **computed}, planned, done)
+        return _Checked({**inputs, **computed}, planned, done, found)
 
 
 def _done(urn: str, inputs: rq.Properties, old_state: rq.Properties) -> Mapping[str, MemberRollback]:

@@ -66,6 +66,11 @@ class Planned:
         """The snapshot that a member goes back to."""
         return self.points.found[key]
 
+    @property
+    def targets(self) -> dict[str, tuple[VirtualMachine, Snapshot]]:
+        """Each VM with a plan, and where it goes back to."""
+        return {key: (self.vm(key), self.target(key)) for key in self.plans}
+
     def without(self, keys: Collection[str]) -> Planned:
         """The same without VMs that have been reverted already."""
         found = {key: item for key, item in self.points.found.items() if key not in keys}

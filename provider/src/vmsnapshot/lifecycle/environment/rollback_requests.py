@@ -25,10 +25,12 @@ class Attempt:
     Attributes:
         id: Kept by the platform with the task of this try.
         done: That task, if an interrupted run of the request has already done it.
+        running: That task, if it is still under way.
     """
 
     id: str
     done: PastTask | None = None
+    running: PastTask | None = None
 
     @property
     def undo_id(self) -> str:
@@ -97,17 +99,18 @@ class Requests:
         operation: Operation,
         *,
         kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
+        wait: bool = True,
     ) -> dict[str, Attempt]:
         """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
 
-        What is still running is waited for. A try that was taken back (`onFailure: undo`) counts for
-        nothing; the next one has an id of its own.
+        A try that was taken back (`onFailure: undo`) counts for nothing; the next one has an id of its own.
 
         Args:
             targets: Each VM and the snapshot that it goes back to, by the member's key.
             operation: Whose time counts.
             kept: Whether a VM still has the safety snapshot of a try that was to have one. Where the
                 platform notes with it that the try was taken back, its end is all there is to see of that.
+            wait: Whether what is still running is waited for.
         """
         backend = self._session.backend
         attempts = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
@@ -120,6 +123,10 @@ class Requests:
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
                 running = [task for task in (reverted, undone) if task is not None and task.running]
+                if running and not wait:
+                    if reverted in running:
+                        attempts[key] = dataclasses.replace(attempt, running=reverted)
+                    continue
                 for task in running:
                     operation.progress(f"{key}: waiting for what {task.id} is still doing")
                     backend.wait_for_task(vm, task.id, operation)
@@ -128,7 +135,7 @@ class Requests:
                 elif undone is not None and undone.succeeded:
                     attempts[key] = attempt.after(undone.id)
                     again.append(key)
-                elif reverted is not None and self._reverting(attempt.id).counts(reverted):
+                elif reverted is not None and self._reverting(attempt.id, targets[key][1]).counts(reverted):
                     if reverted.latest or kept(vm, attempt.id):
                         attempts[key] = dataclasses.replace(attempt, done=reverted)
                     else:
@@ -147,13 +154,13 @@ class Requests:
         undo: bool = False,
     ) -> dt.datetime:
         """Revert one VM, exactly once, and wait for it; when that ended."""
-        reverting = self._reverting(attempt.undo_id if undo else attempt.id)
-        return reverting.revert(vm, target, operation).completed or now()
+        reverting = self._reverting(attempt.undo_id if undo else attempt.id, target)
+        return reverting.revert(vm, operation).completed or now()
 
-    def _reverting(self, request_id: str) -> Reverting:
+    def _reverting(self, request_id: str, target: Snapshot) -> Reverting:
         # Without anything before it, no state tells this request from an equal earlier one.
         first = self._request.after is None
-        return Reverting(self._session, self._urn, request_id, first=first)
+        return Reverting(self._session, self._urn, request_id, target, first=first)
 
     def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> Attempt:
         """The first try that state doesn't know to have been taken back."""

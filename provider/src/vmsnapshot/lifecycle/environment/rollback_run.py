@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.environment.members import find_members, listed
+from vmsnapshot.lifecycle.environment.members import find_members
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned, Wanted, plan_found
 from vmsnapshot.lifecycle.environment.rollback_requests import Attempt, Request, Requests, reverted_before
 from vmsnapshot.lifecycle.environment.rollback_state import completed, not_succeeded, unfinished
-from vmsnapshot.lifecycle.environment.rollback_text import rollback_text
+from vmsnapshot.lifecycle.environment.rollback_text import found_text, rollback_text
 from vmsnapshot.lifecycle.environment.rolling import Course, Rolling, member_snapshot
 from vmsnapshot.lifecycle.environment.safety import SafetySnapshots
 from vmsnapshot.lifecycle.environment.together import joined
@@ -22,7 +22,6 @@ from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.seen import changed_since
 from vmsnapshot.lifecycle.selection import title
 from vmsnapshot.lifecycle.session import Session
-from vmsnapshot.lifecycle.tree import wrapped
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import VirtualMachine
 
@@ -107,6 +106,11 @@ class RollbackRun:
 
     # --- before anything changes ------------------------------------------------------------
 
+    def foresee(self, planned: Planned, operation: Operation) -> dict[str, Attempt]:
+        """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
+        attempts = self._requests.look(planned.targets, operation, kept=self._is_kept, wait=False)
+        return {key: item for key, item in attempts.items() if item.done or item.running}
+
     def _look(self, operation: Operation) -> tuple[Rolling, Planned]:
         """Every VM looked up and checked, and what was already done to it.
 
@@ -119,7 +123,7 @@ class RollbackRun:
         planned = plan_found(self._session, wanted_of(self._inputs), environment, operation, without=before)
         planned.refuse_failures(operation.what)
         self._vms = environment.machines
-        targets = {key: (planned.vm(key), planned.target(key)) for key in planned.plans}
+        targets = planned.targets
         attempts = self._requests.look(targets, operation, kept=self._is_kept)
         progress = {key: item for key, item in self._before.items() if key in members}
         courses: dict[str, Course] = {}
@@ -137,11 +141,7 @@ class RollbackRun:
             courses[key] = Course(members[key], planned.vm(key), Attempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
-            text = (
-                f"{listed(found)}: already reverted by a run of this request that was interrupted, and not "
-                "reverted again. To revert all once more, change `triggers`."
-            )
-            self._session.say(self._urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
+            self._session.say(self._urn, rq.Severity.WARNING, found_text(found, []))
         rolling = Rolling(
             self._session,
             self._requests,
@@ -206,9 +206,13 @@ class RollbackRun:
         except VmsnapshotError as error:
             return f"What was reverted could not be brought back: {error.message}"
         back = [
-            key for key, item in rolling.progress.items() if item.undone_at not in (None, undone.get(key))
+            key
+            for key, item in rolling.progress.items()
+            if key not in left and item.undone_at not in (None, undone.get(key))
         ]
-        text = f"Brought back as they were: {', '.join(back)}." if back else "No VM was reverted."
+        text = "No VM was reverted." if not left else ""
+        if back:
+            text = f"Brought back as they were: {', '.join(back)}."
         if left:
             causes = "".join(f"\n- {key}: {error.message}" for key, error in left.items())
             text += f"\nNot brought back as they were:{causes}\n"

@@ -46,6 +46,22 @@ def rollback_text(planned: Planned, *, done: int = 0) -> str:
     return "\n".join(lines)
 
 
+def found_text(done: Sequence[str], running: Sequence[str]) -> str:
+    """What interrupted runs of the same request have done, and what they still do; empty: nothing."""
+    lines: list[str] = []
+    if done:
+        lines += wrapped(
+            f"{listed(done)}: already reverted by a run of this request that was interrupted, and not "
+            "reverted again. To revert all once more, change `triggers`."
+        )
+    if running:
+        lines += wrapped(
+            f"{listed(running)}: being reverted by a run of this request that was interrupted. The update "
+            "waits for that, and reverts only what fails."
+        )
+    return "\n".join(lines)
+
+
 def _in_order(planned: Planned) -> list[tuple[int, str, RevertPlan]]:
     """Each VM's wave (from 1), key and plan, in the order of reverting."""
     found: list[tuple[int, str, RevertPlan]] = []

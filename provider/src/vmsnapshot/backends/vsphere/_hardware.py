@@ -1,0 +1,57 @@
+"""The hardware of VMs as it was last read: decoding it is two thirds of what reading a VM takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from vmsnapshot.backends.vsphere._observe import VERSION, Properties
+from vmsnapshot.backends.vsphere._reads import Reading
+from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.model.machine import Machine, VirtualMachine
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A VM's hardware.
+
+    Attributes:
+        version: What the server calls the VM's configuration of that time; every change of it has another.
+        machine: The hardware and settings; the power is no part of it.
+        shared_bus: What `VirtualMachine.shared_bus` says.
+    """
+
+    version: str
+    machine: Machine
+    shared_bus: bool | None
+
+    def is_old(self, outcome: Outcome[Reading]) -> bool:
+        """Whether the VM, as just read, may have other hardware now."""
+        return isinstance(outcome, Reading) and outcome.properties.get(VERSION) != self.version
+
+    def completes(self, vm: VirtualMachine) -> VirtualMachine:
+        """The VM, read without its hardware, with it."""
+        machine = self.machine.model_copy(update={"power_state": vm.machine.power_state})
+        return vm.model_copy(update={"machine": machine, "shared_bus": self.shared_bus})
+
+
+class Hardware:
+    """What is known of it, by the VM's id."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Known] = {}
+
+    def known(self, vm_ids: Iterable[str]) -> dict[str, Known]:
+        """That of those VMs of which it is."""
+        found = {vm_id: self._known.get(vm_id) for vm_id in vm_ids}
+        return {vm_id: item for vm_id, item in found.items() if item is not None}
+
+    def keep(self, vm: VirtualMachine, properties: Properties) -> None:
+        """Know a VM's that was read as a whole, where the server tells its version."""
+        version = properties.get(VERSION)
+        if version:
+            self._known[vm.identity.id] = Known(version, vm.machine, vm.shared_bus)
+
+    def forget(self, vm_id: str) -> None:
+        """A VM's is about to be another."""
+        self._known.pop(vm_id, None)

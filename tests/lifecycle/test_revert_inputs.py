@@ -1,0 +1,35 @@
+"""What VirtualMachineRevert makes of its inputs before anything is asked of the platform."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.notes import NoNotes
+from vmsnapshot.lifecycle.revert import RevertResource
+from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.model.catalogue import REVERT
+from vmsnapshot.model.configuration import Configuration
+
+URN = f"urn:pulumi:dev::shop::{REVERT.token}::web"
+
+
+class Silent:
+    """A user who hears nothing."""
+
+    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+        """Not shown."""
+
+    def progress(self, urn: str, text: str) -> None:
+        """Not shown."""
+
+
+def test_an_empty_snapshot_is_none() -> None:
+    """`snapshot: ""` only watches, as a YAML program can't leave a property out when a setting is empty."""
+    session = Session(lambda _configuration: pytest.fail("connected"), Silent(), NoNotes())
+    session.configure(Configuration())
+    given = {"vmName": "web-1", "snapshot": ""}
+    for old in (None, {"vmName": "web-1"}, {"vmName": "web-1", "snapshot": "base", "target": "snapshot-1"}):
+        checked = RevertResource(session).check(rq.CheckRequest(URN, REVERT.token, given, old))
+        assert not checked.failures
+        assert checked.inputs.keys().isdisjoint({"snapshot", "target", "machine"})

@@ -1,0 +1,45 @@
+"""Each case lives on vSphere, through each front."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.table.cases import COMMON
+from tests.table.front import FRONTS, Front
+from tests.table.life import Case, live, refuses
+from tests.table.platforms import ON_VSPHERE, REFUSED_ON_VSPHERE
+from tests.table.world import World, vsphere
+
+CASES = {case.name: case for case in (*COMMON, *ON_VSPHERE)}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A vCenter for all cases."""
+    with vsphere() as found:
+        yield found
+
+
+@pytest.mark.parametrize("front", FRONTS, indirect=True)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_life(world: World, front: Front, case: Case) -> None:
+    """Each verb does what it announced, and nothing more; the reason for a case stands with it."""
+    live(case, world, front)
+
+
+@pytest.mark.parametrize(
+    ("fresh_front", "name"),
+    [("plugin", "power alone"), ("dynamic", "settings of the delete")],
+    indirect=["fresh_front"],
+)
+def test_a_life_of_many_processes(world: World, fresh_front: Front, name: str) -> None:
+    """A new process of the provider for each command knows from state all that it needs."""
+    live(CASES[name], world, fresh_front)
+
+
+@pytest.mark.parametrize("front", FRONTS, indirect=True)
+def test_what_it_cannot_do(world: World, front: Front) -> None:
+    """It is refused with the property's name before anything is done, and the state stays empty."""
+    refuses(REFUSED_ON_VSPHERE, world, front)

@@ -1,0 +1,226 @@
+"""What a stack on the VM Operator is told: progress, state, and what a preview of a revert says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.kubernetes import VirtualMachineSnapshot
+from tests.support.ministack import MiniStack, Outcome
+from tests.support.plugin import Plugin, plugin
+from tests.support.vmoperator.steering import Step
+from tests.support.vsphere import Doing
+from tests.support.waiting import until
+from tests.vmoperator.fleet import REVERT, SNAPSHOT
+from tests.vmoperator.place import Place
+
+REVERTING = "vmoperator.vmware.com/snapshot-revert-in-progress"
+
+
+class Desk:
+    """A stack with one resource, `it`, about web-1, and one plugin for all commands.
+
+    Attributes:
+        place: Where web-1 is.
+        plugin: The plugin.
+        stack: The stack.
+    """
+
+    def __init__(self, place: Place, engine: Plugin) -> None:
+        self.place, self.plugin = place, engine
+        self.stack = MiniStack(plugin).served_by(engine)
+
+    def write(self, token: str, *, seconds: int = 60, **properties: Any) -> None:
+        """The program."""
+        options = {"customTimeouts": dict.fromkeys(("create", "update", "delete"), f"{seconds}s")}
+        given = {"vmName": "web-1", **properties}
+        self.stack.write(it={"type": token, "properties": given, "options": options})
+
+    @property
+    def outputs(self) -> Any:
+        """What state holds of the resource."""
+        return self.stack.resource("it").outputs
+
+    def progress(self) -> list[str]:
+        """What was shown beside the resource so far, while something was under way."""
+        return [one.text for one in self.plugin.said if one.ephemeral]
+
+    def shown(self, words: str) -> bool:
+        """Whether something with these words was shown while it was under way."""
+        return any(words in text for text in self.progress())
+
+    def foreseen(self, **properties: Any) -> Outcome:
+        """The preview of a revert."""
+        self.write(REVERT, **properties)
+        return self.stack.preview()
+
+
+@pytest.fixture
+def desk(place: Place) -> Iterator[Desk]:
+    """The plugin, configured as a program would."""
+    with plugin({"kubeconfig": str(place.server.kubeconfig), "namespace": place.namespace}) as engine:
+        yield Desk(place, engine)
+
+
+def test_a_snapshot_that_isnt_ready_in_time(desk: Desk) -> None:
+    """Its reason is the error, its object and its state stay; the next update waits on for this one."""
+    desk.place.stand_in.steering.hold("csi")
+    desk.write(SNAPSHOT, seconds=3)  # on a busy machine it takes one until there is something to wait for
+    failed = desk.stack.up().failed()
+    assert (
+        "VirtualMachineSnapshotCSISynced is False (VirtualMachineSnapshotCSISyncInProgress): Sync"
+        in failed.words
+    )
+    assert desk.place.creates() == [desk.outputs["name"]]
+    entry = desk.stack.resource("it")
+    assert entry.init_errors
+    assert (entry.id, desk.outputs["powerState"]) == (
+        f"{desk.place.namespace}/{desk.outputs['name']}",
+        "PoweredOff",
+    )
+    desk.write(SNAPSHOT)
+    going_on = Doing(lambda: desk.stack.up().check())
+    going_on.until(lambda: desk.place.stand_in.steering.waiting("csi"))
+    desk.place.stand_in.steering.release("csi")
+    going_on.result()
+    assert {one["status"] for one in desk.outputs["conditions"]} == {"True"}
+    assert desk.place.creates() == [desk.outputs["name"]]
+    assert desk.stack.up().check().ops == {}
+
+
+def test_each_condition_is_shown_as_it_changes(desk: Desk) -> None:
+    """On the resource's line, with its reason and message, in the order in which they come."""
+    steering = desk.place.stand_in.steering
+    desk.write(SNAPSHOT)
+    said: list[tuple[Step, str]] = [
+        ("create", "VirtualMachineSnapshotCreated is False (VirtualMachineSnapshotCreationInProgress)"),
+        ("csi", "VirtualMachineSnapshotCSISynced is False (VirtualMachineSnapshotCSISyncInProgress)"),
+    ]
+    for step, _ in said:
+        steering.hold(step)
+    taking = Doing(lambda: desk.stack.up().check())
+    for step, words in said:
+        taking.until(partial(desk.shown, words))
+        steering.release(step)
+    taking.result()
+    assert "VirtualMachineSnapshotReady is True" in desk.progress()[-1]
+    texts = desk.progress()
+    assert len(texts) == len(set(texts))
+
+
+def test_everything_that_the_api_tells_is_in_state(desk: Desk) -> None:
+    """After a refresh, with what others put below it; an import holds the same."""
+    place = desk.place
+    desk.write(SNAPSHOT, name="base", memory=True, quiesce={}, description="before 42")
+    desk.stack.up().check()
+    assert place.object("base").spec["quiesce"] == {"timeout": "10m0s"}
+    stranger = place.stranger
+    stranger.wait(stranger.vm("web-1").CreateSnapshot_Task("elsewhere", "", False, False))
+    stranger.wait(stranger.snapshot("web-1", "base").snapshot.RevertToSnapshot_Task())
+    place.make("child")
+    until(lambda: place.ready("child"))
+    place.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
+
+    def refreshed() -> bool:
+        desk.stack.refresh().check()
+        return (desk.outputs["description"], len(desk.outputs["children"])) == ("changed", 2)
+
+    until(refreshed)
+    status = place.object("base").status
+    held = desk.outputs
+    same = {name: held[name] for name in ("powerState", "quiesced", "uniqueID", "storage")}
+    assert same == {name: status[name] for name in same}
+    assert (held["description"], held["powerState"], held["quiesced"]) == ("changed", "PoweredOn", True)
+    assert {item["name"]: item["type"] for item in held["children"]} == {
+        "child": "Managed",
+        "unmanaged-1": "Unmanaged",
+    }
+    told = {
+        one["type"]: (one["status"], one["reason"], one["lastTransitionTime"]) for one in held["conditions"]
+    }
+    assert told == {
+        one["type"]: (one["status"], one["reason"], one["lastTransitionTime"]) for one in status["conditions"]
+    }
+    assert {*desk.plugin.list(SNAPSHOT, {"namespace": place.namespace})} >= {
+        f"{place.namespace}/{name}" for name in ("base", "child")
+    }
+    imported = MiniStack(plugin).served_by(desk.plugin)
+    imported.import_(SNAPSHOT, "taken-over", f"{place.namespace}/base").check()
+    found = imported.resource("taken-over")
+    own = {"ownership", "current"}
+    assert {name: value for name, value in found.outputs.items() if name not in own} == {
+        name: value for name, value in held.items() if name not in own
+    }
+
+
+def test_what_a_revert_would_change(desk: Desk) -> None:
+    """Spec, labels and annotations, value by value, of our snapshot; of somebody else's they are unknown."""
+    place = desk.place
+    place.take("ours")
+    place.make("theirs")
+    until(lambda: place.ready("theirs"))
+    place.change(
+        metadata={"labels": {"tier": "gold"}, "annotations": {"team": "shop"}},
+        spec={"className": "best-effort-large", "network": {"hostName": "other"}},
+    )
+    until(lambda: place.vm().machine.class_name == "best-effort-large")
+    desk.write(REVERT)
+    desk.stack.up().check()
+    wanted = {
+        "machine.className",
+        'machine.settings["network.hostName"]',
+        "machine.labels.tier",
+        "machine.annotations.team",
+        "machine.powerState",
+    }
+    until(lambda: wanted <= set(desk.foreseen(snapshot="ours").check().step("it").changes))
+    unknown = desk.foreseen(snapshot="theirs").check()
+    changes = unknown.step("it").changes
+    assert "machine.notKnown" in changes
+    assert not [path for path in changes if path.startswith(("machine.labels", "machine.settings"))]
+    assert "Not known, so not shown above: what becomes of numCPUs, memoryMB" in unknown.words
+    assert place.reverts() == []
+
+
+def test_why_a_revert_would_be_refused(desk: Desk) -> None:
+    """Said in the preview, before anything is asked for: each reason that the objects show."""
+    place = desk.place
+    place.take("ours")
+    steering = place.stand_in.steering
+
+    def refused(words: str, snapshot: str = "ours") -> None:
+        def told() -> bool:
+            shown = desk.foreseen(snapshot=snapshot)
+            return not shown.ok and words in shown.words
+
+        until(told)  # the plugin has watches of its own
+
+    refused("has no snapshot 'nowhere'", "nowhere")
+    place.make("others", vmName="web-2")
+    until(lambda: place.object("others").status)
+    refused("has no snapshot 'others'", "others")
+    steering.hold("csi")
+    place.make("pending")
+    until(lambda: steering.waiting("csi"))
+    refused('"pending" is not ready (VirtualMachineSnapshotCSISynced is False', "pending")
+    steering.clear()
+    until(lambda: place.ready("pending"))
+    place.change(metadata={"annotations": {REVERTING: ""}})
+    until(lambda: place.vm().revert_left_behind)
+    refused(REVERTING)
+    place.change(metadata={"annotations": {REVERTING: None}})
+    until(lambda: not place.vm().revert_left_behind)
+    steering.hold("revert")
+    place.change(spec={"currentSnapshotName": "ours"})
+    until(lambda: place.vm().revert_requested)
+    refused('to "ours" is under way already', "pending")
+    place.change(spec={"currentSnapshotName": None})
+    until(lambda: not place.vm().revert_requested)
+    place.change(metadata={"labels": {"capv.vmware.com/cluster.role": "worker"}})
+    until(lambda: place.vm().vks_node)
+    refused("VKS")
+    place.change(metadata={"labels": {"capv.vmware.com/cluster.role": None}})
+    assert place.reverts() == []
