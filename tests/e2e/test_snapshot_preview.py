@@ -30,10 +30,10 @@ def test_a_refresh_says_what_a_delete_does_to_children(quick: MiniStack, client:
         client.take(vm, "child")
     said = {item.urn.rpartition("::")[2]: item.text for item in quick.refresh().check().said}
     assert said.keys() == {"remove", "refuse"}
-    assert 'The snapshots below it ("child", and theirs) are removed too' in said["remove"]
+    assert 'The snapshots below it ("child"), and those below them, are removed too' in said["remove"]
     assert 'Its delete will be refused because of the snapshots below it ("child")' in said["refuse"]
     gone = quick.destroy().failed()
-    assert 'The snapshots below it ("child", and theirs) are removed too' in gone.words
+    assert 'The snapshots below it ("child"), and those below them, are removed too' in gone.words
     assert 'The snapshots below it ("child") stay and move up.' in gone.words
     assert 'it has children ("child") and childPolicy is `refuse`' in str(gone.errors["refuse"])
     assert [client.names(vm) for vm in vms.values()] == [["child"], [], ["base", "child"]]

@@ -254,7 +254,7 @@ def test_what_is_announced_is_what_happens(
             settings=settings(
                 # The first of each run is the simplest there is, so a run isn't too short; it can't be
                 # ended when there are enough reverts, so it isn't too long.
-                max_examples=5,
+                max_examples=3,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,

@@ -34,7 +34,12 @@ class PlatformInMemory:
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def find_all(
-        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+        self,
+        references: Sequence[VMReference],
+        operation: Operation,
+        *,
+        hardware: bool = True,
+        sizes: bool = True,
     ) -> list[Outcome[VirtualMachine]]:
         """Each VM, or that there is none."""
         return [
@@ -43,7 +48,7 @@ class PlatformInMemory:
         ]
 
     def observe_all(
-        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True, sizes: bool = True
     ) -> list[Outcome[VirtualMachine]]:
         """Each VM, or that it is gone."""
         return [self._vm(item) if item in self.vms else Gone(f"VM {item} is gone") for item in vm_ids]

@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 
 from tests.support.plugin import served
-from vmsnapshot.fronts.plugin import _limits
-from vmsnapshot.fronts.plugin._protocol import provider_pb2_grpc
-from vmsnapshot.fronts.plugin._secrets import Secrets
+from vmsnapshot.fronts.engine import _limits
+from vmsnapshot.fronts.engine._protocol import provider_pb2_grpc
+from vmsnapshot.fronts.engine._secrets import Secrets
 from vmsnapshot.fronts.plugin._servicer import Servicer
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.provider import Provider

@@ -19,12 +19,12 @@ from tests.support.plugin import COMMAND, listening
 from tests.support.processes import alive
 from tests.support.waiting import until
 from vmsnapshot._version import __version__
-from vmsnapshot.fronts.plugin._codec import encode
-from vmsnapshot.fronts.plugin._protocol import (
+from vmsnapshot.fronts.engine._protocol import (
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
 )
+from vmsnapshot.fronts.plugin._codec import encode
 
 MADEUP = [sys.executable, str(Path(__file__).with_name("madeup.py"))]
 URN = "urn:pulumi:dev::project::madeup:index:Thing::a"

@@ -95,11 +95,17 @@ class Backend(Protocol):
         ...
 
     def find_all(
-        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+        self,
+        references: Sequence[VMReference],
+        operation: Operation,
+        *,
+        hardware: bool = True,
+        sizes: bool = True,
     ) -> list[Outcome[VirtualMachine]]:
         """Look many up; each as found, or why it wasn't (NotFound, Ambiguous, Denied).
 
-        Without `hardware`, a backend may leave that unknown, where it is much to read.
+        Without `hardware`, a backend may leave that unknown, where it is much to read; without `sizes`,
+        those of the snapshots, and of what a revert discards.
 
         Raises:
             Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
@@ -117,9 +123,11 @@ class Backend(Protocol):
         ...
 
     def observe_all(
-        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True, sizes: bool = True
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read (Gone, Denied).
+
+        `hardware` and `sizes` as of `find_all`.
 
         Raises:
             Unreachable: Nothing could be read at all; likewise whatever else fails all of them.

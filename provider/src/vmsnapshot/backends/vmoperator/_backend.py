@@ -83,10 +83,15 @@ class VmOperatorBackend:
         return _value(self.find_all([reference], operation)[0])
 
     def find_all(
-        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+        self,
+        references: Sequence[VMReference],
+        operation: Operation,
+        *,
+        hardware: bool = True,
+        sizes: bool = True,
     ) -> list[Outcome[VirtualMachine]]:
         """Look many up; each as found, or why it wasn't."""
-        del hardware  # it is in the same object
+        del hardware, sizes  # they are in the same object
         places = [self._inventory.place(reference) for reference in references]
         self._inventory.begin((namespace for namespace, _ in places), operation)
 
@@ -109,10 +114,10 @@ class VmOperatorBackend:
         return _value(self.observe_all([vm_id], operation, hardware=hardware)[0])
 
     def observe_all(
-        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True, sizes: bool = True
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
-        del hardware  # it is in the same object
+        del hardware, sizes  # they are in the same object
         places = [split_id(vm_id) for vm_id in vm_ids]
         self._inventory.begin((namespace for namespace, _ in places), operation)
         return _each(places, lambda place: self._inventory.observed(*place, operation))

@@ -21,6 +21,7 @@ from vmsnapshot.backends.vsphere._observe import (
     ONLY_TASKS,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
+    WITHOUT_SIZES,
     machine,
     virtual_machine,
 )
@@ -90,15 +91,20 @@ class VsphereBackend:
         return values(self.find_all([reference], operation))[0]
 
     def find_all(
-        self, references: Sequence[VMReference], operation: Operation, *, hardware: bool = True
+        self,
+        references: Sequence[VMReference],
+        operation: Operation,
+        *,
+        hardware: bool = True,
+        sizes: bool = True,
     ) -> list[Outcome[VirtualMachine]]:
         """Look many up; each as found, or why it wasn't."""
         answers: dict[str, Outcome[VirtualMachine]] = {}
         names = list(dict.fromkeys(reference.name for reference in references))
-        stale = self._look_up(names, answers, operation, newer_than=0, hardware=hardware)
+        stale = self._look_up(names, answers, operation, newer_than=0, hardware=hardware, sizes=sizes)
         if stale:
             newer_than = self._inventory.generation
-            self._look_up(stale, answers, operation, newer_than=newer_than, hardware=hardware)
+            self._look_up(stale, answers, operation, newer_than=newer_than, hardware=hardware, sizes=sizes)
         return [answers[reference.name] for reference in references]
 
     def _look_up(
@@ -109,6 +115,7 @@ class VsphereBackend:
         *,
         newer_than: int,
         hardware: bool,
+        sizes: bool,
     ) -> list[str]:
         """Answer by the index; those whose entry turns out stale (renamed, moved, removed)."""
         entries: dict[str, Entry] = {}
@@ -118,7 +125,7 @@ class VsphereBackend:
             except (NotFound, Ambiguous) as error:
                 answers[name] = error
         ids = [entry.id for entry in entries.values()]
-        observed = self.observe_all(ids, operation, hardware=hardware)
+        observed = self.observe_all(ids, operation, hardware=hardware, sizes=sizes)
         stale = []
         for (name, entry), vm in zip(entries.items(), observed, strict=True):
             if isinstance(vm, Gone):
@@ -143,11 +150,11 @@ class VsphereBackend:
         return values(self.observe_all([vm_id], operation, hardware=hardware))[0]
 
     def observe_all(
-        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True
+        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True, sizes: bool = True
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
         known = self._hardware.known(vm_ids) if hardware else {}
-        kind = "VirtualMachine" if hardware else WITHOUT_HARDWARE
+        kind = "VirtualMachine" if hardware else WITHOUT_HARDWARE if sizes else WITHOUT_SIZES
         asked = [(WITH_KNOWN_HARDWARE if vm_id in known else kind, vm_id) for vm_id in vm_ids]
         found = dict(zip(vm_ids, self._reads.outcomes(asked, operation), strict=True))
         changed = [vm_id for vm_id, item in known.items() if item.is_old(found[vm_id])]
@@ -312,6 +319,7 @@ class VsphereBackend:
 
         subject = Subject.of(operation.what, vm, snapshot)
         with self._queues.turn(vm.identity.id, operation):
+            self._hardware.forget(vm.identity.id)
             again(
                 operation,
                 _NOTHING_DONE,

@@ -44,7 +44,9 @@ VERSION: Final = "config.changeVersion"
 SPACE: Final = ("config.files.snapshotDirectory", "datastore")
 # A VM read without its hardware, the decoding of which is two thirds of what reading a VM takes.
 WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
-# The same with the room on its datastores.
+# The same without the layout of its files either, the larger part of what is left.
+WITHOUT_SIZES: Final = "VirtualMachine without hardware and sizes"
+# Without its hardware, but with the room on its datastores.
 WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
 # Nothing of a VM but the tasks that the server remembers with it.
 ONLY_TASKS: Final = "VirtualMachine's tasks"
@@ -86,7 +88,11 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
     "Datastore": ("name", "summary.freeSpace"),
 }
 
-for _kind, _without in ((WITH_KNOWN_HARDWARE, CONFIG), (WITHOUT_HARDWARE, (*CONFIG, *SPACE))):
+for _kind, _without in (
+    (WITH_KNOWN_HARDWARE, CONFIG),
+    (WITHOUT_HARDWARE, (*CONFIG, *SPACE)),
+    (WITHOUT_SIZES, (*CONFIG, *SPACE, "layoutEx")),
+):
     PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
 PROPERTIES[ONLY_TASKS] = ("recentTask",)
 

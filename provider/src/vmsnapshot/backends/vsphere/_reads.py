@@ -19,6 +19,7 @@ from vmsnapshot.backends.vsphere._observe import (
     PROPERTIES,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
+    WITHOUT_SIZES,
     Properties,
     recent_tasks,
 )
@@ -129,7 +130,7 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
 
 
 # What a VM can be read as, the most first.
-_AS_VM = ("VirtualMachine", WITH_KNOWN_HARDWARE, WITHOUT_HARDWARE, ONLY_TASKS)
+_AS_VM = ("VirtualMachine", WITH_KNOWN_HARDWARE, WITHOUT_HARDWARE, WITHOUT_SIZES, ONLY_TASKS)
 
 
 def _object(asked: Reference) -> Reference:

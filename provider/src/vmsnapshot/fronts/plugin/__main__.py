@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from vmsnapshot._version import __version__
-from vmsnapshot.fronts.plugin import _limits
-from vmsnapshot.fronts.plugin._engine import EngineWatch, Voice
-from vmsnapshot.fronts.plugin._notes import FileNotes
-from vmsnapshot.fronts.plugin._protocol import provider_pb2_grpc
-from vmsnapshot.fronts.plugin._secrets import Secrets
+from vmsnapshot.fronts.engine import _limits
+from vmsnapshot.fronts.engine._link import EngineWatch, Voice
+from vmsnapshot.fronts.engine._notes import FileNotes
+from vmsnapshot.fronts.engine._protocol import provider_pb2_grpc
+from vmsnapshot.fronts.engine._secrets import Secrets
 from vmsnapshot.fronts.plugin._servicer import Servicer
 from vmsnapshot.lifecycle.provider import Provider
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from vmsnapshot.fronts.plugin._protocol import provider_pb2
+from vmsnapshot.fronts.engine._protocol import provider_pb2
 from vmsnapshot.lifecycle.requests import Change, DiffResult
 
 _KINDS: Final = {

@@ -20,11 +20,12 @@ import grpc
 from google.protobuf import empty_pb2, struct_pb2
 
 from vmsnapshot._version import __version__
-from vmsnapshot.fronts.plugin import _diff, _limits, _status
+from vmsnapshot.fronts.engine import _limits, bug, sentence
+from vmsnapshot.fronts.engine._protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
+from vmsnapshot.fronts.engine._secrets import Secrets
+from vmsnapshot.fronts.plugin import _diff, _status
 from vmsnapshot.fronts.plugin._codec import EncodeError, decode, encode
 from vmsnapshot.fronts.plugin._configuration import Settings, engines_own, from_variables
-from vmsnapshot.fronts.plugin._protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
-from vmsnapshot.fronts.plugin._secrets import Secrets
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import InvalidInput, VmsnapshotError
 from vmsnapshot.lifecycle.provider import Provider
@@ -55,7 +56,7 @@ def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.Serv
     """End a call with the status of an error."""
     urn = getattr(request, "urn", "")
     if isinstance(error, VmsnapshotError):
-        text = servicer.secrets.conceal(urn, _status.sentence(error))
+        text = servicer.secrets.conceal(urn, sentence(error))
         code = _status.code(error)
         if isinstance(error, rq.PartialState):
             try:
@@ -70,7 +71,7 @@ def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.Serv
             told = "".join(traceback.format_exception(error))
             with contextlib.suppress(OSError):  # nobody may be listening any more
                 sys.stderr.write(servicer.secrets.conceal(urn, told))
-        text = servicer.secrets.conceal(urn, _status.bug(error))
+        text = servicer.secrets.conceal(urn, bug(error))
         code = grpc.StatusCode.INTERNAL
     context.abort(code, text)
     raise AssertionError  # abort has raised

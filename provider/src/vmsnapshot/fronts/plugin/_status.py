@@ -9,15 +9,13 @@ the resource exists and isn't as asked.
 
 from __future__ import annotations
 
-import traceback
 from typing import Final
 
 import grpc
 from google.protobuf import any_pb2
 
-from vmsnapshot._version import __version__
+from vmsnapshot.fronts.engine._protocol import provider_pb2, status_pb2
 from vmsnapshot.fronts.plugin._codec import encode
-from vmsnapshot.fronts.plugin._protocol import provider_pb2, status_pb2
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle.requests import PartialState
 
@@ -43,23 +41,6 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 def code(error: errors.VmsnapshotError) -> grpc.StatusCode:
     """The status of an error: its own type's, or that of the nearest type above."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
-
-
-def sentence(error: errors.VmsnapshotError) -> str:
-    """The error for the user; names the property that is wrong, if it doesn't itself."""
-    text = str(error)
-    if isinstance(error, errors.InvalidInput) and error.property not in text:
-        return f"{error.property}: {text}"
-    return text
-
-
-def bug(error: BaseException) -> str:
-    """What to say when this program itself is at fault."""
-    last = traceback.format_exception_only(error)[-1].strip()
-    return (
-        f"vmsnapshot {__version__} failed unexpectedly, which is a mistake in the provider; please "
-        f"report it with this text: {last}"
-    )
 
 
 def partial_details(error: PartialState, reason: str, *, refresh_before_update: bool) -> bytes:

@@ -188,7 +188,7 @@ class Checkpointing:
         """What was taken, as the platform shows it; what can't be read yet shows in the next refresh."""
         ids = [vms[key].identity.id for key in taken]
         try:
-            outcomes = self._session.backend.observe_all(ids, operation, hardware=False)
+            outcomes = self._session.backend.observe_all(ids, operation, hardware=False, sizes=False)
         except VmsnapshotError:
             outcomes = []
         after = split(dict(zip(taken, outcomes, strict=False)))[0]

@@ -54,13 +54,13 @@ def find_members(
     """Look all VMs of an environment up, in a number of calls that doesn't grow with them.
 
     Two members that turn out to be the same VM fail, both: it would be worked on twice. Without
-    `hardware`, which is most of the work of reading them, that is left unknown.
+    `hardware`, which is most of the work of reading them, that and the sizes are left unknown.
 
     Raises:
         Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
     """
     references = [VMReference(member.vm_name, member.namespace) for member in members]
-    outcomes = session.backend.find_all(references, operation, hardware=hardware)
+    outcomes = session.backend.find_all(references, operation, hardware=hardware, sizes=hardware)
     machines: dict[str, VirtualMachine] = {}
     failures: dict[str, VmsnapshotError] = {}
     for member, outcome in zip(members, outcomes, strict=True):
@@ -96,7 +96,7 @@ def look_again(
     if any(member.key not in ids for member in members):
         return find_members(session, members, operation, hardware=False)
     known = [ids[member.key] for member in members]
-    outcomes = session.backend.observe_all(known, operation, hardware=False)
+    outcomes = session.backend.observe_all(known, operation, hardware=False, sizes=False)
     if any(isinstance(outcome, Gone) for outcome in outcomes):
         return find_members(session, members, operation, hardware=False)
     found = dict(zip((member.key for member in members), outcomes, strict=True))

@@ -125,7 +125,7 @@ def _observe(
     if not vm_ids:
         return {}, {}
     try:
-        outcomes = session.backend.observe_all(list(vm_ids), operation, hardware=False)
+        outcomes = session.backend.observe_all(list(vm_ids), operation, hardware=False, sizes=False)
     except VmsnapshotError as error:
         return {}, dict.fromkeys(vm_ids, error)
     return split(dict(zip(vm_ids, outcomes, strict=True)))

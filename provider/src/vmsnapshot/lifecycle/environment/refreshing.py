@@ -25,7 +25,7 @@ def refresh(
         Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
     """
     ids = sorted({part.vm for item in checkpoints.values() for part in item.snapshots.values()})
-    outcomes = session.backend.observe_all(ids, operation, hardware=False) if ids else []
+    outcomes = session.backend.observe_all(ids, operation, hardware=False, sizes=False) if ids else []
     observed: dict[str, Outcome[VirtualMachine]] = dict(zip(ids, outcomes, strict=True))
     fresh = {label: refreshed(item, observed) for label, item in checkpoints.items()}
     for label, checkpoint in fresh.items():

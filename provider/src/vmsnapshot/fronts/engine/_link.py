@@ -9,9 +9,9 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
-from vmsnapshot.fronts.plugin import _limits
-from vmsnapshot.fronts.plugin._protocol import engine_pb2, engine_pb2_grpc
-from vmsnapshot.fronts.plugin._secrets import Secrets
+from vmsnapshot.fronts.engine import _limits
+from vmsnapshot.fronts.engine._protocol import engine_pb2, engine_pb2_grpc
+from vmsnapshot.fronts.engine._secrets import Secrets
 from vmsnapshot.lifecycle.requests import Severity
 
 _Ask: TypeAlias = Callable[..., Any]

@@ -1,0 +1,25 @@
+"""What a user is told of a failure."""
+
+from __future__ import annotations
+
+import traceback
+
+from vmsnapshot._version import __version__
+from vmsnapshot.lifecycle import errors
+
+
+def sentence(error: errors.VmsnapshotError) -> str:
+    """The error for the user; names the property that is wrong, if it doesn't itself."""
+    text = str(error)
+    if isinstance(error, errors.InvalidInput) and error.property not in text:
+        return f"{error.property}: {text}"
+    return text
+
+
+def bug(error: BaseException) -> str:
+    """What to say when this program itself is at fault."""
+    last = traceback.format_exception_only(error)[-1].strip()
+    return (
+        f"vmsnapshot {__version__} failed unexpectedly, which is a mistake in the provider; please "
+        f"report it with this text: {last}"
+    )
