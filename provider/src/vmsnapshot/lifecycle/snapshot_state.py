@@ -130,7 +130,9 @@ def children_text(children: Sequence[Snapshot], policy: ChildPolicy) -> list[str
         return []
     fate: dict[ChildPolicy, str] = {
         "keep": f"The snapshots below it ({names}) stay and move up.",
-        "remove": f"The snapshots below it ({names}), and those below them, are removed too (childPolicy: remove).",
+        "remove": (
+            f"The snapshots below it ({names}), and those below them, are removed too (childPolicy: remove)."
+        ),
         "refuse": f"Its delete will be refused because of the snapshots below it ({names}).",
     }
     return [fate[policy]]

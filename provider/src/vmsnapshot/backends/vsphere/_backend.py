@@ -21,6 +21,7 @@ from vmsnapshot.backends.vsphere._observe import (
     ONLY_TASKS,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
+    WITHOUT_LAYOUT,
     WITHOUT_SIZES,
     machine,
     virtual_machine,
@@ -154,8 +155,11 @@ class VsphereBackend:
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
         known = self._hardware.known(vm_ids) if hardware else {}
-        kind = "VirtualMachine" if hardware else WITHOUT_HARDWARE if sizes else WITHOUT_SIZES
-        asked = [(WITH_KNOWN_HARDWARE if vm_id in known else kind, vm_id) for vm_id in vm_ids]
+        unread = WITHOUT_HARDWARE if sizes else WITHOUT_SIZES
+        if hardware:
+            unread = "VirtualMachine" if sizes else WITHOUT_LAYOUT
+        read_before = WITH_KNOWN_HARDWARE if sizes else WITHOUT_SIZES
+        asked = [(read_before if vm_id in known else unread, vm_id) for vm_id in vm_ids]
         found = dict(zip(vm_ids, self._reads.outcomes(asked, operation), strict=True))
         changed = [vm_id for vm_id, item in known.items() if item.is_old(found[vm_id])]
         whole = self._reads.outcomes([("VirtualMachine", vm_id) for vm_id in changed], operation)

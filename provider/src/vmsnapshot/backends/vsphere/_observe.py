@@ -46,6 +46,8 @@ SPACE: Final = ("config.files.snapshotDirectory", "datastore")
 WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
 # The same without the layout of its files either, the larger part of what is left.
 WITHOUT_SIZES: Final = "VirtualMachine without hardware and sizes"
+# A VM read with its hardware, but without the layout of its files and the room for snapshots.
+WITHOUT_LAYOUT: Final = "VirtualMachine without sizes"
 # Without its hardware, but with the room on its datastores.
 WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
 # Nothing of a VM but the tasks that the server remembers with it.
@@ -92,6 +94,7 @@ for _kind, _without in (
     (WITH_KNOWN_HARDWARE, CONFIG),
     (WITHOUT_HARDWARE, (*CONFIG, *SPACE)),
     (WITHOUT_SIZES, (*CONFIG, *SPACE, "layoutEx")),
+    (WITHOUT_LAYOUT, (*SPACE, "layoutEx")),
 ):
     PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
 PROPERTIES[ONLY_TASKS] = ("recentTask",)

@@ -19,6 +19,7 @@ from vmsnapshot.backends.vsphere._observe import (
     PROPERTIES,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
+    WITHOUT_LAYOUT,
     WITHOUT_SIZES,
     Properties,
     recent_tasks,
@@ -129,25 +130,27 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
         page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
 
 
-# What a VM can be read as, the most first.
-_AS_VM = ("VirtualMachine", WITH_KNOWN_HARDWARE, WITHOUT_HARDWARE, WITHOUT_SIZES, ONLY_TASKS)
+# What a VM can be read as.
+_WHOLE = "VirtualMachine"
+_AS_VM = (_WHOLE, WITHOUT_LAYOUT, WITH_KNOWN_HARDWARE, WITHOUT_HARDWARE, WITHOUT_SIZES, ONLY_TASKS)
 
 
 def _object(asked: Reference) -> Reference:
     kind, object_id = asked
-    return ("VirtualMachine" if kind in _AS_VM else kind), object_id
+    return (_WHOLE if kind in _AS_VM else kind), object_id
 
 
 def _specs(login: Login, references: Sequence[Reference]) -> list[Any]:
-    """A VM that is asked for in several ways is read once, as the one that tells most."""
+    """A VM that is asked for in several ways is read once, as a whole."""
     specs = [_spec(login, others, PROPERTIES)] if (others := _others(references)) else []
-    known: set[Reference] = set()
+    ways: dict[str, str] = {}
+    for way, vm_id in references:
+        if way in _AS_VM:
+            ways[vm_id] = way if ways.get(vm_id, way) == way else _WHOLE
     for way in _AS_VM:
-        vms = [_object(reference) for reference in references if reference[0] == way]
-        vms = [vm for vm in vms if vm not in known]
-        known.update(vms)
+        vms = [(_WHOLE, vm_id) for vm_id, asked in ways.items() if asked == way]
         if vms:
-            specs.append(_spec(login, vms, {**PROPERTIES, "VirtualMachine": PROPERTIES[way]}))
+            specs.append(_spec(login, vms, {**PROPERTIES, _WHOLE: PROPERTIES[way]}))
     return specs
 
 

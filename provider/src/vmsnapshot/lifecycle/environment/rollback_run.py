@@ -98,7 +98,7 @@ class RollbackRun:
             raise self._failed(rolling, failures, operation)
         try:
             ids = [vm.identity.id for vm in self._vms.values()]
-            after = values(self._session.backend.observe_all(ids, operation))
+            after = values(self._session.backend.observe_all(ids, operation, sizes=False))
         except VmsnapshotError as error:
             raise self._unfinished(rolling, _NOT_READ, error) from error
         machines = dict(zip(self._vms, after, strict=True))
@@ -245,7 +245,7 @@ class RollbackRun:
         operation = self._session.operation(self._urn, "reading the environment", _READ_WITHIN)
         ids = [vm.identity.id for vm in self._vms.values()]
         try:
-            outcomes = self._session.backend.observe_all(ids, operation)
+            outcomes = self._session.backend.observe_all(ids, operation, sizes=False)
         except VmsnapshotError:
             return {}  # the next refresh does
         found = zip(self._vms, outcomes, strict=True)
