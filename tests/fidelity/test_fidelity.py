@@ -23,9 +23,9 @@ from tests.support.client import other_client
 from tests.support.plugin import plugin
 from tests.support.simulator import running
 
-# Reverts of ours in each of the parts, which run at the same time; in all of them, 304.
-PARTS = 4
-REVERTS = 76
+# Reverts of ours in each of the parts, which run at the same time; in all of them, 306.
+PARTS = 6
+REVERTS = 51
 
 # Each history begins on a VM that nobody has touched.
 MACHINES = 100
