@@ -193,7 +193,9 @@ def _pending(machine: Object, phase: str, target: str, record: Object, *, stale:
     if phase == "prepared":
         return Fate.NEVER
     failed = failure(machine)
-    if phase != "requested" or (failed is not None and (stale or digest(failed) != record.get("failure"))):
+    # Once the VM Operator has begun, the condition from before is only not replaced yet.
+    told = stale and REVERTING not in annotations_of(machine)
+    if phase != "requested" or (failed is not None and (told or digest(failed) != record.get("failure"))):
         return Fate.FAILED
     return Fate.RUNNING if spec_of(machine).get("currentSnapshotName") == target else Fate.WITHDRAWN
 
