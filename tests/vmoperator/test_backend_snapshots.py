@@ -183,7 +183,7 @@ def test_the_tree(place: Place) -> None:
         ("leaf", "middle"),
     ]
     assert vm.path("leaf") == "base/middle/leaf"
-    assert vm.current_snapshot_id == "leaf"
+    until(lambda: place.vm().current_snapshot_id == "leaf")
     place.remove("middle")
     until(lambda: [item.parent_id for item in place.vm().snapshots] == [None, "base"])
     assert place.stranger.names("web-1") == ["base", "leaf"]

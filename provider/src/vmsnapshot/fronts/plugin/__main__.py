@@ -9,6 +9,7 @@ import argparse
 import concurrent.futures
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -63,14 +64,14 @@ def serve(
         engine: The engine's address; None when started by hand. Then engines come and go with
             Attach, and only a signal ends the plugin.
     """
-    ended = threading.Event()
+    ended = _End()
     secrets = Secrets()
     voice = Voice(secrets)
 
     def gone() -> None:
         servicer.cancel()  # nobody is left to hear of its result
         if engine:
-            ended.set()
+            ended.tell()
 
     watch = EngineWatch(gone)
     servicer = Servicer(
@@ -122,11 +123,32 @@ def _announce(port: int) -> None:
     sys.stdout = sys.stderr
 
 
-def _end_on_signals(ended: threading.Event) -> None:
+class _End:
+    """That it is time to end.
+
+    A signal's handler may interrupt the very thread that waits for it, anywhere: with an Event it would wait
+    for the lock that its own thread holds. A SimpleQueue is made for that.
+    """
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.told = False
+
+    def tell(self) -> None:
+        """It is."""
+        self.told = True
+        self._queue.put(None)
+
+    def wait(self) -> None:
+        """Until then."""
+        self._queue.get()
+
+
+def _end_on_signals(ended: _End) -> None:
     def end(_number: int, _frame: object) -> None:
-        if ended.is_set():
+        if ended.told:
             os._exit(1)  # asked twice
-        ended.set()
+        ended.tell()
 
     for number in _SIGNALS:
         signal.signal(number, end)
