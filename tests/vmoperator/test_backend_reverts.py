@@ -124,7 +124,11 @@ def test_a_failed_revert_is_cleared(place: Place, reason: str) -> None:
     """The condition's reason and message are told, and nothing reverts later by itself."""
     place.take("base")
     place.stand_in.steering.fail(
-        "revert", "the host is gone", reason=f"VirtualMachineSnapshot{reason}", leave_annotation=False
+        "revert",
+        "the host is gone",
+        reason=f"VirtualMachineSnapshot{reason}",
+        leave_annotation=False,
+        times=0,
     )
     with pytest.raises(Refused, match=rf"\(VirtualMachineSnapshot{reason}\): the host is gone.*is cleared"):
         place.revert("base")
@@ -134,8 +138,35 @@ def test_a_failed_revert_is_cleared(place: Place, reason: str) -> None:
     task = found(place)
     assert task is not None
     assert (task.running, task.succeeded) == (False, False)
+    place.stand_in.steering.clear()
     place.revert("base", "request-2")
     assert place.reverts() == ["base"]
+
+
+@pytest.mark.parametrize("reason", ["RevertFailed", "RevertSkipped", "RevertTaskFailed"])
+def test_the_vm_operator_tries_again(place: Place, reason: str) -> None:
+    """What the VM Operator has begun anew isn't cleared as failed: it is followed to its end."""
+    place.take("base")
+    place.stand_in.steering.fail(
+        "revert", "the host is gone", reason=f"VirtualMachineSnapshot{reason}", leave_annotation=False
+    )
+    place.stand_in.steering.hold("restore")
+
+    def begun() -> None:
+        until(lambda: place.stand_in.steering.waiting("restore"))
+
+    # The fourth write is the one that clears: by then the VM Operator has begun again.
+    on_write(place.backend, 4, "before", begun)
+    listener = Listener()
+    doing = Doing(lambda: place.revert("base", doing=listener.doing("reverting")))
+    until(lambda: listener.heard("tries again"))
+    place.stand_in.steering.release("restore")
+    doing.result()
+    assert place.reverts() == ["base"]
+    assert noted(place.machine()) == {}
+    task = found(place)
+    assert task is not None
+    assert task.succeeded
 
 
 def test_an_annotation_left_behind(place: Place) -> None:
@@ -222,15 +253,15 @@ def test_death_while_it_is_under_way(place: Place) -> None:
 def test_death_before_a_failure_is_cleared(place: Place) -> None:
     """A request that failed and whose process died is not taken for done; the next one clears it."""
     place.take("base")
-    place.stand_in.steering.fail(
-        "revert", "the host is gone", reason="VirtualMachineSnapshotRevertFailed", leave_annotation=False
-    )
+    for words, times in (("the host is gone", 1), ("still", 0)):
+        place.stand_in.steering.fail(
+            "revert", words, times=times, reason="VirtualMachineSnapshotRevertFailed"
+        )
     dying = place.connect()
     place.vm(dying)
     on_write(dying, 4, "before", die)
     with pytest.raises(Death):
         place.revert("base", backend=dying)
-    place.stand_in.steering.fail("revert", "still", times=0, reason="VirtualMachineSnapshotRevertFailed")
     task = until(lambda: None if (task := found(place)) is None or task.running else task)
     assert task is not None
     assert not task.succeeded

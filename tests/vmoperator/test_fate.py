@@ -13,7 +13,7 @@ from vmsnapshot.backends.vmoperator._objects import REVERT, REVERT_SUCCEEDED, RE
 FAILED = {
     "type": REVERT_SUCCEEDED,
     "status": "False",
-    "reason": "RevertFailed",
+    "reason": "VirtualMachineSnapshotRevertTaskFailed",
     "message": "the host is gone",
 }
 

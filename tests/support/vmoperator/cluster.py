@@ -117,6 +117,16 @@ class Cluster:
         """Change metadata by a merge."""
         return self._patch(item, {"metadata": metadata})
 
+    def persist(self, item: Object, change: Callable[[Object], Object]) -> Object:
+        """Make a change, anew on what is there now as long as somebody else's comes between."""
+        while True:
+            try:
+                return change(item)
+            except ApiError as error:
+                if error.status.code != CONFLICT:
+                    raise
+                item = self.fresh(item)
+
     def let_go(self, item: Object, finalizer: str) -> None:
         """Take a finalizer away; the object may be gone then."""
         kept = [one for one in item["metadata"]["finalizers"] if one != finalizer]

@@ -143,9 +143,14 @@ class Reverts:
         self._cluster.set_status(replaced, {})
 
     def _tell(self, item: Object, reason: str, message: str) -> Object:
-        status = deepcopy(item.get("status") or {})
-        mark(status, REVERT_SUCCEEDED, reason=reason, message=message)
-        return self._cluster.set_status(item, status)
+        def told(machine: Object) -> Object:
+            status = deepcopy(machine.get("status") or {})
+            mark(status, REVERT_SUCCEEDED, reason=reason, message=message)
+            return self._cluster.set_status(machine, status)
+
+        # Once it has begun, nobody's change of the VM keeps it from going on.
+        begun = REVERT_IN_PROGRESS in annotations_of(item)
+        return self._cluster.persist(item, told) if begun else told(item)
 
     def _fail(
         self, key: Key, item: Object, reason: str, message: str, *, leaves: bool | None = None
@@ -153,7 +158,8 @@ class Reverts:
         item = self._tell(item, reason, message)
         self._history.add("fail", key, item["spec"].get("currentSnapshotName", ""), message)
         if leaves is False and REVERT_IN_PROGRESS in annotations_of(item):
-            self._cluster.edit(item, {"annotations": {REVERT_IN_PROGRESS: None}})
+            tidied = {"annotations": {REVERT_IN_PROGRESS: None}}
+            self._cluster.persist(item, lambda machine: self._cluster.edit(machine, tidied))
         raise Refused(message)
 
 

@@ -9,6 +9,7 @@ import hashlib
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._objects import (
+    NOT_BEGUN,
     REVERT,
     REVERT_IN_PROGRESS,
     REVERT_SUCCEEDED,
@@ -201,11 +202,15 @@ def _pending(machine: Object, phase: str, target: str, record: Object, *, stale:
 
 
 def failure(machine: Object) -> Object | None:
-    """The condition of a revert that has failed; one in progress is none."""
+    """The condition of a revert that has failed; None while one is in progress.
+
+    The VM Operator tries again by itself what failed: its annotation beside the condition of a revert
+    that was not begun is that of the next attempt.
+    """
     found = condition_of(machine, REVERT_SUCCEEDED)
     if found is None or found.get("status") != "False" or found.get("reason") == REVERT_IN_PROGRESS:
         return None
-    return found
+    return None if found.get("reason") in NOT_BEGUN and REVERTING in annotations_of(machine) else found
 
 
 def in_progress(machine: Object) -> bool:

@@ -22,6 +22,8 @@ CSI_SYNCED: Final = "VirtualMachineSnapshotCSISynced"
 READY: Final = "VirtualMachineSnapshotReady"
 REVERT_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 REVERT_IN_PROGRESS: Final = "VirtualMachineSnapshotRevertInProgress"
+# Why a revert was not begun: of these failures the VM Operator's annotation is no part.
+NOT_BEGUN: Final = ("VirtualMachineSnapshotRevertFailed", "VirtualMachineSnapshotRevertSkipped")
 
 # The VM Operator's own keys
 VKS_LABELS: Final = ("capw.vmware.com/cluster.role", "capv.vmware.com/cluster.role")

@@ -76,7 +76,7 @@ from vmsnapshot.lifecycle.operation import Operation
 # Seconds to wait after a revert for the VM's power to be told as the snapshot has it.
 _POWER: Final = 5.0
 # Seconds that the VM Operator may take after a failure to take its annotation away.
-_TIDYING: Final = 1.0
+_TIDYING: Final = 3.0
 # To clear a request when the operation's own time is over.
 _CLEARING: Final = dt.timedelta(seconds=10)
 _NOTE: Final = "/metadata/annotations/" + REVERT.replace("/", "~1")
@@ -132,7 +132,11 @@ class Revert:
         except VmsnapshotError:
             self._give_up("prepared", "it was not asked for")
             raise
-        self._follow(operation)
+        while (fate := self._follow(operation)) is not Fate.SUCCEEDED:
+            error = self._failed() if fate is Fate.FAILED else self._withdrawn()
+            if error is not None:
+                raise error
+            operation.progress("the VM Operator tries again")
         self._record |= {
             "ended": timestamp(),
             "succeeded": True,
@@ -163,7 +167,8 @@ class Revert:
         note = parsed(annotations_of(machine).get(REVERT))
         if note.get("phase") == "requested" and note.get("target") == asked:
             earlier = self._earlier(Attempt.of(note))
-            if earlier.clear("failed", in_words(failed), operation):
+            left_behind = REVERTING in annotations_of(machine)
+            if earlier.clear("failed", in_words(failed), operation, only_if_not_begun=not left_behind):
                 return self._machine()
         raise Refused(
             f'{self._about}: a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
@@ -255,8 +260,8 @@ class Revert:
             raise Busy(f'{self._about}: a revert of the VM to snapshot "{other}" is under way.')
         return False
 
-    def _follow(self, operation: Operation) -> None:
-        """Wait until the VM is reverted."""
+    def _follow(self, operation: Operation) -> Fate:
+        """Wait until the VM is reverted, or has failed to be; which of them."""
         told = {self._record["failure"]}
 
         def over(*, stale: bool) -> Fate | None:
@@ -270,39 +275,50 @@ class Revert:
 
         news = self._space.news
         try:
+            operation.check()
             fate = news.until(self._vm_name, lambda: over(stale=False), operation, longest=STALE)
-            fate = fate or news.until(self._vm_name, lambda: over(stale=True), operation)
+            return fate or news.until(self._vm_name, lambda: over(stale=True), operation) or Fate.RUNNING
         except (TimedOut, Cancelled) as ended:
             raise type(ended)(f"{ended.message} {self._withdraw()}") from None
-        if fate is not Fate.SUCCEEDED:
-            raise self._failed()
 
-    def _failed(self) -> VmsnapshotError:
-        machine = self._machine()
-        failed = failure(machine)
-        if failed is None:
-            self._give_up("requested", "somebody withdrew it")
-            return Refused(
-                f"{self._about}: somebody withdrew the request before the VM was reverted.", retry_helps=True
-            )
+    def _withdrawn(self) -> VmsnapshotError:
+        self._give_up("requested", "somebody withdrew it")
+        return Refused(
+            f"{self._about}: somebody withdrew the request before the VM was reverted.", retry_helps=True
+        )
+
+    def _failed(self) -> VmsnapshotError | None:
+        """Clear the request and say why it failed; None if the VM Operator is trying again by then."""
         # A change of the VM just now would keep the VM Operator from taking its annotation away.
         self._space.news.until(
-            self._vm_name,
-            lambda: None if REVERTING in annotations_of(self._machine()) else True,
-            _brief(),
-            longest=_TIDYING,
+            self._vm_name, lambda: None if self._left_behind() else True, _brief(), longest=_TIDYING
         )
-        after = (
-            "The request is cleared again: nothing reverts later by itself."
-            if self.clear("failed", in_words(failed), _brief())
-            else "The request could not be cleared: clear spec.currentSnapshotName of the VM."
-        )
-        if REVERTING in annotations_of(self._machine()):
+        failed, left_behind = failure(self._machine()), self._left_behind()
+        if failed is None:
+            return None
+        after = "The request is cleared again: nothing reverts later by itself."
+        # It may be tried again at any time: what has begun anew isn't what failed.
+        if not self.clear("failed", in_words(failed), _brief(), only_if_not_begun=not left_behind):
+            if not left_behind and self._moved_on():
+                return None
+            after = "The request could not be cleared: clear spec.currentSnapshotName of the VM."
+        if self._left_behind():
             after += (
                 f" The VM Operator has left its annotation {REVERTING} on the VM, which blocks further "
                 "reverts until somebody takes it away."
             )
         return Refused(f"{self._about}: the VM Operator could not revert the VM: {in_words(failed)}. {after}")
+
+    def _left_behind(self) -> bool:
+        """Whether the VM Operator's annotation stands beside the condition of a failure."""
+        machine = self._machine()
+        return failure(machine) is not None and REVERTING in annotations_of(machine)
+
+    def _moved_on(self) -> bool:
+        """Whether the server, asked anew, says that the VM Operator has begun again or is done."""
+        _quietly(lambda: self._space.machines.absorb(self._client.get(self._path, _brief(), self._about)))
+        machine = self._machine()
+        return in_progress(machine) or parsed(annotations_of(machine).get(REVERT)) == {}
 
     def _withdraw(self) -> str:
         """Clear a request that hasn't begun; what became of it, as a sentence."""
