@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.e2e.conftest import new_stack
 from tests.support.client import Client
-from tests.support.engine import ROOT, Stack
+from tests.support.engine import Stack
+from tests.support.example import example_stack
 from tests.support.simulator import Simulator
 
 
 @pytest.fixture
 def example(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
     """A stack of a copy of examples/refuse-long-loss."""
-    made = new_stack(tmp_path / "stack", vsphere)
-    source = ROOT / "examples" / "refuse-long-loss"
-    shutil.copy(source / "__main__.py", made.project)
-    made.write({**yaml.safe_load((source / "Pulumi.yaml").read_text(encoding="utf-8")), "name": "made-up"})
-    environment = made.environment
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    project = (made.project / "Pulumi.yaml").read_text(encoding="utf-8")
-    project = project.replace("refuse-long-loss:", "made-up:")
-    (made.project / "Pulumi.yaml").write_text(project, encoding="utf-8")
+    made = example_stack(tmp_path / "stack", "refuse-long-loss", environment=vsphere.environment())
     yield made
     made.close()
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
 
 import pytest
 
 from tests.environment.fleet import CREATE, REMOVE, Fleet
 from tests.environment.resource import after_check
+from tests.environment.spoils import Spoil, faulty, named_again, over, renamed, switched_off, switched_on
 from tests.support.client import Client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
 
-Spoil = Callable[[Simulator, Client, str], None]
+call_fails, task_fails = faulty(CREATE, "call"), faulty(CREATE, "task")
 
 
 def started(vcenter: Simulator, fleet: Fleet) -> set[str]:
@@ -51,39 +51,9 @@ def test_all_are_taken_wave_after_wave(vcenter: Simulator, ready: Plugin, fleet:
 # What goes wrong with one VM of the second wave, and what ends that.
 
 
-def renamed(_vcenter: Simulator, somebody: Client, vm: str) -> None:
-    """The VM has another name."""
-    somebody.wait(somebody.vm(vm).Rename_Task("gone"))
-
-
-def named_again(_vcenter: Simulator, somebody: Client, vm: str) -> None:
-    """It has its name again."""
-    somebody.wait(somebody.vm("gone").Rename_Task(vm))
-
-
 def unreadable(vcenter: Simulator, _somebody: Client, vm: str) -> None:
     """The login may no longer read the VM."""
     vcenter.unreadable(vm)
-
-
-def switched_off(vcenter: Simulator, _somebody: Client, vm: str) -> None:
-    """Snapshots of the VM are disabled."""
-    vcenter.set(vm, snapshotDisabled=True)
-
-
-def switched_on(vcenter: Simulator, _somebody: Client, vm: str) -> None:
-    """They no longer are."""
-    vcenter.set(vm, snapshotDisabled=False)
-
-
-def call_fails(vcenter: Simulator, _somebody: Client, vm: str) -> None:
-    """The task can't be started."""
-    vcenter.fault("FileLocked", method=CREATE, vm=vm, where="call")
-
-
-def task_fails(vcenter: Simulator, _somebody: Client, vm: str) -> None:
-    """The task ends badly."""
-    vcenter.fault("FileLocked", method=CREATE, vm=vm, where="task")
 
 
 def no_connection(vcenter: Simulator, _somebody: Client, vm: str) -> None:
@@ -93,11 +63,6 @@ def no_connection(vcenter: Simulator, _somebody: Client, vm: str) -> None:
 
 def go_nowhere() -> None:
     """Nothing happens."""
-
-
-def over(vcenter: Simulator, _somebody: Client, vm: str) -> None:
-    """Whatever was asked for is over."""
-    vcenter.clear()
 
 
 # By the step at which it fails; before an update looks, or between its check and its work.

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.e2e.conftest import new_stack
 from tests.support.client import Client, other_client
-from tests.support.engine import ROOT, Stack
+from tests.support.engine import Stack
+from tests.support.example import EXAMPLES, example_stack
 from tests.support.simulator import Simulator, running
 
-EXAMPLES = ROOT / "examples"
 NAMES = ["app-1", "db-1", "web-1", "web-2"]
 
 
 @pytest.fixture(scope="module")
-def vsphere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+def vsphere() -> Iterator[Simulator]:
     """The VMs that the examples name."""
-    certificate = str(tmp_path_factory.mktemp("vsphere") / "vcenter.pem")
-    with running("--names", ",".join(NAMES), "--task-duration", "5ms", "--cert-out", certificate) as found:
+    with running("--names", ",".join(NAMES), "--task-duration", "5ms") as found:
         yield found
 
 
@@ -35,19 +29,6 @@ def client(vsphere: Simulator) -> Iterator[Client]:
     """Somebody else at the same vSphere."""
     with other_client(vsphere) as found:
         yield found
-
-
-def copy(folder: Path, example: Path, vsphere: Simulator) -> Stack:
-    """A stack of a copy of an example, with this checkout's plugin."""
-    stack = new_stack(folder, vsphere)
-    program = yaml.safe_load((example / "Pulumi.yaml").read_text(encoding="utf-8"))
-    config = {key.replace(program["name"], "made-up"): item for key, item in program["config"].items()}
-    stack.write({**program, "name": "made-up", "config": config})
-    if (example / "__main__.py").exists():
-        shutil.copy(example / "__main__.py", stack.project)
-    path = stack.environment["PATH"]
-    stack.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
-    return stack
 
 
 def gate(stack: Stack, vsphere: Simulator, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +51,8 @@ def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Cli
     The gate lets the update pass while every VM can go back, and stops when one no longer can.
     """
     before = f"release-{language}"
-    stack = copy(tmp_path / "stack", EXAMPLES / "environment-rollback" / language, vsphere)
+    name = f"environment-rollback/{language}"
+    stack = example_stack(tmp_path / "stack", name, environment=vsphere.environment())
     stack.config("release", before)
     stack.up().check()
     assert [client.names(name)[-1] for name in NAMES] == [before] * 4

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.environment.resource import after_check
 from tests.environment.rolling import Ten, label
+from tests.environment.spoils import Spoil, faulty, named_again, over, renamed, switched_off, switched_on
 from tests.support.client import Client, other_client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
@@ -17,37 +18,7 @@ from vmsnapshot.model.values import UNKNOWN
 
 REVERT = "RevertToSnapshot_Task"
 
-Spoil = Callable[[Simulator, Client, str], None]
-
-
-def renamed(_vsphere: Simulator, client: Client, vm: str) -> None:
-    """The VM has another name."""
-    client.wait(client.vm(vm).Rename_Task("gone"))
-
-
-def named_again(_vsphere: Simulator, client: Client, vm: str) -> None:
-    """It has its name again."""
-    client.wait(client.vm("gone").Rename_Task(vm))
-
-
-def switched_off(vsphere: Simulator, _client: Client, vm: str) -> None:
-    """Snapshots of the VM are disabled."""
-    vsphere.set(vm, snapshotDisabled=True)
-
-
-def switched_on(vsphere: Simulator, _client: Client, vm: str) -> None:
-    """They no longer are."""
-    vsphere.set(vm, snapshotDisabled=False)
-
-
-def call_fails(vsphere: Simulator, _client: Client, vm: str) -> None:
-    """The task can't be started."""
-    vsphere.fault("FileLocked", method=REVERT, vm=vm, where="call")
-
-
-def task_fails(vsphere: Simulator, _client: Client, vm: str) -> None:
-    """The task ends badly."""
-    vsphere.fault("FileLocked", method=REVERT, vm=vm, where="task")
+call_fails, task_fails = faulty(REVERT, "call"), faulty(REVERT, "task")
 
 
 def lost_before(vsphere: Simulator, _client: Client, vm: str) -> None:
@@ -58,11 +29,6 @@ def lost_before(vsphere: Simulator, _client: Client, vm: str) -> None:
 def lost_after(vsphere: Simulator, _client: Client, vm: str) -> None:
     """The answer to it is lost."""
     vsphere.drop("after", method=REVERT, vm=vm)
-
-
-def over(vsphere: Simulator, _client: Client, _vm: str) -> None:
-    """Whatever was asked for is over."""
-    vsphere.clear()
 
 
 # What goes wrong with one VM of the middle wave, how it is mended, and which are reverted meanwhile.

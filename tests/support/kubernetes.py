@@ -29,6 +29,7 @@ from lightkube.resources.authorization_v1 import SubjectAccessReview
 from lightkube.resources.core_v1 import Namespace
 from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 
+from tests.support.processes import end
 from tests.support.simulator import BINARIES, ROOT
 from tests.support.waiting import until
 
@@ -155,32 +156,18 @@ class ApiServer:
     def kill(self) -> None:
         """End it at once, as kill -9 does; `restart` brings it back."""
         self.process.kill()
-        self._ended()
+        end(self.process)
 
     def stop(self) -> None:
         """End it for good; also after `kill`."""
         self.client.close()
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self._ended()
+        end(self.process)
 
     def restart(self) -> None:
         """Start it again on its port with its data, users and certificate; ends it first if it runs."""
         if self.process.poll() is None:
             self.kill()
         self._begin(int(self.url.rpartition(":")[2]))
-
-    def _ended(self) -> None:
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
 
     # What is in it
 

@@ -1,10 +1,13 @@
-"""Whether a process is there, and what it is to see of this one's environment."""
+"""Whether a process is there, how one ends, and what it is to see of this one's environment."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 # A person's own settings must not reach a test.
 _FOREIGN = ("PULUMI_", "VSPHERE_", "GOVC_", "KUBECONFIG")
@@ -27,3 +30,21 @@ def alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):  # it ended between the two
         return not Path("/proc/self").exists()  # without /proc, the signal has told
     return state.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End one that ends by itself when its standard input does; kill it if it doesn't in 10 s."""
+    close(process.stdin)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    close(process.stdout)
+
+
+def close(pipe: IO[str] | None) -> None:
+    """Close a process's pipe, if it has one, whether or not anybody is left at the other end."""
+    if pipe is not None:
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()

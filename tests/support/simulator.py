@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.support.processes import end
+
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("VMSNAPSHOT_TEST_BIN", ROOT / ".build" / "bin"))
 
@@ -143,10 +145,6 @@ class Simulator:
         """End every session."""
         self._ask("POST", "/expire-sessions")
 
-    def task_duration(self, milliseconds: int) -> None:
-        """How long each task takes from now on."""
-        self._ask("POST", "/task-duration", {"ms": milliseconds})
-
     def hold(self, vm: str = "", *, method: str = "") -> None:
         """Let no task of a VM (of any VM) end, or none that a method started."""
         self._ask("POST", "/hold", {"vm": vm, "method": method})
@@ -161,16 +159,7 @@ class Simulator:
 
     def stop(self) -> None:
         """End it."""
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        end(self.process)
 
     def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         data = None if verb != "POST" else json.dumps(body or {}).encode()

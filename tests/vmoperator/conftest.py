@@ -6,12 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.client import Client, other_client
-from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
+from tests.support.kubernetes import ApiServer
 from tests.support.simulator import Simulator
 from tests.support.simulator import running as simulator_running
 from tests.support.vmoperator import StandIn
-from tests.support.waiting import until
-from tests.vmoperator.place import Place
+from tests.vmoperator.place import Place, give_back
 
 _NUMBERS = itertools.count(1)
 
@@ -50,10 +49,4 @@ def place(api_server: ApiServer, stand_in: StandIn, stranger: Client, namespace:
     made = Place(api_server, stand_in, stranger, namespace)
     yield made
     made.close()
-    stand_in.steering.clear()
-    api_server.client.deletecollection(VirtualMachineSnapshot, namespace=namespace)
-    until(lambda: not list(api_server.client.list(VirtualMachineSnapshot, namespace=namespace)))
-    api_server.client.deletecollection(VirtualMachine, namespace=namespace)
-    stranger.wait(stranger.vm("web-1").RemoveAllSnapshots_Task())
-    if stranger.vm("web-1").runtime.powerState != "poweredOn":
-        stranger.power("web-1", on=True)
+    give_back(api_server, stand_in, stranger, namespace)

@@ -13,6 +13,7 @@ from tests.support.client import Client
 from tests.support.kubernetes import ApiServer, Request, VirtualMachine, VirtualMachineSnapshot
 from tests.support.vmoperator import StandIn
 from tests.support.vsphere import operation
+from tests.support.waiting import until
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, owner_by
@@ -184,3 +185,14 @@ class Listener:
         """An operation that is listened to."""
         progress: Callable[[str], None] = self.said.append
         return Operation(what, timeout=timedelta(seconds=seconds), progress=progress, **settings)
+
+
+def give_back(server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> None:
+    """Leave web-1 as the next test wants it: in no namespace, without snapshots, switched on."""
+    stand_in.steering.clear()
+    server.client.deletecollection(VirtualMachineSnapshot, namespace=namespace)
+    until(lambda: not list(server.client.list(VirtualMachineSnapshot, namespace=namespace)))
+    server.client.deletecollection(VirtualMachine, namespace=namespace)
+    stranger.wait(stranger.vm("web-1").RemoveAllSnapshots_Task())
+    if stranger.vm("web-1").runtime.powerState != "poweredOn":
+        stranger.power("web-1", on=True)

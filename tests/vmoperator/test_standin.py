@@ -19,6 +19,7 @@ from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSn
 from tests.support.simulator import ROOT, Simulator, running
 from tests.support.vmoperator import StandIn, snapshots_switched_off
 from tests.support.waiting import until
+from tests.vmoperator.place import give_back
 
 FINALIZER = "vmoperator.vmware.com/virtualmachinesnapshot"
 VM_NAME_LABEL = "snapshot.vmoperator.vmware.com/vm-name"
@@ -134,13 +135,7 @@ def desk(api_server: ApiServer, shared: StandIn, stranger: Client, namespace: st
     """The VM web-1 without snapshots, switched on, in a namespace of its own."""
     shared.add_machine(namespace, "web-1")
     yield Desk(api_server, shared, namespace)
-    shared.steering.clear()
-    api_server.client.deletecollection(VirtualMachineSnapshot, namespace=namespace)
-    until(lambda: not list(api_server.client.list(VirtualMachineSnapshot, namespace=namespace)))
-    api_server.client.deletecollection(VirtualMachine, namespace=namespace)
-    stranger.wait(stranger.vm("web-1").RemoveAllSnapshots_Task())
-    if stranger.vm("web-1").runtime.powerState != "poweredOn":
-        stranger.power("web-1", on=True)
+    give_back(api_server, shared, stranger, namespace)
 
 
 def test_a_snapshot_becomes_ready_step_by_step(desk: Desk, stranger: Client) -> None:

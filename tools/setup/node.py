@@ -8,7 +8,7 @@ from pathlib import Path
 from tools.setup.parts import Part
 from tools.setup.places import BIN, BUILD, LOCKS, ROOT
 from tools.setup.python import BOOTSTRAP, unpack_wheel
-from tools.setup.running import find_program, identity, in_dots, link, output_of, run, say, step, version_in
+from tools.setup.running import find_program, find_recent, identity, link, run, say, step
 
 MINIMUM = (22, 0)  # as @pulumi/pulumi requires it
 
@@ -24,13 +24,9 @@ def own_node() -> tuple[Path | None, str]:
     Returns:
         Its program, or None; and the reason in words.
     """
-    program = find_program("node")
+    program, shown = find_recent("node", MINIMUM, "--version")
     if program is None:
-        return None, "there is none on PATH"
-    version = version_in(output_of(program, "--version"))
-    shown = in_dots(version)
-    if version < MINIMUM:
-        return None, f"the one on PATH is {shown or 'not usable'}, older than {in_dots(MINIMUM)}"
+        return None, shown
     if find_program("npm") is None:
         return None, "the one on PATH comes without npm"
     return program, f"Node.js {shown} at {program} is used"

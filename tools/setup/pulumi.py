@@ -8,7 +8,7 @@ from pathlib import Path
 from tools.setup import go
 from tools.setup.parts import Part
 from tools.setup.places import BIN, TOOLS
-from tools.setup.running import find_program, identity, in_dots, link, output_of, say, step, version_in
+from tools.setup.running import find_program, find_recent, identity, in_dots, link, say, step
 
 MINIMUM = (3, 250, 0)
 
@@ -27,13 +27,9 @@ def own_pulumi() -> tuple[Path | None, str]:
     Returns:
         Its program, or None; and the reason in words.
     """
-    program = find_program("pulumi")
+    program, shown = find_recent("pulumi", MINIMUM, "version")
     if program is None:
-        return None, "there is none on PATH"
-    version = version_in(output_of(program, "version"))
-    shown = in_dots(version)
-    if version < MINIMUM:
-        return None, f"the one on PATH is {shown or 'not usable'}, older than {in_dots(MINIMUM)}"
+        return None, shown
     for host in LANGUAGE_HOSTS:
         if not (program.resolve().parent / host).exists() and find_program(host) is None:
             return None, f"the one on PATH lacks {host}"

@@ -153,6 +153,22 @@ def output_of(*command: str | Path) -> str:
     return ran.stdout.strip()
 
 
+def find_recent(name: str, minimum: tuple[int, ...], question: str) -> tuple[Path | None, str]:
+    """Finds a program of the user's that is recent enough, by what it answers to `question`.
+
+    Returns:
+        It and its version; or None and the reason in words.
+    """
+    program = find_program(name)
+    if program is None:
+        return None, "there is none on PATH"
+    version = version_in(output_of(program, question))
+    shown = in_dots(version)
+    if version < minimum:
+        return None, f"the one on PATH is {shown or 'not usable'}, older than {in_dots(minimum)}"
+    return program, shown
+
+
 def identity(program: Path | None) -> str:
     """Tells one installed program from another, without starting it."""
     if program is None:

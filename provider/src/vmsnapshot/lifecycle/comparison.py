@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
@@ -49,7 +49,14 @@ def compare_machines(
     return compare_outputs(path, {k: v for k, v in (live or {}).items() if k not in unknown}, after)
 
 
-def ignored(path: str, ignore_changes: tuple[str, ...] | list[str]) -> bool:
+def not_ignored(
+    changes: Mapping[str, PropertyChange], ignore_changes: Sequence[str]
+) -> dict[str, PropertyChange]:
+    """The changes that `ignoreChanges` leaves."""
+    return {path: change for path, change in changes.items() if not ignored(path, ignore_changes)}
+
+
+def ignored(path: str, ignore_changes: Sequence[str]) -> bool:
     """Whether a path, or something it lies in, is among the ignored ones."""
     return any(path == item or path.startswith((f"{item}.", f"{item}[")) for item in ignore_changes)
 

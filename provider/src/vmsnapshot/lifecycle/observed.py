@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, property_names
@@ -13,6 +14,7 @@ from vmsnapshot.model.catalogue import ResourceType
 from vmsnapshot.model.functions import SnapshotSummary
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Kind, SnapshotReference
+from vmsnapshot.model.status import Condition
 
 
 def now() -> dt.datetime:
@@ -28,6 +30,17 @@ def timestamp(moment: dt.datetime) -> str:
 def timestamp_or_none(moment: dt.datetime | None) -> str | None:
     """The same, of a moment that may not be known."""
     return None if moment is None else timestamp(moment)
+
+
+def unmet(condition: str, reason: str, error: VmsnapshotError) -> Condition:
+    """The condition of what isn't as it was asked for; its message is the error's."""
+    return Condition(
+        type=condition,
+        status="False",
+        reason=reason,
+        message=error.message,
+        last_transition_time=timestamp(now()),
+    )
 
 
 def kind_of(snapshot: Snapshot) -> Kind:

@@ -7,9 +7,9 @@ import datetime as dt
 from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, ignored
+from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, not_ignored
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
-from vmsnapshot.lifecycle.observed import foreseen, now, timestamp, timestamp_or_none, with_secrets
+from vmsnapshot.lifecycle.observed import foreseen, now, timestamp, timestamp_or_none, unmet, with_secrets
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.platform_check import unfit_revert
 from vmsnapshot.lifecycle.port import VMReference
@@ -20,9 +20,9 @@ from vmsnapshot.lifecycle.revert_state import (
     NAMING,
     POWER_PENDING,
     REVERT_FAILED,
+    SUCCEEDED,
     asks_for_revert,
     carried_over,
-    not_succeeded,
     power_asked,
     revert_state,
     watched,
@@ -32,7 +32,7 @@ from vmsnapshot.lifecycle.reverting import Reverting, count_update, expire
 from vmsnapshot.lifecycle.seen import changed_since, seen_now
 from vmsnapshot.lifecycle.selection import title
 from vmsnapshot.lifecycle.session import Session
-from vmsnapshot.lifecycle.validation import check, load, without_empty
+from vmsnapshot.lifecycle.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.revert import RevertedTo, RevertInputs, RevertState
@@ -56,11 +56,7 @@ class RevertResource:
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate; when a revert is asked for, say what the VM will be: the input `machine`."""
         old = request.old_inputs or {}
-        given = without_empty(request.new_inputs, "snapshot")
-        for name in COMPUTED:
-            # ignoreChanges makes the engine hand the old value back: that isn't a user's own.
-            if plain(given.get(name)) == plain(old.get(name)):
-                given.pop(name, None)
+        given = without_handed_back(without_empty(request.new_inputs, "snapshot"), old, COMPUTED)
         result = check(RevertInputs, given)
         failures = [*result.failures, *unfit_revert(result.inputs, self._session.platform)]
         if failures:
@@ -112,13 +108,7 @@ class RevertResource:
                 live, target = planned.vm.machine.properties(), planned.after.properties()
             if isinstance(target, Mapping):
                 changes |= compare_machines("machine", live, target)
-        return rq.DiffResult(
-            {
-                path: change
-                for path, change in changes.items()
-                if not ignored(path, list(request.ignore_changes))
-            }
-        )
+        return rq.DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
 
@@ -151,7 +141,7 @@ class RevertResource:
         except VmsnapshotError as error:
             if not asks_for_revert(request.old_inputs, request.new_inputs):
                 raise  # no revert has failed: what state holds stays as it is
-            failed = old.model_copy(update={"conditions": [not_succeeded(REVERT_FAILED, error)]})
+            failed = old.model_copy(update={"conditions": [unmet(SUCCEEDED, REVERT_FAILED, error)]})
             # With the old inputs, the next update still asks for the revert.
             kept = watched(request.id, with_secrets(failed, request.old_state), request.old_inputs)
             raise rq.PartialState(kept, error) from error
@@ -308,7 +298,7 @@ class RevertResource:
                 backend.set_power(vm, power, operation, part_of=part_of)
                 vm = backend.observe(result.vm.id, operation)
         except VmsnapshotError as error:
-            partial = result.model_copy(update={"conditions": [not_succeeded(POWER_PENDING, error)]})
+            partial = result.model_copy(update={"conditions": [unmet(SUCCEEDED, POWER_PENDING, error)]})
             tree = with_secrets(partial, new_inputs)
             resource = watched(result.vm.id, tree, new_inputs)
             raise rq.PartialState(resource, error) from error
@@ -358,5 +348,8 @@ class RevertResource:
         if planned.looked or has_unknown(inputs.get("triggers")):
             return planned  # with what isn't known yet, nobody knows whether it is the same
         reverting = Reverting.of(self._session, urn, planned.target, inputs, old)
-        found = reverting.recall(planned.vm, operation)
-        return dataclasses.replace(planned, found=found, looked=True)
+        recalled = dataclasses.replace(planned, found=reverting.recall(planned.vm, operation), looked=True)
+        checked = self._checked.get(urn)
+        if checked is not None and checked[1] is planned:  # what follows in this preview looks no more
+            self._checked[urn] = checked[0], recalled
+        return recalled

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.observed import now, reference_to, timestamp
 from vmsnapshot.model.machine import Machine, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs, RevertState
@@ -23,7 +22,7 @@ NAMING: Final = ("vmName", "namespace", "snapshot")
 REVERT_FAILED: Final = "VirtualMachineSnapshotRevertFailed"
 POWER_PENDING: Final = "VirtualMachinePowerPolicyPending"
 
-_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
+SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 
 
 def asks_for_revert(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -49,17 +48,6 @@ def carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
     if inputs.get("snapshot") is None:
         return inputs
     return {**inputs, **{name: old[name] for name in COMPUTED if name in old}}
-
-
-def not_succeeded(reason: str, error: VmsnapshotError) -> Condition:
-    """The condition of a revert that isn't as it was asked for."""
-    return Condition(
-        type=_SUCCEEDED,
-        status="False",
-        reason=reason,
-        message=error.message,
-        last_transition_time=timestamp(now()),
-    )
 
 
 def power_asked(policy: PowerPolicy, machine: Machine) -> Literal["on", "off"] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -48,6 +48,12 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
 def without_empty(tree: Properties, name: str) -> Properties:
     """A tree without a property that is an empty text; YAML's programs have no other way to leave one out."""
     return {key: value for key, value in tree.items() if key != name or values.plain(value) != ""}
+
+
+def without_handed_back(tree: Properties, old: Properties, names: Iterable[str]) -> Properties:
+    """Inputs without those computed ones that `ignoreChanges` made the engine hand back: not a user's own."""
+    back = {name for name in names if values.plain(tree.get(name)) == values.plain(old.get(name))}
+    return {key: value for key, value in tree.items() if key not in back}
 
 
 def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:

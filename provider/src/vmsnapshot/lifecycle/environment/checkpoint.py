@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.comparison import compare_inputs, ignored
+from vmsnapshot.lifecycle.comparison import compare_inputs, ignored, not_ignored
 from vmsnapshot.lifecycle.environment.checkpoint_state import (
+    READY,
     asks_for_checkpoint,
     held_labels,
     held_snapshots,
     named_in_secret,
-    not_ready,
     planned_labels,
     rules_of,
     state_of,
@@ -35,11 +35,11 @@ from vmsnapshot.lifecycle.environment.refreshing import refresh
 from vmsnapshot.lifecycle.environment.retention import Held, to_remove
 from vmsnapshot.lifecycle.environment.together import joined
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported, VmsnapshotError
-from vmsnapshot.lifecycle.observed import foreseen, now
+from vmsnapshot.lifecycle.observed import foreseen, now, unmet
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.tree import wrapped
-from vmsnapshot.lifecycle.validation import check, join, load
+from vmsnapshot.lifecycle.validation import check, join, load, without_handed_back
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
 from vmsnapshot.model.values import UNKNOWN, Secret, has_unknown, plain
@@ -78,10 +78,7 @@ class CheckpointResource:
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate; look at the VMs if a checkpoint is asked for; say which ones there will be."""
         old = request.old_inputs
-        given = dict(request.new_inputs)
-        # ignoreChanges makes the engine hand the old value back: that isn't a user's own.
-        if plain(given.get(_PLANNED)) == plain((old or {}).get(_PLANNED)):
-            given.pop(_PLANNED, None)
+        given = without_handed_back(request.new_inputs, old or {}, [_PLANNED])
         result = check(CheckpointInputs, given)
         failures = [*result.failures, *unfit_members(result.inputs, self._session.platform)]
         if failures:
@@ -146,13 +143,7 @@ class CheckpointResource:
                 new = [label for label in new if label == plain(request.new_inputs.get("label"))]
             for label in new:
                 changes[join(_PLANNED, label)] = rq.PropertyChange(rq.Change.ADD, input_diff=False)
-        return rq.DiffResult(
-            {
-                path: change
-                for path, change in changes.items()
-                if not ignored(path, list(request.ignore_changes))
-            }
-        )
+        return rq.DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
 
@@ -179,7 +170,7 @@ class CheckpointResource:
             request.old_state,
             request.new_inputs,
             timeout=request.timeout,
-            keep=ignored(_PLANNED, list(request.ignore_changes)),
+            keep=ignored(_PLANNED, request.ignore_changes),
         )
 
     def delete(self, request: rq.DeleteRequest) -> None:
@@ -256,7 +247,7 @@ class CheckpointResource:
         if not failures:
             return self._kept(urn, identifier, after, new_tree, old_tree)
         error = joined("older checkpoints could not all be removed; the next update goes on.", failures)
-        after = after.model_copy(update={"conditions": [not_ready(_PRUNING_PENDING, error, now())]})
+        after = after.model_copy(update={"conditions": [unmet(READY, _PRUNING_PENDING, error)]})
         raise rq.PartialState(self._kept(urn, identifier, after, new_tree, old_tree), error)
 
     def _take(
@@ -295,7 +286,7 @@ class CheckpointResource:
         unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
         if failed.unfinished is not None:
             unfinished[inputs.label] = failed.unfinished
-        changes = {"unfinished": unfinished, "conditions": [not_ready(_FAILED, failed.error, now())]}
+        changes = {"unfinished": unfinished, "conditions": [unmet(READY, _FAILED, failed.error)]}
         state = state.model_copy(update=changes)
         return rq.PartialState(_watched(identifier, state_tree(state, tree, tree), tree), failed.error)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.environment import retention
@@ -26,7 +26,7 @@ from vmsnapshot.model.values import Secret, has_secret
 # What holds labels and VMs' names as keys, which can't be concealed one by one.
 _NAMED: tuple[str, ...] = ("checkpoints", "latest", "unfinished")
 
-_CONDITION = "EnvironmentCheckpointReady"
+READY: Final = "EnvironmentCheckpointReady"
 
 
 def asks_for_checkpoint(old: CheckpointState | None, label: str) -> bool:
@@ -174,14 +174,3 @@ def state_tree(
 def named_in_secret(inputs: Mapping[str, Any]) -> bool:
     """Whether a label or a VM's name was given as a secret."""
     return any(has_secret(inputs.get(name)) for name in ("label", "virtualMachines"))
-
-
-def not_ready(reason: str, error: VmsnapshotError, moment: dt.datetime) -> Condition:
-    """The condition of an update that didn't do all that was asked."""
-    return Condition(
-        type=_CONDITION,
-        status="False",
-        reason=reason,
-        message=error.message,
-        last_transition_time=timestamp(moment),
-    )

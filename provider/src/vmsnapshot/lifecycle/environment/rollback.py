@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, ignored
+from vmsnapshot.lifecycle.comparison import compare_inputs, compare_machines, not_ignored
 from vmsnapshot.lifecycle.environment.members import find_members, unfit_members
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned, plan_found
 from vmsnapshot.lifecycle.environment.rollback_requests import Attempt, request_of, reverted_before
@@ -32,7 +32,7 @@ from vmsnapshot.lifecycle.revert_planning import powered
 from vmsnapshot.lifecycle.seen import seen_now
 from vmsnapshot.lifecycle.session import Session
 from vmsnapshot.lifecycle.tree import wrapped
-from vmsnapshot.lifecycle.validation import check, join, load, without_empty
+from vmsnapshot.lifecycle.validation import check, join, load, without_empty, without_handed_back
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import VirtualMachine
@@ -72,11 +72,7 @@ class RollbackResource:
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate; when a rollback is asked for, say what the VMs will be: the input `machines`."""
         old = request.old_inputs or {}
-        given = without_empty(request.new_inputs, "to")
-        for name in COMPUTED:
-            # ignoreChanges makes the engine hand the old value back: that isn't a user's own.
-            if plain(given.get(name)) == plain(old.get(name)):
-                given.pop(name, None)
+        given = without_handed_back(without_empty(request.new_inputs, "to"), old, COMPUTED)
         result = check(RollbackInputs, given)
         failures = [*result.failures, *unfit_members(result.inputs, self._session.platform)]
         if failures:
@@ -113,8 +109,7 @@ class RollbackResource:
                 # The old outputs are fresh only where the engine refreshes before an update.
                 fresh = checked.planned.plans.get(key) if checked else None
                 changes |= compare_machines(path, fresh.live.properties() if fresh else before[key], after)
-        ignore = list(request.ignore_changes)
-        return rq.DiffResult({path: item for path, item in changes.items() if not ignored(path, ignore)})
+        return rq.DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
 

@@ -10,13 +10,13 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.environment.members import find_members
 from vmsnapshot.lifecycle.environment.rollback_plan import Planned, Wanted, plan_found
 from vmsnapshot.lifecycle.environment.rollback_requests import Attempt, Request, Requests, reverted_before
-from vmsnapshot.lifecycle.environment.rollback_state import completed, not_succeeded, unfinished
+from vmsnapshot.lifecycle.environment.rollback_state import SUCCEEDED, completed, unfinished
 from vmsnapshot.lifecycle.environment.rollback_text import found_text, rollback_text
 from vmsnapshot.lifecycle.environment.rolling import Course, Rolling, member_snapshot
 from vmsnapshot.lifecycle.environment.safety import SafetySnapshots
 from vmsnapshot.lifecycle.environment.together import joined
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
-from vmsnapshot.lifecycle.observed import now, timestamp
+from vmsnapshot.lifecycle.observed import now, timestamp, unmet
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.seen import changed_since
@@ -221,7 +221,7 @@ class RollbackRun:
     def _not_begun(self, error: VmsnapshotError) -> Exception:
         if self._old is None:
             return error
-        update = {"conditions": [not_succeeded(_REFUSED, error)]}
+        update = {"conditions": [unmet(SUCCEEDED, _REFUSED, error)]}
         return Unfinished(self._old.model_copy(update=update), error)
 
     def _unfinished(self, rolling: Rolling, reason: str, error: VmsnapshotError) -> Exception:
@@ -236,7 +236,7 @@ class RollbackRun:
             self._old,
             progress=rolling.progress,
             request=self._request,
-            condition=not_succeeded(reason, error),
+            condition=unmet(SUCCEEDED, reason, error),
         )
         return Unfinished(state, error)
 

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.environment.rollback_requests import Request
-from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.observed import now, timestamp
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import VirtualMachine
@@ -122,17 +121,6 @@ def unfinished(
         request=request.token,
         after=request.after,
         conditions=[condition],
-    )
-
-
-def not_succeeded(reason: str, error: VmsnapshotError) -> Condition:
-    """The condition of a rollback that isn't complete; names every VM's cause."""
-    return Condition(
-        type=SUCCEEDED,
-        status="False",
-        reason=reason,
-        message=error.message,
-        last_transition_time=timestamp(now()),
     )
 
 
