@@ -23,6 +23,20 @@ def test_what_a_preview_showed_reaches_the_update_of_the_same_engine(tmp_path: P
     assert FileNotes(1, tmp_path / "notes").shown("urn:a") is None
 
 
+def test_the_newest_note_counts_and_half_a_line_is_none(tmp_path: Path) -> None:
+    """A VM shown again is known as shown last; what a killed process wrote half of hides nothing else."""
+    notes = FileNotes(1, tmp_path)
+    notes.show("urn:a", SEEN.model_copy(update={"power_state": "Suspended"}))
+    assert notes.shown("urn:a") != SEEN
+    notes.show("urn:a", SEEN)
+    (shown,) = tmp_path.iterdir()
+    with shown.open("a", encoding="utf-8") as file:
+        file.write('\n["urn:b", {"powerState": "Powe')
+    notes.show_all({"urn:c": SEEN, "urn:d": SEEN})
+    names = ["urn:a", "urn:b", "urn:c", "urn:d"]
+    assert FileNotes(1, tmp_path).shown_all(names) == dict.fromkeys(["urn:a", "urn:c", "urn:d"], SEEN)
+
+
 def test_what_was_deleted_is_known_to_every_engine(tmp_path: Path) -> None:
     """When a revert was deleted is kept for later commands."""
     FileNotes(1, tmp_path / "notes").forget("urn:a", AT)
@@ -41,7 +55,7 @@ def test_broken_notes_and_folders_fail_nothing(tmp_path: Path) -> None:
     notes = FileNotes(1, tmp_path / "notes")
     notes.forget("urn:a", AT)
     for path in (tmp_path / "notes").iterdir():
-        path.write_text("{", encoding="utf-8")
+        path.write_text("[]", encoding="utf-8")
     assert notes.forgotten("urn:a") is None
     blocked = FileNotes(1, tmp_path / "file")
     (tmp_path / "file").write_text("in the way", encoding="utf-8")

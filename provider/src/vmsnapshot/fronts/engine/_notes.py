@@ -16,7 +16,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,8 +40,11 @@ class FileNotes:
 
     def __init__(self, engine: int, folder: Path | None = None) -> None:
         self._folder = folder or Path(tempfile.gettempdir()) / f"vmsnapshot-{_user()}"
-        self._shown = self._folder / f"shown-{engine}-{_started(engine)}.json"
+        # A line for each VM that was shown; the last of a name counts.
+        self._shown = self._folder / f"shown-{engine}-{_started(engine)}.jsonl"
         self._lock = threading.Lock()
+        self._read_shown: tuple[object, dict[str, Any]] = (None, {})
+        self._tidied = False
 
     def show(self, urn: str, seen: Seen) -> None:
         """A preview has shown the VM of this resource so."""
@@ -53,45 +56,57 @@ class FileNotes:
 
     def show_all(self, seen: Mapping[str, Seen]) -> None:
         """The same for many at once, by resource and VM."""
-        notes = {name: item.properties() for name, item in seen.items()}
-        with self._lock:
-            self._write(self._shown, {**self._read(self._shown), **notes})
+        # A new line before each: a process that was killed may have left half of one.
+        lines = [f"\n{json.dumps([name, item.properties()])}" for name, item in seen.items()]
+        with self._lock, contextlib.suppress(OSError):
+            self._prepare()
+            with self._shown.open("a", encoding="utf-8") as file:
+                file.write("".join(lines))
 
     def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:
         """How the preview of the same command showed those of many that it did."""
         with self._lock, contextlib.suppress(ValidationError):
-            notes = self._read(self._shown)
+            notes = self._shown_notes()
             return {name: Seen.model_validate(notes[name]) for name in names if name in notes}
         return {}
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
         """This revert was deleted from its stack."""
-        with self._lock:
-            self._write(self._forgotten(urn), {"at": moment.isoformat()})
+        with self._lock, contextlib.suppress(OSError):
+            self._prepare()
+            with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as new:
+                json.dump({"at": moment.isoformat()}, new)
+            Path(new.name).replace(self._forgotten(urn))
 
     def forgotten(self, urn: str) -> dt.datetime | None:
         """When this revert was last deleted; None: not known to have been."""
-        with self._lock, contextlib.suppress(ValueError, TypeError):
-            return dt.datetime.fromisoformat(self._read(self._forgotten(urn)).get("at", ""))
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            return dt.datetime.fromisoformat(json.loads(self._text(self._forgotten(urn))).get("at", ""))
         return None
 
     def _forgotten(self, urn: str) -> Path:
         return self._folder / f"forgotten-{hashlib.sha256(urn.encode()).hexdigest()[:16]}.json"
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        with contextlib.suppress(OSError, ValueError):
-            if self._folder.stat().st_uid == _user():  # somebody else's folder says nothing to us
-                found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-                return found
+    def _shown_notes(self) -> dict[str, Any]:
+        """What was shown, by name; read again only if something has been written since."""
+        with contextlib.suppress(OSError):
+            status = self._shown.stat()
+            version = (status.st_size, status.st_mtime_ns)
+            if version != self._read_shown[0]:
+                self._read_shown = version, dict(_lines(self._text(self._shown)))
+            return self._read_shown[1]
         return {}
 
-    def _write(self, path: Path, note: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+    def _text(self, path: Path) -> str:
+        if self._folder.stat().st_uid != _user():  # somebody else's folder says nothing to us
+            raise PermissionError(path)
+        return path.read_text(encoding="utf-8")
+
+    def _prepare(self) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        if not self._tidied:
+            self._tidied = True
             self._remove_old()
-            with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as new:
-                json.dump(note, new)
-            Path(new.name).replace(path)
 
     def _remove_old(self) -> None:
         oldest = time.time() - _SECONDS_KEPT
@@ -99,6 +114,14 @@ class FileNotes:
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
+
+
+def _lines(text: str) -> Iterator[tuple[str, Any]]:
+    """The notes of a file; one that isn't whole is none."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, TypeError):
+            name, note = json.loads(line)
+            yield name, note
 
 
 def _user() -> int:
