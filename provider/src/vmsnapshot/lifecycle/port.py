@@ -231,9 +231,16 @@ class Backend(Protocol):
         ...
 
     def find_tasks(
-        self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
+        self,
+        requests: Sequence[tuple[VirtualMachine, str]],
+        operation: Operation,
+        *,
+        just_read: bool = False,
     ) -> list[PastTask | None]:
-        """For each VM the most recent task with that request id, if the platform remembers."""
+        """For each VM the most recent task with that request id, if the platform remembers.
+
+        `just_read`: what was read with the VMs is as good as what would be read now.
+        """
         ...
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:

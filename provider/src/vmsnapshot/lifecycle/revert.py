@@ -198,7 +198,7 @@ class RevertResource:
         operation.what = f'reverting {title(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
         # Without a state of its own it may replace one that has.
         reverting = Reverting.of(self._session, urn, target, new_inputs, old or self._states.get(urn))
-        vm, done = reverting.settled(planned.vm, operation)
+        vm, done = reverting.settled(planned.vm, operation, just_read=True)
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = plan_request(self._session, inputs, operation)
         planned = dataclasses.replace(planned, found=done)

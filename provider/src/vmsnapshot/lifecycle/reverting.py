@@ -62,20 +62,22 @@ class Reverting:
             return self.find(vm, operation)
         return self._mine(task, vm)
 
-    def find(self, vm: VirtualMachine, operation: Operation) -> PastTask | None:
+    def find(self, vm: VirtualMachine, operation: Operation, *, just_read: bool = False) -> PastTask | None:
         """The revert of this very request that is under way or done, as far as the platform remembers."""
-        (task,) = self._session.backend.find_tasks([(vm, self.request_id)], operation)
+        (task,) = self._session.backend.find_tasks([(vm, self.request_id)], operation, just_read=just_read)
         return self._mine(task, vm)
 
-    def settled(self, vm: VirtualMachine, operation: Operation) -> tuple[VirtualMachine, PastTask | None]:
+    def settled(
+        self, vm: VirtualMachine, operation: Operation, *, just_read: bool = False
+    ) -> tuple[VirtualMachine, PastTask | None]:
         """The VM once no interrupted run of this request works on it; and the revert, if one has done it."""
         backend = self._session.backend
-        task = self.find(vm, operation)
+        task = self.find(vm, operation, just_read=just_read)
         while task is not None and task.running:
             operation.progress(f"waiting for the revert that {task.id} is still doing")
             backend.wait_for_task(vm, task.id, operation)
             vm = backend.observe(vm.identity.id, operation)
-            task = self.find(vm, operation)
+            task = self.find(vm, operation, just_read=True)
         return vm, task
 
     def counts(self, task: PastTask | None) -> bool:

@@ -290,9 +290,14 @@ class VmOperatorBackend:
         return vm.remembered.get(request_id)
 
     def find_tasks(
-        self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
+        self,
+        requests: Sequence[tuple[VirtualMachine, str]],
+        operation: Operation,
+        *,
+        just_read: bool = False,
     ) -> list[PastTask | None]:
         """What became of each request for a revert, by the notes on the VM and its snapshots."""
+        del just_read  # reading again costs nothing: the VMs are watched
         places = [split_id(vm.identity.id) for vm, _ in requests]
         self._inventory.begin((namespace for namespace, _ in places), operation)
         found: list[PastTask | None] = []

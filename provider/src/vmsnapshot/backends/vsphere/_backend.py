@@ -14,7 +14,14 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._hardware import Hardware
-from vmsnapshot.backends.vsphere._history import History, part_mark, past_task, past_tasks, recent
+from vmsnapshot.backends.vsphere._history import (
+    History,
+    Remembered,
+    part_mark,
+    past_task,
+    past_tasks,
+    recent,
+)
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import (
@@ -344,22 +351,34 @@ class VsphereBackend:
         return task
 
     def find_tasks(
-        self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation
+        self,
+        requests: Sequence[tuple[VirtualMachine, str]],
+        operation: Operation,
+        *,
+        just_read: bool = False,
     ) -> list[PastTask | None]:
         """For each VM the most recent task with that request id, if the platform remembers.
 
         vSphere remembers tasks for some minutes with the VM, and a vCenter for weeks in its
         history, which is asked once for all requests.
         """
-        wanted = [(ONLY_TASKS, vm.identity.id) for vm, _ in requests]
-        tasks = [recent(reading) for reading in self._reads.read(wanted, operation)]
-        found = [past_task(of_one, mark) for of_one, (_, mark) in zip(tasks, requests, strict=True)]
+        if just_read:
+            found = [vm.remembered.get(mark) for vm, mark in requests]
+        else:
+            tasks = self._tasks_of([vm for vm, _ in requests], operation)
+            found = [past_task(tasks[vm.identity.id], mark) for vm, mark in requests]
         missing = [mark for task, (_, mark) in zip(found, requests, strict=True) if task is None]
         known = self._history.known(missing, operation)
         for index, (vm, mark) in enumerate(requests):
             if found[index] is None and mark in known:
-                found[index] = past_task([*self._history.of(vm, operation), *tasks[index]], mark)
+                remembered = self._tasks_of([vm], operation)[vm.identity.id]
+                found[index] = past_task([*self._history.of(vm, operation), *remembered], mark)
         return found
+
+    def _tasks_of(self, vms: Sequence[VirtualMachine], operation: Operation) -> dict[str, list[Remembered]]:
+        ids = list(dict.fromkeys(vm.identity.id for vm in vms))
+        readings = self._reads.read([(ONLY_TASKS, vm_id) for vm_id in ids], operation)
+        return {vm_id: recent(reading) for vm_id, reading in zip(ids, readings, strict=True)}
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""

@@ -16,7 +16,7 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import Properties, utc
+from vmsnapshot.backends.vsphere._observe import RUNNING, Properties, utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import PlatformError, Unsupported
@@ -32,7 +32,6 @@ _CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdo
 
 # What the ids of all requests of this provider begin with.
 _OURS: Final = "vmsnapshot-"
-_RUNNING: Final = frozenset({"queued", "running"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def past_task(tasks: Iterable[Remembered], request_id: str) -> PastTask | None:
     later = [task for task in after if task.activation_id != part_mark(request_id)]
     return PastTask(
         id=found.id,
-        running=found.state in _RUNNING,
+        running=found.state in RUNNING,
         succeeded=found.state == "success",
         completed=found.completed,
         latest=not any(word in task.description_id.lower() for task in later for word in _CHANGING),

@@ -104,7 +104,9 @@ _POWER: Final[dict[str, PowerState]] = {
     "poweredOff": "PoweredOff",
     "suspended": "Suspended",
 }
-_RUNNING: Final = frozenset({"queued", "running"})
+# The states of a task.
+RUNNING: Final = frozenset({"queued", "running"})
+ENDED: Final = frozenset({"success", "error"})
 # Who manages the VMs that are nodes of vSphere's own Kubernetes clusters.
 _VKS: Final = "com.vmware.vcenter.wcp"
 _TOOLS_RUNNING: Final = frozenset({"guestToolsRunning", "guestToolsExecutingScripts"})
@@ -186,7 +188,7 @@ def virtual_machine(
         running_tasks=tuple(
             RunningTask(id=task_id, operation=_text(tasks[task_id].get("info.descriptionId")) or "")
             for task_id in recent_tasks(properties)
-            if task_id in tasks and str(tasks[task_id].get("info.state")) in _RUNNING
+            if task_id in tasks and str(tasks[task_id].get("info.state")) in RUNNING
         ),
         discarded_bytes=_discarded(layout, current),
         datastore=datastore,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pyVmomi import vim, vmodl
 
@@ -15,6 +16,7 @@ from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import (
+    ENDED,
     ONLY_TASKS,
     PROPERTIES,
     WITH_KNOWN_HARDWARE,
@@ -28,6 +30,9 @@ from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, values
+
+# Up to so many VMs, reading all their tasks once more costs less than a further call.
+_FEW: Final = 20
 
 WORTH_ANOTHER_READ = raises(faults.NotSent, faults.Interrupted, Busy)
 
@@ -47,6 +52,7 @@ class Reads:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._gatherer: Gatherer[Reference, Reading] = Gatherer("read", self._answer)
+        self._ended = EndedTasks()
 
     def read(self, references: Sequence[Reference], operation: Operation) -> list[Reading]:
         """Read objects; one that can't be read fails only those who asked for it.
@@ -73,7 +79,9 @@ class Reads:
         return [_outcome(found[reference]) for reference in references]
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
-        return self._session.direct(Subject("reading VMs"), lambda login: _read(login, references))
+        return self._session.direct(
+            Subject("reading VMs"), lambda login: _read(login, references, self._ended)
+        )
 
 
 def _outcome(found: Reading | Exception) -> Outcome[Reading]:
@@ -82,9 +90,48 @@ def _outcome(found: Reading | Exception) -> Outcome[Reading]:
     return found
 
 
-def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, Reading | VmsnapshotError]:
-    contents = {to_reference(content.obj): content for content in retrieve(login, _specs(login, references))}
+class EndedTasks:
+    """Tasks that have ended, as they were read: nothing changes them any more.
+
+    A VM lists its tasks of some minutes. With many VMs at once they are read only once; from then on, those
+    that are new or were still running.
+    """
+
+    def __init__(self) -> None:
+        self._ended: dict[str, Properties] = {}
+        self._vms: set[str] = set()
+
+    def knows(self, vm_id: str) -> bool:
+        """Whether a VM's tasks have been read before."""
+        return vm_id in self._vms
+
+    def complete(
+        self, login: Login, vms: Mapping[str, Properties], read: Mapping[str, Properties]
+    ) -> dict[str, Properties]:
+        """The tasks that VMs list, from those just read, those known, and a read of the others."""
+        listed = [task_id for vm in vms.values() for task_id in recent_tasks(vm)]
+        known = {**self._ended, **read}
+        missing = [("Task", task_id) for task_id in listed if task_id not in known]
+        if missing:
+            # One that the server forgets meanwhile says nothing of the VMs.
+            with contextlib.suppress(vmodl.fault.ManagedObjectNotFound):
+                contents = retrieve(login, [_spec(login, missing, PROPERTIES)])
+                known |= {object_id(content.obj): _properties(content) for content in contents}
+        found = {task_id: known[task_id] for task_id in listed if task_id in known}
+        self._ended |= {key: task for key, task in found.items() if str(task.get("info.state")) in ENDED}
+        self._vms |= vms.keys()
+        return found
+
+
+def _read(
+    login: Login, references: Sequence[Reference], ended: EndedTasks
+) -> Mapping[Reference, Reading | VmsnapshotError]:
+    specs = _specs(login, references, ended)
+    contents = {to_reference(content.obj): content for content in retrieve(login, specs)}
     properties = {reference: _properties(content) for reference, content in contents.items()}
+    vms = {found_id: found for (kind, found_id), found in properties.items() if kind == _WHOLE}
+    read = {found_id: found for (kind, found_id), found in properties.items() if kind == "Task"}
+    tasks = ended.complete(login, vms, read)
     answers: dict[Reference, Reading | VmsnapshotError] = {}
     for asked in references:
         reference = kind, asked_id = _object(asked)
@@ -97,9 +144,9 @@ def _read(login: Login, references: Sequence[Reference]) -> Mapping[Reference, R
             answers[asked] = Reading(
                 properties[reference],
                 {
-                    task_id: properties["Task", task_id]
+                    task_id: tasks[task_id]
                     for task_id in recent_tasks(properties[reference])
-                    if ("Task", task_id) in properties
+                    if task_id in tasks
                 },
                 {
                     object_id(store): properties["Datastore", object_id(store)]
@@ -140,17 +187,19 @@ def _object(asked: Reference) -> Reference:
     return (_WHOLE if kind in _AS_VM else kind), object_id
 
 
-def _specs(login: Login, references: Sequence[Reference]) -> list[Any]:
+def _specs(login: Login, references: Sequence[Reference], ended: EndedTasks) -> list[Any]:
     """A VM that is asked for in several ways is read once, as a whole."""
     specs = [_spec(login, others, PROPERTIES)] if (others := _others(references)) else []
     ways: dict[str, str] = {}
     for way, vm_id in references:
         if way in _AS_VM:
             ways[vm_id] = way if ways.get(vm_id, way) == way else _WHOLE
-    for way in _AS_VM:
-        vms = [(_WHOLE, vm_id) for vm_id, asked in ways.items() if asked == way]
-        if vms:
-            specs.append(_spec(login, vms, {**PROPERTIES, _WHOLE: PROPERTIES[way]}))
+    groups: dict[tuple[str, bool], list[Reference]] = {}
+    for vm_id, way in ways.items():
+        known = len(ways) > _FEW and ended.knows(vm_id)
+        groups.setdefault((way, known), []).append((_WHOLE, vm_id))
+    for (way, known), vms in groups.items():
+        specs.append(_spec(login, vms, {**PROPERTIES, _WHOLE: PROPERTIES[way]}, with_tasks=not known))
     return specs
 
 
@@ -158,22 +207,29 @@ def _others(references: Sequence[Reference]) -> list[Reference]:
     return [reference for reference in references if reference[0] not in _AS_VM]
 
 
-def _spec(login: Login, references: Sequence[Reference], properties: Mapping[str, Sequence[str]]) -> Any:
+def _spec(
+    login: Login,
+    references: Sequence[Reference],
+    properties: Mapping[str, Sequence[str]],
+    *,
+    with_tasks: bool = False,
+) -> Any:
     collector = vmodl.query.PropertyCollector
-    from_vm = [traversal(vim.VirtualMachine, "recentTask")]
+    from_vm = []
     kinds = {kind for kind, _ in references}
-    if "VirtualMachine" in kinds:
+    if with_tasks:
+        from_vm.append(traversal(vim.VirtualMachine, "recentTask"))
         kinds.add("Task")
-        if "datastore" in properties["VirtualMachine"]:
-            from_vm.append(traversal(vim.VirtualMachine, "datastore"))
-            kinds.add("Datastore")
+    if _WHOLE in kinds and "datastore" in properties[_WHOLE]:
+        from_vm.append(traversal(vim.VirtualMachine, "datastore"))
+        kinds.add("Datastore")
     return collector.FilterSpec(
         propSet=[property_spec(login.kind(kind), properties[kind]) for kind in sorted(kinds)],
         objectSet=[
             collector.ObjectSpec(
                 obj=login.ref(kind, object_id),
                 skip=False,
-                selectSet=from_vm if kind == "VirtualMachine" else [],
+                selectSet=from_vm if kind == _WHOLE else [],
             )
             for kind, object_id in references
         ],

@@ -23,6 +23,7 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._observe import ENDED
 from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -45,7 +46,6 @@ _SURELY_RUNNING: Final = 0.6
 _CANCEL_TIME: Final = 1.0
 
 _WATCHED: Final = ("info.state", "info.result", "info.error", "info.cancelable")
-_ENDED: Final = frozenset({"success", "error"})
 
 
 class Watch:
@@ -63,7 +63,7 @@ class Watch:
     @property
     def ended(self) -> bool:
         """Whether the task has ended, or nobody can tell any more."""
-        return self.forgotten or str(self.info.get("info.state")) in _ENDED
+        return self.forgotten or str(self.info.get("info.state")) in ENDED
 
     @property
     def succeeded(self) -> bool:

@@ -100,6 +100,7 @@ class Requests:
         *,
         kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
         wait: bool = True,
+        just_read: bool = False,
     ) -> dict[str, Attempt]:
         """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
 
@@ -111,6 +112,7 @@ class Requests:
             kept: Whether a VM still has the safety snapshot of a try that was to have one. Where the
                 platform notes with it that the try was taken back, its end is all there is to see of that.
             wait: Whether what is still running is waited for.
+            just_read: Whether the VMs are as they were read just now.
         """
         backend = self._session.backend
         attempts = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
@@ -118,7 +120,7 @@ class Requests:
         while open_:
             pairs = [(targets[key][0], attempts[key].id) for key in open_]
             pairs += [(targets[key][0], attempts[key].undo_id) for key in open_]
-            tasks = backend.find_tasks(pairs, operation)
+            tasks = backend.find_tasks(pairs, operation, just_read=just_read)
             again: list[str] = []
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
@@ -130,6 +132,7 @@ class Requests:
                 for task in running:
                     operation.progress(f"{key}: waiting for what {task.id} is still doing")
                     backend.wait_for_task(vm, task.id, operation)
+                    just_read = False
                 if running:
                     again.append(key)
                 elif undone is not None and undone.succeeded:

@@ -108,7 +108,9 @@ class RollbackRun:
 
     def foresee(self, planned: Planned, operation: Operation) -> dict[str, Attempt]:
         """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
-        attempts = self._requests.look(planned.targets, operation, kept=self._is_kept, wait=False)
+        attempts = self._requests.look(
+            planned.targets, operation, kept=self._is_kept, wait=False, just_read=True
+        )
         return {key: item for key, item in attempts.items() if item.done or item.running}
 
     def _look(self, operation: Operation) -> tuple[Rolling, Planned]:
@@ -124,7 +126,7 @@ class RollbackRun:
         planned.refuse_failures(operation.what)
         self._vms = environment.machines
         targets = planned.targets
-        attempts = self._requests.look(targets, operation, kept=self._is_kept)
+        attempts = self._requests.look(targets, operation, kept=self._is_kept, just_read=True)
         progress = {key: item for key, item in self._before.items() if key in members}
         courses: dict[str, Course] = {}
         for key, (vm, target) in targets.items():
