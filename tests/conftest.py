@@ -6,12 +6,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.kubernetes import ApiServer, running
 from tests.support.vmoperator import admission
 
 # Under this name, tests of fidelity record how many reverts they compared.
 COUNT = "reverts compared"
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("vmsnapshot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vmsnapshot")
 
 
 def pytest_xdist_auto_num_workers() -> int:

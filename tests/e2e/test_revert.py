@@ -167,10 +167,11 @@ def test_a_vm_that_changed_after_the_preview_is_refused_when_that_is_required(
     client.take("web-1", "base")
     write(web=revert(snapshot="base", requireUnchanged=True))
     running = stack.start("up", "--yes")
-    until(lambda: vsphere.calls().get("Login", 0) > 1)  # this client's, and the preview's
-    vsphere.delay(5000, method="Login")  # the update waits before its first look
+    until(lambda: vsphere.calls().get("CreateContainerView"))  # the preview's, which has logged in
+    vsphere.delay(60_000, method="Login")  # the update waits before its first look
     until(lambda: "Updating" in running.text)
     client.take("web-1", "meanwhile")
+    vsphere.hurry()
     text = " ".join(running.wait().failed().text.split())
     assert "is no longer as the preview showed it: it ran on snapshot" in text
     assert '"meanwhile"' in text

@@ -256,7 +256,6 @@ def test_what_is_announced_is_what_happens(
                 # ended when there are enough reverts, so it isn't too long.
                 max_examples=3,
                 stateful_step_count=STEPS,
-                deadline=None,
                 database=None,
                 # A smaller history isn't worth the minutes: each of its steps is real.
                 phases=[Phase.generate],

@@ -220,7 +220,7 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+TestLife.settings = settings(max_examples=60, stateful_step_count=15)
 
 
 def test_an_engine_that_does_not_refresh_first() -> None:

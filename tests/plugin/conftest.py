@@ -52,7 +52,7 @@ class MadeUp:
 
     def asked(self, method: str) -> list[Any]:
         """The requests of one method so far, oldest first."""
-        lines = self.log.read_text(encoding="utf-8").splitlines()
+        lines = self.log.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()  # whole ones only
         return [line["request"] for line in map(json.loads, lines) if line["method"] == method]
 
     def plugins(self) -> list[int]:

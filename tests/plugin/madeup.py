@@ -93,13 +93,13 @@ class Things(Provider):
 
     def create(self, request: rq.CreateRequest) -> rq.Resource:
         """Make a thing, or do what `behave` says."""
+        if self._cancelled.is_set():  # before the note: who reads that may cancel at once
+            raise Cancelled("everything was cancelled before")
         self._note("create", request)
         if request.preview:
             return self._resource("", request.inputs, UNKNOWN)
         self._voice.say(request.urn, rq.Severity.INFO, "first line\nsecond line")
         self._voice.progress(request.urn, "40 %")
-        if self._cancelled.is_set():
-            raise Cancelled("everything was cancelled before")
         name = request.urn.rpartition("::")[2]
         match request.inputs.get("behave"):
             case "refuse":

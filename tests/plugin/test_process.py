@@ -127,6 +127,23 @@ def test_a_signal_ends_the_plugin_whatever_is_under_way(
     assert madeup.asked("cancel")
 
 
+def test_a_signal_that_interrupts_no_wait_ends_the_plugin() -> None:
+    """It is heard also when the waiting thread isn't the one that the system interrupts."""
+    program = (
+        "import signal, threading\n"
+        "from vmsnapshot.fronts.plugin.__main__ import _End, _end_on_signals\n"
+        "ended = _End()\n"
+        "_end_on_signals(ended)\n"
+        "def interrupted():\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "threading.Timer(0.2, interrupted).start()\n"
+        "ended.wait()\n"
+    )
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("behave", ["", "block", "hang"])
 def test_a_plugin_whose_engine_was_killed_is_gone(madeup: MadeUp, behave: str) -> None:
     """The engine is killed and can't tell; the plugin cancels what is under way and ends."""
@@ -148,7 +165,7 @@ def test_a_plugin_whose_engine_was_killed_is_gone(madeup: MadeUp, behave: str) -
                     until(lambda: madeup.asked("create"))
                     assert not create.done()
                 engine.kill()
-                until(lambda: not alive(pid), seconds=15)
+                until(lambda: not alive(pid))
         finally:
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)

@@ -121,8 +121,10 @@ def listening() -> Iterator[tuple[Listening, str]]:
     """An engine that listens, and its address."""
     engine = Listening()
     with served(engine, engine_pb2_grpc.add_EngineServicer_to_server) as address:
-        yield engine, address
-        engine.let_go.set()
+        try:
+            yield engine, address
+        finally:
+            engine.let_go.set()
 
 
 class Plugin:

@@ -131,6 +131,10 @@ class Simulator:
         """Wait before serving a call."""
         self._ask("POST", "/delays", {"ms": milliseconds, "method": method, "vm": vm, "times": times})
 
+    def hurry(self) -> None:
+        """Serve at once what waits for such a delay, and delay nothing more."""
+        self._ask("DELETE", "/delays")
+
     def drop(
         self, when: Literal["before", "after"], *, method: str = "", vm: str = "", times: int = 1
     ) -> None:

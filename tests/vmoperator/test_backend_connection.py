@@ -66,8 +66,8 @@ def test_a_watch_that_is_too_old_lists_again(place: Place, monkeypatch: pytest.M
         told += 1
         take({"type": "ERROR", "object": status} if told == 1 else change)
 
-    monkeypatch.setattr(informer, "_take", expire)
     began = place.server.mark()
+    monkeypatch.setattr(informer, "_take", expire)
     place.delete("base")
     until(lambda: not place.vm().snapshots)
     verbs = [one.verb for one in place.server.requests(namespace=place.namespace, since=began)]

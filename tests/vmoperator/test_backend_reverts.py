@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.support.vmoperator import snapshots_switched_off
-from tests.support.vsphere import Doing, operation
+from tests.support.vsphere import Doing, operation, run_out
 from tests.support.waiting import until
 from tests.vmoperator.place import Listener, Place
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
@@ -69,6 +69,15 @@ def die() -> None:
     raise Death
 
 
+def too_long(place: Place, request: str = REQUEST) -> None:
+    """A revert whose time is over while it is waited for; what it raises is raised."""
+    doing = operation()
+    asking = Doing(lambda: place.revert("base", request, doing))
+    asking.until(lambda: place.backend._inventory.known(place.namespace).news._waiting)
+    run_out(doing)
+    asking.result()
+
+
 def test_a_revert(place: Place) -> None:
     """The VM is as the snapshot holds it; four requests; no note of ours stays on the VM."""
     place.take("base")
@@ -114,6 +123,7 @@ def test_something_since(place: Place) -> None:
     place.take("base")
     place.revert("base")
     place.take("later")
+    until(lambda: place.vm().current_snapshot_id == "later")
     task = found(place)
     assert task is not None
     assert (task.succeeded, task.latest) == (True, False)
@@ -177,7 +187,7 @@ def test_an_annotation_left_behind(place: Place) -> None:
         place.revert("base")
     assert place.vm().revert_left_behind
     with pytest.raises(TimedOut, match="goes on with the revert"):
-        place.revert("base", "request-2", operation(seconds=0.5))
+        too_long(place, "request-2")
     assert place.vm().revert_requested == "base"
     assert place.reverts() == []
 
@@ -209,19 +219,20 @@ def test_death_at_each_step(place: Place, write: int, when: Literal["before", "a
         place.change(metadata={"labels": {"tier": "gold"}}, spec={"className": "other"})
     else:
         until(lambda: place.reverts() == ["base"])
-    task = found(place, place.connect())
+    after = place.connect()  # it has seen all of that; what this test's own has seen may be older
+    task = found(place, after)
     if task is not None and task.running:
-        place.backend.wait_for_task(place.vm(), task.id, operation())
-        task = found(place)
+        after.wait_for_task(place.vm(after), task.id, operation())
+        task = found(place, after)
     if asked:
         assert task is not None
         assert task.succeeded
         assert task.latest
     else:
         assert task is None
-        place.revert("base")
+        place.revert("base", backend=after)
     assert place.reverts() == ["base"]
-    assert place.vm().current_snapshot_id == "base"
+    assert place.vm(after).current_snapshot_id == "base"
 
 
 def test_death_while_it_is_under_way(place: Place) -> None:
@@ -235,16 +246,17 @@ def test_death_while_it_is_under_way(place: Place) -> None:
     with pytest.raises(Death):
         place.revert("base", backend=dying)
     until(lambda: place.stand_in.steering.waiting("restore"))
-    task = found(place)
+    after = place.connect()
+    task = found(place, after)
     assert task is not None
     assert task.running
-    waiting = Doing(lambda: place.backend.wait_for_task(place.vm(), REQUEST, operation()))
+    waiting = Doing(lambda: after.wait_for_task(place.vm(after), REQUEST, operation()))
     with pytest.raises(Busy, match="is under way"):
-        place.backend.revert(place.vm(), place.snapshot("later"), "request-2", operation())
+        place.revert("later", "request-2", backend=after)
     assert not waiting.done
     place.stand_in.steering.release("restore")
     waiting.result()
-    task = found(place)
+    task = found(place, after)
     assert task is not None
     assert task.succeeded
     assert place.reverts() == ["base"]
@@ -274,8 +286,9 @@ def test_death_before_a_failure_is_cleared(place: Place) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_lost_answer(place: Place, when: Literal["before", "after"]) -> None:
-    """The connection breaks around the request itself: it is looked up, and reverts once."""
+@pytest.mark.parametrize("write", [1, 3])
+def test_a_lost_answer(place: Place, write: int, when: Literal["before", "after"]) -> None:
+    """The connection breaks around the VM's note, or around the request: it is looked up; one revert."""
     place.take("base")
     place.take("later")
 
@@ -283,7 +296,7 @@ def test_a_lost_answer(place: Place, when: Literal["before", "after"]) -> None:
         raise httpx2.ReadError("cut")
 
     listener = Listener()
-    on_write(place.backend, 3, when, cut)
+    on_write(place.backend, write, when, cut)
     place.revert("base", doing=listener.doing("reverting"))
     assert listener.heard("Looking what came of it")
     assert place.reverts() == ["base"]
@@ -307,12 +320,57 @@ def test_another_request_comes_between(place: Place) -> None:
     assert second is None or second.succeeded
 
 
+def test_another_request_that_nobody_has_seen_yet(place: Place) -> None:
+    """It comes after ours has looked at the VM: ours is Busy and touches nothing, theirs is done."""
+    place.take("base")
+    place.take("later")
+    place.stand_in.steering.hold("revert")
+    other = place.connect()
+    place.vm(other)
+    theirs: list[Doing] = []
+
+    def asked_for() -> None:
+        theirs.append(Doing(lambda: place.revert("base", "request-2", backend=other)))
+        theirs[0].until(lambda: noted(place.machine()).get("phase") == "requested")
+
+    on_write(place.backend, 1, "before", asked_for)
+    with pytest.raises(Busy, match='a revert of the VM to snapshot "base" is under way'):
+        place.revert("later")
+    place.stand_in.steering.release("revert")
+    theirs[0].result()
+    assert place.reverts() == ["base"]
+    assert found(place, other) is None
+    task = found(place, other, "request-2")
+    assert task is not None
+    assert task.succeeded
+
+
+@pytest.mark.parametrize(
+    ("change", "verbs"),
+    [
+        ({"labels": {"tier": "gold"}}, ["patch"] * 4),
+        ({"annotations": {"note": "first"}}, ["patch", "get", *["patch"] * 4]),  # it had none at all
+    ],
+)
+def test_the_vm_changes_before_the_first_write(
+    place: Place, change: dict[str, dict[str, str]], verbs: list[str]
+) -> None:
+    """What is neither a request nor a note of one is in nobody's way: the revert goes on."""
+    place.take("base")
+    assert not place.machine().metadata.annotations
+    before = len(place.requests())
+    on_write(place.backend, 1, "before", lambda: place.change(metadata=change))
+    place.revert("base")
+    assert [one.verb for one in place.requests()[before:]] == verbs
+    assert place.reverts() == ["base"]
+
+
 def test_time_is_over_before_it_begins(place: Place) -> None:
     """A request that the VM Operator hasn't begun with is taken back: nothing happens afterwards."""
     place.take("base")
     place.stand_in.steering.hold("revert")
     with pytest.raises(TimedOut, match="had not begun with it, and the request is cleared"):
-        place.revert("base", doing=operation(seconds=0.7))
+        too_long(place)
     assert noted(place.machine()) == {}
     place.stand_in.steering.release("revert")
     task = found(place)
@@ -334,7 +392,7 @@ def test_cancelled_after_it_has_begun(place: Place) -> None:
     until(lambda: listener.heard("VirtualMachineSnapshotRevertInProgress"))
     switch.cancel()
     with pytest.raises(Cancelled, match="goes on with the revert"):
-        doing.result(5)
+        doing.result()
     place.stand_in.steering.release("restore")
     place.backend.wait_for_task(place.vm(), REQUEST, operation())
     task = found(place)

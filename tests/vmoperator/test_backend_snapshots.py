@@ -9,12 +9,17 @@ from functools import partial
 import pytest
 
 from tests.support.kubernetes import VirtualMachineSnapshot
-from tests.support.vsphere import Doing, operation
+from tests.support.vsphere import Doing, operation, run_out
 from tests.support.waiting import until
 from tests.vmoperator.place import URN, Listener, Place, owner
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
 from vmsnapshot.lifecycle.operation import Cancellation
 from vmsnapshot.lifecycle.port import VMReference
+
+
+def reasons(place: Place, name: str) -> set[str | None]:
+    """The reasons of a snapshot's conditions."""
+    return {one.reason for one in place.snapshot(name).conditions}
 
 
 def test_a_snapshots_life(place: Place) -> None:
@@ -115,9 +120,11 @@ def test_a_failed_creation_is_waited_for(place: Place) -> None:
 
 def test_time_is_over_while_it_isnt_ready(place: Place) -> None:
     """The object stays, and the error holds the condition's type, reason and message."""
-    place.stand_in.steering.fail("create", "the datastore is full", snapshot="base", times=0)
+    steering = place.stand_in.steering
+    steering.fail("create", "the datastore is full", snapshot="base", times=0)
+    steering.hold("retry")  # a retry is in progress for a moment, and this is about one that has failed
     place.create("base")
-    until(lambda: place.snapshot("base").conditions)
+    until(lambda: "VirtualMachineSnapshotCreationFailed" in reasons(place, "base"))
     with pytest.raises(TimedOut) as failed:
         place.backend.settle_snapshot(place.vm(), "base", operation("taking it", seconds=0.5))
     assert (
@@ -128,7 +135,7 @@ def test_time_is_over_while_it_isnt_ready(place: Place) -> None:
     place.create("second")
     with pytest.raises(TimedOut, match=r'Snapshot "base" of the same VM is in its way: .*CreationFailed'):
         place.backend.settle_snapshot(place.vm(), "second", operation("taking it", seconds=0.3))
-    place.stand_in.steering.clear()
+    steering.clear()
     place.backend.settle_snapshot(place.vm(), "base", operation("taking it"))
     assert place.creates()[0] == "base"
 
@@ -148,7 +155,7 @@ def test_cancelling_leaves_the_object(place: Place) -> None:
     until(lambda: listener.heard("CSISync"))
     switch.cancel()
     with pytest.raises(Cancelled, match="VirtualMachineSnapshotCSISyncInProgress"):
-        doing.result(5)
+        doing.result()
     assert place.object("base")
 
 
@@ -220,8 +227,9 @@ def test_a_stuck_removal_says_what_holds_it(place: Place) -> None:
     """Time is over while the finalizer waits: the message names it; the next try waits on."""
     place.take("base")
     place.stand_in.steering.hold("delete")
+    removing = operation("removing it", progress=lambda _text: run_out(removing))
     with pytest.raises(TimedOut, match=r"held by vmoperator\.vmware\.com/virtualmachinesnapshot"):
-        place.remove("base", operation("removing it", seconds=0.5))
+        place.remove("base", removing)
     assert not place.snapshot("base").ready
     place.stand_in.steering.release("delete")
     until(lambda: not place.vm().snapshots)

@@ -139,6 +139,7 @@ def test_failures_are_taken_back(here: Fleet) -> None:
     steering, done = here.stand_in.steering, here.stand_in.history
     shop.up("r.1").check()
     steering.fail("create", "no room", vm="web-1", times=0)
+    steering.hold("retry")  # what the error quotes is the failure, not that it is tried again just now
     failed = shop.up("r.2", seconds=4).failed()
     assert "no room" in failed.words
     assert '"r.1" stays the latest checkpoint' in failed.words

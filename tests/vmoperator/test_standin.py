@@ -382,7 +382,7 @@ def test_as_a_process(desk: Desk, simulator: Simulator) -> None:
         operations = [one["operation"] for one in ask("/history?vm=web-1")]
         assert operations == ["revert", "restore"]
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 def _ask(url: str, path: str, body: dict[str, Any] | None = None) -> Any:

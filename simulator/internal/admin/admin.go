@@ -34,6 +34,10 @@ func New(s *sim.Simulator) http.Handler {
 		s.Rules.AddDelay(rule)
 		return nil
 	}))
+	mux.HandleFunc("DELETE /delays", func(w http.ResponseWriter, _ *http.Request) {
+		s.Rules.Hurry()
+		done(w)
+	})
 	mux.HandleFunc("POST /drop", accept(func(rule fault.Drop) error {
 		if rule.When != fault.Before && rule.When != fault.After {
 			return errors.New(`when is "before" or "after"`)

@@ -63,6 +63,8 @@ type Rules struct {
 	faults []Rule
 	delays []Delay
 	drops  []Drop
+	// Closed to serve at once what is delayed.
+	hurry chan struct{}
 }
 
 // AddFault, AddDelay and AddDrop put a rule behind the earlier ones.
@@ -134,14 +136,36 @@ func (r *Rules) NameVM() bool {
 		slices.ContainsFunc(r.drops, func(rule Drop) bool { return rule.VM != "" })
 }
 
-// Delay takes the wait asked for.
-func (r *Rules) Delay(method string, vm func() string) time.Duration {
+// Delay takes the wait asked for; what it returns waits, as long as that or until Hurry.
+func (r *Rules) Delay(method string, vm func() string) func() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rule, _ := take(&r.delays, method, vm, func(rule *Delay) (*Match, bool) {
+	rule, ok := take(&r.delays, method, vm, func(rule *Delay) (*Match, bool) {
 		return &rule.Match, true
 	})
-	return time.Duration(rule.Milliseconds) * time.Millisecond
+	if r.hurry == nil {
+		r.hurry = make(chan struct{})
+	}
+	hurry := r.hurry
+	if !ok {
+		return func() {}
+	}
+	return func() {
+		select {
+		case <-time.After(time.Duration(rule.Milliseconds) * time.Millisecond):
+		case <-hurry:
+		}
+	}
+}
+
+// Hurry ends the delays that are under way, and forgets those to come.
+func (r *Rules) Hurry() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hurry != nil {
+		close(r.hurry)
+	}
+	r.hurry, r.delays = nil, nil
 }
 
 // Drop says whether the connection is to be cut at this point.

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -69,13 +68,14 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.Next.ServeHTTP(w, r)
 		return
 	}
-	f.count(head.Method)
-
 	vm := sync.OnceValue(func() string { return f.NameOf(head.This) })
 	if f.Rules.NameVM() {
 		vm()
 	}
-	time.Sleep(f.Rules.Delay(head.Method, vm))
+	delayed := f.Rules.Delay(head.Method, vm)
+	// Whoever sees it counted may rely on its delay being taken.
+	f.count(head.Method)
+	delayed()
 	if f.Rules.Drop(fault.Before, head.Method, vm) {
 		panic(http.ErrAbortHandler)
 	}

@@ -96,10 +96,12 @@ class Snapshots:
 
     def take(self, item: Object) -> None:
         """Take a snapshot."""
-        _, again = self._failures.get(item["metadata"]["uid"], (0, 0.0))
+        times, again = self._failures.get(item["metadata"]["uid"], (0, 0.0))
         if (left := again - time.monotonic()) > 0:
             raise Wait(left)
         key = key_of(item)
+        if times:
+            self._steering.enter("retry", key[1], item["metadata"]["name"])
         self._take(key, self._registered(key, item))
 
     def finish(self, item: Object, machine: Machine) -> None:

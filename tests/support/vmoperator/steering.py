@@ -12,6 +12,7 @@ from tests.support.vmoperator.objects import REVERT_TASK_FAILED, Key
 
 Step = Literal[
     "create",  # before a snapshot is taken
+    "retry",  # before one that failed to be is taken again
     "register",  # before that: VirtualMachineSnapshotWaitingForDiskRegistration
     "created",  # the snapshot is taken in vSphere, the object doesn't say so yet
     "csi",  # before the volumes' sync is completed
@@ -93,9 +94,7 @@ class Steering:
 
     def release(self, step: Step | None = None, *, vm: str = "", snapshot: str = "") -> None:
         """Let go on what was held, as it was held: that step, that VM, or everything."""
-        with self._lock:
-            self._rules = [one for one in self._rules if not (one.hold and one.among(step, vm, snapshot))]
-        self.woken()
+        self._keep(lambda one: not (one.hold and one.among(step, vm, snapshot)))
 
     def delay(self, step: Step, seconds: float, *, vm: str = "", snapshot: str = "", times: int = 0) -> None:
         """Wait before a step, each time or so many times."""
@@ -140,9 +139,7 @@ class Steering:
 
     def clear(self) -> None:
         """Forget all of it; what was held goes on."""
-        with self._lock:
-            self._rules.clear()
-        self.woken()
+        self._keep(lambda _: False)
 
     def waiting(self, step: Step, *, vm: str = "", snapshot: str = "") -> bool:
         """Whether something is held or delayed before a step now."""
@@ -182,6 +179,14 @@ class Steering:
     def _add(self, rule: _Rule) -> None:
         with self._lock:
             self._rules.append(rule)
+
+    def _keep(self, wanted: Callable[[_Rule], bool]) -> None:
+        """Forget the other rules; what only they held waits no longer."""
+        with self._lock:
+            self._rules = [one for one in self._rules if wanted(one)]
+            holding = [one for one in self._rules if one.hold or one.seconds]
+            self._waiting = {here for here in self._waiting if any(one.applies(*here) for one in holding)}
+        self.woken()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,9 @@ class Work:
                 if self._ready:
                     key = self._ready.pop(0)
                     self._active.add(key)
+                    if self._ready or self._later:
+                        # Another sees to what is left: this one may be the only one that would wake for it.
+                        self._changed.notify()
                     return key
                 self._changed.wait(self._later[0][0] - now if self._later else None)
             return None

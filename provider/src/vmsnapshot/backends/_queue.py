@@ -31,11 +31,11 @@ class Queues:
         with self._lock:
             line = self._lines[vm_id]
             line.append(mine)
-            if line[0] is mine:
+            if first := line[0] is mine:
                 mine.bring(None)
-            else:
-                operation.progress("waiting for another operation on this VM")
         try:
+            if not first:
+                operation.progress("waiting for another operation on this VM")
             mine.wait(operation)
             yield
         finally:

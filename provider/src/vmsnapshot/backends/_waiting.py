@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
@@ -49,16 +50,25 @@ class Ticket(Generic[T]):
         """
         undo = operation.cancellation.subscribe(self._woken.set)
         try:
-            self._woken.wait(operation.remaining)
+            while not self._come(operation):
+                self._woken.wait(operation.remaining)
         finally:
             undo()
-        with self._lock:
-            self._abandoned = not self._done
-        if self._abandoned:
-            operation.check()
         if self._error is not None:
             raise self._error
         return cast("T", self._value)
+
+    def _come(self, operation: Operation) -> bool:
+        """Whether it came; from when the operation is over, nobody waits for it."""
+        with self._lock:
+            if self._done:
+                return True
+            try:
+                operation.check()
+            except VmsnapshotError:
+                self._abandoned = True
+                raise
+        return False
 
 
 def in_background(

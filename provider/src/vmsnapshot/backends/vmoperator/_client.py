@@ -174,7 +174,7 @@ class Client:
     ) -> Object:
         """One request, once, in this thread."""
         if self.closed.is_set():
-            raise Unreachable(f"{about}: the connection has been closed.")
+            raise self._ended(about)
         content = None if body is None else compact(body).encode()
         headers = {"Content-Type": kind} if content else None
         request = self.http.build_request(
@@ -356,6 +356,14 @@ class Client:
                 raise faults.NeverReached(ours.message) from None
             self._down = time.monotonic()
             raise ours from None
+        except RuntimeError:  # what a client says that was closed since somebody looked
+            if not self.closed.is_set():
+                raise
+            raise self._ended(about) from None
+
+    @staticmethod
+    def _ended(about: str) -> Unreachable:
+        return Unreachable(f"{about}: the connection has been closed.")
 
     def _refusal(self, answer: faults.Answer, about: str) -> VmsnapshotError:
         """The error of an answer; a server that just came back may not know yet who may do what."""

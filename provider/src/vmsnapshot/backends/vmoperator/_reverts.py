@@ -9,7 +9,9 @@ first.  A request (its id is the lifecycle's; each attempt at it has a nonce) le
 
 The steps, and what an interruption after each of them leaves::
 
-    1. note on the VM, phase prepared         id unknown to the snapshot            never asked for
+    1. one JSON patch on the VM, tested on    id unknown to the snapshot            never asked for
+       what was looked at (no request, and
+       which note): its note, phase prepared
     2. note on the snapshot                   VM: prepared                          never asked for
     3. one JSON patch on the VM, tested       VM: requested, currentSnapshotName    under way
        on "prepared": sets
@@ -22,6 +24,7 @@ The steps, and what an interruption after each of them leaves::
        then noted on the snapshot, then the
        VM's note is taken away
 
+Step 1 never replaces another's request, however old what was looked at: then it is looked at afresh.
 Step 3 flips the phase that it tests, in one request: sent twice, or by two processes, it is applied once.
 Another request that comes between 1 and 3 replaces the VM's note, names it (`instead_of`), and so tells
 both its own success and that the first one was never asked for.
@@ -29,12 +32,14 @@ both its own success and that the first one was never asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import secrets
 from collections.abc import Callable
 from typing import Final
 
 from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._fate import (
     STALE,
@@ -79,9 +84,6 @@ _POWER: Final = 5.0
 _TIDYING: Final = 3.0
 # To clear a request when the operation's own time is over.
 _CLEARING: Final = dt.timedelta(seconds=10)
-_NOTE: Final = "/metadata/annotations/" + REVERT.replace("/", "~1")
-_BEGUN: Final = "/metadata/annotations/" + REVERTING.replace("/", "~1")
-_FIELD: Final = "/spec/currentSnapshotName"
 _UNKNOWN_FIELD: Final = 'unknown field "spec.currentSnapshotName"'
 
 
@@ -122,8 +124,7 @@ class Revert:
             TimedOut: It isn't done; it is cleared only if it hasn't begun.
             Cancelled: Likewise.
         """
-        machine = self._free(operation)
-        self._note(machine, operation)
+        self._note(operation)
         try:
             self._request(operation)
         except (Cancelled, TimedOut):
@@ -190,16 +191,12 @@ class Revert:
         found._record = self._notes.record(self._vm_name, attempt.id)[0] or {}
         return found
 
-    def _note(self, machine: Object, operation: Operation) -> None:
+    def _note(self, operation: Operation) -> None:
         """Steps 1 and 2."""
-        left = parsed(annotations_of(machine).get(REVERT))
-        attempt = self._attempt
-        self._attempt = Attempt(attempt.id, attempt.nonce, attempt.target, str(left.get("nonce") or ""))
-        note = {"metadata": {"annotations": {REVERT: self._attempt.note("prepared")}}}
-        self._space.machines.absorb(self._client.merge(self._path, note, operation, self._about))
+        machine = self._prepare(operation)
         self._record = {
-            "id": attempt.id,
-            "nonce": attempt.nonce,
+            "id": self._attempt.id,
+            "nonce": self._attempt.nonce,
             "vm": self._vm_name,
             "generation": machine["metadata"].get("generation"),
             "before": (status_of(machine).get("currentSnapshot") or {}).get("name"),
@@ -212,15 +209,30 @@ class Revert:
             self._take_away("prepared")
             raise
 
+    def _prepare(self, operation: Operation) -> Object:
+        """Step 1, until it is certain that it was applied; the VM as it is then."""
+        while True:
+            machine = self._free(operation)
+            left = annotations_of(machine).get(REVERT)
+            if left == self._attempt.note("prepared"):
+                return machine
+            instead_of = str(parsed(left).get("nonce") or "")
+            self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)
+            steps = patches.prepare(machine, self._attempt)
+            try:
+                kept = self._client.patch(self._path, steps, operation, self._about)
+            except faults.Interrupted as error:
+                operation.progress(f"{error.message} Looking what came of it.")
+            except faults.Overtaken:
+                pass
+            else:
+                self._space.machines.absorb(kept)
+                return kept
+            self._look_afresh(operation)
+
     def _request(self, operation: Operation) -> None:
         """Step 3, until it is certain that it was applied, or that it was not."""
-        prepared, requested = self._attempt.note("prepared"), self._attempt.note("requested")
-        steps: list[Object] = [
-            {"op": "test", "path": _NOTE, "value": prepared},
-            {"op": "test", "path": _FIELD, "value": None},
-            {"op": "add", "path": _FIELD, "value": self._attempt.target},
-            {"op": "replace", "path": _NOTE, "value": requested},
-        ]
+        steps = patches.request(self._attempt)
         lost = False
         while True:
             try:
@@ -246,8 +258,7 @@ class Revert:
 
     def _arrived(self, operation: Operation, *, lost: bool) -> bool:
         """Whether a request that wasn't answered well has been applied; if not, it may be sent again."""
-        now = self._client.get(self._path, operation, self._about)
-        self._space.machines.absorb(now)
+        now = self._look_afresh(operation)
         note = annotations_of(now).get(REVERT)
         if note == self._attempt.note("requested") or (lost and note is None):
             return True
@@ -316,7 +327,7 @@ class Revert:
 
     def _moved_on(self) -> bool:
         """Whether the server, asked anew, says that the VM Operator has begun again or is done."""
-        _quietly(lambda: self._space.machines.absorb(self._client.get(self._path, _brief(), self._about)))
+        _quietly(lambda: self._look_afresh(_brief()))
         machine = self._machine()
         return in_progress(machine) or parsed(annotations_of(machine).get(REVERT)) == {}
 
@@ -335,14 +346,7 @@ class Revert:
         self, phase: str, reason: str, operation: Operation, *, only_if_not_begun: bool = False
     ) -> bool:
         """Take the request back, and note how it ended; whether that could be done."""
-        steps: list[Object] = [
-            {"op": "test", "path": _NOTE, "value": self._attempt.note("requested")},
-            {"op": "test", "path": _FIELD, "value": self._attempt.target},
-            {"op": "remove", "path": _FIELD},
-            {"op": "replace", "path": _NOTE, "value": self._attempt.note(phase)},
-        ]
-        if only_if_not_begun:
-            steps.insert(0, {"op": "test", "path": _BEGUN, "value": None})
+        steps = patches.clear(self._attempt, phase, only_if_not_begun=only_if_not_begun)
         about = f"clearing the request for a revert of {self._vm_name}"
         if not _quietly(
             lambda: self._space.machines.absorb(self._client.patch(self._path, steps, operation, about))
@@ -360,10 +364,7 @@ class Revert:
 
     def _take_away(self, phase: str) -> None:
         """Take the VM's note away, if it still is this one."""
-        steps: list[Object] = [
-            {"op": "test", "path": _NOTE, "value": self._attempt.note(phase)},
-            {"op": "remove", "path": _NOTE},
-        ]
+        steps = patches.take_away(self._attempt, phase)
         about = f"taking the note of a revert away from {self._vm_name}"
         _quietly(lambda: self._space.machines.absorb(self._client.patch(self._path, steps, _brief(), about)))
 
@@ -371,6 +372,12 @@ class Revert:
         path = self._client.path(self._space.name, SNAPSHOTS, self._attempt.target)
         change = {"metadata": {"annotations": {REVERT: compact(self._record)}}}
         self._space.snapshots.absorb(self._client.merge(path, change, operation, self._about))
+
+    def _look_afresh(self, operation: Operation) -> Object:
+        """The VM as the server has it now."""
+        now = self._client.get(self._path, operation, self._about)
+        self._space.machines.absorb(now)
+        return now
 
     def _machine(self) -> Object:
         found = self._space.machines.get(self._vm_name)
@@ -395,7 +402,7 @@ def _brief() -> Operation:
     return Operation("tidying up after a revert", timeout=_CLEARING)
 
 
-def _quietly(function: Callable[[], None]) -> bool:
+def _quietly(function: Callable[[], object]) -> bool:
     """Do what may fail without harm; whether it didn't."""
     try:
         function()

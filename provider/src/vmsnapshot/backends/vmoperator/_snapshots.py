@@ -207,10 +207,16 @@ class Snapshots:
             self._space.snapshots.absorb(self._client.merge(path, forget, operation, about))
 
     def _placed(self, vm_name: str, snapshot_id: str) -> bool | None:
-        machine = self._space.machines.get(vm_name)
-        status = status_of(machine) if machine is not None else {}
-        items = self._space.snapshots_of(vm_name)
-        return True if machine is None or in_tree(snapshot_id, status, items) else None
+        """Whether the VM says where a snapshot is and runs on it, or on one that came after it."""
+        machine, item = self._space.machines.get(vm_name), self._space.snapshots.get(snapshot_id)
+        if machine is None or item is None:
+            return True
+        status = status_of(machine)
+        if not in_tree(snapshot_id, status, self._space.snapshots_of(vm_name)):
+            return None
+        # The tree and the current one stand in different objects, of which either may be known first.
+        current = (status.get("currentSnapshot") or {}).get("name")
+        return True if current == snapshot_id or status_of(item).get("children") else None
 
     def _why(self, vm_name: str, snapshot_id: str) -> str:
         """What the objects say of a snapshot that isn't complete, in sentences."""

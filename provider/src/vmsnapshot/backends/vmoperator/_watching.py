@@ -166,8 +166,8 @@ class Informer:
                 try:
                     operation.check()
                 except VmsnapshotError as over:
-                    if told is not None:
-                        over.message += f" The last attempt: {told}"
+                    if (last := told if trouble is None else trouble.message) is not None:
+                        over.message += f" The last attempt: {last}"
                         over.args = (over.message,)
                     raise
                 if trouble is not None:

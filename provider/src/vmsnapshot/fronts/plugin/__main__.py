@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
-import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -126,25 +127,37 @@ def _announce(port: int) -> None:
 class _End:
     """That it is time to end.
 
-    A signal's handler may interrupt the very thread that waits for it, anywhere: with an Event it would wait
-    for the lock that its own thread holds. A SimpleQueue is made for that.
+    A signal's handler runs in the thread that waits for it, between two of its instructions: with an Event it
+    would wait for the lock that this thread holds. And a signal that comes when the thread is about to wait
+    for any lock, but doesn't yet, interrupts nothing, and its handler isn't run. What Python itself writes
+    into a socket as the signal comes ends the wait in either case.
     """
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._heard, self._said = socket.socketpair()
+        self._said.settimeout(0)
         self.told = False
+
+    def listen_to_signals(self) -> None:
+        """Let every signal that has a handler end a wait, so that the handler runs."""
+        signal.set_wakeup_fd(self._said.fileno(), warn_on_full_buffer=False)
 
     def tell(self) -> None:
         """It is."""
         self.told = True
-        self._queue.put(None)
+        with contextlib.suppress(BlockingIOError):  # what is in there already will do
+            self._said.send(b"\0")
 
     def wait(self) -> None:
         """Until then."""
-        self._queue.get()
+        while not self.told:
+            self._heard.recv(1)
+        signal.set_wakeup_fd(-1)
 
 
 def _end_on_signals(ended: _End) -> None:
+    ended.listen_to_signals()
+
     def end(_number: int, _frame: object) -> None:
         if ended.told:
             os._exit(1)  # asked twice

@@ -1,0 +1,53 @@
+"""The JSON patches of a revert: each is applied to what it was decided on, or not at all."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vmsnapshot.backends.vmoperator._fate import Attempt
+from vmsnapshot.backends.vmoperator._objects import REVERT, REVERTING, Object, annotations_of
+
+_ANNOTATIONS: Final = "/metadata/annotations"
+_NOTE: Final = f"{_ANNOTATIONS}/" + REVERT.replace("/", "~1")
+_BEGUN: Final = f"{_ANNOTATIONS}/" + REVERTING.replace("/", "~1")
+_FIELD: Final = "/spec/currentSnapshotName"
+
+
+def prepare(machine: Object, attempt: Attempt) -> list[Object]:
+    """Note an attempt on a VM that nothing is asked of, instead of the note that is on it."""
+    note, known = attempt.note("prepared"), annotations_of(machine)
+    free = _test(_FIELD, None)
+    if not known:
+        return [free, _test(_ANNOTATIONS, None), {"op": "add", "path": _ANNOTATIONS, "value": {REVERT: note}}]
+    return [free, _test(_NOTE, known.get(REVERT)), {"op": "add", "path": _NOTE, "value": note}]
+
+
+def request(attempt: Attempt) -> list[Object]:
+    """Ask for the revert that has been noted."""
+    return [
+        _test(_NOTE, attempt.note("prepared")),
+        _test(_FIELD, None),
+        {"op": "add", "path": _FIELD, "value": attempt.target},
+        {"op": "replace", "path": _NOTE, "value": attempt.note("requested")},
+    ]
+
+
+def clear(attempt: Attempt, phase: str, *, only_if_not_begun: bool) -> list[Object]:
+    """Take what was asked for back."""
+    return [
+        *([_test(_BEGUN, None)] if only_if_not_begun else []),
+        _test(_NOTE, attempt.note("requested")),
+        _test(_FIELD, attempt.target),
+        {"op": "remove", "path": _FIELD},
+        {"op": "replace", "path": _NOTE, "value": attempt.note(phase)},
+    ]
+
+
+def take_away(attempt: Attempt, phase: str) -> list[Object]:
+    """Take the note away."""
+    return [_test(_NOTE, attempt.note(phase)), {"op": "remove", "path": _NOTE}]
+
+
+def _test(path: str, value: str | None) -> Object:
+    """Nothing is applied unless this is there; None: unless nothing is."""
+    return {"op": "test", "path": path, "value": value}
