@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -105,9 +106,20 @@ PAIR = ("preview-revert-1", "preview-revert-50")
 
 
 def pair(measured: Mapping[str, Numbers]) -> dict[str, Any]:
-    """How much longer the preview of many takes than of one, the engine's own time left out."""
+    """How much longer the preview of many takes than of one.
+
+    In `ratio` the engine's own time for the further empty resources is subtracted. In `ratio_own` all of the
+    engine's own time is, for one as for many: the plugin's start and login are then nearly all that one takes.
+    """
     one, many = (measured[name] for name in PAIR)
-    return {"case": "preview-revert-50-to-1", "ratio": round(many.own / one.own, 2), "limit": 3}
+    engine = statistics.median(many.floor) - statistics.median(one.floor)
+    whole = (statistics.median(many.ours) - engine) / statistics.median(one.ours)
+    return {
+        "case": "preview-revert-50-to-1",
+        "ratio": round(whole, 2),
+        "ratio_own": round(many.own / one.own, 2),
+        "limit": 3,
+    }
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from tests.support.simulator import Simulator, running
-from tests.support.vsphere import find, operation, take
+from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.model.machine import VirtualMachine
 
@@ -88,3 +88,35 @@ def test_a_vm_is_read_with_its_hardware_when_somebody_asks_for_that(
         read = list(pool.map(lambda item: backend.observe(item[0], operation(), hardware=item[1]), asked))
     assert [vm.identity.id for vm in read] == [vm_id for vm_id, _ in asked]
     assert all(vm.machine.disks for vm, (_, hardware) in zip(read, asked, strict=True) if hardware)
+
+
+def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) -> None:
+    """Of many VMs, only tasks that are new or were still running are read again, with one more call."""
+    backend = connect(many)
+    one, other, *_ = backend.list_machines(operation())
+    revert = "vmsnapshot-revert-1"
+    made = take(backend, one)
+    snapshot = backend.observe(one.identity.id, operation()).snapshot(made)
+    assert snapshot is not None
+    backend.revert(one, snapshot, revert, operation())
+
+    def look(calls: int) -> dict[str, VirtualMachine]:
+        many.reset_calls()
+        read = {vm.identity.id: vm for vm in backend.list_machines(operation())}
+        assert many.calls()["RetrievePropertiesEx"] == 1 + calls
+        return read
+
+    for calls in (2, 1):  # the names and the VMs; the first time also the new tasks
+        assert look(calls)[one.identity.id].remembered[revert].succeeded
+    many.hold(other.identity.name)
+    doing = Doing(lambda: take(backend, other))
+    doing.until(lambda: backend.observe(other.identity.id, operation()).running_tasks)
+    for _ in range(2):
+        assert look(2)[other.identity.id].running_tasks
+    many.release(other.identity.name)
+    doing.result()
+    for calls in (2, 1):
+        assert look(calls)[other.identity.id].running_tasks == ()
+    (found,) = backend.find_tasks([(look(1)[one.identity.id], revert)], operation(), just_read=True)
+    assert found is not None
+    assert (found.succeeded, found.latest) == (True, True)
