@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,28 @@ def expect(name: str) -> Path:
             "What to do: if another version was made, run make codegen."
         )
     return made
+
+
+def check_papers(made: Path) -> None:
+    """Looks for the license in what was made, and, unless it is the archive, for a README with a program."""
+    if made.suffix == ".whl":
+        with zipfile.ZipFile(made) as wheel:
+            texts = {name: wheel.read(name) for name in wheel.namelist() if name.endswith(_PAPERS)}
+    else:
+        with tarfile.open(made) as packed:
+            files = {name: packed.extractfile(name) for name in packed.getnames() if name.endswith(_PAPERS)}
+            texts = {name: file.read() for name, file in files.items() if file}
+    license_ = (ROOT / "LICENSE").read_bytes()
+    if license_ not in texts.values():
+        raise SetupError(f"{made.name} holds no LICENSE")
+    if not made.name.startswith(f"{PLUGIN}-") and not any(
+        b"vm_name" in it or b"vmName" in it for it in texts.values()
+    ):
+        raise SetupError(f"{made.name} holds no README with a program")
+
+
+# README.md is the description in a wheel's METADATA.
+_PAPERS = ("LICENSE", "README.md", "METADATA")
 
 
 # Python
@@ -236,6 +259,8 @@ def main(kinds: list[str]) -> int:
     DIST.mkdir(exist_ok=True)
     try:
         made = [path for kind in kinds or KINDS for path in KINDS[kind]()]
+        for path in made:
+            check_papers(path)
     except SetupError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

@@ -108,8 +108,8 @@ PAIR = ("preview-revert-1", "preview-revert-50")
 def pair(measured: Mapping[str, Numbers]) -> dict[str, Any]:
     """How much longer the preview of many takes than of one.
 
-    In `ratio` the engine's own time for the further empty resources is subtracted. In `ratio_own` all of the
-    engine's own time is, for one as for many: the plugin's start and login are then nearly all that one takes.
+    In `ratio` the engine's own time for the further empty resources is subtracted. In `ratio_own` all of
+    its time is, for one as for many: the plugin's start and login are then nearly all that one takes.
     """
     one, many = (measured[name] for name in PAIR)
     engine = statistics.median(many.floor) - statistics.median(one.floor)

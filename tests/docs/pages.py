@@ -45,8 +45,8 @@ class Block:
 
 @cache
 def pages() -> list[Path]:
-    """Every page: the repository's own, those of examples, and the examples of resources and functions."""
-    patterns = ("*.md", "docs/*.md", "examples/*/README.md", "provider/*.md", "simulator/*.md")
+    """Every page: the repository's own, those of examples and SDKs, and the examples in the schema."""
+    patterns = ("*.md", "docs/*.md", "examples/*/README.md", "provider/*.md", "sdk/*/*.md", "simulator/*.md")
     found = [page for pattern in patterns for page in sorted(ROOT.glob(pattern))]
     return [*found, *sorted(EXAMPLES.glob("*.md"))]
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import EXAMPLES, Block, blocks_of, pages, written_in
 from tests.support.engine import BINARIES, ROOT
+from tests.support.processes import clean_environment
 from tools.setup import go
-from vmsnapshot.model.catalogue import FUNCTIONS, RESOURCES, FunctionType, ResourceType
+from vmsnapshot.model._base import fields
+from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, FunctionType, ResourceType
+from vmsnapshot.model.configuration import Configuration
 
 BUILD = BINARIES.parent
 # What is compiled here is kept, so that only what has changed is compiled the next time.
@@ -116,3 +122,45 @@ def test_shell(block: Block) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^(?:\$ )?make ([a-z][\w-]*)", block.text, re.MULTILINE):
         assert re.search(f"^{target}:", makefile, re.MULTILINE), target
+
+
+def commands(block: Block) -> Iterator[list[str]]:
+    """The words of each command of a block, without what follows a pipe."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words:
+            end = next((at for at, word in enumerate(words) if word in {"&&", "|", ";"}), len(words))
+            yield words[:end]
+            words = words[end + 1 :]
+
+
+@cache
+def help_of(*command: str) -> str:
+    """What pulumi says of one of its commands."""
+    ran = subprocess.run(
+        [BINARIES / "pulumi", *command, "--help"],
+        env=clean_environment() | {"PULUMI_EXPERIMENTAL": "1", "PULUMI_SKIP_UPDATE_CHECK": "1"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert f"pulumi {' '.join(command)}" in ran.stdout, command
+    return ran.stdout
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_pulumi(page: Path) -> None:
+    """Each command of pulumi is one, with its options; it names settings and resources that there are."""
+    settings = {f"{PACKAGE}:{name}" for name, _, _ in fields(Configuration)}
+    tokens = {kind.token for kind in RESOURCES}
+    for block in blocks_of(page):
+        for words in commands(block) if block.language == "sh" else ():
+            if words[:1] != ["pulumi"]:
+                continue
+            ours = {word for word in words if word.startswith(f"{PACKAGE}:")}
+            assert ours <= settings | tokens, block.place
+            if words[1] == "do":
+                continue  # its options are made from the schema
+            about = help_of(*words[1 : 3 if words[1] in {"config", "plugin", "stack", "state"} else 2])
+            options = {word for word in words if word.startswith("--")}
+            assert [option for option in options if not re.search(f"{option}\\b", about)] == [], block.place

@@ -23,11 +23,14 @@ def vsphere() -> Iterator[Simulator]:
         yield found
 
 
+# What programs run in.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), str(BINARIES), os.environ["PATH"]])
+
+
 @pytest.fixture
 def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
     """A stack of the example, with the login in its configuration and no plugin."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(BINARIES), os.environ["PATH"]])
-    made = Stack(tmp_path / "stack", plugins={}, runtime="python", environment={"PATH": path})
+    made = Stack(tmp_path / "stack", plugins={}, runtime="python", environment={"PATH": PATH})
     shutil.copy(ROOT / "examples" / "dynamic" / "__main__.py", made.project)
     for name, value in vsphere.settings.items():
         made.config(f"vmsnapshot:{name}", value, secret=name == "password")
@@ -38,7 +41,10 @@ def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
 
 
 def test_a_life_on_the_engine(stack: Stack, vsphere: Simulator) -> None:
-    """Create, revert, rollback, refresh, no change, destroy; no password in state, no session left."""
+    """Create, revert, rollback, refresh, no change, destroy; no session left.
+
+    No password is in the state of a resource; Pulumi's own copy of the stack's configuration is encrypted.
+    """
     stack.up().check()
     assert [item["op"] for item in vsphere.history("web-1")] == ["create", "create"]
     path = stack.resource("before-release")["outputs"]["path"]
@@ -60,8 +66,34 @@ def test_a_life_on_the_engine(stack: Stack, vsphere: Simulator) -> None:
     provider = stack.resource("machine")["outputs"]["__provider"]
     assert len(provider) < 600
     assert PASSWORD not in stack.state_text()
+    decrypted = stack.export()["deployment"]["resources"]
+    assert {item["type"] for item in decrypted if PASSWORD in str(item)} == {"pulumi:providers:pulumi-python"}
 
     stack.destroy().check()
     assert [item["op"] for item in vsphere.history("web-1")][5:] == ["remove", "remove"]
     calls = vsphere.calls()
     assert calls["Login"] == calls["Logout"] > 3
+
+
+def test_a_login_from_the_environment(tmp_path: Path, vsphere: Simulator) -> None:
+    """It is nowhere in the state, not even encrypted, and an option that can't work is refused in words."""
+    environment = {"PATH": PATH, **vsphere.environment()}
+    stack = Stack(tmp_path / "stack", plugins={}, runtime="python", environment=environment)
+    program = stack.project / "__main__.py"
+    program.write_text(
+        "from vmsnapshot import dynamic\ndynamic.VirtualMachineRevert('web', vm_name='web-1')\n",
+        encoding="utf-8",
+    )
+    stack.up().check()
+    exported = stack.export()
+    assert stack.resource("web")["outputs"]["machine"]["powerState"] == "PoweredOn"
+    assert PASSWORD not in str(exported)
+
+    program.write_text(
+        "from vmsnapshot import dynamic\ndynamic.VirtualMachineSnapshot.get('base', 'web-1@base')\n",
+        encoding="utf-8",
+    )
+    refused = stack.preview().failed().text
+    assert "VirtualMachineSnapshot 'base': a dynamic resource can't be imported or read by its id" in refused
+    assert "Traceback" not in refused
+    stack.close()

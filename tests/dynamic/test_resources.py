@@ -13,6 +13,7 @@ import pytest
 from pulumi.runtime import mocks
 
 from vmsnapshot import dynamic
+from vmsnapshot.fronts.dynamic._resources import _warn_of_credentials_in_clear
 
 RESOURCES = [name for name in dynamic.__all__ if name not in {"Failed", "Provider"}]
 
@@ -143,3 +144,41 @@ def test_options_that_cannot_work(options: dict[str, Any], says: str) -> None:
             dynamic.VirtualMachineSnapshot("s", pulumi.ResourceOptions(**options), vm_name="web-1")
 
     run(body)
+
+
+def test_get_cannot_work() -> None:
+    """What reads an existing resource in the generated SDK is refused with the same words."""
+
+    def body() -> None:
+        with pytest.raises(pulumi.RunError, match="'s': a dynamic resource can't be imported or read by its"):
+            dynamic.VirtualMachineSnapshot.get("s", "web-1@base", opts=pulumi.ResourceOptions())
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("settings", "secret", "warned"),
+    [
+        ({"vmsnapshot:password": "open", "vmsnapshot:user": "me"}, [], ["vmsnapshot:password"]),
+        ({"vmsnapshot:password": "open"}, ["vmsnapshot:password"], []),
+        ({"vmsnapshot:kubeconfig": "kind: Config\nusers: []"}, [], ["vmsnapshot:kubeconfig"]),
+        ({"vmsnapshot:kubeconfig": "~/.kube/config"}, [], []),
+    ],
+)
+def test_credentials_in_clear_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], secret: list[str], warned: list[str]
+) -> None:
+    """A program hears once, without the value, of a credential that Pulumi would keep in state as it is."""
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    _warn_of_credentials_in_clear.cache_clear()
+
+    def body() -> None:
+        pulumi.runtime.set_all_config(settings, secret)
+        dynamic.VirtualMachineRevert("one", vm_name="web-1")
+        dynamic.VirtualMachineRevert("two", vm_name="web-2")
+
+    run(body)
+    pulumi.runtime.set_all_config({})
+    assert [text.split()[0] for text in said] == warned
+    assert all("--secret" in text and "open" not in text and "users" not in text for text in said)

@@ -1,7 +1,4 @@
-"""Each case lives on the VM Operator, played by the stand-in; what is its own there through each front.
-
-What goes alike on both platforms isn't seen here through the second front, too: no front knows platforms.
-"""
+"""Each case lives on the VM Operator, played by the stand-in, through each front."""
 
 from __future__ import annotations
 
@@ -17,6 +14,8 @@ from tests.table.platforms import ON_THE_VM_OPERATOR, REFUSED_ON_THE_VM_OPERATOR
 from tests.table.vm_operator import vm_operator
 from tests.table.world import World
 
+CASES = {case.name: case for case in (*COMMON, *ON_THE_VM_OPERATOR)}
+
 
 @pytest.fixture(scope="module")
 def world(api_server: ApiServer) -> Iterator[World]:
@@ -25,25 +24,17 @@ def world(api_server: ApiServer) -> Iterator[World]:
         yield found
 
 
-@pytest.mark.parametrize("front", ["plugin"], indirect=True)
-@pytest.mark.parametrize("case", COMMON, ids=lambda case: case.name)
-def test_a_life_as_on_vsphere(world: World, front: Front, case: Case) -> None:
-    """Each verb does what it announced, and nothing more; the reason for a case stands with it."""
-    live(case, world, front)
-
-
 @pytest.mark.parametrize("front", FRONTS, indirect=True)
-@pytest.mark.parametrize("case", ON_THE_VM_OPERATOR, ids=lambda case: case.name)
-def test_a_life_of_its_own(world: World, front: Front, case: Case) -> None:
-    """The same, of what is another way here than on vSphere."""
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_life(world: World, front: Front, case: Case) -> None:
+    """Each verb does what it announced, and nothing more; the reason for a case stands with it."""
     live(case, world, front)
 
 
 @pytest.mark.parametrize("fresh_front", FRONTS, indirect=True)
 def test_a_life_of_many_processes(world: World, fresh_front: Front) -> None:
     """A new process of the provider for each command knows from state all that it needs."""
-    (case,) = (case for case in ON_THE_VM_OPERATOR if case.name == "settings of the delete")
-    live(case, world, fresh_front)
+    live(CASES["settings of the delete"], world, fresh_front)
 
 
 @pytest.mark.parametrize("front", FRONTS, indirect=True)

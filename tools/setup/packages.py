@@ -27,9 +27,8 @@ def npm_tarball(log_name: str, folder: Path) -> Path:
     shutil.copytree(NODEJS, _WORK, ignore=shutil.ignore_patterns("bin", "node_modules"))
     tsc(log_name, _WORK)
     package = _WORK / "bin"
-    for name in ("package.json", "README.md"):
+    for name in ("package.json", "README.md", "LICENSE"):
         shutil.copy(NODEJS / name, package)
-    shutil.copy(ROOT / "LICENSE", package)
     folder.mkdir(parents=True, exist_ok=True)
     node.npm(log_name, package, "pack", "--pack-destination", _WORK)
     (packed,) = _WORK.glob("*.tgz")

@@ -42,12 +42,7 @@ var generators = map[string]generator{
 		return nodejs.GeneratePackage(tool, pkg, nil, nil, false, noLoader)
 	},
 	"python": func(pkg *schema.Package) (map[string][]byte, error) {
-		files, err := python.GeneratePackage(tool, pkg, nil, noLoader)
-		if err == nil {
-			// pyproject.toml names a README.md beside itself; the generator puts it into the package.
-			files["README.md"] = files["pulumi_vmsnapshot/README.md"]
-		}
-		return files, err
+		return python.GeneratePackage(tool, pkg, nil, noLoader)
 	},
 }
 

@@ -17,6 +17,8 @@ from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, FunctionTy
 from vmsnapshot.model.configuration import Configuration
 
 DESCRIPTION = "VM snapshots and revert as infrastructure as code."
+# Names only: nothing is published under them yet. So the schema has no homepage, repository, logoUrl or
+# pluginDownloadURL: each would promise something that isn't there.
 PUBLISHER = "vmsnapshot"
 
 # A file for each resource and function, beside this one also in the archive.

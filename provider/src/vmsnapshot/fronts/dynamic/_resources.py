@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pulumi
 from pulumi import dynamic
 
 from vmsnapshot.fronts.dynamic._provider import Provider
 from vmsnapshot.fronts.dynamic._tree import inputs_of
-from vmsnapshot.model._base import camel, property_names
+from vmsnapshot.model._base import camel, fields, property_names
 from vmsnapshot.model.catalogue import CHECKPOINT, PACKAGE, REVERT, ROLLBACK, SNAPSHOT, ResourceType
+from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.duration import parse_duration
 
 _Members = Sequence[pulumi.Input[Mapping[str, Any]]]
@@ -38,11 +40,8 @@ class _Resource(dynamic.Resource):
     ) -> None:
         opts = opts or pulumi.ResourceOptions()
         if opts.import_ is not None or opts.id is not None:
-            message = (
-                f"{self._kind.name} {resource_name!r}: a dynamic resource can't be imported or read by its "
-                "id, for the engine has no way to ask for that. Use the plugin and its SDK"
-            )
-            raise pulumi.RunError(message)
+            raise self._not_by_id(resource_name)
+        _warn_of_credentials_in_clear()
         properties = inputs_of(self._kind.inputs, {k: v for k, v in given.items() if v is not None})
         provider = Provider(
             self._kind.token,
@@ -51,6 +50,34 @@ class _Resource(dynamic.Resource):
         )
         outputs = dict.fromkeys(property_names(self._kind.state))
         super().__init__(provider, resource_name, {**outputs, **properties}, opts)
+
+    @classmethod
+    def get(cls, resource_name: str, *_: Any, **__: Any) -> NoReturn:
+        """Refused: what the generated SDK's `get` does can't be done here."""
+        raise cls._not_by_id(resource_name)
+
+    @classmethod
+    def _not_by_id(cls, resource_name: str) -> pulumi.RunError:
+        return pulumi.RunError(
+            f"{cls._kind.name} {resource_name!r}: a dynamic resource can't be imported or read by its "
+            "id, for the engine has no way to ask for that. Use the plugin and its SDK"
+        )
+
+
+@functools.cache  # once in a program
+def _warn_of_credentials_in_clear() -> None:
+    """Say so: Pulumi keeps the configuration of a stack with dynamic resources in its state, as it is set."""
+    for name, _, about in fields(Configuration):
+        key = f"{PACKAGE}:{name}"
+        value = pulumi.runtime.get_config(key) if about.secret else None
+        if not value or pulumi.runtime.is_config_secret(key):
+            continue
+        if name == "kubeconfig" and "\n" not in value:
+            continue  # a path
+        pulumi.log.warn(
+            f"{key} is set in clear, and Pulumi copies the configuration of a stack with dynamic resources "
+            f"into its state. Set it again with `pulumi config set --secret {key}`"
+        )
 
 
 def _output(name: str) -> property:
