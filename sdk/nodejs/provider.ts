@@ -38,11 +38,11 @@ export class Provider extends pulumi.ProviderResource {
             resourceInputs["backend"] = args?.backend;
             resourceInputs["caFile"] = args?.caFile;
             resourceInputs["context"] = args?.context;
-            resourceInputs["kubeconfig"] = (args?.kubeconfig ? pulumi.secret(args.kubeconfig) : undefined) ?? utilities.getEnv("KUBECONFIG");
+            resourceInputs["kubeconfig"] = args?.kubeconfig ? pulumi.secret(args.kubeconfig) : undefined;
             resourceInputs["namespace"] = args?.namespace;
-            resourceInputs["password"] = (args?.password ? pulumi.secret(args.password) : undefined) ?? utilities.getEnv("VSPHERE_PASSWORD");
+            resourceInputs["password"] = args?.password ? pulumi.secret(args.password) : undefined;
             resourceInputs["thumbprint"] = args?.thumbprint;
-            resourceInputs["user"] = (args?.user) ?? utilities.getEnv("VSPHERE_USER");
+            resourceInputs["user"] = args?.user;
             resourceInputs["vsphereServer"] = (args?.vsphereServer) ?? utilities.getEnv("VSPHERE_SERVER");
         }
         opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts);
@@ -71,7 +71,7 @@ export interface ProviderArgs {
      */
     context?: pulumi.Input<string | undefined>;
     /**
-     * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+     * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
      */
     kubeconfig?: pulumi.Input<string | undefined>;
     /**
@@ -79,7 +79,7 @@ export interface ProviderArgs {
      */
     namespace?: pulumi.Input<string | undefined>;
     /**
-     * The user's password.
+     * The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
      */
     password?: pulumi.Input<string | undefined>;
     /**
@@ -87,7 +87,7 @@ export interface ProviderArgs {
      */
     thumbprint?: pulumi.Input<string | undefined>;
     /**
-     * The user to log in as.
+     * The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
      */
     user?: pulumi.Input<string | undefined>;
     /**

@@ -39,8 +39,9 @@ class Nothing(Provider):
         """Never different."""
         return rq.DiffResult({})
 
-    def configure(self, inputs: rq.Properties) -> None:
+    def configure(self, inputs: rq.Properties) -> rq.Properties:
         """Nothing to keep."""
+        return inputs
 
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """All good."""

@@ -9,7 +9,7 @@ from tests.e2e.conftest import REVERT, new_stack
 from tests.support.simulator import Simulator
 
 
-def test_a_changed_password(tmp_path: Path, vsphere: Simulator) -> None:
+def test_a_changed_password_of_the_configuration(tmp_path: Path, vsphere: Simulator) -> None:
     """State holds the login, encrypted; one that changed is refused until the program has been looked at.
 
     The engine looks at a revert's VM before it runs the program, with the provider of the last update.
@@ -28,3 +28,20 @@ def test_a_changed_password(tmp_path: Path, vsphere: Simulator) -> None:
     assert "the login was refused" in stack.up().failed().text
     stack.up("--refresh", "--run-program").check()
     stack.up().check()
+
+
+def test_a_password_of_the_environment(tmp_path: Path, vsphere: Simulator) -> None:
+    """It is in no state, so the one that a command finds counts; without it the command says what lacks."""
+    stack = new_stack(tmp_path / "stack", vsphere)
+    stack.write({"resources": {"web": {"type": REVERT, "properties": {"vmName": "web-1"}}}})
+    password = stack.environment["VSPHERE_PASSWORD"]
+    stack.environment["VSPHERE_PASSWORD"] = "not yet the right one"
+    assert "the login was refused" in stack.up().failed().text
+    stack.environment["VSPHERE_PASSWORD"] = password
+    stack.up().check()
+    stack.up().check()
+    assert password not in json.dumps(stack.export())
+    del stack.environment["VSPHERE_PASSWORD"]
+    assert "password is not set" in stack.destroy().failed().text
+    stack.environment["VSPHERE_PASSWORD"] = password
+    stack.destroy().check()

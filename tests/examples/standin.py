@@ -43,8 +43,9 @@ class Machines(Provider):
         """Nothing to compare."""
         return rq.DiffResult()
 
-    def configure(self, inputs: rq.Properties) -> None:
+    def configure(self, inputs: rq.Properties) -> rq.Properties:
         """Nothing to set."""
+        return inputs
 
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Anything goes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vmsnapshot.lifecycle.configuration import check_configuration, load_configuration
+from vmsnapshot.lifecycle.configuration import check_configuration, complete_configuration, load_configuration
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model._base import property_names
 from vmsnapshot.model.configuration import SETTINGS, Configuration
@@ -35,12 +35,12 @@ KUBE = {"KUBECONFIG": "/home/me/.kube/config"}
 )
 def test_the_platform(settings: dict[str, Any], environment: dict[str, str], backend: str) -> None:
     """What is configured counts before the environment; of the environment only that platform's is taken."""
-    result = check_configuration(settings, environment)
+    result = complete_configuration(settings, environment)
     assert not result.failures
     assert result.inputs["backend"] == backend
     taken = {name for name in result.inputs if name not in settings} - {"allowUnverifiedSsl", "backend"}
     assert taken <= set(SETTINGS[backend])
-    assert check_configuration(result.inputs, {}).inputs == result.inputs
+    assert complete_configuration(result.inputs, {}).inputs == result.inputs
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,19 @@ def test_both_platforms(settings: dict[str, Any], environment: dict[str, str], w
 def test_the_kubeconfig_is_a_secret() -> None:
     """As a setting and from the environment."""
     for settings, environment in (({"kubeconfig": "content"}, {}), ({}, {"KUBECONFIG": "content"})):
-        assert check_configuration(settings, environment).inputs["kubeconfig"] == Secret("content")
+        assert complete_configuration(settings, environment).inputs["kubeconfig"] == Secret("content")
+
+
+def test_a_login_of_the_environment_is_asked_for_anew() -> None:
+    """State gets the login that is configured, but not one that each command finds in its environment."""
+    for environment, kept in ((VSPHERE, {"vsphereServer"}), (KUBE, set[str]())):
+        assert check_configuration({}, environment).inputs.keys() == {"backend", "allowUnverifiedSsl"} | kept
+    given = {"user": "me", "password": Secret("s3cret"), "kubeconfig": None}
+    found = check_configuration(given, VSPHERE).inputs
+    assert (found["user"], found["password"]) == ("me", Secret("s3cret"))
+    changed = VSPHERE | {"VSPHERE_PASSWORD": "another"}
+    state = check_configuration({}, VSPHERE).inputs
+    assert complete_configuration(state, changed).inputs["password"] == Secret("another")
 
 
 def test_every_setting_is_somebodys() -> None:
@@ -74,9 +86,7 @@ def test_every_setting_is_somebodys() -> None:
     assert sorted(["backend", *names]) == sorted(property_names(Configuration))
 
 
-def test_nothing_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_at_all() -> None:
     """Nothing configured: told of both ways."""
-    for variable in (*VSPHERE, *KUBE):
-        monkeypatch.delenv(variable, raising=False)
     with pytest.raises(InvalidInput, match=r"vsphereServer is not set.*kubeconfig"):
-        connect(load_configuration({}))
+        connect(load_configuration(complete_configuration({}, {}).inputs))

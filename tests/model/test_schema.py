@@ -28,12 +28,14 @@ def test_replacing_properties_are_marked_from_the_metadata_that_diff_reads() -> 
         assert marked == {name for name, _, about in fields(kind.inputs) if about.replaces}
 
 
-def test_the_password_is_secret_and_has_its_environment_default() -> None:
-    """The password is a secret in both places where a user may write it."""
+def test_the_password_is_secret_and_no_sdk_fills_it_in() -> None:
+    """It is a secret in both places where a user may write it; the environment's is for the plugin to read."""
     spec = schema()
     for properties in (spec["config"]["variables"], spec["provider"]["inputProperties"]):
         assert properties["password"]["secret"] is True
-        assert properties["password"]["defaultInfo"] == {"environment": ["VSPHERE_PASSWORD"]}
+        for name in ("user", "password", "kubeconfig"):
+            assert "defaultInfo" not in properties[name]
+        assert properties["vsphereServer"]["defaultInfo"] == {"environment": ["VSPHERE_SERVER"]}
 
 
 @pytest.mark.parametrize(

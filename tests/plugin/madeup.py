@@ -75,9 +75,10 @@ class Things(Provider):
         """Settings are compared one by one."""
         return rq.DiffResult(_changes(old_inputs, new_inputs))
 
-    def configure(self, inputs: rq.Properties) -> None:
+    def configure(self, inputs: rq.Properties) -> rq.Properties:
         """Nothing to connect to."""
         self._note("configure", inputs)
+        return inputs
 
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """A thing must not be labelled `bad`."""

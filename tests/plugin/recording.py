@@ -54,9 +54,10 @@ class Recording(Provider):
         result: rq.DiffResult = self._answer(old_inputs, new_inputs)
         return result
 
-    def configure(self, inputs: rq.Properties) -> None:
+    def configure(self, inputs: rq.Properties) -> rq.Properties:
         """As told."""
         self._answer(inputs)
+        return inputs
 
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """As told."""

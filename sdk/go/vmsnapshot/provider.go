@@ -28,21 +28,6 @@ func NewProvider(ctx *pulumi.Context,
 			args.AllowUnverifiedSsl = pulumi.BoolPtr(d.(bool))
 		}
 	}
-	if args.Kubeconfig == nil {
-		if d := internal.GetEnvOrDefault(nil, nil, "KUBECONFIG"); d != nil {
-			args.Kubeconfig = pulumi.StringPtr(d.(string))
-		}
-	}
-	if args.Password == nil {
-		if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_PASSWORD"); d != nil {
-			args.Password = pulumi.StringPtr(d.(string))
-		}
-	}
-	if args.User == nil {
-		if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_USER"); d != nil {
-			args.User = pulumi.StringPtr(d.(string))
-		}
-	}
 	if args.VsphereServer == nil {
 		if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_SERVER"); d != nil {
 			args.VsphereServer = pulumi.StringPtr(d.(string))
@@ -72,15 +57,15 @@ type providerArgs struct {
 	CaFile *string `pulumi:"caFile"`
 	// VM Operator: the kubeconfig's context. Default: its current-context.
 	Context *string `pulumi:"context"`
-	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig *string `pulumi:"kubeconfig"`
 	// VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 	Namespace *string `pulumi:"namespace"`
-	// The user's password.
+	// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 	Password *string `pulumi:"password"`
 	// The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
 	Thumbprint *string `pulumi:"thumbprint"`
-	// The user to log in as.
+	// The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 	User *string `pulumi:"user"`
 	// The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
 	VsphereServer *string `pulumi:"vsphereServer"`
@@ -96,15 +81,15 @@ type ProviderArgs struct {
 	CaFile pulumi.StringPtrInput
 	// VM Operator: the kubeconfig's context. Default: its current-context.
 	Context pulumi.StringPtrInput
-	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig pulumi.StringPtrInput
 	// VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 	Namespace pulumi.StringPtrInput
-	// The user's password.
+	// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 	Password pulumi.StringPtrInput
 	// The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
 	Thumbprint pulumi.StringPtrInput
-	// The user to log in as.
+	// The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 	User pulumi.StringPtrInput
 	// The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
 	VsphereServer pulumi.StringPtrInput

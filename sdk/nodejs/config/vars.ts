@@ -52,12 +52,12 @@ Object.defineProperty(exports, "context", {
 });
 
 /**
- * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+ * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
  */
 export declare const kubeconfig: string | undefined;
 Object.defineProperty(exports, "kubeconfig", {
     get() {
-        return __config.get("kubeconfig") ?? utilities.getEnv("KUBECONFIG");
+        return __config.get("kubeconfig");
     },
     enumerable: true,
 });
@@ -74,12 +74,12 @@ Object.defineProperty(exports, "namespace", {
 });
 
 /**
- * The user's password.
+ * The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
  */
 export declare const password: string | undefined;
 Object.defineProperty(exports, "password", {
     get() {
-        return __config.get("password") ?? utilities.getEnv("VSPHERE_PASSWORD");
+        return __config.get("password");
     },
     enumerable: true,
 });
@@ -96,12 +96,12 @@ Object.defineProperty(exports, "thumbprint", {
 });
 
 /**
- * The user to log in as.
+ * The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
  */
 export declare const user: string | undefined;
 Object.defineProperty(exports, "user", {
     get() {
-        return __config.get("user") ?? utilities.getEnv("VSPHERE_USER");
+        return __config.get("user");
     },
     enumerable: true,
 });

@@ -36,11 +36,11 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
-        :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
-        :param pulumi.Input[_builtins.str] password: The user's password.
+        :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
-        :param pulumi.Input[_builtins.str] user: The user to log in as.
+        :param pulumi.Input[_builtins.str] user: The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] vsphere_server: The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
         """
         if allow_unverified_ssl is None:
@@ -53,20 +53,14 @@ class ProviderArgs:
             pulumi.set(__self__, "ca_file", ca_file)
         if context is not None:
             pulumi.set(__self__, "context", context)
-        if kubeconfig is None:
-            kubeconfig = _utilities.get_env('KUBECONFIG')
         if kubeconfig is not None:
             pulumi.set(__self__, "kubeconfig", kubeconfig)
         if namespace is not None:
             pulumi.set(__self__, "namespace", namespace)
-        if password is None:
-            password = _utilities.get_env('VSPHERE_PASSWORD')
         if password is not None:
             pulumi.set(__self__, "password", password)
         if thumbprint is not None:
             pulumi.set(__self__, "thumbprint", thumbprint)
-        if user is None:
-            user = _utilities.get_env('VSPHERE_USER')
         if user is not None:
             pulumi.set(__self__, "user", user)
         if vsphere_server is None:
@@ -126,7 +120,7 @@ class ProviderArgs:
     @pulumi.getter
     def kubeconfig(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         """
         return pulumi.get(self, "kubeconfig")
 
@@ -150,7 +144,7 @@ class ProviderArgs:
     @pulumi.getter
     def password(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The user's password.
+        The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         """
         return pulumi.get(self, "password")
 
@@ -174,7 +168,7 @@ class ProviderArgs:
     @pulumi.getter
     def user(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The user to log in as.
+        The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
         """
         return pulumi.get(self, "user")
 
@@ -221,11 +215,11 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
-        :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
-        :param pulumi.Input[_builtins.str] password: The user's password.
+        :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
-        :param pulumi.Input[_builtins.str] user: The user to log in as.
+        :param pulumi.Input[_builtins.str] user: The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] vsphere_server: The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
         """
         ...
@@ -277,16 +271,10 @@ class Provider(pulumi.ProviderResource):
             __props__.__dict__["backend"] = backend
             __props__.__dict__["ca_file"] = ca_file
             __props__.__dict__["context"] = context
-            if kubeconfig is None:
-                kubeconfig = _utilities.get_env('KUBECONFIG')
             __props__.__dict__["kubeconfig"] = None if kubeconfig is None else pulumi.Output.secret(kubeconfig)
             __props__.__dict__["namespace"] = namespace
-            if password is None:
-                password = _utilities.get_env('VSPHERE_PASSWORD')
             __props__.__dict__["password"] = None if password is None else pulumi.Output.secret(password)
             __props__.__dict__["thumbprint"] = thumbprint
-            if user is None:
-                user = _utilities.get_env('VSPHERE_USER')
             __props__.__dict__["user"] = user
             if vsphere_server is None:
                 vsphere_server = _utilities.get_env('VSPHERE_SERVER')

@@ -19,6 +19,21 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 def check_configuration(given: rq.Properties, environment: Mapping[str, str] = os.environ) -> rq.CheckResult:
+    """Validate the settings, those of the environment included; what state is to hold of them.
+
+    That is without a login of the environment: the engine looks at resources before it runs the program, with
+    the settings in state, where an old password would lock everybody out.
+    """
+    result = complete_configuration(given, environment)
+    login = {name for name, _, about in fields(Configuration) if about.login}
+    left_out = {name for name in login if plain(given.get(name)) is None}
+    kept = {name: value for name, value in result.inputs.items() if name not in left_out}
+    return rq.CheckResult(kept, result.failures)
+
+
+def complete_configuration(
+    given: rq.Properties, environment: Mapping[str, str] = os.environ
+) -> rq.CheckResult:
     """Validate the settings; `backend` and those of the environment are filled in, secrets marked.
 
     Of the environment, only what the backend needs is taken.
@@ -90,12 +105,12 @@ def _concerns(name: str, backend: Any) -> bool:
 
 
 def load_configuration(settings: rq.Properties) -> Configuration:
-    """The settings as the backend takes them.
+    """Complete settings as the backend takes them.
 
     Raises:
         InvalidInput: A setting doesn't fit; the message names it.
     """
-    return load(Configuration, check_configuration(settings).inputs)
+    return load(Configuration, settings)
 
 
 def diff_configuration(old: rq.Properties, new: rq.Properties) -> rq.DiffResult:

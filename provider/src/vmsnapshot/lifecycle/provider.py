@@ -86,9 +86,15 @@ class Provider:
         """Compare the provider's settings."""
         return configuration.diff_configuration(old_inputs, new_inputs)
 
-    def configure(self, inputs: rq.Properties) -> None:
-        """Take the provider's settings; the platform is contacted when first needed."""
-        self._session.configure(configuration.load_configuration(inputs))
+    def configure(self, inputs: rq.Properties) -> rq.Properties:
+        """Take the provider's settings; the platform is contacted when first needed.
+
+        Returns:
+            All settings, those of the environment included: no message may show the secrets among them.
+        """
+        settings = configuration.complete_configuration(inputs).inputs
+        self._session.configure(configuration.load_configuration(settings))
+        return settings
 
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate a resource's inputs; defaults and computed values filled in."""

@@ -46,6 +46,7 @@ class Property:
         secret: Encrypted in state, never shown.
         env: Environment names read in this order when the property is not set.
         computed: The provider sets it; a user's own value is refused.
+        login: Who logs in: where the environment says it, each command asks that anew, and state has none.
     """
 
     description: str
@@ -53,6 +54,7 @@ class Property:
     secret: bool = False
     env: tuple[str, ...] = ()
     computed: bool = False
+    login: bool = False
 
 
 class Model(BaseModel):

@@ -31,11 +31,20 @@ class Configuration(Model):
     user: Annotated[
         str | None,
         Field(min_length=1),
-        Property("The user to log in as.", env=("VSPHERE_USER",)),
+        Property(
+            "The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.",
+            env=("VSPHERE_USER",),
+            login=True,
+        ),
     ] = None
     password: Annotated[
         str | None,
-        Property("The user's password.", secret=True, env=("VSPHERE_PASSWORD",)),
+        Property(
+            "The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.",
+            secret=True,
+            env=("VSPHERE_PASSWORD",),
+            login=True,
+        ),
     ] = None
     allow_unverified_ssl: Annotated[
         bool,
@@ -64,10 +73,11 @@ class Configuration(Model):
         Field(min_length=1),
         Property(
             "VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its "
-            "content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service "
-            "account.",
+            "content. Default: KUBECONFIG, as each command finds it in its environment; or else, with "
+            "`backend: vmoperator`, `~/.kube/config` or the pod's service account.",
             secret=True,
             env=("KUBECONFIG",),
+            login=True,
         ),
     ] = None
     context: Annotated[

@@ -115,7 +115,8 @@ class _Types:
         # What is filled in before the provider is asked hides the environment from it (`pulumi do`).
         if inputs and info.default not in (PydanticUndefined, None) and not about.env:
             spec["default"] = info.default
-        if inputs and about.env:
+        # A login that an SDK fills in is the program's, and would be kept in state.
+        if inputs and about.env and not about.login:
             spec["defaultInfo"] = {"environment": list(about.env)}
         if inputs and about.replaces:
             spec["willReplaceOnChanges"] = True

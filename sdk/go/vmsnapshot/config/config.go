@@ -39,17 +39,9 @@ func GetContext(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:context")
 }
 
-// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 func GetKubeconfig(ctx *pulumi.Context) string {
-	v, err := config.Try(ctx, "vmsnapshot:kubeconfig")
-	if err == nil {
-		return v
-	}
-	var value string
-	if d := internal.GetEnvOrDefault(nil, nil, "KUBECONFIG"); d != nil {
-		value = d.(string)
-	}
-	return value
+	return config.Get(ctx, "vmsnapshot:kubeconfig")
 }
 
 // VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
@@ -57,17 +49,9 @@ func GetNamespace(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:namespace")
 }
 
-// The user's password.
+// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 func GetPassword(ctx *pulumi.Context) string {
-	v, err := config.Try(ctx, "vmsnapshot:password")
-	if err == nil {
-		return v
-	}
-	var value string
-	if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_PASSWORD"); d != nil {
-		value = d.(string)
-	}
-	return value
+	return config.Get(ctx, "vmsnapshot:password")
 }
 
 // The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
@@ -75,17 +59,9 @@ func GetThumbprint(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:thumbprint")
 }
 
-// The user to log in as.
+// The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 func GetUser(ctx *pulumi.Context) string {
-	v, err := config.Try(ctx, "vmsnapshot:user")
-	if err == nil {
-		return v
-	}
-	var value string
-	if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_USER"); d != nil {
-		value = d.(string)
-	}
-	return value
+	return config.Get(ctx, "vmsnapshot:user")
 }
 
 // The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.

@@ -36,7 +36,7 @@ VM Operator: the kubeconfig's context. Default: its current-context.
 
 kubeconfig: Optional[str]
 """
-VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 """
 
 namespace: Optional[str]
@@ -46,7 +46,7 @@ VM Operator: the namespace of VMs and snapshots for which none is given. Default
 
 password: Optional[str]
 """
-The user's password.
+The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 """
 
 thumbprint: Optional[str]
@@ -56,7 +56,7 @@ The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. W
 
 user: Optional[str]
 """
-The user to log in as.
+The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 """
 
 vsphereServer: Optional[str]

@@ -51,9 +51,9 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def kubeconfig(self) -> Optional[str]:
         """
-        VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default, with `backend: vmoperator`: `~/.kube/config`, or else the pod's service account.
+        VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         """
-        return __config__.get('kubeconfig') or _utilities.get_env('KUBECONFIG')
+        return __config__.get('kubeconfig')
 
     @_builtins.property
     def namespace(self) -> Optional[str]:
@@ -65,9 +65,9 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def password(self) -> Optional[str]:
         """
-        The user's password.
+        The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         """
-        return __config__.get('password') or _utilities.get_env('VSPHERE_PASSWORD')
+        return __config__.get('password')
 
     @_builtins.property
     def thumbprint(self) -> Optional[str]:
@@ -79,9 +79,9 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def user(self) -> Optional[str]:
         """
-        The user to log in as.
+        The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
         """
-        return __config__.get('user') or _utilities.get_env('VSPHERE_USER')
+        return __config__.get('user')
 
     @_builtins.property
     def vsphere_server(self) -> Optional[str]:

@@ -161,7 +161,10 @@ _TOOLS = (
     "the guest's file systems could not be quiesced: VMware Tools must be running in the guest and "
     "its own services must agree. Look at VMware Tools, give quiesce more time, or leave it out."
 )
-_LOGIN = "the login was refused: check `user` and `password`."
+_LOGIN = (
+    "the login was refused: check `user` and `password`. If the stack's configuration has new ones already: "
+    "until `pulumi up --refresh --run-program`, the engine looks at VMs with those of the last update."
+)
 
 TABLE: Final[dict[str, Rule]] = {
     # gone, busy, not allowed

@@ -46,7 +46,7 @@ class Process:
         self.secrets.learn("", checked.inputs)
         self.failures = tuple(f"{PACKAGE}:{item.property}: {item.reason}" for item in checked.failures)
         if not self.failures:
-            self.lifecycle.configure(checked.inputs)
+            self.secrets.learn("", self.lifecycle.configure(checked.inputs))
         address = _engine_address()
         if address is not None:
             voice.connect(address)

@@ -238,7 +238,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         sent = request.args if request.HasField("args") else from_variables(request.variables)
         inputs = self._settings.decode(sent)
         self.secrets.learn("", inputs)
-        self._provider.configure(inputs)
+        self.secrets.learn("", self._provider.configure(inputs))
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True,
             acceptResources=True,
