@@ -46,7 +46,7 @@ def test_the_calls_of_a_stack_of_100_snapshots(tmp_path: Path) -> None:
     - `up` without a change: none, not even a login;
     - a preview of reverts: at most 2 calls a revert beyond what a run costs, however long the plan:
       the engine checks resources one after another (so their reads can't be gathered: the VM, then
-      the snapshot), and what is read when it then shows each, 8 at once, travels along.
+      the snapshot), and what it then shows of each is what its check has read.
     """
     names = [f"web-{number:03}" for number in range(COUNT)]
     with running("--names", ",".join(names)) as server:

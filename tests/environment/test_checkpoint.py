@@ -14,7 +14,7 @@ from tests.support.client import Client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
+from tests.support.waiting import plenty, until
 
 call_fails, task_fails = faulty(CREATE, "call"), faulty(CREATE, "task")
 
@@ -86,8 +86,10 @@ def test_one_vm_of_ten_fails(
     """Nothing is left of that checkpoint, the one before stays the latest; the next up takes it of all."""
     spoil, mend, words = STEPS[step]
     failing = fleet.web[3]
+    seconds = 0.0
     if not first:
-        fleet.resource.up(ready, fleet.program("release-0", keepLast=1))
+        release_0 = fleet.program("release-0", keepLast=1)
+        seconds = plenty(lambda: fleet.resource.up(ready, release_0), least=2)
     before, labels = fleet.there(), fleet.labels
 
     def go_wrong() -> None:
@@ -100,7 +102,7 @@ def test_one_vm_of_ten_fails(
     later = after_check(ready, go_nowhere if checked else go_wrong)
     with later, pytest.raises(Failed, match=words) as failed:
         # Only what can't be reached is tried for as long as there is time: enough for all others.
-        fleet.resource.up(ready, program, seconds=4 if step == "unreachable" else 0)
+        fleet.resource.up(ready, program, seconds=seconds if step == "unreachable" else 0)
     assert checked or failing in str(failed.value)
     assert (fleet.there(), fleet.labels) == (before, labels)
     assert fleet.state.get("latest") == (None if first else "release-0")
@@ -121,15 +123,16 @@ def test_a_connection_that_breaks_once(vcenter: Simulator, ready: Plugin, fleet:
 
 def test_a_task_that_ends_too_late_is_taken_back(vcenter: Simulator, ready: Plugin, fleet: Fleet) -> None:
     """When the update's time is over, a task that still runs is waited for, and what it made is removed."""
+    seconds = plenty(lambda: fleet.resource.up(ready, fleet.program("release-0")), least=2)
     vcenter.hold(fleet.web[3], method=CREATE)
-    up = Doing(lambda: fleet.resource.up(ready, fleet.program("release-1"), seconds=4))
+    up = Doing(lambda: fleet.resource.up(ready, fleet.program("release-1"), seconds=seconds))
     up.until(lambda: fleet.taken("release-1") == 9)
     up.until(lambda: fleet.names_there()["release-1"] == 0)
     vcenter.release(fleet.web[3])
     with pytest.raises(Failed, match="not finished within"):
         up.result()
-    assert fleet.names_there()["release-1"] == 0
-    assert fleet.resource.state == {}
+    assert fleet.names_there() == {"release-0": 10}
+    assert fleet.labels == {"release-0"}
 
 
 # Killed: in the first wave, in the second, after all tasks, while pruning.

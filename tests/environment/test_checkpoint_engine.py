@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.environment.fleet import CREATE, REMOVE
 from tests.support.client import other_client
 from tests.support.engine import ROOT, Stack
@@ -16,6 +18,7 @@ def squeezed(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines()]
 
 
+@pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_a_stack_with_checkpoints(tmp_path: Path) -> None:
     """One stack through its life.
 

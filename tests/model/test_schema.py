@@ -29,7 +29,7 @@ def test_replacing_properties_are_marked_from_the_metadata_that_diff_reads() -> 
 
 
 def test_the_password_is_secret_and_no_sdk_fills_it_in() -> None:
-    """It is a secret in both places where a user may write it; the environment's is for the plugin to read."""
+    """A secret in both places where a user may write it; the environment's is for the plugin to read."""
     spec = schema()
     for properties in (spec["config"]["variables"], spec["provider"]["inputProperties"]):
         assert properties["password"]["secret"] is True

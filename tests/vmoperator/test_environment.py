@@ -14,6 +14,7 @@ from tests.support.ministack import MiniStack, Outcome
 from tests.support.vmoperator.objects import REVERT_FAILED
 from tests.support.vmoperator.steering import Step
 from tests.support.vsphere import Doing
+from tests.support.waiting import plenty
 from tests.vmoperator.fleet import Fleet, fleet
 
 CHECKPOINT = "vmsnapshot:index:EnvironmentCheckpoint"
@@ -41,7 +42,7 @@ class Shop:
         self._checkpoint: dict[str, Any] = {}
         self._rollback: dict[str, Any] = {}
 
-    def write(self, label: str, to: str | None = None, *, seconds: int = 60, **rollback: Any) -> None:
+    def write(self, label: str, to: str | None = None, *, seconds: float = 60, **rollback: Any) -> None:
         """The program; of checkpoints, one is kept beside the newest."""
         options = {"customTimeouts": {"create": f"{seconds}s", "update": f"{seconds}s"}}
         checkpoint = {"virtualMachines": MEMBERS, "label": label, "keepLast": 2}
@@ -137,10 +138,10 @@ def test_failures_are_taken_back(here: Fleet) -> None:
     """A snapshot that fails leaves none of its checkpoint; a revert that fails is undone on the others."""
     shop = Shop(here)
     steering, done = here.stand_in.steering, here.stand_in.history
-    shop.up("r.1").check()
+    seconds = plenty(lambda: shop.up("r.1").check(), least=4)
     steering.fail("create", "no room", vm="web-1", times=0)
     steering.hold("retry")  # what the error quotes is the failure, not that it is tried again just now
-    failed = shop.up("r.2", seconds=4).failed()
+    failed = shop.up("r.2", seconds=seconds).failed()
     assert "no room" in failed.words
     assert '"r.1" stays the latest checkpoint' in failed.words
     steering.clear()

@@ -13,7 +13,7 @@ from tests.support.ministack import MiniStack, Outcome
 from tests.support.plugin import Plugin, plugin
 from tests.support.vmoperator.steering import Step
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
+from tests.support.waiting import plenty, until
 from tests.vmoperator.fleet import REVERT, SNAPSHOT
 from tests.vmoperator.place import Place
 
@@ -33,7 +33,7 @@ class Desk:
         self.place, self.plugin = place, engine
         self.stack = MiniStack(plugin).served_by(engine)
 
-    def write(self, token: str, *, seconds: int = 60, **properties: Any) -> None:
+    def write(self, token: str, *, seconds: float = 60, **properties: Any) -> None:
         """The program."""
         options = {"customTimeouts": dict.fromkeys(("create", "update", "delete"), f"{seconds}s")}
         given = {"vmName": "web-1", **properties}
@@ -68,7 +68,9 @@ def desk(place: Place) -> Iterator[Desk]:
 def test_a_snapshot_that_isnt_ready_in_time(desk: Desk) -> None:
     """Its reason is the error, its object and its state stay; the next update waits on for this one."""
     desk.place.stand_in.steering.hold("csi")
-    desk.write(SNAPSHOT, seconds=3)  # on a busy machine it takes one until there is something to wait for
+    desk.write(SNAPSHOT)
+    seconds = plenty(lambda: desk.stack.preview().check(), least=3)  # enough for what there is to wait for
+    desk.write(SNAPSHOT, seconds=seconds)
     failed = desk.stack.up().failed()
     assert (
         "VirtualMachineSnapshotCSISynced is False (VirtualMachineSnapshotCSISyncInProgress): Sync"

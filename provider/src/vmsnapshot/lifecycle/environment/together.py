@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle.errors import Cancelled, InvalidInput, PlatformError, TimedOut, VmsnapshotError
@@ -65,6 +65,8 @@ def together(
         return {}
     with ThreadPoolExecutor(min(len(items), AT_ONCE), thread_name_prefix="environment") as pool:
         futures = {key: pool.submit(one, key, item) for key, item in items.items()}
+        while wait(futures.values(), timeout=_BETWEEN_LINES).not_done:
+            tally.catch_up()
         return {key: future.result() for key, future in futures.items()}
 
 
@@ -100,6 +102,7 @@ class _Tally:
         self._done = done
         self._told: dict[str, str] = {}
         self._shown_at = float("-inf")
+        self._owed = False
 
     def tell(self, key: str, text: str) -> None:
         """How far one is, in its own words."""
@@ -114,9 +117,16 @@ class _Tally:
             self._done += done
             self._show(always=self._done == self._total)
 
+    def catch_up(self) -> None:
+        """Show what came too soon after the line before."""
+        with self._lock:
+            if self._owed:
+                self._show()
+
     def _show(self, *, always: bool = False) -> None:
         moment = time.monotonic()
-        if not always and moment - self._shown_at < _BETWEEN_LINES:
+        self._owed = not always and moment - self._shown_at < _BETWEEN_LINES
+        if self._owed:
             return
         self._shown_at = moment
         each = ", ".join(f"{key}: {text}" for key, text in list(self._told.items())[:_SHOWN])
