@@ -57,6 +57,19 @@ def test_progress_is_ephemeral_and_does_not_wait() -> None:
         voice.close()
 
 
+def test_progress_keeps_its_order() -> None:
+    """However fast lines follow each other, the engine hears all of them, and the last one last."""
+    voice = _engine.Voice(Secrets())
+    lines = [f"{number} of 300 VMs" for number in range(300)]
+    with listening() as (engine, address):
+        voice.connect(address)
+        for line in lines:
+            voice.progress(URN, line)
+        until(lambda: len(engine.heard) == len(lines))
+        assert [message.message for message in engine.heard] == lines
+        voice.close()
+
+
 def test_a_suspended_engine_holds_up_a_message_for_a_while_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -35,7 +37,8 @@ class Voice:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stub: engine_pb2_grpc.EngineStub | None = None
-        self._under_way: set[Any] = set()
+        self._lines: deque[engine_pb2.LogRequest] = deque()
+        self._telling = False
 
     def connect(self, address: str) -> None:
         """Speak to the engine at `address` from now on."""
@@ -69,17 +72,31 @@ class Voice:
                 return
 
     def progress(self, urn: str, text: str) -> None:
-        """Show a short text on the resource's own line; doesn't wait until it has arrived."""
+        """Show a short text on the resource's own line; doesn't wait until it has arrived.
+
+        The lines arrive in their order: the last one stays.
+        """
         request = self._request(urn, text, severity=engine_pb2.INFO, ephemeral=True)
         with self._lock:
             if self._stub is None:
                 return
-            try:
-                call = self._stub.Log.future(request, timeout=_limits.MESSAGE_TIMEOUT)
-            except ValueError:  # closed meanwhile
+            self._lines.append(request)
+            if self._telling:
                 return
-            self._under_way.add(call)  # a call that nobody holds is cancelled
-        call.add_done_callback(self._under_way.discard)
+            self._telling = True
+        threading.Thread(target=self._tell, name="progress", daemon=True).start()
+
+    def _tell(self) -> None:
+        while True:
+            with self._lock:
+                stub = self._stub
+                if stub is None or not self._lines:
+                    self._lines.clear()
+                    self._telling = False
+                    return
+                request = self._lines.popleft()
+            with contextlib.suppress(grpc.RpcError, ValueError):  # ValueError: closed meanwhile
+                stub.Log(request, timeout=_limits.MESSAGE_TIMEOUT)
 
     def _request(self, urn: str, text: str, **fields: Any) -> engine_pb2.LogRequest:
         valid = self._secrets.conceal(urn, text).encode(errors="replace").decode()
