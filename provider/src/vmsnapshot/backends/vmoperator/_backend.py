@@ -23,7 +23,8 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
 )
 from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, virtual_machine
-from vmsnapshot.backends.vmoperator._reverts import Revert, note_power
+from vmsnapshot.backends.vmoperator._records import note_power
+from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._watching import vm_of
 from vmsnapshot.lifecycle.errors import (

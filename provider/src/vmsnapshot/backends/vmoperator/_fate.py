@@ -119,6 +119,21 @@ class Notes:
                 return record, name_of(item)
         return None, ""
 
+    def without_end(self, vm_name: str, note: Object) -> list[tuple[str, str, Object]]:
+        """What is noted without an end of the request of a VM's note, and of what that note was instead of.
+
+        Returns:
+            Each snapshot's name, its note as it stands there, and the same parsed.
+        """
+        found: list[tuple[str, str, Object]] = []
+        for item in self._space.snapshots_of(vm_name):
+            text = annotations_of(item).get(REVERT, "")
+            record = parsed(text)
+            told = record.get("id") == note.get("id") or record.get("nonce") == note.get("instead_of")
+            if told and record.get("vm") == vm_name and not record.get("ended"):
+                found.append((name_of(item), text, record))
+        return found
+
     def fate(self, vm_name: str, target: str, record: Object, *, stale: bool = False) -> Fate:
         """What became of an attempt, from the notes, the field, the status and the condition.
 

@@ -48,6 +48,11 @@ def take_away(attempt: Attempt, phase: str) -> list[Object]:
     return [_test(_NOTE, attempt.note(phase)), {"op": "remove", "path": _NOTE}]
 
 
+def end(known: str, ended: str) -> list[Object]:
+    """Note on a snapshot that the attempt that is noted there has ended."""
+    return [_test(_NOTE, known), {"op": "replace", "path": _NOTE, "value": ended}]
+
+
 def _test(path: str, value: str | None) -> Object:
     """Nothing is applied unless this is there; None: unless nothing is."""
     return {"op": "test", "path": path, "value": value}

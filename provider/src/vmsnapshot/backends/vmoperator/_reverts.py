@@ -27,7 +27,8 @@ The steps, and what an interruption after each of them leaves::
 Step 1 never replaces another's request, however old what was looked at: then it is looked at afresh.
 Step 3 flips the phase that it tests, in one request: sent twice, or by two processes, it is applied once.
 Another request that comes between 1 and 3 replaces the VM's note, names it (`instead_of`), and so tells
-both its own success and that the first one was never asked for.
+both its own success and that the first one was never asked for.  Its own revert takes that note away: so
+it first notes on the other's snapshot, tested on what is noted there, that the other has ended.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from typing import Final
 
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator import _patches as patches
+from vmsnapshot.backends.vmoperator import _records as records
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._fate import (
     STALE,
@@ -56,10 +58,8 @@ from vmsnapshot.backends.vmoperator._objects import (
     REVERT,
     REVERT_SUCCEEDED,
     REVERTING,
-    SNAPSHOTS,
     Object,
     annotations_of,
-    compact,
     condition_of,
     in_words,
     parsed,
@@ -110,6 +110,7 @@ class Revert:
         self._path = client.path(space.name, MACHINES, vm_name)
         self._attempt = Attempt(request_id, secrets.token_hex(8), target)
         self._record: Object = {}
+        self._replaced: Object = {}
 
     def run(self, power: str | None, operation: Operation) -> None:
         """Ask for the revert, once, and follow it.
@@ -192,8 +193,10 @@ class Revert:
         return found
 
     def _note(self, operation: Operation) -> None:
-        """Steps 1 and 2."""
+        """Steps 1 and 2; between them, the end of what step 1 replaced."""
         machine = self._prepare(operation)
+        if self._replaced:
+            _quietly(lambda: self._end_replaced(operation))
         self._record = {
             "id": self._attempt.id,
             "nonce": self._attempt.nonce,
@@ -216,7 +219,8 @@ class Revert:
             left = annotations_of(machine).get(REVERT)
             if left == self._attempt.note("prepared"):
                 return machine
-            instead_of = str(parsed(left).get("nonce") or "")
+            self._replaced = parsed(left)
+            instead_of = str(self._replaced.get("nonce") or "")
             self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)
             steps = patches.prepare(machine, self._attempt)
             try:
@@ -358,7 +362,7 @@ class Revert:
     def _give_up(self, phase: str, reason: str) -> None:
         """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
         known = bool(self._record)
-        self._record |= {"ended": timestamp(), "succeeded": False, "reason": reason}
+        self._record |= records.ended(reason)
         if not known or _quietly(lambda: self._note_on_snapshot(_brief())):
             self._take_away(phase)
 
@@ -369,9 +373,12 @@ class Revert:
         _quietly(lambda: self._space.machines.absorb(self._client.patch(self._path, steps, _brief(), about)))
 
     def _note_on_snapshot(self, operation: Operation) -> None:
-        path = self._client.path(self._space.name, SNAPSHOTS, self._attempt.target)
-        change = {"metadata": {"annotations": {REVERT: compact(self._record)}}}
-        self._space.snapshots.absorb(self._client.merge(path, change, operation, self._about))
+        target, about = self._attempt.target, self._about
+        records.write(self._client, self._space, target, self._record, operation=operation, about=about)
+
+    def _end_replaced(self, operation: Operation) -> None:
+        note, by = self._replaced, self._attempt
+        records.end_replaced(self._client, self._space, self._vm_name, note, by=by, operation=operation)
 
     def _look_afresh(self, operation: Operation) -> Object:
         """The VM as the server has it now."""
@@ -384,17 +391,6 @@ class Revert:
         if found is None:
             raise Gone(f"{self._about}: the VM is no longer there.")
         return found
-
-
-def note_power(
-    client: Client, space: Space, vm_name: str, request_id: str, *, power: str, operation: Operation
-) -> None:
-    """Note with a revert that the power which is asked for next is a part of the same request."""
-    record, target = Notes(space).record(vm_name, request_id)
-    if record is not None:
-        path = client.path(space.name, SNAPSHOTS, target)
-        change = {"metadata": {"annotations": {REVERT: compact(record | {"power": power})}}}
-        space.snapshots.absorb(client.merge(path, change, operation, operation.what))
 
 
 def _brief() -> Operation:

@@ -14,18 +14,10 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._hardware import Hardware
-from vmsnapshot.backends.vsphere._history import (
-    History,
-    Remembered,
-    part_mark,
-    past_task,
-    past_tasks,
-    recent,
-)
+from vmsnapshot.backends.vsphere._history import History, part_mark, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import (
-    ONLY_TASKS,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     WITHOUT_LAYOUT,
@@ -74,7 +66,7 @@ class VsphereBackend:
         self._inventory = Inventory(self._session)
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)
-        self._history = History(self._session)
+        self._history = History(self._session, self._reads)
         self._hardware = Hardware()
         self._queues = Queues()
         # What a snapshot holds never changes, and its id is never given to another.
@@ -342,13 +334,7 @@ class VsphereBackend:
 
         vSphere lists the tasks of some minutes with the VM; a vCenter's history is read once for all.
         """
-        if (task := vm.remembered.get(request_id)) is not None:
-            return task
-        task, certain = self._history.of_late(request_id, operation)
-        # What is running now is not in what ended.
-        if (task is None and not certain) or (task is not None and vm.running_tasks):
-            (task,) = self.find_tasks([(vm, request_id)], operation)
-        return task
+        return self._history.recent(vm, request_id, operation)
 
     def find_tasks(
         self,
@@ -362,23 +348,7 @@ class VsphereBackend:
         vSphere remembers tasks for some minutes with the VM, and a vCenter for weeks in its
         history, which is asked once for all requests.
         """
-        if just_read:
-            found = [vm.remembered.get(mark) for vm, mark in requests]
-        else:
-            tasks = self._tasks_of([vm for vm, _ in requests], operation)
-            found = [past_task(tasks[vm.identity.id], mark) for vm, mark in requests]
-        missing = [mark for task, (_, mark) in zip(found, requests, strict=True) if task is None]
-        known = self._history.known(missing, operation)
-        for index, (vm, mark) in enumerate(requests):
-            if found[index] is None and mark in known:
-                remembered = self._tasks_of([vm], operation)[vm.identity.id]
-                found[index] = past_task([*self._history.of(vm, operation), *remembered], mark)
-        return found
-
-    def _tasks_of(self, vms: Sequence[VirtualMachine], operation: Operation) -> dict[str, list[Remembered]]:
-        ids = list(dict.fromkeys(vm.identity.id for vm in vms))
-        readings = self._reads.read([(ONLY_TASKS, vm_id) for vm_id in ids], operation)
-        return {vm_id: recent(reading) for vm_id, reading in zip(ids, readings, strict=True)}
+        return self._history.find(requests, operation, just_read=just_read)
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""

@@ -16,8 +16,8 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import RUNNING, Properties, utc
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading
+from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, RUNNING, Properties, utc
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
@@ -118,16 +118,54 @@ class History:
 
     Args:
         session: The login.
+        reads: Reads the tasks that the server lists with VMs.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, reads: Reads) -> None:
         self._session = session
+        self._reads = reads
         self._gatherer: Gatherer[str, bool] = Gatherer("history", self._answer)
         self._lock = threading.Lock()
         self._late: dict[str, PastTask] = {}
         self._late_is_all: bool | None = None
 
-    def of_late(self, mark: str, operation: Operation) -> tuple[PastTask | None, bool]:
+    def recent(self, vm: VirtualMachine, mark: str, operation: Operation) -> PastTask | None:
+        """The newest task of a VM with a mark of ours, if it runs or ended within the last hour."""
+        if (task := vm.remembered.get(mark)) is not None:
+            return task
+        task, certain = self._of_late(mark, operation)
+        # What is running now is not in what ended.
+        if (task is None and not certain) or (task is not None and vm.running_tasks):
+            (task,) = self.find([(vm, mark)], operation)
+        return task
+
+    def find(
+        self,
+        requests: Sequence[tuple[VirtualMachine, str]],
+        operation: Operation,
+        *,
+        just_read: bool = False,
+    ) -> list[PastTask | None]:
+        """The newest task of each VM with that mark; `just_read`: the VMs hold what they list themselves."""
+        if just_read:
+            found = [vm.remembered.get(mark) for vm, mark in requests]
+        else:
+            tasks = self._listed([vm for vm, _ in requests], operation)
+            found = [past_task(tasks[vm.identity.id], mark) for vm, mark in requests]
+        missing = [mark for task, (_, mark) in zip(found, requests, strict=True) if task is None]
+        known = self._known(missing, operation)
+        for index, (vm, mark) in enumerate(requests):
+            if found[index] is None and mark in known:
+                listed = self._listed([vm], operation)[vm.identity.id]
+                found[index] = past_task([*self._of(vm, operation), *listed], mark)
+        return found
+
+    def _listed(self, vms: Sequence[VirtualMachine], operation: Operation) -> dict[str, list[Remembered]]:
+        ids = list(dict.fromkeys(vm.identity.id for vm in vms))
+        readings = self._reads.read([(ONLY_TASKS, vm_id) for vm_id in ids], operation)
+        return {vm_id: recent(reading) for vm_id, reading in zip(ids, readings, strict=True)}
+
+    def _of_late(self, mark: str, operation: Operation) -> tuple[PastTask | None, bool]:
         """The newest task with a mark of ours that ended in the last hour; and whether that is certain.
 
         It is as of the first time that this is asked. On a server with so many tasks that it doesn't
@@ -151,7 +189,7 @@ class History:
                 self._late_is_all = len(ended) < _PAGE
             return self._late.get(mark), self._late_is_all
 
-    def known(self, marks: Sequence[str], operation: Operation) -> set[str]:
+    def _known(self, marks: Sequence[str], operation: Operation) -> set[str]:
         """Those of some marks that a task has; those asked for at the same time with one look."""
         if not marks:
             return set()
@@ -168,7 +206,7 @@ class History:
         except (Unsupported, PlatformError):
             return set()
 
-    def of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
+    def _of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
         """The newest tasks of a VM."""
         subject = Subject.of(operation.what, vm)
 
