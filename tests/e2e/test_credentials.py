@@ -31,7 +31,7 @@ def test_a_changed_password_of_the_configuration(tmp_path: Path, vsphere: Simula
 
 
 def test_a_password_of_the_environment(tmp_path: Path, vsphere: Simulator) -> None:
-    """It is in no state, so the one that a command finds counts; without it the command says what lacks."""
+    """It is in no state, so the one that a command finds counts; without it, it says what lacks."""
     stack = new_stack(tmp_path / "stack", vsphere)
     stack.write({"resources": {"web": {"type": REVERT, "properties": {"vmName": "web-1"}}}})
     password = stack.environment["VSPHERE_PASSWORD"]
@@ -42,6 +42,6 @@ def test_a_password_of_the_environment(tmp_path: Path, vsphere: Simulator) -> No
     stack.up().check()
     assert password not in json.dumps(stack.export())
     del stack.environment["VSPHERE_PASSWORD"]
-    assert "password is not set" in stack.destroy().failed().text
+    assert "VSPHERE_PASSWORD is not set in the environment" in stack.destroy().failed().text
     stack.environment["VSPHERE_PASSWORD"] = password
     stack.destroy().check()

@@ -69,15 +69,24 @@ def test_the_kubeconfig_is_a_secret() -> None:
 
 
 def test_a_login_of_the_environment_is_asked_for_anew() -> None:
-    """State gets the login that is configured, but not one that each command finds in its environment."""
-    for environment, kept in ((VSPHERE, {"vsphereServer"}), (KUBE, set[str]())):
-        assert check_configuration({}, environment).inputs.keys() == {"backend", "allowUnverifiedSsl"} | kept
+    """State gets the login that is configured; of one in the environment of a command, where it was."""
+    state = check_configuration({}, VSPHERE).inputs
+    assert (state["user"], state["password"]) == ("$VSPHERE_USER", Secret("$VSPHERE_PASSWORD"))
+    assert check_configuration({}, KUBE).inputs["kubeconfig"] == Secret("$KUBECONFIG")
     given = {"user": "me", "password": Secret("s3cret"), "kubeconfig": None}
     found = check_configuration(given, VSPHERE).inputs
     assert (found["user"], found["password"]) == ("me", Secret("s3cret"))
     changed = VSPHERE | {"VSPHERE_PASSWORD": "another"}
-    state = check_configuration({}, VSPHERE).inputs
     assert complete_configuration(state, changed).inputs["password"] == Secret("another")
+    assert check_configuration(state, changed).inputs == state
+
+
+@pytest.mark.parametrize(("environment", "variable"), [(VSPHERE, "VSPHERE_USER"), (KUBE, "KUBECONFIG")])
+def test_a_login_that_has_left_the_environment(environment: dict[str, str], variable: str) -> None:
+    """Nothing else is taken instead: a default kubeconfig may be another cluster's."""
+    state = check_configuration({}, environment).inputs
+    with pytest.raises(InvalidInput, match=rf"{variable} is not set in the environment"):
+        connect(load_configuration(complete_configuration(state, {}).inputs))
 
 
 def test_every_setting_is_somebodys() -> None:

@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.comparison import compare_inputs
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.validation import check, load
-from vmsnapshot.model._base import fields
-from vmsnapshot.model.configuration import SETTINGS, Configuration
+from vmsnapshot.model._base import Property, fields
+from vmsnapshot.model.configuration import SETTINGS, Configuration, variable_of
 from vmsnapshot.model.values import Secret, plain
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -21,13 +23,16 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 def check_configuration(given: rq.Properties, environment: Mapping[str, str] = os.environ) -> rq.CheckResult:
     """Validate the settings, those of the environment included; what state is to hold of them.
 
-    That is without a login of the environment: the engine looks at resources before it runs the program, with
-    the settings in state, where an old password would lock everybody out.
+    Of a login of the environment that is where it came from: `$VSPHERE_PASSWORD`. The engine looks at
+    resources before it runs the program, with the settings in state: an old password there would lock
+    everybody out.
     """
     result = complete_configuration(given, environment)
-    login = {name for name, _, about in fields(Configuration) if about.login}
-    left_out = {name for name in login if plain(given.get(name)) is None}
-    kept = {name: value for name, value in result.inputs.items() if name not in left_out}
+    kept = dict(result.inputs)
+    for name, _, about in fields(Configuration):
+        asked = plain(given.get(name))
+        if about.login and name in kept and (asked is None or variable_of(asked, about)):
+            kept[name] = Secret(f"${about.env[0]}") if about.secret else f"${about.env[0]}"
     return rq.CheckResult(kept, result.failures)
 
 
@@ -36,7 +41,8 @@ def complete_configuration(
 ) -> rq.CheckResult:
     """Validate the settings; `backend` and those of the environment are filled in, secrets marked.
 
-    Of the environment, only what the backend needs is taken.
+    Of the environment, only what the backend needs is taken. `$VSPHERE_PASSWORD` stands for what the
+    environment has; without it, it stays.
     """
     settings = {name: value for name, value in given.items() if plain(value) is not None}
     failures: list[rq.CheckFailure] = []
@@ -46,25 +52,36 @@ def complete_configuration(
         except InvalidInput as error:
             return rq.CheckResult(settings, [rq.CheckFailure(error.property, error.message)])
     for name, info, about in fields(Configuration):
-        if settings.get(name) is None and _concerns(name, settings["backend"]):
-            for variable in about.env:
-                text = environment.get(variable)
-                if text:
-                    if info.annotation is bool:
-                        flag = _flag(text)
-                        if flag is None:
-                            reason = f"{variable} is {text!r}; expected true or false"
-                            failures.append(rq.CheckFailure(name, reason))
-                            break
-                        settings[name] = flag
-                    else:
-                        settings[name] = text
-                    break
-        if about.secret and settings.get(name) is not None:
-            value = settings[name]
-            settings[name] = value if isinstance(value, Secret) else Secret(value)
+        value = settings.get(name)
+        missing = value is None and _concerns(name, settings["backend"])
+        if missing or variable_of(plain(value), about):
+            try:
+                value = _from_environment(info, about, environment) or value
+            except ValueError as error:
+                failures.append(rq.CheckFailure(name, str(error)))
+        if value is not None:
+            settings[name] = Secret(value) if about.secret and not isinstance(value, Secret) else value
     result = check(Configuration, settings)
     return rq.CheckResult(result.inputs, [*failures, *result.failures])
+
+
+def _from_environment(info: FieldInfo, about: Property, environment: Mapping[str, str]) -> str | bool | None:
+    """What the environment has for a setting.
+
+    Raises:
+        ValueError: It doesn't fit; the message says what was expected.
+    """
+    variable = next((item for item in about.env if environment.get(item)), None)
+    if variable is None:
+        return None
+    text = environment[variable]
+    if info.annotation is not bool:
+        return text
+    flag = _flag(text)
+    if flag is None:
+        message = f"{variable} is {text!r}; expected true or false"
+        raise ValueError(message)
+    return flag
 
 
 def _backend(settings: rq.Properties, environment: Mapping[str, str]) -> str:

@@ -46,7 +46,8 @@ class Property:
         secret: Encrypted in state, never shown.
         env: Environment names read in this order when the property is not set.
         computed: The provider sets it; a user's own value is refused.
-        login: Who logs in: where the environment says it, each command asks that anew, and state has none.
+        login: Who logs in: where the environment says it, each command asks that anew, and state has only the
+            environment name, such as `$VSPHERE_PASSWORD`.
     """
 
     description: str

@@ -95,6 +95,11 @@ class Configuration(Model):
     ] = None
 
 
+def variable_of(value: object, about: Property) -> str | None:
+    """The environment name that a login's value stands for (`$VSPHERE_PASSWORD`); None: for none."""
+    return next((name for name in about.env if about.login and value == f"${name}"), None)
+
+
 # The settings of each platform; the first one says where it is.
 SETTINGS: Final = {
     "vsphere": ("vsphereServer", "user", "password", "allowUnverifiedSsl", "caFile", "thumbprint"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.port import Backend
-from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model._base import fields
+from vmsnapshot.model.configuration import Configuration, variable_of
 
 __all__ = ["connect"]
 
@@ -25,6 +26,14 @@ def connect(configuration: Configuration) -> Backend:
     Raises:
         InvalidInput: A setting is missing or wrong.
     """
+    given = configuration.properties()
+    for name, _, about in fields(Configuration):
+        if (variable := variable_of(given.get(name), about)) is not None:
+            raise InvalidInput(
+                name,
+                f"{variable} is not set in the environment, from where the stack takes {name}: set it, or "
+                f"give {name} with `pulumi config set`",
+            )
     # Each is imported only now: pyVmomi and httpx2 take a while, and a plugin that is only asked for
     # its schema should start at once.
     if configuration.backend == "vmoperator":
