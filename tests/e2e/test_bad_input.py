@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,13 +203,8 @@ def test_a_bad_secret(real: Stack, platform: Simulator) -> None:
     assert "orchid" not in outcome.text
 
 
-def closed_port() -> int:
-    """A port of loopback where nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        number: int = taken.getsockname()[1]
-    return number
-
+# Only root listens there, and no server is ever given this one as a free one.
+CLOSED_PORT = 1
 
 SETTINGS = [
     pytest.param(
@@ -266,7 +260,7 @@ LOGINS = [
         id="wrong password",
     ),
     pytest.param(
-        {"vsphereServer": f"127.0.0.1:{closed_port()}"},
+        {"vsphereServer": f"127.0.0.1:{CLOSED_PORT}"},
         {},
         ("vsphereServer 127.0.0.1:", "can't be reached", "refused", "Check the name, the port"),
         id="unreachable server",

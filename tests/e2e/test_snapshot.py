@@ -88,6 +88,7 @@ def test_the_ownership_line_stays_when_the_description_changes(
     assert effects(vsphere) == ["create", "rename"]
 
 
+@pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_options_of_the_engine(stack: Stack, vsphere: Simulator, write: Write, client: Client) -> None:
     """How customTimeouts, ignoreChanges, replaceOnChanges and --replace work on one snapshot.
 

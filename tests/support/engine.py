@@ -72,7 +72,7 @@ class Running:
         """End the engine without letting it know: its plugins aren't told."""
         self.process.kill()
 
-    def wait(self, seconds: float = 60) -> Outcome:
+    def wait(self, seconds: float = 110) -> Outcome:
         """Wait until it ends."""
         return Outcome(self._command, self.process.wait(seconds), self.text)
 
@@ -200,9 +200,9 @@ class Stack:
         files = sorted(path for path in self._state.rglob("*") if path.is_file())
         return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
 
-    def run(self, *arguments: str, seconds: float = 110) -> Outcome:
+    def run(self, *arguments: str) -> Outcome:
         """Run a command to its end."""
-        return self.start(*arguments).wait(seconds)
+        return self.start(*arguments).wait()
 
     def start(self, *arguments: str) -> Running:
         """Start a command and go on; whoever starts it waits for it."""

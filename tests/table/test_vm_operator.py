@@ -31,6 +31,7 @@ def test_a_life(world: World, front: Front, case: Case) -> None:
     live(case, world, front)
 
 
+@pytest.mark.timeout(300)  # a process for each command
 @pytest.mark.parametrize("fresh_front", FRONTS, indirect=True)
 def test_a_life_of_many_processes(world: World, fresh_front: Front) -> None:
     """A new process of the provider for each command knows from state all that it needs."""

@@ -29,6 +29,7 @@ def test_a_life(world: World, front: Front, case: Case) -> None:
     live(case, world, front)
 
 
+@pytest.mark.timeout(300)  # a process for each command
 @pytest.mark.parametrize(
     ("fresh_front", "name"),
     [("plugin", "power alone"), ("dynamic", "settings of the delete")],

@@ -1,10 +1,8 @@
-"""Reverts on the VM Operator's API: asked for once, followed, cleared, and found after any death."""
+"""Reverts on the VM Operator's API: asked for once, followed, cleared."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import httpx2
 import pytest
@@ -13,7 +11,7 @@ from tests.support.vmoperator import snapshots_switched_off
 from tests.support.vsphere import Doing, operation, run_out
 from tests.support.waiting import until
 from tests.vmoperator.place import Listener, Place
-from vmsnapshot.backends.vmoperator import VmOperatorBackend
+from tests.vmoperator.reverting import REQUEST, found, noted, on_write
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -24,49 +22,8 @@ from vmsnapshot.lifecycle.errors import (
     VmsnapshotError,
 )
 from vmsnapshot.lifecycle.operation import Cancellation
-from vmsnapshot.model.machine import PastTask
 
-NOTE = "vmsnapshot/revert-request"
 IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"
-REQUEST = "request-1"
-
-
-class Death(BaseException):
-    """The process is killed here."""
-
-
-def found(place: Place, backend: VmOperatorBackend | None = None, request: str = REQUEST) -> PastTask | None:
-    """What the platform remembers of a request."""
-    backend = backend or place.backend
-    return backend.find_tasks([(place.vm(backend), request)], operation())[0]
-
-
-def noted(item: Any) -> dict[str, Any]:
-    """Our note on an object."""
-    text = (item.metadata.annotations or {}).get(NOTE)
-    return json.loads(text) if text else {}
-
-
-def on_write(
-    backend: VmOperatorBackend, number: int, when: Literal["before", "after"], act: Callable[[], None]
-) -> None:
-    """Do something just before or after the server has done the n-th write."""
-    writes = 0
-
-    def hook(message: httpx2.Request | httpx2.Response) -> None:
-        nonlocal writes
-        request = message.request if isinstance(message, httpx2.Response) else message
-        if request.method == "PATCH":
-            writes += 1
-            if writes == number:
-                act()
-
-    backend._client.http.event_hooks = {"request" if when == "before" else "response": [hook]}
-
-
-def die() -> None:
-    """End here."""
-    raise Death
 
 
 def too_long(place: Place, request: str = REQUEST) -> None:
@@ -200,89 +157,6 @@ def test_a_snapshot_that_is_gone(place: Place) -> None:
     with pytest.raises(Gone):
         place.backend.revert(vm, target, REQUEST, operation())
     assert noted(place.machine()) == {}
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("write", [1, 2, 3, 4])
-def test_death_at_each_step(place: Place, write: int, when: Literal["before", "after"]) -> None:
-    """Killed before or after any write: the next process finds out what happened; one revert in all."""
-    place.take("base")
-    place.take("later")
-    dying = place.connect()
-    place.vm(dying)
-    on_write(dying, write, when, die)
-    with pytest.raises(Death):
-        place.revert("base", backend=dying)
-    # Somebody changes the VM meanwhile: that is no revert.
-    asked = write == 4 or (write, when) == (3, "after")
-    if not asked:
-        place.change(metadata={"labels": {"tier": "gold"}}, spec={"className": "other"})
-    else:
-        until(lambda: place.reverts() == ["base"])
-    after = place.connect()  # it has seen all of that; what this test's own has seen may be older
-    task = found(place, after)
-    if task is not None and task.running:
-        after.wait_for_task(place.vm(after), task.id, operation())
-        task = found(place, after)
-    if asked:
-        assert task is not None
-        assert task.succeeded
-        assert task.latest
-    else:
-        assert task is None
-        place.revert("base", backend=after)
-    assert place.reverts() == ["base"]
-    assert place.vm(after).current_snapshot_id == "base"
-
-
-def test_death_while_it_is_under_way(place: Place) -> None:
-    """The next process sees that it runs, waits for it, and finds it done."""
-    place.take("base")
-    place.take("later")
-    place.stand_in.steering.hold("restore")
-    dying = place.connect()
-    place.vm(dying)
-    on_write(dying, 3, "after", die)
-    with pytest.raises(Death):
-        place.revert("base", backend=dying)
-    until(lambda: place.stand_in.steering.waiting("restore"))
-    after = place.connect()
-    task = found(place, after)
-    assert task is not None
-    assert task.running
-    waiting = Doing(lambda: after.wait_for_task(place.vm(after), REQUEST, operation()))
-    with pytest.raises(Busy, match="is under way"):
-        place.revert("later", "request-2", backend=after)
-    assert not waiting.done
-    place.stand_in.steering.release("restore")
-    waiting.result()
-    task = found(place, after)
-    assert task is not None
-    assert task.succeeded
-    assert place.reverts() == ["base"]
-
-
-def test_death_before_a_failure_is_cleared(place: Place) -> None:
-    """A request that failed and whose process died is not taken for done; the next one clears it."""
-    place.take("base")
-    for words, times in (("the host is gone", 1), ("still", 0)):
-        place.stand_in.steering.fail(
-            "revert", words, times=times, reason="VirtualMachineSnapshotRevertFailed"
-        )
-    dying = place.connect()
-    place.vm(dying)
-    on_write(dying, 4, "before", die)
-    with pytest.raises(Death):
-        place.revert("base", backend=dying)
-    task = until(lambda: None if (task := found(place)) is None or task.running else task)
-    assert task is not None
-    assert not task.succeeded
-    with pytest.raises(Refused, match="still"):
-        place.revert("base", "request-2")
-    assert place.vm().revert_requested is None
-    place.stand_in.steering.clear()
-    place.revert("base", "request-3")
-    assert place.reverts() == ["base"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.support.engine import ROOT, Stack
@@ -61,6 +62,7 @@ def told(stack: Stack) -> dict[str, dict[str, Any]]:
     return {name: common(stack.resource(name)["outputs"]) for name in (*SNAPSHOTS, "my-vm")}
 
 
+@pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_the_same_program_on_both_platforms(tmp_path: Path, api_server: ApiServer, namespace: str) -> None:
     """The VM Operator's own example there and, with other settings and nothing else, on a vCenter.
 

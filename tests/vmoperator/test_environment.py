@@ -134,6 +134,7 @@ def test_a_kill_in_between(here: Fleet) -> None:
     assert {key for key, item in shop.rolled_back["progress"].items() if item["revertedTo"]} == set(NAMES)
 
 
+@pytest.mark.timeout(300)  # one update fails only when its time is over
 def test_failures_are_taken_back(here: Fleet) -> None:
     """A snapshot that fails leaves none of its checkpoint; a revert that fails is undone on the others."""
     shop = Shop(here)

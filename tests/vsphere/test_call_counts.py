@@ -31,6 +31,7 @@ def each(names: list[str], work: Callable[[str], T]) -> list[T]:
         return list(pool.map(work, names))
 
 
+@pytest.mark.timeout(300)  # hundreds of calls to one server
 def test_the_calls_of_200_vms(many: Simulator, connect: Connect) -> None:
     """200 creates take at most 2 calls each with everything in all; 200 reads at most 40 in all.
 

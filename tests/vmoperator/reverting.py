@@ -1,0 +1,65 @@
+"""Reverts that something happens to while they go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import httpx2
+import pytest
+
+from tests.support.vsphere import operation
+from tests.vmoperator.place import Place
+from vmsnapshot.backends.vmoperator import VmOperatorBackend
+from vmsnapshot.model.machine import PastTask
+
+NOTE = "vmsnapshot/revert-request"
+REQUEST = "request-1"
+
+
+class Death(BaseException):
+    """The process is killed here."""
+
+
+def found(place: Place, backend: VmOperatorBackend | None = None, request: str = REQUEST) -> PastTask | None:
+    """What the platform remembers of a request."""
+    backend = backend or place.backend
+    return backend.find_tasks([(place.vm(backend), request)], operation())[0]
+
+
+def noted(item: Any) -> dict[str, Any]:
+    """Our note on an object."""
+    text = (item.metadata.annotations or {}).get(NOTE)
+    return json.loads(text) if text else {}
+
+
+def on_write(
+    backend: VmOperatorBackend, number: int, when: Literal["before", "after"], act: Callable[[], None]
+) -> None:
+    """Do something just before or after the server has done the n-th write."""
+    writes = 0
+
+    def hook(message: httpx2.Request | httpx2.Response) -> None:
+        nonlocal writes
+        request = message.request if isinstance(message, httpx2.Response) else message
+        if request.method == "PATCH":
+            writes += 1
+            if writes == number:
+                act()
+
+    backend._client.http.event_hooks = {"request" if when == "before" else "response": [hook]}
+
+
+def die() -> None:
+    """End here."""
+    raise Death
+
+
+def dead(place: Place, request: str, to: str, write: int, when: Literal["before", "after"]) -> None:
+    """A process of ours that is killed around one of its writes."""
+    dying = place.connect()
+    place.vm(dying)
+    on_write(dying, write, when, die)
+    with pytest.raises(Death):
+        place.revert(to, request, backend=dying)
