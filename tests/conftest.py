@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.client import Client, other_client
 from tests.support.kubernetes import ApiServer, running
+from tests.support.simulator import Simulator
 from tests.support.vmoperator import admission
 
 # Under this name, tests of fidelity record how many reverts they compared.
@@ -42,3 +44,10 @@ def api_server() -> Iterator[ApiServer]:
     with running() as server:
         admission.install(server)
         yield server
+
+
+@pytest.fixture
+def client(vsphere: Simulator) -> Iterator[Client]:
+    """Somebody else at the vSphere of the test's folder or module."""
+    with other_client(vsphere) as found:
+        yield found

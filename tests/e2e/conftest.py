@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, other_client
 from tests.support.engine import ROOT, Stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import plugin
@@ -31,13 +30,6 @@ def vsphere(tmp_path: Path) -> Iterator[Simulator]:
         "open sesame 41",
     ]
     with running(*arguments, "--cert-out", str(tmp_path / "vcenter.pem")) as found:
-        yield found
-
-
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
         yield found
 
 

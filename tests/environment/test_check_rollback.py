@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.environment.rolling import CHECKPOINT, Ten, label
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from vmsnapshot.lifecycle.tree import WIDTH, columns
@@ -18,13 +18,6 @@ from vmsnapshot.lifecycle.tree import WIDTH, columns
 def vsphere() -> Iterator[Simulator]:
     """Ten running VMs without snapshots."""
     with running("--names", ",".join(Ten("ci").names), "--task-duration", "0s") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
         yield found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.example import EXAMPLES, example_stack
 from tests.support.simulator import Simulator, running
@@ -21,13 +21,6 @@ NAMES = ["app-1", "db-1", "web-1", "web-2"]
 def vsphere() -> Iterator[Simulator]:
     """The VMs that the examples name."""
     with running("--names", ",".join(NAMES), "--task-duration", "5ms") as found:
-        yield found
-
-
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
         yield found
 
 

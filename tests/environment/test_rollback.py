@@ -57,13 +57,6 @@ def vsphere() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def plugged(vsphere: Simulator) -> Iterator[Plugin]:
     """The plugin."""
     with plugin(vsphere.settings) as found:

@@ -27,13 +27,6 @@ def vsphere(tmp_path: Path) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
-        yield found
-
-
-@pytest.fixture
 def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
     """An empty stack."""
     made = new_stack(tmp_path / "stack", vsphere)

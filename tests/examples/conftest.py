@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.client import Client, other_client
 from tests.support.engine import BINARIES
 from tests.support.simulator import Simulator, running
 
@@ -20,11 +19,4 @@ NAMES = ("adopted", "db-1", "web-1", "ruled", "busy", "old")
 def vsphere() -> Iterator[Simulator]:
     """The VMs that the examples name."""
     with running("--names", ",".join(NAMES), "--task-duration", "5ms") as found:
-        yield found
-
-
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
         yield found

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.in_process import Death, Mortal, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
@@ -43,13 +43,6 @@ class Kept(NoNotes):
 def vsphere() -> Iterator[Simulator]:
     """VMs for all tests, running."""
     with running("--names", ",".join(VMS), "--task-duration", "5ms") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
         yield found
 
 

@@ -41,13 +41,6 @@ def vsphere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
         yield found
 
 
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vSphere."""
-    with other_client(vsphere) as found:
-        yield found
-
-
 def stack_of(folder: Path, language: str, vsphere: Simulator) -> Stack:
     """A stack of the example in a language, for the VM that is called like the language."""
     stack = new_stack(folder, vsphere)

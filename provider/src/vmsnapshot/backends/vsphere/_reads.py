@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -110,13 +111,13 @@ class EndedTasks:
     ) -> dict[str, Properties]:
         """The tasks that VMs list, from those just read, those known, and a read of the others."""
         listed = [task_id for vm in vms.values() for task_id in recent_tasks(vm)]
-        known = {**self._ended, **read}
+        known = ChainMap({**read}, self._ended)
         missing = [("Task", task_id) for task_id in listed if task_id not in known]
         if missing:
             # One that the server forgets meanwhile says nothing of the VMs.
             with contextlib.suppress(vmodl.fault.ManagedObjectNotFound):
                 contents = retrieve(login, [_spec(login, missing, PROPERTIES)])
-                known |= {object_id(content.obj): _properties(content) for content in contents}
+                known.update({object_id(content.obj): _properties(content) for content in contents})
         found = {task_id: known[task_id] for task_id in listed if task_id in known}
         self._ended |= {key: task for key, task in found.items() if str(task.get("info.state")) in ENDED}
         self._vms |= vms.keys()
