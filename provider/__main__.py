@@ -2,6 +2,6 @@
 
 import sys
 
-from vmsnapshot.fronts.plugin.__main__ import main
+from vmsnapshot.frontends.plugin.__main__ import main
 
 sys.exit(main())

@@ -37,14 +37,14 @@ SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
 MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 ENTRY = """\
-from vmsnapshot.fronts.plugin.__main__ import main
+from vmsnapshot.frontends.plugin.__main__ import main
 
 raise SystemExit(main())
 """
 
 # The program debugger of the Pulumi SDK and the window toolkit: never started by a plugin, 20 MB. And the
 # dynamic resources, which a Python program brings itself.
-LEFT_OUT = ("debugpy", "tkinter", "vmsnapshot.dynamic", "vmsnapshot.fronts.dynamic")
+LEFT_OUT = ("debugpy", "tkinter", "vmsnapshot.dynamic", "vmsnapshot.frontends.dynamic")
 
 
 def version() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from vmsnapshot.fronts.plugin.__main__ import serve
+from vmsnapshot.frontends.plugin.__main__ import serve
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.provider import Provider
 

@@ -9,7 +9,7 @@ import resource
 import sys
 from pathlib import Path
 
-from vmsnapshot.fronts.plugin.__main__ import main
+from vmsnapshot.frontends.plugin.__main__ import main
 
 
 def peak_bytes() -> int:

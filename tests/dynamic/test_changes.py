@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsnapshot.fronts.dynamic._changes import changes_in_words
+from vmsnapshot.frontends.dynamic._changes import changes_in_words
 
 
 def test_each_change_has_its_line() -> None:

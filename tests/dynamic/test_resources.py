@@ -13,7 +13,7 @@ import pytest
 from pulumi.runtime import mocks
 
 from vmsnapshot import dynamic
-from vmsnapshot.fronts.dynamic._resources import _warn_of_credentials_in_clear
+from vmsnapshot.frontends.dynamic._resources import _warn_of_credentials_in_clear
 
 RESOURCES = [name for name in dynamic.__all__ if name not in {"Failed", "Provider"}]
 
@@ -125,7 +125,7 @@ def test_state_names_the_provider_only() -> None:
     for part in (b"vmsnapshot.dynamic", b"Provider", b"7m", b"1h30m"):
         assert part in pickle
     assert b"$shop:index:Environment$pulumi-python:dynamic/vmsnapshot:VirtualMachineSnapshot::deep" in pickle
-    assert b"fronts" not in pickle
+    assert b"frontends" not in pickle
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pyVmomi import vim, vmodl
 from tests.environment.resource import Resource
 from tests.support.client import Client
 from tests.support.simulator import Simulator
-from vmsnapshot.lifecycle.environment.marks import checkpoint_owner
-from vmsnapshot.lifecycle.ownership import describe
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner
+from vmsnapshot.lifecycle.common.ownership import describe
 
 TOKEN = "vmsnapshot:index:EnvironmentRollback"
 CHECKPOINT = "urn:pulumi:dev::made-up::vmsnapshot:index:EnvironmentCheckpoint::releases"

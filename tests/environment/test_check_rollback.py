@@ -11,7 +11,7 @@ from tests.environment.rolling import CHECKPOINT, Ten, label
 from tests.support.client import Client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
-from vmsnapshot.lifecycle.tree import WIDTH, columns
+from vmsnapshot.lifecycle.common.tree import WIDTH, columns
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from vmsnapshot.lifecycle.environment.marks import checkpoint_owner
-from vmsnapshot.lifecycle.environment.members import Environment
-from vmsnapshot.lifecycle.environment.restore_points import find_restore_points
-from vmsnapshot.lifecycle.environment.rollback_plan import Planned, Wanted
-from vmsnapshot.lifecycle.environment.rollback_text import rollback_text
-from vmsnapshot.lifecycle.plan import plan_revert
-from vmsnapshot.lifecycle.tree import WIDTH, columns
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner
+from vmsnapshot.lifecycle.common.members import Environment
+from vmsnapshot.lifecycle.common.tree import WIDTH, columns
+from vmsnapshot.lifecycle.revert.plan import plan_revert
+from vmsnapshot.lifecycle.rollback.plan import Planned, Wanted
+from vmsnapshot.lifecycle.rollback.restore_points import find_restore_points
+from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs

@@ -15,7 +15,7 @@ from pyVim.connect import Disconnect, SmartConnect
 from pyVmomi import vim
 
 from tests.support.client import Client
-from vmsnapshot.fronts.plugin.__main__ import serve
+from vmsnapshot.frontends.plugin.__main__ import serve
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.values import UNKNOWN, plain

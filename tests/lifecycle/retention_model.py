@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from vmsnapshot.lifecycle.environment.retention import Held, Rules
+from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules
 
 
 def stays(held: Sequence[Held], rules: Rules, moment: dt.datetime) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmsnapshot.lifecycle.comparison import compare_inputs, compare_outputs, ignored
+from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_outputs, ignored
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.snapshot import SnapshotInputs

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from vmsnapshot.composition import connect
 from vmsnapshot.lifecycle.configuration import check_configuration, complete_configuration, load_configuration
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model._base import property_names
 from vmsnapshot.model.configuration import SETTINGS, Configuration
 from vmsnapshot.model.values import Secret
-from vmsnapshot.wiring import connect
 
 VSPHERE = {"VSPHERE_SERVER": "vc.example", "VSPHERE_USER": "me", "VSPHERE_PASSWORD": "s3cret"}
 KUBE = {"KUBECONFIG": "/home/me/.kube/config"}

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmsnapshot.lifecycle.environment.marks import checkpoint_owner, snapshot_name
-from vmsnapshot.lifecycle.environment.members import waves
-from vmsnapshot.lifecycle.environment.together import AT_ONCE, joined, split, together
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
+from vmsnapshot.lifecycle.common.members import waves
+from vmsnapshot.lifecycle.common.operation import Cancellation, Operation
+from vmsnapshot.lifecycle.common.parallel import AT_ONCE, joined, split, together
+from vmsnapshot.lifecycle.common.platforms import VM_OPERATOR, VSPHERE
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -21,8 +23,6 @@ from vmsnapshot.lifecycle.errors import (
     Refused,
     VmsnapshotError,
 )
-from vmsnapshot.lifecycle.operation import Cancellation, Operation
-from vmsnapshot.lifecycle.platforms import VM_OPERATOR, VSPHERE
 from vmsnapshot.model.environment import LABEL_LIMIT, EnvironmentMember
 from vmsnapshot.model.machine import Machine, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import NAME_LIMIT

@@ -15,10 +15,10 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from tests.support.waiting import until
 from vmsnapshot.backends.vsphere import _history
-from vmsnapshot.lifecycle import reverting
-from vmsnapshot.lifecycle.notes import NoNotes
-from vmsnapshot.lifecycle.observed import now
+from vmsnapshot.lifecycle.common.notes import NoNotes
+from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.revert import executor as reverting
 
 VMS = [f"web-{number}" for number in range(1, 31)]
 _NAMES = iter(VMS)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.trees import NOW, chain, machine, snapshot
-from vmsnapshot.lifecycle.plan import plan_revert
-from vmsnapshot.lifecycle.preflight import snapshot_findings
-from vmsnapshot.lifecycle.tree import WIDTH, columns
+from vmsnapshot.lifecycle.common.preflight import snapshot_findings
+from vmsnapshot.lifecycle.common.tree import WIDTH, columns
+from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.model.machine import Disk, Machine, RunningTask, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import RevertInputs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.notes import NoNotes
-from vmsnapshot.lifecycle.revert import RevertResource
-from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.common.notes import NoNotes
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.revert.resource import RevertResource
 from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.configuration import Configuration
 

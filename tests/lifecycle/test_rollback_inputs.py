@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.environment.rollback import RollbackResource
-from vmsnapshot.lifecycle.notes import NoNotes
-from vmsnapshot.lifecycle.session import Session
+from vmsnapshot.lifecycle.common.notes import NoNotes
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.rollback.resource import RollbackResource
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.configuration import Configuration
 

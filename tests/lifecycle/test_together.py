@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.support.vsphere import operation
 from tests.support.waiting import until
-from vmsnapshot.lifecycle.environment.together import together
-from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.parallel import together
 
 
 def test_the_progress_line_is_never_left_behind() -> None:

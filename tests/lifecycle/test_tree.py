@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lifecycle.trees import NOW, chain, machine, snapshot
-from vmsnapshot.lifecycle.tree import WIDTH, columns, draw_tree
+from vmsnapshot.lifecycle.common.tree import WIDTH, columns, draw_tree
 from vmsnapshot.model.machine import VirtualMachine
 
 

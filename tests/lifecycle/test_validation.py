@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vmsnapshot.lifecycle.validation import check
+from vmsnapshot.lifecycle.common.validation import check
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.values import UNKNOWN, Secret

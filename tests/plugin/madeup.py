@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vmsnapshot.fronts.plugin.__main__ import serve
+from vmsnapshot.frontends.plugin.__main__ import serve
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import Cancelled, Refused
 from vmsnapshot.lifecycle.provider import Provider

@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 
 from tests.support.plugin import served
-from vmsnapshot.fronts.engine import _limits
-from vmsnapshot.fronts.engine._protocol import provider_pb2_grpc
-from vmsnapshot.fronts.engine._secrets import Secrets
-from vmsnapshot.fronts.plugin._servicer import Servicer
+from vmsnapshot.frontends.engine import _limits
+from vmsnapshot.frontends.engine._protocol import provider_pb2_grpc
+from vmsnapshot.frontends.engine._secrets import Secrets
+from vmsnapshot.frontends.plugin._servicer import Servicer
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.provider import Provider
 

@@ -8,7 +8,7 @@ from google.protobuf import json_format, struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmsnapshot.fronts.plugin import _codec
+from vmsnapshot.frontends.plugin import _codec
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model.values import UNKNOWN, Secret
 

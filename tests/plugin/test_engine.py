@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.plugin import listening
 from tests.support.waiting import until
-from vmsnapshot.fronts.engine import _limits
-from vmsnapshot.fronts.engine import _link as _engine
-from vmsnapshot.fronts.engine._protocol import engine_pb2
-from vmsnapshot.fronts.engine._secrets import Secrets
+from vmsnapshot.frontends.engine import _limits
+from vmsnapshot.frontends.engine import _link as _engine
+from vmsnapshot.frontends.engine._protocol import engine_pb2
+from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.values import Secret
 

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from vmsnapshot.fronts.engine._notes import FileNotes
+from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.model.revert import Seen
 
 SEEN = Seen(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")

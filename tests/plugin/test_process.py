@@ -19,12 +19,12 @@ from tests.support.plugin import COMMAND, listening
 from tests.support.processes import alive
 from tests.support.waiting import until
 from vmsnapshot._version import __version__
-from vmsnapshot.fronts.engine._protocol import (
+from vmsnapshot.frontends.engine._protocol import (
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
 )
-from vmsnapshot.fronts.plugin._codec import encode
+from vmsnapshot.frontends.plugin._codec import encode
 
 MADEUP = [sys.executable, str(Path(__file__).with_name("madeup.py"))]
 URN = "urn:pulumi:dev::project::madeup:index:Thing::a"
@@ -79,8 +79,8 @@ def test_the_schema_is_printed() -> None:
 def test_starting_loads_neither_the_sdk_nor_a_platform() -> None:
     """The SDK, pyVmomi and whatever else is heavy stay out until they are needed."""
     program = (
-        "import sys, vmsnapshot.fronts.plugin.__main__\n"
-        "heavy = {'pulumi', 'pulumi.runtime', 'pyVmomi', 'pyVim', 'kubernetes', 'vmsnapshot.wiring'}\n"
+        "import sys, vmsnapshot.frontends.plugin.__main__\n"
+        "heavy = {'pulumi', 'pulumi.runtime', 'pyVmomi', 'pyVim', 'kubernetes', 'vmsnapshot.composition'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "import pulumi, pulumi.automation\n"
         "from pulumi.runtime.proto import provider_pb2\n"
@@ -131,7 +131,7 @@ def test_a_signal_that_interrupts_no_wait_ends_the_plugin() -> None:
     """It is heard also when the waiting thread isn't the one that the system interrupts."""
     program = (
         "import signal, threading\n"
-        "from vmsnapshot.fronts.plugin.__main__ import _End, _end_on_signals\n"
+        "from vmsnapshot.frontends.plugin.__main__ import _End, _end_on_signals\n"
         "ended = _End()\n"
         "_end_on_signals(ended)\n"
         "def interrupted():\n"

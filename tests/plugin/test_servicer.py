@@ -13,9 +13,9 @@ from google.protobuf import empty_pb2
 from tests.plugin import recording
 from tests.plugin.recording import Plugin
 from vmsnapshot._version import __version__
-from vmsnapshot.fronts.engine._protocol import engine_pb2, plugin_pb2, provider_pb2, status_pb2
-from vmsnapshot.fronts.plugin import _codec
-from vmsnapshot.fronts.plugin._codec import decode, encode
+from vmsnapshot.frontends.engine._protocol import engine_pb2, plugin_pb2, provider_pb2, status_pb2
+from vmsnapshot.frontends.plugin import _codec
+from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.model.values import UNKNOWN, Secret
@@ -553,7 +553,7 @@ def test_large_messages_go_both_ways(plugin: Plugin) -> None:
 
 def test_severities_are_the_engines() -> None:
     """The lifecycle's severities have the engine's numbers."""
-    from vmsnapshot.fronts.engine import _link as _engine  # noqa: PLC0415 - used by this test only
+    from vmsnapshot.frontends.engine import _link as _engine  # noqa: PLC0415 - used by this test only
 
     assert set(_engine._SEVERITIES) == set(rq.Severity)
     assert _engine._SEVERITIES[rq.Severity.ERROR] == engine_pb2.ERROR

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from vmsnapshot.fronts.engine import sentence
-from vmsnapshot.fronts.plugin import _status
+from vmsnapshot.frontends.engine import sentence
+from vmsnapshot.frontends.plugin import _status
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle.requests import PartialState, Resource
 

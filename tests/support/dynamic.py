@@ -15,8 +15,8 @@ from pulumi.dynamic.dynamic import serialize_provider
 from tests.support.plugin import _CHANNEL_OPTIONS, Diff, Plugin, _called, _refused, listening
 from tests.support.processes import clean_environment
 from vmsnapshot import dynamic
-from vmsnapshot.fronts.engine._protocol import provider_pb2, provider_pb2_grpc
-from vmsnapshot.fronts.plugin._codec import decode, encode
+from vmsnapshot.frontends.engine._protocol import provider_pb2, provider_pb2_grpc
+from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle.requests import Change, Properties, PropertyChange, Resource
 from vmsnapshot.model.values import plain
 

@@ -9,13 +9,13 @@ from typing import Any, cast
 from tests.support.ministack import MiniStack
 from tests.support.plugin import Diff, Failed, HalfMade, Message
 from tests.support.vsphere import Doing
-from vmsnapshot.fronts.plugin._codec import decode, encode
+from vmsnapshot.composition import connect
+from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.errors import VmsnapshotError
-from vmsnapshot.lifecycle.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.wiring import connect
 
 
 class Death(BaseException):

@@ -17,18 +17,18 @@ import grpc
 from google.protobuf import empty_pb2
 
 from tests.support.processes import clean_environment
-from vmsnapshot.fronts.engine import _limits
-from vmsnapshot.fronts.engine._protocol import (
+from vmsnapshot.frontends.engine import _limits
+from vmsnapshot.frontends.engine._protocol import (
     engine_pb2,
     engine_pb2_grpc,
     provider_pb2,
     provider_pb2_grpc,
     status_pb2,
 )
-from vmsnapshot.fronts.plugin._codec import decode, encode
+from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, Properties, PropertyChange, Resource
 
-COMMAND = (sys.executable, "-m", "vmsnapshot.fronts.plugin")
+COMMAND = (sys.executable, "-m", "vmsnapshot.frontends.plugin")
 
 # The plugin has a parent of its own, as an engine's has: what a preview showed is kept under it.
 _PARENT = ("sh", "-c", '"$@" & echo $!; wait $!', "engine")

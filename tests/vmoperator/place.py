@@ -15,8 +15,8 @@ from tests.support.vmoperator import StandIn
 from tests.support.vsphere import operation
 from tests.support.waiting import until
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
-from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import Owner, owner_by
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Snapshot

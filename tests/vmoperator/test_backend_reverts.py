@@ -12,6 +12,7 @@ from tests.support.vsphere import Doing, operation, run_out
 from tests.support.waiting import until
 from tests.vmoperator.place import Listener, Place
 from tests.vmoperator.reverting import REQUEST, found, noted, on_write
+from vmsnapshot.lifecycle.common.operation import Cancellation
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -21,7 +22,6 @@ from vmsnapshot.lifecycle.errors import (
     Unsupported,
     VmsnapshotError,
 )
-from vmsnapshot.lifecycle.operation import Cancellation
 
 IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"
 

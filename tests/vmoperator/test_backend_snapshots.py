@@ -12,8 +12,8 @@ from tests.support.kubernetes import VirtualMachineSnapshot
 from tests.support.vsphere import Doing, operation, run_out
 from tests.support.waiting import until
 from tests.vmoperator.place import URN, Listener, Place, owner
+from vmsnapshot.lifecycle.common.operation import Cancellation
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
-from vmsnapshot.lifecycle.operation import Cancellation
 from vmsnapshot.lifecycle.port import VMReference
 
 

@@ -18,9 +18,9 @@ from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
+from vmsnapshot.composition import connect as wire
 from vmsnapshot.lifecycle.errors import Denied, InvalidInput, Unreachable, VmsnapshotError
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.wiring import connect as wire
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@
 The arguments are those of the generated SDK; docs/dynamic.md says what differs.
 """
 
-from vmsnapshot.fronts.dynamic._provider import Failed, Provider
-from vmsnapshot.fronts.dynamic._resources import (
+from vmsnapshot.frontends.dynamic._provider import Failed, Provider
+from vmsnapshot.frontends.dynamic._resources import (
     EnvironmentCheckpoint,
     EnvironmentRollback,
     VirtualMachineRevert,

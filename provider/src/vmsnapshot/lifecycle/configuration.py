@@ -9,9 +9,9 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.comparison import compare_inputs
+from vmsnapshot.lifecycle.common.comparison import compare_inputs
+from vmsnapshot.lifecycle.common.validation import check, load
 from vmsnapshot.lifecycle.errors import InvalidInput
-from vmsnapshot.lifecycle.validation import check, load
 from vmsnapshot.model._base import Property, fields
 from vmsnapshot.model.configuration import SETTINGS, Configuration, variable_of
 from vmsnapshot.model.values import Secret, plain

@@ -1,6 +1,6 @@
 """What can go wrong, in our own words.
 
-Backends turn every vendor fault into one of these at a single place; fronts turn each into a
+Backends turn every vendor fault into one of these at a single place; frontends turn each into a
 status at a single place.  Nobody in between catches vendor exceptions::
 
     VmsnapshotError                 a failure with a sentence for the user

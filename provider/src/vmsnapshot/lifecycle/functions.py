@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 
-from vmsnapshot.lifecycle.observed import kind_of, now, reference_to, summary
-from vmsnapshot.lifecycle.plan import plan_revert
+from vmsnapshot.lifecycle.common.observed import kind_of, now, reference_to, summary
+from vmsnapshot.lifecycle.common.selection import select_snapshot
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import draw_tree
 from vmsnapshot.lifecycle.port import VMReference, values
-from vmsnapshot.lifecycle.selection import select_snapshot
-from vmsnapshot.lifecycle.session import Session
-from vmsnapshot.lifecycle.tree import draw_tree
+from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.functions import (
     Capability,

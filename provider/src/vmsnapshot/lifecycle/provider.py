@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 from vmsnapshot.lifecycle import configuration, functions
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.environment.check_rollback import check_rollback
-from vmsnapshot.lifecycle.environment.checkpoint import CheckpointResource
-from vmsnapshot.lifecycle.environment.rollback import RollbackResource
+from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
+from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.validation import check, load
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
-from vmsnapshot.lifecycle.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.port import Backend
-from vmsnapshot.lifecycle.revert import RevertResource
-from vmsnapshot.lifecycle.session import Session
-from vmsnapshot.lifecycle.snapshot import SnapshotResource
-from vmsnapshot.lifecycle.validation import check, load
+from vmsnapshot.lifecycle.revert.resource import RevertResource
+from vmsnapshot.lifecycle.rollback.check_rollback import check_rollback
+from vmsnapshot.lifecycle.rollback.resource import RollbackResource
+from vmsnapshot.lifecycle.snapshot.resource import SnapshotResource
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.catalogue import (
     CHECK_ROLLBACK,

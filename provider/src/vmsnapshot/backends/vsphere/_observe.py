@@ -13,7 +13,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._objects import class_name, object_id
-from vmsnapshot.lifecycle import ownership
+from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.model.machine import (
     Disk,
     Machine,

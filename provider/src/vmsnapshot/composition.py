@@ -1,0 +1,52 @@
+"""Puts backends, lifecycle and frontends together."""
+
+from __future__ import annotations
+
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.model._base import fields
+from vmsnapshot.model.configuration import Configuration, variable_of
+
+__all__ = ["connect"]
+
+_OR = (
+    " For the Kubernetes VM Operator instead, set vmsnapshot:kubeconfig (or KUBECONFIG), or "
+    "vmsnapshot:backend to vmoperator."
+)
+_VSPHERE = {
+    "vsphereServer": ("vsphere_server", "VSPHERE_SERVER", "the vCenter Server or ESXi host"),
+    "user": ("user", "VSPHERE_USER", "the user to log in as"),
+    "password": ("password", "VSPHERE_PASSWORD", "the user's password (a secret)"),
+}
+
+
+def connect(configuration: Configuration) -> Backend:
+    """The backend that a configuration asks for; it logs in at its first call.
+
+    Raises:
+        InvalidInput: A setting is missing or wrong.
+    """
+    given = configuration.properties()
+    for name, _, about in fields(Configuration):
+        if (variable := variable_of(given.get(name), about)) is not None:
+            raise InvalidInput(
+                name,
+                f"{variable} is not set in the environment, from where the stack takes {name}: set it, or "
+                f"give {name} with `pulumi config set`",
+            )
+    # Each is imported only now: pyVmomi and httpx2 take a while, and a plugin that is only asked for
+    # its schema should start at once.
+    if configuration.backend == "vmoperator":
+        from vmsnapshot.backends.vmoperator import VmOperatorBackend  # noqa: PLC0415
+
+        return VmOperatorBackend.of(configuration)
+    for name, (field, environment, what) in _VSPHERE.items():
+        if getattr(configuration, field) is None:
+            raise InvalidInput(
+                name,
+                f"{name} is not set: give {what} with `pulumi config set vmsnapshot:{name}` or in the "
+                f"environment variable {environment}.{_OR if name == 'vsphereServer' else ''}",
+            )
+    from vmsnapshot.backends.vsphere import VsphereBackend  # noqa: PLC0415
+
+    return VsphereBackend.of(configuration)

@@ -1,0 +1,68 @@
+"""What a revert changes on the machines, in words: the engine draws no diff for a dynamic provider."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vmsnapshot.lifecycle.common.comparison import compare_machines
+from vmsnapshot.lifecycle.requests import Properties
+from vmsnapshot.model.catalogue import REVERT, ROLLBACK
+
+_STEP = re.compile(r'\["(?P<quoted>(?:[^"\\]|\\.)*)"\]|\[(?P<index>\d+)\]|(?P<name>[^.\[]+)')
+
+
+def machines_of(token: str, tree: Properties) -> dict[str, Properties]:
+    """The machines that inputs or a state tell of, by the VM as the program names it; none where unknown."""
+    found: Any = None
+    if token == REVERT.token:
+        found = {str(tree.get("vmName")): tree.get("machine")}
+    elif token == ROLLBACK.token:
+        found = tree.get("machines")
+    machines = found if isinstance(found, Mapping) else {}
+    return {name: machine for name, machine in machines.items() if isinstance(machine, dict)}
+
+
+def import_id(token: str, inputs: Properties) -> str | None:
+    """By what the VMs that inputs are about could be imported; None: not by their names."""
+    if token == REVERT.token:
+        return "/".join(filter(None, (inputs.get("namespace"), inputs["vmName"])))
+    names = machines_of(token, inputs)
+    return None if any("," in name for name in names) else ",".join(names)
+
+
+def changes_in_words(live: Mapping[str, Properties], after: Mapping[str, Properties]) -> str:
+    """What becomes of each machine; "": nothing changes, or it isn't known."""
+    return "\n".join(line for name in after if name in live for line in _lines(name, live[name], after[name]))
+
+
+def _lines(name: str, live: Properties, after: Properties) -> Iterator[str]:
+    changes = compare_machines("", live, after)
+    if changes:
+        yield f'What changes on VM "{name}":'
+    for path in changes:
+        old, new = _at(live, path), _at(after, path)
+        if old is None:
+            yield f"  + {path}: {_text(new)}"
+        elif new is None:
+            yield f"  - {path}: {_text(old)}"
+        else:
+            yield f"  ~ {path}: {_text(old)} => {_text(new)}"
+
+
+def _at(tree: Any, path: str) -> Any:
+    """What stands at a path such as `disks["206"].GiB`; None: nothing does."""
+    for step in _STEP.finditer(path):
+        if step["index"] is not None and isinstance(tree, list):
+            index = int(step["index"])
+            tree = tree[index] if index < len(tree) else None
+        else:
+            key = step["name"] if step["quoted"] is None else json.loads(f'"{step["quoted"]}"')
+            tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

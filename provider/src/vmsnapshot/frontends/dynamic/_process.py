@@ -1,0 +1,115 @@
+"""What all dynamic resources of one process share: the lifecycle, and the way to the engine."""
+
+from __future__ import annotations
+
+import atexit
+import datetime as dt
+import os
+import re
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from vmsnapshot.composition import connect
+from vmsnapshot.frontends.engine import EngineWatch, FileNotes, Secrets, Voice
+from vmsnapshot.lifecycle.common.notes import NoNotes
+from vmsnapshot.lifecycle.provider import Provider
+from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.model._base import fields
+from vmsnapshot.model.catalogue import PACKAGE
+from vmsnapshot.model.configuration import Configuration
+
+_ADDRESS = re.compile(r"[^/:\s]+:\d+")
+_FLAGS: Mapping[Any, bool] = {"true": True, "false": False}
+
+
+class Process:
+    """The lifecycle over one configuration, for as long as the process of the dynamic providers runs.
+
+    Args:
+        settings: What the stack's configuration says of the provider.
+
+    Attributes:
+        lifecycle: Configured, unless there are failures.
+        voice: How to speak to the user.
+        secrets: What no message may show.
+        failures: What is wrong with the settings.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.secrets = Secrets()
+        voice = Voice(self.secrets)
+        self.voice = _Once(voice)
+        self.lifecycle = Provider(connect, self.voice, _Deletions())
+        checked = self.lifecycle.check_configuration(dict(settings))
+        self.secrets.learn("", checked.inputs)
+        self.failures = tuple(f"{PACKAGE}:{item.property}: {item.reason}" for item in checked.failures)
+        if not self.failures:
+            self.secrets.learn("", self.lifecycle.configure(checked.inputs))
+        address = _engine_address()
+        if address is not None:
+            voice.connect(address)
+            EngineWatch(self.lifecycle.cancel).connect(address)
+        atexit.register(self.lifecycle.close)
+
+
+_lock = threading.Lock()
+_processes: dict[tuple[tuple[str, Any], ...], Process] = {}
+
+
+def process_of(settings: Mapping[str, Any]) -> Process:
+    """The same for the same settings: one session serves all resources."""
+    key = tuple(sorted(settings.items()))
+    with _lock:
+        if key not in _processes:
+            _processes[key] = Process(settings)
+        return _processes[key]
+
+
+def settings_of(get: Any) -> dict[str, Any]:
+    """The provider's settings out of a stack's configuration, in which every value is a string.
+
+    Args:
+        get: Gives a value by its key, such as `vmsnapshot:user`; None where there is none.
+    """
+    found = {name: (info, get(f"{PACKAGE}:{name}")) for name, info, _ in fields(Configuration)}
+    return {
+        name: _FLAGS.get(value, value) if info.annotation is bool else value
+        for name, (info, value) in found.items()
+        if value is not None
+    }
+
+
+def _engine_address() -> str | None:
+    """Where the engine is. Every plugin is told by its arguments, also the one of `pulumi.dynamic`."""
+    return next((item for item in reversed(sys.argv[1:]) if _ADDRESS.fullmatch(item)), None)
+
+
+class _Once:
+    """Says nothing twice: previews and updates aren't told apart here, so both announce."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._said: set[tuple[str, str]] = set()
+
+    def say(self, urn: str, severity: Severity, text: str) -> None:
+        if (urn, text) not in self._said:
+            self._said.add((urn, text))
+            self._voice.say(urn, severity, text)
+
+    def progress(self, urn: str, text: str) -> None:
+        self._voice.progress(urn, text)
+
+
+class _Deletions(NoNotes):
+    """Remembers what was deleted, and nothing of previews: it isn't known which run is one."""
+
+    def __init__(self) -> None:
+        self._files = FileNotes(os.getppid())
+
+    def forget(self, urn: str, moment: dt.datetime) -> None:
+        self._files.forget(urn, moment)
+
+    def forgotten(self, urn: str) -> dt.datetime | None:
+        return self._files.forgotten(urn)

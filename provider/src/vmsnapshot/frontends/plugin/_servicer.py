@@ -1,0 +1,467 @@
+# ruff: noqa: ARG001, ARG002, N802 - the protocol gives the methods their names and arguments
+"""The plugin's service: decodes a request, calls the lifecycle, encodes what comes back."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import itertools
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+
+from vmsnapshot._version import __version__
+from vmsnapshot.frontends.engine import _limits, bug, sentence
+from vmsnapshot.frontends.engine._protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
+from vmsnapshot.frontends.engine._secrets import Secrets
+from vmsnapshot.frontends.plugin import _diff, _status
+from vmsnapshot.frontends.plugin._codec import EncodeError, decode, encode
+from vmsnapshot.frontends.plugin._configuration import Settings, engines_own, from_variables
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.errors import InvalidInput, VmsnapshotError
+from vmsnapshot.lifecycle.provider import Provider
+from vmsnapshot.model.values import has_secret, has_unknown
+
+DEBUG_VARIABLE: Final = "VMSNAPSHOT_DEBUG"
+
+_NAMING: Final = {
+    provider_pb2.CheckRequest.AutonamingOptions.PROPOSE: rq.Naming.PROPOSE,
+    provider_pb2.CheckRequest.AutonamingOptions.ENFORCE: rq.Naming.ENFORCE,
+    provider_pb2.CheckRequest.AutonamingOptions.DISABLE: rq.Naming.DISABLE,
+}
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+_Method = Callable[["Servicer", _Request, grpc.ServicerContext], _Response]
+
+
+class EngineLink(Protocol):
+    """What is told where the engine is."""
+
+    def connect(self, address: str) -> None:
+        """The engine is at `address` from now on."""
+        ...
+
+
+def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.ServicerContext) -> NoReturn:
+    """End a call with the status of an error."""
+    urn = getattr(request, "urn", "")
+    if isinstance(error, VmsnapshotError):
+        text = servicer.secrets.conceal(urn, sentence(error))
+        code = _status.code(error)
+        if isinstance(error, rq.PartialState):
+            try:
+                details = _status.partial_details(
+                    error, text, refresh_before_update=servicer.refreshes(error.resource)
+                )
+            except EncodeError as broken:
+                _fail(servicer, broken, request, context)
+            context.set_trailing_metadata(((_status.DETAILS_KEY, details),))
+    else:
+        if os.environ.get(DEBUG_VARIABLE):
+            told = "".join(traceback.format_exception(error))
+            with contextlib.suppress(OSError):  # nobody may be listening any more
+                sys.stderr.write(servicer.secrets.conceal(urn, told))
+        text = servicer.secrets.conceal(urn, bug(error))
+        code = grpc.StatusCode.INTERNAL
+    context.abort(code, text)
+    raise AssertionError  # abort has raised
+
+
+def _call(method: _Method[_Request, _Response]) -> _Method[_Request, _Response]:
+    """A call whose errors become statuses."""
+
+    @functools.wraps(method)
+    def answer(self: Servicer, request: _Request, context: grpc.ServicerContext) -> _Response:
+        try:
+            return method(self, request, context)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the engine is told
+            _fail(self, error, request, context)
+
+    return answer
+
+
+def _unimplemented(self: object, request: Any, context: Any) -> Any:
+    context.abort(grpc.StatusCode.UNIMPLEMENTED, "vmsnapshot has no components or parameters.")
+
+
+class Servicer(provider_pb2_grpc.ResourceProviderServicer):
+    """One plugin: serves one engine, or one after another when it was started by hand.
+
+    Args:
+        make_provider: Makes the lifecycle's front door; again for each engine after the first.
+        secrets: Where to remember what no message may show.
+        engine_links: What is told where the engine is.
+        schema: The package's schema without its version.
+    """
+
+    def __init__(
+        self,
+        make_provider: Callable[[], Provider],
+        *,
+        secrets: Secrets,
+        engine_links: Iterable[EngineLink],
+        schema: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.secrets = secrets
+        self._make_provider = make_provider
+        self._engine_links = tuple(engine_links)
+        self._schema = functools.cache(lambda: {**schema(), "version": __version__})
+        self._lock = threading.Lock()
+        self._provider = make_provider()
+        self._cancelled = False
+        self._refresh_before_update = False
+
+    @functools.cached_property
+    def _settings(self) -> Settings:
+        return Settings(self._schema()["provider"]["inputProperties"])
+
+    def cancel(self) -> None:
+        """Stop everything that is under way; what comes later is refused."""
+        with self._lock:
+            self._cancelled = True
+            provider = self._provider
+        provider.cancel()
+
+    def close(self) -> None:
+        """Give back what the provider holds."""
+        self._provider.close()
+
+    def refreshes(self, resource: rq.Resource) -> bool:
+        """Whether to ask the engine to refresh a resource before each update."""
+        return resource.refresh_before_update and self._refresh_before_update
+
+    # The engine and the plugin
+
+    @_call
+    def Handshake(
+        self, request: provider_pb2.ProviderHandshakeRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.ProviderHandshakeResponse:
+        self._refresh_before_update = request.supports_refresh_before_update
+        self._begin(request.engine_address)
+        return provider_pb2.ProviderHandshakeResponse(
+            accept_secrets=True, accept_resources=True, supports_autonaming_configuration=True
+        )
+
+    @_call
+    def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self._begin(request.address)
+        return empty_pb2.Empty()
+
+    def _begin(self, address: str) -> None:
+        """Serve the engine at an address. What another one cancelled doesn't concern it."""
+        with self._lock:
+            ended = self._provider if self._cancelled else None
+            if ended is not None:
+                self._provider = self._make_provider()
+                self._cancelled = False
+        if ended is not None:
+            ended.close()
+        if address:
+            for link in self._engine_links:
+                link.connect(address)
+
+    @_call
+    def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
+        return plugin_pb2.PluginInfo(version=__version__)
+
+    @_call
+    def GetSchema(
+        self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.GetSchemaResponse:
+        return provider_pb2.GetSchemaResponse(schema=json.dumps(self._schema()))
+
+    @_call
+    def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        self.cancel()
+        return empty_pb2.Empty()
+
+    # gRPC runs a method on the pool that it carries; `_limits` says why this one has its own.
+    Cancel.experimental_thread_pool = concurrent.futures.ThreadPoolExecutor(  # type: ignore[attr-defined]
+        _limits.CANCEL_WORKERS, thread_name_prefix="cancel"
+    )
+
+    @_call
+    def GetMapping(
+        self, request: provider_pb2.GetMappingRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.GetMappingResponse:
+        return provider_pb2.GetMappingResponse()
+
+    @_call
+    def GetMappings(
+        self, request: provider_pb2.GetMappingsRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.GetMappingsResponse:
+        return provider_pb2.GetMappingsResponse()
+
+    Parameterize = _unimplemented
+    Construct = _unimplemented
+    Call = _unimplemented
+    StreamInvoke = _unimplemented
+
+    # The provider's own settings
+
+    @_call
+    def CheckConfig(
+        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.CheckResponse:
+        try:
+            inputs = self._settings.decode(request.news)
+        except InvalidInput as error:
+            return self._check_response("", {}, _refused(error), struct_pb2.Struct())
+        self.secrets.learn("", inputs)
+        result = self._provider.check_configuration(inputs)
+        return self._check_response("", inputs, result, engines_own(request.news))
+
+    @_call
+    def DiffConfig(
+        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.DiffResponse:
+        olds = request.old_inputs if request.HasField("old_inputs") else request.olds
+        old_inputs = self._settings.decode(olds)
+        new_inputs = self._settings.decode(request.news)
+        self.secrets.learn("", [old_inputs, new_inputs])
+        return _diff.response(self._provider.diff_configuration(old_inputs, new_inputs))
+
+    @_call
+    def Configure(
+        self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.ConfigureResponse:
+        sent = request.args if request.HasField("args") else from_variables(request.variables)
+        inputs = self._settings.decode(sent)
+        self.secrets.learn("", inputs)
+        self.secrets.learn("", self._provider.configure(inputs))
+        return provider_pb2.ConfigureResponse(
+            acceptSecrets=True,
+            acceptResources=True,
+            supportsPreview=True,
+            supports_autonaming_configuration=True,
+        )
+
+    # Resources
+
+    @_call
+    def Check(
+        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.CheckResponse:
+        urn = request.urn
+        try:
+            new_inputs = self._tree(urn, request.news)
+        except InvalidInput as error:
+            return self._check_response(urn, {}, _refused(error), struct_pb2.Struct())
+        autonaming = None
+        if request.HasField("autonaming"):
+            asked = request.autonaming
+            autonaming = rq.Autonaming(asked.proposed_name, _NAMING[asked.mode])
+        result = self._provider.check(
+            rq.CheckRequest(
+                urn=urn,
+                token=_token(request),
+                new_inputs=new_inputs,
+                old_inputs=self._tree(urn, request.olds) or None,
+                random_seed=request.randomSeed,
+                autonaming=autonaming,
+            )
+        )
+        return self._check_response(urn, new_inputs, result, struct_pb2.Struct())
+
+    @_call
+    def Diff(
+        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.DiffResponse:
+        urn = request.urn
+        result = self._provider.diff(
+            rq.DiffRequest(
+                urn=urn,
+                token=_token(request),
+                id=request.id,
+                old_inputs=self._tree(urn, request.old_inputs),
+                old_state=self._tree(urn, request.olds),
+                new_inputs=self._tree(urn, request.news),
+                ignore_changes=tuple(request.ignoreChanges),
+            )
+        )
+        return _diff.response(result)
+
+    @_call
+    def Create(
+        self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.CreateResponse:
+        urn = request.urn
+        resource = self._provider.create(
+            rq.CreateRequest(
+                urn=urn,
+                token=_token(request),
+                inputs=self._tree(urn, request.properties),
+                preview=request.preview,
+                timeout=_timeout(request.timeout),
+            )
+        )
+        return provider_pb2.CreateResponse(
+            id=resource.id,
+            properties=encode(resource.state),
+            refresh_before_update=self.refreshes(resource),
+        )
+
+    @_call
+    def Read(
+        self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.ReadResponse:
+        urn = request.urn
+        resource = self._provider.read(
+            rq.ReadRequest(
+                urn=urn,
+                token=_token(request),
+                id=request.id,
+                state=self._tree(urn, request.properties) or None,
+                inputs=self._tree(urn, request.inputs) or None,
+                timeout=_timeout(request.timeout),
+            )
+        )
+        if resource is None:
+            return provider_pb2.ReadResponse()  # without an id: it is gone
+        return provider_pb2.ReadResponse(
+            id=resource.id,
+            properties=encode(resource.state),
+            inputs=encode(resource.inputs),
+            refresh_before_update=self.refreshes(resource),
+        )
+
+    @_call
+    def Update(
+        self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.UpdateResponse:
+        urn = request.urn
+        resource = self._provider.update(
+            rq.UpdateRequest(
+                urn=urn,
+                token=_token(request),
+                id=request.id,
+                old_inputs=self._tree(urn, request.old_inputs),
+                old_state=self._tree(urn, request.olds),
+                new_inputs=self._tree(urn, request.news),
+                preview=request.preview,
+                timeout=_timeout(request.timeout),
+                ignore_changes=tuple(request.ignoreChanges),
+            )
+        )
+        return provider_pb2.UpdateResponse(
+            properties=encode(resource.state), refresh_before_update=self.refreshes(resource)
+        )
+
+    @_call
+    def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        urn = request.urn
+        self._provider.delete(
+            rq.DeleteRequest(
+                urn=urn,
+                token=_token(request),
+                id=request.id,
+                state=self._tree(urn, request.properties),
+                inputs=self._tree(urn, request.old_inputs),
+                timeout=_timeout(request.timeout),
+            )
+        )
+        return empty_pb2.Empty()
+
+    # Functions and lists
+
+    @_call
+    def Invoke(
+        self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.InvokeResponse:
+        try:
+            args = self._tree("", request.args)
+        except InvalidInput as error:
+            return provider_pb2.InvokeResponse(failures=self._failures("", _refused(error).failures))
+        result = self._provider.invoke(request.tok, args)
+        return provider_pb2.InvokeResponse(
+            **{"return": encode(result.result)},
+            failures=self._failures("", result.failures),
+        )
+
+    def List(
+        self, request: provider_pb2.ListRequest, context: grpc.ServicerContext
+    ) -> Iterator[provider_pb2.ListResponse]:
+        try:
+            yield from self._list(request)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the engine is told
+            _fail(self, error, request, context)
+
+    def _list(self, request: provider_pb2.ListRequest) -> Iterator[provider_pb2.ListResponse]:
+        """One page. A token counts what came before it, so the order of the list must be stable."""
+        query = self._tree("", request.query)
+        if has_unknown(query):
+            yield provider_pb2.ListResponse(computed=provider_pb2.ListResponse.Computed())
+            return
+        token = request.continuation_token or "0"
+        if not token.isdecimal():
+            raise InvalidInput("continuation_token", f"There is no page {token!r} of this list.")
+        start = int(token)
+        limit = max(request.limit, 0) or None
+        page = max(request.page_size, 0) or None
+        size = min((number for number in (limit, page) if number), default=None)
+        items = iter(itertools.islice(self._provider.list(request.token, query), start, None))
+        for item in itertools.islice(items, size):
+            result = provider_pb2.ListResponse.Result(id=item.id, name=item.name)
+            yield provider_pb2.ListResponse(result=result)
+        if size and size != limit and next(items, None) is not None:
+            more = provider_pb2.ListResponse.Continuation(continuation_token=str(start + size))
+            yield provider_pb2.ListResponse(continuation=more)
+
+    def _tree(self, urn: str, struct: struct_pb2.Struct) -> rq.Properties:
+        tree = decode(struct)
+        self.secrets.learn(urn, tree)
+        return tree
+
+    def _check_response(
+        self, urn: str, given: rq.Properties, result: rq.CheckResult, beside: struct_pb2.Struct
+    ) -> provider_pb2.CheckResponse:
+        if result.failures:
+            failures = [_without_value(failure, given) for failure in result.failures]
+            return provider_pb2.CheckResponse(failures=self._failures(urn, failures))
+        inputs = encode(result.inputs)
+        inputs.MergeFrom(beside)
+        return provider_pb2.CheckResponse(inputs=inputs)
+
+    def _failures(self, urn: str, failures: Iterable[rq.CheckFailure]) -> list[provider_pb2.CheckFailure]:
+        return [
+            provider_pb2.CheckFailure(
+                property=failure.property, reason=self.secrets.conceal(urn, failure.reason)
+            )
+            for failure in failures
+        ]
+
+
+def _without_value(failure: rq.CheckFailure, given: rq.Properties) -> rq.CheckFailure:
+    """The failure in a form for which the engine doesn't print the property's value, if that is secret."""
+    if not has_secret(given.get(failure.property)):
+        return failure
+    return rq.CheckFailure("", f"{failure.property}: {failure.reason}")
+
+
+def _refused(error: InvalidInput) -> rq.CheckResult:
+    return rq.CheckResult({}, [rq.CheckFailure(error.property, error.message)])
+
+
+def _token(request: Any) -> str:
+    """The resource's type; engines before 2024 send it in the URN only.
+
+    A URN is `urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME`, where only the name may hold `::`.
+    """
+    if request.type:
+        return str(request.type)
+    qualified: str = request.urn.split("::")[2]
+    return qualified.rpartition("$")[2]
+
+
+def _timeout(seconds: float) -> timedelta | None:
+    return timedelta(seconds=seconds) if seconds else None

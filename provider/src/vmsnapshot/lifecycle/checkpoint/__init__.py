@@ -1,0 +1,1 @@
+"""EnvironmentCheckpoint: restore points of many VMs."""

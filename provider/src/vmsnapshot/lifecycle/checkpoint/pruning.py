@@ -1,0 +1,158 @@
+"""Removes snapshots of checkpoints: only those that carry the mark of the checkpoint they belong to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.marks import marked
+from vmsnapshot.lifecycle.common.members import listed
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.parallel import split, together
+from vmsnapshot.lifecycle.common.selection import described
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import wrapped
+from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
+from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruned:
+    """What became of checkpoints that were to be removed.
+
+    Attributes:
+        checkpoints: What is left: of those to be removed only what could not be.
+        failures: Why, by the VM.
+    """
+
+    checkpoints: dict[str, Checkpoint]
+    failures: dict[str, VmsnapshotError]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Removal:
+    """One VM's part of one checkpoint."""
+
+    label: str
+    key: str
+    part: CheckpointSnapshot
+    ownership: str | None
+
+
+def prune(
+    session: Session,
+    urn: str,
+    checkpoints: Mapping[str, Checkpoint],
+    labels: Collection[str],
+    operation: Operation,
+) -> Pruned:
+    """Remove these labels' snapshots, all VMs at once, each VM's one after another.
+
+    One that is gone already counts as removed; one that no longer carries the checkpoint's mark
+    isn't ours any more, is left alone, and the user is told.
+    """
+    by_vm: dict[str, list[_Removal]] = {}
+    for label in labels:
+        checkpoint = checkpoints[label]
+        for key, part in checkpoint.snapshots.items():
+            removal = _Removal(label, key, part, checkpoint.ownership)
+            by_vm.setdefault(part.vm, []).append(removal)
+    done: list[_Removal] = []
+
+    def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
+        for removal in by_vm[vm.identity.id]:
+            snapshot = vm.snapshot(removal.part.id)
+            if snapshot is not None and snapshot.mark != removal.ownership:
+                _say_not_ours(session, urn, vm, snapshot, removal.label)
+            elif snapshot is not None:
+                _remove(session, vm, snapshot, part)
+            done.append(removal)
+
+    names = {vm_id: f'VM "{removals[-1].key}" ({vm_id})' for vm_id, removals in by_vm.items()}
+    quoted = listed(f'"{label}"' for label in labels)
+    doing = f"removing checkpoint {quoted}" if len(labels) == 1 else f"removing checkpoints {quoted}"
+    machines, unread = _observe(session, names, operation)
+    for vm_id in [item for item, error in unread.items() if isinstance(error, Gone)]:
+        del unread[vm_id]
+        done += by_vm[vm_id]
+    named = {names[vm_id]: vm for vm_id, vm in machines.items()}
+    failed = split(together(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
+    gone = {(item.label, item.key) for item in done}
+    left = {label: _without(label, item, gone) for label, item in checkpoints.items()}
+    return Pruned(
+        {label: item for label, item in left.items() if item.snapshots or label not in labels},
+        {names[vm_id]: error for vm_id, error in unread.items()} | failed,
+    )
+
+
+def remove_marked(
+    session: Session,
+    vms: Mapping[str, str],
+    mark: str,
+    held: Collection[tuple[str, str]],
+    operation: Operation,
+) -> dict[str, VmsnapshotError]:
+    """Remove whatever carries a mark and state doesn't hold; why it failed, by the member's key.
+
+    Args:
+        session: The backend.
+        vms: The VMs' ids by the member's key.
+        mark: The checkpoint's mark.
+        held: The snapshots that state holds, which stay: a VM's id and the snapshot's.
+        operation: Whose time counts; its words say what is being done.
+    """
+
+    def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
+        after = wait_until_idle(session, vm, part)  # a task that nobody waited for may still be making it
+        for snapshot in marked(after, mark):
+            if (after.identity.id, snapshot.id) not in held:
+                _remove(session, after, snapshot, part)
+
+    keys = {vm_id: key for key, vm_id in vms.items()}
+    machines, failures = _observe(session, keys, operation)
+    by_key = {keys[vm_id]: vm for vm_id, vm in machines.items()}
+    failed = split(together(by_key, remove, operation, operation.what))[1]
+    return failed | {keys[vm_id]: error for vm_id, error in failures.items() if not isinstance(error, Gone)}
+
+
+def _observe(
+    session: Session, vm_ids: Collection[str], operation: Operation
+) -> tuple[dict[str, VirtualMachine], dict[str, VmsnapshotError]]:
+    """The VMs as they are, and why the others could not be read; by id."""
+    if not vm_ids:
+        return {}, {}
+    try:
+        outcomes = session.backend.observe_all(list(vm_ids), operation, hardware=False, sizes=False)
+    except VmsnapshotError as error:
+        return {}, dict.fromkeys(vm_ids, error)
+    return split(dict(zip(vm_ids, outcomes, strict=True)))
+
+
+def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
+    session.backend.remove_snapshot(
+        vm, snapshot, remove_children=False, consolidate=True, operation=operation
+    )
+
+
+def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snapshot, label: str) -> None:
+    session.say(
+        urn,
+        rq.Severity.WARNING,
+        "\n".join(
+            wrapped(
+                f'{described(vm, snapshot)} no longer carries the mark of checkpoint "{label}": it is left '
+                "alone, and no longer part of the stack's state."
+            )
+        ),
+    )
+
+
+def _without(label: str, checkpoint: Checkpoint, gone: Collection[tuple[str, str]]) -> Checkpoint:
+    lost = [key for key in checkpoint.snapshots if (label, key) in gone]
+    if not lost:
+        return checkpoint
+    kept = {key: part for key, part in checkpoint.snapshots.items() if key not in lost}
+    return checkpoint.model_copy(update={"snapshots": kept, "missing": [*checkpoint.missing, *lost]})

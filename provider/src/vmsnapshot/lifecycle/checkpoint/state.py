@@ -1,0 +1,176 @@
+"""What state holds of an environment's checkpoints, from what was observed: pure functions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.checkpoint import retention
+from vmsnapshot.lifecycle.common.observed import timestamp, with_secrets
+from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
+from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.environment import (
+    Checkpoint,
+    CheckpointInputs,
+    CheckpointSnapshot,
+    CheckpointState,
+    UnfinishedCheckpoint,
+)
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.status import Condition
+from vmsnapshot.model.values import Secret, has_secret
+
+# What holds labels and VMs' names as keys, which can't be concealed one by one.
+_NAMED: tuple[str, ...] = ("checkpoints", "latest", "unfinished")
+
+READY: Final = "EnvironmentCheckpointReady"
+
+
+def asks_for_checkpoint(old: CheckpointState | None, label: str) -> bool:
+    """Whether a checkpoint is to be taken: the label isn't the one that was taken last."""
+    return old is None or label != old.label or label in old.unfinished
+
+
+def taken_checkpoint(
+    ids: Mapping[str, str], vms: Mapping[str, VirtualMachine], ownership: str, moment: dt.datetime
+) -> Checkpoint:
+    """A checkpoint just taken.
+
+    Args:
+        ids: Each VM's snapshot id, by the member's key.
+        vms: The VMs, observed afterwards; one that could not be is as before.
+        ownership: The mark of its snapshots.
+        moment: The time of those whose own time isn't known.
+    """
+    found = {key: vms[key].snapshot(snapshot_id) for key, snapshot_id in ids.items()}
+    first, skew = _times(found.values(), moment)
+    return Checkpoint(
+        taken_at=first,
+        skew_seconds=skew,
+        snapshots={key: _part(vms[key], ids[key], snapshot) for key, snapshot in found.items()},
+        ownership=ownership,
+    )
+
+
+def refreshed(checkpoint: Checkpoint, observed: Mapping[str, Outcome[VirtualMachine]]) -> Checkpoint:
+    """A checkpoint as its snapshots are now; `observed` is by the VM's id.
+
+    Only what is definitely gone is dropped; what could not be read stays as it was.
+    """
+    parts: dict[str, CheckpointSnapshot] = {}
+    found: list[Snapshot] = []
+    missing = list(checkpoint.missing)
+    for key, part in checkpoint.snapshots.items():
+        outcome = observed[part.vm]
+        snapshot = None if isinstance(outcome, VmsnapshotError) else outcome.snapshot(part.id)
+        if snapshot is not None and not isinstance(outcome, VmsnapshotError):
+            parts[key] = _part(outcome, part.id, snapshot)
+            found.append(snapshot)
+        elif isinstance(outcome, VmsnapshotError) and not isinstance(outcome, Gone):
+            parts[key] = part
+        else:
+            missing.append(key)
+    changes: dict[str, Any] = {"snapshots": parts, "missing": missing}
+    if not missing and len(found) == len(parts):
+        first, skew = _times(found, taken_at(checkpoint))
+        changes |= {"taken_at": first, "skew_seconds": skew}
+    return checkpoint.model_copy(update=changes)
+
+
+def _times(found: Iterable[Snapshot | None], moment: dt.datetime) -> tuple[str, float]:
+    """When the first was taken, and how many seconds later the last."""
+    times = [item.create_time for item in found if item is not None and item.create_time is not None]
+    first, last = min(times, default=moment), max(times, default=moment)
+    return timestamp(first), (last - first).total_seconds()
+
+
+def _part(vm: VirtualMachine, snapshot_id: str, snapshot: Snapshot | None) -> CheckpointSnapshot:
+    if snapshot is None:
+        return CheckpointSnapshot(id=snapshot_id, vm=vm.identity.id)
+    return CheckpointSnapshot(
+        id=snapshot_id,
+        vm=vm.identity.id,
+        unique_id=snapshot.unique_id,
+        path=vm.path(snapshot_id),
+        power_state=snapshot.power_state,
+    )
+
+
+def taken_at(checkpoint: Checkpoint) -> dt.datetime:
+    """When its first snapshot was taken."""
+    return dt.datetime.fromisoformat(checkpoint.taken_at.replace("Z", "+00:00"))
+
+
+def held_labels(checkpoints: Mapping[str, Checkpoint]) -> list[retention.Held]:
+    """The checkpoints as retention looks at them."""
+    return [
+        retention.Held(label, taken_at(checkpoint), checkpoint.complete)
+        for label, checkpoint in checkpoints.items()
+    ]
+
+
+def rules_of(inputs: CheckpointInputs) -> retention.Rules:
+    """What the user says of how long checkpoints are kept."""
+    return retention.Rules(
+        keep_last=inputs.keep_last,
+        max_age=None if inputs.max_age is None else parse_duration(inputs.max_age),
+        pinned=frozenset(inputs.pinned or ()),
+    )
+
+
+def held_snapshots(state: CheckpointState | None) -> frozenset[tuple[str, str]]:
+    """Every snapshot that state holds: its VM's id and its own."""
+    if state is None:
+        return frozenset()
+    return frozenset(
+        (part.vm, part.id)
+        for checkpoint in state.checkpoints.values()
+        for part in checkpoint.snapshots.values()
+    )
+
+
+def planned_labels(
+    checkpoints: Mapping[str, Checkpoint], over: Iterable[str], new: str | None, keys: Iterable[str]
+) -> dict[str, Any]:
+    """The computed input `checkpoints`: the labels after the update, each with its VMs."""
+    kept = {label: item for label, item in checkpoints.items() if label not in set(over)}
+    planned = {label: {"virtualMachines": sorted(item.snapshots)} for label, item in kept.items()}
+    return planned | ({} if new is None else {new: {"virtualMachines": sorted(keys)}})
+
+
+def state_of(
+    inputs: CheckpointInputs,
+    checkpoints: Mapping[str, Checkpoint],
+    unfinished: Mapping[str, UnfinishedCheckpoint] | None = None,
+    conditions: Iterable[Condition] = (),
+) -> CheckpointState:
+    """What state holds: the inputs, and the checkpoints that there are."""
+    return CheckpointState(
+        **inputs.model_dump(include=set(CheckpointInputs.model_fields) - {"checkpoints"}),
+        checkpoints=dict(checkpoints),
+        latest=retention.newest_complete(held_labels(checkpoints)),
+        unfinished=dict(unfinished or {}),
+        conditions=list(conditions),
+    )
+
+
+def state_tree(
+    state: CheckpointState, inputs: rq.Properties, old: rq.Properties | None = None
+) -> rq.Properties:
+    """The same as the engine keeps it; what was given as a secret stays one.
+
+    Labels and VMs' names are keys, too, which can't be secrets: then all that they stand in is one.
+    """
+    tree = with_secrets(state, inputs)
+    was_secret = any(isinstance((old or {}).get(name), Secret) for name in _NAMED)
+    if was_secret or named_in_secret(inputs):
+        tree |= {name: Secret(tree[name]) for name in _NAMED if name in tree}
+    return tree
+
+
+def named_in_secret(inputs: Mapping[str, Any]) -> bool:
+    """Whether a label or a VM's name was given as a secret."""
+    return any(has_secret(inputs.get(name)) for name in ("label", "virtualMachines"))

@@ -1,0 +1,113 @@
+"""What the preview says of a checkpoint to come: plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from vmsnapshot.lifecycle.checkpoint.executor import CheckpointPlan
+from vmsnapshot.lifecycle.checkpoint.state import taken_at
+from vmsnapshot.lifecycle.common.members import listed, waves
+from vmsnapshot.lifecycle.common.selection import described
+from vmsnapshot.lifecycle.common.tree import printable, wrapped
+from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
+from vmsnapshot.model.words import age_in_words
+
+_INDENT: Final = "  "
+
+
+def taking_text(plan: CheckpointPlan, inputs: CheckpointInputs, state: CheckpointState | None) -> str:
+    """Of which VMs a checkpoint will be taken, in which waves, and what a careful person should know."""
+    members = plan.environment.members
+    count = "1 VM" if len(members) == 1 else f"{len(members)} VMs"
+    memory = "with memory" if inputs.memory else "without memory (a rollback leaves running VMs powered off)"
+    sentences = [f"{_waves(members)}."]
+    sentences += membership(members, state, plan.label)
+    sentences += _grouped(plan)
+    return "\n".join(
+        [
+            *wrapped(f'Checkpoint "{printable(plan.label)}" will be taken of {count}, {memory}.'),
+            *(line for sentence in sentences for line in wrapped(sentence, first=_INDENT)),
+            *left_lines(plan),
+            *orphan_lines(plan),
+        ]
+    )
+
+
+def membership(
+    members: Sequence[EnvironmentMember], state: CheckpointState | None, new: str | None
+) -> Iterator[str]:
+    """Who has come into the environment and who has left it since the newest checkpoint, in words."""
+    newest = None if state is None else state.checkpoints.get(state.latest or "")
+    if state is None or newest is None:
+        return
+    known = {*newest.snapshots, *newest.missing}
+    now = {member.key for member in members}
+    added = listed(member.key for member in members if member.key not in known)
+    if added and new is None:
+        yield f'Not in checkpoint "{state.latest}", which was taken before: {added}. The next label takes it.'
+    elif added:
+        yield f"New in the environment, so older checkpoints can't bring it back: {added}."
+    left = listed(key for key in newest.snapshots if key not in now)
+    if left:
+        yield (
+            f"No longer in the environment: {left}. Its snapshots stay part of older checkpoints and are "
+            "removed with them."
+        )
+
+
+def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], moment: dt.datetime) -> str:
+    """Which checkpoints will be removed, how old they are, and by which rule."""
+    lines: list[str] = []
+    for label, rule in over.items():
+        checkpoint = checkpoints[label]
+        age = age_in_words(moment - taken_at(checkpoint))
+        count = len(checkpoint.snapshots)
+        lines += wrapped(
+            f'Checkpoint "{printable(label)}" of {count} {"VM" if count == 1 else "VMs"}, taken {age} ago, '
+            f"will be removed: {rule}."
+        )
+    return "\n".join(lines)
+
+
+def left_lines(plan: CheckpointPlan) -> list[str]:
+    """What an interrupted run has taken already: that is kept, however old it is by then."""
+    if not plan.left:
+        return []
+    return wrapped(
+        f'A run that was interrupted began checkpoint "{printable(plan.label)}": the snapshots that it took '
+        f"of {listed(plan.left)} are kept, and only the others are taken.",
+        first=_INDENT,
+    )
+
+
+def orphan_lines(plan: CheckpointPlan) -> list[str]:
+    """Snapshots of this resource's that nobody remembers: who reads this decides about them."""
+    lines: list[str] = []
+    for key, orphans in plan.orphans.items():
+        for item in orphans:
+            lines += wrapped(
+                f"{described(plan.environment.machines[key], item)} was made by this resource, or by that "
+                "of another stack with the same name, for a checkpoint that is not in this stack's state: "
+                "an interrupted run may have left it. It is left alone; remove it if nobody needs it.",
+                first=_INDENT,
+            )
+    return lines
+
+
+def _waves(members: Sequence[EnvironmentMember]) -> str:
+    """`db-1, db-2; then web-1`."""
+    each = (listed(member.key for member in wave) for wave in waves(members))
+    return "; then ".join(each)
+
+
+def _grouped(plan: CheckpointPlan) -> Iterator[str]:
+    """What the checks found short of an error, each once with the VMs that it is about."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for key, findings in plan.findings.items():
+        for item in findings:
+            if item.severity != "error":
+                found.setdefault((item.severity, item.message), []).append(key)
+    for (severity, message), keys in found.items():
+        yield f"{severity.capitalize()} ({listed(keys)}): {message}"

@@ -1,0 +1,1 @@
+"""What the resources share: identity of names, operations, validation, comparison and safety snapshots."""

@@ -1,0 +1,19 @@
+"""Waits until no task runs on a VM."""
+
+from __future__ import annotations
+
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.model.machine import VirtualMachine
+
+
+def wait_until_idle(session: Session, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+    """The VM once no task runs on it."""
+    while vm.running_tasks:
+        for task in vm.running_tasks:
+            operation.progress(f"waiting for {task.operation} on {title(vm)}")
+            session.backend.wait_for_task(vm, task.id, operation)
+        operation.check()
+        vm = session.backend.observe(vm.identity.id, operation)
+    return vm

@@ -1,0 +1,44 @@
+"""How a checkpoint's snapshots are recognised on the platform, whatever they were renamed to."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from vmsnapshot.lifecycle.common import ownership
+from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.snapshot import NAME_LIMIT
+
+_DIGITS: Final = 8
+
+
+def checkpoint_key(label: str) -> str:
+    """What the second half of a mark says of a checkpoint's snapshots; the same for every environment."""
+    return f"checkpoint:{label}"
+
+
+def checkpoint_owner(urn: str, label: str) -> ownership.Owner:
+    """Who makes the snapshots of a checkpoint: the same for the same label run again."""
+    return ownership.owner_by(urn, checkpoint_key(label))
+
+
+def marked(vm: VirtualMachine, mark: ownership.Mark | str) -> list[Snapshot]:
+    """The VM's snapshots with that mark."""
+    return [item for item in vm.snapshots if item.mark == str(mark)]
+
+
+def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:
+    """The name of a VM's snapshot in a checkpoint.
+
+    vSphere: the label. Where names must be unique among all VMs of a namespace: `<vm>-<label>`, and
+    digits that tell apart what the platform's rules for names would make the same.
+    """
+    if not platform.has_namespaces:
+        return label
+    wanted = f"{vm.identity.name}-{label}"
+    fit = platform.fit_name(wanted)
+    if fit == wanted and len(fit) <= NAME_LIMIT:
+        return fit
+    digits = hashlib.sha256(wanted.encode()).hexdigest()[:_DIGITS]
+    return f"{fit[: NAME_LIMIT - _DIGITS - 1].rstrip('-.')}-{digits}"

@@ -1,0 +1,136 @@
+"""The VMs of an environment: all found at once, in waves, none of them twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.parallel import split
+from vmsnapshot.lifecycle.common.platform_check import unfit_namespace
+from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import printable
+from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
+from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.requests import CheckFailure, Properties
+from vmsnapshot.model.environment import EnvironmentMember
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.values import plain
+
+# So many VMs are named one by one.
+_NAMED: Final = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """The members of an environment, as found on the platform.
+
+    Attributes:
+        members: As the user lists them; no two have the same `key`.
+        machines: The VMs that were found, by the member's key.
+        failures: Why the others were not, or not allowed, by the member's key.
+    """
+
+    members: Sequence[EnvironmentMember]
+    machines: Mapping[str, VirtualMachine]
+    failures: Mapping[str, VmsnapshotError]
+
+    def check_failures(self) -> list[CheckFailure]:
+        """Each failure at its place in `virtualMachines`."""
+        return [
+            CheckFailure(f"virtualMachines[{index}].vmName", self.failures[member.key].message)
+            for index, member in enumerate(self.members)
+            if member.key in self.failures
+        ]
+
+
+def find_members(
+    session: Session, members: Sequence[EnvironmentMember], operation: Operation, *, hardware: bool = True
+) -> Environment:
+    """Look all VMs of an environment up, in a number of calls that doesn't grow with them.
+
+    Two members that turn out to be the same VM fail, both: it would be worked on twice. Without
+    `hardware`, which is most of the work of reading them, that and the sizes are left unknown.
+
+    Raises:
+        Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
+    """
+    references = [VMReference(member.vm_name, member.namespace) for member in members]
+    outcomes = session.backend.find_all(references, operation, hardware=hardware, sizes=hardware)
+    machines: dict[str, VirtualMachine] = {}
+    failures: dict[str, VmsnapshotError] = {}
+    for member, outcome in zip(members, outcomes, strict=True):
+        if isinstance(outcome, VmsnapshotError):
+            failures[member.key] = outcome
+        else:
+            machines[member.key] = outcome
+    for keys in _same_vm(machines):
+        names = " and ".join(f'"{key}"' for key in keys)
+        message = f"{names} are the same: {title(machines[keys[0]])}. List it once."
+        failures |= {key: InvalidInput("virtualMachines", message) for key in keys}
+    found = {key: vm for key, vm in machines.items() if key not in failures}
+    return Environment(members, found, failures)
+
+
+def look_again(
+    session: Session,
+    members: Sequence[EnvironmentMember],
+    ids: Mapping[str, str],
+    operation: Operation,
+) -> Environment:
+    """The same VMs a moment later, without their hardware.
+
+    Args:
+        session: The backend.
+        members: The members.
+        ids: The VMs' ids as `find_members` has just found them, by the member's key.
+        operation: Whose time counts.
+
+    Raises:
+        Unreachable: As of `find_members`.
+    """
+    if any(member.key not in ids for member in members):
+        return find_members(session, members, operation, hardware=False)
+    known = [ids[member.key] for member in members]
+    outcomes = session.backend.observe_all(known, operation, hardware=False, sizes=False)
+    if any(isinstance(outcome, Gone) for outcome in outcomes):
+        return find_members(session, members, operation, hardware=False)
+    found = dict(zip((member.key for member in members), outcomes, strict=True))
+    return Environment(members, *split(found))
+
+
+def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
+    """Namespaces of members where the platform has none."""
+    listed = plain(inputs.get("virtualMachines"))
+    members = listed if isinstance(listed, list) else []
+    return [
+        failure
+        for index, member in enumerate(members)
+        if isinstance(member, dict)
+        for failure in unfit_namespace(member, platform, f"virtualMachines[{index}].namespace")
+    ]
+
+
+def waves(members: Sequence[EnvironmentMember], *, descending: bool = False) -> list[list[EnvironmentMember]]:
+    """The members by `order`: a checkpoint takes them ascending, a rollback reverts them descending."""
+    ordered = sorted(members, key=lambda member: member.order, reverse=descending)
+    return [list(group) for _, group in itertools.groupby(ordered, key=lambda member: member.order)]
+
+
+def listed(keys: Iterable[str]) -> str:
+    """The first of them by name; of more, the rest is a number."""
+    found = [printable(key) for key in keys]
+    rest = len(found) - _NAMED
+    return ", ".join(found) if rest <= 1 else f"{', '.join(found[:_NAMED])} and {rest} more"
+
+
+def _same_vm(machines: Mapping[str, VirtualMachine]) -> list[list[str]]:
+    """The keys of members that stand for one VM, for each such VM."""
+    by_id: dict[str, list[str]] = {}
+    for key, vm in machines.items():
+        by_id.setdefault(vm.identity.id, []).append(key)
+    return [keys for keys in by_id.values() if len(keys) > 1]

@@ -1,0 +1,46 @@
+"""Names for snapshots that were given none."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from vmsnapshot.lifecycle.common.ownership import resource_name
+from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.lifecycle.requests import CheckFailure, CheckRequest, Naming
+from vmsnapshot.model.snapshot import NAME_LIMIT
+
+# As long as the suffix that Pulumi's own providers give.
+_SUFFIX_DIGITS = 7
+
+
+def automatic_name(request: CheckRequest, platform: Platform) -> str | CheckFailure:
+    """The name of a resource without one: the old one, the engine's proposal, or a random one."""
+    if request.old_inputs is not None and isinstance(request.old_inputs.get("name"), str):
+        return str(request.old_inputs["name"])
+    proposed = request.autonaming
+    if proposed is None:
+        return _random_name(resource_name(request.urn), request.random_seed, platform)
+    if proposed.mode is Naming.DISABLE:
+        return CheckFailure(
+            "name", "is required, because automatic naming is disabled in this stack; give a name"
+        )
+    wrong = _wrong(proposed.name, platform)
+    if proposed.mode is Naming.ENFORCE and wrong is not None:
+        reason = f"the stack's automatic naming enforces {proposed.name!r}, {wrong}; give a name"
+        return CheckFailure("name", reason)
+    if len(proposed.name) > NAME_LIMIT:
+        return _random_name(resource_name(request.urn), request.random_seed, platform)
+    return platform.fit_name(proposed.name)
+
+
+def _wrong(name: str, platform: Platform) -> str | None:
+    if len(name) > NAME_LIMIT:
+        return f"which is longer than the {NAME_LIMIT} characters vSphere allows"
+    unfit = platform.unfit_name(name)
+    return None if unfit is None else f"but {unfit}"
+
+
+def _random_name(name: str, seed: bytes, platform: Platform) -> str:
+    digits = hashlib.sha256(seed).hexdigest() if seed else secrets.token_hex(16)
+    return f"{platform.fit_name(name[: NAME_LIMIT - _SUFFIX_DIGITS - 1])}-{digits[:_SUFFIX_DIGITS]}"

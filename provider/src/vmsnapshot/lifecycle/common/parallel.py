@@ -1,0 +1,134 @@
+"""Does one thing to each of many VMs at once, and gathers what came of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Final, TypeVar
+
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.errors import Cancelled, InvalidInput, PlatformError, TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.port import Outcome
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+# How many VMs are worked on at the same time. The platform queues what it can't do at once (vSphere
+# works on a few snapshots per host and datastore); more only cost us, each waits in threads of its own.
+AT_ONCE: Final = 256
+
+# Seconds between two progress lines; the engine draws no faster.
+_BETWEEN_LINES: Final = 0.25
+
+# How many VMs' own progress stands on the line.
+_SHOWN: Final = 2
+
+
+def together(
+    items: Mapping[str, _T],
+    act: Callable[[str, _T, Operation], _R],
+    operation: Operation,
+    doing: str,
+    what: Callable[[str], str] | None = None,
+    *,
+    before: int = 0,
+    of: int | None = None,
+) -> dict[str, Outcome[_R]]:
+    """Call `act` for each item in parallel threads; what each returned, or its error, in their order.
+
+    Args:
+        items: What to work on, by the member's key.
+        act: Called with the key, the item, and this item's part of the operation.
+        operation: Whose time, cancellation and progress count.
+        doing: What is done to all, for the progress line: `taking release-43: 7 of 10 VMs`.
+        what: What is done to one, by its key, for messages. Default: `doing` and the key.
+        before: How many the progress line counts as done already: those of earlier waves.
+        of: How many it counts in all. Default: the items.
+    """
+    tally = _Tally(operation, doing, before, len(items) if of is None else of)
+
+    def one(key: str, item: _T) -> Outcome[_R]:
+        words = f'{doing}: VM "{key}"' if what is None else what(key)
+        part = operation.part(words, lambda text: tally.tell(key, text.removeprefix(f"{words}: ")))
+        try:
+            part.check()
+            result = act(key, item, part)
+        except VmsnapshotError as error:
+            tally.end(key, done=False)
+            return error
+        tally.end(key, done=True)
+        return result
+
+    if not items:
+        return {}
+    with ThreadPoolExecutor(min(len(items), AT_ONCE), thread_name_prefix="environment") as pool:
+        futures = {key: pool.submit(one, key, item) for key, item in items.items()}
+        while wait(futures.values(), timeout=_BETWEEN_LINES).not_done:
+            tally.catch_up()
+        return {key: future.result() for key, future in futures.items()}
+
+
+def split(outcomes: Mapping[str, Outcome[_R]]) -> tuple[dict[str, _R], dict[str, VmsnapshotError]]:
+    """What succeeded and what failed."""
+    done = {key: item for key, item in outcomes.items() if not isinstance(item, VmsnapshotError)}
+    failed = {key: item for key, item in outcomes.items() if isinstance(item, VmsnapshotError)}
+    return done, failed
+
+
+def joined(head: str, failures: Mapping[str, VmsnapshotError], ending: str = "") -> VmsnapshotError:
+    """One error that lists every VM with its cause; its type is theirs, where they agree."""
+    causes = [f"- {key}: {error.message}" for key, error in failures.items()]
+    text = "\n".join([head, *causes, *filter(None, [ending])])
+    kinds = {type(error) for error in failures.values()}
+    # Whoever cancelled, or set the time, is to read that first.
+    kind: type[VmsnapshotError] = next(
+        (item for item in (Cancelled, TimedOut) if item in kinds), PlatformError
+    )
+    if len(kinds) == 1 and InvalidInput not in kinds:
+        (kind,) = kinds
+    return kind(text, retry_helps=all(error.retry_helps for error in failures.values()))
+
+
+class _Tally:
+    """The progress line of all: how many are done, and how far those are that tell."""
+
+    def __init__(self, operation: Operation, doing: str, done: int, total: int) -> None:
+        self._operation = operation
+        self._doing = doing
+        self._total = total
+        self._lock = threading.Lock()
+        self._done = done
+        self._told: dict[str, str] = {}
+        self._shown_at = float("-inf")
+        self._owed = False
+
+    def tell(self, key: str, text: str) -> None:
+        """How far one is, in its own words."""
+        with self._lock:
+            self._told[key] = text
+            self._show()
+
+    def end(self, key: str, *, done: bool) -> None:
+        """One has ended."""
+        with self._lock:
+            self._told.pop(key, None)
+            self._done += done
+            self._show(always=self._done == self._total)
+
+    def catch_up(self) -> None:
+        """Show what came too soon after the line before."""
+        with self._lock:
+            if self._owed:
+                self._show()
+
+    def _show(self, *, always: bool = False) -> None:
+        moment = time.monotonic()
+        self._owed = not always and moment - self._shown_at < _BETWEEN_LINES
+        if self._owed:
+            return
+        self._shown_at = moment
+        each = ", ".join(f"{key}: {text}" for key, text in list(self._told.items())[:_SHOWN])
+        ending = f" ({each})" if each else ""
+        self._operation.progress(f"{self._doing}: {self._done} of {self._total} VMs{ending}")

@@ -1,0 +1,52 @@
+"""What a platform can't do is refused at check, before anything is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.lifecycle.requests import CheckFailure, Properties
+from vmsnapshot.model.values import plain
+
+
+def unfit_namespace(
+    inputs: Properties, platform: Platform, path: str = "namespace"
+) -> Iterator[CheckFailure]:
+    """A namespace where there are none."""
+    if inputs.get("namespace") is not None and not platform.has_namespaces:
+        yield CheckFailure(
+            path, f"{platform.title} has no namespaces; remove it, or set `backend: vmoperator`"
+        )
+
+
+def unfit_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+    """What a snapshot may not ask of a platform."""
+    yield from unfit_namespace(inputs, platform)
+    yield from unfit_name(inputs.get("name"), platform, "name")
+    if inputs.get("childPolicy") == "remove" and not platform.can_remove_children:
+        yield CheckFailure(
+            "childPolicy",
+            f"{platform.title} can't remove a snapshot's children with it; use `keep` or `refuse`",
+        )
+    if inputs.get("consolidate") is False and not platform.can_defer_consolidation:
+        yield CheckFailure(
+            "consolidate",
+            f"{platform.title} always consolidates the disks when a snapshot is deleted; remove it",
+        )
+
+
+def unfit_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+    """What a revert may not ask of a platform."""
+    yield from unfit_namespace(inputs, platform)
+    safety = plain(inputs.get("safetySnapshot"))
+    if isinstance(safety, Mapping):
+        yield from unfit_name(safety.get("name"), platform, "safetySnapshot.name")
+
+
+def unfit_name(name: Any, platform: Platform, path: str) -> Iterator[CheckFailure]:
+    """A snapshot's name that the platform doesn't take."""
+    given = plain(name)
+    wrong = platform.unfit_name(given) if isinstance(given, str) else None
+    if wrong is not None:
+        yield CheckFailure(path, wrong)

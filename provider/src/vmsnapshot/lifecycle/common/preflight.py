@@ -1,0 +1,277 @@
+"""What would make a revert or a snapshot fail, or a careful person hesitate."""
+
+from __future__ import annotations
+
+from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import Finding, Severity
+from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.snapshot import SnapshotInputs
+from vmsnapshot.model.words import size_in_words
+
+# vSphere: at most 32 snapshots in a chain (TooManySnapshotLevels beyond).
+CHAIN_LIMIT = 32
+
+# From this much memory on, a preview says how much a memory snapshot writes. Ours: at a datastore's
+# usual 100 to 500 MB/s it takes a minute or longer.
+LARGE_MEMORY_MB = 16 * 1024
+
+# With less than this left on the datastore, a preview warns. Ours: delta disks grow in steps of MiB,
+# and a busy VM writes some GiB in an hour.
+LOW_SPACE = 5 * 1024**3
+
+# The names under which vSphere lists an operation in `disabledMethod`.
+_REVERT = ("RevertToSnapshot_Task", "RevertToSnapshot")
+_CREATE = ("CreateSnapshot_Task", "CreateSnapshotEx_Task")
+
+
+def refuse_errors(findings: list[Finding], what: str) -> None:
+    """Go on only if no finding is an error.
+
+    Raises:
+        Refused: Says what was to be done, and every error.
+    """
+    errors = " ".join(item.message for item in findings if item.severity == "error")
+    if errors:
+        message = f"{what}: {errors} Nothing was done"
+        raise Refused(message)
+
+
+def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
+    """What the checks before a revert find, errors first."""
+    found = [*_forbidden(vm, "reverted", _REVERT), *_target(vm, target), *_worth_knowing(vm)]
+    if inputs.safety_snapshot is not None:
+        found += _locked(vm, "The safety snapshot")
+        found += chain_findings(vm, "The safety snapshot")
+        running = vm.machine.power_state == "PoweredOn"
+        found += space_findings(vm, memory=inputs.safety_snapshot.memory and running)
+        if inputs.safety_snapshot.memory:
+            found += memory_findings(vm)
+    return _sorted(found)
+
+
+def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
+    """What the checks before a new snapshot find, errors first."""
+    found = [*_forbidden(vm, "snapshotted", _CREATE), *_locked(vm, "The snapshot")]
+    found += chain_findings(vm, "The snapshot")
+    running = vm.machine.power_state == "PoweredOn"
+    if inputs.quiesce is not None and running:
+        if vm.tools_running is False:
+            found.append(
+                _finding(
+                    "error",
+                    "quiesceWithoutTools",
+                    "The VM can't be quiesced: VMware Tools are not running in its guest. Start "
+                    "them, or leave quiesce out.",
+                )
+            )
+        elif vm.tools_running is None:
+            found.append(
+                _finding(
+                    "unknown",
+                    "toolsUnknown",
+                    "Whether VMware Tools run in the guest, which quiescing needs, could not be read.",
+                )
+            )
+    if inputs.memory and running:
+        found += memory_findings(vm)
+        if (size := vm.machine.memory_mb or 0) >= LARGE_MEMORY_MB:
+            found.append(
+                _finding(
+                    "warning",
+                    "largeMemory",
+                    f"The snapshot holds {size / 1024:.0f} GiB of memory: that much is written to "
+                    "the VM's datastore, and the VM may stall meanwhile.",
+                )
+            )
+    found += space_findings(vm, memory=inputs.memory and running)
+    if vm.consolidation_needed:
+        found.append(_consolidation())
+    return _sorted(found)
+
+
+def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
+    """Whether the datastore has room for a snapshot, as far as that is known.
+
+    Never an error: vSphere itself refreshes the number only now and then.
+    """
+    free = vm.datastore_free_bytes
+    if free is None or free < 0:  # vSphere never says less than nothing; some simulators do
+        return []
+    where = f"datastore {vm.datastore}, which has {size_in_words(free)} free"
+    needed = (vm.machine.memory_mb or 0) * 1024**2 if memory else 0
+    if needed > free:
+        text = f"The snapshot's memory ({size_in_words(needed)}) does not fit on {where}."
+        return [_finding("warning", "noSpaceForMemory", text)]
+    if free - needed < LOW_SPACE:
+        text = f"Little room is left for a snapshot's disks to grow on {where}."
+        return [_finding("warning", "lowSpace", text)]
+    return []
+
+
+def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
+    """Whether one more snapshot still fits into the chain below the current one."""
+    depth = len(vm.ancestry(vm.current_snapshot_id)) + 1
+    if depth > CHAIN_LIMIT:
+        return [
+            _finding(
+                "error",
+                "chainTooLong",
+                f"{what} would be number {depth} in its chain; vSphere allows {CHAIN_LIMIT}. "
+                "Remove some first.",
+            )
+        ]
+    if depth >= CHAIN_LIMIT - 1:
+        return [
+            _finding(
+                "warning",
+                "chainLong",
+                f"{what} would be number {depth} in its chain; vSphere allows {CHAIN_LIMIT}.",
+            )
+        ]
+    return []
+
+
+def memory_findings(vm: VirtualMachine) -> list[Finding]:
+    """Whether memory can be part of a snapshot."""
+    independent = ", ".join(vm.machine.independent_disks)
+    if vm.machine.power_state == "PoweredOn" and independent:
+        return [
+            _finding(
+                "error",
+                "memoryWithIndependentDisk",
+                f"Memory can't be part of a snapshot of a running VM with independent disks ({independent}).",
+            )
+        ]
+    return []
+
+
+def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> list[Finding]:
+    """What makes the platform refuse; `act` is what can't be done to the VM."""
+    reasons = (
+        ("template", vm.template, f"{title(vm)} is a template; it can't be {act}."),
+        (
+            "faultTolerance",
+            vm.fault_tolerance,
+            f"Fault tolerance is on; such a VM can't be {act}. Turn it off first.",
+        ),
+        (
+            "operationDisabled",
+            any(name in vm.disabled_operations for name in operations),
+            f"This VM can't be {act} now: the operation is disabled (a backup may hold the VM).",
+        ),
+        (
+            "snapshotsUnsupported",
+            vm.snapshots_supported is False,
+            "The platform allows no snapshot operations on this VM.",
+        ),
+        (
+            "snapshotsDisabled",
+            vm.snapshots_disabled is True,
+            "Snapshots are switched off for this VM (its snapshotDisabled flag).",
+        ),
+        (
+            "sharedBus",
+            vm.shared_bus is True,
+            f"A SCSI controller shares its bus with another VM; such a VM can't be {act}.",
+        ),
+        (
+            "vksNode",
+            vm.vks_node,
+            f"The VM is a node of a Kubernetes cluster (VKS), which would break; it can't be {act}.",
+        ),
+        (
+            "paused",
+            vm.paused,
+            f"The VM is paused (annotation vmoperator.vmware.com/paused); it can't be {act} until then.",
+        ),
+    )
+    return [_finding("error", code, message) for code, holds, message in reasons if holds]
+
+
+def _target(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
+    """What keeps a revert to this very snapshot from working; only the VM Operator reports such."""
+    found = []
+    if not target.managed and target.unique_id is None:
+        text = "The snapshot was made outside of the VM Operator, which can't revert to it."
+        found.append(_finding("error", "targetUnmanaged", text))
+    elif not target.ready:
+        reasons = "; ".join(
+            f"{item.type} is {item.status}: {item.message or item.reason or 'no reason given'}"
+            for item in target.conditions
+            if item.status != "True"
+        )
+        text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). Wait until it is.'
+        found.append(_finding("error", "targetNotReady", text))
+    if vm.revert_requested is not None:
+        text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
+        found.append(_finding("error", "revertUnderWay", text))
+    elif vm.revert_left_behind:
+        text = (
+            "An earlier revert left its mark on the VM (annotation "
+            "vmoperator.vmware.com/snapshot-revert-in-progress): the VM Operator starts no other while it is "
+            "there. Find out what became of that revert, then remove the annotation."
+        )
+        found.append(_finding("error", "revertLeftBehind", text))
+    return found
+
+
+def _locked(vm: VirtualMachine, what: str) -> list[Finding]:
+    if not vm.snapshots_locked:
+        return []
+    message = f"{what} can't be taken: the VM's snapshot tree is locked (its snapshotLocked flag)."
+    return [_finding("error", "snapshotsLocked", message)]
+
+
+def _consolidation() -> Finding:
+    return _finding("warning", "consolidationNeeded", "The VM's disks need consolidation; do that first.")
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    order = ("error", "warning", "unknown")
+    return sorted(findings, key=lambda item: order.index(item.severity))
+
+
+def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
+    found = [
+        _finding(
+            "warning",
+            "taskRunning",
+            f"A task is running on the VM ({task.operation}); the revert waits for it.",
+        )
+        for task in vm.running_tasks
+    ]
+    if vm.consolidation_needed:
+        found.append(_consolidation())
+    if (independent := ", ".join(vm.machine.independent_disks)) != "":
+        found.append(
+            _finding(
+                "warning",
+                "independentDisks",
+                f"What was written to independent disks ({independent}) is not taken back.",
+            )
+        )
+    if vm.machine.power_state is None:
+        found.append(_finding("unknown", "powerStateUnknown", "The VM's power state could not be read."))
+    if vm.discarded_bytes is None:
+        found.append(_finding("unknown", "discardedUnknown", "How much is discarded could not be read."))
+    if vm.csi_volumes:
+        text = (
+            f"Whether a CSI snapshot of the VM's volumes ({', '.join(vm.csi_volumes)}) was taken since then, "
+            "which makes the revert fail, could not be read."
+        )
+        found.append(_finding("unknown", "volumeSnapshotsUnknown", text))
+    if vm.snapshots_supported is None:
+        found.append(
+            _finding(
+                "unknown",
+                "capabilityUnknown",
+                "Whether the platform allows snapshot operations on the VM could not be read.",
+            )
+        )
+    return found
+
+
+def _finding(severity: Severity, code: str, message: str) -> Finding:
+    return Finding(severity=severity, code=code, message=message)

@@ -1,0 +1,67 @@
+"""Finds the snapshot that a user means: by uniqueID, by path, by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.words import age_in_words
+
+
+def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
+    """The one snapshot of a VM that a uniqueID, a path (with `/`) or a name stands for.
+
+    A bare name that several snapshots have is refused even where it is also the path of a root:
+    to guess would be to revert to the wrong one.
+
+    Raises:
+        NotFound: There is none; close names are suggested.
+        Ambiguous: Snapshot names aren't unique, and several match; the message lists them.
+    """
+    if (exact := vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)) is not None:
+        return exact
+    found = [item for item in vm.snapshots if item.name == reference]
+    if "/" in reference:
+        found = [item for item in vm.snapshots if vm.path(item.id) == reference] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        candidates = "; ".join(f"{vm.path(item.id)} ({item.id}, {_taken(item)})" for item in found)
+        message = (
+            f"{len(found)} snapshots of {title(vm)} are called {reference!r}: {candidates}. "
+            "Give the path, or the uniqueID in brackets."
+        )
+        raise Ambiguous(message)
+    names = [vm.path(item.id) for item in vm.snapshots]
+    names += [item.name for item in vm.snapshots]
+    close = difflib.get_close_matches(reference, names, n=1)
+    if close:
+        hint = f"Did you mean {close[0]!r}?"
+    elif names:
+        hint = "It has: " + ", ".join(dict.fromkeys(names[: len(vm.snapshots)])) + "."
+    else:
+        hint = "It has no snapshots."
+    message = f"{title(vm)} has no snapshot {reference!r}. {hint}"
+    raise NotFound(message)
+
+
+def title(vm: VirtualMachine) -> str:
+    """A VM as messages name it."""
+    return f'VM "{vm.identity.name}" ({vm.identity.id})'
+
+
+def described(vm: VirtualMachine, snapshot: Snapshot) -> str:
+    """A snapshot as messages name it."""
+    return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {title(vm)}'
+
+
+def _taken(snapshot: Snapshot) -> str:
+    moment = snapshot.create_time
+    return "age not known" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _age(snapshot: Snapshot) -> str:
+    moment = snapshot.create_time
+    return "of unknown age" if moment is None else f"taken {age_in_words(now() - moment)} ago"

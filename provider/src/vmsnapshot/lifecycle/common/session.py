@@ -1,0 +1,143 @@
+"""What all resources share while one plugin lives: the backend, the voice, what state has shown."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+
+from vmsnapshot.lifecycle.common.notes import Notes
+from vmsnapshot.lifecycle.common.operation import DEFAULT_TIMEOUT, Cancellation, Operation
+from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
+from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
+from vmsnapshot.lifecycle.port import Backend, VMReference
+from vmsnapshot.lifecycle.requests import Severity, Voice
+from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.snapshot import SnapshotState
+
+
+class Session:
+    """One configuration at work.
+
+    Args:
+        connect: Makes the backend of a configuration.
+        voice: How to speak to the user.
+        notes: What earlier processes of the plugin left.
+    """
+
+    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice, notes: Notes) -> None:
+        self.notes = notes
+        self.cancellation = Cancellation()
+        self.recorded = Recorded()
+        self._connect = connect
+        self._voice = voice
+        self._lock = threading.Lock()
+        self._configuration: Configuration | None = None
+        self._backend: Backend | None = None
+        self._foreseen: dict[tuple[str, str], str] = {}
+
+    def configure(self, configuration: Configuration) -> None:
+        """Take the configuration; the platform is not contacted before it is needed."""
+        self._configuration = configuration
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that the configuration is for."""
+        return VSPHERE if self._configuration is None else platform_of(self._configuration)
+
+    @property
+    def backend(self) -> Backend:
+        """The platform, connected at the first use.
+
+        Raises:
+            InvalidInput: A setting is missing or wrong; the message names it.
+        """
+        with self._lock:
+            if self._backend is None:
+                if self._configuration is None:
+                    message = "the provider has not been configured"
+                    raise InvalidInput("provider", message)
+                self._backend = self._connect(self._configuration)
+            return self._backend
+
+    def operation(
+        self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
+    ) -> Operation:
+        """The time and the voice for one operation; `timeout` is the user's customTimeouts."""
+        return Operation(
+            what,
+            timeout=timeout or DEFAULT_TIMEOUT,
+            cancellation=self.cancellation,
+            progress=lambda text: self._voice.progress(urn, text),
+            alone=alone,
+        )
+
+    def find(self, vm_name: str, namespace: str | None, operation: Operation) -> VirtualMachine:
+        """The VM that a resource's `vmName` names.
+
+        Raises:
+            NotFound: There is none; the message names the property.
+            Ambiguous: Several have that name; likewise.
+        """
+        try:
+            return self.backend.find(VMReference(vm_name, namespace), operation)
+        except (NotFound, Ambiguous) as error:
+            raise type(error)(f"vmName: {error.message}") from None
+
+    def say(self, urn: str, severity: Severity, text: str) -> None:
+        """Show a text under a resource."""
+        self._voice.say(urn, severity, text)
+
+    def foresee_name(self, vm_id: str, path: str, snapshot_id: str) -> None:
+        """A preview has announced that a snapshot will have this path.
+
+        What depends on it in the same preview names it so, before the platform does.
+        """
+        self._foreseen[vm_id, path] = snapshot_id
+
+    def foreseen_name(self, vm_id: str, path: str) -> str | None:
+        """The id of the snapshot that a preview has announced under this path."""
+        return self._foreseen.get((vm_id, path))
+
+    def close(self) -> None:
+        """Log out, if anybody logged in."""
+        with self._lock:
+            if self._backend is not None:
+                self._backend.close()
+
+
+class Recorded:
+    """Which snapshots the stack's state is known to hold, by resource.
+
+    The engine shows a resource's state only to some verbs.  What it has shown in this run tells a
+    snapshot that a replacement is about to replace (it stands in state) from one that an
+    interrupted run left behind (it doesn't).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._states: dict[str, dict[str, SnapshotState]] = defaultdict(dict)
+        self._existing: set[str] = set()
+
+    def exists(self, urn: str) -> None:
+        """State holds something for this resource, we don't know what."""
+        with self._lock:
+            self._existing.add(urn)
+
+    def holds(self, urn: str, snapshot_id: str, state: SnapshotState) -> None:
+        """State holds this snapshot for this resource."""
+        with self._lock:
+            self._states[urn][snapshot_id] = state
+
+    def states(self, urn: str) -> list[SnapshotState]:
+        """What state is known to hold for a resource."""
+        with self._lock:
+            return list(self._states.get(urn, {}).values())
+
+    def known(self, urn: str) -> frozenset[str] | None:
+        """The ids of the snapshots that state holds for a resource; None: it holds unknown ones."""
+        with self._lock:
+            found = frozenset(self._states.get(urn, ()))
+            return None if urn in self._existing and not found else found

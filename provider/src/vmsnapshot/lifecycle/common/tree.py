@@ -1,0 +1,131 @@
+"""Draws a VM's snapshot tree as a person would."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+import wcwidth
+
+from vmsnapshot.lifecycle.common.observed import kind_of
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.words import age_in_words
+
+# Plain text in a terminal and in a CI log: no wider than 100 columns, of which the engine takes up
+# to 13 (`    warning: `).
+WIDTH = 100 - 13
+
+# A tree of up to this many snapshots is drawn whole; in a larger one, what is far from the roots,
+# from the target and from the current snapshot is left out.
+_WHOLE = 16
+_NEAR = 2
+
+# However deep a snapshot lies, so many columns of its name are shown.
+_LEAST_NAME = 8
+
+
+def draw_tree(
+    vm: VirtualMachine, moment: dt.datetime, *, target: str | None = None, width: int = WIDTH
+) -> list[str]:
+    """The lines of the tree; the target and the current snapshot ("you are here") are marked."""
+    shown = _shown(vm, target)
+
+    def draw(items: list[Snapshot], indent: str, *, root: bool = False) -> Iterator[str]:
+        rows = list(_rows(vm, items, shown))
+        for position, (item, left_out, below) in enumerate(rows):
+            last = position == len(rows) - 1
+            branch = "" if root else ("└─ " if last else "├─ ")
+            deeper = indent if root and item is not None else indent + ("   " if last or root else "│  ")
+            if item is None:
+                yield f"{indent}{branch}… {left_out} not shown …"
+            else:
+                name, about = _row(vm, item, moment, target)
+                room = max(_LEAST_NAME, width - columns(indent + branch + about))
+                yield indent + branch + clip(name, room) + about
+            yield from draw(below, deeper)
+
+    if not vm.snapshots:
+        return ["(no snapshots)"]
+    return list(draw(vm.children(None), "", root=True))
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes; wide and combining characters counted right."""
+    return wcwidth.width(text)
+
+
+def clip(text: str, width: int) -> str:
+    """The text, its end cut off with `…` where it is wider than `width` columns."""
+    return text if columns(text) <= width else wcwidth.clip(text, 0, width - 1) + "…"
+
+
+def wrapped(sentence: str, *, first: str = "") -> list[str]:
+    """The sentence in lines of at most `WIDTH` columns; all but the first stand in a little further."""
+    return wcwidth.wrap(
+        sentence,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=f"{first}  ",
+        break_on_hyphens=False,
+    )
+
+
+def printable(text: str) -> str:
+    """The text with line breaks and other control characters made visible."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
+
+
+def _shown(vm: VirtualMachine, target: str | None) -> frozenset[str]:
+    everything = frozenset(item.id for item in vm.snapshots)
+    if len(everything) <= _WHOLE:
+        return everything
+    kept: set[str] = set()
+    for item in vm.snapshots:
+        if len(vm.ancestry(item.id)) <= _NEAR:
+            kept.add(item.id)
+    for marked in filter(None, (target, vm.current_snapshot_id)):
+        kept.update(item.id for item in vm.ancestry(marked)[-1 - _NEAR :])
+        kept.update(item.id for item in vm.children(marked)[:_NEAR])
+    return frozenset(kept)
+
+
+def _rows(
+    vm: VirtualMachine, items: list[Snapshot], shown: frozenset[str]
+) -> Iterator[tuple[Snapshot | None, int, list[Snapshot]]]:
+    """What is drawn below one snapshot: each child, or one row for all that is left out."""
+    left_out, found = 0, []
+    for item in items:
+        if item.id in shown:
+            yield item, 0, vm.children(item.id)
+        else:
+            skipped, below = _skip(vm, item, shown)
+            left_out += skipped
+            found += below
+    if left_out:
+        yield None, left_out, found
+
+
+def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[int, list[Snapshot]]:
+    """How many snapshots are left out from here down to the next that are shown, and those."""
+    left_out, found = 1, []
+    for child in vm.children(item.id):
+        if child.id in shown:
+            found.append(child)
+        else:
+            more, below = _skip(vm, child, shown)
+            left_out += more
+            found += below
+    return left_out, found
+
+
+def _row(vm: VirtualMachine, item: Snapshot, moment: dt.datetime, target: str | None) -> tuple[str, str]:
+    """A snapshot's name, and what is said about it."""
+    age = "age not known" if item.create_time is None else f"{age_in_words(moment - item.create_time)} old"
+    about = f" ({kind_of(item)}, {age})"
+    if item.id == target:
+        about += " <== target"
+    if item.id == vm.current_snapshot_id:
+        about += " <== you are here"
+    return printable(item.name) or "(a snapshot without a name)", about

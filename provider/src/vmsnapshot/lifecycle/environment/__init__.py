@@ -1,1 +1,0 @@
-"""Environments: many VMs that are checkpointed and rolled back by one resource."""

@@ -1,0 +1,1 @@
+"""VirtualMachineRevert: the last revert of a VM, and on whose request."""

@@ -1,0 +1,92 @@
+"""The plan of a revert as the preview shows it: plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+import wcwidth
+
+from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.revert import PowerPolicy
+from vmsnapshot.model.words import age_in_words, size_in_words
+
+# All but the first line stand in from the margin.
+_INDENT = "  "
+
+_POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "suspended"}
+
+
+def plan_text(
+    plan: RevertPlan, vm: VirtualMachine, target: Snapshot, policy: PowerPolicy, moment: dt.datetime
+) -> str:
+    """What a person reads before agreeing: target, tree, power, what is lost, what isn't touched."""
+    tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
+    sentences = [_power(plan, policy), _lost(plan, vm, moment)]
+    if plan.after.not_known:
+        names = ", ".join(plan.after.not_known)
+        sentences.append(f"Not known, so not shown above: what becomes of {names}.")
+    if plan.leaves_branch:
+        names = ", ".join(f'"{printable(item.path)}"' for item in plan.leaves_branch)
+        sentences.append(f"Leaves the current branch, but stays and can be reverted to: {names}.")
+    sentences += [f"{finding.severity.capitalize()}: {finding.message}" for finding in plan.findings]
+    head = (
+        f'VM "{printable(plan.vm.name)}" ({plan.vm.id}) will be reverted to snapshot '
+        f'"{printable(plan.target.path)}", {_taken(target, moment)}.'
+    )
+    return "\n".join(
+        [
+            *wrapped(head),
+            *(_INDENT + line for line in tree),
+            *(line for sentence in sentences for line in wrapped(sentence, first=_INDENT)),
+        ]
+    )
+
+
+def _taken(target: Snapshot, moment: dt.datetime) -> str:
+    taken = target.create_time
+    if taken is None:
+        return "taken at a time that is not known"
+    return f"taken {age_in_words(moment - taken)} ago ({taken:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
+    before, after = plan.power_state.before, plan.power_state.after
+    if after is None:
+        return "Power: what it will be is not known."
+    running_memory = after == "PoweredOn" and plan.target.power_state == "PoweredOn"
+    if policy == "snapshot":
+        why = " with the snapshot's memory" if running_memory else " (the snapshot holds no memory)"
+        why = "" if after == "Suspended" else why
+    else:
+        why = f" (powerPolicy: {policy})"
+    if before is None:
+        return f"Power: not known now; will be {_POWER[after]}{why}."
+    if before == after:
+        return f"Power: {_POWER[before]} now, and again afterwards{why}."
+    return f"Power: {_POWER[before]} now; will be {_POWER[after]}{why}."
+
+
+def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
+    current = vm.current_snapshot
+    where = "disks" if plan.power_state.before == "PoweredOff" else "memory and disks"
+    size = "" if plan.discarded_bytes is None else f", {size_in_words(plan.discarded_bytes)} on disk"
+    if current is None:
+        return f"Lost for good: everything on {where} that no snapshot holds{size}."
+    taken = current.create_time
+    when = "" if taken is None else f" {age_in_words(moment - taken)} ago"
+    name = f'"{printable(current.name)}"' if current.name else "the current snapshot"
+    return f"Lost for good: everything written to {where} since {name} was taken{when}{size}."
+
+
+def wrapped(sentence: str, *, first: str = "") -> Iterable[str]:
+    """The lines of a sentence; all but the first stand in from where that begins."""
+    return wcwidth.wrap(
+        sentence,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=first + _INDENT,
+        break_on_hyphens=False,
+    )

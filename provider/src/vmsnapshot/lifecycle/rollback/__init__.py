@@ -1,0 +1,1 @@
+"""EnvironmentRollback: many VMs brought back to a checkpoint."""

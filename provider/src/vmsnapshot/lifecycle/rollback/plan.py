@@ -1,0 +1,163 @@
+"""What a rollback would do to each VM, and every reason why it can't: looked up, never changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+
+from vmsnapshot.lifecycle.common.members import Environment, find_members
+from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.requests import CheckFailure
+from vmsnapshot.lifecycle.revert.plan import plan_revert
+from vmsnapshot.lifecycle.rollback.restore_points import RestorePoints, find_restore_points
+from vmsnapshot.model.environment import EnvironmentMember
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which rollback is meant.
+
+    Attributes:
+        members: The VMs.
+        to: The checkpoint's label.
+        power_policy: The power that each VM is to have afterwards.
+        safety: Whether each gets a safety snapshot first.
+    """
+
+    members: Sequence[EnvironmentMember]
+    to: str
+    power_policy: PowerPolicy = "snapshot"
+    safety: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A rollback as it would go, from one look at all VMs.
+
+    Attributes:
+        wanted: Which rollback.
+        environment: The VMs as found.
+        points: The snapshots to go back to, of those VMs that are still to be reverted.
+        plans: What would become of each of these.
+        unread: Why a plan could not be made, by the member's key.
+        moment: When that was.
+    """
+
+    wanted: Wanted
+    environment: Environment
+    points: RestorePoints
+    plans: Mapping[str, RevertPlan]
+    unread: Mapping[str, VmsnapshotError]
+    moment: dt.datetime
+
+    def vm(self, key: str) -> VirtualMachine:
+        """A member's VM."""
+        return self.environment.machines[key]
+
+    def target(self, key: str) -> Snapshot:
+        """The snapshot that a member goes back to."""
+        return self.points.found[key]
+
+    @property
+    def targets(self) -> dict[str, tuple[VirtualMachine, Snapshot]]:
+        """Each VM with a plan, and where it goes back to."""
+        return {key: (self.vm(key), self.target(key)) for key in self.plans}
+
+    def without(self, keys: Collection[str]) -> Planned:
+        """The same without VMs that have been reverted already."""
+        found = {key: item for key, item in self.points.found.items() if key not in keys}
+        return dataclasses.replace(
+            self,
+            points=dataclasses.replace(self.points, found=found),
+            plans={key: plan for key, plan in self.plans.items() if key not in keys},
+        )
+
+    def check_failures(self) -> list[CheckFailure]:
+        """Why it can't work, each reason at the input that it is about."""
+        failures = self.environment.check_failures()
+        if self.points.failures:
+            failures.append(CheckFailure("to", self.points.refusal()))
+        causes = self._impossible()
+        failures += [
+            CheckFailure(f"virtualMachines[{index}].vmName", causes[member.key])
+            for index, member in enumerate(self.wanted.members)
+            if member.key in causes
+        ]
+        return failures
+
+    def refuse_failures(self, what: str) -> None:
+        """Go on only if every VM can be rolled back.
+
+        Raises:
+            Refused: Says what was to be done, and every VM that can't, with its cause.
+        """
+        lines = [f"- {key}: {error.message}" for key, error in self.environment.failures.items()]
+        lines += [f"- {key}: {cause}" for key, cause in self._impossible().items()]
+        if self.points.failures:
+            lines.append(self.points.refusal())
+        if lines:
+            listed = "\n".join(lines)
+            errors = [*self.environment.failures.values(), *self.unread.values()]
+            message = f"{what}: not every VM can be rolled back, so nothing was done.\n{listed}"
+            raise Refused(message, retry_helps=any(error.retry_helps for error in errors))
+
+    def _impossible(self) -> dict[str, str]:
+        """The causes that aren't about finding the VM or its restore point."""
+        causes = {key: error.message for key, error in self.unread.items()}
+        for key, plan in self.plans.items():
+            errors = " ".join(item.message for item in plan.findings if item.severity == "error")
+            if errors:
+                causes[key] = f"{title(self.vm(key))} can't be reverted: {errors}"
+        return causes
+
+
+def plan_rollback(session: Session, wanted: Wanted, operation: Operation) -> Planned:
+    """Look every VM up and plan its revert, in a number of calls that doesn't grow with them.
+
+    Raises:
+        Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
+    """
+    environment = find_members(session, wanted.members, operation)
+    return plan_found(session, wanted, environment, operation)
+
+
+def plan_found(
+    session: Session,
+    wanted: Wanted,
+    environment: Environment,
+    operation: Operation,
+    *,
+    without: Collection[str] = (),
+) -> Planned:
+    """The same for VMs that were found; `without` are those that have been reverted already."""
+    open_ = {key: vm for key, vm in environment.machines.items() if key not in without}
+    points = find_restore_points(open_, wanted.to)
+    pairs = [(open_[key], target) for key, target in points.found.items()]
+    moment = now()
+    plans: dict[str, RevertPlan] = {}
+    unread: dict[str, VmsnapshotError] = {}
+    outcomes = session.backend.machines_at(pairs, operation) if pairs else []
+    for (key, target), then in zip(points.found.items(), outcomes, strict=True):
+        if isinstance(then, VmsnapshotError):
+            unread[key] = then
+        else:
+            plans[key] = plan_revert(open_[key], target, then, _as_one_revert(wanted, key), moment)
+    return Planned(wanted, environment, points, plans, unread, moment)
+
+
+def _as_one_revert(wanted: Wanted, key: str) -> RevertInputs:
+    """What would be asked of VirtualMachineRevert for one of the VMs."""
+    return RevertInputs(
+        vm_name=key,
+        snapshot=wanted.to,
+        power_policy=wanted.power_policy,
+        safety_snapshot=SafetySnapshot() if wanted.safety else None,
+    )

@@ -1,0 +1,260 @@
+"""Does one rollback: looks first, reverts, and says what state holds of it afterwards."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Final
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.members import find_members
+from vmsnapshot.lifecycle.common.observed import now, timestamp, unmet
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.parallel import joined
+from vmsnapshot.lifecycle.common.safety import SafetySnapshots
+from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.port import values
+from vmsnapshot.lifecycle.revert.fingerprint import changed_since
+from vmsnapshot.lifecycle.rollback.executor import Course, Rolling, member_snapshot
+from vmsnapshot.lifecycle.rollback.plan import Planned, Wanted, plan_found
+from vmsnapshot.lifecycle.rollback.requests import Attempt, Request, Requests, reverted_before
+from vmsnapshot.lifecycle.rollback.state import SUCCEEDED, completed, unfinished
+from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
+from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
+from vmsnapshot.model.machine import VirtualMachine
+
+_REFUSED: Final = "EnvironmentRollbackNotBegun"
+_FAILED: Final = "EnvironmentRollbackFailed"
+_UNDONE: Final = "EnvironmentRollbackUndone"
+_NOT_READ: Final = "EnvironmentNotRead"
+
+# What reading the VMs may last after a failure: it only makes state fresher.
+_READ_WITHIN: Final = dt.timedelta(minutes=1)
+
+
+class Unfinished(Exception):
+    """A rollback that isn't complete, and the state that says so."""
+
+    def __init__(self, state: RollbackState, cause: VmsnapshotError) -> None:
+        super().__init__(cause.message)
+        self.state = state
+        self.cause = cause
+
+
+class RollbackRun:
+    """One run of a request for a rollback; an interrupted or failed one before it is continued.
+
+    Args:
+        session: The backend and the voice.
+        urn: The resource.
+        old: What state holds; None: nothing yet.
+        inputs: What is asked for; `to` is set.
+        request: Which request that is.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        urn: str,
+        old: RollbackState | None,
+        inputs: RollbackInputs,
+        request: Request,
+    ) -> None:
+        self._session = session
+        self._urn = urn
+        self._old = old
+        self._inputs = inputs
+        self._request = request
+        # What state tells of this very request.
+        self._before = old.progress if old is not None and old.request == request.token else {}
+        self._requests = Requests(session, urn, request, self._before)
+        self._safety = SafetySnapshots(session, urn)
+        self._vms: Mapping[str, VirtualMachine] = {}
+
+    def do(self, operation: Operation) -> RollbackState:
+        """Roll back; what state holds then.
+
+        Raises:
+            Unfinished: It isn't complete.
+            VmsnapshotError: The same, where there is no state yet and no VM was reverted.
+        """
+        operation.what = f'rolling back to "{self._inputs.to}"'
+        try:
+            rolling, planned = self._look(operation)
+            self._compare_with_preview(planned, operation)
+        except VmsnapshotError as error:
+            raise self._not_begun(error) from error
+        text = rollback_text(planned, done=len(rolling.reverted))
+        self._session.say(self._urn, rq.Severity.WARNING, text)
+        try:
+            if planned.wanted.safety:
+                rolling.keep(operation)
+        except VmsnapshotError as error:
+            raise self._unfinished(rolling, _REFUSED, error) from error
+        failures = rolling.run(operation)
+        if failures:
+            raise self._failed(rolling, failures, operation)
+        try:
+            ids = [vm.identity.id for vm in self._vms.values()]
+            after = values(self._session.backend.observe_all(ids, operation, sizes=False))
+        except VmsnapshotError as error:
+            raise self._unfinished(rolling, _NOT_READ, error) from error
+        machines = dict(zip(self._vms, after, strict=True))
+        return completed(self._inputs, machines, rolling.progress, self._request)
+
+    # --- before anything changes ------------------------------------------------------------
+
+    def foresee(self, planned: Planned, operation: Operation) -> dict[str, Attempt]:
+        """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
+        attempts = self._requests.look(
+            planned.targets, operation, kept=self._is_kept, wait=False, just_read=True
+        )
+        return {key: item for key, item in attempts.items() if item.done or item.running}
+
+    def _look(self, operation: Operation) -> tuple[Rolling, Planned]:
+        """Every VM looked up and checked, and what was already done to it.
+
+        Raises:
+            Refused: One can't be rolled back; all such are named.
+        """
+        members = {member.key: member for member in self._inputs.virtual_machines}
+        before = reverted_before(self._old, self._request.token)
+        environment = find_members(self._session, self._inputs.virtual_machines, operation)
+        planned = plan_found(self._session, wanted_of(self._inputs), environment, operation, without=before)
+        planned.refuse_failures(operation.what)
+        self._vms = environment.machines
+        targets = planned.targets
+        attempts = self._requests.look(targets, operation, kept=self._is_kept, just_read=True)
+        progress = {key: item for key, item in self._before.items() if key in members}
+        courses: dict[str, Course] = {}
+        for key, (vm, target) in targets.items():
+            done = attempts[key].done
+            courses[key] = Course(members[key], vm, attempts[key], None if done else target)
+            if done is not None:
+                progress[key] = MemberRollback(
+                    reverted_to=member_snapshot(vm, target),
+                    reverted_at=timestamp(done.completed or now()),
+                    request=attempts[key].id,
+                    power_pending=self._inputs.power_policy != "snapshot",
+                )
+        for key in before.keys() & members.keys():
+            courses[key] = Course(members[key], planned.vm(key), Attempt(before[key].request or ""))
+        found = [key for key in targets if attempts[key].done is not None]
+        if found:
+            self._session.say(self._urn, rq.Severity.WARNING, found_text(found, []))
+        rolling = Rolling(
+            self._session,
+            self._requests,
+            self._safety,
+            {key: courses[key] for key in members},
+            progress=progress,
+            label=self._inputs.to or "",
+            policy=self._inputs.power_policy,
+        )
+        return rolling, planned.without(found)
+
+    def _is_kept(self, vm: VirtualMachine, attempt: str) -> bool:
+        """Whether the safety snapshot of a try is there, if it was to have one."""
+        return not wanted_of(self._inputs).safety or self._safety.of(vm, attempt) is not None
+
+    def _compare_with_preview(self, planned: Planned, operation: Operation) -> None:
+        """Say what has changed on the VMs since somebody agreed to this.
+
+        Raises:
+            Refused: Something has, and `requireUnchanged` is set.
+        """
+        keys = {f"{self._urn} {key}": key for key in planned.plans}
+        shown = {keys[name]: seen for name, seen in self._session.notes.shown_all(list(keys)).items()}
+        changed: list[str] = []
+        for key in planned.plans:
+            vm = planned.vm(key)
+            difference = changed_since(shown.get(key) or (self._inputs.seen or {}).get(key), vm)
+            if difference is not None:
+                changed.append(f"- {key}: {title(vm)} is no longer as the preview showed it: {difference}.")
+        if not changed:
+            return
+        listed = "\n".join(changed)
+        if self._inputs.require_unchanged:
+            reason = "requireUnchanged is set, so nothing was done. Look at a new preview."
+            raise Refused(f"{operation.what}: {reason}\n{listed}")
+        self._session.say(self._urn, rq.Severity.WARNING, listed)
+
+    # --- when it isn't complete -------------------------------------------------------------
+
+    def _failed(
+        self, rolling: Rolling, failures: Mapping[str, VmsnapshotError], operation: Operation
+    ) -> Exception:
+        """What a failure leaves, after `onFailure`."""
+        count = len(self._vms)
+        head = f"{operation.what}: {len(failures)} of {count} VMs failed."
+        reason = _FAILED
+        if self._inputs.on_failure == "undo" and not operation.cancellation.requested:
+            reason = _UNDONE
+            ending = self._undo(rolling, list(failures), operation)
+        else:
+            done = len(rolling.reverted)
+            ending = f"{done} of {count} are reverted and stay so."
+        ending += " The next `pulumi up` goes on with those that are not reverted."
+        return self._unfinished(rolling, reason, joined(head, failures, ending))
+
+    def _undo(self, rolling: Rolling, failed: list[str], operation: Operation) -> str:
+        what = f"bringing back what was reverted when {operation.what}"
+        within = self._session.operation(self._urn, what, operation.timeout)
+        undone = {key: item.undone_at for key, item in rolling.progress.items()}
+        try:
+            left = rolling.undo(failed, within)
+        except VmsnapshotError as error:
+            return f"What was reverted could not be brought back: {error.message}"
+        back = [
+            key
+            for key, item in rolling.progress.items()
+            if key not in left and item.undone_at not in (None, undone.get(key))
+        ]
+        text = "No VM was reverted." if not left else ""
+        if back:
+            text = f"Brought back as they were: {', '.join(back)}."
+        if left:
+            causes = "".join(f"\n- {key}: {error.message}" for key, error in left.items())
+            text += f"\nNot brought back as they were:{causes}\n"
+        return text
+
+    def _not_begun(self, error: VmsnapshotError) -> Exception:
+        if self._old is None:
+            return error
+        update = {"conditions": [unmet(SUCCEEDED, _REFUSED, error)]}
+        return Unfinished(self._old.model_copy(update=update), error)
+
+    def _unfinished(self, rolling: Rolling, reason: str, error: VmsnapshotError) -> Exception:
+        touched = any(item.reverted_to or item.safety_snapshot for item in rolling.progress.values())
+        if self._old is None and not touched:
+            return error
+        machines = self._read_back()
+        state = unfinished(
+            self._inputs,
+            self._vms,
+            machines,
+            self._old,
+            progress=rolling.progress,
+            request=self._request,
+            condition=unmet(SUCCEEDED, reason, error),
+        )
+        return Unfinished(state, error)
+
+    def _read_back(self) -> dict[str, VirtualMachine]:
+        """The VMs as they are now, as far as they can be read."""
+        operation = self._session.operation(self._urn, "reading the environment", _READ_WITHIN)
+        ids = [vm.identity.id for vm in self._vms.values()]
+        try:
+            outcomes = self._session.backend.observe_all(ids, operation, sizes=False)
+        except VmsnapshotError:
+            return {}  # the next refresh does
+        found = zip(self._vms, outcomes, strict=True)
+        return {key: vm for key, vm in found if not isinstance(vm, VmsnapshotError)}
+
+
+def wanted_of(inputs: RollbackInputs) -> Wanted:
+    """The rollback that inputs ask for."""
+    safety = inputs.safety_snapshot or inputs.on_failure == "undo"
+    return Wanted(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety)

@@ -1,0 +1,139 @@
+"""When a rollback is asked for, and what state holds of one: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.observed import now, timestamp
+from vmsnapshot.lifecycle.rollback.requests import Request
+from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.status import Condition
+from vmsnapshot.model.values import has_unknown, plain
+
+# Inputs that check computes.
+COMPUTED: Final = ("machines", "targets", "seen")
+
+# What says which VMs and which checkpoint a rollback is about.
+NAMING: Final = ("virtualMachines", "to")
+
+# What asks for a rollback when it changes.
+ASKING: Final = ("to", "triggers")
+
+SUCCEEDED: Final = "EnvironmentRollbackSucceeded"
+
+
+def asks_for_rollback(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether new inputs ask for a rollback that the old ones (or state) didn't."""
+    if new.get("to") is None:
+        return False
+    return any(has_unknown(new.get(name)) or not _same(old, new, name) for name in ASKING)
+
+
+def is_open(state: Mapping[str, Any]) -> bool:
+    """Whether the last rollback that was asked for is not complete."""
+    return any(item.get("type") == SUCCEEDED for item in plain(state.get("conditions")) or ())
+
+
+def is_asked(old_inputs: Mapping[str, Any], old_state: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether an update is to roll back: it is newly asked for, or not complete.
+
+    After a create that failed half-way, the engine has the new inputs for old ones; state has not.
+    """
+    return asks_for_rollback(old_inputs, new) or (is_open(old_state) and asks_for_rollback(old_state, new))
+
+
+def fulfilled_inputs(inputs: rq.Properties, state: RollbackState) -> rq.Properties:
+    """The inputs without what was asked for and isn't complete, so that the next update asks for it."""
+    done = state.properties()
+    if all(_same(inputs, done, name) for name in ASKING):
+        return inputs
+    kept = {name: value for name, value in inputs.items() if name not in (*ASKING, *COMPUTED)}
+    return {**kept, **{name: done[name] for name in ASKING if name in done}}
+
+
+def carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
+    """The inputs without a new request: what was computed for the last one stays."""
+    if inputs.get("to") is None:
+        return inputs
+    return {**inputs, **{name: old[name] for name in COMPUTED if name in old}}
+
+
+def watching(
+    inputs: RollbackInputs, machines: Mapping[str, VirtualMachine], remembered: RollbackState | None
+) -> RollbackState:
+    """State without a rollback: the inputs, what is remembered, and the live VMs."""
+    kept: dict[str, Any] = {"after": f"made {timestamp(now())}"}
+    if remembered is not None:
+        kept = {name: getattr(remembered, name) for name in ("rolled_back_to", "rolled_back_at", "progress")}
+        # Whatever was asked for before is over: asked for again, it is another request.
+        kept["after"] = remembered.request or remembered.after
+    return RollbackState(**{**_asked(inputs), **kept, **_live(machines)})
+
+
+def completed(
+    inputs: RollbackInputs,
+    machines: Mapping[str, VirtualMachine],
+    progress: Mapping[str, MemberRollback],
+    request: Request,
+) -> RollbackState:
+    """State after a rollback of every VM."""
+    return RollbackState(
+        **{**_asked(inputs), **_live(machines)},
+        rolled_back_to=inputs.to,
+        rolled_back_at=timestamp(now()),
+        progress=dict(progress),
+        request=request.token,
+        after=request.after,
+    )
+
+
+def unfinished(
+    inputs: RollbackInputs,
+    vms: Mapping[str, VirtualMachine],
+    machines: Mapping[str, VirtualMachine],
+    old: RollbackState | None,
+    *,
+    progress: Mapping[str, MemberRollback],
+    request: Request,
+    condition: Condition,
+) -> RollbackState:
+    """State after a rollback that isn't complete.
+
+    `to` and `triggers` are those of the last that was, as long as no VM has been moved away from it:
+    asking for that label again is then a new request. Of `vms`, only `machines` could be read afterwards.
+    """
+    moved = any(item.reverted_to is not None for item in progress.values())
+    asked = None if moved else old
+    return RollbackState(
+        **{
+            **_asked(inputs),
+            **_live(machines),
+            "vms": {key: vm.identity for key, vm in vms.items()},
+            "to": None if asked is None else asked.to,
+            "triggers": None if asked is None else asked.triggers,
+        },
+        rolled_back_to=None if old is None else old.rolled_back_to,
+        rolled_back_at=None if old is None else old.rolled_back_at,
+        progress=dict(progress),
+        request=request.token,
+        after=request.after,
+        conditions=[condition],
+    )
+
+
+def _asked(inputs: RollbackInputs) -> dict[str, Any]:
+    return {name: getattr(inputs, name) for name in RollbackInputs.model_fields}
+
+
+def _live(machines: Mapping[str, VirtualMachine]) -> dict[str, Any]:
+    return {
+        "vms": {key: vm.identity for key, vm in machines.items()},
+        "machines": {key: vm.machine for key, vm in machines.items()},
+    }
+
+
+def _same(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
+    return bool(plain(old.get(name)) == plain(new.get(name)))

@@ -1,0 +1,162 @@
+"""The plan of a rollback as the preview shows it: plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from vmsnapshot.lifecycle.common.members import listed, waves
+from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
+from vmsnapshot.lifecycle.rollback.plan import Planned
+from vmsnapshot.model.machine import PowerState
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.words import age_in_words, size_in_words
+
+# Up to so many VMs are also shown each with its own plan and tree; more only in the table.
+_WHOLE: Final = 3
+# The table's longest; what is wrong or worth a warning is told of all in any case.
+_ROWS: Final = 40
+# The widest that a VM's name may make its column.
+_NAME: Final = 28
+
+_INDENT: Final = "  "
+_POWER: Final[dict[PowerState | None, str]] = {
+    "PoweredOn": "on",
+    "PoweredOff": "off",
+    "Suspended": "suspended",
+    None: "not known",
+}
+
+
+def rollback_text(planned: Planned, *, done: int = 0) -> str:
+    """What a person reads before agreeing: which VMs in which waves, ages, power, what is lost.
+
+    Args:
+        planned: The VMs that are still to be reverted.
+        done: How many others have been, by a run of the same rollback.
+    """
+    plans = _in_order(planned)
+    lines = list(wrapped(_head(planned, len(plans), done)))
+    lines += _table(planned, plans)
+    if len(plans) <= _WHOLE:
+        lines += [plan.text for _, _, plan in plans]
+    else:
+        lines += [*_left(plans), *_grouped(plans)]
+    return "\n".join(lines)
+
+
+def found_text(done: Sequence[str], running: Sequence[str]) -> str:
+    """What interrupted runs of the same request have done, and what they still do; empty: nothing."""
+    lines: list[str] = []
+    if done:
+        lines += wrapped(
+            f"{listed(done)}: already reverted by a run of this request that was interrupted, and not "
+            "reverted again. To revert all once more, change `triggers`."
+        )
+    if running:
+        lines += wrapped(
+            f"{listed(running)}: being reverted by a run of this request that was interrupted. The update "
+            "waits for that, and reverts only what fails."
+        )
+    return "\n".join(lines)
+
+
+def _in_order(planned: Planned) -> list[tuple[int, str, RevertPlan]]:
+    """Each VM's wave (from 1), key and plan, in the order of reverting."""
+    found: list[tuple[int, str, RevertPlan]] = []
+    open_members = [item for item in planned.wanted.members if item.key in planned.plans]
+    for number, wave in enumerate(waves(open_members, descending=True), start=1):
+        found += [(number, member.key, planned.plans[member.key]) for member in wave]
+    return found
+
+
+def _head(planned: Planned, count: int, done: int) -> str:
+    taken = [item.create_time for item in planned.points.found.values() if item.create_time is not None]
+    when = "taken at a time that is not known"
+    if taken:
+        first, last = min(taken), max(taken)
+        when = f"taken {age_in_words(planned.moment - first)} ago ({first:%Y-%m-%d %H:%M:%S} UTC"
+        when += f", its last snapshot {(last - first).total_seconds():.0f} s later)"
+    vms = f"{count} VM" if count == 1 else f"{count} VMs"
+    before = f" {done} more have been rolled back already and stay as they are." if done else ""
+    safety = " Each gets a safety snapshot first." if planned.wanted.safety else ""
+    return f'{vms} will be rolled back to "{printable(planned.wanted.to)}", {when}.{before}{safety}'
+
+
+def _table(planned: Planned, plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
+    rows = [("VM", "wave", "target", "power", "work lost")]
+    rows += [
+        (
+            clip(printable(key), _NAME),
+            str(wave),
+            _age(plan),
+            _power(plan),
+            _lost(plan, planned.moment),
+        )
+        for wave, key, plan in plans[:_ROWS]
+    ]
+    widths = [max(columns(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        line = "  ".join(
+            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        yield clip(_INDENT + line.rstrip(), WIDTH)
+    if len(plans) > _ROWS:
+        rest = [plan for _, _, plan in plans[_ROWS:]]
+        known = [plan.discarded_bytes for plan in rest if plan.discarded_bytes is not None]
+        switched = sum(plan.power_state.before != plan.power_state.after for plan in rest)
+        yield from wrapped(
+            f"… and {len(rest)} more VMs: {switched} of them change their power, "
+            f"{size_in_words(sum(known))} are lost on the disks of {len(known)}.",
+            first=_INDENT,
+        )
+
+
+def _age(plan: RevertPlan) -> str:
+    if plan.age_seconds is None:
+        return "age not known"
+    return f"{age_in_words(dt.timedelta(seconds=plan.age_seconds))} old"
+
+
+def _power(plan: RevertPlan) -> str:
+    before, after = _POWER[plan.power_state.before], _POWER[plan.power_state.after]
+    if before == after == "on" and plan.target.power_state != "PoweredOn":
+        return "on, restarted"  # the snapshot holds no memory
+    return before if before == after else f"{before} -> {after}"
+
+
+def _lost(plan: RevertPlan, moment: dt.datetime) -> str:
+    size = "size not known" if plan.discarded_bytes is None else size_in_words(plan.discarded_bytes)
+    if plan.lost_since is None:
+        return size
+    since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
+    return f"{age_in_words(moment - since)}, {size}"
+
+
+def _left(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
+    """The snapshots that leave the current branches, each path once with the VMs that have it."""
+    about: dict[str, list[str]] = {}
+    for _, key, plan in plans:
+        for item in plan.leaves_branch:
+            about.setdefault(item.path, []).append(key)
+    if about:
+        each = listed(f'"{path}" ({listed(keys)})' for path, keys in about.items())
+        sentence = f"Leave the current branches, but stay and can be reverted to: {each}."
+        yield from wrapped(sentence, first=_INDENT)
+
+
+def _grouped(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
+    """Every finding, told once with all the VMs that it is about; errors first."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for severity in ("error", "warning", "unknown"):
+        for _, key, plan in plans:
+            for finding in plan.findings:
+                if finding.severity == severity:
+                    about.setdefault((severity, finding.message), []).append(printable(key))
+    for _, key, plan in plans:
+        if plan.after.not_known:
+            message = f"What becomes of {', '.join(plan.after.not_known)} is not known."
+            about.setdefault(("unknown", message), []).append(printable(key))
+    for (severity, message), keys in about.items():
+        yield from wrapped(f"{severity.capitalize()}: {message} ({', '.join(keys)})", first=_INDENT)

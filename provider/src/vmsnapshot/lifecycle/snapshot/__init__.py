@@ -1,0 +1,1 @@
+"""VirtualMachineSnapshot: one snapshot of one VM."""

@@ -1,0 +1,155 @@
+"""Takes a snapshot exactly once: finds what an interrupted run of the same resource has taken."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.ownership import Owner, maker, new_owner, parse_mark
+from vmsnapshot.lifecycle.common.selection import described, title
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused, Unreachable
+from vmsnapshot.lifecycle.port import SnapshotRequest
+from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.snapshot import Quiesce, SnapshotInputs
+
+# A snapshot that an interrupted run took is taken over by the next run. One that is older than
+# this says too little of today's VM to pass for the restore point that is asked for now.
+INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
+
+# What is asked of quiescing when the user names no time of its own (the VM Operator's examples).
+QUIESCE_TIMEOUT: Final = dt.timedelta(minutes=10)
+
+
+class Taking:
+    """The steps of taking a snapshot for one resource.
+
+    Args:
+        session: The backend and the voice.
+        urn: The resource.
+        inputs: The snapshot that is asked for.
+        automatic: Whether its name was made up by us, so that another one will do as well.
+    """
+
+    def __init__(
+        self, session: Session, urn: str, inputs: SnapshotInputs, *, automatic: bool = False
+    ) -> None:
+        self._session = session
+        self._urn = urn
+        self._inputs = inputs
+        self._any_name = automatic or session.platform.can_rename
+
+    def find(self, operation: Operation) -> VirtualMachine:
+        """The VM that the inputs name."""
+        return self._session.find(self._inputs.vm_name, self._inputs.namespace, operation)
+
+    def settled(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+        """The VM once no task runs on it: an interrupted run's task may still be making ours."""
+        return wait_until_idle(self._session, vm, operation)
+
+    def left_behind(self, vm: VirtualMachine) -> Snapshot | None:
+        """The snapshot that an interrupted run of this resource took and no state holds.
+
+        Raises:
+            Refused: Several could be it; the message lists them.
+        """
+        recorded = self._session.recorded.known(self._urn)
+        if recorded is None:
+            return None
+        ours = [
+            item
+            for item in vm.snapshots
+            if item.id not in recorded
+            and _made_by(item, self._urn)
+            and _as_asked(item, self._inputs)
+            and (self._any_name or item.name == self._inputs.name)
+        ]
+        recent = [item for item in ours if is_recent(item)]
+        if len(recent) > 1:
+            names = "; ".join(described(vm, item) for item in recent)
+            message = (
+                f"{title(vm)} has {len(recent)} snapshots that this resource made and the stack's "
+                f"state doesn't hold: {names}. Import the one to keep, or remove them; nothing "
+                "was done."
+            )
+            raise Refused(message)
+        for item in ours:
+            if item not in recent:
+                self._session.say(
+                    self._urn,
+                    rq.Severity.WARNING,
+                    f"{described(vm, item)} was made by this resource too, but the stack's state "
+                    "doesn't hold it, and it is too old to stand for today's VM. It is left alone.",
+                )
+        return recent[0] if recent else None
+
+    def take(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
+        """Take it, or have it taken; its id."""
+        backend = self._session.backend
+        request = SnapshotRequest(
+            name=self._inputs.name or "",
+            description=self._inputs.description or "",
+            owner=owner,
+            memory=self._inputs.memory,
+            quiesce=quiesce_timeout(self._inputs.quiesce),
+        )
+        while True:
+            try:
+                return backend.create_snapshot(vm, request, operation)
+            except Unreachable:
+                # The answer was lost, the snapshot perhaps not: look before asking again.
+                operation.pause(1)
+                after = self.settled(backend.observe(vm.identity.id, operation), operation)
+                for item in after.snapshots:
+                    if item.mark == str(owner.mark):
+                        return item.id
+
+    def take_over(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> Owner:
+        """Make an interrupted run's snapshot this one, under a new mark.
+
+        The new mark keeps the delete of a replaced resource, whose state carries the old mark,
+        from removing what has become this one.
+        """
+        self._session.say(
+            self._urn,
+            rq.Severity.WARNING,
+            f"Took over {described(vm, left)}, which this resource made in a run that was "
+            "interrupted, instead of taking another. To take a new one, change `triggers`.",
+        )
+        owner = new_owner(self._urn)
+        name = (self._session.platform.can_rename and self._inputs.name) or left.name
+        self._session.backend.change_snapshot(
+            vm, left, name, self._inputs.description or "", owner, operation
+        )
+        return owner
+
+
+def is_recent(snapshot: Snapshot) -> bool:
+    """Whether a snapshot that an interrupted run took still stands for today's VM."""
+    return snapshot.create_time is not None and now() - snapshot.create_time < INTERRUPTED_WITHIN
+
+
+def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:
+    """How long quiescing may take; None: it isn't asked for."""
+    if asked is None:
+        return None
+    return QUIESCE_TIMEOUT if asked.timeout is None else parse_duration(asked.timeout)
+
+
+def _made_by(snapshot: Snapshot, urn: str) -> bool:
+    mark = parse_mark(snapshot.mark)
+    return mark is not None and mark.maker == maker(urn)
+
+
+def _as_asked(snapshot: Snapshot, inputs: SnapshotInputs) -> bool:
+    """Whether a snapshot can be the one that these inputs ask for.
+
+    A VM that is off has no memory to include: only what contradicts the inputs counts.
+    """
+    with_memory = snapshot.power_state == "PoweredOn"
+    return (inputs.memory or not with_memory) and (inputs.quiesce is not None or not snapshot.quiesced)

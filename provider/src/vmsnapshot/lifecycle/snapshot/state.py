@@ -1,0 +1,138 @@
+"""What state holds of a snapshot, from what was observed: pure functions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.comparison import compare_inputs
+from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
+from vmsnapshot.model.status import Condition
+
+_CREATED: Final = "VirtualMachineSnapshotCreated"
+_READY: Final = "VirtualMachineSnapshotReady"
+
+
+def snapshot_state(
+    inputs: SnapshotInputs, vm: VirtualMachine, snapshot: Snapshot, mark: str | None
+) -> SnapshotState:
+    """What state holds of a snapshot that was observed."""
+    created = snapshot.create_time
+    return SnapshotState(
+        **inputs.model_dump(exclude={"name", "description"}),
+        name=snapshot.name,
+        description=snapshot.description or None,
+        unique_id=snapshot.unique_id,
+        power_state=snapshot.power_state,
+        quiesced=snapshot.quiesced,
+        create_time=timestamp_or_none(created),
+        path=vm.path(snapshot.id),
+        parent=reference_to(vm.snapshot(snapshot.parent_id)),
+        children=[
+            reference for item in vm.children(snapshot.id) if (reference := reference_to(item)) is not None
+        ],
+        current=snapshot.id == vm.current_snapshot_id,
+        conditions=list(snapshot.conditions) or _complete(created or now()),
+        storage=snapshot.storage,
+        vm=vm.identity,
+        ownership=mark,
+    )
+
+
+def unread_state(
+    inputs: SnapshotInputs, vm: VirtualMachine, unique_id: str | None, mark: str, error: VmsnapshotError
+) -> SnapshotState:
+    """What state holds of a snapshot that was taken and could not be read afterwards."""
+    return SnapshotState(
+        **inputs.model_dump(exclude={"name"}),
+        name=inputs.name or "",
+        unique_id=unique_id,
+        vm=vm.identity,
+        ownership=mark,
+        conditions=[_condition(_CREATED, "True", "True", now()), _not_read(error)],
+    )
+
+
+def _condition(kind: str, status: str, reason: str, since: dt.datetime) -> Condition:
+    return Condition.model_validate(
+        {
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "last_transition_time": timestamp(since),
+        }
+    )
+
+
+def _complete(since: dt.datetime) -> list[Condition]:
+    """Where the platform knows no conditions, a snapshot that is there is complete."""
+    return [_condition(kind, "True", "True", since) for kind in (_CREATED, _READY)]
+
+
+def _not_read(error: VmsnapshotError) -> Condition:
+    return Condition(
+        type=_READY,
+        status="Unknown",
+        reason="VirtualMachineSnapshotNotRead",
+        message=error.message,
+        last_transition_time=timestamp(now()),
+    )
+
+
+def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
+    """The inputs as somebody else's rename or edit would have written them."""
+    description = snapshot.description
+    same = description == (inputs.description or "")
+    return inputs.model_copy(
+        update={
+            "name": snapshot.name,
+            "description": inputs.description if same else (description or None),
+        }
+    )
+
+
+def updated_inputs(old: rq.Properties, live: SnapshotInputs) -> rq.Properties:
+    """The old inputs' tree with what somebody else changed; secrets stay secret where unchanged."""
+    fresh = live.properties()
+    kept = {name: value for name, value in old.items() if name in fresh}
+    changed = compare_inputs(SnapshotInputs, old, fresh)
+    return {**(kept or fresh), **{name: fresh[name] for name in changed if name in fresh}}
+
+
+def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
+    """What a replacement means, in words."""
+    what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
+    text = (
+        f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
+        "of then is deleted and can't be brought back."
+    )
+    return " ".join([text, *children_text(children, old.child_policy)])
+
+
+def gone_text(old: SnapshotState, why: str) -> str:
+    """What it means that a snapshot is gone, in words."""
+    return (
+        f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
+        f"{old.create_time}, is gone: {why}. That restore point can't be brought back; the next update takes "
+        "a new snapshot of the VM as it is by then."
+    )
+
+
+def children_text(children: Sequence[Snapshot], policy: ChildPolicy) -> list[str]:
+    """What a delete does to the snapshots below: a sentence, or none."""
+    names = ", ".join(f'"{item.name}"' for item in children)
+    if not names:
+        return []
+    fate: dict[ChildPolicy, str] = {
+        "keep": f"The snapshots below it ({names}) stay and move up.",
+        "remove": (
+            f"The snapshots below it ({names}), and those below them, are removed too (childPolicy: remove)."
+        ),
+        "refuse": f"Its delete will be refused because of the snapshots below it ({names}).",
+    }
+    return [fate[policy]]
