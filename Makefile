@@ -53,7 +53,7 @@ demo: ## Snapshot, change, revert and destroy VMs with the real Pulumi engine (B
 
 .PHONY: test
 test: ## Run all tests (ARGS: arguments of pytest)
-	$(call setup,python pulumi simulator govc archive apiserver crds examples python-program typescript-program go-program)
+	$(call setup,python pulumi property-path simulator govc archive apiserver crds examples python-program typescript-program go-program)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: lint

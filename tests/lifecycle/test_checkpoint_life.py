@@ -23,6 +23,7 @@ from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.snapshot import executor as taking
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.property_path import format_path
 
 URN = f"urn:pulumi:dev::shop::{CHECKPOINT.token}::whole"
 VMS = ("db-1", "web-1", "web-2")
@@ -68,7 +69,7 @@ class Engine:
                 return True
             request = rq.UpdateRequest(URN, token, old.id, old.inputs, old.state, new)
             diff = resource.diff(rq.DiffRequest(URN, token, old.id, old.inputs, old.state, new))
-            self.changes = set(diff.changes)
+            self.changes = {format_path(path) for path in diff.changes}
             if self.changes:
                 self.state = resource.update(request)
         except rq.PartialState as partial:

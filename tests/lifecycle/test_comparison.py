@@ -45,8 +45,7 @@ def test_a_change_replaces_exactly_where_the_metadata_says_so(
 ) -> None:
     """Whether a path replaces is the metadata of its first part."""
     for path, change in compare_inputs(SnapshotInputs, old, new).items():
-        head = path.partition(".")[0].partition("[")[0]
-        assert change.change.replaces == (head in REPLACING), path
+        assert change.change.replaces == (path[0] in REPLACING), path
 
 
 @given(inputs, inputs)
@@ -77,22 +76,31 @@ def test_a_secret_equals_its_value(tree: dict[str, Any]) -> None:
 def test_an_unknown_is_a_change() -> None:
     """What isn't known yet may differ, so the preview shows it."""
     changes = compare_inputs(SnapshotInputs, {"vmName": "a"}, {"vmName": UNKNOWN})
-    assert changes == {"vmName": PropertyChange(Change.UPDATE_REPLACE)}
+    assert changes == {("vmName",): PropertyChange(Change.UPDATE_REPLACE)}
 
 
 def test_outputs_are_compared_down_to_single_disks() -> None:
     """A machine's difference names the disk by its key and the number that changes."""
     live = {"numCPUs": 8, "disks": {"2000": {"GiB": 10}, "2001": {"GiB": 100}}}
     then = {"numCPUs": 2, "disks": {"2000": {"GiB": 10}, "2002": {"GiB": 5}}}
-    assert compare_outputs("machine", live, then) == {
-        "machine.numCPUs": PropertyChange(Change.UPDATE, input_diff=False),
-        'machine.disks["2001"]': PropertyChange(Change.DELETE, input_diff=False),
-        'machine.disks["2002"]': PropertyChange(Change.ADD, input_diff=False),
+    assert compare_outputs(("machine",), live, then) == {
+        ("machine", "numCPUs"): PropertyChange(Change.UPDATE, input_diff=False),
+        ("machine", "disks", "2001"): PropertyChange(Change.DELETE, input_diff=False),
+        ("machine", "disks", "2002"): PropertyChange(Change.ADD, input_diff=False),
     }
 
 
 def test_ignored_paths_cover_what_lies_in_them() -> None:
     """Ignoring a property covers its parts, and no neighbour with a longer name."""
-    assert ignored("quiesce.timeout", ["quiesce"])
-    assert ignored('machine.disks["1"]', ["machine.disks"])
-    assert not ignored("quiesced", ["quiesce"])
+    assert ignored(("quiesce", "timeout"), ["quiesce"])
+    assert ignored(("machine", "disks", "1"), ["machine.disks"])
+    assert not ignored(("quiesced",), ["quiesce"])
+    assert not ignored(("quiesce",), ["quiesce.timeout"])
+
+
+def test_ignored_paths_are_read_as_the_engine_reads_them() -> None:
+    """Quotes and wildcards mean what they mean to the engine; what it can't parse ignores nothing."""
+    assert ignored(("triggers", 'a "b"'), [r'triggers["a \"b\""]'])
+    assert ignored(("triggers", "a"), ['["triggers"].a'])
+    assert ignored(("machine", "disks", "1"), ["machine.*"])
+    assert not ignored(("triggers", 'a "b"'), ['triggers["a "b""]', "triggers["])

@@ -19,6 +19,7 @@ from vmsnapshot.frontends.plugin.__main__ import serve
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.errors import Cancelled, Refused
 from vmsnapshot.lifecycle.provider import Provider
+from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.values import UNKNOWN, plain
 
 _ANY = {"$ref": "pulumi.json#/Any"}
@@ -189,10 +190,12 @@ class Things(Provider):
         return rq.Resource(id_, state, inputs, refresh_before_update=True)
 
 
-def _changes(old: rq.Properties, new: rq.Properties, path: str = "") -> dict[str, rq.PropertyChange]:
-    found: dict[str, rq.PropertyChange] = {}
+def _changes(
+    old: rq.Properties, new: rq.Properties, path: PropertyPath = ()
+) -> dict[PropertyPath, rq.PropertyChange]:
+    found: dict[PropertyPath, rq.PropertyChange] = {}
     for key in sorted(old.keys() | new.keys()):
-        where = f"{path}.{key}" if path else key
+        where = (*path, key)
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             found |= _changes(before, after, where)

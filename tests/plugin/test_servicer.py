@@ -18,6 +18,7 @@ from vmsnapshot.frontends.plugin import _codec
 from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.values import UNKNOWN, Secret
 
 URN = "urn:pulumi:dev::project::vmsnapshot:index:VirtualMachineSnapshot::before"
@@ -156,7 +157,7 @@ def test_refused_settings_are_failures_without_secrets(plugin: Plugin) -> None:
 
 def test_a_changed_setting_is_a_diff_of_inputs(plugin: Plugin) -> None:
     """Old and new settings are compared in their true types."""
-    plugin.provider.answer = rq.DiffResult({"user": rq.PropertyChange(rq.Change.UPDATE_REPLACE)})
+    plugin.provider.answer = rq.DiffResult({("user",): rq.PropertyChange(rq.Change.UPDATE_REPLACE)})
     answer = plugin.stub.DiffConfig(
         provider_pb2.DiffRequest(
             olds=encode({"user": "outputs"}),
@@ -235,13 +236,13 @@ def test_no_change_is_none(plugin: Plugin) -> None:
 
 def test_each_change_is_told_with_its_kind(plugin: Plugin) -> None:
     """Kinds and `inputDiff` arrive by path; top-level names are listed once each."""
-    changes = {
-        "name": rq.PropertyChange(rq.Change.UPDATE_REPLACE),
-        "quiesce.timeout": rq.PropertyChange(rq.Change.ADD_REPLACE),
-        "quiesce.other": rq.PropertyChange(rq.Change.DELETE_REPLACE),
-        'machine.disks["2001"]': rq.PropertyChange(rq.Change.DELETE, input_diff=False),
-        "machine.numCPUs": rq.PropertyChange(rq.Change.UPDATE, input_diff=False),
-        '["a.b\\"c"].d': rq.PropertyChange(rq.Change.ADD),
+    changes: dict[PropertyPath, rq.PropertyChange] = {
+        ("name",): rq.PropertyChange(rq.Change.UPDATE_REPLACE),
+        ("quiesce", "timeout"): rq.PropertyChange(rq.Change.ADD_REPLACE),
+        ("quiesce", "other"): rq.PropertyChange(rq.Change.DELETE_REPLACE),
+        ("machine", "disks", "2001"): rq.PropertyChange(rq.Change.DELETE, input_diff=False),
+        ("machine", "numCPUs"): rq.PropertyChange(rq.Change.UPDATE, input_diff=False),
+        ('a.b"c', "d"): rq.PropertyChange(rq.Change.ADD),
     }
     plugin.provider.answer = rq.DiffResult(changes, delete_before_replace=True)
     answer = plugin.stub.Diff(

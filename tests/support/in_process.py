@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.provider import Provider
+from vmsnapshot.model.property_path import format_path
 
 
 class Death(BaseException):
@@ -64,8 +65,9 @@ class Process:
         trees = (_wire(old_inputs), _wire(old_state), _wire(new_inputs))
         with _failing():
             found = self.provider.diff(rq.DiffRequest(urn, _token(urn), id_, *trees))
-        replaces = tuple(path for path, change in found.changes.items() if change.change.replaces)
-        return Diff(dict(found.changes), replaces, found.delete_before_replace)
+        changes = {format_path(path): change for path, change in found.changes.items()}
+        replaces = tuple(path for path, change in changes.items() if change.change.replaces)
+        return Diff(changes, replaces, found.delete_before_replace)
 
     def create(self, urn: str, inputs: rq.Properties, *, preview: bool, seconds: float = 0) -> rq.Resource:
         """Make it, or say what would come."""

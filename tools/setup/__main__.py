@@ -14,6 +14,7 @@ PARTS = {
         python.EXAMPLES,
         go.GO,
         go.CODEGEN,
+        go.PROPERTY_PATH,
         go.SIMULATOR,
         go.GOVC,
         node.NODE,

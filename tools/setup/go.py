@@ -123,6 +123,13 @@ CODEGEN = go_part(
     "the SDK generator: 1 to 2 minutes the first time",
     package="./codegen",
 )
+PROPERTY_PATH = go_part(
+    "property-path",
+    TOOLS / "pulumi",
+    "vmsnapshot-property-path",
+    "the engine's parser of property paths: up to a minute the first time",
+    package="./propertypath",
+)
 SIMULATOR = go_part(
     "simulator",
     ROOT / "simulator",

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeAlias
 
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.model.property_path import PropertyPath
 
 Properties: TypeAlias = dict[str, Any]
 
@@ -122,9 +123,9 @@ class DiffRequest:
 
 @dataclasses.dataclass(frozen=True)
 class DiffResult:
-    """The changes by property path (`quiesce.timeout`, `disks["2001"]`); empty: no change."""
+    """The changes by property path (`("disks", "2001")`); empty: no change."""
 
-    changes: Mapping[str, PropertyChange] = dataclasses.field(default_factory=dict)
+    changes: Mapping[PropertyPath, PropertyChange] = dataclasses.field(default_factory=dict)
     delete_before_replace: bool = False
 
 

@@ -38,6 +38,7 @@ from vmsnapshot.model.machine import (
     VirtualMachine,
     VirtualMachineIdentity,
 )
+from vmsnapshot.model.property_path import PropertyPath, format_path
 from vmsnapshot.model.status import Condition, SnapshotStorage, StorageRequest
 
 # What the API tells of a VM, by the model's names. (Of cores in a socket, notes and other devices it
@@ -344,16 +345,16 @@ def _shared_bus(spec: Mapping[str, Any]) -> bool | None:
     return any(one.get("sharingMode") in {"Physical", "Virtual"} for one in controllers)
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def _flat(value: Any, path: PropertyPath = ()) -> Iterator[tuple[str, str]]:
     """Each value by its path: strings as they are, anything else as JSON."""
     if isinstance(value, dict) and value:
         for name, inner in sorted(value.items()):
-            yield from _flat(inner, f"{path}.{name}" if path else name)
+            yield from _flat(inner, (*path, name))
     elif isinstance(value, list) and value:
         for index, inner in enumerate(value):
-            yield from _flat(inner, f"{path}[{index}]")
+            yield from _flat(inner, (*path, index))
     elif path:
-        yield path, value if isinstance(value, str) else compact(value)
+        yield format_path(path), value if isinstance(value, str) else compact(value)
 
 
 def _size(quantity: Any) -> int | None:

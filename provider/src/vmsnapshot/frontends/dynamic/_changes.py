@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model.catalogue import REVERT, ROLLBACK
-
-_STEP = re.compile(r'\["(?P<quoted>(?:[^"\\]|\\.)*)"\]|\[(?P<index>\d+)\]|(?P<name>[^.\[]+)')
+from vmsnapshot.model.property_path import PropertyPath, format_path
 
 
 def machines_of(token: str, tree: Properties) -> dict[str, Properties]:
@@ -39,28 +37,26 @@ def changes_in_words(live: Mapping[str, Properties], after: Mapping[str, Propert
 
 
 def _lines(name: str, live: Properties, after: Properties) -> Iterator[str]:
-    changes = compare_machines("", live, after)
+    changes = compare_machines((), live, after)
     if changes:
         yield f'What changes on VM "{name}":'
     for path in changes:
-        old, new = _at(live, path), _at(after, path)
+        old, new, where = _at(live, path), _at(after, path), format_path(path)
         if old is None:
-            yield f"  + {path}: {_text(new)}"
+            yield f"  + {where}: {_text(new)}"
         elif new is None:
-            yield f"  - {path}: {_text(old)}"
+            yield f"  - {where}: {_text(old)}"
         else:
-            yield f"  ~ {path}: {_text(old)} => {_text(new)}"
+            yield f"  ~ {where}: {_text(old)} => {_text(new)}"
 
 
-def _at(tree: Any, path: str) -> Any:
-    """What stands at a path such as `disks["206"].GiB`; None: nothing does."""
-    for step in _STEP.finditer(path):
-        if step["index"] is not None and isinstance(tree, list):
-            index = int(step["index"])
-            tree = tree[index] if index < len(tree) else None
+def _at(tree: Any, path: PropertyPath) -> Any:
+    """The value at a path; None: there is none."""
+    for element in path:
+        if isinstance(element, int):
+            tree = tree[element] if isinstance(tree, list) and element < len(tree) else None
         else:
-            key = step["name"] if step["quoted"] is None else json.loads(f'"{step["quoted"]}"')
-            tree = tree.get(key) if isinstance(tree, Mapping) else None
+            tree = tree.get(element) if isinstance(tree, Mapping) else None
     return tree
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -25,8 +24,6 @@ from vmsnapshot.model.duration import parse_duration
 # What check computes under the name of an output that is the live platform. It isn't put into state: the
 # engine would draw it against what an earlier run computed, and not against what there is.
 _LIVE: Final = frozenset({"machine", "machines", "checkpoints"})
-
-_FIRST = re.compile(r"[^.\[]+")
 
 
 class Failed(Exception):
@@ -98,7 +95,8 @@ class Provider(dynamic.ResourceProvider):
             result = self._process.lifecycle.diff(
                 rq.DiffRequest(self._urn, self.token, id_, old_inputs, old, new)
             )
-            replaces = list(_top_level(p for p, change in result.changes.items() if change.change.replaces))
+            replacing = (str(path[0]) for path, change in result.changes.items() if change.change.replaces)
+            replaces = list(dict.fromkeys(replacing))
             if result.changes and not replaces:
                 self._announce_update(id_, old_inputs, old, new, result.changes.values())
         return dynamic.DiffResult(
@@ -258,11 +256,6 @@ class Provider(dynamic.ResourceProvider):
 
 def _stored(inputs: rq.Properties) -> rq.Properties:
     return {name: value for name, value in inputs.items() if name not in _LIVE}
-
-
-def _top_level(paths: Iterable[str]) -> Iterator[str]:
-    found = (_FIRST.match(path) for path in paths)
-    return iter(dict.fromkeys(item[0] for item in found if item is not None))
 
 
 def _unsupported(inputs: rq.Properties) -> Iterator[rq.CheckFailure]:

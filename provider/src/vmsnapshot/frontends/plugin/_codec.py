@@ -13,7 +13,6 @@ null, bool, string, list, object          None, bool, str, list, dict
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from google.protobuf import struct_pb2
 
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.requests import Properties
+from vmsnapshot.model.property_path import PropertyPath, format_path
 from vmsnapshot.model.values import UNKNOWN, Secret, Unknown
 
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
@@ -50,8 +50,6 @@ _UNKNOWN: Final = frozenset(
 
 _EXACT: Final = 2**53  # a float holds every integer up to here
 
-_PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
-
 
 class EncodeError(ValueError):
     """A tree holds something that the wire can't carry: a mistake in this program."""
@@ -63,7 +61,7 @@ def decode(struct: struct_pb2.Struct) -> Properties:
     Raises:
         InvalidInput: There is a resource, asset or archive in it, or it is malformed.
     """
-    return _decode_fields(struct.fields, "")
+    return _decode_fields(struct.fields, ())
 
 
 def decode_value(value: struct_pb2.Value) -> Any:
@@ -72,7 +70,7 @@ def decode_value(value: struct_pb2.Value) -> Any:
     Raises:
         InvalidInput: As of `decode`.
     """
-    return _decode(value, "")
+    return _decode(value, ())
 
 
 def encode(tree: Mapping[str, Any]) -> struct_pb2.Struct:
@@ -82,19 +80,11 @@ def encode(tree: Mapping[str, Any]) -> struct_pb2.Struct:
         EncodeError: Something in it has no form on the wire; the message names its path.
     """
     struct = struct_pb2.Struct()
-    _encode_object(tree, struct, "")
+    _encode_object(tree, struct, ())
     return struct
 
 
-def child(path: str, key: str) -> str:
-    """The path of a property inside another, as the engine writes it."""
-    if not _PLAIN_KEY.fullmatch(key):
-        quoted = key.replace("\\", "\\\\").replace('"', '\\"')
-        return f'{path}["{quoted}"]'
-    return f"{path}.{key}" if path else key
-
-
-def _decode(value: struct_pb2.Value, path: str) -> Any:
+def _decode(value: struct_pb2.Value, path: PropertyPath) -> Any:
     match value.WhichOneof("kind"):
         case "string_value":
             text = value.string_value
@@ -105,7 +95,7 @@ def _decode(value: struct_pb2.Value, path: str) -> Any:
             return value.bool_value
         case "list_value":
             items = value.list_value.values
-            return [_decode(item, f"{path}[{index}]") for index, item in enumerate(items)]
+            return [_decode(item, (*path, index)) for index, item in enumerate(items)]
         case "struct_value":
             return _decode_object(value.struct_value, path)
         case _:
@@ -118,39 +108,41 @@ def _number(number: float) -> int | float:
     return int(number) if whole and not negative_zero else number
 
 
-def _decode_object(struct: struct_pb2.Struct, path: str) -> Any:
+def _decode_object(struct: struct_pb2.Struct, path: PropertyPath) -> Any:
     fields = struct.fields
     if SIGNATURE not in fields:
         return _decode_fields(fields, path)
     signature = fields[SIGNATURE].string_value
     if signature in _REFUSED:
-        raise InvalidInput(path, f"{path} is {_REFUSED[signature]}.")
+        where = _where(path)
+        raise InvalidInput(where, f"{where} is {_REFUSED[signature]}.")
     if signature not in {SECRET, OUTPUT}:
-        raise InvalidInput(path, f"{path} is a kind of value that this release doesn't know.")
+        where = _where(path)
+        raise InvalidInput(where, f"{where} is a kind of value that this release doesn't know.")
     # Where the engine leaves out unknowns, a secret or output without a value was one.
     inner = _decode(fields["value"], path) if "value" in fields else UNKNOWN
     secret = signature == SECRET or ("secret" in fields and fields["secret"].bool_value)
     return Secret(inner) if secret else inner
 
 
-def _decode_fields(fields: Mapping[str, struct_pb2.Value], path: str) -> Properties:
+def _decode_fields(fields: Mapping[str, struct_pb2.Value], path: PropertyPath) -> Properties:
     # The wire keeps no order; a fixed one makes everything that is said of a tree repeatable.
-    return {key: _decode(fields[key], child(path, key)) for key in sorted(fields)}
+    return {key: _decode(fields[key], (*path, key)) for key in sorted(fields)}
 
 
-def _encode_object(tree: Mapping[str, Any], struct: struct_pb2.Struct, path: str) -> None:
+def _encode_object(tree: Mapping[str, Any], struct: struct_pb2.Struct, path: PropertyPath) -> None:
     # The reference marks an empty object as present, too.
     fields = struct.fields
     for key, item in tree.items():
         if not isinstance(key, str):
-            raise EncodeError(f"{path or 'the tree'} has a key that isn't a string: {key!r}")
+            raise EncodeError(f"{_where(path)} has a key that isn't a string: {key!r}")
         if key == SIGNATURE:
-            raise EncodeError(f"{path or 'the tree'} has a key that means something to the engine")
-        where = child(path, key)
+            raise EncodeError(f"{_where(path)} has a key that means something to the engine")
+        where = (*path, key)
         _encode(item, fields[_text(key, where)], where)
 
 
-def _encode(value: Any, target: struct_pb2.Value, path: str) -> None:
+def _encode(value: Any, target: struct_pb2.Value, path: PropertyPath) -> None:
     match value:
         case None:
             target.null_value = struct_pb2.NULL_VALUE
@@ -172,23 +164,27 @@ def _encode(value: Any, target: struct_pb2.Value, path: str) -> None:
         case list() | tuple():
             target.list_value.SetInParent()
             for index, item in enumerate(value):
-                _encode(item, target.list_value.values.add(), f"{path}[{index}]")
+                _encode(item, target.list_value.values.add(), (*path, index))
         case _:
-            raise EncodeError(f"{path} holds a {type(value).__name__}, which has no form on the wire")
+            raise EncodeError(f"{_where(path)} holds a {type(value).__name__}, which has no form on the wire")
 
 
-def _float(number: float, path: str) -> float:
+def _float(number: float, path: PropertyPath) -> float:
     if isinstance(number, int) and abs(number) > _EXACT:
-        raise EncodeError(f"{path} is an integer beyond 2**53, which the wire would round")
+        raise EncodeError(f"{_where(path)} is an integer beyond 2**53, which the wire would round")
     if not math.isfinite(number):
-        raise EncodeError(f"{path} isn't a finite number")
+        raise EncodeError(f"{_where(path)} isn't a finite number")
     return float(number)
 
 
-def _text(text: str, path: str) -> str:
+def _text(text: str, path: PropertyPath) -> str:
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise EncodeError(f"{path} isn't valid Unicode") from error
+            raise EncodeError(f"{_where(path)} isn't valid Unicode") from error
     return text
+
+
+def _where(path: PropertyPath) -> str:
+    return format_path(path) or "the tree"

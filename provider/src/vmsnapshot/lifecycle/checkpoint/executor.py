@@ -30,6 +30,7 @@ from vmsnapshot.model.environment import (
 )
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
+from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.snapshot import SnapshotInputs
 
 # What taking back what was just taken may last, beyond the resource's own time: such snapshots hold
@@ -69,7 +70,7 @@ class CheckpointPlan:
         """The same, each at its place in `virtualMachines`."""
         refusals = self.refusals
         return [
-            CheckFailure(f"virtualMachines[{index}].vmName", refusals[member.key].message)
+            CheckFailure(format_path(("virtualMachines", index, "vmName")), refusals[member.key].message)
             for index, member in enumerate(self.environment.members)
             if member.key in refusals
         ]

@@ -38,10 +38,11 @@ from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import joined
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.common.validation import check, join, load, without_handed_back
+from vmsnapshot.lifecycle.common.validation import check, load, without_handed_back
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported, VmsnapshotError
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
+from vmsnapshot.model.property_path import expressible_part
 from vmsnapshot.model.values import UNKNOWN, Secret, has_unknown, plain
 
 # The input that check computes, and the output that it becomes.
@@ -137,12 +138,12 @@ class CheckpointResource:
         if isinstance(planned, Mapping):
             there = there if isinstance(there, Mapping) else {}
             for label in [item for item in there if item not in planned]:
-                changes[join(_PLANNED, label)] = rq.PropertyChange(rq.Change.DELETE, input_diff=False)
+                changes[_PLANNED, label] = _label_change(label, rq.Change.DELETE)
             new = [label for label in planned if label not in there]
             if request.urn in self._unseen:  # what check took to be there may be long gone
                 new = [label for label in new if label == plain(request.new_inputs.get("label"))]
             for label in new:
-                changes[join(_PLANNED, label)] = rq.PropertyChange(rq.Change.ADD, input_diff=False)
+                changes[_PLANNED, label] = _label_change(label, rq.Change.ADD)
         return rq.DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
@@ -170,7 +171,7 @@ class CheckpointResource:
             request.old_state,
             request.new_inputs,
             timeout=request.timeout,
-            keep=ignored(_PLANNED, request.ignore_changes),
+            keep=ignored((_PLANNED,), request.ignore_changes),
         )
 
     def delete(self, request: rq.DeleteRequest) -> None:
@@ -365,6 +366,16 @@ def _foreseen(inputs: rq.Properties, old_tree: rq.Properties) -> rq.Properties:
         concealed = isinstance(inputs.get(_PLANNED), Secret) or isinstance(old_tree.get(_PLANNED), Secret)
         known[_PLANNED] = Secret(labels) if concealed else labels
     return foreseen(CHECKPOINT, inputs, known)
+
+
+def _label_change(label: str, change: rq.Change) -> rq.PropertyChange:
+    """The change of one label in `checkpoints`: drawn from the checkpoints that there are.
+
+    A label without a spelling makes the engine draw `checkpoints` as a whole: from the old inputs then, which
+    list labels with their VMs just as the new ones do.
+    """
+    path = (_PLANNED, label)
+    return rq.PropertyChange(change, input_diff=expressible_part(path) != path)
 
 
 def _taken_before(label: str, last: str) -> str:

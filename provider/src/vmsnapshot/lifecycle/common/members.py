@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, Properties
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.values import plain
 
 # So many VMs are named one by one.
@@ -42,7 +43,7 @@ class Environment:
     def check_failures(self) -> list[CheckFailure]:
         """Each failure at its place in `virtualMachines`."""
         return [
-            CheckFailure(f"virtualMachines[{index}].vmName", self.failures[member.key].message)
+            CheckFailure(format_path(("virtualMachines", index, "vmName")), self.failures[member.key].message)
             for index, member in enumerate(self.members)
             if member.key in self.failures
         ]
@@ -111,7 +112,7 @@ def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
         failure
         for index, member in enumerate(members)
         if isinstance(member, dict)
-        for failure in unfit_namespace(member, platform, f"virtualMachines[{index}].namespace")
+        for failure in unfit_namespace(member, platform, format_path(("virtualMachines", index, "namespace")))
     ]
 
 

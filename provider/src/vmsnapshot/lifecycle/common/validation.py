@@ -15,6 +15,7 @@ from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.requests import CheckFailure, CheckResult, Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, fields, pick
+from vmsnapshot.model.property_path import PropertyPath, format_path
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
@@ -32,12 +33,12 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
         if value is not None and not values.has_unknown(value)
     }
     failures = list(_computed_and_missing(model, tree))
-    failures += _unknown_keys(model, tree, "")
+    failures += _unknown_keys(model, tree, ())
     try:
         checked = _partial(model).model_validate(known)
     except ValidationError as error:
         failures += [
-            CheckFailure(_path(detail["loc"]), _reason(detail))
+            CheckFailure(format_path(detail["loc"]), _reason(detail))
             for detail in error.errors(include_url=False)
             if detail["type"] != "extra_forbidden"
         ]
@@ -69,15 +70,8 @@ def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
         return model.model_validate(pick(model, plain))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        path = _path(detail["loc"])
+        path = format_path(detail["loc"])
         raise InvalidInput(path, f"{path}: {_reason(detail)}") from None
-
-
-def join(path: str, key: str) -> str:
-    """The engine's spelling of a property path: `quiesce.timeout`, `triggers["a.b"]`."""
-    if key.isidentifier():
-        return f"{path}.{key}" if path else key
-    return f'{path}["{key}"]'
 
 
 @cache
@@ -103,15 +97,15 @@ def _computed_and_missing(model: type[Model], tree: Properties) -> Iterator[Chec
             yield CheckFailure(name, f"is required and was not given. {first_sentence}")
 
 
-def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: str) -> Iterator[CheckFailure]:
+def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: PropertyPath) -> Iterator[CheckFailure]:
     """Keys that the model doesn't have, on every level, also beside values not known yet."""
     known = {name: info for name, info, _ in fields(model)}
     for key, value in tree.items():
-        here = join(path, key)
+        here = (*path, key)
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean `{close[0]}`?" if close else "it has: " + ", ".join(known)
-            yield CheckFailure(here, f"there is no such property; {hint}")
+            yield CheckFailure(format_path(here), f"there is no such property; {hint}")
             continue
         inner = inner_model(known[key].annotation)
         bare = value.value if isinstance(value, values.Secret) else value
@@ -121,7 +115,7 @@ def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: str) -> Ite
             for index, item in enumerate(bare):
                 bare_item = item.value if isinstance(item, values.Secret) else item
                 if isinstance(bare_item, dict):
-                    yield from _unknown_keys(inner, bare_item, f"{here}[{index}]")
+                    yield from _unknown_keys(inner, bare_item, (*here, index))
 
 
 def inner_model(annotation: Any) -> type[Model] | None:
@@ -144,13 +138,6 @@ def _merge(original: Any, checked: Any) -> Any:
     if isinstance(original, list) and isinstance(checked, list) and len(original) == len(checked):
         return [_merge(*pair) for pair in zip(original, checked, strict=True)]
     return original if checked is None else checked
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in location:
-        path = f"{path}[{part}]" if isinstance(part, int) else join(path, part)
-    return path
 
 
 _EXPECTED = {

@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.revert.text import plan_text
 from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import PowerChange, RevertPlan
+from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs
 
 
@@ -43,8 +44,7 @@ def plan_revert(
         live=vm.machine,
         after=after,
         changes=sorted(
-            path.removeprefix("machine.")
-            for path in compare_machines("machine", vm.machine.properties(), after.properties())
+            format_path(path) for path in compare_machines((), vm.machine.properties(), after.properties())
         ),
         power_state=PowerChange(
             before=vm.machine.power_state,

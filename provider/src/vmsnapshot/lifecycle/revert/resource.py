@@ -114,7 +114,7 @@ class RevertResource:
                 planned = self._recalled(request.urn, checked, request.new_inputs, state, operation)
                 live, target = planned.vm.machine.properties(), planned.after.properties()
             if isinstance(target, Mapping):
-                changes |= compare_machines("machine", live, target)
+                changes |= compare_machines(("machine",), live, target)
         return rq.DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------

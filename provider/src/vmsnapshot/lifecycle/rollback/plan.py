@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.rollback.restore_points import RestorePoints, find_res
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
 
 
@@ -87,7 +88,7 @@ class Planned:
             failures.append(CheckFailure("to", self.points.refusal()))
         causes = self._impossible()
         failures += [
-            CheckFailure(f"virtualMachines[{index}].vmName", causes[member.key])
+            CheckFailure(format_path(("virtualMachines", index, "vmName")), causes[member.key])
             for index, member in enumerate(self.wanted.members)
             if member.key in causes
         ]

@@ -14,7 +14,7 @@ from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import maker
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.common.validation import check, join, load, without_empty, without_handed_back
+from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.lifecycle.revert.fingerprint import seen_now
@@ -100,7 +100,7 @@ class RollbackResource:
             before = plain(request.old_state.get("machines") or {})
             done = _done(request.urn, request.new_inputs, request.old_state)
             for key, after in targets.items():
-                path = join("machines", key)
+                path = ("machines", key)
                 if key in done:
                     continue
                 if key not in before:

@@ -76,10 +76,10 @@ class SnapshotResource:
         changes = compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs)
         if self._session.platform.can_rename:
             return rq.DiffResult(changes)
-        if "name" in changes:
-            changes["name"] = rq.PropertyChange(rq.Change.UPDATE_REPLACE)
+        if ("name",) in changes:
+            changes["name",] = rq.PropertyChange(rq.Change.UPDATE_REPLACE)
         # Where names are unique, a new snapshot of the same name needs the old one gone.
-        same_name = "name" not in changes
+        same_name = ("name",) not in changes
         return rq.DiffResult(changes, delete_before_replace=same_name)
 
     # --- create -----------------------------------------------------------------------------
@@ -280,7 +280,7 @@ class SnapshotResource:
         what = f'updating snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         changes = compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs)
-        if changes and _ON_PLATFORM.isdisjoint(changes) and state.create_time is not None:
+        if changes and _ON_PLATFORM.isdisjoint(path[0] for path in changes) and state.create_time is not None:
             fresh = state.model_copy(
                 update={"child_policy": inputs.child_policy, "consolidate": inputs.consolidate}
             )

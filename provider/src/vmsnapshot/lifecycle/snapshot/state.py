@@ -100,8 +100,8 @@ def updated_inputs(old: rq.Properties, live: SnapshotInputs) -> rq.Properties:
     """The old inputs' tree with what somebody else changed; secrets stay secret where unchanged."""
     fresh = live.properties()
     kept = {name: value for name, value in old.items() if name in fresh}
-    changed = compare_inputs(SnapshotInputs, old, fresh)
-    return {**(kept or fresh), **{name: fresh[name] for name in changed if name in fresh}}
+    changed = {str(path[0]) for path in compare_inputs(SnapshotInputs, old, fresh)}
+    return {**(kept or fresh), **{name: item for name, item in fresh.items() if name in changed}}
 
 
 def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
