@@ -85,7 +85,7 @@ func (m *Machine) take(ctx *simulator.Context, req request) (types.AnyType, type
 
 	node := types.VirtualMachineSnapshotTree{
 		Vm:              m.Self,
-		Name:            req.name,
+		Name:            storedName(req.name),
 		Description:     req.description,
 		CreateTime:      time.Now().UTC(),
 		State:           m.captured(req.memory),

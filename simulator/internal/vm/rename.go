@@ -35,7 +35,7 @@ func (s *VirtualMachineSnapshot) RenameSnapshot(ctx *simulator.Context, req *typ
 			return
 		}
 		if req.Name != "" {
-			node.Name = req.Name
+			node.Name = storedName(req.Name)
 		}
 		if slices.Contains(s.world.Calls.Of(ctx).Given, "description") {
 			node.Description = req.Description

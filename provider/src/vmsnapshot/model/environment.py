@@ -14,6 +14,7 @@ from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy, Seen
 from vmsnapshot.model.snapshot import Quiesce
 from vmsnapshot.model.status import Condition
+from vmsnapshot.model.text import StoredText
 
 # A label becomes a part of snapshots' names; leaves room for a VM's name beside it within NAME_LIMIT.
 LABEL_LIMIT = 63
@@ -146,7 +147,7 @@ class CheckpointInputs(Model):
         ),
     ]
     description: Annotated[
-        str | None,
+        StoredText | None,
         Property("What the next checkpoint is for. Default: empty. A change concerns the next label."),
     ] = None
     memory: Annotated[

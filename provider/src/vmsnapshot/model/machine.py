@@ -127,7 +127,11 @@ class Snapshot(Model):
     unique_id: Annotated[
         str | None, Property("Its identifier on vSphere, such as `snapshot-226`; null: not known (yet).")
     ]
-    name: Annotated[str, Property("The snapshot's name.")]
+    name: Annotated[str, Property("The snapshot's name as people see it.")]
+    stored_name: Annotated[
+        str | None,
+        Property("The name as the platform stores it (vSphere: `%`, `/` and `\\` escaped); null: the same."),
+    ] = None
     description: Annotated[str, Property("The description as its author wrote it.")]
     mark: Annotated[
         str | None,

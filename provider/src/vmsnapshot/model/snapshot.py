@@ -10,6 +10,7 @@ from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import PowerState, VirtualMachineIdentity
 from vmsnapshot.model.status import Condition, SnapshotStorage
+from vmsnapshot.model.text import StoredText
 
 # vSphere's own limit (InvalidName beyond it), which the VM Operator inherits.
 NAME_LIMIT = 80
@@ -34,7 +35,7 @@ Kind: TypeAlias = Annotated[
 ]
 
 
-SnapshotName: TypeAlias = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+SnapshotName: TypeAlias = Annotated[StoredText, Field(min_length=1, max_length=NAME_LIMIT)]
 
 
 class Quiesce(Model):
@@ -79,7 +80,7 @@ class SnapshotInputs(Model):
         ),
     ] = None
     description: Annotated[
-        str | None,
+        StoredText | None,
         Property("What the snapshot is for. Default: empty. A change updates in place."),
     ] = None
     memory: Annotated[

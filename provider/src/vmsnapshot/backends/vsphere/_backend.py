@@ -16,6 +16,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History, part_mark, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
+from vmsnapshot.backends.vsphere._names import escape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import (
     WITH_KNOWN_HARDWARE,
@@ -278,7 +279,7 @@ class VsphereBackend:
         stored = ownership.describe(description, owner)
 
         def rename(login: Login) -> None:
-            login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(name, stored)
+            login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(escape(name), stored)
 
         with self._queues.turn(vm.identity.id, operation):
             again(operation, _REPEATABLE, lambda: self._session.call(operation, subject, rename))
@@ -399,12 +400,12 @@ class VsphereBackend:
 
 def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:
     if request.quiesce is None:
-        return vm.CreateSnapshot_Task(request.name, _stored(request), request.memory, quiesce=False)
+        return vm.CreateSnapshot_Task(escape(request.name), _stored(request), request.memory, quiesce=False)
     spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))
     try:
-        return vm.CreateSnapshotEx_Task(request.name, _stored(request), request.memory, spec)
+        return vm.CreateSnapshotEx_Task(escape(request.name), _stored(request), request.memory, spec)
     except (vmodl.fault.MethodNotFound, vmodl.fault.NotSupported):
-        return vm.CreateSnapshot_Task(request.name, _stored(request), request.memory, quiesce=True)
+        return vm.CreateSnapshot_Task(escape(request.name), _stored(request), request.memory, quiesce=True)
 
 
 def _stored(request: SnapshotRequest) -> str:

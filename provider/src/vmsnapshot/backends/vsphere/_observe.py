@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
+from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import class_name, object_id
 from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.model.machine import (
@@ -220,7 +221,8 @@ def _snapshots(nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, 
         yield Snapshot(
             id=unique_id,
             unique_id=unique_id,
-            name=node.name,
+            name=unescape(node.name),
+            stored_name=node.name,
             description=description,
             mark=None if mark is None else str(mark),
             managed=mark is not None,

@@ -22,7 +22,7 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
     """
     if (exact := vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)) is not None:
         return exact
-    found = [item for item in vm.snapshots if item.name == reference]
+    found = [item for item in vm.snapshots if reference in (item.name, item.stored_name)]
     if "/" in reference:
         found = [item for item in vm.snapshots if vm.path(item.id) == reference] or found
     if len(found) == 1:
