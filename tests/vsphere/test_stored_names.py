@@ -40,7 +40,7 @@ def test_every_name_is_read_back_as_it_was_given(name: str) -> None:
 
 @given(st.text(alphabet="%2fF5cC/\\ d"))
 def test_an_escaped_name_holds_nothing_that_a_server_escapes(name: str) -> None:
-    """A vCenter escapes `/`, `\\` and each `%` that starts no escape sequence: nothing of that is left."""
+    r"""A vCenter escapes `/`, `\\` and each `%` that starts no escape sequence: nothing of that is left."""
     assert not re.search(r"[/\\]|%(?!25|2f|5c)", escape(name))
 
 
