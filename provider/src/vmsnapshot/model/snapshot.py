@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import PowerState, VirtualMachineIdentity
 from vmsnapshot.model.status import Condition, SnapshotStorage
-from vmsnapshot.model.text import StoredText
+from vmsnapshot.model.text import StoredText, storable
 
 # vSphere's own limit (InvalidName beyond it), which the VM Operator inherits.
 NAME_LIMIT = 80
@@ -35,7 +35,7 @@ Kind: TypeAlias = Annotated[
 ]
 
 
-SnapshotName: TypeAlias = Annotated[StoredText, Field(min_length=1, max_length=NAME_LIMIT)]
+SnapshotName: TypeAlias = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT), AfterValidator(storable)]
 
 
 class Quiesce(Model):
