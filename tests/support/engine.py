@@ -147,8 +147,10 @@ class Stack:
             "plugins": {"providers": providers},
             **program,
         }
-        # JSON is YAML too, and needs no library.
-        (self.project / "Pulumi.yaml").write_text(json.dumps(document, indent=2), encoding="utf-8")
+        # JSON is YAML too, and needs no library; only its escapes of emoji are not.
+        (self.project / "Pulumi.yaml").write_text(
+            json.dumps(document, indent=2, ensure_ascii=False), encoding="utf-8"
+        )
 
     def config(self, key: str, value: str, *, secret: bool = False) -> None:
         """Set a value of the stack's configuration."""
