@@ -1,5 +1,5 @@
 # Everything that is run in this repository. `make help` lists it; the first run of a target sets up
-# what it needs under .build (tools/setup), later runs find it there.
+# what it needs under .build (devkit/setup), later runs find it there.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ifeq ($(PYTHON),)
 setup = @echo "This needs Python 3.10 or newer as python3 on PATH (found: $(shell python3 --version 2>&1)); or name one: make PYTHON=/path/to/python3.12" >&2; exit 1
 else
-setup = @cd "$(ROOT)" && $(PYTHON) -m tools.setup $(1)
+setup = @cd "$(ROOT)" && $(PYTHON) -m devkit.setup $(1)
 endif
 
 .PHONY: help

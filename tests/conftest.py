@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from devkit.kubernetes import ApiServer, running
+from devkit.vmoperator import admission
 from tests.support.client import Client, other_client
-from tests.support.kubernetes import ApiServer, running
 from tests.support.simulator import Simulator
-from tests.support.vmoperator import admission
 
 # Under this name, tests of fidelity record how many reverts they compared.
 COUNT = "reverts compared"

@@ -20,10 +20,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.setup import go, node, packages
-from tools.setup.places import BIN, BUILD, ROOT
-from tools.setup.python import sync_environment, uv
-from tools.setup.running import SetupError, run
+from devkit.places import BIN, BUILD, ROOT
+from devkit.setup import go, node, packages
+from devkit.setup.python import sync_environment, uv
+from devkit.setup.running import SetupError, run
 
 DIST = ROOT / "dist"
 TRIED = BUILD / "tried"

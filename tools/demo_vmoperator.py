@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 from lightkube.types import PatchType
 
-from tests.support import kubernetes
-from tests.support.vmoperator import admission
-from tests.support.waiting import until
-from tools.demo import VMS, process, run, shell, simulator
+from devkit import kubernetes
+from devkit.simulator import Simulator
+from devkit.vmoperator import admission
+from devkit.waiting import until
+from tools.scenario import VMS, other_environment, process, run, simulator
 
 NAMESPACE = "demo"
 
@@ -26,9 +27,9 @@ NAMESPACE = "demo"
 class VmOperator:
     """A namespace of the API server, and somebody else who works there and on the vSphere below it."""
 
-    def __init__(self, folder: Path, ready: dict[str, Any], server: kubernetes.ApiServer) -> None:
+    def __init__(self, folder: Path, vsphere: Simulator, server: kubernetes.ApiServer) -> None:
         self._server = server
-        self.environment = {**shell(folder, ready), "KUBECONFIG": str(server.kubeconfig)}
+        self.environment = {**other_environment(folder, vsphere), "KUBECONFIG": str(server.kubeconfig)}
         self.config = {"namespace": NAMESPACE}
 
     def introduce(self) -> None:
@@ -98,16 +99,16 @@ def _indented(value: Any) -> str:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[VmOperator]:
+def started(folder: Path) -> Iterator[VmOperator]:
     """Everything, for as long as the block runs."""
-    stand_in = [sys.executable, "-m", "tests.support.vmoperator"]
-    with simulator(folder) as ready, kubernetes.running() as server:
+    stand_in = [sys.executable, "-m", "devkit.vmoperator"]
+    with simulator(folder) as vsphere, kubernetes.running() as server:
         admission.install(server)
         server.namespace(NAMESPACE)
-        arguments = ["--kubeconfig", str(server.kubeconfigs["controller"]), "--simulator-url", ready["url"]]
+        arguments = ["--kubeconfig", str(server.kubeconfigs["controller"]), "--simulator-url", vsphere.url]
         for name in VMS:
             arguments += ["--machine", f"{NAMESPACE}/{name}"]
-        place = VmOperator(folder, ready, server)
-        login = {"VSPHERE_USER": ready["user"], "VSPHERE_PASSWORD": ready["password"]}
-        with process([*stand_in, *arguments], {**place.environment, **login}):
-            yield place
+        platform = VmOperator(folder, vsphere, server)
+        login = {"VSPHERE_USER": vsphere.user, "VSPHERE_PASSWORD": vsphere.password}
+        with process([*stand_in, *arguments], {**platform.environment, **login}):
+            yield platform

@@ -48,7 +48,7 @@ go_vet() {
     (cd "$folder" && go vet "${@:-./...}")
 }
 
-# The same settings as in tools/setup/go.py, so that Go's build cache is shared.
+# The same settings as in devkit/setup/go.py, so that Go's build cache is shared.
 export CGO_ENABLED=0 GOFLAGS="-mod=readonly -trimpath -buildvcs=false" GOTOOLCHAIN=local GOWORK=off
 
 check "ruff check" ruff check --quiet --output-format concise

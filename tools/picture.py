@@ -21,7 +21,8 @@ from rich.style import Style
 from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
-from tools.demo import ROOT, STACK, run, settings, simulator
+from devkit.places import ROOT
+from tools.scenario import STACK, environment_of, run, simulator
 
 PICTURE = ROOT / "docs" / "preview.png"
 README = ROOT / "README.md"
@@ -35,8 +36,8 @@ SIZE, MARGIN, SPACING = 22, 24, 1.3
 
 def preview() -> str:
     """What `pulumi preview --diff` prints in colour for one VM after a bad release."""
-    with tempfile.TemporaryDirectory(prefix="vmsnapshot-picture-") as name, simulator(Path(name)) as ready:
-        environment = settings(Path(name), ready)
+    with tempfile.TemporaryDirectory(prefix="vmsnapshot-picture-") as name, simulator(Path(name)) as vsphere:
+        environment = environment_of(Path(name), vsphere)
 
         def quietly(command: str) -> None:
             run(command, environment, quiet=True)

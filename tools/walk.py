@@ -7,7 +7,6 @@ examples/environment-rollback; lines are left out and shortened, none is made up
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from tools.demo import ROOT, process, settings
+from devkit.places import ROOT
+from tools.scenario import environment_of, simulator
 
 EXAMPLES = ROOT / "examples"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "environment-rollback.md")
@@ -164,11 +164,9 @@ def main() -> None:
     """Walk, and show it."""
     with tempfile.TemporaryDirectory(prefix="vmsnapshot-walk-") as name:
         folder = Path(name)
-        command = ["vmsnapshot-simulator", "--names", ",".join(VMS), "--exit-with-stdin"]
-        command += ["--cert-out", str(folder / "vcenter.pem"), "--task-duration", "300ms"]
-        with process(command, os.environ) as ready:
+        with simulator(folder, VMS) as vsphere:
             # The simulator signs its own certificate.
-            login = settings(folder, ready) | {"VSPHERE_ALLOW_UNVERIFIED_SSL": "true"}
+            login = environment_of(folder, vsphere) | {"VSPHERE_ALLOW_UNVERIFIED_SSL": "true"}
             shop = Shop(folder, login)
             walk(shop)
     show(shop.printed)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.support.engine import ROOT, Outcome, Stack
+from devkit.places import ROOT
+from tests.support.engine import Outcome, Stack
 from tests.support.simulator import Simulator, running
 
 HERE = ROOT / "tests" / "bench"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.support.engine import ROOT
+from devkit.places import ROOT
 
 EXAMPLES = ROOT / "provider" / "src" / "vmsnapshot" / "model" / "examples"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from devkit.places import BINARIES, ROOT
+from devkit.processes import clean_environment
+from devkit.setup import go
 from tests.docs.pages import EXAMPLES, Block, blocks_of, pages, written_in
-from tests.support.engine import BINARIES, ROOT
-from tests.support.processes import clean_environment
-from tools.setup import go
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, FunctionType, ResourceType
 from vmsnapshot.model.configuration import Configuration

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from devkit.places import ROOT
 from tests.docs.pages import pages, read
-from tests.support.engine import ROOT
 
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")

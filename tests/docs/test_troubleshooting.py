@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
+from devkit.places import ROOT
 from tests.docs.pages import read
-from tests.support.engine import ROOT
 from vmsnapshot.backends.vsphere._faults import TABLE
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.configuration import Configuration

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from devkit.places import ROOT
 from tests.docs.pages import Block, written_in
-from tests.support.engine import ROOT
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.catalogue import FUNCTIONS, RESOURCES
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from devkit.places import BINARIES, ROOT
 from tests.dynamic.conftest import PASSWORD
 from tests.support.client import other_client
-from tests.support.engine import BINARIES, ROOT, Stack
+from tests.support.engine import Stack
 from tests.support.simulator import Simulator, running
 
 

@@ -12,14 +12,14 @@ import pytest
 from pulumi.dynamic import Config, ConfigureRequest
 from pulumi.dynamic.dynamic import serialize_provider
 
+from devkit.processes import alive
+from devkit.waiting import until
 from tests.dynamic.conftest import PASSWORD
 from tests.support.client import other_client
 from tests.support.dynamic import Dynamic, dynamic_providers
 from tests.support.ministack import MiniStack
-from tests.support.processes import alive
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 from vmsnapshot.dynamic import Provider
 
 SNAPSHOT = "vmsnapshot:index:VirtualMachineSnapshot"

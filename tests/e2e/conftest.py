@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine import ROOT, Stack
+from devkit.places import ROOT
+from tests.support.engine import Stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from devkit.places import ROOT
 from tests.e2e.conftest import revert, snapshot
-from tests.support.engine import ROOT, Stack
+from tests.support.engine import Stack
 from tests.support.simulator import Simulator, running
 
 # The engine writes its whole state down at each resource: more of them are for tests of the backend.

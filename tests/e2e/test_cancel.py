@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from devkit.waiting import until
 from tests.e2e.conftest import login, mini_stack, revert, snapshot
 from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 
 Write = Callable[..., None]
 

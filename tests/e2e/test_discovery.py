@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from devkit.places import BINARIES, ROOT
 from tests.e2e.conftest import snapshot
 from tests.support.client import Client
-from tests.support.engine import BINARIES, ROOT, Stack
+from tests.support.engine import Stack
 from tests.support.simulator import Simulator
 from vmsnapshot._version import __version__
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from devkit.places import BINARIES, ROOT
 from tests.support.client import Client
-from tests.support.engine import BINARIES, ROOT, Stack
+from tests.support.engine import Stack
 from tests.support.example import EXAMPLES, example_stack
 from tests.support.simulator import Simulator
 

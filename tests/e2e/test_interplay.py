@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from devkit.places import BINARIES, ROOT
 from tests.e2e.conftest import mini_stack, revert, snapshot
 from tests.support.client import Client
-from tests.support.engine import BINARIES, ROOT, Stack
+from tests.support.engine import Stack
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
 

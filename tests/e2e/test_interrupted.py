@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from devkit.processes import alive
+from devkit.waiting import until
 from tests.e2e.conftest import login, mini_stack, revert, snapshot
 from tests.support.client import Client
 from tests.support.engine import Running, Stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import plugin
-from tests.support.processes import alive
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 
 Write = Callable[..., None]
 

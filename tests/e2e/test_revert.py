@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from devkit.waiting import until
 from tests.e2e.conftest import login, revert, snapshot
 from tests.environment.resource import after_check
 from tests.support.client import Client
@@ -12,7 +13,6 @@ from tests.support.engine import Stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
-from tests.support.waiting import until
 
 Write = Callable[..., None]
 

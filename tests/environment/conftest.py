@@ -6,36 +6,36 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.environment.fleet import Fleet
+from tests.environment.checkpoint_environment import Environment
 from tests.support.client import Client, other_client
 from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Simulator, running
 
 # As many tests can run in one process.
-FLEETS = 32
+ENVIRONMENTS = 32
 
 
 @pytest.fixture(scope="session")
-def _fleets() -> Iterator[tuple[Simulator, Iterator[str]]]:
+def _environments() -> Iterator[tuple[Simulator, Iterator[str]]]:
     """A simulator with all VMs, and the prefixes of their names."""
-    prefixes = [f"f{number}" for number in range(FLEETS)]
-    names = [name for prefix in prefixes for name in Fleet(None, prefix).names]
+    prefixes = [f"f{number}" for number in range(ENVIRONMENTS)]
+    names = [name for prefix in prefixes for name in Environment(None, prefix).names]
     with running("--names", ",".join(names), "--task-duration", "5ms") as found:
         yield found, iter(prefixes)
 
 
 @pytest.fixture
-def vcenter(_fleets: tuple[Simulator, Iterator[str]]) -> Iterator[Simulator]:
+def vcenter(_environments: tuple[Simulator, Iterator[str]]) -> Iterator[Simulator]:
     """It, without the faults that another test asked for."""
-    yield _fleets[0]
-    _fleets[0].clear()
-    _fleets[0].release()
+    yield _environments[0]
+    _environments[0].clear()
+    _environments[0].release()
 
 
 @pytest.fixture(scope="session")
-def ready(_fleets: tuple[Simulator, Iterator[str]]) -> Iterator[Plugin]:
+def ready(_environments: tuple[Simulator, Iterator[str]]) -> Iterator[Plugin]:
     """The plugin, which nobody kills."""
-    with plugin(_fleets[0].settings) as found:
+    with plugin(_environments[0].settings) as found:
         yield found
 
 
@@ -47,6 +47,6 @@ def somebody(vcenter: Simulator) -> Iterator[Client]:
 
 
 @pytest.fixture
-def fleet(vcenter: Simulator, _fleets: tuple[Simulator, Iterator[str]]) -> Fleet:
+def environment(vcenter: Simulator, _environments: tuple[Simulator, Iterator[str]]) -> Environment:
     """Ten VMs that no other test uses."""
-    return Fleet(vcenter, next(_fleets[1]))
+    return Environment(vcenter, next(_environments[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.environment.fleet import CREATE, REMOVE, TOKEN
+from tests.environment.checkpoint_environment import CREATE, REMOVE, TOKEN
 from tests.environment.resource import Resource
 from tests.support.plugin import plugin
 from tests.support.simulator import running

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.environment.fleet import CREATE, REMOVE
+from devkit.places import ROOT
+from tests.environment.checkpoint_environment import CREATE, REMOVE
 from tests.support.client import other_client
-from tests.support.engine import ROOT, Stack
+from tests.support.engine import Stack
 from tests.support.simulator import running
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.environment.faults import Fault, faulty, named_again, over, renamed, switched_off, switched_on
 from tests.environment.resource import after_check
 from tests.environment.rolling import Ten, label
-from tests.environment.spoils import Spoil, faulty, named_again, over, renamed, switched_off, switched_on
 from tests.support.client import Client, other_client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
@@ -33,7 +33,7 @@ def lost_after(vsphere: Simulator, _client: Client, vm: str) -> None:
 
 # What goes wrong with one VM of the middle wave, how it is mended, and which are reverted meanwhile.
 NONE, BUT_ONE_WAVE, ALL = "none", "two waves but one VM", "all"
-STEPS: dict[str, tuple[Spoil, Spoil, str]] = {
+STEPS: dict[str, tuple[Fault, Fault, str]] = {
     "lookup": (renamed, named_again, NONE),
     "preflight": (switched_off, switched_on, NONE),
     "start": (call_fails, over, BUT_ONE_WAVE),
@@ -70,12 +70,12 @@ def test_one_vm_of_ten_fails(
 ) -> None:
     """Exactly the VMs that state names are reverted; the next up does the rest, and each only once."""
     it = Ten(f"{step}-{start}")
-    spoil, mend, extent = STEPS[step]
+    break_it, mend, extent = STEPS[step]
     failing = it.app[1]
     reverted = {NONE: set(), BUT_ONE_WAVE: {*it.web, *it.app} - {failing}, ALL: set(it.names)}[extent]
     if start == "watched":
         it.resource.up(plugged, it.program())
-    spoil(vsphere, client, failing)
+    break_it(vsphere, client, failing)
     if extent == ALL:
         it.resource.up(plugged, it.program("release-41"))
     else:

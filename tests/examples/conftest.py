@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.engine import BINARIES
+from devkit.places import BINARIES
 from tests.support.simulator import Simulator, running
 
 # What the examples beside other packages run in, and the policy pack.

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from devkit.places import BINARIES
 from tests.examples.conftest import ENVIRONMENT
 from tests.support.client import Client
-from tests.support.engine import BINARIES, Outcome, Stack
+from tests.support.engine import Outcome, Stack
 from tests.support.example import EXAMPLES, example_stack
 from tests.support.simulator import Simulator
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from devkit.places import ROOT
 from tests.examples.conftest import ENVIRONMENT
-from tests.support.engine import ROOT
 from tests.support.example import EXAMPLES
 
 EXAMPLE = EXAMPLES / "with-pulumi-kubernetes"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from devkit.places import ROOT
 from tests.examples.conftest import ENVIRONMENT
 from tests.support.client import Client
-from tests.support.engine import ROOT
 from tests.support.example import example_stack
 from tests.support.simulator import Simulator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from tests.fidelity.someone import Seen, Someone
+from tests.fidelity.actors import Actor, Seen
 from tests.support.ministack import MiniStack, Outcome, Step
 from tests.support.plugin import Plugin
 from vmsnapshot.lifecycle.requests import Properties
@@ -22,14 +22,14 @@ class Life:
     Each resource has a stack of its own, as if it were in another program.
 
     Attributes:
-        someone: Somebody else who has the VM before them.
+        actor: Somebody else who has the VM before them.
         reverts: How often we reverted it.
         others: How often somebody else did.
         ours: The Managed snapshots by their ids, also those that others have removed.
     """
 
-    def __init__(self, someone: Someone, provider: Plugin) -> None:
-        self.someone = someone
+    def __init__(self, actor: Actor, provider: Plugin) -> None:
+        self.actor = actor
         self.reverts = 0
         self.others = 0
         self._provider = provider
@@ -41,7 +41,7 @@ class Life:
 
     def _stack(self) -> MiniStack:
         self._made += 1
-        provider, name = self._provider, f"{self.someone.id}-{self._made}"
+        provider, name = self._provider, f"{self.actor.id}-{self._made}"
         return MiniStack(lambda: contextlib.nullcontext(provider), stack=name, project="fidelity")
 
     @property
@@ -54,8 +54,8 @@ class Life:
     def take(self, name: str, *, memory: bool) -> None:
         """Take a Managed snapshot."""
         made = self._stack()
-        memory = memory and self.someone.can_hold_memory()
-        _write(made, SNAPSHOT, {"vmName": self.someone.id, "name": name, "memory": memory})
+        memory = memory and self.actor.can_hold_memory()
+        _write(made, SNAPSHOT, {"vmName": self.actor.id, "name": name, "memory": memory})
         made.up().check()
         self.ours[made.resource(NAME).outputs["uniqueID"]] = made
 
@@ -63,20 +63,20 @@ class Life:
         """Delete one of the Managed snapshots; its children stay."""
         unique_id = sorted(self.ours)[which % len(self.ours)]
         self.ours.pop(unique_id).destroy().check()
-        assert unique_id not in {item.id for item in self.someone.tree()}
+        assert unique_id not in {item.id for item in self.actor.tree()}
 
     # --- our reverts --------------------------------------------------------------------------
 
     def watch(self) -> None:
         """Watch the VM only; nothing happens to it."""
-        self._quietly({"vmName": self.someone.id})
+        self._quietly({"vmName": self.actor.id})
         self._asked = None
 
     def start_over(self) -> None:
         """Delete the resource (nothing happens to the VM); the next one is new."""
-        before = self.someone.machine()
+        before = self.actor.machine()
         self._revert.destroy().check()
-        assert self.someone.machine() == before
+        assert self.actor.machine() == before
         self._revert = self._stack()
         self._program, self._asked = {}, None
 
@@ -87,9 +87,9 @@ class Life:
         assert set(step.changes) == ({"powerPolicy"} if policy not in {None, was} else set())
 
     def _quietly(self, program: Properties) -> Step:
-        before, snapshot, ids = self.someone.machine(), self.someone.current(), self._ids()
+        before, snapshot, ids = self.actor.machine(), self.actor.current(), self._ids()
         step = self._update(program).step(NAME)
-        assert (self.someone.machine(), self.someone.current()) == (before, snapshot)
+        assert (self.actor.machine(), self.actor.current()) == (before, snapshot)
         assert self._ids() <= ids  # a safety snapshot's time may be over
         assert self._revert.resource(NAME).outputs["machine"] == before
         self._program = program
@@ -99,28 +99,28 @@ class Life:
         self, target: Seen, *, spelling: str, policy: str, safety: Properties | None, again: bool
     ) -> None:
         """Ask for a revert: what the preview announces is what is there afterwards."""
-        someone, tree = self.someone, self.someone.tree()
+        actor, tree = self.actor, self.actor.tree()
         program = self._ask(target, tree, spelling, policy, again=again)
         if safety is not None:
-            keeps_memory = bool(safety.get("memory")) and someone.can_hold_memory()
+            keeps_memory = bool(safety.get("memory")) and actor.can_hold_memory()
             program["safetySnapshot"] = {**safety, "memory": keeps_memory}
         if not self._asks(program, target):
             self._unasked(program)
             return
-        before, left = someone.machine(), someone.current()
+        before, left = actor.machine(), actor.current()
         plan = self._provider.invoke(
-            PLAN, {"vmName": someone.id, "snapshot": program["snapshot"], "powerPolicy": policy}
+            PLAN, {"vmName": actor.id, "snapshot": program["snapshot"], "powerPolicy": policy}
         )
         _write(self._revert, REVERT, program)
         previewed = self._revert.preview().check()
         announced = previewed.step(NAME)
         # A preview does nothing.
-        assert (someone.machine(), someone.tree(), someone.current()) == (before, tree, left)
+        assert (actor.machine(), actor.tree(), actor.current()) == (before, tree, left)
 
         done = self._update(program).step(NAME)
         self.reverts += 1
         self._program, self._asked = program, (program["snapshot"], target.id)
-        after, grown = someone.machine(), someone.tree()
+        after, grown = actor.machine(), actor.tree()
 
         # What was agreed to is what was asked for in the end.
         assert _inputs(done) == _inputs(announced)
@@ -131,7 +131,7 @@ class Life:
         told = "".join(previewed.text.split())
         assert "".join(f'will be reverted to snapshot "{target.path}"'.split()) in told
         # What others see, and what state says.
-        assert someone.current() == target.id
+        assert actor.current() == target.id
         state = self._revert.resource(NAME).outputs
         assert state["machine"] == after
         assert state["currentSnapshot"]["name"] == target.name
@@ -154,7 +154,7 @@ class Life:
             spelt = target.name
         if spelling == "path" and "/" in target.path and paths.count(target.path) == 1:
             spelt = target.path
-        asked: Properties = {"vmName": self.someone.id, "snapshot": spelt, "powerPolicy": policy}
+        asked: Properties = {"vmName": self.actor.id, "snapshot": spelt, "powerPolicy": policy}
         count = self._program.get("triggers", {}).get("count", 0) + again
         return asked | ({"triggers": {"count": count}} if count else {})
 
@@ -169,7 +169,7 @@ class Life:
         assert set(step.changes) <= {"snapshot", "powerPolicy"}
 
     def _ids(self) -> set[str]:
-        return {item.id for item in self.someone.tree()}
+        return {item.id for item in self.actor.tree()}
 
 
 def _agree(plan: Properties, announced: Step, *, before: Properties, after: Properties) -> None:

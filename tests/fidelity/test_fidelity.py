@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.fidelity.actors import Actor, Power, Seen
 from tests.fidelity.life import Life
-from tests.fidelity.someone import Power, Seen, Someone
 from tests.support.client import other_client
 from tests.support.plugin import plugin
 from tests.support.simulator import running
@@ -61,14 +61,14 @@ class History(RuleBasedStateMachine):
         self.tree: list[Seen] = []
 
     @property
-    def someone(self) -> Someone:
+    def actor(self) -> Actor:
         """Somebody else at the same vSphere."""
-        return self.life.someone
+        return self.life.actor
 
     @invariant()
     def look(self) -> None:
         """See, after each step, which snapshots there are."""
-        self.tree = self.someone.tree()
+        self.tree = self.actor.tree()
 
     def target(self, which: int) -> Seen:
         """One of the snapshots."""
@@ -81,7 +81,7 @@ class History(RuleBasedStateMachine):
     )
     def begin(self, version: str, watched: bool, taken: list[tuple[str, bool, bool]]) -> None:
         """A VM of some hardware version, watched by us or not yet, with something to revert to."""
-        self.someone.configure(version=version)
+        self.actor.configure(version=version)
         if watched:
             self.life.watch()
         for name, memory, ours in taken:
@@ -93,7 +93,7 @@ class History(RuleBasedStateMachine):
     @rule(name=NAMES, memory=st.booleans(), ours=st.booleans())
     def take(self, name: str, memory: bool, ours: bool) -> None:
         """We or somebody take a snapshot."""
-        (self.life if ours else self.someone).take(name, memory=memory)
+        (self.life if ours else self.actor).take(name, memory=memory)
 
     @has_snapshots
     @rule(
@@ -103,13 +103,13 @@ class History(RuleBasedStateMachine):
     )
     def edit(self, which: int, changes: tuple[str, ...], text: str) -> None:
         """Somebody changes a snapshot's name or description."""
-        self.someone.edit(self.target(which).id, **dict.fromkeys(changes, text))
+        self.actor.edit(self.target(which).id, **dict.fromkeys(changes, text))
 
     @has_snapshots
     @rule(which=WHICH, children=st.booleans())
     def remove(self, which: int, children: bool) -> None:
         """Somebody removes a snapshot, with or without those below it."""
-        self.someone.remove(self.target(which).id, children=children)
+        self.actor.remove(self.target(which).id, children=children)
 
     @precondition(lambda self: bool(self.life.ours))
     @rule(which=WHICH)
@@ -121,7 +121,7 @@ class History(RuleBasedStateMachine):
     @rule(which=WHICH)
     def somebody_reverts(self, which: int) -> None:
         """Somebody reverts the VM."""
-        self.someone.revert(self.target(which).id)
+        self.actor.revert(self.target(which).id)
         self.life.others += 1
 
     # --- the VM -------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class History(RuleBasedStateMachine):
     @rule(to=st.sampled_from(["on", "off", "suspended"]))
     def power(self, to: Power) -> None:
         """Somebody switches the VM on or off, or suspends it."""
-        self.someone.power(to)
+        self.actor.power(to)
 
     @rule(
         settings=st.fixed_dictionaries(
@@ -146,32 +146,32 @@ class History(RuleBasedStateMachine):
     )
     def configure(self, settings: dict[str, Any]) -> None:
         """Somebody changes hardware or settings."""
-        self.someone.configure(**settings)
+        self.actor.configure(**settings)
 
     @rule(gib=st.sampled_from([1, 10, 100]), mode=MODES)
     def add_disk(self, gib: int, mode: str) -> None:
         """Somebody adds a disk, also such as snapshots leave alone."""
-        self.someone.add_disk(gib, mode)
+        self.actor.add_disk(gib, mode)
 
     @rule(which=WHICH)
     def remove_disk(self, which: int) -> None:
         """Somebody takes a disk off the VM."""
-        self.someone.remove_disk(which)
+        self.actor.remove_disk(which)
 
     @rule(what=st.sampled_from(["add", "move", "remove"]), which=WHICH, network=WHICH, kind=CARDS)
     def adapters(self, what: str, which: int, network: int, kind: str) -> None:
         """Somebody adds, moves or removes a network adapter."""
         if what == "add":
-            self.someone.add_adapter(kind, network)
+            self.actor.add_adapter(kind, network)
         elif what == "move":
-            self.someone.move_adapter(which, network)
+            self.actor.move_adapter(which, network)
         else:
-            self.someone.remove_adapter(which)
+            self.actor.remove_adapter(which)
 
     @rule(name=st.sampled_from(["shop", "web", "база"]))
     def rename(self, name: str) -> None:
         """Somebody renames the VM."""
-        self.someone.rename(f"{name}-{self.someone.id}")
+        self.actor.rename(f"{name}-{self.actor.id}")
 
     # --- our reverts --------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class History(RuleBasedStateMachine):
     @rule(policy=POLICIES, spelling=SPELLINGS)
     def revert_to_the_current_one(self, policy: str, spelling: str) -> None:
         """What was written since the current snapshot is lost."""
-        current = self.someone.current()
+        current = self.actor.current()
         target = next((item for item in self.tree if item.id == current), self.tree[0])
         self.life.revert(target, spelling=spelling, policy=policy, safety=None, again=True)
 
@@ -226,7 +226,7 @@ def lives() -> Iterator[tuple[Callable[[], Life], Callable[[], int]]]:
         following = iter(names)
         with plugin(simulator.settings) as provider:
             yield (
-                lambda: Life(Someone(client, next(following)), provider),
+                lambda: Life(Actor(client, next(following)), provider),
                 lambda: sum(item["op"] == "revert" for item in simulator.history()),
             )
 

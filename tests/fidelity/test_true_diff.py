@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import login, new_stack, revert
-from tests.fidelity.someone import Someone
+from tests.fidelity.actors import Actor
 from tests.support.client import Client, other_client
 from tests.support.engine import Outcome, Stack
 from tests.support.plugin import plugin
@@ -248,7 +248,7 @@ def test_the_diff_is_true_along_every_way(
                 vm = turn.vm or vm_of(name)
                 if reverts(vsphere, vm) > had[name]:
                     compared += 1
-                    seen = Someone(client, vm).machine()
+                    seen = Actor(client, vm).machine()
                     assert announced[vm_of(name)]["machine"] == seen
                     assert stored[vm_of(name)]["outputs"]["machine"] == seen
     assert reverts(vsphere, "spare") == 1

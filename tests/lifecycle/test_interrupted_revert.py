@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from devkit.waiting import until
 from tests.support.client import Client
-from tests.support.in_process import Death, Mortal, mini_stack
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 from vmsnapshot.backends.vsphere import _history
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
@@ -77,8 +77,8 @@ class Life:
 
     def die(self, method: str, when: Callable[[Doing], object]) -> None:
         """Update, and die in a call to the platform."""
-        self.made_of = lambda backend: Mortal(backend, method, when)
-        with pytest.raises(Death):
+        self.made_of = lambda backend: CrashingBackend(backend, method, when)
+        with pytest.raises(Crash):
             self.stack.up()
         self.made_of = None
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from devkit.waiting import until
 from tests.support.vsphere import operation
-from tests.support.waiting import until
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import together
 

@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 import pytest
 
+from devkit.places import ROOT
 from tests.plugin import recording
-from tests.support.engine import ROOT, Outcome, Stack
+from tests.support.engine import Outcome, Stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import plugin
 from vmsnapshot.model.values import Secret
 
 
-class MadeUp:
-    """A stack that uses the made-up package, what exists there, and what its plugin was asked."""
+class FakePackage:
+    """A stack that uses the fake package, what exists there, and what its plugin was asked."""
 
     def __init__(self, folder: Path) -> None:
         self.store = folder / "store.json"
@@ -27,17 +28,17 @@ class MadeUp:
         self.log.touch()
         self.plugin = folder / "plugin"
         self.plugin.mkdir()
-        executable = self.plugin / "pulumi-resource-madeup"
+        executable = self.plugin / "pulumi-resource-fake"
         executable.write_text(
             f"#!/bin/sh\necho $$ >> '{self.pid}'\n"
-            f"exec '{sys.executable}' '{ROOT / 'tests' / 'plugin' / 'madeup.py'}' \"$@\"\n",
+            f"exec '{sys.executable}' '{ROOT / 'tests' / 'plugin' / 'fake_provider.py'}' \"$@\"\n",
             encoding="utf-8",
         )
         executable.chmod(0o755)
         self.stack = Stack(
             folder,
-            plugins={"madeup": self.plugin},
-            environment={"MADEUP_STORE": str(self.store), "MADEUP_LOG": str(self.log)},
+            plugins={"fake": self.plugin},
+            environment={"FAKE_STORE": str(self.store), "FAKE_LOG": str(self.log)},
         )
 
     @property
@@ -61,20 +62,20 @@ class MadeUp:
 
     def write(self, **things: dict[str, Any]) -> None:
         """Write a program with these things, by name: their inputs."""
-        self.resources = {name: {"type": "madeup:Thing", "properties": told} for name, told in things.items()}
+        self.resources = {name: {"type": "fake:Thing", "properties": told} for name, told in things.items()}
         self.stack.write({"resources": self.resources})
 
 
 class Beside:
     """The real engine, and a stack in memory that does the same: both must ask the provider the same."""
 
-    def __init__(self, real: MadeUp, folder: Path) -> None:
+    def __init__(self, real: FakePackage, folder: Path) -> None:
         self._real = real
         self._store = folder / "store.json"
         self._log = folder / "log.jsonl"
         self._log.touch()
-        environment = {"MADEUP_STORE": str(self._store), "MADEUP_LOG": str(self._log)}
-        command = [sys.executable, str(ROOT / "tests" / "plugin" / "madeup.py")]
+        environment = {"FAKE_STORE": str(self._store), "FAKE_LOG": str(self._log)}
+        command = [sys.executable, str(ROOT / "tests" / "plugin" / "fake_provider.py")]
         self.mini = MiniStack(lambda: plugin({}, environment=environment, command=command))
 
     def run(self, verb: Literal["preview", "up", "refresh", "destroy"]) -> Outcome:
@@ -125,17 +126,17 @@ def _with_secrets(tree: Any) -> Any:
 
 
 @pytest.fixture
-def beside(madeup: MadeUp, tmp_path: Path) -> Beside:
+def beside(fake: FakePackage, tmp_path: Path) -> Beside:
     """A stack in memory beside the real one."""
     folder = tmp_path / "memory"
     folder.mkdir()
-    return Beside(madeup, folder)
+    return Beside(fake, folder)
 
 
 @pytest.fixture
-def madeup(tmp_path: Path) -> MadeUp:
+def fake(tmp_path: Path) -> FakePackage:
     """A new stack with nothing in it."""
-    return MadeUp(tmp_path)
+    return FakePackage(tmp_path)
 
 
 @pytest.fixture(name="plugin")

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
+from devkit.waiting import until
 from tests.support.plugin import listening
-from tests.support.waiting import until
 from vmsnapshot.frontends.engine import _limits
 from vmsnapshot.frontends.engine import _link as _engine
 from vmsnapshot.frontends.engine._protocol import engine_pb2

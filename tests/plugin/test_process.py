@@ -14,10 +14,10 @@ import grpc
 import pytest
 from google.protobuf import empty_pb2
 
-from tests.plugin.conftest import MadeUp
+from devkit.processes import alive
+from devkit.waiting import until
+from tests.plugin.conftest import FakePackage
 from tests.support.plugin import COMMAND, listening
-from tests.support.processes import alive
-from tests.support.waiting import until
 from vmsnapshot._version import __version__
 from vmsnapshot.frontends.engine._protocol import (
     plugin_pb2,
@@ -26,8 +26,8 @@ from vmsnapshot.frontends.engine._protocol import (
 )
 from vmsnapshot.frontends.plugin._codec import encode
 
-MADEUP = [sys.executable, str(Path(__file__).with_name("madeup.py"))]
-URN = "urn:pulumi:dev::project::madeup:index:Thing::a"
+FAKE = [sys.executable, str(Path(__file__).with_name("fake_provider.py"))]
+URN = "urn:pulumi:dev::project::fake:index:Thing::a"
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def _create(stub: Any, behave: str) -> Any:
     """A create that is under way."""
     properties = encode({"behave": behave})
     return stub.Create.future(
-        provider_pb2.CreateRequest(urn=URN, type="madeup:index:Thing", properties=properties)
+        provider_pb2.CreateRequest(urn=URN, type="fake:index:Thing", properties=properties)
     )
 
 
@@ -90,9 +90,9 @@ def test_starting_loads_neither_the_sdk_nor_a_platform() -> None:
     assert told.stdout.splitlines() == ["[]", "Output CreateRequest"]
 
 
-def test_only_the_port_is_on_standard_output(madeup: MadeUp) -> None:
+def test_only_the_port_is_on_standard_output(fake: FakePackage) -> None:
     """What the engine reads is one line with the port, also after work and a signal."""
-    with listening() as (_, address), _started([*MADEUP, address], madeup.stack.environment) as process:
+    with listening() as (_, address), _started([*FAKE, address], fake.stack.environment) as process:
         with _stub(process) as stub:
             _create(stub, "").result()
         process.send_signal(signal.SIGTERM)
@@ -113,18 +113,18 @@ def test_arguments_that_the_engine_may_add_are_ignored() -> None:
     [(signal.SIGINT, "block"), (signal.SIGTERM, "block"), (signal.SIGTERM, "hang")],
 )
 def test_a_signal_ends_the_plugin_whatever_is_under_way(
-    madeup: MadeUp, number: signal.Signals, behave: str
+    fake: FakePackage, number: signal.Signals, behave: str
 ) -> None:
     """Work is cancelled and given time to stop; work that doesn't stop is left."""
-    with listening() as (_, address), _started([*MADEUP, address], madeup.stack.environment) as process:
+    with listening() as (_, address), _started([*FAKE, address], fake.stack.environment) as process:
         with _stub(process) as stub:
             create = _create(stub, behave)
-            until(lambda: madeup.asked("create"))
+            until(lambda: fake.asked("create"))
             process.send_signal(number)
             code = grpc.StatusCode.CANCELLED if behave == "block" else grpc.StatusCode.UNAVAILABLE
             assert create.code() in {code, grpc.StatusCode.CANCELLED}
         assert process.wait(30) in {0, 1}
-    assert madeup.asked("cancel")
+    assert fake.asked("cancel")
 
 
 def test_a_signal_that_interrupts_no_wait_ends_the_plugin() -> None:
@@ -145,7 +145,7 @@ def test_a_signal_that_interrupts_no_wait_ends_the_plugin() -> None:
 
 
 @pytest.mark.parametrize("behave", ["", "block", "hang"])
-def test_a_plugin_whose_engine_was_killed_is_gone(madeup: MadeUp, behave: str) -> None:
+def test_a_plugin_whose_engine_was_killed_is_gone(fake: FakePackage, behave: str) -> None:
     """The engine is killed and can't tell; the plugin cancels what is under way and ends."""
     program = (
         "import concurrent.futures, grpc, subprocess, sys\n"
@@ -156,20 +156,20 @@ def test_a_plugin_whose_engine_was_killed_is_gone(madeup: MadeUp, behave: str) -
         "print(plugin.pid, file=sys.stderr, flush=True)\n"
         "server.wait_for_termination()\n"
     )
-    with _started([sys.executable, "-c", program, *MADEUP], madeup.stack.environment) as engine:
+    with _started([sys.executable, "-c", program, *FAKE], fake.stack.environment) as engine:
         pid = int(engine.stderr.readline())
         try:
             with _stub(engine) as stub:
                 if behave:
                     create = _create(stub, behave)  # held: a call that nobody holds is cancelled
-                    until(lambda: madeup.asked("create"))
+                    until(lambda: fake.asked("create"))
                     assert not create.done()
                 engine.kill()
                 until(lambda: not alive(pid))
         finally:
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)
-    assert madeup.asked("cancel")
+    assert fake.asked("cancel")
 
 
 def test_a_plugin_whose_engine_never_called_is_gone() -> None:
@@ -182,14 +182,14 @@ def test_a_plugin_whose_engine_never_called_is_gone() -> None:
     process.__exit__(None, None, None)
 
 
-def test_a_plugin_started_by_hand_serves_one_engine_after_another(madeup: MadeUp) -> None:
+def test_a_plugin_started_by_hand_serves_one_engine_after_another(fake: FakePackage) -> None:
     """Without an engine it waits for one to attach, and stays when that is gone."""
-    with _started(MADEUP, madeup.stack.environment) as process, _stub(process) as stub:
+    with _started(FAKE, fake.stack.environment) as process, _stub(process) as stub:
         with listening() as (_, first):
             stub.Handshake(provider_pb2.ProviderHandshakeRequest(engine_address=first))
             stub.Attach(plugin_pb2.PluginAttach(address=first))
             blocked = _create(stub, "block")
-            until(lambda: madeup.asked("create"))
+            until(lambda: fake.asked("create"))
         assert blocked.code() is grpc.StatusCode.CANCELLED  # its engine is gone
         with listening() as (_, second):
             stub.Attach(plugin_pb2.PluginAttach(address=second))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.support.engine import BINARIES
-from tests.support.processes import end
+from devkit.places import BINARIES
+from devkit.processes import end
 from vmsnapshot.model.property_path import PropertyPath, expressible_part, format_path, parse
 
 Parser: TypeAlias = Callable[[str], PropertyPath | None]

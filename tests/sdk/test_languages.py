@@ -15,7 +15,8 @@ import yaml
 
 from tests.e2e.conftest import new_stack
 from tests.support.client import Client, other_client
-from tests.support.engine import BINARIES, ROOT, Outcome, Stack
+from devkit.places import BINARIES, ROOT
+from tests.support.engine import Outcome, Stack
 from tests.support.simulator import Simulator, running
 
 BUILD = BINARIES.parent

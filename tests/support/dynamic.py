@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 from pulumi.dynamic.dynamic import serialize_provider
 
+from devkit.processes import clean_environment
 from tests.support.plugin import _CHANNEL_OPTIONS, Diff, Plugin, _called, _refused, listening
-from tests.support.processes import clean_environment
 from vmsnapshot import dynamic
 from vmsnapshot.frontends.engine._protocol import provider_pb2, provider_pb2_grpc
 from vmsnapshot.frontends.plugin._codec import decode, encode

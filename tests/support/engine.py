@@ -14,10 +14,8 @@ from typing import Any
 
 import yaml
 
-from tests.support.processes import clean_environment
-
-ROOT = Path(__file__).resolve().parents[2]
-BINARIES = Path(os.environ.get("VMSNAPSHOT_TEST_BIN", ROOT / ".build" / "bin"))
+from devkit.places import BINARIES
+from devkit.processes import clean_environment
 
 # The files of a new stack, by its name.
 _NEW: dict[str, dict[Path, bytes]] = {}

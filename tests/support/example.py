@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.support.engine import ROOT, Stack
+from devkit.places import ROOT
+from tests.support.engine import Stack
 
 EXAMPLES = ROOT / "examples"
 

@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.property_path import format_path
 
 
-class Death(BaseException):
+class Crash(BaseException):
     """The process is killed here."""
 
 
@@ -112,7 +112,7 @@ class Process:
             self.provider.delete(rq.DeleteRequest(urn, _token(urn), id_, _wire(state), _wire(inputs)))
 
 
-class Mortal:
+class CrashingBackend:
     """A backend whose process is killed in the middle of a call.
 
     Args:
@@ -134,7 +134,7 @@ class Mortal:
 
         def call(*arguments: Any, **more: Any) -> None:
             self._when(Doing(lambda: real(*arguments, **more)))
-            raise Death
+            raise Crash
 
         return call
 

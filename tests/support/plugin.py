@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 
-from tests.support.processes import clean_environment
+from devkit.processes import clean_environment
 from vmsnapshot.frontends.engine import _limits
 from vmsnapshot.frontends.engine._protocol import (
     engine_pb2,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from tests.support.waiting import until
+from devkit.waiting import until
 from vmsnapshot.lifecycle.common.operation import Cancellation, Operation
 from vmsnapshot.lifecycle.common.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import Backend, SnapshotRequest, VMReference

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.kubernetes import ApiServer
+from devkit.kubernetes import ApiServer
 from tests.table.cases import COMMON
 from tests.table.front import FRONTS, Front
 from tests.table.life import Case, live, refuses

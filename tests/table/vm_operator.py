@@ -9,11 +9,11 @@ from typing import Any
 
 from lightkube.types import PatchType
 
+from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
+from devkit.vmoperator import StandIn
+from devkit.waiting import until
 from tests.support.client import Client, other_client
-from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
 from tests.support.simulator import Simulator, running
-from tests.support.vmoperator import StandIn
-from tests.support.waiting import until
 from tests.table.world import Seen, World, on_vsphere
 from vmsnapshot.lifecycle.requests import Properties
 

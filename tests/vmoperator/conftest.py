@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from devkit.kubernetes import ApiServer
+from devkit.vmoperator import StandIn
 from tests.support.client import Client, other_client
-from tests.support.kubernetes import ApiServer
 from tests.support.simulator import Simulator
 from tests.support.simulator import running as simulator_running
-from tests.support.vmoperator import StandIn
-from tests.vmoperator.place import Place, give_back
+from tests.vmoperator.harness import Harness, give_back
 
 _NUMBERS = itertools.count(1)
 
@@ -43,10 +43,10 @@ def stranger(vcenter: Simulator) -> Iterator[Client]:
 
 
 @pytest.fixture
-def place(api_server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> Iterator[Place]:
+def harness(api_server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> Iterator[Harness]:
     """The VM web-1 without snapshots, switched on, in a namespace of its own."""
     stand_in.add_machine(namespace, "web-1")
-    made = Place(api_server, stand_in, stranger, namespace)
+    made = Harness(api_server, stand_in, stranger, namespace)
     yield made
     made.close()
     give_back(api_server, stand_in, stranger, namespace)

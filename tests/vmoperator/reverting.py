@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.support.vsphere import operation
-from tests.vmoperator.place import Place
+from tests.vmoperator.harness import Harness
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
 from vmsnapshot.model.machine import PastTask
 
@@ -18,14 +18,16 @@ NOTE = "vmsnapshot/revert-request"
 REQUEST = "request-1"
 
 
-class Death(BaseException):
+class Crash(BaseException):
     """The process is killed here."""
 
 
-def found(place: Place, backend: VmOperatorBackend | None = None, request: str = REQUEST) -> PastTask | None:
+def found(
+    harness: Harness, backend: VmOperatorBackend | None = None, request: str = REQUEST
+) -> PastTask | None:
     """What the platform remembers of a request."""
-    backend = backend or place.backend
-    return backend.find_tasks([(place.vm(backend), request)], operation())[0]
+    backend = backend or harness.backend
+    return backend.find_tasks([(harness.vm(backend), request)], operation())[0]
 
 
 def noted(item: Any) -> dict[str, Any]:
@@ -53,13 +55,13 @@ def on_write(
 
 def die() -> None:
     """End here."""
-    raise Death
+    raise Crash
 
 
-def dead(place: Place, request: str, to: str, write: int, when: Literal["before", "after"]) -> None:
+def dead(harness: Harness, request: str, to: str, write: int, when: Literal["before", "after"]) -> None:
     """A process of ours that is killed around one of its writes."""
-    dying = place.connect()
-    place.vm(dying)
+    dying = harness.connect()
+    harness.vm(dying)
     on_write(dying, write, when, die)
-    with pytest.raises(Death):
-        place.revert(to, request, backend=dying)
+    with pytest.raises(Crash):
+        harness.revert(to, request, backend=dying)

@@ -9,8 +9,8 @@ import pytest
 from lightkube import ApiError
 from lightkube.types import PatchType
 
-from tests.support.kubernetes import GROUP, VERSION, ApiServer, VirtualMachine, VirtualMachineSnapshot
-from tests.support.waiting import until
+from devkit.kubernetes import GROUP, VERSION, ApiServer, VirtualMachine, VirtualMachineSnapshot
+from devkit.waiting import until
 
 SHARED_BUS = {"hardware": {"scsiControllers": [{"busNumber": 0, "sharingMode": "Physical"}]}}
 VKS_NODE = {"capw.vmware.com/cluster.role": "node"}

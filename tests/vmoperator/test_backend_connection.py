@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.kubernetes import ApiServer, VirtualMachineSnapshot
+from devkit.kubernetes import ApiServer, VirtualMachineSnapshot
+from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
-from tests.support.waiting import until
-from tests.vmoperator.place import Listener, Place, connect
+from tests.vmoperator.harness import Harness, Listener, connect
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.lifecycle.errors import Denied, TimedOut, Unreachable, VmsnapshotError
@@ -42,21 +42,21 @@ def drop_watches(backend: VmOperatorBackend, namespace: str) -> None:
         until(partial(getattr, informer, "_watch")).abort()
 
 
-def test_a_dropped_watch_goes_on_from_where_it_was(place: Place) -> None:
+def test_a_dropped_watch_goes_on_from_where_it_was(harness: Harness) -> None:
     """What changed while the connection was cut is seen, without a new list."""
-    place.take("base")
-    began = place.server.mark()
-    drop_watches(place.backend, place.namespace)
-    place.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
-    until(lambda: place.snapshot("base").description == "changed")
-    verbs = {one.verb for one in place.server.requests(namespace=place.namespace, since=began)}
+    harness.take("base")
+    began = harness.server.mark()
+    drop_watches(harness.backend, harness.namespace)
+    harness.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
+    until(lambda: harness.snapshot("base").description == "changed")
+    verbs = {one.verb for one in harness.server.requests(namespace=harness.namespace, since=began)}
     assert verbs == {"watch"}
 
 
-def test_a_watch_that_is_too_old_lists_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_that_is_too_old_lists_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """410 Gone, as an answer or among the changes: everything is listed anew, and what is gone is gone."""
-    place.take("base")
-    informer = place.backend._inventory._spaces[place.namespace].snapshots
+    harness.take("base")
+    informer = harness.backend._inventory._spaces[harness.namespace].snapshots
     status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
     take = informer._take
     told = 0
@@ -66,28 +66,28 @@ def test_a_watch_that_is_too_old_lists_again(place: Place, monkeypatch: pytest.M
         told += 1
         take({"type": "ERROR", "object": status} if told == 1 else change)
 
-    began = place.server.mark()
+    began = harness.server.mark()
     monkeypatch.setattr(informer, "_take", expire)
-    place.delete("base")
-    until(lambda: not place.vm().snapshots)
-    verbs = [one.verb for one in place.server.requests(namespace=place.namespace, since=began)]
+    harness.delete("base")
+    until(lambda: not harness.vm().snapshots)
+    verbs = [one.verb for one in harness.server.requests(namespace=harness.namespace, since=began)]
     assert "list" in verbs
     # The same when the server says so at once: it knows nothing as old as this.
     monkeypatch.undo()
-    began = place.server.mark()
+    began = harness.server.mark()
     informer._version = "1"
-    drop_watches(place.backend, place.namespace)
-    place.make("next")
-    until(lambda: place.vm().snapshots)
-    verbs = [one.verb for one in place.server.requests(namespace=place.namespace, since=began)]
+    drop_watches(harness.backend, harness.namespace)
+    harness.make("next")
+    until(lambda: harness.vm().snapshots)
+    verbs = [one.verb for one in harness.server.requests(namespace=harness.namespace, since=began)]
     assert "list" in verbs
 
 
-def test_what_the_schema_doesnt_have_is_refused(place: Place) -> None:
+def test_what_the_schema_doesnt_have_is_refused(harness: Harness) -> None:
     """Strict: a field that the server would drop is an error with its name, not a snapshot without it."""
-    backend = place.backend
-    place.vm()
-    path = backend._client.path(place.namespace, SNAPSHOTS, "base")
+    backend = harness.backend
+    harness.vm()
+    path = backend._client.path(harness.namespace, SNAPSHOTS, "base")
     item = {
         "apiVersion": backend._client.api_version,
         "kind": "VirtualMachineSnapshot",
@@ -96,7 +96,7 @@ def test_what_the_schema_doesnt_have_is_refused(place: Place) -> None:
     }
     with pytest.raises(VmsnapshotError, match=r"spec\.queisce"):
         backend._client.apply(path, item, operation(), "taking it", force=False)
-    assert not place.vm().snapshots
+    assert not harness.vm().snapshots
 
 
 def test_no_server_there(api_server: ApiServer) -> None:
@@ -166,9 +166,9 @@ def plugin(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
-def test_a_credential_program(place: Place, plugin: Path, version: str) -> None:
+def test_a_credential_program(harness: Harness, plugin: Path, version: str) -> None:
     """It gives the token; when that is refused it is asked once more, however many wait."""
-    config = kubeconfig_of(place.server)
+    config = kubeconfig_of(harness.server)
     token = config["users"][0]["user"]["token"]
     config["users"][0]["user"] = {
         "exec": {
@@ -181,9 +181,9 @@ def test_a_credential_program(place: Place, plugin: Path, version: str) -> None:
     }
     file = plugin.parent / "kubeconfig"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    backend = connect(file, namespace=place.namespace)
+    backend = connect(file, namespace=harness.namespace)
     with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(lambda _: look(backend), range(4))) == {f"{place.namespace}/web-1"}
+        assert set(pool.map(lambda _: look(backend), range(4))) == {f"{harness.namespace}/web-1"}
     assert len((plugin.parent / "count").read_text(encoding="utf-8")) == 2
     backend.close()
 
@@ -217,28 +217,28 @@ def test_a_credential_program_that_fails(
     backend.close()
 
 
-def test_the_server_restarts_while_we_wait(place: Place) -> None:
+def test_the_server_restarts_while_we_wait(harness: Harness) -> None:
     """Killed in the middle of a wait, and back: the wait goes on, and ends well; reads wait, too.
 
-    It comes back at the same place, with the same users and objects.
+    It comes back at the same harness, with the same users and objects.
     """
     listener = Listener()
-    here = f"{place.namespace}/web-1"
-    place.stand_in.steering.hold("csi")
-    place.create("base")
-    vm = place.vm()
-    waiting = Doing(lambda: place.backend.settle_snapshot(vm, "base", listener.doing("taking it")))
-    until(lambda: place.stand_in.steering.waiting("csi"))
-    before = (place.server.url, place.server.kubeconfig.read_bytes(), place.object("base"))
-    place.server.kill()
+    here = f"{harness.namespace}/web-1"
+    harness.stand_in.steering.hold("csi")
+    harness.create("base")
+    vm = harness.vm()
+    waiting = Doing(lambda: harness.backend.settle_snapshot(vm, "base", listener.doing("taking it")))
+    until(lambda: harness.stand_in.steering.waiting("csi"))
+    before = (harness.server.url, harness.server.kubeconfig.read_bytes(), harness.object("base"))
+    harness.server.kill()
     with pytest.raises(TimedOut, match=r"can't be reached|connection .* broke") as late:
-        until(lambda: look(place.backend, seconds=0.3) and None)
+        until(lambda: look(harness.backend, seconds=0.3) and None)
     assert late.value.retry_helps
-    reading = Doing(lambda: look(place.backend))
-    place.server.restart()
+    reading = Doing(lambda: look(harness.backend))
+    harness.server.restart()
     assert reading.result() == here
-    assert (place.server.url, place.server.kubeconfig.read_bytes(), place.object("base")) == before
-    place.stand_in.steering.release("csi")
+    assert (harness.server.url, harness.server.kubeconfig.read_bytes(), harness.object("base")) == before
+    harness.stand_in.steering.release("csi")
     waiting.result()
-    assert place.snapshot("base").ready
-    assert place.creates() == ["base"]
+    assert harness.snapshot("base").ready
+    assert harness.creates() == ["base"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine import ROOT
-from tests.support.kubernetes import PERMISSIONS, definition
+from devkit.kubernetes import PERMISSIONS, definition
+from devkit.places import ROOT
 
 TEXT = PERMISSIONS.read_text(encoding="utf-8")
 SCHEMA = json.loads((ROOT / "schema.json").read_text(encoding="utf-8"))

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.engine import ROOT, Stack
-from tests.support.kubernetes import ApiServer
+from devkit.kubernetes import ApiServer
+from devkit.places import ROOT
+from devkit.vmoperator.steering import Step
+from devkit.waiting import until
+from tests.support.engine import Stack
 from tests.support.simulator import running
-from tests.support.vmoperator.steering import Step
-from tests.support.waiting import until
-from tests.vmoperator.fleet import fleet
+from tests.vmoperator.environment import environment
 
 EXAMPLE = ROOT / "examples" / "vm-operator"
 SNAPSHOTS = ("snap-1", "snap-2", "snap-3")
@@ -71,7 +72,7 @@ def test_the_same_program_on_both_platforms(tmp_path: Path, api_server: ApiServe
     certificate = str(tmp_path / "vcenter.pem")
     with (
         running("--names", "my-vm", "--task-duration", "10ms", "--cert-out", certificate) as vcenter,
-        fleet(api_server, namespace, "my-vm") as here,
+        environment(api_server, namespace, "my-vm") as here,
     ):
         for server in (vcenter, here.vcenter):
             server.set("my-vm", tools="running")
@@ -103,7 +104,7 @@ def test_the_same_program_on_both_platforms(tmp_path: Path, api_server: ApiServe
 def test_a_killed_engine(tmp_path: Path, api_server: ApiServer, namespace: str) -> None:
     """Killed while a snapshot and two reverts are under way, and run again: one of each, and all are told."""
     held: dict[str, Step] = {"taken": "csi", "requested": "revert", "restored": "restore"}
-    with fleet(api_server, namespace, *held) as here:
+    with environment(api_server, namespace, *held) as here:
         for vm in ("requested", "restored"):
             here.make(f"{vm}-base", vmName=vm)
             until(partial(here.ready, f"{vm}-base"))

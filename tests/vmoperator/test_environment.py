@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.kubernetes import ApiServer
+from devkit.kubernetes import ApiServer
+from devkit.vmoperator.objects import REVERT_FAILED
+from devkit.vmoperator.steering import Step
+from devkit.waiting import plenty
 from tests.support.ministack import MiniStack, Outcome
-from tests.support.vmoperator.objects import REVERT_FAILED
-from tests.support.vmoperator.steering import Step
 from tests.support.vsphere import Doing
-from tests.support.waiting import plenty
-from tests.vmoperator.fleet import Fleet, fleet
+from tests.vmoperator.environment import Environment, environment
 
 CHECKPOINT = "vmsnapshot:index:EnvironmentCheckpoint"
 ROLLBACK = "vmsnapshot:index:EnvironmentRollback"
@@ -24,9 +24,9 @@ MEMBERS = [{"vmName": name, "order": 1 if name.startswith("web") else 0} for nam
 
 
 @pytest.fixture
-def here(api_server: ApiServer, namespace: str) -> Iterator[Fleet]:
+def here(api_server: ApiServer, namespace: str) -> Iterator[Environment]:
     """Three running VMs."""
-    with fleet(api_server, namespace, *NAMES) as found:
+    with environment(api_server, namespace, *NAMES) as found:
         yield found
 
 
@@ -37,7 +37,7 @@ class Shop:
         stack: It, in memory; each command has a plugin of its own.
     """
 
-    def __init__(self, here: Fleet) -> None:
+    def __init__(self, here: Environment) -> None:
         self.stack = MiniStack(here.plugin)
         self._checkpoint: dict[str, Any] = {}
         self._rollback: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def objects(*labels: str) -> list[str]:
     return sorted(f"{name}-{label}" for name in NAMES for label in labels)
 
 
-def test_checkpoints_and_a_rollback(here: Fleet) -> None:
+def test_checkpoints_and_a_rollback(here: Environment) -> None:
     """A label takes each VM's snapshot, in waves; the oldest is pruned; a rollback goes the waves back."""
     shop = Shop(here)
     done = here.stand_in.history
@@ -109,7 +109,7 @@ def test_checkpoints_and_a_rollback(here: Fleet) -> None:
     assert here.snapshots() == []
 
 
-def test_a_kill_in_between(here: Fleet) -> None:
+def test_a_kill_in_between(here: Environment) -> None:
     """Killed while one VM's snapshot, later one VM's revert, is under way: all are done, each once."""
     shop = Shop(here)
     steering, done = here.stand_in.steering, here.stand_in.history
@@ -135,7 +135,7 @@ def test_a_kill_in_between(here: Fleet) -> None:
 
 
 @pytest.mark.timeout(300)  # one update fails only when its time is over
-def test_failures_are_taken_back(here: Fleet) -> None:
+def test_failures_are_taken_back(here: Environment) -> None:
     """A snapshot that fails leaves none of its checkpoint; a revert that fails is undone on the others."""
     shop = Shop(here)
     steering, done = here.stand_in.steering, here.stand_in.history

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from lightkube.core.exceptions import ApiError
 
-from tests.support.in_process import Death, Mortal, mini_stack
-from tests.support.kubernetes import VirtualMachine
+from devkit.kubernetes import VirtualMachine
+from devkit.waiting import until
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
-from tests.vmoperator.place import Place
+from tests.vmoperator.harness import Harness
 from vmsnapshot.lifecycle.port import Backend
 
 
@@ -25,13 +25,13 @@ class Life:
         made_of: Makes each process' backend from the real one; None: it is the real one.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
         self.made_of: Callable[[Backend], Any] | None = None
         settings = {
             "backend": "vmoperator",
-            "kubeconfig": str(place.server.kubeconfigs["provider"]),
-            "namespace": place.namespace,
+            "kubeconfig": str(harness.server.kubeconfigs["provider"]),
+            "namespace": harness.namespace,
         }
         self.stack: MiniStack = mini_stack(settings, around=self._backend)
 
@@ -45,22 +45,22 @@ class Life:
 
     def die(self, method: str, when: Callable[[Doing], object]) -> None:
         """Update, and die in a call to the platform."""
-        self.made_of = lambda backend: Mortal(backend, method, when)
-        with pytest.raises(Death):
+        self.made_of = lambda backend: CrashingBackend(backend, method, when)
+        with pytest.raises(Crash):
             self.stack.up()
         self.made_of = None
 
 
 @pytest.fixture
-def life(place: Place) -> Life:
+def life(harness: Harness) -> Life:
     """A stack about a VM with the snapshot `base`."""
-    place.take("base")
-    return Life(place)
+    harness.take("base")
+    return Life(harness)
 
 
 def test_a_revert_under_way_is_told_and_not_done_again(life: Life) -> None:
     """The preview neither fails nor announces another; the update waits, and one revert was done."""
-    steering = life.place.stand_in.steering
+    steering = life.harness.stand_in.steering
     life.write("VirtualMachineRevert", snapshot="base", powerPolicy="on")
     steering.hold("revert")
     life.die("revert", lambda doing: doing.until(lambda: steering.waiting("revert")))
@@ -70,50 +70,50 @@ def test_a_revert_under_way_is_told_and_not_done_again(life: Life) -> None:
     update = Doing(lambda: life.stack.up().check())
     steering.release("revert")
     assert "already reverted" in update.result().words
-    assert life.place.reverts() == ["base"]
-    assert life.place.machine().status["powerState"] == "PoweredOn"
+    assert life.harness.reverts() == ["base"]
+    assert life.harness.machine().status["powerState"] == "PoweredOn"
     assert life.stack.up().check().ops == {}
 
 
 def test_dying_in_the_power_step_reverts_once(life: Life) -> None:
     """Killed before the VM is on, as powerPolicy has it: that is known to be a part of the same request."""
-    steering = life.place.stand_in.steering
+    steering = life.harness.stand_in.steering
     life.write("VirtualMachineRevert", snapshot="base", powerPolicy="on")
     steering.hold("power")
     life.die("set_power", lambda doing: doing.until(lambda: steering.waiting("power")))
     assert "already reverted" in life.stack.preview().check().words
     steering.release("power")
     life.stack.up().check()
-    assert life.place.reverts() == ["base"]
-    assert life.place.machine().status["powerState"] == "PoweredOn"
+    assert life.harness.reverts() == ["base"]
+    assert life.harness.machine().status["powerState"] == "PoweredOn"
 
 
 def test_a_vm_that_others_changed_is_reverted(life: Life) -> None:
     """A first revert that others followed with a change of theirs isn't taken for this request's."""
     life.write("VirtualMachineRevert", snapshot="base", powerPolicy="on")
     life.die("set_power", lambda doing: doing.result())
-    life.place.change(spec={"className": "other"})
-    until(lambda: life.place.vm().machine.class_name == "other")
+    life.harness.change(spec={"className": "other"})
+    until(lambda: life.harness.vm().machine.class_name == "other")
     assert "will be reverted" in life.stack.preview().check().words
     life.stack.up().check()
-    assert life.place.reverts() == ["base", "base"]
+    assert life.harness.reverts() == ["base", "base"]
 
 
 def test_a_snapshot_that_outlives_its_vm_is_removed(life: Life) -> None:
     """Its VM is gone and its object is not: a refresh keeps it, and a delete removes it."""
-    place = life.place
+    harness = life.harness
     life.write("VirtualMachineSnapshot", name="ours")
     life.stack.up().check()
-    place.stand_in.steering.hold("delete")
-    place.server.client.delete(VirtualMachine, "web-1", namespace=place.namespace)
-    until(lambda: _gone(place.machine))
+    harness.stand_in.steering.hold("delete")
+    harness.server.client.delete(VirtualMachine, "web-1", namespace=harness.namespace)
+    until(lambda: _gone(harness.machine))
     life.stack.refresh().check()
     assert life.stack.resource("it").outputs["name"] == "ours"
     removing = Doing(lambda: life.stack.destroy().check())
-    removing.until(lambda: place.object("ours").metadata.deletionTimestamp)
-    place.stand_in.steering.release("delete")
+    removing.until(lambda: harness.object("ours").metadata.deletionTimestamp)
+    harness.stand_in.steering.release("delete")
     removing.result()
-    assert _gone(lambda: place.object("ours"))
+    assert _gone(lambda: harness.object("ours"))
     life.stack.destroy().check()
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.kubernetes import ApiServer
-from tests.vmoperator.place import Place, connect
+from devkit.kubernetes import ApiServer
+from tests.vmoperator.harness import Harness, connect
 from tests.vmoperator.test_backend_connection import kubeconfig_of, look
 from vmsnapshot.backends.vmoperator import VmOperatorBackend, _access
 from vmsnapshot.lifecycle.errors import Denied, Unreachable
@@ -24,28 +24,28 @@ def token_of(server: ApiServer) -> str:
     return str(kubeconfig_of(server)["users"][0]["user"]["token"])
 
 
-def test_with_a_client_certificate(place: Place) -> None:
+def test_with_a_client_certificate(harness: Harness) -> None:
     """The certificate and key of the kubeconfig log in, without any token."""
-    assert "token" not in place.server.certified.read_text(encoding="utf-8")
-    backend = connect(place.server.certified, namespace=place.namespace)
-    assert look(backend) == f"{place.namespace}/web-1"
+    assert "token" not in harness.server.certified.read_text(encoding="utf-8")
+    backend = connect(harness.server.certified, namespace=harness.namespace)
+    assert look(backend) == f"{harness.namespace}/web-1"
     backend.close()
-    asked = place.server.requests(user="provider", namespace=place.namespace)
+    asked = harness.server.requests(user="provider", namespace=harness.namespace)
     assert {one.verb for one in asked} == {"list", "watch"}
 
 
 @pytest.fixture
-def pod(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pod(harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a pod has: a service account's folder and the server's address, and no kubeconfig."""
     folder = tmp_path / "serviceaccount"
     folder.mkdir()
     for name, text in {
-        "token": token_of(place.server),
-        "namespace": place.namespace,
-        "ca.crt": place.server.certificate.read_text(encoding="utf-8"),
+        "token": token_of(harness.server),
+        "namespace": harness.namespace,
+        "ca.crt": harness.server.certificate.read_text(encoding="utf-8"),
     }.items():
         folder.joinpath(name).write_text(f"{text}\n", encoding="utf-8")
-    host, _, port = place.server.url.removeprefix("https://").partition(":")
+    host, _, port = harness.server.url.removeprefix("https://").partition(":")
     monkeypatch.setattr(_access, "_SERVICE_ACCOUNT", folder)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
@@ -53,7 +53,7 @@ def pod(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_in_a_pod(place: Place, pod: Path) -> None:
+def test_in_a_pod(harness: Harness, pod: Path) -> None:
     """The backend's name is all that is set; a token that was replaced is read again."""
     token = pod.joinpath("token").read_text(encoding="utf-8")
     pod.joinpath("token").write_text("expired", encoding="utf-8")
@@ -61,7 +61,7 @@ def test_in_a_pod(place: Place, pod: Path) -> None:
     with pytest.raises(Denied, match="the login was refused"):
         look(backend)
     pod.joinpath("token").write_text(token, encoding="utf-8")
-    assert look(backend) == f"{place.namespace}/web-1"
+    assert look(backend) == f"{harness.namespace}/web-1"
     backend.close()
 
 
@@ -116,13 +116,13 @@ def proxy() -> Iterator[Proxy]:
         thread.join()
 
 
-def test_through_a_proxy(place: Place, proxy: Proxy) -> None:
+def test_through_a_proxy(harness: Harness, proxy: Proxy) -> None:
     """Every connection goes by the cluster's `proxy-url`, and to the server's own certificate."""
-    config = kubeconfig_of(place.server)
+    config = kubeconfig_of(harness.server)
     config["clusters"][0]["cluster"]["proxy-url"] = f"http://127.0.0.1:{proxy.server_address[1]}"
-    backend = connect(yaml.safe_dump(config), namespace=place.namespace)
-    assert look(backend) == f"{place.namespace}/web-1"
-    assert set(proxy.asked) == {place.server.url.removeprefix("https://")}
+    backend = connect(yaml.safe_dump(config), namespace=harness.namespace)
+    assert look(backend) == f"{harness.namespace}/web-1"
+    assert set(proxy.asked) == {harness.server.url.removeprefix("https://")}
     backend.close()
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, RoleBinding
 
-from tests.support.kubernetes import RBAC, Rule, documented_rules
+from devkit.kubernetes import RBAC, Rule, documented_rules
+from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
-from tests.support.waiting import until
-from tests.vmoperator.place import Place, owner
+from tests.vmoperator.harness import Harness, owner
 from tests.vmoperator.test_backend_connection import drop_watches, look
 from vmsnapshot.backends.vmoperator import _client
 from vmsnapshot.backends.vmoperator import _faults as faults
@@ -35,9 +35,9 @@ def missing_one() -> Iterator[Any]:
             yield pytest.param(kept, f'"{verb}" for {resource}.{group}', id=f"{verb} {resource}")
 
 
-def lose_an_answer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def lose_an_answer(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next JSON patch is sent, and its answer doesn't come."""
-    patch = place.backend._client.patch
+    patch = harness.backend._client.patch
     lost: list[str] = []
 
     def losing(path: str, *rest: Any) -> Any:
@@ -47,42 +47,42 @@ def lose_an_answer(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
             raise faults.Interrupted("no answer")
         return answer
 
-    monkeypatch.setattr(place.backend._client, "patch", losing)
+    monkeypatch.setattr(harness.backend._client, "patch", losing)
 
 
-def live(place: Place) -> None:
+def live(harness: Harness) -> None:
     """The life of a snapshot, and a revert to it."""
-    taken = place.take("base")
-    place.backend.change_snapshot(place.vm(), taken, "base", "changed", owner("base"), operation())
-    place.revert("base")
-    place.remove("base")
+    taken = harness.take("base")
+    harness.backend.change_snapshot(harness.vm(), taken, "base", "changed", owner("base"), operation())
+    harness.revert("base")
+    harness.remove("base")
 
 
 @pytest.mark.parametrize(("namespace", "missing"), list(missing_one()), indirect=["namespace"])
-def test_each_permission_is_needed(place: Place, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_permission_is_needed(harness: Harness, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the life of a snapshot and a revert end with what is missing, and where to read of it."""
-    lose_an_answer(place, monkeypatch)
+    lose_an_answer(harness, monkeypatch)
     with pytest.raises(Denied, match=f"needs the permission {missing} in .*docs/vm-operator.md") as caught:
-        live(place)
+        live(harness)
     assert not caught.value.retry_helps
 
 
 @pytest.mark.parametrize("namespace", [READING], indirect=True)
-def test_looking_needs_less(place: Place) -> None:
+def test_looking_needs_less(harness: Harness) -> None:
     """Two verbs are enough to look; nothing can be taken with them."""
-    place.make("base")
-    until(lambda: place.ready("base"))
+    harness.make("base")
+    until(lambda: harness.ready("base"))
     with pytest.raises(Denied, match='needs the permission "patch" for virtualmachinesnapshots'):
-        place.create("next")
+        harness.create("next")
 
 
-def test_a_permission_that_is_given_later(place: Place) -> None:
+def test_a_permission_that_is_given_later(harness: Harness) -> None:
     """The same process goes on with it."""
-    backend = place.connect("reader-less")
+    backend = harness.connect("reader-less")
     for _ in range(2):
         with pytest.raises(Denied, match=r'looking \(watching .*the permission "list" for .*cannot list'):
             look(backend)
-    place.server.allow(place.namespace, "reader-less", READING)
+    harness.server.allow(harness.namespace, "reader-less", READING)
 
     def allowed() -> str:
         try:
@@ -90,29 +90,31 @@ def test_a_permission_that_is_given_later(place: Place) -> None:
         except Denied:
             return ""
 
-    assert until(allowed) == f"{place.namespace}/web-1"
+    assert until(allowed) == f"{harness.namespace}/web-1"
 
 
-def test_a_permission_that_is_taken_away_while_we_wait(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_permission_that_is_taken_away_while_we_wait(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The wait ends with what is missing, not when its time is over."""
     monkeypatch.setattr(_client, "_STARTING", 0.0)  # the server has not just come back
-    place.stand_in.steering.hold("csi")
-    place.create("base")
-    vm = place.vm()
-    waiting = Doing(lambda: place.backend.settle_snapshot(vm, "base", operation("taking it")))
-    until(lambda: place.stand_in.steering.waiting("csi"))
-    place.server.client.delete(RoleBinding, "provider", namespace=place.namespace)
-    until(lambda: not place.server.may(place.namespace, "provider", READING[0]))
-    drop_watches(place.backend, place.namespace)
+    harness.stand_in.steering.hold("csi")
+    harness.create("base")
+    vm = harness.vm()
+    waiting = Doing(lambda: harness.backend.settle_snapshot(vm, "base", operation("taking it")))
+    until(lambda: harness.stand_in.steering.waiting("csi"))
+    harness.server.client.delete(RoleBinding, "provider", namespace=harness.namespace)
+    until(lambda: not harness.server.may(harness.namespace, "provider", READING[0]))
+    drop_watches(harness.backend, harness.namespace)
     with pytest.raises(Denied, match=r'taking it \(watching .*needs the permission "watch"'):
         waiting.result()
 
 
-def test_a_namespace_that_isnt_there(place: Place) -> None:
+def test_a_namespace_that_isnt_there(harness: Harness) -> None:
     """It can't be told from one where the login may nothing, unless that may look at namespaces."""
     nowhere = VMReference("web-1", "nowhere")
     with pytest.raises(Denied, match="in namespace nowhere, if there is such a namespace"):
-        place.backend.find(nowhere, operation())
+        harness.backend.find(nowhere, operation())
     subject = {"kind": "User", "apiGroup": RBAC, "name": "reader-less"}
     role: Any = ClusterRole.from_dict(
         {"metadata": {"name": "look"}, "rules": documented_rules("ClusterRole")}
@@ -124,10 +126,10 @@ def test_a_namespace_that_isnt_there(place: Place) -> None:
             "subjects": [subject],
         }
     )
-    client = place.server.client
+    client = harness.server.client
     client.create(role)
     client.create(binding)
-    backend = place.connect("reader-less")
+    backend = harness.connect("reader-less")
 
     def told() -> str:
         with pytest.raises((Denied, NotFound)) as caught:

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from tests.support.kubernetes import ApiServer
+from devkit.kubernetes import ApiServer
+from devkit.processes import alive
+from devkit.vmoperator.steering import Step
+from devkit.waiting import until
 from tests.support.plugin import Plugin
-from tests.support.processes import alive
-from tests.support.vmoperator.steering import Step
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
-from tests.vmoperator.fleet import REVERT, SNAPSHOT, Fleet, fleet, make, revert, urn
+from tests.vmoperator.environment import REVERT, SNAPSHOT, Environment, environment, make, revert, urn
 from vmsnapshot.lifecycle.requests import Resource
 
 OBJECTS, MACHINES = "virtualmachinesnapshots", "virtualmachines"
@@ -24,7 +24,7 @@ def test_a_hundred_snapshots_in_one_stack(api_server: ApiServer, namespace: str)
     """Created all at once: one request for each, and one watch for all of them."""
     vms = [f"web-{number}" for number in range(10)]
     names = {f"{vm}-{number}": vm for vm in vms for number in range(10)}
-    with fleet(api_server, namespace, *vms, brief=True) as here, ThreadPoolExecutor(100) as pool:
+    with environment(api_server, namespace, *vms, brief=True) as here, ThreadPoolExecutor(100) as pool:
         began = api_server.mark()
         with here.plugin() as engine:
             # The engine checks one after another, and creates as many at once as `--parallel` says.
@@ -62,7 +62,7 @@ REVERTS = [*REVERTING, "reverted", "reverted-again", "reverted-and-answered"]
 class Steps:
     """A snapshot or a revert of each VM, each stopped at the step that its VM is named after."""
 
-    def __init__(self, here: Fleet) -> None:
+    def __init__(self, here: Environment) -> None:
         self.here = here
         self.steering = here.stand_in.steering
         with here.plugin() as engine, ThreadPoolExecutor(len(REVERTS)) as pool:
@@ -123,7 +123,7 @@ def _base(vm: str) -> dict[str, Any]:
 
 def test_a_kill_at_any_step(api_server: ApiServer, namespace: str) -> None:
     """Killed at once at all steps and run again: one snapshot, one revert, and nothing is left over."""
-    with fleet(api_server, namespace, *SNAPSHOTS, *REVERTS) as here:
+    with environment(api_server, namespace, *SNAPSHOTS, *REVERTS) as here:
         steps = Steps(here)
         steps.hold()
         with here.plugin() as engine:
@@ -146,7 +146,7 @@ def test_a_kill_at_any_step(api_server: ApiServer, namespace: str) -> None:
 
 def test_a_restart_of_the_server_at_any_step(api_server: ApiServer, namespace: str) -> None:
     """Killed while the plugin waits, and started again: everything goes on, also what came meanwhile."""
-    with fleet(api_server, namespace, *SNAPSHOTS, *REVERTS) as here:
+    with environment(api_server, namespace, *SNAPSHOTS, *REVERTS) as here:
         steps = Steps(here)
         steps.hold()
         with here.plugin() as engine:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.kubernetes import VirtualMachineSnapshot
+from devkit.kubernetes import VirtualMachineSnapshot
+from devkit.vmoperator.steering import Step
+from devkit.waiting import plenty, until
 from tests.support.ministack import MiniStack, Outcome
 from tests.support.plugin import Plugin, plugin
-from tests.support.vmoperator.steering import Step
 from tests.support.vsphere import Doing
-from tests.support.waiting import plenty, until
-from tests.vmoperator.fleet import REVERT, SNAPSHOT
-from tests.vmoperator.place import Place
+from tests.vmoperator.environment import REVERT, SNAPSHOT
+from tests.vmoperator.harness import Harness
 
 REVERTING = "vmoperator.vmware.com/snapshot-revert-in-progress"
 
@@ -24,13 +24,13 @@ class Desk:
     """A stack with one resource, `it`, about web-1, and one plugin for all commands.
 
     Attributes:
-        place: Where web-1 is.
+        harness: Where web-1 is.
         plugin: The plugin.
         stack: The stack.
     """
 
-    def __init__(self, place: Place, engine: Plugin) -> None:
-        self.place, self.plugin = place, engine
+    def __init__(self, harness: Harness, engine: Plugin) -> None:
+        self.harness, self.plugin = harness, engine
         self.stack = MiniStack(plugin).served_by(engine)
 
     def write(self, token: str, *, seconds: float = 60, **properties: Any) -> None:
@@ -59,15 +59,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk(place: Place) -> Iterator[Desk]:
+def desk(harness: Harness) -> Iterator[Desk]:
     """The plugin, configured as a program would."""
-    with plugin({"kubeconfig": str(place.server.kubeconfig), "namespace": place.namespace}) as engine:
-        yield Desk(place, engine)
+    with plugin({"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace}) as engine:
+        yield Desk(harness, engine)
 
 
 def test_a_snapshot_that_isnt_ready_in_time(desk: Desk) -> None:
     """Its reason is the error, its object and its state stay; the next update waits on for this one."""
-    desk.place.stand_in.steering.hold("csi")
+    desk.harness.stand_in.steering.hold("csi")
     desk.write(SNAPSHOT)
     seconds = plenty(lambda: desk.stack.preview().check(), least=3)  # enough for what there is to wait for
     desk.write(SNAPSHOT, seconds=seconds)
@@ -76,26 +76,26 @@ def test_a_snapshot_that_isnt_ready_in_time(desk: Desk) -> None:
         "VirtualMachineSnapshotCSISynced is False (VirtualMachineSnapshotCSISyncInProgress): Sync"
         in failed.words
     )
-    assert desk.place.creates() == [desk.outputs["name"]]
+    assert desk.harness.creates() == [desk.outputs["name"]]
     entry = desk.stack.resource("it")
     assert entry.init_errors
     assert (entry.id, desk.outputs["powerState"]) == (
-        f"{desk.place.namespace}/{desk.outputs['name']}",
+        f"{desk.harness.namespace}/{desk.outputs['name']}",
         "PoweredOff",
     )
     desk.write(SNAPSHOT)
     going_on = Doing(lambda: desk.stack.up().check())
-    going_on.until(lambda: desk.place.stand_in.steering.waiting("csi"))
-    desk.place.stand_in.steering.release("csi")
+    going_on.until(lambda: desk.harness.stand_in.steering.waiting("csi"))
+    desk.harness.stand_in.steering.release("csi")
     going_on.result()
     assert {one["status"] for one in desk.outputs["conditions"]} == {"True"}
-    assert desk.place.creates() == [desk.outputs["name"]]
+    assert desk.harness.creates() == [desk.outputs["name"]]
     assert desk.stack.up().check().ops == {}
 
 
 def test_each_condition_is_shown_as_it_changes(desk: Desk) -> None:
     """On the resource's line, with its reason and message, in the order in which they come."""
-    steering = desk.place.stand_in.steering
+    steering = desk.harness.stand_in.steering
     desk.write(SNAPSHOT)
     said: list[tuple[Step, str]] = [
         ("create", "VirtualMachineSnapshotCreated is False (VirtualMachineSnapshotCreationInProgress)"),
@@ -115,23 +115,23 @@ def test_each_condition_is_shown_as_it_changes(desk: Desk) -> None:
 
 def test_everything_that_the_api_tells_is_in_state(desk: Desk) -> None:
     """After a refresh, with what others put below it; an import holds the same."""
-    place = desk.place
+    harness = desk.harness
     desk.write(SNAPSHOT, name="base", memory=True, quiesce={}, description="before 42")
     desk.stack.up().check()
-    assert place.object("base").spec["quiesce"] == {"timeout": "10m0s"}
-    stranger = place.stranger
+    assert harness.object("base").spec["quiesce"] == {"timeout": "10m0s"}
+    stranger = harness.stranger
     stranger.wait(stranger.vm("web-1").CreateSnapshot_Task("elsewhere", "", False, False))
     stranger.wait(stranger.snapshot("web-1", "base").snapshot.RevertToSnapshot_Task())
-    place.make("child")
-    until(lambda: place.ready("child"))
-    place.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
+    harness.make("child")
+    until(lambda: harness.ready("child"))
+    harness.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
 
     def refreshed() -> bool:
         desk.stack.refresh().check()
         return (desk.outputs["description"], len(desk.outputs["children"])) == ("changed", 2)
 
     until(refreshed)
-    status = place.object("base").status
+    status = harness.object("base").status
     held = desk.outputs
     same = {name: held[name] for name in ("powerState", "quiesced", "uniqueID", "storage")}
     assert same == {name: status[name] for name in same}
@@ -146,11 +146,11 @@ def test_everything_that_the_api_tells_is_in_state(desk: Desk) -> None:
     assert told == {
         one["type"]: (one["status"], one["reason"], one["lastTransitionTime"]) for one in status["conditions"]
     }
-    assert {*desk.plugin.list(SNAPSHOT, {"namespace": place.namespace})} >= {
-        f"{place.namespace}/{name}" for name in ("base", "child")
+    assert {*desk.plugin.list(SNAPSHOT, {"namespace": harness.namespace})} >= {
+        f"{harness.namespace}/{name}" for name in ("base", "child")
     }
     imported = MiniStack(plugin).served_by(desk.plugin)
-    imported.import_(SNAPSHOT, "taken-over", f"{place.namespace}/base").check()
+    imported.import_(SNAPSHOT, "taken-over", f"{harness.namespace}/base").check()
     found = imported.resource("taken-over")
     own = {"ownership", "current"}
     assert {name: value for name, value in found.outputs.items() if name not in own} == {
@@ -160,15 +160,15 @@ def test_everything_that_the_api_tells_is_in_state(desk: Desk) -> None:
 
 def test_what_a_revert_would_change(desk: Desk) -> None:
     """Spec, labels and annotations, value by value, of our snapshot; of somebody else's they are unknown."""
-    place = desk.place
-    place.take("ours")
-    place.make("theirs")
-    until(lambda: place.ready("theirs"))
-    place.change(
+    harness = desk.harness
+    harness.take("ours")
+    harness.make("theirs")
+    until(lambda: harness.ready("theirs"))
+    harness.change(
         metadata={"labels": {"tier": "gold"}, "annotations": {"team": "shop"}},
         spec={"className": "best-effort-large", "network": {"hostName": "other"}},
     )
-    until(lambda: place.vm().machine.class_name == "best-effort-large")
+    until(lambda: harness.vm().machine.class_name == "best-effort-large")
     desk.write(REVERT)
     desk.stack.up().check()
     wanted = {
@@ -184,14 +184,14 @@ def test_what_a_revert_would_change(desk: Desk) -> None:
     assert "machine.notKnown" in changes
     assert not [path for path in changes if path.startswith(("machine.labels", "machine.settings"))]
     assert "Not known, so not shown above: what becomes of numCPUs, memoryMB" in unknown.words
-    assert place.reverts() == []
+    assert harness.reverts() == []
 
 
 def test_why_a_revert_would_be_refused(desk: Desk) -> None:
     """Said in the preview, before anything is asked for: each reason that the objects show."""
-    place = desk.place
-    place.take("ours")
-    steering = place.stand_in.steering
+    harness = desk.harness
+    harness.take("ours")
+    steering = harness.stand_in.steering
 
     def refused(words: str, snapshot: str = "ours") -> None:
         def told() -> bool:
@@ -201,28 +201,28 @@ def test_why_a_revert_would_be_refused(desk: Desk) -> None:
         until(told)  # the plugin has watches of its own
 
     refused("has no snapshot 'nowhere'", "nowhere")
-    place.make("others", vmName="web-2")
-    until(lambda: place.object("others").status)
+    harness.make("others", vmName="web-2")
+    until(lambda: harness.object("others").status)
     refused("has no snapshot 'others'", "others")
     steering.hold("csi")
-    place.make("pending")
+    harness.make("pending")
     until(lambda: steering.waiting("csi"))
     refused('"pending" is not ready (VirtualMachineSnapshotCSISynced is False', "pending")
     steering.clear()
-    until(lambda: place.ready("pending"))
-    place.change(metadata={"annotations": {REVERTING: ""}})
-    until(lambda: place.vm().revert_left_behind)
+    until(lambda: harness.ready("pending"))
+    harness.change(metadata={"annotations": {REVERTING: ""}})
+    until(lambda: harness.vm().revert_left_behind)
     refused(REVERTING)
-    place.change(metadata={"annotations": {REVERTING: None}})
-    until(lambda: not place.vm().revert_left_behind)
+    harness.change(metadata={"annotations": {REVERTING: None}})
+    until(lambda: not harness.vm().revert_left_behind)
     steering.hold("revert")
-    place.change(spec={"currentSnapshotName": "ours"})
-    until(lambda: place.vm().revert_requested)
+    harness.change(spec={"currentSnapshotName": "ours"})
+    until(lambda: harness.vm().revert_requested)
     refused('to "ours" is under way already', "pending")
-    place.change(spec={"currentSnapshotName": None})
-    until(lambda: not place.vm().revert_requested)
-    place.change(metadata={"labels": {"capv.vmware.com/cluster.role": "worker"}})
-    until(lambda: place.vm().vks_node)
+    harness.change(spec={"currentSnapshotName": None})
+    until(lambda: not harness.vm().revert_requested)
+    harness.change(metadata={"labels": {"capv.vmware.com/cluster.role": "worker"}})
+    until(lambda: harness.vm().vks_node)
     refused("VKS")
-    place.change(metadata={"labels": {"capv.vmware.com/cluster.role": None}})
-    assert place.reverts() == []
+    harness.change(metadata={"labels": {"capv.vmware.com/cluster.role": None}})
+    assert harness.reverts() == []

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from lightkube.types import PatchType
 
+from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
+from devkit.places import ROOT
+from devkit.vmoperator import StandIn, snapshots_switched_off
+from devkit.waiting import until
 from tests.support.client import Client, other_client
-from tests.support.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
-from tests.support.simulator import ROOT, Simulator, running
-from tests.support.vmoperator import StandIn, snapshots_switched_off
-from tests.support.waiting import until
-from tests.vmoperator.place import give_back
+from tests.support.simulator import Simulator, running
+from tests.vmoperator.harness import give_back
 
 FINALIZER = "vmoperator.vmware.com/virtualmachinesnapshot"
 VM_NAME_LABEL = "snapshot.vmoperator.vmware.com/vm-name"
@@ -360,7 +361,7 @@ def test_as_a_process(desk: Desk, simulator: Simulator) -> None:
     desk.taken("first")
     desk.change(metadata={"labels": {"tier": "web"}})
     desk.stand_in.steering.hold("revert")  # that one keeps out of it
-    command = [sys.executable, "-m", "tests.support.vmoperator"]
+    command = [sys.executable, "-m", "devkit.vmoperator"]
     kubeconfig = str(desk.server.kubeconfigs["controller"])
     process = subprocess.Popen(
         [*command, "--kubeconfig", kubeconfig, "--simulator-url", simulator.url],

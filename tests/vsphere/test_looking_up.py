@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from devkit.waiting import until
 from tests.support.client import other_client
 from tests.support.simulator import Simulator
 from tests.support.vsphere import find, operation
-from tests.support.waiting import until
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere._inventory import Index, _Node, unescape
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
-from tests.support.waiting import until
 from vmsnapshot.backends import _retry as retry
 from vmsnapshot.backends._queue import Queues
 from vmsnapshot.backends._waiting import Ticket, in_background

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from devkit.waiting import until
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, find_task, operation, owner_of, request, run_out, take
-from tests.support.waiting import until
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vsphere import VsphereBackend

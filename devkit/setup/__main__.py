@@ -1,0 +1,32 @@
+"""Sets up the parts named on the command line."""
+
+import sys
+
+from devkit.setup import go, kubernetes, node, parts, programs, pulumi, python
+
+PARTS = {
+    part.name: part
+    for part in (
+        python.BOOTSTRAP,
+        python.DEVELOPMENT,
+        python.ARCHIVE,
+        python.PICTURE,
+        python.EXAMPLES,
+        go.GO,
+        go.CODEGEN,
+        go.PROPERTY_PATH,
+        go.SIMULATOR,
+        go.GOVC,
+        node.NODE,
+        node.PACKAGES,
+        pulumi.PULUMI,
+        kubernetes.APISERVER,
+        kubernetes.CRDS,
+        programs.PYTHON,
+        programs.TYPESCRIPT,
+        programs.GO,
+    )
+}
+
+if __name__ == "__main__":
+    sys.exit(parts.main(sys.argv[1:], PARTS))

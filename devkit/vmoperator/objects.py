@@ -1,0 +1,136 @@
+"""The API's names as the stand-in writes them, and what both kinds of object share."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from devkit.kubernetes import GROUP, VERSION, VirtualMachine, VirtualMachineSnapshot
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+"""Namespace and name of a VirtualMachine: all work is done VM by VM."""
+
+API_VERSION = f"{GROUP}/{VERSION}"
+MACHINE = "VirtualMachine"
+SNAPSHOT = "VirtualMachineSnapshot"
+KINDS: dict[str, Any] = {MACHINE: VirtualMachine, SNAPSHOT: VirtualMachineSnapshot}
+
+FINALIZER = "vmoperator.vmware.com/virtualmachinesnapshot"
+VM_NAME_LABEL = "snapshot.vmoperator.vmware.com/vm-name"
+PAUSED = "vmoperator.vmware.com/paused"
+REVERT_IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"
+CSI_SYNC = "csi.vsphere.volume.sync"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+# A VM with either label is a node of a VKS cluster.
+VKS_LABELS = ("capw.vmware.com/cluster.role", "capv.vmware.com/cluster.role")
+
+# Conditions, and the reasons while they are False
+READY = "VirtualMachineSnapshotReady"
+CREATED = "VirtualMachineSnapshotCreated"
+CSI_SYNCED = "VirtualMachineSnapshotCSISynced"
+WAITING_FOR_CREATION = "VirtualMachineSnapshotWaitingForCreation"
+WAITING_FOR_CSI_SYNC = "VirtualMachineSnapshotWaitingForCSISync"
+WAITING_FOR_DISK_REGISTRATION = "VirtualMachineSnapshotWaitingForDiskRegistration"
+CREATION_IN_PROGRESS = "VirtualMachineSnapshotCreationInProgress"
+CREATION_FAILED = "VirtualMachineSnapshotCreationFailed"
+CSI_SYNC_IN_PROGRESS = "VirtualMachineSnapshotCSISyncInProgress"
+REVERT_SUCCEEDED = "VirtualMachineSnapshotRevertSucceeded"
+REVERT_IN_PROGRESS_REASON = "VirtualMachineSnapshotRevertInProgress"
+REVERT_TASK_FAILED = "VirtualMachineSnapshotRevertTaskFailed"
+REVERT_INVALID_MANIFEST = "VirtualMachineSnapshotRevertFailedInvalidVMManifest"
+REVERT_SKIPPED = "VirtualMachineSnapshotRevertSkipped"
+REVERT_FAILED = "VirtualMachineSnapshotRevertFailed"
+
+
+def key_of(item: Object) -> Key:
+    """The VM that an object is, or that a snapshot is of."""
+    metadata = item["metadata"]
+    if item["kind"] == MACHINE:
+        return metadata["namespace"], metadata["name"]
+    return metadata["namespace"], item.get("spec", {}).get("vmName", "")
+
+
+def annotations_of(item: Object) -> dict[str, str]:
+    """An object's annotations; empty without any."""
+    found: dict[str, str] = item["metadata"].get("annotations") or {}
+    return found
+
+
+def labels_of(item: Object) -> dict[str, str]:
+    """An object's labels; empty without any."""
+    found: dict[str, str] = item["metadata"].get("labels") or {}
+    return found
+
+
+def deleted(item: Object) -> bool:
+    """Whether it waits for its finalizers only."""
+    return "deletionTimestamp" in item["metadata"]
+
+
+def vks_node(machine: Object) -> bool:
+    """Whether a VM belongs to a VKS cluster."""
+    return any(label in labels_of(machine) for label in VKS_LABELS)
+
+
+def condition(item: Object, kind: str) -> Object | None:
+    """A condition of an object."""
+    found = (item.get("status") or {}).get("conditions") or []
+    return next((one for one in found if one["type"] == kind), None)
+
+
+def holds(item: Object, kind: str) -> bool:
+    """Whether a condition is True."""
+    found = condition(item, kind)
+    return found is not None and found["status"] == "True"
+
+
+def mark(status: Object, kind: str, *, reason: str = "", message: str = "") -> None:
+    """Set a condition: True without a reason, False with one. Its time changes with its words, too."""
+    words = {
+        "type": kind,
+        "status": "False" if reason else "True",
+        "reason": reason or "True",
+        "message": message,
+    }
+    old: Object = next((one for one in status.get("conditions", []) if one["type"] == kind), {})
+    if any(old.get(name) != value for name, value in words.items()):
+        others = [one for one in status.get("conditions", []) if one is not old]
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        new = words | {"lastTransitionTime": now}
+        status["conditions"] = sorted([*others, new], key=lambda one: str(one["type"]))
+
+
+def unmark(status: Object, kind: str) -> None:
+    """Drop a condition."""
+    kept = [one for one in status.get("conditions", []) if one["type"] != kind]
+    if kept or "conditions" in status:
+        status["conditions"] = kept
+
+
+def quantity(size: int) -> str:
+    """A number of bytes as Kubernetes writes it: in the largest binary unit that leaves no rest."""
+    for power, unit in ((40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")):
+        if size and size % (1 << power) == 0:
+            return f"{size >> power}{unit}"
+    return str(size)
+
+
+def size_of(amount: str) -> int:
+    """The bytes of a quantity that `quantity` wrote."""
+    unit = amount[-2:] if amount.endswith("i") else ""
+    return int(amount.removesuffix(unit)) << {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}[unit]
+
+
+def minutes(duration: str) -> int:
+    """A Go duration such as `1h10m`, rounded to whole minutes.
+
+    Raises:
+        ValueError: It isn't one.
+    """
+    part = r"(\d+(?:\.\d+)?)(h|ms|m|s)"
+    if not re.fullmatch(f"({part})+", duration):
+        raise ValueError(f'time: invalid duration "{duration}"')
+    seconds = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return round(sum(float(number) * seconds[unit] for number, unit in re.findall(part, duration)) / 60)

@@ -1,0 +1,167 @@
+"""A revert: asked for by `spec.currentSnapshotName`, done in vSphere, then the VM's object is replaced."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, NoReturn
+
+from pyVmomi import vim, vmodl
+
+from devkit.vmoperator.cluster import Cluster
+from devkit.vmoperator.objects import (
+    READY,
+    REVERT_FAILED,
+    REVERT_IN_PROGRESS,
+    REVERT_IN_PROGRESS_REASON,
+    REVERT_INVALID_MANIFEST,
+    REVERT_SKIPPED,
+    REVERT_SUCCEEDED,
+    REVERT_TASK_FAILED,
+    Key,
+    Object,
+    annotations_of,
+    holds,
+    key_of,
+    mark,
+    unmark,
+    vks_node,
+)
+from devkit.vmoperator.steering import History, Refused, Steering
+from devkit.vmoperator.vsphere import Ambiguous, Machine, Vsphere, power_of
+
+
+class Reverts:
+    """The reverts' part of the work."""
+
+    def __init__(self, cluster: Cluster, vsphere: Vsphere, steering: Steering, history: History) -> None:
+        self._cluster = cluster
+        self._vsphere = vsphere
+        self._steering = steering
+        self._history = history
+        # Reverted in vSphere, and the object isn't replaced yet. A stand-in that is started anew doesn't
+        # know: then the annotation is left behind, as it is when the VM Operator is killed there.
+        self._begun: dict[Key, tuple[str, Refused | None]] = {}
+
+    def forget(self, key: Key) -> None:
+        """A VM's object is gone."""
+        self._begun.pop(key, None)
+
+    def work(self, item: Object, machine: Machine) -> bool:
+        """Do what is asked for; whether the VM's other work may go on.
+
+        Raises:
+            Refused: It failed; the condition says so.
+            Wait: It goes on later.
+        """
+        key = key_of(item)
+        if key in self._begun:
+            self._restore(key, item, machine)
+            return False
+        if REVERT_IN_PROGRESS in annotations_of(item):
+            return False  # also when it was left behind: nothing is done until somebody takes it away
+        name = item.get("spec", {}).get("currentSnapshotName", "")
+        if not name:
+            status = deepcopy(item.get("status") or {})
+            unmark(status, REVERT_SUCCEEDED)
+            self._cluster.set_status(item, status)
+            return True
+        if vks_node(item):
+            self._tell(item, REVERT_SKIPPED, "Skipping snapshot revert for VKS node")
+            return True
+        self._revert(key, item, machine, name)
+        return False
+
+    def _revert(self, key: Key, item: Object, machine: Machine, name: str) -> None:
+        failure = self._told_to_fail(key, name)
+        if failure and failure.reason in {REVERT_SKIPPED, REVERT_FAILED}:
+            self._fail(key, item, failure.reason, str(failure))
+        node = self._checked(key, item, machine, name)
+        item = self._cluster.edit(item, {"annotations": {REVERT_IN_PROGRESS: ""}})
+        item = self._tell(item, REVERT_IN_PROGRESS_REASON, "snapshot revert in progress")
+        try:
+            if failure and failure.reason == REVERT_TASK_FAILED:
+                raise failure
+            self._vsphere.revert(node)
+        except (Refused, vmodl.MethodFault) as error:
+            if isinstance(error, vim.fault.NotAuthenticated):
+                raise
+            words = getattr(error, "msg", None) or str(error)
+            self._fail(key, item, REVERT_TASK_FAILED, words, leaves=_leaves(failure))
+        self._history.add("revert", key, name, node.snapshot._moId)
+        self._begun[key] = (name, failure)
+        self._restore(key, item, machine)
+
+    def _told_to_fail(self, key: Key, name: str) -> Refused | None:
+        try:
+            self._steering.enter("revert", key[1], name)
+        except Refused as failure:
+            return failure
+        return None
+
+    def _checked(self, key: Key, item: Object, machine: Machine, name: str) -> Any:
+        """The vSphere snapshot to revert to, after the checks that the VM Operator makes."""
+        snapshot = self._cluster.snapshot(key[0], name)
+        if snapshot is None:
+            plural = "virtualmachinesnapshots.vmoperator.vmware.com"
+            words = f'failed to get snapshot object "{name}": {plural} "{name}" not found'
+            self._fail(key, item, REVERT_FAILED, words)
+        if not holds(snapshot, READY):
+            self._fail(key, item, REVERT_SKIPPED, f'skipping revert for not-ready snapshot "{name}"')
+        words = f'snapshot "{name}" not found'
+        try:
+            node = machine.find(name)
+        except Ambiguous as error:
+            node, words = None, str(error)
+        if node is None:
+            self._fail(key, item, REVERT_FAILED, f'failed to find vSphere snapshot "{name}": {words}')
+        return node
+
+    def _restore(self, key: Key, item: Object, machine: Machine) -> None:
+        """Replace the VM's spec, labels and annotations by those kept with the snapshot; empty its status."""
+        name, failure = self._begun[key]
+        self._steering.enter("restore", key[1], name)
+        node = machine.find(name)
+        kept = self._vsphere.kept(node) if node else None
+        if kept is None or (failure and failure.reason == REVERT_INVALID_MANIFEST):
+            del self._begun[key]
+            words = str(failure) if failure else "no VM YAML in snapshot config"
+            message = f"failed to restore vm spec and metadata from snapshot: {words}"
+            self._fail(key, item, REVERT_INVALID_MANIFEST, message, leaves=_leaves(failure))
+        changed = deepcopy(item)
+        changed["spec"] = {**kept["spec"], "powerState": power_of(node.state)}
+        changed["spec"].pop("currentSnapshotName", None)
+        found = {
+            one: value
+            for one, value in kept["metadata"].get("annotations", {}).items()
+            if one != REVERT_IN_PROGRESS
+        }
+        changed["metadata"]["annotations"] = found
+        changed["metadata"]["labels"] = kept["metadata"].get("labels", {})
+        replaced = self._cluster.replace(changed)
+        del self._begun[key]
+        self._history.add("restore", key, name)
+        self._cluster.set_status(replaced, {})
+
+    def _tell(self, item: Object, reason: str, message: str) -> Object:
+        def told(machine: Object) -> Object:
+            status = deepcopy(machine.get("status") or {})
+            mark(status, REVERT_SUCCEEDED, reason=reason, message=message)
+            return self._cluster.set_status(machine, status)
+
+        # Once it has begun, nobody's change of the VM keeps it from going on.
+        begun = REVERT_IN_PROGRESS in annotations_of(item)
+        return self._cluster.persist(item, told) if begun else told(item)
+
+    def _fail(
+        self, key: Key, item: Object, reason: str, message: str, *, leaves: bool | None = None
+    ) -> NoReturn:
+        item = self._tell(item, reason, message)
+        self._history.add("fail", key, item["spec"].get("currentSnapshotName", ""), message)
+        if leaves is False and REVERT_IN_PROGRESS in annotations_of(item):
+            tidied = {"annotations": {REVERT_IN_PROGRESS: None}}
+            self._cluster.persist(item, lambda machine: self._cluster.edit(machine, tidied))
+        raise Refused(message)
+
+
+def _leaves(failure: Refused | None) -> bool | None:
+    return failure.leave_annotation if failure else None

@@ -1,0 +1,228 @@
+"""What other people do to a VM, and what they see of it: bare pyVmomi, nothing of the provider's."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+from pyVmomi import vim
+
+from tests.support.client import Client
+
+Power: TypeAlias = Literal["on", "off", "suspended"]
+
+# Networks that the simulator's hosts have.
+_NETWORKS = ("VM Network", "DC0_DVPG0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """One snapshot in a VM's tree."""
+
+    id: str
+    name: str
+    path: str
+    chain: tuple[str, ...]
+    state: str
+
+
+class Actor:
+    """Somebody at vSphere with one VM before them.
+
+    Attributes:
+        vm: The VM as pyVmomi's object.
+        id: Its managed object id.
+    """
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._wait = client.wait
+        self.vm: Any = client.content.searchIndex.FindByInventoryPath(f"/DC0/vm/{name}")
+        self.id: str = self.vm._moId
+
+    # --- what they see ------------------------------------------------------------------------
+
+    def machine(self) -> dict[str, Any]:
+        """The VM in the words of the resource's `machine`; what vSphere leaves unset is left out."""
+        config, power = self.vm.config, self.power_state()
+        hardware, kinds = config.hardware, vim.vm.device
+        disks, cards, others = kinds.VirtualDisk, kinds.VirtualEthernetCard, kinds.VirtualController
+        seen: dict[str, Any] = {
+            "powerState": power[0].upper() + power[1:],
+            "numCPUs": hardware.numCPU,
+            "coresPerSocket": hardware.numCoresPerSocket,
+            "memoryMB": hardware.memoryMB,
+            "hardwareVersion": config.version,
+            "guestID": config.guestId,
+            "annotation": config.annotation,
+            "disks": {str(item.key): _disk(item) for item in hardware.device if isinstance(item, disks)},
+            "networkAdapters": {
+                str(item.key): _adapter(item) for item in hardware.device if isinstance(item, cards)
+            },
+            "otherDevices": {
+                str(item.key): item.deviceInfo.label.strip()
+                for item in hardware.device
+                if not isinstance(item, (disks, cards, others))
+            },
+        }
+        return {name: value for name, value in seen.items() if value is not None}
+
+    def tree(self) -> list[Seen]:
+        """All snapshots, each parent before its children."""
+        info = self.vm.snapshot
+
+        def walk(items: Any, chain: tuple[str, ...], path: str) -> Iterator[Seen]:
+            for item in items or ():
+                here = (*chain, item.snapshot._moId)
+                where = f"{path}/{item.name}".lstrip("/")
+                yield Seen(here[-1], item.name, where, here, str(item.state))
+                yield from walk(item.childSnapshotList, here, where)
+
+        return list(walk(info.rootSnapshotList if info else (), (), ""))
+
+    def current(self) -> str | None:
+        """The id of the snapshot that the VM runs on."""
+        info = self.vm.snapshot
+        return info.currentSnapshot._moId if info and info.currentSnapshot else None
+
+    def power_state(self) -> str:
+        """`poweredOn`, `poweredOff` or `suspended`."""
+        return str(self.vm.runtime.powerState)
+
+    def can_hold_memory(self) -> bool:
+        """Whether vSphere would take a snapshot with memory: not of a running VM with independent disks."""
+        disks = self._devices(vim.vm.device.VirtualDisk)
+        independent = any(disk.backing.diskMode.startswith("independent") for disk in disks)
+        return not (independent and self.power_state() == "poweredOn")
+
+    # --- what they do to snapshots ------------------------------------------------------------
+
+    def take(self, name: str, *, memory: bool) -> str:
+        """Take a snapshot; its id."""
+        task = self.vm.CreateSnapshot_Task(name, f"about {name}", memory and self.can_hold_memory(), False)
+        taken: str = self._wait(task)._moId
+        return taken
+
+    def edit(self, snapshot: str, *, name: str | None = None, description: str | None = None) -> None:
+        """Change a snapshot's name or description."""
+        self._snapshot(snapshot).RenameSnapshot(name, description)
+
+    def remove(self, snapshot: str, *, children: bool) -> None:
+        """Remove a snapshot; with `children` all below it too, else they move up."""
+        self._wait(self._snapshot(snapshot).RemoveSnapshot_Task(children))
+
+    def revert(self, snapshot: str) -> None:
+        """Revert the VM."""
+        self._wait(self._snapshot(snapshot).RevertToSnapshot_Task())
+
+    # --- what they do to the VM ---------------------------------------------------------------
+
+    def power(self, to: Power) -> None:
+        """Switch it on or off, or suspend it; nothing where that isn't possible now."""
+        now = self.power_state()
+        if to == "on" and now != "poweredOn":
+            self._wait(self.vm.PowerOnVM_Task())
+        elif to == "off" and now != "poweredOff":
+            self._wait(self.vm.PowerOffVM_Task())
+        elif to == "suspended" and now == "poweredOn":
+            self._wait(self.vm.SuspendVM_Task())
+
+    def rename(self, name: str) -> None:
+        """Give the VM another name."""
+        if self.vm.name != name:
+            self._wait(self.vm.Rename_Task(name))
+
+    def configure(self, **settings: Any) -> None:
+        """Change settings, such as `numCPUs`, `memoryMB` or `annotation`; a suspended VM allows none."""
+        if self.power_state() != "suspended":
+            self._wait(self.vm.ReconfigVM_Task(vim.vm.ConfigSpec(**settings)))
+
+    def add_disk(self, gib: int, mode: str) -> None:
+        """Add a disk beside the SCSI controller's others."""
+        devices = self._devices(vim.vm.device.VirtualSCSIController, vim.vm.device.VirtualDisk)
+        (controller,) = (item for item in devices if isinstance(item, vim.vm.device.VirtualSCSIController))
+        used = {item.unitNumber for item in devices if item.controllerKey == controller.key}
+        free = set(range(16)) - {7} - used  # 7 is the controller's own
+        if not free:
+            return
+        disk = vim.vm.device.VirtualDisk(
+            key=-1,
+            controllerKey=controller.key,
+            unitNumber=min(free),
+            capacityInKB=gib * 2**20,
+            backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(diskMode=mode, fileName=""),
+        )
+        self._device("add", disk, fileOperation="create")
+
+    def remove_disk(self, which: int) -> None:
+        """Take a disk off the VM; its files stay, as snapshots need them."""
+        disks = self._devices(vim.vm.device.VirtualDisk)
+        if disks:
+            self._device("remove", disks[which % len(disks)])
+
+    def add_adapter(self, kind: str, network: int) -> None:
+        """Add a network adapter."""
+        card = getattr(vim.vm.device, kind)(
+            key=-1, addressType="generated", backing=self._network(_NETWORKS[network % 2])
+        )
+        self._device("add", card)
+
+    def move_adapter(self, which: int, network: int) -> None:
+        """Connect a network adapter to another network."""
+        cards = self._devices(vim.vm.device.VirtualEthernetCard)
+        if cards:
+            card = cards[which % len(cards)]
+            card.backing = self._network(_NETWORKS[network % 2])
+            self._device("edit", card)
+
+    def remove_adapter(self, which: int) -> None:
+        """Take a network adapter off the VM."""
+        cards = self._devices(vim.vm.device.VirtualEthernetCard)
+        if cards:
+            self._device("remove", cards[which % len(cards)])
+
+    def _network(self, name: str) -> Any:
+        kinds = vim.vm.device.VirtualEthernetCard
+        networks = self.vm.runtime.host.network
+        network = next(item for item in networks if item.name == name)
+        if not isinstance(network, vim.dvs.DistributedVirtualPortgroup):
+            return kinds.NetworkBackingInfo(deviceName=name, network=network)
+        dvs: Any = network.config.distributedVirtualSwitch
+        port = vim.dvs.PortConnection(portgroupKey=network.key, switchUuid=dvs.uuid)
+        return kinds.DistributedVirtualPortBackingInfo(port=port)
+
+    def _device(self, operation: str, device: Any, **more: Any) -> None:
+        spec = vim.vm.device.VirtualDeviceSpec(operation=operation, device=device, **more)
+        self.configure(deviceChange=[spec])
+
+    def _devices(self, *kinds: Any) -> list[Any]:
+        return [device for device in self.vm.config.hardware.device if isinstance(device, kinds)]
+
+    def _snapshot(self, unique_id: str) -> Any:
+        return vim.vm.Snapshot(unique_id, self.vm._stub)
+
+
+def _disk(disk: Any) -> dict[str, Any]:
+    base = disk.backing
+    while base.parent is not None:
+        base = base.parent
+    return {
+        "label": disk.deviceInfo.label,
+        "GiB": disk.capacityInKB / 2**20,
+        "mode": disk.backing.diskMode,
+        "backing": base.fileName,
+    }
+
+
+def _adapter(card: Any) -> dict[str, Any]:
+    distributed = isinstance(
+        card.backing, vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo
+    )
+    return {
+        "label": card.deviceInfo.label,
+        "type": re.sub(r".*\.Virtual", "", type(card).__name__).lower(),
+        "network": card.backing.port.portgroupKey if distributed else card.backing.deviceName,
+        "macAddress": card.macAddress,
+    }
