@@ -66,9 +66,13 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly after: pulumi.Output<string | undefined>;
     /**
-     * `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete.
+     * `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.
      */
     declare public /*out*/ readonly conditions: pulumi.Output<outputs.Condition[]>;
+    /**
+     * Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+     */
+    declare public /*out*/ readonly leftoverSafetySnapshots: pulumi.Output<outputs.LeftoverSafetySnapshot[]>;
     /**
      * The live VMs, refreshed before each preview.
      */
@@ -153,6 +157,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
             resourceInputs["virtualMachines"] = args?.virtualMachines;
             resourceInputs["after"] = undefined /*out*/;
             resourceInputs["conditions"] = undefined /*out*/;
+            resourceInputs["leftoverSafetySnapshots"] = undefined /*out*/;
             resourceInputs["machines"] = undefined /*out*/;
             resourceInputs["progress"] = undefined /*out*/;
             resourceInputs["request"] = undefined /*out*/;
@@ -164,6 +169,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
         } else {
             resourceInputs["after"] = undefined /*out*/;
             resourceInputs["conditions"] = undefined /*out*/;
+            resourceInputs["leftoverSafetySnapshots"] = undefined /*out*/;
             resourceInputs["machines"] = undefined /*out*/;
             resourceInputs["onFailure"] = undefined /*out*/;
             resourceInputs["powerPolicy"] = undefined /*out*/;

@@ -66,13 +66,17 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
     }
 
     /**
-     * `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed.
+     * `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed; `SafetySnapshotsRemoved`, only while some could not be removed.
      */
     declare public /*out*/ readonly conditions: pulumi.Output<outputs.Condition[]>;
     /**
      * The snapshot that the VM now runs on.
      */
     declare public /*out*/ readonly currentSnapshot: pulumi.Output<outputs.SnapshotReference | undefined>;
+    /**
+     * Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+     */
+    declare public /*out*/ readonly leftoverSafetySnapshots: pulumi.Output<outputs.LeftoverSafetySnapshot[]>;
     /**
      * The live VM, refreshed before each preview.
      */
@@ -157,6 +161,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
             resourceInputs["vmName"] = args?.vmName;
             resourceInputs["conditions"] = undefined /*out*/;
             resourceInputs["currentSnapshot"] = undefined /*out*/;
+            resourceInputs["leftoverSafetySnapshots"] = undefined /*out*/;
             resourceInputs["machine"] = undefined /*out*/;
             resourceInputs["revertedAt"] = undefined /*out*/;
             resourceInputs["revertedTo"] = undefined /*out*/;
@@ -168,6 +173,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
         } else {
             resourceInputs["conditions"] = undefined /*out*/;
             resourceInputs["currentSnapshot"] = undefined /*out*/;
+            resourceInputs["leftoverSafetySnapshots"] = undefined /*out*/;
             resourceInputs["machine"] = undefined /*out*/;
             resourceInputs["namespace"] = undefined /*out*/;
             resourceInputs["powerPolicy"] = undefined /*out*/;

@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.common.marks import checkpoint_owner
 from vmsnapshot.lifecycle.common.members import Environment
 from vmsnapshot.lifecycle.common.tree import WIDTH, columns
 from vmsnapshot.lifecycle.revert.plan import plan_revert
-from vmsnapshot.lifecycle.rollback.plan import Planned, Wanted
+from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec
 from vmsnapshot.lifecycle.rollback.restore_points import find_restore_points
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.environment import EnvironmentMember
@@ -48,7 +48,7 @@ def made(name: str, *labels: str, renamed: str = "", **more: Any) -> VirtualMach
     )
 
 
-def planned(*machines: VirtualMachine, to: str = "one", policy: PowerPolicy = "snapshot") -> Planned:
+def planned(*machines: VirtualMachine, to: str = "one", policy: PowerPolicy = "snapshot") -> PlannedRollback:
     """The plan of rolling these back, each in a wave of its own."""
     members = [
         EnvironmentMember(vm_name=vm.identity.name, order=number) for number, vm in enumerate(machines)
@@ -60,7 +60,9 @@ def planned(*machines: VirtualMachine, to: str = "one", policy: PowerPolicy = "s
         key: plan_revert(by_key[key], target, by_key[key].machine, asked, NOW)
         for key, target in points.found.items()
     }
-    return Planned(Wanted(members, to, policy), Environment(members, by_key, {}), points, plans, {}, NOW)
+    return PlannedRollback(
+        RollbackSpec(members, to, policy), Environment(members, by_key, {}), points, plans, {}, NOW
+    )
 
 
 def test_few_vms_are_shown_each_with_its_plan() -> None:

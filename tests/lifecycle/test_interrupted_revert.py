@@ -18,7 +18,7 @@ from vmsnapshot.backends.vsphere import _history
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.port import Backend
-from vmsnapshot.lifecycle.revert import executor as reverting
+from vmsnapshot.lifecycle.revert import evidence
 
 VMS = [f"web-{number}" for number in range(1, 31)]
 _NAMES = iter(VMS)
@@ -217,7 +217,7 @@ def test_what_was_done_long_ago_counts_while_the_vm_is_there(
     if not on_target:
         life.client.take(life.vm, "newer")
     later = now() + dt.timedelta(minutes=minutes)
-    monkeypatch.setattr(reverting, "now", lambda: later)
+    monkeypatch.setattr(evidence, "now", lambda: later)
     life.made_of = lambda backend: Forgetful(backend, hour=minutes > 60)
     counts = on_target or minutes < 60
     shown = life.stack.preview().check()

@@ -57,8 +57,10 @@ type EnvironmentRollback struct {
 
 	// What came before that rollback: the one before it, or watching; not set: nothing.
 	After pulumi.StringPtrOutput `pulumi:"after"`
-	// `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete.
+	// `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
+	// Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+	LeftoverSafetySnapshots LeftoverSafetySnapshotArrayOutput `pulumi:"leftoverSafetySnapshots"`
 	// The live VMs, refreshed before each preview.
 	Machines MachineMapOutput `pulumi:"machines"`
 	// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
@@ -272,9 +274,14 @@ func (o EnvironmentRollbackOutput) After() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.After }).(pulumi.StringPtrOutput)
 }
 
-// `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete.
+// `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.
 func (o EnvironmentRollbackOutput) Conditions() ConditionArrayOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) ConditionArrayOutput { return v.Conditions }).(ConditionArrayOutput)
+}
+
+// Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+func (o EnvironmentRollbackOutput) LeftoverSafetySnapshots() LeftoverSafetySnapshotArrayOutput {
+	return o.ApplyT(func(v *EnvironmentRollback) LeftoverSafetySnapshotArrayOutput { return v.LeftoverSafetySnapshots }).(LeftoverSafetySnapshotArrayOutput)
 }
 
 // The live VMs, refreshed before each preview.

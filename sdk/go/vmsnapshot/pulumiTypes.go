@@ -527,6 +527,73 @@ func (o FindingArrayOutput) Index(i pulumi.IntInput) FindingOutput {
 	}).(FindingOutput)
 }
 
+// A safety snapshot of an update that then reverted nothing, and could not remove it again.
+type LeftoverSafetySnapshot struct {
+	// The VM as the program names it.
+	Member string `pulumi:"member"`
+	// The name that was asked for.
+	Name string `pulumi:"name"`
+	// The mark that it carries on the platform.
+	Ownership string `pulumi:"ownership"`
+	// The VM's own identifier on the platform.
+	Vm string `pulumi:"vm"`
+}
+
+// A safety snapshot of an update that then reverted nothing, and could not remove it again.
+type LeftoverSafetySnapshotOutput struct{ *pulumi.OutputState }
+
+func (LeftoverSafetySnapshotOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*LeftoverSafetySnapshot)(nil)).Elem()
+}
+
+func (o LeftoverSafetySnapshotOutput) ToLeftoverSafetySnapshotOutput() LeftoverSafetySnapshotOutput {
+	return o
+}
+
+func (o LeftoverSafetySnapshotOutput) ToLeftoverSafetySnapshotOutputWithContext(ctx context.Context) LeftoverSafetySnapshotOutput {
+	return o
+}
+
+// The VM as the program names it.
+func (o LeftoverSafetySnapshotOutput) Member() pulumi.StringOutput {
+	return o.ApplyT(func(v LeftoverSafetySnapshot) string { return v.Member }).(pulumi.StringOutput)
+}
+
+// The name that was asked for.
+func (o LeftoverSafetySnapshotOutput) Name() pulumi.StringOutput {
+	return o.ApplyT(func(v LeftoverSafetySnapshot) string { return v.Name }).(pulumi.StringOutput)
+}
+
+// The mark that it carries on the platform.
+func (o LeftoverSafetySnapshotOutput) Ownership() pulumi.StringOutput {
+	return o.ApplyT(func(v LeftoverSafetySnapshot) string { return v.Ownership }).(pulumi.StringOutput)
+}
+
+// The VM's own identifier on the platform.
+func (o LeftoverSafetySnapshotOutput) Vm() pulumi.StringOutput {
+	return o.ApplyT(func(v LeftoverSafetySnapshot) string { return v.Vm }).(pulumi.StringOutput)
+}
+
+type LeftoverSafetySnapshotArrayOutput struct{ *pulumi.OutputState }
+
+func (LeftoverSafetySnapshotArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]LeftoverSafetySnapshot)(nil)).Elem()
+}
+
+func (o LeftoverSafetySnapshotArrayOutput) ToLeftoverSafetySnapshotArrayOutput() LeftoverSafetySnapshotArrayOutput {
+	return o
+}
+
+func (o LeftoverSafetySnapshotArrayOutput) ToLeftoverSafetySnapshotArrayOutputWithContext(ctx context.Context) LeftoverSafetySnapshotArrayOutput {
+	return o
+}
+
+func (o LeftoverSafetySnapshotArrayOutput) Index(i pulumi.IntInput) LeftoverSafetySnapshotOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) LeftoverSafetySnapshot {
+		return vs[0].([]LeftoverSafetySnapshot)[vs[1].(int)]
+	}).(LeftoverSafetySnapshotOutput)
+}
+
 // The part of a VM that a revert changes: power, hardware and settings.
 type Machine struct {
 	// The notes that people wrote on the VM.
@@ -2164,10 +2231,12 @@ func (o StorageRequestArrayOutput) Index(i pulumi.IntInput) StorageRequestOutput
 
 // A safety snapshot that was taken before a revert.
 type TakenSafetySnapshot struct {
-	// When it was taken (RFC 3339, UTC).
-	CreateTime string `pulumi:"createTime"`
+	// When it was taken (RFC 3339, UTC); not set: not known.
+	CreateTime *string `pulumi:"createTime"`
 	// Its name.
 	Name string `pulumi:"name"`
+	// The mark that it carries on the platform. One that has lost it is never removed.
+	Ownership *string `pulumi:"ownership"`
 	// Its uniqueID; not set: not known.
 	UniqueID *string `pulumi:"uniqueID"`
 	// How many later updates of the resource have succeeded.
@@ -2189,14 +2258,19 @@ func (o TakenSafetySnapshotOutput) ToTakenSafetySnapshotOutputWithContext(ctx co
 	return o
 }
 
-// When it was taken (RFC 3339, UTC).
-func (o TakenSafetySnapshotOutput) CreateTime() pulumi.StringOutput {
-	return o.ApplyT(func(v TakenSafetySnapshot) string { return v.CreateTime }).(pulumi.StringOutput)
+// When it was taken (RFC 3339, UTC); not set: not known.
+func (o TakenSafetySnapshotOutput) CreateTime() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v TakenSafetySnapshot) *string { return v.CreateTime }).(pulumi.StringPtrOutput)
 }
 
 // Its name.
 func (o TakenSafetySnapshotOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v TakenSafetySnapshot) string { return v.Name }).(pulumi.StringOutput)
+}
+
+// The mark that it carries on the platform. One that has lost it is never removed.
+func (o TakenSafetySnapshotOutput) Ownership() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v TakenSafetySnapshot) *string { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
 // Its uniqueID; not set: not known.
@@ -2483,6 +2557,8 @@ func init() {
 	pulumi.RegisterOutputType(EnvironmentMemberArrayOutput{})
 	pulumi.RegisterOutputType(FindingOutput{})
 	pulumi.RegisterOutputType(FindingArrayOutput{})
+	pulumi.RegisterOutputType(LeftoverSafetySnapshotOutput{})
+	pulumi.RegisterOutputType(LeftoverSafetySnapshotArrayOutput{})
 	pulumi.RegisterOutputType(MachineOutput{})
 	pulumi.RegisterOutputType(MachinePtrOutput{})
 	pulumi.RegisterOutputType(MachineMapOutput{})

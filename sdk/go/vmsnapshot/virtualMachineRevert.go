@@ -60,10 +60,12 @@ import (
 type VirtualMachineRevert struct {
 	pulumi.CustomResourceState
 
-	// `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed.
+	// `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed; `SafetySnapshotsRemoved`, only while some could not be removed.
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
 	// The snapshot that the VM now runs on.
 	CurrentSnapshot SnapshotReferencePtrOutput `pulumi:"currentSnapshot"`
+	// Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+	LeftoverSafetySnapshots LeftoverSafetySnapshotArrayOutput `pulumi:"leftoverSafetySnapshots"`
 	// The live VM, refreshed before each preview.
 	Machine MachinePtrOutput `pulumi:"machine"`
 	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
@@ -266,7 +268,7 @@ func (o VirtualMachineRevertOutput) ToVirtualMachineRevertOutputWithContext(ctx 
 	return o
 }
 
-// `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed.
+// `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed; `SafetySnapshotsRemoved`, only while some could not be removed.
 func (o VirtualMachineRevertOutput) Conditions() ConditionArrayOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) ConditionArrayOutput { return v.Conditions }).(ConditionArrayOutput)
 }
@@ -274,6 +276,11 @@ func (o VirtualMachineRevertOutput) Conditions() ConditionArrayOutput {
 // The snapshot that the VM now runs on.
 func (o VirtualMachineRevertOutput) CurrentSnapshot() SnapshotReferencePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) SnapshotReferencePtrOutput { return v.CurrentSnapshot }).(SnapshotReferencePtrOutput)
+}
+
+// Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+func (o VirtualMachineRevertOutput) LeftoverSafetySnapshots() LeftoverSafetySnapshotArrayOutput {
+	return o.ApplyT(func(v *VirtualMachineRevert) LeftoverSafetySnapshotArrayOutput { return v.LeftoverSafetySnapshots }).(LeftoverSafetySnapshotArrayOutput)
 }
 
 // The live VM, refreshed before each preview.

@@ -165,6 +165,28 @@ export interface Finding {
 }
 
 /**
+ * A safety snapshot of an update that then reverted nothing, and could not remove it again.
+ */
+export interface LeftoverSafetySnapshot {
+    /**
+     * The VM as the program names it.
+     */
+    member: string;
+    /**
+     * The name that was asked for.
+     */
+    name: string;
+    /**
+     * The mark that it carries on the platform.
+     */
+    ownership: string;
+    /**
+     * The VM's own identifier on the platform.
+     */
+    vm: string;
+}
+
+/**
  * The part of a VM that a revert changes: power, hardware and settings.
  */
 export interface Machine {
@@ -545,13 +567,17 @@ export interface StorageRequest {
  */
 export interface TakenSafetySnapshot {
     /**
-     * When it was taken (RFC 3339, UTC).
+     * When it was taken (RFC 3339, UTC); not set: not known.
      */
-    createTime: string;
+    createTime?: string;
     /**
      * Its name.
      */
     name: string;
+    /**
+     * The mark that it carries on the platform. One that has lost it is never removed.
+     */
+    ownership?: string;
     /**
      * Its uniqueID; not set: not known.
      */

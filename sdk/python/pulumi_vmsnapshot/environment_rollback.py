@@ -285,6 +285,7 @@ class EnvironmentRollback(pulumi.CustomResource):
             __props__.__dict__["virtual_machines"] = virtual_machines
             __props__.__dict__["after"] = None
             __props__.__dict__["conditions"] = None
+            __props__.__dict__["leftover_safety_snapshots"] = None
             __props__.__dict__["machines"] = None
             __props__.__dict__["progress"] = None
             __props__.__dict__["request"] = None
@@ -317,6 +318,7 @@ class EnvironmentRollback(pulumi.CustomResource):
 
         __props__.__dict__["after"] = None
         __props__.__dict__["conditions"] = None
+        __props__.__dict__["leftover_safety_snapshots"] = None
         __props__.__dict__["machines"] = None
         __props__.__dict__["on_failure"] = None
         __props__.__dict__["power_policy"] = None
@@ -346,9 +348,17 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def conditions(self) -> pulumi.Output[Sequence['outputs.Condition']]:
         """
-        `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete.
+        `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.
         """
         return pulumi.get(self, "conditions")
+
+    @_builtins.property
+    @pulumi.getter(name="leftoverSafetySnapshots")
+    def leftover_safety_snapshots(self) -> pulumi.Output[Sequence['outputs.LeftoverSafetySnapshot']]:
+        """
+        Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+        """
+        return pulumi.get(self, "leftover_safety_snapshots")
 
     @_builtins.property
     @pulumi.getter

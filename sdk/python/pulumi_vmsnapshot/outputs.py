@@ -24,6 +24,7 @@ __all__ = [
     'Disk',
     'EnvironmentMember',
     'Finding',
+    'LeftoverSafetySnapshot',
     'Machine',
     'MemberRollback',
     'MemberSnapshot',
@@ -547,6 +548,62 @@ class Finding(dict):
         How grave it is.
         """
         return pulumi.get(self, "severity")
+
+
+@pulumi.output_type
+class LeftoverSafetySnapshot(dict):
+    """
+    A safety snapshot of an update that then reverted nothing, and could not remove it again.
+    """
+    def __init__(__self__, *,
+                 member: _builtins.str,
+                 name: _builtins.str,
+                 ownership: _builtins.str,
+                 vm: _builtins.str):
+        """
+        A safety snapshot of an update that then reverted nothing, and could not remove it again.
+
+        :param _builtins.str member: The VM as the program names it.
+        :param _builtins.str name: The name that was asked for.
+        :param _builtins.str ownership: The mark that it carries on the platform.
+        :param _builtins.str vm: The VM's own identifier on the platform.
+        """
+        pulumi.set(__self__, "member", member)
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "ownership", ownership)
+        pulumi.set(__self__, "vm", vm)
+
+    @_builtins.property
+    @pulumi.getter
+    def member(self) -> _builtins.str:
+        """
+        The VM as the program names it.
+        """
+        return pulumi.get(self, "member")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The name that was asked for.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> _builtins.str:
+        """
+        The mark that it carries on the platform.
+        """
+        return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter
+    def vm(self) -> _builtins.str:
+        """
+        The VM's own identifier on the platform.
+        """
+        return pulumi.get(self, "vm")
 
 
 @pulumi.output_type
@@ -1767,32 +1824,29 @@ class TakenSafetySnapshot(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
-                 create_time: _builtins.str,
                  name: _builtins.str,
+                 create_time: Optional[_builtins.str] = None,
+                 ownership: Optional[_builtins.str] = None,
                  unique_id: Optional[_builtins.str] = None,
                  updates: Optional[_builtins.int] = None):
         """
         A safety snapshot that was taken before a revert.
 
-        :param _builtins.str create_time: When it was taken (RFC 3339, UTC).
         :param _builtins.str name: Its name.
+        :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param _builtins.str ownership: The mark that it carries on the platform. One that has lost it is never removed.
         :param _builtins.str unique_id: Its uniqueID; not set: not known.
         :param _builtins.int updates: How many later updates of the resource have succeeded.
         """
-        pulumi.set(__self__, "create_time", create_time)
         pulumi.set(__self__, "name", name)
+        if create_time is not None:
+            pulumi.set(__self__, "create_time", create_time)
+        if ownership is not None:
+            pulumi.set(__self__, "ownership", ownership)
         if unique_id is not None:
             pulumi.set(__self__, "unique_id", unique_id)
         if updates is not None:
             pulumi.set(__self__, "updates", updates)
-
-    @_builtins.property
-    @pulumi.getter(name="createTime")
-    def create_time(self) -> _builtins.str:
-        """
-        When it was taken (RFC 3339, UTC).
-        """
-        return pulumi.get(self, "create_time")
 
     @_builtins.property
     @pulumi.getter
@@ -1801,6 +1855,22 @@ class TakenSafetySnapshot(dict):
         Its name.
         """
         return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> Optional[_builtins.str]:
+        """
+        When it was taken (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> Optional[_builtins.str]:
+        """
+        The mark that it carries on the platform. One that has lost it is never removed.
+        """
+        return pulumi.get(self, "ownership")
 
     @_builtins.property
     @pulumi.getter(name="uniqueID")

@@ -285,6 +285,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
             __props__.__dict__["vm_name"] = vm_name
             __props__.__dict__["conditions"] = None
             __props__.__dict__["current_snapshot"] = None
+            __props__.__dict__["leftover_safety_snapshots"] = None
             __props__.__dict__["machine"] = None
             __props__.__dict__["reverted_at"] = None
             __props__.__dict__["reverted_to"] = None
@@ -317,6 +318,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
 
         __props__.__dict__["conditions"] = None
         __props__.__dict__["current_snapshot"] = None
+        __props__.__dict__["leftover_safety_snapshots"] = None
         __props__.__dict__["machine"] = None
         __props__.__dict__["namespace"] = None
         __props__.__dict__["power_policy"] = None
@@ -338,7 +340,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def conditions(self) -> pulumi.Output[Sequence['outputs.Condition']]:
         """
-        `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed.
+        `VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed; `SafetySnapshotsRemoved`, only while some could not be removed.
         """
         return pulumi.get(self, "conditions")
 
@@ -349,6 +351,14 @@ class VirtualMachineRevert(pulumi.CustomResource):
         The snapshot that the VM now runs on.
         """
         return pulumi.get(self, "current_snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="leftoverSafetySnapshots")
+    def leftover_safety_snapshots(self) -> pulumi.Output[Sequence['outputs.LeftoverSafetySnapshot']]:
+        """
+        Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
+        """
+        return pulumi.get(self, "leftover_safety_snapshots")
 
     @_builtins.property
     @pulumi.getter

@@ -11,7 +11,7 @@ from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
 from vmsnapshot.model.plan import RevertPlan
-from vmsnapshot.model.revert import PowerPolicy, Seen
+from vmsnapshot.model.revert import LeftoverSafetySnapshot, PowerPolicy, Seen
 from vmsnapshot.model.snapshot import Quiesce
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.text import StoredText
@@ -329,10 +329,18 @@ class RollbackState(RollbackInputs):
         str | None,
         Property("What came before that rollback: the one before it, or watching; not set: nothing."),
     ] = None
+    leftover_safety_snapshots: Annotated[
+        list[LeftoverSafetySnapshot],
+        Property(
+            "Safety snapshots that an update took, or may have taken, before it failed with nothing "
+            "reverted, and that it could not remove again. The next update uses or removes them."
+        ),
+    ] = []
     conditions: Annotated[
         list[Condition],
         Property(
-            "`EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete."
+            "`EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not "
+            "complete; `SafetySnapshotsRemoved`, only while some could not be removed."
         ),
     ] = []
     vms: Annotated[

@@ -165,8 +165,23 @@ class TakenSafetySnapshot(Model):
 
     name: Annotated[str, Property("Its name.")]
     unique_id: Annotated[str | None, Property("Its uniqueID; not set: not known.")] = None
-    create_time: Annotated[str, Property("When it was taken (RFC 3339, UTC).")]
+    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
+        None
+    )
+    ownership: Annotated[
+        str | None,
+        Property("The mark that it carries on the platform. One that has lost it is never removed."),
+    ] = None
     updates: Annotated[int, Property("How many later updates of the resource have succeeded.")] = 0
+
+
+class LeftoverSafetySnapshot(Model):
+    """A safety snapshot of an update that then reverted nothing, and could not remove it again."""
+
+    member: Annotated[str, Property("The VM as the program names it.")]
+    vm: Annotated[str, Property("The VM's own identifier on the platform.")]
+    name: Annotated[str, Property("The name that was asked for.")]
+    ownership: Annotated[str, Property("The mark that it carries on the platform.")]
 
 
 class RevertState(RevertInputs):
@@ -190,9 +205,19 @@ class RevertState(RevertInputs):
         list[TakenSafetySnapshot],
         Property("The safety snapshots that are still kept, the newest last."),
     ] = []
+    leftover_safety_snapshots: Annotated[
+        list[LeftoverSafetySnapshot],
+        Property(
+            "Safety snapshots that an update took, or may have taken, before it failed with nothing "
+            "reverted, and that it could not remove again. The next update uses or removes them."
+        ),
+    ] = []
     conditions: Annotated[
         list[Condition],
-        Property("`VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed."),
+        Property(
+            "`VirtualMachineSnapshotRevertSucceeded`, only while the last revert failed; "
+            "`SafetySnapshotsRemoved`, only while some could not be removed."
+        ),
     ] = []
     machine: Annotated[Machine | None, Property("The live VM, refreshed before each preview.")] = None
     vm: Annotated[VirtualMachineIdentity | None, Property("The VM.")] = None

@@ -131,4 +131,5 @@ class _Tally:
         self._shown_at = moment
         each = ", ".join(f"{key}: {text}" for key, text in list(self._told.items())[:_SHOWN])
         ending = f" ({each})" if each else ""
-        self._operation.progress(f"{self._doing}: {self._done} of {self._total} VMs{ending}")
+        count = f": {self._done} of {self._total} VMs" if self._total > 1 else ""
+        self._operation.progress(f"{self._doing}{count}{ending}")

@@ -1,140 +1,332 @@
-"""Safety snapshots of many VMs: the states that a rollback is about to lose."""
+"""Safety snapshots: the states that a revert or a rollback is about to lose, of one VM or of many.
+
+They are taken, found again and removed here only. Each carries the mark of its resource and of the
+request that it was taken for: by that a repeated request finds it, and only one with that very mark,
+of the date that state holds, is ever removed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common import ownership
+from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
-from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.common.observed import now, timestamp_or_none
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import joined, split, together
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.safety_records import (
+    NotRemoved,
+    NotTaken,
+    find_by_reference,
+    is_over,
+    leftover_text,
+)
+from vmsnapshot.lifecycle.common.selection import described, title
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot
 
 # One that an interrupted run took stands for today's state of a VM only when it isn't older than this.
 _FRESH: Final = dt.timedelta(hours=1)
 
+# What removing them again may last after a failure, beyond the time that is over then: they hold little yet.
+_CLEAN_UP_WITHIN: Final = dt.timedelta(minutes=10)
+
+
+@dataclasses.dataclass(frozen=True)
+class SafetySpec:
+    """How the safety snapshots of a request are taken.
+
+    Attributes:
+        purpose: What they are taken before; part of their names.
+        name: Their name; None: one of its own for each VM and request.
+        memory: Whether they hold the memory of running VMs.
+    """
+
+    purpose: Literal["revert", "rollback"]
+    name: str | None = None
+    memory: bool = False
+
 
 class SafetySnapshots:
-    """The safety snapshots of one rollback; each is found again by the request that it was taken for.
+    """The safety snapshots of one resource.
 
     Args:
         session: The backend and the voice.
         urn: The resource.
+        spec: How they are taken.
     """
 
-    def __init__(self, session: Session, urn: str) -> None:
+    def __init__(self, session: Session, urn: str, spec: SafetySpec) -> None:
         self._session = session
         self._urn = urn
+        self._spec = spec
 
-    def of(self, vm: VirtualMachine, request_id: str) -> Snapshot | None:
+    # --- found and taken --------------------------------------------------------------------
+
+    def find(self, vm: VirtualMachine, request_id: str) -> Snapshot | None:
         """The newest that was taken of a VM for a request."""
         ours = marked(vm, self._owner(request_id).mark)
         return ours[-1] if ours else None
 
+    def record(self, snapshot: Snapshot) -> TakenSafetySnapshot:
+        """One as state holds it."""
+        return TakenSafetySnapshot(
+            name=snapshot.name,
+            unique_id=snapshot.unique_id,
+            create_time=timestamp_or_none(snapshot.create_time),
+            ownership=snapshot.mark,
+        )
+
     def take_all(
         self, asked: Mapping[str, tuple[VirtualMachine, str]], operation: Operation
-    ) -> dict[str, tuple[VirtualMachine, Snapshot]]:
+    ) -> dict[str, tuple[VirtualMachine, Snapshot]] | NotTaken:
         """Take one of each VM at once; the VMs with theirs, as they then are.
+
+        When one can't be taken, those that were are removed again, in a time of their own: that of the
+        operation may be over.
 
         Args:
             asked: Each VM and its request's id, by the member's key.
             operation: Whose time counts.
-
-        Raises:
-            VmsnapshotError: One could not be taken; those that were are removed again. Every VM that
-                failed is named with its cause.
         """
-        doing = "taking safety snapshots"
-        failures = split(
-            together(
-                asked,
-                lambda _key, item, part: self._take(*item, part),
-                operation,
-                doing,
-                lambda key: f"taking the safety snapshot of {title(asked[key][0])}",
+        outcomes = together(
+            asked,
+            lambda _key, item, part: self._take(*item, part),
+            operation,
+            "taking safety snapshots",
+            lambda key: f"taking the safety snapshot of {title(asked[key][0])}",
+        )
+        done, failures = split(outcomes)
+        if failures:
+            return self._give_up(asked, list(done), failures, operation)
+        taken, failures = self._read_back(asked, operation)
+        return self._give_up(asked, list(asked), failures, operation) if failures else taken
+
+    def _take(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
+        backend = self._session.backend
+        vm = wait_until_idle(self._session, vm, operation)  # an interrupted run's task may still be making it
+        found = self.find(vm, request_id)
+        if found is not None and not _is_fresh(found):  # the VM has gone on since: it protects nothing
+            self._remove(vm, found, operation)
+            found = None
+        if found is not None and found.ready:
+            return
+        if found is None:
+            operation.progress(f'taking safety snapshot "{self._name(vm, request_id)}"')
+            request = SnapshotRequest(
+                name=self._name(vm, request_id),
+                description=f"State before a {self._spec.purpose}.",
+                owner=self._owner(request_id),
+                memory=self._spec.memory,
+                quiesce=None,
             )
-        )[1]
-        # Also of those that failed: what a lost answer was about may be there all the same.
-        kept: dict[str, tuple[VirtualMachine, Snapshot]] = {}
+            snapshot_id = create_once(self._session, vm, request, operation)
+        else:
+            snapshot_id = found.id
+        # What isn't complete yet can't bring back what the revert loses.
+        backend.settle_snapshot(vm, snapshot_id, operation)
+
+    def _read_back(
+        self, asked: Mapping[str, tuple[VirtualMachine, str]], operation: Operation
+    ) -> tuple[dict[str, tuple[VirtualMachine, Snapshot]], dict[str, VmsnapshotError]]:
+        """Those that were taken as the platform shows them once they are complete; and why not."""
+        taken: dict[str, tuple[VirtualMachine, Snapshot]] = {}
+        failures: dict[str, VmsnapshotError] = {}
         ids = [vm.identity.id for vm, _ in asked.values()]
         try:
             observed = self._session.backend.observe_all(ids, operation)
         except VmsnapshotError as error:
-            observed = [error for _ in ids]
+            return {}, dict.fromkeys(asked, error)
         for (key, (_, request_id)), vm in zip(asked.items(), observed, strict=True):
             if isinstance(vm, VmsnapshotError):
-                failures.setdefault(key, vm)
-            elif (found := self.of(vm, request_id)) is not None:
-                kept[key] = vm, found
+                failures[key] = vm
+            elif (found := self.find(vm, request_id)) is None:
+                message = (
+                    f"the safety snapshot of {title(vm)} was taken, and is no longer there, or somebody has "
+                    "changed its description"
+                )
+                failures[key] = Refused(message, retry_helps=True)
+            elif not found.ready:
+                message = f"the safety snapshot {described(vm, found)} is not ready"
+                failures[key] = Refused(message, retry_helps=True)
             else:
-                message = f"the safety snapshot of {title(vm)} was not taken"
-                failures.setdefault(key, Unreachable(message))
-        if failures:
-            left = self.remove_all(kept, operation)
-            head = f"{operation.what}: {len(failures)} of {len(asked)} safety snapshots could not be taken."
-            raise joined(head, failures, f"Nothing was reverted.{_left(left)}")
-        return kept
+                taken[key] = vm, found
+        return taken, failures
 
-    def remove_all(
-        self, snapshots: Mapping[str, tuple[VirtualMachine, Snapshot]], operation: Operation
-    ) -> dict[str, VmsnapshotError]:
-        """Remove them again; why those that are left could not be removed."""
-
-        def remove(_key: str, item: tuple[VirtualMachine, Snapshot], part: Operation) -> None:
-            self._session.backend.remove_snapshot(
-                *item, remove_children=False, consolidate=True, operation=part
+    def _give_up(
+        self,
+        asked: Mapping[str, tuple[VirtualMachine, str]],
+        taken: Sequence[str],
+        failures: Mapping[str, VmsnapshotError],
+        operation: Operation,
+    ) -> NotTaken:
+        """Remove what was taken, of the failed ones too: what failed for us may have ended well."""
+        possible = [self.leftover(key, vm, request_id) for key, (vm, request_id) in asked.items()]
+        if operation.cancellation.requested:  # nobody waits for anything any more
+            head = f"{operation.what}: cancelled while safety snapshots were being taken."
+            causes: Mapping[str, VmsnapshotError] = {}
+            left = possible
+        else:
+            count = (
+                f"{len(failures)} of {len(asked)} safety snapshots"
+                if len(asked) > 1
+                else "the safety snapshot"
             )
+            head = f"{operation.what}: {count} could not be taken."
+            causes = self.remove_leftovers(possible, self._time_to_clean_up(operation))
+            left = [item for item in possible if item.member in causes]
+        ending = "\n".join(["Nothing was reverted.", *leftover_text(left, taken, causes)])
+        return NotTaken(joined(head, failures, ending), left)
 
-        left = split(
+    # --- removed ----------------------------------------------------------------------------
+
+    def leftover(self, key: str, vm: VirtualMachine, request_id: str) -> LeftoverSafetySnapshot:
+        """A VM's safety snapshot for a request as state holds it while it is to be removed."""
+        return LeftoverSafetySnapshot(
+            member=key,
+            vm=vm.identity.id,
+            name=self._name(vm, request_id),
+            ownership=str(self._owner(request_id).mark),
+        )
+
+    def remove_leftovers(
+        self, leftovers: Sequence[LeftoverSafetySnapshot], operation: Operation
+    ) -> dict[str, VmsnapshotError]:
+        """Remove what carries their marks; why that failed, by the member's key.
+
+        A VM's running tasks are waited for: one may still be taking it.
+        """
+        if not leftovers:
+            return {}
+        by_vm: dict[str, list[LeftoverSafetySnapshot]] = {}
+        for item in leftovers:
+            by_vm.setdefault(item.vm, []).append(item)
+
+        def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
+            after = wait_until_idle(self._session, vm, part)
+            for item in by_vm[vm.identity.id]:
+                for snapshot in marked(after, item.ownership):
+                    self._remove(after, snapshot, part)
+
+        try:
+            observed = self._session.backend.observe_all(list(by_vm), operation, hardware=False, sizes=False)
+        except VmsnapshotError as error:
+            return {item.member: error for item in leftovers}
+        machines, unread = split(dict(zip(by_vm, observed, strict=True)))
+        failed = split(
             together(
-                snapshots,
+                machines,
                 remove,
                 operation,
                 "removing safety snapshots",
-                lambda key: f"removing the safety snapshot of {title(snapshots[key][0])}",
+                lambda vm_id: f"removing the safety snapshot of {title(machines[vm_id])}",
             )
         )[1]
-        for error in left.values():
-            self._session.say(self._urn, rq.Severity.WARNING, f"A safety snapshot stays: {error.message}")
-        return left
+        failed |= {vm_id: error for vm_id, error in unread.items() if not isinstance(error, Gone)}
+        return {item.member: failed[item.vm] for item in leftovers if item.vm in failed}
 
-    def _take(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
-        backend = self._session.backend
-        owner = self._owner(request_id)
-        vm = wait_until_idle(self._session, vm, operation)  # an interrupted run's task may still be making it
-        found = self.of(vm, request_id)
-        if found is not None and _is_fresh(found):
-            return
-        if found is not None:  # of an earlier day: it protects nothing, the VM has gone on since
-            backend.remove_snapshot(vm, found, remove_children=False, consolidate=True, operation=operation)
-        request = SnapshotRequest(
-            name=f"before-rollback-{owner.mark.making}",
-            description="State before a rollback.",
-            owner=owner,
-            memory=False,
-            quiesce=None,
+    def clean_up(
+        self,
+        leftovers: Sequence[LeftoverSafetySnapshot],
+        request_ids: Mapping[str, str],
+        operation: Operation,
+    ) -> NotRemoved | None:
+        """Remove what earlier updates left, but for what this one uses; None: nothing is left.
+
+        Args:
+            leftovers: What state holds.
+            request_ids: The id of each VM's request, by the member's key; empty: nothing is reverted.
+            operation: Whose time counts.
+        """
+        used = {str(self._owner(request_id).mark) for request_id in request_ids.values()}
+        over = [item for item in leftovers if item.ownership not in used]
+        causes = self.remove_leftovers(over, operation)
+        left = [item for item in over if item.member in causes]
+        if not left:
+            return None
+        head = "Safety snapshots of an earlier update could not be removed:"
+        ending = "The next update tries again."
+        return NotRemoved(joined(head, causes, ending), left)
+
+    def remove_expired(
+        self, kept: Sequence[TakenSafetySnapshot], rule: SafetySnapshot, vm_id: str, operation: Operation
+    ) -> list[TakenSafetySnapshot]:
+        """Remove those whose time is over; those that state still holds.
+
+        One that the VM runs on (somebody undid the revert) stays as long as it does. One that isn't
+        surely ours is kept, and the user is told.
+        """
+        over = [item for item in kept if is_over(item, rule)]
+        if not over:
+            return list(kept)
+        vm = self._session.backend.observe(vm_id, operation)
+        in_use = {item.id for item in vm.ancestry(vm.current_snapshot_id)}
+        still = [item for item in kept if item not in over]
+        for item in over:
+            ours = self._recorded(vm, item)
+            if ours is not None and ours.id in in_use:
+                still.append(item)
+                continue
+            head = f'Safety snapshot "{item.name}" of {title(vm)}'
+            if ours is not None:
+                self._remove(vm, ours, operation)
+                self._say(f"{head} was removed: its time is over.")
+            elif (
+                other := find_by_reference(vm, item) or next(iter(marked(vm, item.ownership or "")), None)
+            ) is not None:
+                self._say(
+                    f"{head} is kept, although its time is over: {described(vm, other)} doesn't carry the "
+                    "mark and the date that the stack's state holds. It is no longer part of the state; "
+                    "remove it yourself if nobody needs it.",
+                    rq.Severity.WARNING,
+                )
+            else:
+                self._say(f"{head} is no longer there: somebody else has removed it.")
+        return [item for item in kept if item in still]
+
+    def _recorded(self, vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
+        """The snapshot that state holds, if it surely is that: by its mark and its date."""
+        if item.ownership is not None:
+            found = marked(vm, item.ownership)
+        else:  # of release 0.1.0: by this resource's mark, and by the uniqueID where that was known
+            other = find_by_reference(vm, item)
+            mark = None if other is None else ownership.parse_mark(other.mark)
+            ours = mark is not None and mark.maker == ownership.maker(self._urn)
+            found = [other] if other is not None and ours else []
+        same = [one for one in found if timestamp_or_none(one.create_time) == item.create_time]
+        return same[0] if len(same) == 1 else None
+
+    def _remove(self, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
+        self._session.backend.remove_snapshot(
+            vm, snapshot, remove_children=False, consolidate=True, operation=operation
         )
-        try:
-            backend.settle_snapshot(vm, backend.create_snapshot(vm, request, operation), operation)
-        except Unreachable:
-            operation.pause(1)  # the answer was lost, the snapshot perhaps not: the caller looks
+
+    def _time_to_clean_up(self, operation: Operation) -> Operation:
+        within = min(_CLEAN_UP_WITHIN, operation.timeout)
+        return self._session.operation(self._urn, "removing safety snapshots", within)
+
+    def _say(self, text: str, severity: rq.Severity = rq.Severity.INFO) -> None:
+        self._session.say(self._urn, severity, text)
 
     def _owner(self, request_id: str) -> ownership.Owner:
         return ownership.owner_by(self._urn, request_id)
 
+    def _name(self, vm: VirtualMachine, request_id: str) -> str:
+        if self._spec.name is not None:
+            return self._spec.name
+        name = f"before-{self._spec.purpose}-{self._owner(request_id).mark.making}"
+        platform = self._session.platform
+        return platform.fit_name(f"{vm.identity.name}-{name}") if platform.has_namespaces else name
+
 
 def _is_fresh(snapshot: Snapshot) -> bool:
     return snapshot.create_time is None or now() - snapshot.create_time < _FRESH
-
-
-def _left(left: Mapping[str, VmsnapshotError]) -> str:
-    return f" {len(left)} safety snapshots could not be removed again." if left else ""

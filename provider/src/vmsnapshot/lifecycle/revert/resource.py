@@ -19,15 +19,24 @@ from vmsnapshot.lifecycle.common.observed import (
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.platform_check import unfit_revert
 from vmsnapshot.lifecycle.common.preflight import refuse_errors
+from vmsnapshot.lifecycle.common.safety_records import (
+    LEFTOVER,
+    REMOVED,
+    NotRemoved,
+    NotTaken,
+    leftover_changes,
+)
 from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.port import VMReference
-from vmsnapshot.lifecycle.revert.executor import Reverting, count_update, expire
+from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
+from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since, seen_now
-from vmsnapshot.lifecycle.revert.request import Planned, plan_request
+from vmsnapshot.lifecycle.revert.plan import PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
+    ASKING,
     COMPUTED,
     NAMING,
     POWER_PENDING,
@@ -35,15 +44,37 @@ from vmsnapshot.lifecycle.revert.state import (
     SUCCEEDED,
     asks_for_revert,
     carried_over,
+    count_update,
+    fulfilled_inputs,
+    is_asked,
+    is_first,
     power_asked,
+    request_id,
     revert_state,
+    safety_spec,
     watched,
+    with_taken,
     with_unknown,
 )
 from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.machine import VirtualMachine
-from vmsnapshot.model.revert import RevertedTo, RevertInputs, RevertState
+from vmsnapshot.model.revert import (
+    LeftoverSafetySnapshot,
+    RevertedTo,
+    RevertInputs,
+    RevertState,
+    TakenSafetySnapshot,
+)
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
+
+
+class _RevertFailed(Exception):
+    """A revert that failed, and what state is to hold of it; None: as before."""
+
+    def __init__(self, cause: VmsnapshotError, state: RevertState | None) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+        self.state = state
 
 
 class RevertResource:
@@ -54,7 +85,7 @@ class RevertResource:
     def __init__(self, session: Session) -> None:
         self._session = session
         # What check planned, by resource, for the diff and the preview that follow it.
-        self._checked: dict[str, tuple[rq.Properties, Planned]] = {}
+        self._checked: dict[str, tuple[rq.Properties, PlannedRevert]] = {}
         # What the engine has shown of state, by resource: check and create are not told it.
         self._states: dict[str, RevertState] = {}
 
@@ -102,8 +133,9 @@ class RevertResource:
     def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
         """Inputs against inputs; and, only when a revert is asked for, live VM against target."""
         changes = compare_inputs(RevertInputs, request.old_inputs, request.new_inputs)
+        changes |= leftover_changes(request.old_state)
         state = self._states.setdefault(request.urn, load(RevertState, request.old_state))
-        if asks_for_revert(request.old_inputs, request.new_inputs):
+        if is_asked(request.old_inputs, request.old_state, request.new_inputs):
             checked = self._checked_plan(request.urn, request.new_inputs)
             live, target = request.old_state.get("machine"), request.new_inputs.get("machine")
             if checked is not None:
@@ -122,44 +154,63 @@ class RevertResource:
     def create(self, request: rq.CreateRequest) -> rq.Resource:
         """Revert the VM if a snapshot is asked for; otherwise only watch it."""
         if request.preview:
-            self._announce(request.urn, {}, request.inputs, self._states.get(request.urn))
+            asked = asks_for_revert({}, request.inputs)
+            self._announce(request.urn, request.inputs, self._states.get(request.urn), asked=asked)
             tree = with_unknown(foreseen(REVERT, request.inputs))
             return watched("", tree, request.inputs)
-        return self._apply(request.urn, None, {}, request.inputs, request.timeout)
+        asked = asks_for_revert({}, request.inputs)
+        try:
+            return self._apply(request.urn, None, request.inputs, request.timeout, asked=asked)
+        except _RevertFailed as failed:
+            if failed.state is None or failed.state.vm is None:
+                raise failed.cause from failed
+            # State holds what is left on the platform, and that nothing was reverted yet.
+            condition = unmet(SUCCEEDED, REVERT_FAILED, failed.cause)
+            state = failed.state.model_copy(update={"conditions": [condition]})
+            inputs = fulfilled_inputs(request.inputs, state.properties())
+            kept = watched(failed.state.vm.id, with_secrets(state, request.inputs), inputs)
+            raise rq.PartialState(kept, failed.cause) from failed
 
     def update(self, request: rq.UpdateRequest) -> rq.Resource:
         """Revert the VM if that is asked for; otherwise record the inputs and look at the VM."""
         old = load(RevertState, request.old_state)
+        asked = is_asked(request.old_inputs, request.old_state, request.new_inputs)
         if request.preview:
-            self._announce(request.urn, request.old_inputs, request.new_inputs, old)
+            self._announce(request.urn, request.new_inputs, old, asked=asked)
             known = {
                 name: request.old_state.get(name, UNKNOWN) for name in ("vm", "safetySnapshots", "conditions")
             }
-            if not asks_for_revert(request.old_inputs, request.new_inputs):
+            if not asked:
                 # What was asked for is told by the new inputs alone; `machine` is the live VM.
                 gone = request.old_inputs.keys() - {"machine"}
                 known = {name: value for name, value in request.old_state.items() if name not in gone}
+                known |= {LEFTOVER: []} if LEFTOVER in known else {}
             tree = with_unknown(foreseen(REVERT, request.new_inputs, known))
             return watched(request.id, tree, request.new_inputs)
         try:
-            return self._apply(request.urn, old, request.old_inputs, request.new_inputs, request.timeout)
+            return self._apply(request.urn, old, request.new_inputs, request.timeout, asked=asked)
+        except _RevertFailed as failed:
+            state, cause = failed.state or old, failed.cause
         except rq.PartialState:
             raise
         except VmsnapshotError as error:
-            if not asks_for_revert(request.old_inputs, request.new_inputs):
+            if not asked:
                 raise  # no revert has failed: what state holds stays as it is
-            failed = old.model_copy(update={"conditions": [unmet(SUCCEEDED, REVERT_FAILED, error)]})
-            # With the old inputs, the next update still asks for the revert.
-            kept = watched(request.id, with_secrets(failed, request.old_state), request.old_inputs)
-            raise rq.PartialState(kept, error) from error
+            state, cause = old, error
+        # With the old inputs, the next update still asks for the revert.
+        failed_state = state.model_copy(update={"conditions": [unmet(SUCCEEDED, REVERT_FAILED, cause)]})
+        kept = watched(request.id, with_secrets(failed_state, request.old_state), request.old_inputs)
+        raise rq.PartialState(kept, cause) from cause
 
     def delete(self, request: rq.DeleteRequest) -> None:
         """Forget. The VM and its snapshots stay as they are."""
         state = load(RevertState, request.state)
         self._session.notes.forget(request.urn, now())
         self._states.pop(request.urn, None)
-        if state.safety_snapshots:
-            names = ", ".join(f'"{item.name}"' for item in state.safety_snapshots)
+        left = [item.name for item in state.safety_snapshots]
+        left += [item.name for item in state.leftover_safety_snapshots]
+        if left:
+            names = ", ".join(f'"{name}"' for name in left)
             self._session.say(
                 request.urn,
                 rq.Severity.INFO,
@@ -184,7 +235,7 @@ class RevertResource:
             return None
         fresh = self._states[request.urn] = revert_state(old, vm, old)
         tree = with_secrets(fresh, request.state)
-        return watched(request.id, tree, dict(request.inputs or {}))
+        return watched(request.id, tree, fulfilled_inputs(dict(request.inputs or {}), request.state))
 
     # --- the revert itself ------------------------------------------------------------------
 
@@ -192,33 +243,49 @@ class RevertResource:
         self,
         urn: str,
         old: RevertState | None,
-        old_inputs: rq.Properties,
         new_inputs: rq.Properties,
         timeout: dt.timedelta | None,
+        *,
+        asked: bool,
     ) -> rq.Resource:
         inputs = load(RevertInputs, new_inputs)
         operation = self._session.operation(urn, f'VM "{inputs.vm_name}"', timeout)
-        if not asks_for_revert(old_inputs, new_inputs):
+        if not asked:
             return self._without_revert(urn, old, inputs, new_inputs, operation)
         planned = plan_request(self._session, inputs, operation)
         target = planned.target
         operation.what = f'reverting {title(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
         # Without a state of its own it may replace one that has.
-        reverting = Reverting.of(self._session, urn, target, new_inputs, old or self._states.get(urn))
-        vm, done = reverting.settled(planned.vm, operation, just_read=True)
+        before = old or self._states.get(urn)
+        request = RevertRequest(request_id(urn, target, new_inputs, before), planned.vm, target)
+        executor = RevertExecutor(self._session, urn, first=is_first(before), spec=safety_spec(inputs))
+        vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = plan_request(self._session, inputs, operation)
         planned = dataclasses.replace(planned, found=done)
         refuse_errors(planned.errors, operation.what)
         self._session.say(urn, rq.Severity.WARNING, planned.text)
-        taken = count_update(old) if old is not None else []
         if done is None:
             self._compare_with_preview(urn, vm, inputs, operation)
-        if inputs.safety_snapshot is not None:
-            safety = reverting.keep(vm, inputs.safety_snapshot, operation, take=done is None)
-            taken += [safety] if safety is not None else []
+        key, leftovers = inputs.vm_name, [] if old is None else old.leftover_safety_snapshots
+        not_removed = executor.safety.clean_up(leftovers, {key: request.id}, operation)
+        leftovers = [] if not_removed is None else not_removed.leftovers
+        request = dataclasses.replace(request, vm=vm)
+        safety = executor.safety.find(vm, request.id)
+        if done is None and inputs.safety_snapshot is not None:
+            protected = executor.protect({key: request}, operation)
+            if isinstance(protected, NotTaken):
+                state = old or revert_state(inputs, vm).model_copy(update=dict.fromkeys(ASKING))
+                left = [*leftovers, *protected.leftovers]
+                state = state.model_copy(update={"leftover_safety_snapshots": left})
+                raise _RevertFailed(protected.error, state if old or left else None)
+            safety = protected[key][1]
+        taken = None if safety is None else executor.safety.record(safety)
         if done is None:
-            done = reverting.revert(vm, operation)
+            try:
+                done = executor.revert(request, operation)
+            except VmsnapshotError as error:
+                raise self._failed(urn, old, taken, leftovers, error) from error
         result = RevertState(
             **inputs.model_dump(exclude={"machine"}),
             reverted_to=RevertedTo(
@@ -228,10 +295,31 @@ class RevertResource:
             ),
             reverted_at=timestamp(done.completed or now()),
             watched_since=old.watched_since if old is not None else None,
-            safety_snapshots=taken,
+            safety_snapshots=with_taken(count_update(old) if old is not None else [], taken),
+            leftover_safety_snapshots=leftovers,
             vm=vm.identity,
         )
-        return self._end(result, new_inputs, operation, part_of=reverting.request_id)
+        return self._end(result, new_inputs, executor, operation, not_removed, part_of=request.id)
+
+    def _failed(
+        self,
+        urn: str,
+        old: RevertState | None,
+        taken: TakenSafetySnapshot | None,
+        leftovers: list[LeftoverSafetySnapshot],
+        error: VmsnapshotError,
+    ) -> _RevertFailed:
+        """What a revert leaves that failed, or of which it isn't known whether it has failed."""
+        if old is None:
+            if taken is not None:
+                text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
+                self._session.say(urn, rq.Severity.WARNING, text)
+            return _RevertFailed(error, None)
+        changes = {
+            "safety_snapshots": with_taken(old.safety_snapshots, taken),
+            "leftover_safety_snapshots": leftovers,
+        }
+        return _RevertFailed(error, old.model_copy(update=changes))
 
     def _compare_with_preview(
         self, urn: str, vm: VirtualMachine, inputs: RevertInputs, operation: Operation
@@ -269,24 +357,31 @@ class RevertResource:
             vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
             tree = with_secrets(revert_state(inputs, vm), new_inputs)
             return watched(vm.identity.id, tree, new_inputs)
-        kept = expire(self._session, urn, old, inputs, operation)
+        executor = RevertExecutor(self._session, urn, first=False, spec=safety_spec(inputs))
+        kept = count_update(old)
+        if inputs.safety_snapshot is not None:
+            kept = executor.safety.remove_expired(kept, inputs.safety_snapshot, old.vm.id, operation)
+        not_removed = executor.safety.clean_up(old.leftover_safety_snapshots, {}, operation)
         result = old.model_copy(
             update={
                 **{name: getattr(inputs, name) for name in RevertInputs.model_fields},
                 "safety_snapshots": kept,
+                "leftover_safety_snapshots": [] if not_removed is None else not_removed.leftovers,
+                "conditions": [item for item in old.conditions if item.type != REMOVED],
             }
         )
         if any(item.reason == POWER_PENDING for item in old.conditions):
-            return self._end(result, new_inputs, operation)
+            return self._end(result, new_inputs, executor, operation, not_removed)
         vm = self._session.backend.observe(old.vm.id, operation)
-        tree = with_secrets(revert_state(inputs, vm, result), new_inputs)
-        return watched(vm.identity.id, tree, new_inputs)
+        return _recorded(vm.identity.id, revert_state(inputs, vm, result), new_inputs, not_removed)
 
     def _end(
         self,
         result: RevertState,
         new_inputs: rq.Properties,
+        executor: RevertExecutor,
         operation: Operation,
+        not_removed: NotRemoved | None,
         *,
         part_of: str | None = None,
     ) -> rq.Resource:
@@ -302,23 +397,22 @@ class RevertResource:
             power = power_asked(result.power_policy, vm.machine)
             if power is not None:
                 operation.progress(f"powering {power}")
-                backend.set_power(vm, power, operation, part_of=part_of)
+                executor.power(vm, power, operation, part_of=part_of)
                 vm = backend.observe(result.vm.id, operation)
         except VmsnapshotError as error:
             partial = result.model_copy(update={"conditions": [unmet(SUCCEEDED, POWER_PENDING, error)]})
             tree = with_secrets(partial, new_inputs)
             resource = watched(result.vm.id, tree, new_inputs)
             raise rq.PartialState(resource, error) from error
-        tree = with_secrets(revert_state(result, vm, result, conditions=[]), new_inputs)
-        return watched(vm.identity.id, tree, new_inputs)
+        return _recorded(
+            vm.identity.id, revert_state(result, vm, result, conditions=[]), new_inputs, not_removed
+        )
 
     # --- what a revert will do --------------------------------------------------------------
 
-    def _announce(
-        self, urn: str, old_inputs: rq.Properties, new_inputs: rq.Properties, old: RevertState | None
-    ) -> None:
+    def _announce(self, urn: str, new_inputs: rq.Properties, old: RevertState | None, *, asked: bool) -> None:
         """In a preview, say what the revert that is asked for would do."""
-        if not asks_for_revert(old_inputs, new_inputs):
+        if not asked:
             return
         if any(has_unknown(new_inputs.get(name)) for name in NAMING):
             self._session.say(
@@ -336,7 +430,7 @@ class RevertResource:
         self._session.say(urn, rq.Severity.WARNING, planned.text)
         self._session.notes.show(urn, seen_now(planned.vm))
 
-    def _checked_plan(self, urn: str, inputs: rq.Properties) -> Planned | None:
+    def _checked_plan(self, urn: str, inputs: rq.Properties) -> PlannedRevert | None:
         """The plan that this preview's check has just made."""
         checked = self._checked.get(urn)
         if checked is None or any(plain(checked[0][name]) != plain(inputs.get(name)) for name in COMPUTED):
@@ -346,17 +440,35 @@ class RevertResource:
     def _recalled(
         self,
         urn: str,
-        planned: Planned,
+        planned: PlannedRevert,
         inputs: rq.Properties,
         old: RevertState | None,
         operation: Operation,
-    ) -> Planned:
+    ) -> PlannedRevert:
         """The plan with what an interrupted run of the same request did."""
         if planned.looked or has_unknown(inputs.get("triggers")):
             return planned  # with what isn't known yet, nobody knows whether it is the same
-        reverting = Reverting.of(self._session, urn, planned.target, inputs, old)
-        recalled = dataclasses.replace(planned, found=reverting.recall(planned.vm, operation), looked=True)
+        request = RevertRequest(request_id(urn, planned.target, inputs, old), planned.vm, planned.target)
+        evidence = RevertEvidence(self._session, urn, first=is_first(old))
+        recalled = dataclasses.replace(planned, found=evidence.recall(request, operation), looked=True)
         checked = self._checked.get(urn)
         if checked is not None and checked[1] is planned:  # what follows in this preview looks no more
             self._checked[urn] = checked[0], recalled
         return recalled
+
+
+def _recorded(
+    identifier: str, state: RevertState, inputs: rq.Properties, not_removed: NotRemoved | None
+) -> rq.Resource:
+    """A revert as it is now.
+
+    Raises:
+        PartialState: It is as asked, but safety snapshots of an earlier update could not be removed.
+    """
+    if not_removed is not None:
+        conditions = [*state.conditions, not_removed.condition]
+        state = state.model_copy(update={"conditions": conditions})
+    resource = watched(identifier, with_secrets(state, inputs), inputs)
+    if not_removed is not None:
+        raise rq.PartialState(resource, not_removed.error)
+    return resource

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp
-from vmsnapshot.model.machine import Machine, VirtualMachine
-from vmsnapshot.model.revert import PowerPolicy, RevertInputs, RevertState
+from vmsnapshot.lifecycle.common.safety import SafetySpec
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.revert import (
+    PowerPolicy,
+    RevertInputs,
+    RevertState,
+    SafetySnapshot,
+    TakenSafetySnapshot,
+)
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
@@ -17,6 +26,9 @@ COMPUTED: Final = ("machine", "target", "seen")
 
 # What says which VM and which snapshot a revert is about.
 NAMING: Final = ("vmName", "namespace", "snapshot")
+
+# What asks for a revert when it changes.
+ASKING: Final = ("snapshot", "triggers")
 
 # Why a revert isn't as it was asked for.
 REVERT_FAILED: Final = "VirtualMachineSnapshotRevertFailed"
@@ -39,8 +51,54 @@ def asks_for_revert(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return _differ(old, new, "snapshot") and not same_target
 
 
+def is_asked(old_inputs: Mapping[str, Any], old_state: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether an update is to revert: it is newly asked for, or failed when it was.
+
+    After a create that failed, the engine has the new inputs for old ones; state has not.
+    """
+    return asks_for_revert(old_inputs, new) or (_has_failed(old_state) and asks_for_revert(old_state, new))
+
+
+def fulfilled_inputs(inputs: rq.Properties, state: rq.Properties) -> rq.Properties:
+    """The inputs without a revert that failed, so that the next update asks for it."""
+    if not _has_failed(state) or not any(_differ(state, inputs, name) for name in ASKING):
+        return inputs
+    kept = {name: value for name, value in inputs.items() if name not in (*ASKING, *COMPUTED)}
+    return {**kept, **{name: state[name] for name in ASKING if name in state}}
+
+
+def _has_failed(state: Mapping[str, Any]) -> bool:
+    return any(item.get("reason") == REVERT_FAILED for item in plain(state.get("conditions")) or ())
+
+
 def _differ(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
     return has_unknown(new.get(name)) or plain(old.get(name)) != plain(new.get(name))
+
+
+def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertState | None) -> str:
+    """The same for the same request run again, and another for any other request."""
+    asked = {
+        "urn": urn,
+        "target": target.id,
+        "inputs": {name: plain(inputs.get(name)) for name in ASKING},
+        # What came before: an equal request of another resource of this name came after something else.
+        "after": (old.reverted_at or old.watched_since) if old is not None else None,
+        "was": old.snapshot if old is not None else None,
+        "wasTriggers": old.triggers if old is not None else None,
+    }
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return f"vmsnapshot-revert-{digest[:24]}"
+
+
+def is_first(old: RevertState | None) -> bool:
+    """Whether no state tells the request from an equal earlier one."""
+    return old is None or old.vm is None
+
+
+def safety_spec(inputs: RevertInputs) -> SafetySpec:
+    """How a revert's safety snapshot is taken."""
+    rule = inputs.safety_snapshot or SafetySnapshot()
+    return SafetySpec("revert", rule.name, rule.memory)
 
 
 def carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
@@ -48,6 +106,20 @@ def carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
     if inputs.get("snapshot") is None:
         return inputs
     return {**inputs, **{name: old[name] for name in COMPUTED if name in old}}
+
+
+def count_update(old: RevertState) -> list[TakenSafetySnapshot]:
+    """The safety snapshots after one more update of the resource."""
+    return [item.model_copy(update={"updates": item.updates + 1}) for item in old.safety_snapshots]
+
+
+def with_taken(
+    kept: list[TakenSafetySnapshot], taken: TakenSafetySnapshot | None
+) -> list[TakenSafetySnapshot]:
+    """The safety snapshots with the newest, which an earlier try of the same request may have taken."""
+    if taken is None:
+        return kept
+    return [*(item for item in kept if item.ownership != taken.ownership), taken]
 
 
 def power_asked(policy: PowerPolicy, machine: Machine) -> Literal["on", "off"] | None:
@@ -77,6 +149,7 @@ def revert_state(
             "reverted_at": remembered.reverted_at,
             "watched_since": remembered.watched_since,
             "safety_snapshots": remembered.safety_snapshots,
+            "leftover_safety_snapshots": remembered.leftover_safety_snapshots,
             "conditions": remembered.conditions if conditions is None else conditions,
         }
     asked = {name: getattr(inputs, name) for name in RevertInputs.model_fields}

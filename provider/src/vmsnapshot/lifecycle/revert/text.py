@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import Literal
 
 import wcwidth
 
+from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
 from vmsnapshot.model.words import age_in_words, size_in_words
@@ -43,6 +45,33 @@ def plan_text(
             *(line for sentence in sentences for line in wrapped(sentence, first=_INDENT)),
         ]
     )
+
+
+def found_text(
+    found: PastTask,
+    vm: VirtualMachine,
+    target: Snapshot,
+    power: Literal["on", "off"] | None,
+    policy: PowerPolicy,
+) -> str:
+    """What an interrupted run of the same request has done, or is still doing, and what is left to do."""
+    where = f'snapshot "{vm.path(target.id)}"'
+    if found.running:
+        text = (
+            f"{title(vm)} is being reverted to {where} by a run of this request that was "
+            f"interrupted ({found.id} is still under way). The update waits for it, and reverts "
+            "only if it fails."
+        )
+    else:
+        when = "" if found.completed is None else f", ended {found.completed:%Y-%m-%d %H:%M:%S} UTC"
+        text = (
+            f"{title(vm)} was already reverted to {where} by a run of this request that was "
+            f"interrupted ({found.id}{when}). It is not reverted again; to revert once more, change "
+            "`triggers`."
+        )
+        if power is not None:
+            text += f" It will be powered {power} (powerPolicy: {policy})."
+    return "\n".join(wrapped(text))
 
 
 def _taken(target: Snapshot, moment: dt.datetime) -> str:

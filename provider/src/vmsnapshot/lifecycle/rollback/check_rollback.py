@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.rollback.plan import Wanted, plan_rollback
+from vmsnapshot.lifecycle.rollback.plan import RollbackSpec, plan_rollback
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.environment import CheckRollbackArgs, CheckRollbackResult
 
@@ -16,8 +16,8 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
         Refused: One can't be rolled back; every such VM is named with its cause.
     """
     operation = session.operation("", f'checking a rollback to "{args.to}"')
-    wanted = Wanted(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot)
-    planned = plan_rollback(session, wanted, operation)
+    spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot)
+    planned = plan_rollback(session, spec, operation)
     planned.refuse_failures(operation.what)
     times = [item.create_time for item in planned.points.found.values()]
     known = [moment for moment in times if moment is not None]

@@ -12,20 +12,20 @@ from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import split, together
-from vmsnapshot.lifecycle.common.safety import SafetySnapshots
+from vmsnapshot.lifecycle.common.safety_records import NotTaken
 from vmsnapshot.lifecycle.common.selection import title
-from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
-from vmsnapshot.lifecycle.rollback.requests import Attempt, Requests
+from vmsnapshot.lifecycle.revert.evidence import Attempt, RevertRequest
+from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, MemberSnapshot
 from vmsnapshot.model.machine import PowerState, Snapshot, VirtualMachine
-from vmsnapshot.model.revert import PowerPolicy
+from vmsnapshot.model.revert import LeftoverSafetySnapshot, PowerPolicy
 
 _POWER: Final[dict[PowerState | None, Literal["on", "off"]]] = {"PoweredOn": "on", "PoweredOff": "off"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class MemberPlan:
     """What is to happen to one VM.
 
     Attributes:
@@ -41,43 +41,43 @@ class Course:
     target: Snapshot | None = None
 
 
-class Rolling:
+class RollbackExecutor:
     """One rollback at work.
 
     Args:
-        session: The backend.
-        requests: The reverts of this request.
-        safety: Its safety snapshots.
-        courses: Every VM, by its key.
+        reverts: Reverts one VM, or takes its safety snapshot.
+        plans: Every VM, by its key.
         progress: What was done to each before this run; goes on while it works.
         label: The label that all go back to.
         policy: The power afterwards.
+
+    Attributes:
+        plans: Every VM, by its key.
+        progress: What was done to each VM so far.
+        leftovers: Safety snapshots that nobody needs any more and that could not be removed.
     """
 
     def __init__(
         self,
-        session: Session,
-        requests: Requests,
-        safety: SafetySnapshots,
-        courses: Mapping[str, Course],
+        reverts: RevertExecutor,
+        plans: Mapping[str, MemberPlan],
         *,
         progress: Mapping[str, MemberRollback],
         label: str,
         policy: PowerPolicy,
     ) -> None:
         self.progress = dict(progress)
+        self.leftovers: list[LeftoverSafetySnapshot] = []
         self._lock = threading.Lock()
-        self._session = session
-        self._requests = requests
-        self._safety = safety
-        self._courses = courses
+        self._reverts = reverts
+        self.plans = plans
         self._label = label
         self._policy = policy
         # The safety snapshots that there are: those of an earlier run of this request, then ours.
         self._kept = {
-            key: (course.vm, found)
-            for key, course in courses.items()
-            if (found := safety.of(course.vm, course.attempt.id)) is not None
+            key: (plan.vm, found)
+            for key, plan in plans.items()
+            if (found := reverts.safety.find(plan.vm, plan.attempt.id)) is not None
         }
         for key, (vm, found) in self._kept.items():
             self._note(key, safety_snapshot=member_snapshot(vm, found))
@@ -86,31 +86,30 @@ class Rolling:
     @property
     def reverted(self) -> list[str]:
         """The keys of those VMs that are reverted now."""
-        return [key for key in self._courses if self._entry(key).reverted_to is not None]
+        return [key for key in self.plans if self._entry(key).reverted_to is not None]
 
-    def keep(self, operation: Operation) -> None:
-        """Take a safety snapshot of every VM that is still to be reverted, before the first is.
-
-        All of them first: when one can't be taken nothing has been reverted yet, and together they are
-        one more point, of nearly one moment, to which the environment can go back.
-
-        Raises:
-            VmsnapshotError: One could not be taken; those that were are removed again.
-        """
-        asked = {
-            key: (course.vm, course.attempt.id)
-            for key, course in self._courses.items()
-            if course.target is not None
+    def protect(self, operation: Operation) -> NotTaken | None:
+        """Take a safety snapshot of every VM that is still to be reverted; None: all have one."""
+        requests = {
+            key: RevertRequest(plan.attempt.id, plan.vm, plan.target)
+            for key, plan in self.plans.items()
+            if plan.target is not None
         }
-        taken = self._safety.take_all(asked, operation) if asked else {}
+        taken = self._reverts.protect(requests, operation)
+        if isinstance(taken, NotTaken):
+            self.leftovers = taken.leftovers
+            for key in requests:
+                self._note(key, safety_snapshot=None)
+            return taken
         self._kept |= taken
         for key, (vm, snapshot) in taken.items():
             self._note(key, safety_snapshot=member_snapshot(vm, snapshot))
+        return None
 
     def run(self, operation: Operation) -> dict[str, VmsnapshotError]:
         """Revert wave after wave, and stop after one in which a VM fails; the failures."""
         failures: dict[str, VmsnapshotError] = {}
-        for wave in waves([course.member for course in self._courses.values()], descending=True):
+        for wave in waves([plan.member for plan in self.plans.values()], descending=True):
             failures = self._each(wave, self._revert, operation, f"rolling back to {self._label}")
             if failures:
                 break
@@ -130,78 +129,82 @@ class Rolling:
         """
         self._look_again(failed, operation)
         failures: dict[str, VmsnapshotError] = {}
-        self._ended = len(self._courses) - len(self.reverted)  # counted on to all VMs as they were
-        for wave in waves([self._courses[key].member for key in self.reverted]):
+        self._ended = len(self.plans) - len(self.reverted)  # counted on to all VMs as they were
+        for wave in waves([self.plans[key].member for key in self.reverted]):
             failures |= self._each(wave, self._take_back, operation, "bringing VMs back as they were")
         for key, error in failures.items():
             self._note(key, failure=error.message)
         over = {key: item for key, item in self._kept.items() if key not in self.reverted}
-        left = self._safety.remove_all(over, operation)
-        for key in over.keys() - left.keys():
+        safety = self._reverts.safety
+        unused = [safety.leftover(key, vm, self.plans[key].attempt.id) for key, (vm, _) in over.items()]
+        left = safety.remove_leftovers(unused, operation)
+        self.leftovers = [item for item in unused if item.member in left]
+        for key in over:
             self._note(key, safety_snapshot=None)
         return failures
 
     def _look_again(self, failed: Sequence[str], operation: Operation) -> None:
         """A revert that failed for us (its time was over, the connection broken) may have ended well."""
         targets = {
-            key: (course.vm, course.target)
+            key: (plan.vm, plan.target)
             for key in failed
-            if (course := self._courses[key]).target is not None and key not in self.reverted
+            if (plan := self.plans[key]).target is not None and key not in self.reverted
         }
-        for key, attempt in self._requests.look(targets, operation).items():
-            if attempt.done is not None and attempt.id == self._courses[key].attempt.id:
+        tries = {key: self.plans[key].attempt for key in targets}
+        for key, attempt in self._reverts.evidence.find_attempts(targets, tries, operation).items():
+            if attempt.done is not None and attempt.id == self.plans[key].attempt.id:
                 self._reverted(key, attempt.done.completed or now())
 
     def _each(
         self,
         wave: Sequence[EnvironmentMember],
-        act: Callable[[str, Course, Operation], None],
+        act: Callable[[str, MemberPlan, Operation], None],
         operation: Operation,
         doing: str,
     ) -> dict[str, VmsnapshotError]:
-        courses = {item.key: self._courses[item.key] for item in wave}
-        before, of = self._ended, len(self._courses)
-        outcomes = together(
-            courses, act, operation, doing, lambda key: f"{doing}: {key}", before=before, of=of
-        )
+        plans = {item.key: self.plans[item.key] for item in wave}
+        before, of = self._ended, len(self.plans)
+        outcomes = together(plans, act, operation, doing, lambda key: f"{doing}: {key}", before=before, of=of)
         done, failed = split(outcomes)
         self._ended += len(done)
         return failed
 
     # --- one VM -----------------------------------------------------------------------------
 
-    def _revert(self, key: str, course: Course, part: Operation) -> None:
-        if course.target is not None:
-            where = f'"{course.vm.path(course.target.id)}"'
-            step = _step(part, f"reverting {title(course.vm)} to snapshot {where}")
-            self._reverted(key, self._requests.revert(course.vm, course.target, course.attempt, step))
+    def _revert(self, key: str, plan: MemberPlan, part: Operation) -> None:
+        if plan.target is not None:
+            where = f'"{plan.vm.path(plan.target.id)}"'
+            step = _step(part, f"reverting {title(plan.vm)} to snapshot {where}")
+            request = RevertRequest(plan.attempt.id, plan.vm, plan.target)
+            self._reverted(key, self._reverts.revert(request, step).completed or now())
         if self._policy != "snapshot" and self._entry(key).power_pending:
-            step = _step(part, f"powering {title(course.vm)} {self._policy} after its revert")
-            self._session.backend.set_power(course.vm, self._policy, step, part_of=course.attempt.id)
+            step = _step(part, f"powering {title(plan.vm)} {self._policy} after its revert")
+            self._reverts.power(plan.vm, self._policy, step, part_of=plan.attempt.id)
         self._note(key, power_pending=False, failure=None)
 
     def _reverted(self, key: str, ended: dt.datetime) -> None:
-        course = self._courses[key]
-        assert course.target is not None  # noqa: S101 - only such are reverted
+        plan = self.plans[key]
+        assert plan.target is not None  # noqa: S101 - only such are reverted
         self._note(
             key,
-            reverted_to=member_snapshot(course.vm, course.target),
+            reverted_to=member_snapshot(plan.vm, plan.target),
             reverted_at=timestamp(ended),
-            request=course.attempt.id,
-            power_before=course.vm.machine.power_state,
+            request=plan.attempt.id,
+            power_before=plan.vm.machine.power_state,
             power_pending=self._policy != "snapshot",
             undone_at=None,
             failure=None,
         )
 
-    def _take_back(self, key: str, course: Course, part: Operation) -> None:
+    def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
         before = self._entry(key).power_before
         if key not in self._kept:
-            message = f"{title(course.vm)} stays reverted: it has no safety snapshot to go back to."
+            message = f"{title(plan.vm)} stays reverted: it has no safety snapshot to go back to."
             raise Refused(message)
         vm, snapshot = self._kept[key]
         step = _step(part, f'bringing {title(vm)} back to its safety snapshot "{snapshot.name}"')
-        ended = self._requests.revert(vm, snapshot, course.attempt, step, undo=True)
+        request = RevertRequest(plan.attempt.undo_id, vm, snapshot)
+        ended = self._reverts.revert(request, step).completed or now()
         self._note(
             key,
             reverted_to=None,
@@ -212,7 +215,7 @@ class Rolling:
         )
         if before in _POWER:
             step = _step(part, f"powering {title(vm)} {_POWER[before]}, as it was before its revert")
-            self._session.backend.set_power(vm, _POWER[before], step)
+            self._reverts.power(vm, _POWER[before], step)
 
     def _entry(self, key: str) -> MemberRollback:
         return self.progress.get(key, MemberRollback())

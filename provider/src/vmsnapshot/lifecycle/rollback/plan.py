@@ -23,7 +23,7 @@ from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class RollbackSpec:
     """Which rollback is meant.
 
     Attributes:
@@ -40,11 +40,11 @@ class Wanted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned:
+class PlannedRollback:
     """A rollback as it would go, from one look at all VMs.
 
     Attributes:
-        wanted: Which rollback.
+        spec: Which rollback.
         environment: The VMs as found.
         points: The snapshots to go back to, of those VMs that are still to be reverted.
         plans: What would become of each of these.
@@ -52,7 +52,7 @@ class Planned:
         moment: When that was.
     """
 
-    wanted: Wanted
+    spec: RollbackSpec
     environment: Environment
     points: RestorePoints
     plans: Mapping[str, RevertPlan]
@@ -72,7 +72,7 @@ class Planned:
         """Each VM with a plan, and where it goes back to."""
         return {key: (self.vm(key), self.target(key)) for key in self.plans}
 
-    def without(self, keys: Collection[str]) -> Planned:
+    def without(self, keys: Collection[str]) -> PlannedRollback:
         """The same without VMs that have been reverted already."""
         found = {key: item for key, item in self.points.found.items() if key not in keys}
         return dataclasses.replace(
@@ -89,7 +89,7 @@ class Planned:
         causes = self._impossible()
         failures += [
             CheckFailure(format_path(("virtualMachines", index, "vmName")), causes[member.key])
-            for index, member in enumerate(self.wanted.members)
+            for index, member in enumerate(self.spec.members)
             if member.key in causes
         ]
         return failures
@@ -120,27 +120,27 @@ class Planned:
         return causes
 
 
-def plan_rollback(session: Session, wanted: Wanted, operation: Operation) -> Planned:
+def plan_rollback(session: Session, spec: RollbackSpec, operation: Operation) -> PlannedRollback:
     """Look every VM up and plan its revert, in a number of calls that doesn't grow with them.
 
     Raises:
         Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
     """
-    environment = find_members(session, wanted.members, operation)
-    return plan_found(session, wanted, environment, operation)
+    environment = find_members(session, spec.members, operation)
+    return plan_found(session, spec, environment, operation)
 
 
 def plan_found(
     session: Session,
-    wanted: Wanted,
+    spec: RollbackSpec,
     environment: Environment,
     operation: Operation,
     *,
     without: Collection[str] = (),
-) -> Planned:
+) -> PlannedRollback:
     """The same for VMs that were found; `without` are those that have been reverted already."""
     open_ = {key: vm for key, vm in environment.machines.items() if key not in without}
-    points = find_restore_points(open_, wanted.to)
+    points = find_restore_points(open_, spec.to)
     pairs = [(open_[key], target) for key, target in points.found.items()]
     moment = now()
     plans: dict[str, RevertPlan] = {}
@@ -150,15 +150,15 @@ def plan_found(
         if isinstance(then, VmsnapshotError):
             unread[key] = then
         else:
-            plans[key] = plan_revert(open_[key], target, then, _as_one_revert(wanted, key), moment)
-    return Planned(wanted, environment, points, plans, unread, moment)
+            plans[key] = plan_revert(open_[key], target, then, _as_one_revert(spec, key), moment)
+    return PlannedRollback(spec, environment, points, plans, unread, moment)
 
 
-def _as_one_revert(wanted: Wanted, key: str) -> RevertInputs:
+def _as_one_revert(spec: RollbackSpec, key: str) -> RevertInputs:
     """What would be asked of VirtualMachineRevert for one of the VMs."""
     return RevertInputs(
         vm_name=key,
-        snapshot=wanted.to,
-        power_policy=wanted.power_policy,
-        safety_snapshot=SafetySnapshot() if wanted.safety else None,
+        snapshot=spec.to,
+        power_policy=spec.power_policy,
+        safety_snapshot=SafetySnapshot() if spec.safety else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
@@ -12,16 +13,18 @@ from vmsnapshot.lifecycle.common.members import find_members, unfit_members
 from vmsnapshot.lifecycle.common.observed import foreseen, now, with_secrets
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import maker
+from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
+from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
+from vmsnapshot.lifecycle.revert.evidence import Attempt
 from vmsnapshot.lifecycle.revert.fingerprint import seen_now
-from vmsnapshot.lifecycle.revert.request import powered
-from vmsnapshot.lifecycle.rollback.plan import Planned, plan_found
-from vmsnapshot.lifecycle.rollback.requests import Attempt, request_of, reverted_before
-from vmsnapshot.lifecycle.rollback.run import RollbackRun, Unfinished, wanted_of
+from vmsnapshot.lifecycle.revert.plan import powered
+from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, plan_found
+from vmsnapshot.lifecycle.rollback.run import RollbackRun, Unfinished, spec_of
 from vmsnapshot.lifecycle.rollback.state import (
     COMPUTED,
     NAMING,
@@ -30,12 +33,15 @@ from vmsnapshot.lifecycle.rollback.state import (
     fulfilled_inputs,
     is_asked,
     is_open,
+    request_of,
+    reverted_before,
     watching,
+    with_leftovers,
 )
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs, RollbackState
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Machine, VirtualMachine
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
 
@@ -51,7 +57,7 @@ class _Checked:
     """
 
     inputs: rq.Properties
-    planned: Planned
+    planned: PlannedRollback
     done: Mapping[str, MemberRollback]
     found: Mapping[str, Attempt]
 
@@ -92,6 +98,7 @@ class RollbackResource:
     def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
         """Inputs against inputs; and, only when a rollback is asked for, live VMs against targets."""
         changes = compare_inputs(RollbackInputs, request.old_inputs, request.new_inputs)
+        changes |= leftover_changes(request.old_state)
         targets = request.new_inputs.get("machines")
         if is_asked(request.old_inputs, request.old_state, request.new_inputs) and isinstance(
             targets, Mapping
@@ -132,6 +139,7 @@ class RollbackResource:
                 tree = foreseen(ROLLBACK, request.new_inputs)
             else:
                 tree = {**request.old_state, **request.new_inputs}
+                tree |= {LEFTOVER: []} if LEFTOVER in tree else {}
             return _watched(request.id, tree, request.new_inputs)
         return self._apply(request.urn, old, request.new_inputs, request.timeout, asked=asked)
 
@@ -144,6 +152,7 @@ class RollbackResource:
             for key, item in state.progress.items()
             if item.safety_snapshot is not None
         ]
+        kept += [f'"{item.name}" of {item.member}' for item in state.leftover_safety_snapshots]
         if kept:
             text = f"Safety snapshots stay on the platform: {', '.join(kept)}."
             self._session.say(request.urn, rq.Severity.INFO, "\n".join(wrapped(text)))
@@ -156,14 +165,17 @@ class RollbackResource:
         if request.state is None:
             return self._import(request.urn, request.id, operation)
         old = load(RollbackState, request.state)
-        machines = self._observe(request.urn, old, operation)
-        if not machines:
+        machines, unread = self._observe(request.urn, old, operation)
+        if not machines and not unread:
             self._warn(request.urn, "Forgotten: none of its VMs is there any more.")
             return None
         state = old.model_copy(
             update={
                 "vms": {**old.vms, **{key: vm.identity for key, vm in machines.items()}},
-                "machines": {key: vm.machine for key, vm in machines.items()},
+                "machines": {
+                    **{key: machine for key, machine in unread.items() if machine is not None},
+                    **{key: vm.machine for key, vm in machines.items()},
+                },
             }
         )
         self._states[request.urn] = state
@@ -185,18 +197,32 @@ class RollbackResource:
         )
 
     def _import(self, urn: str, named: str, operation: Operation) -> rq.Resource:
-        """An environment by its VMs: `web-1,web-2,db-1`, or `namespace/name` for each."""
-        members = [_member(item.strip()) for item in named.split(",") if item.strip()]
-        watch = RollbackInputs(virtual_machines=members)
+        """An environment by its VMs: `web-1,web-2,db-1`, or `namespace/name` for each.
+
+        Raises:
+            InvalidInput: It names no VM, or one twice.
+        """
+        names = [item.strip() for item in named.split(",") if item.strip()]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice or not names:
+            reason = f"it names {', '.join(twice)} more than once" if twice else "it names no VM"
+            message = (
+                f"{named!r} is no import id of an EnvironmentRollback: {reason}. Write the names of its VMs, "
+                "each once, with commas between them, such as web-1,web-2,db-1 (on the VM Operator "
+                "<namespace>/<name> for each)"
+            )
+            raise InvalidInput("id", message)
+        watch = RollbackInputs(virtual_machines=[_member(name) for name in names])
         machines = self._find(watch, operation)
         state = watching(watch, machines, None)
         return _watched(maker(urn), state.properties(), watch.properties())
 
-    def _observe(self, urn: str, old: RollbackState, operation: Operation) -> dict[str, VirtualMachine]:
-        """The VMs that are still there; one that was made anew under its name counts as it.
+    def _observe(
+        self, urn: str, old: RollbackState, operation: Operation
+    ) -> tuple[dict[str, VirtualMachine], dict[str, Machine | None]]:
+        """The VMs that are still there, and what state holds of those that can't be read.
 
-        Raises:
-            VmsnapshotError: Some could not be read: nothing is known of those, so nothing is dropped.
+        One that was made anew under its name counts as it.
         """
         keys = [member.key for member in old.virtual_machines if member.key in old.vms]
         ids = [old.vms[key].id for key in keys]
@@ -206,14 +232,19 @@ class RollbackResource:
             again = find_members(self._session, lost, operation)
             found |= {**again.machines, **again.failures}
         machines: dict[str, VirtualMachine] = {}
+        unread: dict[str, Machine | None] = {}
         for key, outcome in found.items():
             if isinstance(outcome, NotFound):
                 self._warn(urn, f"VM {key} is no longer there: {outcome.message}")
             elif isinstance(outcome, VmsnapshotError):
-                raise outcome
+                self._warn(
+                    urn,
+                    f"VM {key} could not be read, so the state keeps what it holds of it: {outcome.message}",
+                )
+                unread[key] = (old.machines or {}).get(key)
             else:
                 machines[key] = outcome
-        return machines
+        return machines, unread
 
     # --- what is done, and what would be ----------------------------------------------------
 
@@ -237,6 +268,11 @@ class RollbackResource:
                 raise rq.PartialState(resource, failed.cause) from failed
         else:
             state = watching(inputs, self._find(inputs, operation), old)
+            leftovers = [] if old is None else old.leftover_safety_snapshots
+            safety = SafetySnapshots(self._session, urn, SafetySpec("rollback"))
+            if (not_removed := safety.clean_up(leftovers, {}, operation)) is not None:
+                tree = with_secrets(with_leftovers(state, not_removed), new_inputs)
+                raise rq.PartialState(_watched(maker(urn), tree, new_inputs), not_removed.error)
         return _watched(maker(urn), with_secrets(state, new_inputs), new_inputs)
 
     def _find(self, inputs: RollbackInputs, operation: Operation) -> dict[str, VirtualMachine]:
@@ -289,7 +325,7 @@ class RollbackResource:
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the environment", alone=alone)
         environment = find_members(self._session, asked.virtual_machines, operation)
-        planned = plan_found(self._session, wanted_of(asked), environment, operation, without=done)
+        planned = plan_found(self._session, spec_of(asked), environment, operation, without=done)
         found: Mapping[str, Attempt] = {}
         if request is not None and planned.plans:
             found = RollbackRun(self._session, urn, old, asked, request).foresee(planned, operation)

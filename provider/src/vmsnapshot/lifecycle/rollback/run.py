@@ -11,19 +11,28 @@ from vmsnapshot.lifecycle.common.members import find_members
 from vmsnapshot.lifecycle.common.observed import now, timestamp, unmet
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import joined
-from vmsnapshot.lifecycle.common.safety import SafetySnapshots
+from vmsnapshot.lifecycle.common.safety import SafetySpec
+from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.port import values
+from vmsnapshot.lifecycle.revert.evidence import Attempt, attempt_id
+from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
-from vmsnapshot.lifecycle.rollback.executor import Course, Rolling, member_snapshot
-from vmsnapshot.lifecycle.rollback.plan import Planned, Wanted, plan_found
-from vmsnapshot.lifecycle.rollback.requests import Attempt, Request, Requests, reverted_before
-from vmsnapshot.lifecycle.rollback.state import SUCCEEDED, completed, unfinished
+from vmsnapshot.lifecycle.rollback.executor import MemberPlan, RollbackExecutor, member_snapshot
+from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec, plan_found
+from vmsnapshot.lifecycle.rollback.state import (
+    SUCCEEDED,
+    RollbackRequest,
+    completed,
+    reverted_before,
+    unfinished,
+    with_leftovers,
+)
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 _REFUSED: Final = "EnvironmentRollbackNotBegun"
 _FAILED: Final = "EnvironmentRollbackFailed"
@@ -60,7 +69,7 @@ class RollbackRun:
         urn: str,
         old: RollbackState | None,
         inputs: RollbackInputs,
-        request: Request,
+        request: RollbackRequest,
     ) -> None:
         self._session = session
         self._urn = urn
@@ -69,8 +78,10 @@ class RollbackRun:
         self._request = request
         # What state tells of this very request.
         self._before = old.progress if old is not None and old.request == request.token else {}
-        self._requests = Requests(session, urn, request, self._before)
-        self._safety = SafetySnapshots(session, urn)
+        # Without anything before it, no state tells this request from an equal earlier one.
+        first = request.after is None
+        self._reverts = RevertExecutor(session, urn, first=first, spec=SafetySpec("rollback"))
+        self._not_removed: NotRemoved | None = None
         self._vms: Mapping[str, VirtualMachine] = {}
 
     def do(self, operation: Operation) -> RollbackState:
@@ -80,40 +91,61 @@ class RollbackRun:
             Unfinished: It isn't complete.
             VmsnapshotError: The same, where there is no state yet and no VM was reverted.
         """
-        operation.what = f'rolling back to "{self._inputs.to}"'
+        operation.what = f'executor back to "{self._inputs.to}"'
         try:
-            rolling, planned = self._look(operation)
+            executor, planned = self._look(operation)
             self._compare_with_preview(planned, operation)
         except VmsnapshotError as error:
             raise self._not_begun(error) from error
-        text = rollback_text(planned, done=len(rolling.reverted))
+        text = rollback_text(planned, done=len(executor.reverted))
         self._session.say(self._urn, rq.Severity.WARNING, text)
-        try:
-            if planned.wanted.safety:
-                rolling.keep(operation)
-        except VmsnapshotError as error:
-            raise self._unfinished(rolling, _REFUSED, error) from error
-        failures = rolling.run(operation)
+        if self._old is not None:
+            attempts = {key: plan.attempt.id for key, plan in executor.plans.items()}
+            leftovers = self._old.leftover_safety_snapshots
+            self._not_removed = self._reverts.safety.clean_up(leftovers, attempts, operation)
+        if planned.spec.safety and (not_taken := executor.protect(operation)) is not None:
+            raise self._unfinished(executor, _REFUSED, not_taken.error) from not_taken.error
+        failures = executor.run(operation)
         if failures:
-            raise self._failed(rolling, failures, operation)
+            raise self._failed(executor, failures, operation)
         try:
             ids = [vm.identity.id for vm in self._vms.values()]
             after = values(self._session.backend.observe_all(ids, operation, sizes=False))
         except VmsnapshotError as error:
-            raise self._unfinished(rolling, _NOT_READ, error) from error
+            raise self._unfinished(executor, _NOT_READ, error) from error
         machines = dict(zip(self._vms, after, strict=True))
-        return completed(self._inputs, machines, rolling.progress, self._request)
+        state = completed(self._inputs, machines, executor.progress, self._request)
+        if self._not_removed is not None:
+            raise Unfinished(with_leftovers(state, self._not_removed), self._not_removed.error)
+        return state
 
     # --- before anything changes ------------------------------------------------------------
 
-    def foresee(self, planned: Planned, operation: Operation) -> dict[str, Attempt]:
+    def foresee(self, planned: PlannedRollback, operation: Operation) -> dict[str, Attempt]:
         """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
-        attempts = self._requests.look(
-            planned.targets, operation, kept=self._is_kept, wait=False, just_read=True
-        )
+        attempts = self._find_attempts(planned.targets, operation, wait=False)
         return {key: item for key, item in attempts.items() if item.done or item.running}
 
-    def _look(self, operation: Operation) -> tuple[Rolling, Planned]:
+    def _find_attempts(
+        self,
+        targets: Mapping[str, tuple[VirtualMachine, Snapshot]],
+        operation: Operation,
+        *,
+        wait: bool = True,
+    ) -> dict[str, Attempt]:
+        """Each VM's next try, or the one that is done."""
+        first = {key: self._first_attempt(key, vm, target) for key, (vm, target) in targets.items()}
+        return self._reverts.evidence.find_attempts(
+            targets, first, operation, kept=self._is_kept, wait=wait, just_read=True
+        )
+
+    def _first_attempt(self, key: str, vm: VirtualMachine, target: Snapshot) -> Attempt:
+        """The first try that state doesn't know to have been taken back."""
+        first = Attempt(attempt_id(self._request.token, vm.identity.id, target.id))
+        undone = self._before[key].undone_at if key in self._before else None
+        return first if undone is None else first.after(undone)
+
+    def _look(self, operation: Operation) -> tuple[RollbackExecutor, PlannedRollback]:
         """Every VM looked up and checked, and what was already done to it.
 
         Raises:
@@ -122,16 +154,16 @@ class RollbackRun:
         members = {member.key: member for member in self._inputs.virtual_machines}
         before = reverted_before(self._old, self._request.token)
         environment = find_members(self._session, self._inputs.virtual_machines, operation)
-        planned = plan_found(self._session, wanted_of(self._inputs), environment, operation, without=before)
+        planned = plan_found(self._session, spec_of(self._inputs), environment, operation, without=before)
         planned.refuse_failures(operation.what)
         self._vms = environment.machines
         targets = planned.targets
-        attempts = self._requests.look(targets, operation, kept=self._is_kept, just_read=True)
+        attempts = self._find_attempts(targets, operation)
         progress = {key: item for key, item in self._before.items() if key in members}
-        courses: dict[str, Course] = {}
+        plans: dict[str, MemberPlan] = {}
         for key, (vm, target) in targets.items():
             done = attempts[key].done
-            courses[key] = Course(members[key], vm, attempts[key], None if done else target)
+            plans[key] = MemberPlan(members[key], vm, attempts[key], None if done else target)
             if done is not None:
                 progress[key] = MemberRollback(
                     reverted_to=member_snapshot(vm, target),
@@ -140,26 +172,24 @@ class RollbackRun:
                     power_pending=self._inputs.power_policy != "snapshot",
                 )
         for key in before.keys() & members.keys():
-            courses[key] = Course(members[key], planned.vm(key), Attempt(before[key].request or ""))
+            plans[key] = MemberPlan(members[key], planned.vm(key), Attempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
             self._session.say(self._urn, rq.Severity.WARNING, found_text(found, []))
-        rolling = Rolling(
-            self._session,
-            self._requests,
-            self._safety,
-            {key: courses[key] for key in members},
+        executor = RollbackExecutor(
+            self._reverts,
+            {key: plans[key] for key in members},
             progress=progress,
             label=self._inputs.to or "",
             policy=self._inputs.power_policy,
         )
-        return rolling, planned.without(found)
+        return executor, planned.without(found)
 
     def _is_kept(self, vm: VirtualMachine, attempt: str) -> bool:
         """Whether the safety snapshot of a try is there, if it was to have one."""
-        return not wanted_of(self._inputs).safety or self._safety.of(vm, attempt) is not None
+        return not spec_of(self._inputs).safety or self._reverts.safety.find(vm, attempt) is not None
 
-    def _compare_with_preview(self, planned: Planned, operation: Operation) -> None:
+    def _compare_with_preview(self, planned: PlannedRollback, operation: Operation) -> None:
         """Say what has changed on the VMs since somebody agreed to this.
 
         Raises:
@@ -184,7 +214,7 @@ class RollbackRun:
     # --- when it isn't complete -------------------------------------------------------------
 
     def _failed(
-        self, rolling: Rolling, failures: Mapping[str, VmsnapshotError], operation: Operation
+        self, executor: RollbackExecutor, failures: Mapping[str, VmsnapshotError], operation: Operation
     ) -> Exception:
         """What a failure leaves, after `onFailure`."""
         count = len(self._vms)
@@ -192,24 +222,24 @@ class RollbackRun:
         reason = _FAILED
         if self._inputs.on_failure == "undo" and not operation.cancellation.requested:
             reason = _UNDONE
-            ending = self._undo(rolling, list(failures), operation)
+            ending = self._undo(executor, list(failures), operation)
         else:
-            done = len(rolling.reverted)
+            done = len(executor.reverted)
             ending = f"{done} of {count} are reverted and stay so."
         ending += " The next `pulumi up` goes on with those that are not reverted."
-        return self._unfinished(rolling, reason, joined(head, failures, ending))
+        return self._unfinished(executor, reason, joined(head, failures, ending))
 
-    def _undo(self, rolling: Rolling, failed: list[str], operation: Operation) -> str:
+    def _undo(self, executor: RollbackExecutor, failed: list[str], operation: Operation) -> str:
         what = f"bringing back what was reverted when {operation.what}"
         within = self._session.operation(self._urn, what, operation.timeout)
-        undone = {key: item.undone_at for key, item in rolling.progress.items()}
+        undone = {key: item.undone_at for key, item in executor.progress.items()}
         try:
-            left = rolling.undo(failed, within)
+            left = executor.undo(failed, within)
         except VmsnapshotError as error:
             return f"What was reverted could not be brought back: {error.message}"
         back = [
             key
-            for key, item in rolling.progress.items()
+            for key, item in executor.progress.items()
             if key not in left and item.undone_at not in (None, undone.get(key))
         ]
         text = "No VM was reverted." if not left else ""
@@ -226,9 +256,10 @@ class RollbackRun:
         update = {"conditions": [unmet(SUCCEEDED, _REFUSED, error)]}
         return Unfinished(self._old.model_copy(update=update), error)
 
-    def _unfinished(self, rolling: Rolling, reason: str, error: VmsnapshotError) -> Exception:
-        touched = any(item.reverted_to or item.safety_snapshot for item in rolling.progress.values())
-        if self._old is None and not touched:
+    def _unfinished(self, executor: RollbackExecutor, reason: str, error: VmsnapshotError) -> Exception:
+        leftovers = [*executor.leftovers, *(self._not_removed.leftovers if self._not_removed else ())]
+        touched = any(item.reverted_to or item.safety_snapshot for item in executor.progress.values())
+        if self._old is None and not touched and not leftovers:
             return error
         machines = self._read_back()
         state = unfinished(
@@ -236,10 +267,11 @@ class RollbackRun:
             self._vms,
             machines,
             self._old,
-            progress=rolling.progress,
+            progress=executor.progress,
             request=self._request,
             condition=unmet(SUCCEEDED, reason, error),
         )
+        state = state.model_copy(update={"leftover_safety_snapshots": leftovers})
         return Unfinished(state, error)
 
     def _read_back(self) -> dict[str, VirtualMachine]:
@@ -254,7 +286,7 @@ class RollbackRun:
         return {key: vm for key, vm in found if not isinstance(vm, VmsnapshotError)}
 
 
-def wanted_of(inputs: RollbackInputs) -> Wanted:
+def spec_of(inputs: RollbackInputs) -> RollbackSpec:
     """The rollback that inputs ask for."""
     safety = inputs.safety_snapshot or inputs.on_failure == "undo"
-    return Wanted(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety)
+    return RollbackSpec(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, timestamp
-from vmsnapshot.lifecycle.rollback.requests import Request
+from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.status import Condition
@@ -23,6 +26,39 @@ NAMING: Final = ("virtualMachines", "to")
 ASKING: Final = ("to", "triggers")
 
 SUCCEEDED: Final = "EnvironmentRollbackSucceeded"
+
+
+@dataclasses.dataclass(frozen=True)
+class RollbackRequest:
+    """What tells one request for a rollback from all others.
+
+    Attributes:
+        token: The same for the same request run again.
+        after: The token of the request before it, or what else came before; None: nothing did, as far as
+            state tells.
+    """
+
+    token: str
+    after: str | None
+
+
+def request_of(urn: str, inputs: rq.Properties, old: RollbackState | None) -> RollbackRequest:
+    """The request that inputs make: the open one of state if they are the same, or a new one after it."""
+    asked = [urn, *(plain(inputs.get(name)) for name in ("to", "triggers"))]
+    if old is None:
+        return RollbackRequest(_digest([asked, None]), None)
+    open_ = RollbackRequest(_digest([asked, old.after]), old.after)
+    if old.conditions and old.request == open_.token:
+        return open_
+    after = old.request or old.after
+    return RollbackRequest(_digest([asked, after]), after)
+
+
+def reverted_before(old: RollbackState | None, token: str) -> dict[str, MemberRollback]:
+    """What state tells was already reverted for a request, by the member's key."""
+    if old is None or old.request != token:
+        return {}
+    return {key: item for key, item in old.progress.items() if item.reverted_to is not None}
 
 
 def asks_for_rollback(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -73,11 +109,21 @@ def watching(
     return RollbackState(**{**_asked(inputs), **kept, **_live(machines)})
 
 
+def with_leftovers(state: RollbackState, not_removed: NotRemoved) -> RollbackState:
+    """State that also holds which safety snapshots could not be removed."""
+    return state.model_copy(
+        update={
+            "leftover_safety_snapshots": not_removed.leftovers,
+            "conditions": [*state.conditions, not_removed.condition],
+        }
+    )
+
+
 def completed(
     inputs: RollbackInputs,
     machines: Mapping[str, VirtualMachine],
     progress: Mapping[str, MemberRollback],
-    request: Request,
+    request: RollbackRequest,
 ) -> RollbackState:
     """State after a rollback of every VM."""
     return RollbackState(
@@ -97,7 +143,7 @@ def unfinished(
     old: RollbackState | None,
     *,
     progress: Mapping[str, MemberRollback],
-    request: Request,
+    request: RollbackRequest,
     condition: Condition,
 ) -> RollbackState:
     """State after a rollback that isn't complete.
@@ -137,3 +183,7 @@ def _live(machines: Mapping[str, VirtualMachine]) -> dict[str, Any]:
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
     return bool(plain(old.get(name)) == plain(new.get(name)))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]

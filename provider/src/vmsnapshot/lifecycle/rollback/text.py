@@ -8,7 +8,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.members import listed, waves
 from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
-from vmsnapshot.lifecycle.rollback.plan import Planned
+from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.words import age_in_words, size_in_words
@@ -29,7 +29,7 @@ _POWER: Final[dict[PowerState | None, str]] = {
 }
 
 
-def rollback_text(planned: Planned, *, done: int = 0) -> str:
+def rollback_text(planned: PlannedRollback, *, done: int = 0) -> str:
     """What a person reads before agreeing: which VMs in which waves, ages, power, what is lost.
 
     Args:
@@ -62,16 +62,16 @@ def found_text(done: Sequence[str], running: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _in_order(planned: Planned) -> list[tuple[int, str, RevertPlan]]:
+def _in_order(planned: PlannedRollback) -> list[tuple[int, str, RevertPlan]]:
     """Each VM's wave (from 1), key and plan, in the order of reverting."""
     found: list[tuple[int, str, RevertPlan]] = []
-    open_members = [item for item in planned.wanted.members if item.key in planned.plans]
+    open_members = [item for item in planned.spec.members if item.key in planned.plans]
     for number, wave in enumerate(waves(open_members, descending=True), start=1):
         found += [(number, member.key, planned.plans[member.key]) for member in wave]
     return found
 
 
-def _head(planned: Planned, count: int, done: int) -> str:
+def _head(planned: PlannedRollback, count: int, done: int) -> str:
     taken = [item.create_time for item in planned.points.found.values() if item.create_time is not None]
     when = "taken at a time that is not known"
     if taken:
@@ -80,11 +80,11 @@ def _head(planned: Planned, count: int, done: int) -> str:
         when += f", its last snapshot {(last - first).total_seconds():.0f} s later)"
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
-    safety = " Each gets a safety snapshot first." if planned.wanted.safety else ""
-    return f'{vms} will be rolled back to "{printable(planned.wanted.to)}", {when}.{before}{safety}'
+    safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
+    return f'{vms} will be rolled back to "{printable(planned.spec.to)}", {when}.{before}{safety}'
 
 
-def _table(planned: Planned, plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
+def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
     rows = [("VM", "wave", "target", "power", "work lost")]
     rows += [
         (

@@ -6,13 +6,14 @@ import datetime as dt
 from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import Owner, maker, new_owner, parse_mark
 from vmsnapshot.lifecycle.common.selection import described, title
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Refused, Unreachable
+from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -90,7 +91,6 @@ class Taking:
 
     def take(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """Take it, or have it taken; its id."""
-        backend = self._session.backend
         request = SnapshotRequest(
             name=self._inputs.name or "",
             description=self._inputs.description or "",
@@ -98,16 +98,7 @@ class Taking:
             memory=self._inputs.memory,
             quiesce=quiesce_timeout(self._inputs.quiesce),
         )
-        while True:
-            try:
-                return backend.create_snapshot(vm, request, operation)
-            except Unreachable:
-                # The answer was lost, the snapshot perhaps not: look before asking again.
-                operation.pause(1)
-                after = self.settled(backend.observe(vm.identity.id, operation), operation)
-                for item in after.snapshots:
-                    if item.mark == str(owner.mark):
-                        return item.id
+        return create_once(self._session, vm, request, operation)
 
     def take_over(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> Owner:
         """Make an interrupted run's snapshot this one, under a new mark.

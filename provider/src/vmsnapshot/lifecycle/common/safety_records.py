@@ -1,0 +1,98 @@
+"""What state and messages say of safety snapshots: pure values and functions."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.observed import now, unmet
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.property_path import PropertyPath
+from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot
+from vmsnapshot.model.status import Condition
+from vmsnapshot.model.values import plain
+
+# The property of state that holds those that an update left.
+LEFTOVER: Final = "leftoverSafetySnapshots"
+
+# The condition of a resource whose leftover safety snapshots could not be removed.
+REMOVED: Final = "SafetySnapshotsRemoved"
+
+
+@dataclasses.dataclass(frozen=True)
+class NotTaken:
+    """Safety snapshots that could not be taken of every VM.
+
+    Attributes:
+        error: Every VM that failed with its cause, and what is left.
+        leftovers: Those that are, or may be, left on the platform.
+    """
+
+    error: VmsnapshotError
+    leftovers: list[LeftoverSafetySnapshot]
+
+
+@dataclasses.dataclass(frozen=True)
+class NotRemoved:
+    """Safety snapshots of an earlier update that could not be removed.
+
+    Attributes:
+        error: Every VM with its cause.
+        leftovers: Those that are left.
+    """
+
+    error: VmsnapshotError
+    leftovers: list[LeftoverSafetySnapshot]
+
+    @property
+    def condition(self) -> Condition:
+        """What state says of it."""
+        return unmet(REMOVED, "SafetySnapshotsLeftOver", self.error)
+
+
+def leftover_changes(old_state: Mapping[str, Any]) -> dict[PropertyPath, rq.PropertyChange]:
+    """The change that makes the next update remove what an earlier one left, whatever the inputs are."""
+    if not plain(old_state.get(LEFTOVER)):
+        return {}
+    return {(LEFTOVER,): rq.PropertyChange(rq.Change.DELETE, input_diff=False)}
+
+
+def find_by_reference(vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
+    """The snapshot that has the uniqueID that state holds or, where that was never known, the name."""
+    if item.unique_id is not None:
+        return vm.snapshot_on_vsphere(item.unique_id)
+    return next((one for one in vm.snapshots if one.name == item.name), None)
+
+
+def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot) -> bool:
+    """Whether a safety snapshot is to be removed by the user's rule."""
+    if rule.keep_updates is not None:
+        return item.updates >= rule.keep_updates
+    if rule.max_age is not None and item.create_time is not None:
+        taken = dt.datetime.fromisoformat(item.create_time.replace("Z", "+00:00"))
+        return now() - taken > parse_duration(rule.max_age)
+    return False
+
+
+def leftover_text(
+    left: Sequence[LeftoverSafetySnapshot], taken: Sequence[str], causes: Mapping[str, VmsnapshotError]
+) -> list[str]:
+    """Sentences about what is left on which VM, and why."""
+    lines: list[str] = []
+    for verb, items in (
+        ("stay", [item for item in left if item.member in taken]),
+        ("may be", [item for item in left if item.member not in taken]),
+    ):
+        if items:
+            vms = f"{len(items)} VM" if len(items) == 1 else f"{len(items)} VMs"
+            each = ", ".join(f'{item.member} ("{item.name}")' for item in items)
+            lines.append(f"Safety snapshots {verb} on {vms}: {each}.")
+    lines += [f"- {item.member}: {causes[item.member].message}" for item in left if item.member in causes]
+    if left:
+        lines.append("The next update uses or removes them.")
+    return lines

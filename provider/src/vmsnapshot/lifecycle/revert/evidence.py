@@ -1,0 +1,201 @@
+"""Finds what an interrupted run of a request for a revert has done to a VM, or is still doing."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+
+# People run an interrupted update again soon.  What an interrupted run did longer ago counts only
+# while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
+# revert (there is no state yet that would tell one request from an equal earlier one) doesn't count
+# then at all, nor when anything else has run on the VM since.
+INTERRUPTED_WITHIN: Final = dt.timedelta(hours=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class RevertRequest:
+    """The revert of one VM that a resource asks for.
+
+    Attributes:
+        id: Kept by the platform with the task; the same for the same request run again.
+        vm: The VM, as found before anything changes.
+        target: The snapshot to go back to.
+    """
+
+    id: str
+    vm: VirtualMachine
+    target: Snapshot
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One try to revert one VM for a request of an environment.
+
+    Attributes:
+        id: Kept by the platform with the task of this try.
+        done: That task, if an interrupted run of the request has already done it.
+        running: That task, if it is still under way.
+    """
+
+    id: str
+    done: PastTask | None = None
+    running: PastTask | None = None
+
+    @property
+    def undo_id(self) -> str:
+        """Kept by the platform with the task that takes it back."""
+        return f"{self.id}-undo"
+
+    def after(self, undone: str) -> Attempt:
+        """The try after this one, which was taken back."""
+        return Attempt(attempt_id(self.id, undone))
+
+
+def attempt_id(*parts: str) -> str:
+    """The id of a try for which these parts are the same."""
+    digest = hashlib.sha256(json.dumps(list(parts), sort_keys=True).encode()).hexdigest()
+    return f"vmsnapshot-rollback-{digest[:24]}"
+
+
+class RevertEvidence:
+    """What the platform tells of the reverts of one request.
+
+    Args:
+        session: The backend, and the notes of what was forgotten.
+        urn: The resource.
+        first: Whether no state tells this request from an equal earlier one.
+    """
+
+    def __init__(self, session: Session, urn: str, *, first: bool) -> None:
+        self._session = session
+        self._urn = urn
+        self._first = first
+
+    # --- one VM -----------------------------------------------------------------------------
+
+    def recall(self, request: RevertRequest, operation: Operation) -> PastTask | None:
+        """The same as `find`, for previews: in few calls for many VMs."""
+        task = self._session.backend.recent_task(request.vm, request.id, operation)
+        if task is None and not self._first and _is_on_target(request):
+            return self.find(request, operation)
+        return self._counted(task, request)
+
+    def find(
+        self, request: RevertRequest, operation: Operation, *, just_read: bool = False
+    ) -> PastTask | None:
+        """The revert of this very request that is under way or done, as far as the platform remembers."""
+        pairs = [(request.vm, request.id)]
+        (task,) = self._session.backend.find_tasks(pairs, operation, just_read=just_read)
+        return self._counted(task, request)
+
+    def wait_until_ended(
+        self, request: RevertRequest, operation: Operation, *, just_read: bool = False
+    ) -> tuple[VirtualMachine, PastTask | None]:
+        """The VM once no interrupted run of this request works on it; and the revert, if one has done it."""
+        backend = self._session.backend
+        task = self.find(request, operation, just_read=just_read)
+        while task is not None and task.running:
+            operation.progress(f"waiting for the revert that {task.id} is still doing")
+            backend.wait_for_task(request.vm, task.id, operation)
+            vm = backend.observe(request.vm.identity.id, operation)
+            request = dataclasses.replace(request, vm=vm)
+            task = self.find(request, operation, just_read=True)
+        return request.vm, task
+
+    # --- many VMs ---------------------------------------------------------------------------
+
+    def find_attempts(
+        self,
+        targets: Mapping[str, tuple[VirtualMachine, Snapshot]],
+        first: Mapping[str, Attempt],
+        operation: Operation,
+        *,
+        kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
+        wait: bool = True,
+        just_read: bool = False,
+    ) -> dict[str, Attempt]:
+        """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
+
+        A try that was taken back (`onFailure: undo`) counts for nothing; the next one has an id of its own.
+
+        Args:
+            targets: Each VM and the snapshot that it goes back to, by the member's key.
+            first: The first try of each that state doesn't know to have been taken back.
+            operation: Whose time counts.
+            kept: Whether a VM still has the safety snapshot of a try that was to have one. Where the
+                platform notes with it that the try was taken back, its end is all there is to see of that.
+            wait: Whether what is still running is waited for.
+            just_read: Whether the VMs are as they were read just now.
+        """
+        backend = self._session.backend
+        attempts = {key: first[key] for key in targets}
+        open_ = list(targets)
+        while open_:
+            pairs = [(targets[key][0], attempts[key].id) for key in open_]
+            pairs += [(targets[key][0], attempts[key].undo_id) for key in open_]
+            tasks = backend.find_tasks(pairs, operation, just_read=just_read)
+            again: list[str] = []
+            for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
+                vm, attempt = targets[key][0], attempts[key]
+                running = [task for task in (reverted, undone) if task is not None and task.running]
+                if running and not wait:
+                    if reverted in running:
+                        attempts[key] = dataclasses.replace(attempt, running=reverted)
+                    continue
+                for task in running:
+                    operation.progress(f"{key}: waiting for what {task.id} is still doing")
+                    backend.wait_for_task(vm, task.id, operation)
+                    just_read = False
+                if running:
+                    again.append(key)
+                elif undone is not None and undone.succeeded:
+                    attempts[key] = attempt.after(undone.id)
+                    again.append(key)
+                elif reverted is not None and self.counts(reverted):
+                    if reverted.latest or kept(vm, attempt.id):
+                        attempts[key] = dataclasses.replace(attempt, done=reverted)
+                    else:
+                        attempts[key] = attempt.after("its safety snapshot")
+                        again.append(key)
+            open_ = again
+        return attempts
+
+    # --- what counts ------------------------------------------------------------------------
+
+    def counts(self, task: PastTask | None) -> bool:
+        """Whether a task with the request's id is the revert that is asked for, and ended well.
+
+        With state, the id holds what came before and so is unique. A first revert has nothing such:
+        there, only one that ended just now counts, with nothing done to the VM since, and not one that
+        belongs to a resource that has been deleted since.
+        """
+        if task is None or task.running or not task.succeeded:
+            return False
+        if not self._first:
+            return True
+        if task.completed is None or not _is_recent(task) or not task.latest:
+            return False
+        forgotten = self._session.notes.forgotten(self._urn)
+        return forgotten is None or forgotten < task.completed
+
+    def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
+        if task is None or task.running:
+            return task
+        return task if self.counts(task) and (_is_recent(task) or _is_on_target(request)) else None
+
+
+def _is_on_target(request: RevertRequest) -> bool:
+    return request.vm.current_snapshot_id == request.target.id
+
+
+def _is_recent(task: PastTask) -> bool:
+    return task.completed is not None and now() - task.completed <= INTERRUPTED_WITHIN

@@ -1,0 +1,137 @@
+"""Safety snapshots of a rollback that isn't begun: nothing of them is left untold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.environment.rolling import Ten, label
+from tests.support.client import Client, other_client
+from tests.support.plugin import Failed, Plugin, plugin
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import Doing
+from tests.support.waiting import until
+
+CREATE = "CreateSnapshot_Task"
+REMOVE = "RemoveSnapshot_Task"
+PREFIXES = ["late", "cancel", "again", "stays", "before", "after"]
+
+
+@pytest.fixture(scope="module")
+def vsphere() -> Iterator[Simulator]:
+    """Ten running VMs with a restore point for each test."""
+    names = [name for prefix in PREFIXES for name in Ten(prefix).names]
+    with running("--names", ",".join(names), "--task-duration", "0s") as found:
+        with other_client(found) as client:
+            label(client, "release-41", names)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def plugged(vsphere: Simulator) -> Iterator[Plugin]:
+    """The plugin."""
+    with plugin(vsphere.settings) as found:
+        yield found
+
+
+def left(client: Client, it: Ten) -> dict[str, list[str]]:
+    """The snapshots of each VM besides its restore point, where there are any."""
+    found = {name: [item for item in client.names(name) if item != "release-41"] for name in it.names}
+    return {name: items for name, items in found.items() if items}
+
+
+def recorded(it: Ten) -> set[str]:
+    """The VMs of which state says that a safety snapshot is left over."""
+    return {item["member"] for item in it.state.get("leftoverSafetySnapshots", [])}
+
+
+def test_a_timeout_leaves_none_that_could_be_removed(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """One of ten isn't done in time: nine are removed, the tenth is told and recorded, and goes next time."""
+    it = Ten("late")
+    slow = it.db[0]
+    vsphere.hold(slow, method=CREATE)
+    with pytest.raises(Failed, match="Nothing was reverted") as failed:
+        it.resource.up(plugged, it.program("release-41", safetySnapshot=True), seconds=3)
+    assert left(client, it) == {}
+    told = " ".join(str(failed.value).split())
+    assert f"may be on 1 VM: {slow}" in told
+    assert recorded(it) == {slow}
+    vsphere.release(slow)
+    until(lambda: left(client, it).keys() == {slow})
+    it.resource.up(plugged, it.program())
+    assert left(client, it) == {}
+    assert (recorded(it), it.done(vsphere)) == (set(), {})
+
+
+@pytest.mark.parametrize("prefix", ["cancel", "again"])
+def test_a_cancelled_run_records_what_it_took(
+    vsphere: Simulator, client: Client, plugged: Plugin, prefix: str
+) -> None:
+    """Cancelled while one of ten is taken: all are told and recorded; the next run removes or uses them."""
+    it = Ten(prefix)
+    slow = it.db[0]
+    asked = it.program("release-41", safetySnapshot=True)
+    vsphere.hold(slow, method=CREATE)
+    with plugin(vsphere.settings) as doomed:
+        doing = Doing(lambda: it.resource.up(doomed, asked))
+        doing.until(lambda: left(client, it).keys() == {*it.names} - {slow})
+        doomed.cancel()
+        with pytest.raises(Failed, match="Nothing was reverted") as failed:
+            doing.result()
+    told = " ".join(str(failed.value).split())
+    assert "may be on" in told
+    assert all(f'{name} ("before-rollback-' in told for name in it.names)
+    assert recorded(it) == {*it.names}
+    vsphere.release(slow)
+    if prefix == "again":
+        it.resource.up(plugged, asked)
+        assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+        assert it.told == set(it.names)
+        assert left(client, it).keys() == {*it.names}
+        assert {len(items) for items in left(client, it).values()} == {1}
+        kept = {key: item["safetySnapshot"]["id"] for key, item in it.state["progress"].items()}
+        assert all(kept[name] in client.ids(name) for name in it.names)
+    else:
+        it.resource.up(plugged, it.program())
+        assert left(client, it) == {}
+        assert it.done(vsphere) == {}
+    assert recorded(it) == set()
+
+
+def test_one_that_cannot_be_removed_is_told_and_removed_later(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """The error names the VM, its snapshot and the reason; state holds it until an update removes it."""
+    it = Ten("stays")
+    stuck = it.web[0]
+    vsphere.fault("FileLocked", method=CREATE, vm=it.db[0], where="task")
+    vsphere.fault("FileLocked", method=REMOVE, vm=stuck, where="task", times=2)
+    with pytest.raises(Failed, match="Nothing was reverted") as failed:
+        it.resource.up(plugged, it.program("release-41", safetySnapshot=True))
+    assert left(client, it).keys() == {stuck}
+    told = " ".join(str(failed.value).split())
+    assert f"stay on 1 VM: {stuck}" in told
+    assert told.count(left(client, it)[stuck][0]) >= 1
+    assert recorded(it) == {stuck}
+    with pytest.raises(Failed, match="could not be removed"):
+        it.resource.up(plugged, it.program())
+    assert recorded(it) == {stuck}
+    it.resource.up(plugged, it.program())
+    assert (left(client, it), recorded(it), it.done(vsphere)) == ({}, set(), {})
+    assert it.state["conditions"] == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_answer_that_was_lost_is_looked_for(
+    vsphere: Simulator, client: Client, plugged: Plugin, when: str
+) -> None:
+    """The connection breaks around the call that takes one: each VM has exactly one, and all are reverted."""
+    it = Ten(when)
+    vsphere.drop(when, method=CREATE, vm=it.web[1])  # type: ignore[arg-type]
+    it.resource.up(plugged, it.program("release-41", safetySnapshot=True))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
+    assert {len(items) for items in left(client, it).values()} == {1}
+    assert left(client, it).keys() == {*it.names}

@@ -1,0 +1,247 @@
+"""Safety snapshots of a revert: taken exactly once, and removed only where they are ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.in_process import Death, Mortal, mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.plugin import Failed, plugin
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import Doing
+from tests.support.waiting import until
+from vmsnapshot.lifecycle.common.ownership import describe, owner_by
+from vmsnapshot.lifecycle.port import Backend
+
+VMS = [f"web-{number}" for number in range(1, 21)]
+_NAMES = iter(VMS)
+CREATE = "CreateSnapshot_Task"
+
+
+@pytest.fixture(scope="module")
+def vsphere() -> Iterator[Simulator]:
+    """VMs for all tests, running."""
+    with running("--names", ",".join(VMS), "--task-duration", "5ms") as found:
+        yield found
+
+
+class Life:
+    """One VM with a snapshot `base`, and a stack with a revert of it.
+
+    Attributes:
+        vm: Its name.
+        stack: The stack.
+        killed_in: The call in which each process is killed, once the task runs; empty: none.
+    """
+
+    def __init__(self, vsphere: Simulator, client: Client) -> None:
+        self.vm = next(_NAMES)
+        self.killed_in = ""
+        self.stack: MiniStack = mini_stack(vsphere.settings, around=self._backend)
+        self.vsphere, self.client = vsphere, client
+        client.take(self.vm, "base")
+
+    def _backend(self, real: Backend) -> Any:
+        if not self.killed_in:
+            return real
+        return Mortal(real, self.killed_in, lambda doing: doing.until(self.vsphere.tasks))
+
+    def write(self, **properties: Any) -> None:
+        """The program: a revert to `base`, with one safety snapshot for one update."""
+        given = {"vmName": self.vm, "snapshot": "base", "safetySnapshot": {"keepUpdates": 1}, **properties}
+        self.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": given})
+
+    @property
+    def safety(self) -> list[str]:
+        """The VM's snapshots besides `base`."""
+        return [name for name in self.client.names(self.vm) if name != "base"]
+
+    @property
+    def recorded(self) -> list[dict[str, Any]]:
+        """The safety snapshots that state holds."""
+        found: list[dict[str, Any]] = self.stack.resource("web").outputs["safetySnapshots"]
+        return found
+
+    @property
+    def ops(self) -> list[str]:
+        """What was done to the VM since `base` was taken."""
+        return [item["op"] for item in self.vsphere.history(self.vm)][1:]
+
+
+@pytest.fixture
+def life(vsphere: Simulator, client: Client) -> Iterator[Life]:
+    """A VM that no other test has."""
+    yield Life(vsphere, client)
+    vsphere.clear()
+    vsphere.release()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_answer_that_was_lost_is_looked_for(life: Life, when: Literal["before", "after"]) -> None:
+    """The connection breaks around the call: there is one safety snapshot, then the revert."""
+    life.write()
+    life.vsphere.drop(when, method=CREATE, vm=life.vm)
+    life.stack.up().check()
+    assert life.ops == ["create", "revert"]
+    assert [item["name"] for item in life.recorded] == life.safety
+
+
+def test_one_that_is_still_being_taken_is_waited_for(life: Life) -> None:
+    """The answer is lost while the task runs: it is waited for, and not said to be missing."""
+    life.write()
+    life.vsphere.hold(life.vm, method=CREATE)
+    life.vsphere.drop("after", method=CREATE, vm=life.vm)
+    update = Doing(lambda: life.stack.up().check())
+    update.until(lambda: life.vsphere.calls().get("CreateFilter"))  # it waits for the task
+    life.vsphere.release(life.vm)
+    update.result()
+    assert life.ops == ["create", "revert"]
+    assert [item["name"] for item in life.recorded] == life.safety
+
+
+def test_one_that_is_not_done_in_time_is_recorded(life: Life) -> None:
+    """The task outlives the update: the error names the VM, state holds what may be there, and it goes."""
+    life.stack.write(
+        web={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": life.vm}},
+    )
+    life.stack.up().check()
+    given = {"vmName": life.vm, "snapshot": "base", "safetySnapshot": {"keepUpdates": 1}}
+    options = {"customTimeouts": {"update": "2s"}}
+    life.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": given, "options": options})
+    life.vsphere.hold(life.vm, method=CREATE)
+    with plugin(life.vsphere.settings) as plugged:
+        shown = life.stack.served_by(plugged).up()
+    (error,) = shown.errors.values()
+    assert isinstance(error, Failed)
+    assert "Nothing was reverted" in str(error)
+    assert "may be on 1 VM" in " ".join(str(error).split())
+    assert len(life.stack.resource("web").outputs["leftoverSafetySnapshots"]) == 1
+    life.vsphere.release(life.vm)
+    until(lambda: life.safety)
+    life.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": life.vm}})
+    assert life.stack.preview().check().step("web").changes.keys() == {"leftoverSafetySnapshots"}
+    life.stack.up().check()
+    assert (life.safety, life.ops) == ([], ["create", "remove"])
+    assert life.stack.resource("web").outputs["leftoverSafetySnapshots"] == []
+    assert life.stack.up().check().ops == {}
+
+
+def test_a_create_that_left_one_is_continued(life: Life) -> None:
+    """Without a state before it, what is left is recorded; the next update takes one and reverts once."""
+    given = {"vmName": life.vm, "snapshot": "base", "safetySnapshot": {"keepUpdates": 1}}
+    resource = {"type": "vmsnapshot:VirtualMachineRevert", "properties": given}
+    life.stack.write(web={**resource, "options": {"customTimeouts": {"create": "2s"}}})
+    life.vsphere.hold(life.vm, method=CREATE)
+    with plugin(life.vsphere.settings) as plugged:
+        (error,) = life.stack.served_by(plugged).up().errors.values()
+    assert "may be on 1 VM" in " ".join(str(error).split())
+    assert "revertedTo" not in life.stack.resource("web").outputs
+    life.vsphere.release(life.vm)
+    until(lambda: life.safety)
+    life.stack.write(web=resource)
+    assert "will be reverted" in life.stack.preview().check().words
+    life.stack.up().check()
+    assert life.ops == ["create", "remove", "create", "revert"]
+    assert [item["name"] for item in life.recorded] == life.safety
+    assert len(life.safety) == 1
+    assert life.stack.up().check().ops == {}
+
+
+def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
+    """The revert fails after it was taken: state holds it, and the same request uses it again."""
+    life.write(snapshot=None)
+    life.stack.up().check()
+    life.write()
+    life.vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm=life.vm, where="task")
+    assert life.stack.up().errors
+    assert [item["name"] for item in life.recorded] == life.safety
+    assert len(life.safety) == 1
+    life.stack.up().check()
+    assert life.ops == ["create", "revert"]
+    assert [item["name"] for item in life.recorded] == life.safety
+
+
+STRANGERS = {
+    "lost": "",
+    "other resource": describe("", owner_by("urn:pulumi:dev::shop::vmsnapshot:index:X::other", "one")),
+    "other request": "",
+}
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+def test_only_ours_is_removed(life: Life, case: str) -> None:
+    """Its time is over, but it no longer carries the mark in state: it is kept, and that is said."""
+    life.write()
+    life.stack.up().check()
+    (name,) = life.safety
+    description = STRANGERS[case]
+    if case == "other request":
+        description = describe("", owner_by(life.stack.resource("web").urn, "another request"))
+    life.client.edit(life.vm, name, description=description)
+    life.write(powerPolicy="off")
+    outcome = life.stack.up().check()
+    assert life.safety == [name]
+    assert "was removed" not in outcome.words
+    assert f'Safety snapshot "{name}"' in outcome.words
+    assert "is kept" in outcome.words
+    assert life.recorded == []
+
+
+def test_one_of_another_date_is_kept(life: Life) -> None:
+    """A snapshot that carries the mark but was taken at another time isn't the one of state."""
+    life.write()
+    life.stack.up().check()
+    (name,) = life.safety
+    description = life.client.snapshot(life.vm, name).description
+    life.client.remove(life.vm, name)
+    life.client.take(life.vm, name, description=description)
+    life.write(powerPolicy="off")
+    outcome = life.stack.up().check()
+    assert life.safety == [name]
+    assert "is kept" in outcome.words
+    assert life.recorded == []
+
+
+def test_one_that_is_gone_is_not_said_to_be_removed(life: Life) -> None:
+    """Somebody has removed it before its time was over: that is said, and state holds it no longer."""
+    life.write()
+    life.stack.up().check()
+    (name,) = life.safety
+    life.client.remove(life.vm, name)
+    life.write(powerPolicy="off")
+    outcome = life.stack.up().check()
+    assert f'Safety snapshot "{name}"' in outcome.words
+    assert "is no longer there" in outcome.words
+    assert "was removed" not in outcome.words
+    assert life.recorded == []
+
+
+def test_one_of_a_state_without_marks_is_removed(life: Life) -> None:
+    """A state of release 0.1.0 holds no mark: the snapshot goes by this resource's mark, id and date."""
+    life.write()
+    life.stack.up().check()
+    entry = life.stack.entries["web"]
+    for item in entry.outputs["safetySnapshots"]:
+        del item["ownership"]
+    life.write(powerPolicy="off")
+    assert "was removed" in life.stack.up().check().words
+    assert (life.safety, life.recorded) == ([], [])
+
+
+def test_a_killed_safety_snapshot_is_found_again(life: Life) -> None:
+    """Killed while its task runs: the next update waits for it and takes no other."""
+    life.write()
+    life.vsphere.hold(life.vm, method=CREATE)
+    life.killed_in = "create_snapshot"
+    with pytest.raises(Death):
+        life.stack.up()
+    life.killed_in = ""
+    update = Doing(lambda: life.stack.up().check())
+    life.vsphere.release(life.vm)
+    update.result()
+    assert life.ops == ["create", "revert"]
+    assert [item["name"] for item in life.recorded] == life.safety
