@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from devkit.waiting import until
 from tests.environment.rolling import Ten, label
 from tests.support.client import Client, other_client
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 
 CREATE = "CreateSnapshot_Task"
 REMOVE = "RemoveSnapshot_Task"

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import pytest
 
+from devkit.waiting import until
 from tests.support.client import Client
-from tests.support.in_process import Death, Mortal, mini_stack
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import Failed, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
-from tests.support.waiting import until
 from vmsnapshot.lifecycle.common.ownership import describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
 
@@ -48,7 +48,7 @@ class Life:
     def _backend(self, real: Backend) -> Any:
         if not self.killed_in:
             return real
-        return Mortal(real, self.killed_in, lambda doing: doing.until(self.vsphere.tasks))
+        return CrashingBackend(real, self.killed_in, lambda doing: doing.until(self.vsphere.tasks))
 
     def write(self, **properties: Any) -> None:
         """The program: a revert to `base`, with one safety snapshot for one update."""
@@ -237,7 +237,7 @@ def test_a_killed_safety_snapshot_is_found_again(life: Life) -> None:
     life.write()
     life.vsphere.hold(life.vm, method=CREATE)
     life.killed_in = "create_snapshot"
-    with pytest.raises(Death):
+    with pytest.raises(Crash):
         life.stack.up()
     life.killed_in = ""
     update = Doing(lambda: life.stack.up().check())

@@ -119,7 +119,8 @@ def test_a_snapshot_that_outlives_its_vm_is_removed(life: Life) -> None:
 
 def test_a_safety_snapshot_that_was_not_ready_is_known_in_full(life: Life) -> None:
     """Killed while it is taken: state gets its uniqueID once it has one, and it is removed in its time."""
-    steering, place = life.place.stand_in.steering, life.place
+    harness = life.harness
+    steering = harness.stand_in.steering
     safety = {"safetySnapshot": {"keepUpdates": 1}}
     life.write("VirtualMachineRevert", snapshot="base", **safety)
     steering.hold("create")
@@ -129,11 +130,11 @@ def test_a_safety_snapshot_that_was_not_ready_is_known_in_full(life: Life) -> No
     steering.release("create")
     update.result()
     (recorded,) = life.stack.resource("it").outputs["safetySnapshots"]
-    assert recorded["uniqueID"] == place.snapshot(recorded["name"]).unique_id
-    assert place.creates() == ["base", recorded["name"]]
+    assert recorded["uniqueID"] == harness.snapshot(recorded["name"]).unique_id
+    assert harness.creates() == ["base", recorded["name"]]
     life.write("VirtualMachineRevert", snapshot="base", powerPolicy="off", **safety)
     assert "was removed" in life.stack.up().check().words
-    assert _gone(lambda: place.object(recorded["name"]))
+    assert _gone(lambda: harness.object(recorded["name"]))
 
 
 def _gone(look: Callable[[], object]) -> bool:
