@@ -45,7 +45,6 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 _POWER: Final = {"on": "PoweredOn", "off": "PoweredOff"}
-_MOST_NAMES: Final = 20
 
 
 class VmOperatorBackend:

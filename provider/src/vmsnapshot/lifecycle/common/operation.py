@@ -11,8 +11,8 @@ from typing import Final
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut
 from vmsnapshot.model.duration import format_duration
 
-# What the engine's customTimeouts default to here (../shared design: snapshots of large memory
-# take minutes, consolidation can take longer).
+# Used where customTimeouts sets none: a snapshot of a large memory takes minutes, and a consolidation
+# can take longer.
 DEFAULT_TIMEOUT: Final = timedelta(minutes=30)
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from typing import Literal
 
-import wcwidth
-
 from vmsnapshot.lifecycle.common.selection import title
-from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable
+from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
@@ -108,14 +105,3 @@ def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
     when = "" if taken is None else f" {age_in_words(moment - taken)} ago"
     name = f'"{printable(current.name)}"' if current.name else "the current snapshot"
     return f"Lost for good: everything written to {where} since {name} was taken{when}{size}."
-
-
-def wrapped(sentence: str, *, first: str = "") -> Iterable[str]:
-    """The lines of a sentence; all but the first stand in from where that begins."""
-    return wcwidth.wrap(
-        sentence,
-        WIDTH,
-        initial_indent=first,
-        subsequent_indent=first + _INDENT,
-        break_on_hyphens=False,
-    )
