@@ -112,7 +112,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
     /**
      * What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
      */
-    declare public /*out*/ readonly seen: pulumi.Output<{[key: string]: outputs.Seen} | undefined>;
+    declare public /*out*/ readonly seen: pulumi.Output<{[key: string]: outputs.Fingerprint} | undefined>;
     /**
      * The id of each VM's snapshot that a rollback goes back to. Computed.
      */

@@ -112,7 +112,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
     /**
      * What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
      */
-    declare public /*out*/ readonly seen: pulumi.Output<outputs.Seen | undefined>;
+    declare public /*out*/ readonly seen: pulumi.Output<outputs.Fingerprint | undefined>;
     /**
      * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
      */

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.operation import Cancellation, Operation
-from vmsnapshot.lifecycle.common.parallel import AT_ONCE, joined, split, together
+from vmsnapshot.lifecycle.common.parallel import AT_ONCE, aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.platforms import VM_OPERATOR, VSPHERE
 from vmsnapshot.lifecycle.errors import (
     Busy,
@@ -83,8 +83,8 @@ def test_each_is_worked_on_for_itself() -> None:
             raise Busy(part.what)
         return number * 10
 
-    outcomes = together({"a": 0, "b": 1, "c": 2}, act, operation, "counting", before=4, of=6)
-    done, failed = split(outcomes)
+    outcomes = parallel_map({"a": 0, "b": 1, "c": 2}, act, operation, "counting", before=4, of=6)
+    done, failed = partition(outcomes)
     assert (list(outcomes), done) == (["a", "b", "c"], {"a": 0, "c": 20})
     assert str(failed["b"]) == 'counting: VM "b" Trying again may help.'
     assert lines[-1] == "counting: 6 of 6 VMs"
@@ -94,8 +94,8 @@ def test_all_at_once_up_to_a_limit() -> None:
     """As many work at the same time as there are, up to the limit; the rest waits its turn."""
     everybody = threading.Barrier(AT_ONCE)
     keys = {str(number): None for number in range(2 * AT_ONCE)}
-    outcomes = together(keys, lambda _key, _item, _part: everybody.wait(30), Operation("all"), "meeting")
-    assert sorted(split(outcomes)[0].values()) == sorted([*range(AT_ONCE), *range(AT_ONCE)])
+    outcomes = parallel_map(keys, lambda _key, _item, _part: everybody.wait(30), Operation("all"), "meeting")
+    assert sorted(partition(outcomes)[0].values()) == sorted([*range(AT_ONCE), *range(AT_ONCE)])
 
 
 def test_nothing_is_begun_after_a_cancellation() -> None:
@@ -104,10 +104,12 @@ def test_nothing_is_begun_after_a_cancellation() -> None:
     cancellation.cancel()
     begun: list[str] = []
     operation = Operation("all", cancellation=cancellation)
-    outcomes = together({"a": None}, lambda key, _item, _part: begun.append(key), operation, "trying")
+    outcomes = parallel_map({"a": None}, lambda key, _item, _part: begun.append(key), operation, "trying")
     assert isinstance(outcomes["a"], Cancelled)
     late = Operation("all", timeout=timedelta(0))
-    assert not split(together({"a": None}, lambda key, _item, _part: begun.append(key), late, "trying"))[0]
+    assert not partition(
+        parallel_map({"a": None}, lambda key, _item, _part: begun.append(key), late, "trying")
+    )[0]
     assert begun == []
 
 
@@ -123,7 +125,7 @@ def test_nothing_is_begun_after_a_cancellation() -> None:
 def test_one_error_for_many(errors: list[VmsnapshotError], kind: type[VmsnapshotError]) -> None:
     """It names all with their causes; trying again helps only where it helps every one."""
     failures = {f"web-{number}": error for number, error in enumerate(errors)}
-    error = joined("taking it:", failures, "Nothing is left.")
+    error = aggregate_errors("taking it:", failures, "Nothing is left.")
     assert type(error) is kind
     assert all(f"- {key}: {item.message}" in error.message for key, item in failures.items())
     assert error.message.endswith("Nothing is left.")

@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 
 from vmsnapshot.frontends.engine._notes import FileNotes
-from vmsnapshot.model.revert import Seen
+from vmsnapshot.model.revert import Fingerprint
 
-SEEN = Seen(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
+SEEN = Fingerprint(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.timezone.utc)
 
 

@@ -80,7 +80,7 @@ type EnvironmentRollback struct {
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot pulumi.BoolOutput `pulumi:"safetySnapshot"`
 	// What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
-	Seen SeenMapOutput `pulumi:"seen"`
+	Seen FingerprintMapOutput `pulumi:"seen"`
 	// The id of each VM's snapshot that a rollback goes back to. Computed.
 	Targets pulumi.StringMapOutput `pulumi:"targets"`
 	// The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
@@ -330,8 +330,8 @@ func (o EnvironmentRollbackOutput) SafetySnapshot() pulumi.BoolOutput {
 }
 
 // What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
-func (o EnvironmentRollbackOutput) Seen() SeenMapOutput {
-	return o.ApplyT(func(v *EnvironmentRollback) SeenMapOutput { return v.Seen }).(SeenMapOutput)
+func (o EnvironmentRollbackOutput) Seen() FingerprintMapOutput {
+	return o.ApplyT(func(v *EnvironmentRollback) FingerprintMapOutput { return v.Seen }).(FingerprintMapOutput)
 }
 
 // The id of each VM's snapshot that a rollback goes back to. Computed.

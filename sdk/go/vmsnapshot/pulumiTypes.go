@@ -527,6 +527,120 @@ func (o FindingArrayOutput) Index(i pulumi.IntInput) FindingOutput {
 	}).(FindingOutput)
 }
 
+// What a VM was like at one moment: enough to tell later whether it still is.
+type Fingerprint struct {
+	// The id of the snapshot that it ran on.
+	CurrentSnapshot *string `pulumi:"currentSnapshot"`
+	// A short hash of its hardware, its settings and the shape of its snapshot tree.
+	Fingerprint string `pulumi:"fingerprint"`
+	// Its power state.
+	PowerState *PowerState `pulumi:"powerState"`
+}
+
+// What a VM was like at one moment: enough to tell later whether it still is.
+type FingerprintOutput struct{ *pulumi.OutputState }
+
+func (FingerprintOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*Fingerprint)(nil)).Elem()
+}
+
+func (o FingerprintOutput) ToFingerprintOutput() FingerprintOutput {
+	return o
+}
+
+func (o FingerprintOutput) ToFingerprintOutputWithContext(ctx context.Context) FingerprintOutput {
+	return o
+}
+
+// The id of the snapshot that it ran on.
+func (o FingerprintOutput) CurrentSnapshot() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Fingerprint) *string { return v.CurrentSnapshot }).(pulumi.StringPtrOutput)
+}
+
+// A short hash of its hardware, its settings and the shape of its snapshot tree.
+func (o FingerprintOutput) Fingerprint() pulumi.StringOutput {
+	return o.ApplyT(func(v Fingerprint) string { return v.Fingerprint }).(pulumi.StringOutput)
+}
+
+// Its power state.
+func (o FingerprintOutput) PowerState() PowerStatePtrOutput {
+	return o.ApplyT(func(v Fingerprint) *PowerState { return v.PowerState }).(PowerStatePtrOutput)
+}
+
+type FingerprintPtrOutput struct{ *pulumi.OutputState }
+
+func (FingerprintPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**Fingerprint)(nil)).Elem()
+}
+
+func (o FingerprintPtrOutput) ToFingerprintPtrOutput() FingerprintPtrOutput {
+	return o
+}
+
+func (o FingerprintPtrOutput) ToFingerprintPtrOutputWithContext(ctx context.Context) FingerprintPtrOutput {
+	return o
+}
+
+func (o FingerprintPtrOutput) Elem() FingerprintOutput {
+	return o.ApplyT(func(v *Fingerprint) Fingerprint {
+		if v != nil {
+			return *v
+		}
+		var ret Fingerprint
+		return ret
+	}).(FingerprintOutput)
+}
+
+// The id of the snapshot that it ran on.
+func (o FingerprintPtrOutput) CurrentSnapshot() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Fingerprint) *string {
+		if v == nil {
+			return nil
+		}
+		return v.CurrentSnapshot
+	}).(pulumi.StringPtrOutput)
+}
+
+// A short hash of its hardware, its settings and the shape of its snapshot tree.
+func (o FingerprintPtrOutput) Fingerprint() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Fingerprint) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Fingerprint
+	}).(pulumi.StringPtrOutput)
+}
+
+// Its power state.
+func (o FingerprintPtrOutput) PowerState() PowerStatePtrOutput {
+	return o.ApplyT(func(v *Fingerprint) *PowerState {
+		if v == nil {
+			return nil
+		}
+		return v.PowerState
+	}).(PowerStatePtrOutput)
+}
+
+type FingerprintMapOutput struct{ *pulumi.OutputState }
+
+func (FingerprintMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]Fingerprint)(nil)).Elem()
+}
+
+func (o FingerprintMapOutput) ToFingerprintMapOutput() FingerprintMapOutput {
+	return o
+}
+
+func (o FingerprintMapOutput) ToFingerprintMapOutputWithContext(ctx context.Context) FingerprintMapOutput {
+	return o
+}
+
+func (o FingerprintMapOutput) MapIndex(k pulumi.StringInput) FingerprintOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) Fingerprint {
+		return vs[0].(map[string]Fingerprint)[vs[1].(string)]
+	}).(FingerprintOutput)
+}
+
 // A safety snapshot of an update that then reverted nothing, and could not remove it again.
 type LeftoverSafetySnapshot struct {
 	// The VM as the program names it.
@@ -1786,120 +1900,6 @@ func (o SafetySnapshotPtrOutput) Name() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// What a VM was like at one moment: enough to tell later whether it still is.
-type Seen struct {
-	// The id of the snapshot that it ran on.
-	CurrentSnapshot *string `pulumi:"currentSnapshot"`
-	// A short hash of its hardware, its settings and the shape of its snapshot tree.
-	Fingerprint string `pulumi:"fingerprint"`
-	// Its power state.
-	PowerState *PowerState `pulumi:"powerState"`
-}
-
-// What a VM was like at one moment: enough to tell later whether it still is.
-type SeenOutput struct{ *pulumi.OutputState }
-
-func (SeenOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((*Seen)(nil)).Elem()
-}
-
-func (o SeenOutput) ToSeenOutput() SeenOutput {
-	return o
-}
-
-func (o SeenOutput) ToSeenOutputWithContext(ctx context.Context) SeenOutput {
-	return o
-}
-
-// The id of the snapshot that it ran on.
-func (o SeenOutput) CurrentSnapshot() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v Seen) *string { return v.CurrentSnapshot }).(pulumi.StringPtrOutput)
-}
-
-// A short hash of its hardware, its settings and the shape of its snapshot tree.
-func (o SeenOutput) Fingerprint() pulumi.StringOutput {
-	return o.ApplyT(func(v Seen) string { return v.Fingerprint }).(pulumi.StringOutput)
-}
-
-// Its power state.
-func (o SeenOutput) PowerState() PowerStatePtrOutput {
-	return o.ApplyT(func(v Seen) *PowerState { return v.PowerState }).(PowerStatePtrOutput)
-}
-
-type SeenPtrOutput struct{ *pulumi.OutputState }
-
-func (SeenPtrOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((**Seen)(nil)).Elem()
-}
-
-func (o SeenPtrOutput) ToSeenPtrOutput() SeenPtrOutput {
-	return o
-}
-
-func (o SeenPtrOutput) ToSeenPtrOutputWithContext(ctx context.Context) SeenPtrOutput {
-	return o
-}
-
-func (o SeenPtrOutput) Elem() SeenOutput {
-	return o.ApplyT(func(v *Seen) Seen {
-		if v != nil {
-			return *v
-		}
-		var ret Seen
-		return ret
-	}).(SeenOutput)
-}
-
-// The id of the snapshot that it ran on.
-func (o SeenPtrOutput) CurrentSnapshot() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *Seen) *string {
-		if v == nil {
-			return nil
-		}
-		return v.CurrentSnapshot
-	}).(pulumi.StringPtrOutput)
-}
-
-// A short hash of its hardware, its settings and the shape of its snapshot tree.
-func (o SeenPtrOutput) Fingerprint() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v *Seen) *string {
-		if v == nil {
-			return nil
-		}
-		return &v.Fingerprint
-	}).(pulumi.StringPtrOutput)
-}
-
-// Its power state.
-func (o SeenPtrOutput) PowerState() PowerStatePtrOutput {
-	return o.ApplyT(func(v *Seen) *PowerState {
-		if v == nil {
-			return nil
-		}
-		return v.PowerState
-	}).(PowerStatePtrOutput)
-}
-
-type SeenMapOutput struct{ *pulumi.OutputState }
-
-func (SeenMapOutput) ElementType() reflect.Type {
-	return reflect.TypeOf((*map[string]Seen)(nil)).Elem()
-}
-
-func (o SeenMapOutput) ToSeenMapOutput() SeenMapOutput {
-	return o
-}
-
-func (o SeenMapOutput) ToSeenMapOutputWithContext(ctx context.Context) SeenMapOutput {
-	return o
-}
-
-func (o SeenMapOutput) MapIndex(k pulumi.StringInput) SeenOutput {
-	return pulumi.All(o, k).ApplyT(func(vs []interface{}) Seen {
-		return vs[0].(map[string]Seen)[vs[1].(string)]
-	}).(SeenOutput)
-}
-
 // A snapshot named by another object.
 type SnapshotReference struct {
 	// The snapshot's name; not set for an unmanaged snapshot.
@@ -2557,6 +2557,9 @@ func init() {
 	pulumi.RegisterOutputType(EnvironmentMemberArrayOutput{})
 	pulumi.RegisterOutputType(FindingOutput{})
 	pulumi.RegisterOutputType(FindingArrayOutput{})
+	pulumi.RegisterOutputType(FingerprintOutput{})
+	pulumi.RegisterOutputType(FingerprintPtrOutput{})
+	pulumi.RegisterOutputType(FingerprintMapOutput{})
 	pulumi.RegisterOutputType(LeftoverSafetySnapshotOutput{})
 	pulumi.RegisterOutputType(LeftoverSafetySnapshotArrayOutput{})
 	pulumi.RegisterOutputType(MachineOutput{})
@@ -2577,9 +2580,6 @@ func init() {
 	pulumi.RegisterOutputType(RevertedToPtrOutput{})
 	pulumi.RegisterOutputType(SafetySnapshotOutput{})
 	pulumi.RegisterOutputType(SafetySnapshotPtrOutput{})
-	pulumi.RegisterOutputType(SeenOutput{})
-	pulumi.RegisterOutputType(SeenPtrOutput{})
-	pulumi.RegisterOutputType(SeenMapOutput{})
 	pulumi.RegisterOutputType(SnapshotReferenceOutput{})
 	pulumi.RegisterOutputType(SnapshotReferencePtrOutput{})
 	pulumi.RegisterOutputType(SnapshotReferenceArrayOutput{})

@@ -83,7 +83,7 @@ type VirtualMachineRevert struct {
 	// The safety snapshots that are still kept, the newest last.
 	SafetySnapshots TakenSafetySnapshotArrayOutput `pulumi:"safetySnapshots"`
 	// What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
-	Seen SeenPtrOutput `pulumi:"seen"`
+	Seen FingerprintPtrOutput `pulumi:"seen"`
 	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrOutput `pulumi:"snapshot"`
 	// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name). Computed.
@@ -324,8 +324,8 @@ func (o VirtualMachineRevertOutput) SafetySnapshots() TakenSafetySnapshotArrayOu
 }
 
 // What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
-func (o VirtualMachineRevertOutput) Seen() SeenPtrOutput {
-	return o.ApplyT(func(v *VirtualMachineRevert) SeenPtrOutput { return v.Seen }).(SeenPtrOutput)
+func (o VirtualMachineRevertOutput) Seen() FingerprintPtrOutput {
+	return o.ApplyT(func(v *VirtualMachineRevert) FingerprintPtrOutput { return v.Seen }).(FingerprintPtrOutput)
 }
 
 // The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).

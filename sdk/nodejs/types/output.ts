@@ -165,6 +165,24 @@ export interface Finding {
 }
 
 /**
+ * What a VM was like at one moment: enough to tell later whether it still is.
+ */
+export interface Fingerprint {
+    /**
+     * The id of the snapshot that it ran on.
+     */
+    currentSnapshot?: string;
+    /**
+     * A short hash of its hardware, its settings and the shape of its snapshot tree.
+     */
+    fingerprint: string;
+    /**
+     * Its power state.
+     */
+    powerState?: enums.PowerState;
+}
+
+/**
  * A safety snapshot of an update that then reverted nothing, and could not remove it again.
  */
 export interface LeftoverSafetySnapshot {
@@ -458,24 +476,6 @@ export interface SafetySnapshot {
      * Its name. Default: `before-revert` with a suffix of its own for each revert.
      */
     name?: string;
-}
-
-/**
- * What a VM was like at one moment: enough to tell later whether it still is.
- */
-export interface Seen {
-    /**
-     * The id of the snapshot that it ran on.
-     */
-    currentSnapshot?: string;
-    /**
-     * A short hash of its hardware, its settings and the shape of its snapshot tree.
-     */
-    fingerprint: string;
-    /**
-     * Its power state.
-     */
-    powerState?: enums.PowerState;
 }
 
 /**

@@ -434,7 +434,7 @@ class EnvironmentRollback(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def seen(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Seen']]]:
+    def seen(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Fingerprint']]]:
         """
         What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
         """

@@ -24,6 +24,7 @@ __all__ = [
     'Disk',
     'EnvironmentMember',
     'Finding',
+    'Fingerprint',
     'LeftoverSafetySnapshot',
     'Machine',
     'MemberRollback',
@@ -34,7 +35,6 @@ __all__ = [
     'RevertPlan',
     'RevertedTo',
     'SafetySnapshot',
-    'Seen',
     'SnapshotReference',
     'SnapshotStorage',
     'SnapshotSummary',
@@ -548,6 +548,72 @@ class Finding(dict):
         How grave it is.
         """
         return pulumi.get(self, "severity")
+
+
+@pulumi.output_type
+class Fingerprint(dict):
+    """
+    What a VM was like at one moment: enough to tell later whether it still is.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "currentSnapshot":
+            suggest = "current_snapshot"
+        elif key == "powerState":
+            suggest = "power_state"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in Fingerprint. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        Fingerprint.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        Fingerprint.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 fingerprint: _builtins.str,
+                 current_snapshot: Optional[_builtins.str] = None,
+                 power_state: Optional['PowerState'] = None):
+        """
+        What a VM was like at one moment: enough to tell later whether it still is.
+
+        :param _builtins.str fingerprint: A short hash of its hardware, its settings and the shape of its snapshot tree.
+        :param _builtins.str current_snapshot: The id of the snapshot that it ran on.
+        :param 'PowerState' power_state: Its power state.
+        """
+        pulumi.set(__self__, "fingerprint", fingerprint)
+        if current_snapshot is not None:
+            pulumi.set(__self__, "current_snapshot", current_snapshot)
+        if power_state is not None:
+            pulumi.set(__self__, "power_state", power_state)
+
+    @_builtins.property
+    @pulumi.getter
+    def fingerprint(self) -> _builtins.str:
+        """
+        A short hash of its hardware, its settings and the shape of its snapshot tree.
+        """
+        return pulumi.get(self, "fingerprint")
+
+    @_builtins.property
+    @pulumi.getter(name="currentSnapshot")
+    def current_snapshot(self) -> Optional[_builtins.str]:
+        """
+        The id of the snapshot that it ran on.
+        """
+        return pulumi.get(self, "current_snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="powerState")
+    def power_state(self) -> Optional['PowerState']:
+        """
+        Its power state.
+        """
+        return pulumi.get(self, "power_state")
 
 
 @pulumi.output_type
@@ -1494,72 +1560,6 @@ class SafetySnapshot(dict):
         Its name. Default: `before-revert` with a suffix of its own for each revert.
         """
         return pulumi.get(self, "name")
-
-
-@pulumi.output_type
-class Seen(dict):
-    """
-    What a VM was like at one moment: enough to tell later whether it still is.
-    """
-    @staticmethod
-    def __key_warning(key: str):
-        suggest = None
-        if key == "currentSnapshot":
-            suggest = "current_snapshot"
-        elif key == "powerState":
-            suggest = "power_state"
-
-        if suggest:
-            pulumi.log.warn(f"Key '{key}' not found in Seen. Access the value via the '{suggest}' property getter instead.")
-
-    def __getitem__(self, key: str) -> Any:
-        Seen.__key_warning(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default = None) -> Any:
-        Seen.__key_warning(key)
-        return super().get(key, default)
-
-    def __init__(__self__, *,
-                 fingerprint: _builtins.str,
-                 current_snapshot: Optional[_builtins.str] = None,
-                 power_state: Optional['PowerState'] = None):
-        """
-        What a VM was like at one moment: enough to tell later whether it still is.
-
-        :param _builtins.str fingerprint: A short hash of its hardware, its settings and the shape of its snapshot tree.
-        :param _builtins.str current_snapshot: The id of the snapshot that it ran on.
-        :param 'PowerState' power_state: Its power state.
-        """
-        pulumi.set(__self__, "fingerprint", fingerprint)
-        if current_snapshot is not None:
-            pulumi.set(__self__, "current_snapshot", current_snapshot)
-        if power_state is not None:
-            pulumi.set(__self__, "power_state", power_state)
-
-    @_builtins.property
-    @pulumi.getter
-    def fingerprint(self) -> _builtins.str:
-        """
-        A short hash of its hardware, its settings and the shape of its snapshot tree.
-        """
-        return pulumi.get(self, "fingerprint")
-
-    @_builtins.property
-    @pulumi.getter(name="currentSnapshot")
-    def current_snapshot(self) -> Optional[_builtins.str]:
-        """
-        The id of the snapshot that it ran on.
-        """
-        return pulumi.get(self, "current_snapshot")
-
-    @_builtins.property
-    @pulumi.getter(name="powerState")
-    def power_state(self) -> Optional['PowerState']:
-        """
-        Its power state.
-        """
-        return pulumi.get(self, "power_state")
 
 
 @pulumi.output_type

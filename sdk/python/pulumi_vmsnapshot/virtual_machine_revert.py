@@ -426,7 +426,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def seen(self) -> pulumi.Output[Optional['outputs.Seen']]:
+    def seen(self) -> pulumi.Output[Optional['outputs.Fingerprint']]:
         """
         What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
         """

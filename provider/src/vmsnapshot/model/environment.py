@@ -11,7 +11,7 @@ from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
 from vmsnapshot.model.plan import RevertPlan
-from vmsnapshot.model.revert import LeftoverSafetySnapshot, PowerPolicy, Seen
+from vmsnapshot.model.revert import Fingerprint, LeftoverSafetySnapshot, PowerPolicy
 from vmsnapshot.model.snapshot import Quiesce
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.text import StoredText
@@ -260,7 +260,7 @@ class RollbackInputs(Model):
         Property("The id of each VM's snapshot that a rollback goes back to. Computed.", computed=True),
     ] = None
     seen: Annotated[
-        dict[str, Seen] | None,
+        dict[str, Fingerprint] | None,
         Property(
             "What each VM was like when the rollback was asked for; an update from a saved plan is "
             "refused when one no longer is. Computed.",

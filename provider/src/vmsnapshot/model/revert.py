@@ -57,7 +57,7 @@ class SafetySnapshot(Model):
         return self
 
 
-class Seen(Model):
+class Fingerprint(Model):
     """What a VM was like at one moment: enough to tell later whether it still is."""
 
     power_state: Annotated[PowerState | None, Property("Its power state.")] = None
@@ -141,7 +141,7 @@ class RevertInputs(Model):
         ),
     ] = None
     seen: Annotated[
-        Seen | None,
+        Fingerprint | None,
         Property(
             "What the VM was like when the revert was asked for; an update from a saved plan is "
             "refused when it no longer is. Computed.",

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from vmsnapshot.model.revert import Seen
+from vmsnapshot.model.revert import Fingerprint
 
 # Nobody leaves a prompt open for longer; what is left behind is removed after this time.
 _SECONDS_KEPT: Final = 24 * 3600.0
@@ -46,15 +46,15 @@ class FileNotes:
         self._read_shown: tuple[object, dict[str, Any]] = (None, {})
         self._tidied = False
 
-    def show(self, urn: str, seen: Seen) -> None:
+    def show(self, urn: str, seen: Fingerprint) -> None:
         """A preview has shown the VM of this resource so."""
         self.show_all({urn: seen})
 
-    def shown(self, urn: str) -> Seen | None:
+    def shown(self, urn: str) -> Fingerprint | None:
         """How the preview of the same command showed it; None: nothing is known of that."""
         return self.shown_all([urn]).get(urn)
 
-    def show_all(self, seen: Mapping[str, Seen]) -> None:
+    def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
         """The same for many at once, by resource and VM."""
         # A new line before each: a process that was killed may have left half of one.
         lines = [f"\n{json.dumps([name, item.properties()])}" for name, item in seen.items()]
@@ -63,11 +63,11 @@ class FileNotes:
             with self._shown.open("a", encoding="utf-8") as file:
                 file.write("".join(lines))
 
-    def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:
+    def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:
         """How the preview of the same command showed those of many that it did."""
         with self._lock, contextlib.suppress(ValidationError):
             notes = self._shown_notes()
-            return {name: Seen.model_validate(notes[name]) for name in names if name in notes}
+            return {name: Fingerprint.model_validate(notes[name]) for name in names if name in notes}
         return {}
 
     def forget(self, urn: str, moment: dt.datetime) -> None:

@@ -15,7 +15,7 @@ from vmsnapshot.lifecycle.common.members import Environment, waves
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import parse_mark
-from vmsnapshot.lifecycle.common.parallel import joined, split, together
+from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
 from vmsnapshot.lifecycle.common.selection import described, title
 from vmsnapshot.lifecycle.common.session import Session
@@ -134,8 +134,8 @@ class Checkpointing:
         busy = {key: vm for key, vm in environment.machines.items() if vm.running_tasks}
         if not busy:
             return environment
-        done, failed = split(
-            together(
+        done, failed = partition(
+            parallel_map(
                 busy,
                 lambda _key, vm, part: wait_until_idle(self._session, vm, part),
                 operation,
@@ -165,7 +165,7 @@ class Checkpointing:
         for wave in waves(plan.environment.members):
             todo = {member.key: vms[member.key] for member in wave}
             started |= dict.fromkeys(todo)
-            outcomes = together(
+            outcomes = parallel_map(
                 todo,
                 act,
                 operation,
@@ -174,7 +174,7 @@ class Checkpointing:
                 before=len(taken),
                 of=len(vms),
             )
-            done, failed = split(outcomes)
+            done, failed = partition(outcomes)
             taken |= done
             if failed:
                 return self._take_back({key: vms[key] for key in started}, failed, operation)
@@ -193,7 +193,7 @@ class Checkpointing:
             outcomes = self._session.backend.observe_all(ids, operation, hardware=False, sizes=False)
         except VmsnapshotError:
             outcomes = []
-        after = split(dict(zip(taken, outcomes, strict=False)))[0]
+        after = partition(dict(zip(taken, outcomes, strict=False)))[0]
         lost = {
             key: Refused(f"snapshot {taken[key]} of {title(vm)} was removed right after it was taken")
             for key, vm in after.items()
@@ -215,7 +215,9 @@ class Checkpointing:
         mark = str(self._owner.mark)
         if operation.cancellation.requested:
             ending = "What has been taken stays; the next update completes or removes it."
-            return Failed(joined(head, failed, ending), UnfinishedCheckpoint(ownership=mark, vms=ids))
+            return Failed(
+                aggregate_errors(head, failed, ending), UnfinishedCheckpoint(ownership=mark, vms=ids)
+            )
         within = min(TAKE_BACK_WITHIN, operation.timeout)
         what = f'removing what was taken of "{self._inputs.label}" again'
         left = remove_marked(
@@ -227,11 +229,13 @@ class Checkpointing:
         )
         if not left:
             stays = "" if self._latest is None else f' "{self._latest}" stays the latest checkpoint.'
-            return Failed(joined(head, failed, f"Nothing is left of it on the other VMs.{stays}"), None)
+            return Failed(
+                aggregate_errors(head, failed, f"Nothing is left of it on the other VMs.{stays}"), None
+            )
         causes = "\n".join(f"- {key}: {error.message}" for key, error in left.items())
         ending = f"What was taken could not be removed again of every VM; the next update does:\n{causes}"
         unfinished = UnfinishedCheckpoint(ownership=mark, vms={key: ids[key] for key in left})
-        return Failed(joined(head, failed, ending), unfinished)
+        return Failed(aggregate_errors(head, failed, ending), unfinished)
 
     def _snapshot(self, vm: VirtualMachine) -> SnapshotInputs:
         """The same as one VM's snapshot would be asked for."""
@@ -273,4 +277,4 @@ def refuse(plan: CheckpointPlan) -> None:
         head = f'taking checkpoint "{plan.label}": it can\'t be taken of {count}, so nothing was done.'
         if all(isinstance(error, Cancelled) for error in refusals.values()):
             head = f'taking checkpoint "{plan.label}": cancelled, nothing was done.'
-        raise joined(head, refusals)
+        raise aggregate_errors(head, refusals)

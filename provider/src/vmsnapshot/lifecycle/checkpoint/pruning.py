@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.members import listed
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import split, together
+from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import described
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
@@ -79,7 +79,7 @@ def prune(
         del unread[vm_id]
         done += by_vm[vm_id]
     named = {names[vm_id]: vm for vm_id, vm in machines.items()}
-    failed = split(together(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
+    failed = partition(parallel_map(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
     gone = {(item.label, item.key) for item in done}
     left = {label: _without(label, item, gone) for label, item in checkpoints.items()}
     return Pruned(
@@ -114,7 +114,7 @@ def remove_marked(
     keys = {vm_id: key for key, vm_id in vms.items()}
     machines, failures = _observe(session, keys, operation)
     by_key = {keys[vm_id]: vm for vm_id, vm in machines.items()}
-    failed = split(together(by_key, remove, operation, operation.what))[1]
+    failed = partition(parallel_map(by_key, remove, operation, operation.what))[1]
     return failed | {keys[vm_id]: error for vm_id, error in failures.items() if not isinstance(error, Gone)}
 
 
@@ -128,7 +128,7 @@ def _observe(
         outcomes = session.backend.observe_all(list(vm_ids), operation, hardware=False, sizes=False)
     except VmsnapshotError as error:
         return {}, dict.fromkeys(vm_ids, error)
-    return split(dict(zip(vm_ids, outcomes, strict=True)))
+    return partition(dict(zip(vm_ids, outcomes, strict=True)))
 
 
 def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:

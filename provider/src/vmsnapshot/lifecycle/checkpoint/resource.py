@@ -35,7 +35,7 @@ from vmsnapshot.lifecycle.common.comparison import compare_inputs, ignored, not_
 from vmsnapshot.lifecycle.common.members import find_members, look_again, unfit_members
 from vmsnapshot.lifecycle.common.observed import foreseen, now, unmet
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import joined
+from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_handed_back
@@ -182,7 +182,7 @@ class CheckpointResource:
         pruned = prune(self._session, request.urn, state.checkpoints, list(state.checkpoints), operation)
         failures |= pruned.failures
         if failures:
-            raise joined("removing all checkpoints: not everything could be removed.", failures)
+            raise aggregate_errors("removing all checkpoints: not everything could be removed.", failures)
 
     # --- read -------------------------------------------------------------------------------
 
@@ -247,7 +247,9 @@ class CheckpointResource:
         after = state_of(inputs, checkpoints, unfinished)
         if not failures:
             return self._kept(urn, identifier, after, new_tree, old_tree)
-        error = joined("older checkpoints could not all be removed; the next update goes on.", failures)
+        error = aggregate_errors(
+            "older checkpoints could not all be removed; the next update goes on.", failures
+        )
         after = after.model_copy(update={"conditions": [unmet(READY, _PRUNING_PENDING, error)]})
         raise rq.PartialState(self._kept(urn, identifier, after, new_tree, old_tree), error)
 

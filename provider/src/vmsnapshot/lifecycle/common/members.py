@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import split
+from vmsnapshot.lifecycle.common.parallel import partition
 from vmsnapshot.lifecycle.common.platform_check import unfit_namespace
 from vmsnapshot.lifecycle.common.platforms import Platform
 from vmsnapshot.lifecycle.common.selection import title
@@ -101,7 +101,7 @@ def look_again(
     if any(isinstance(outcome, Gone) for outcome in outcomes):
         return find_members(session, members, operation, hardware=False)
     found = dict(zip((member.key for member in members), outcomes, strict=True))
-    return Environment(members, *split(found))
+    return Environment(members, *partition(found))
 
 
 def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:

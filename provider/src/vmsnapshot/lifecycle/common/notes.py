@@ -10,25 +10,25 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from vmsnapshot.model.revert import Seen
+from vmsnapshot.model.revert import Fingerprint
 
 
 class Notes(Protocol):
     """Notes of one user on one machine; none holds a secret."""
 
-    def show(self, urn: str, seen: Seen) -> None:
+    def show(self, urn: str, seen: Fingerprint) -> None:
         """A preview has shown the VM of this resource so."""
         ...
 
-    def shown(self, urn: str) -> Seen | None:
+    def shown(self, urn: str) -> Fingerprint | None:
         """How the preview of the same command showed it; None: nothing is known of that."""
         ...
 
-    def show_all(self, seen: Mapping[str, Seen]) -> None:
+    def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
         """The same for many at once, by resource and VM."""
         ...
 
-    def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:
+    def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:
         """How the preview of the same command showed those of many that it did."""
         ...
 
@@ -44,17 +44,17 @@ class Notes(Protocol):
 class NoNotes:
     """Nothing is kept, and nothing is known."""
 
-    def show(self, urn: str, seen: Seen) -> None:
+    def show(self, urn: str, seen: Fingerprint) -> None:
         """Keep nothing."""
 
-    def shown(self, urn: str) -> Seen | None:  # noqa: ARG002 - the protocol's
+    def shown(self, urn: str) -> Fingerprint | None:  # noqa: ARG002 - the protocol's
         """Nothing."""
         return None
 
-    def show_all(self, seen: Mapping[str, Seen]) -> None:
+    def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
         """Keep nothing."""
 
-    def shown_all(self, names: Sequence[str]) -> dict[str, Seen]:  # noqa: ARG002 - the protocol's
+    def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:  # noqa: ARG002 - the protocol's
         """Nothing."""
         return {}
 

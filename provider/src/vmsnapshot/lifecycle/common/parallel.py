@@ -1,4 +1,4 @@
-"""Does one thing to each of many VMs at once, and gathers what came of it."""
+"""Runs one function for many VMs in parallel, and gathers the results and errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BETWEEN_LINES: Final = 0.25
 _SHOWN: Final = 2
 
 
-def together(
+def parallel_map(
     items: Mapping[str, _T],
     act: Callable[[str, _T, Operation], _R],
     operation: Operation,
@@ -47,18 +47,18 @@ def together(
         before: How many the progress line counts as done already: those of earlier waves.
         of: How many it counts in all. Default: the items.
     """
-    tally = _Tally(operation, doing, before, len(items) if of is None else of)
+    reporter = _ProgressReporter(operation, doing, before, len(items) if of is None else of)
 
     def one(key: str, item: _T) -> Outcome[_R]:
         words = f'{doing}: VM "{key}"' if what is None else what(key)
-        part = operation.part(words, lambda text: tally.tell(key, text.removeprefix(f"{words}: ")))
+        part = operation.part(words, lambda text: reporter.tell(key, text.removeprefix(f"{words}: ")))
         try:
             part.check()
             result = act(key, item, part)
         except VmsnapshotError as error:
-            tally.end(key, done=False)
+            reporter.end(key, done=False)
             return error
-        tally.end(key, done=True)
+        reporter.end(key, done=True)
         return result
 
     if not items:
@@ -66,18 +66,18 @@ def together(
     with ThreadPoolExecutor(min(len(items), AT_ONCE), thread_name_prefix="environment") as pool:
         futures = {key: pool.submit(one, key, item) for key, item in items.items()}
         while wait(futures.values(), timeout=_BETWEEN_LINES).not_done:
-            tally.catch_up()
+            reporter.catch_up()
         return {key: future.result() for key, future in futures.items()}
 
 
-def split(outcomes: Mapping[str, Outcome[_R]]) -> tuple[dict[str, _R], dict[str, VmsnapshotError]]:
-    """What succeeded and what failed."""
+def partition(outcomes: Mapping[str, Outcome[_R]]) -> tuple[dict[str, _R], dict[str, VmsnapshotError]]:
+    """The results and the errors, apart."""
     done = {key: item for key, item in outcomes.items() if not isinstance(item, VmsnapshotError)}
     failed = {key: item for key, item in outcomes.items() if isinstance(item, VmsnapshotError)}
     return done, failed
 
 
-def joined(head: str, failures: Mapping[str, VmsnapshotError], ending: str = "") -> VmsnapshotError:
+def aggregate_errors(head: str, failures: Mapping[str, VmsnapshotError], ending: str = "") -> VmsnapshotError:
     """One error that lists every VM with its cause; its type is theirs, where they agree."""
     causes = [f"- {key}: {error.message}" for key, error in failures.items()]
     text = "\n".join([head, *causes, *filter(None, [ending])])
@@ -91,8 +91,8 @@ def joined(head: str, failures: Mapping[str, VmsnapshotError], ending: str = "")
     return kind(text, retry_helps=all(error.retry_helps for error in failures.values()))
 
 
-class _Tally:
-    """The progress line of all: how many are done, and how far those are that tell."""
+class _ProgressReporter:
+    """Writes one progress line for all VMs: how many are done, and the progress of some."""
 
     def __init__(self, operation: Operation, doing: str, done: int, total: int) -> None:
         self._operation = operation
@@ -105,13 +105,13 @@ class _Tally:
         self._owed = False
 
     def tell(self, key: str, text: str) -> None:
-        """How far one is, in its own words."""
+        """Report the progress of one VM."""
         with self._lock:
             self._told[key] = text
             self._show()
 
     def end(self, key: str, *, done: bool) -> None:
-        """One has ended."""
+        """Report that one VM has ended."""
         with self._lock:
             self._told.pop(key, None)
             self._done += done

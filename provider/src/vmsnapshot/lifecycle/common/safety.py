@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.observed import now, timestamp_or_none
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import joined, split, together
+from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
     NotRemoved,
     NotTaken,
@@ -98,14 +98,14 @@ class SafetySnapshots:
             asked: Each VM and its request's id, by the member's key.
             operation: Whose time counts.
         """
-        outcomes = together(
+        outcomes = parallel_map(
             asked,
             lambda _key, item, part: self._take(*item, part),
             operation,
             "taking safety snapshots",
             lambda key: f"taking the safety snapshot of {title(asked[key][0])}",
         )
-        done, failures = split(outcomes)
+        done, failures = partition(outcomes)
         if failures:
             return self._give_up(asked, list(done), failures, operation)
         taken, failures = self._read_back(asked, operation)
@@ -185,7 +185,7 @@ class SafetySnapshots:
             causes = self.remove_leftovers(possible, self._time_to_clean_up(operation))
             left = [item for item in possible if item.member in causes]
         ending = "\n".join(["Nothing was reverted.", *leftover_text(left, taken, causes)])
-        return NotTaken(joined(head, failures, ending), left)
+        return NotTaken(aggregate_errors(head, failures, ending), left)
 
     # --- removed ----------------------------------------------------------------------------
 
@@ -221,9 +221,9 @@ class SafetySnapshots:
             observed = self._session.backend.observe_all(list(by_vm), operation, hardware=False, sizes=False)
         except VmsnapshotError as error:
             return {item.member: error for item in leftovers}
-        machines, unread = split(dict(zip(by_vm, observed, strict=True)))
-        failed = split(
-            together(
+        machines, unread = partition(dict(zip(by_vm, observed, strict=True)))
+        failed = partition(
+            parallel_map(
                 machines,
                 remove,
                 operation,
@@ -255,7 +255,7 @@ class SafetySnapshots:
             return None
         head = "Safety snapshots of an earlier update could not be removed:"
         ending = "The next update tries again."
-        return NotRemoved(joined(head, causes, ending), left)
+        return NotRemoved(aggregate_errors(head, causes, ending), left)
 
     def remove_expired(
         self, kept: Sequence[TakenSafetySnapshot], rule: SafetySnapshot, vm_id: str, operation: Operation

@@ -6,27 +6,27 @@ import hashlib
 import json
 
 from vmsnapshot.model.machine import VirtualMachine
-from vmsnapshot.model.revert import Seen
+from vmsnapshot.model.revert import Fingerprint
 
 
-def seen_now(vm: VirtualMachine) -> Seen:
-    """What a VM is like. Renames of snapshots don't count."""
+def fingerprint_of(vm: VirtualMachine) -> Fingerprint:
+    """The fingerprint of a VM as it is now. Renames of snapshots don't count."""
     shape = {
         "machine": vm.machine.properties(),
         "current": vm.current_snapshot_id,
         "tree": sorted((item.id, item.parent_id or "") for item in vm.snapshots),
     }
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
-    return Seen(
+    return Fingerprint(
         power_state=vm.machine.power_state,
         current_snapshot=vm.current_snapshot_id,
         fingerprint=digest[:12],
     )
 
 
-def changed_since(shown: Seen | None, vm: VirtualMachine) -> str | None:
+def changed_since(shown: Fingerprint | None, vm: VirtualMachine) -> str | None:
     """What is different from what a preview showed, in words; None: nothing, as far as is known."""
-    now = seen_now(vm)
+    now = fingerprint_of(vm)
     if shown is None or shown == now:
         return None
     found = []

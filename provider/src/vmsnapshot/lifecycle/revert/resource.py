@@ -33,7 +33,7 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Vmsn
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
-from vmsnapshot.lifecycle.revert.fingerprint import changed_since, seen_now
+from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
     ASKING,
@@ -120,7 +120,7 @@ class RevertResource:
         if state is not None or request.old_inputs is None:
             planned = self._recalled(request.urn, planned, inputs, state, operation)
         inputs["machine"] = planned.after.properties()
-        inputs["seen"] = seen_now(planned.vm).properties()
+        inputs["seen"] = fingerprint_of(planned.vm).properties()
         self._checked[request.urn] = inputs, planned
         return rq.CheckResult(
             inputs,
@@ -428,7 +428,7 @@ class RevertResource:
         planned = self._checked_plan(urn, new_inputs) or plan_request(self._session, inputs, operation)
         planned = self._recalled(urn, planned, new_inputs, old, operation)
         self._session.say(urn, rq.Severity.WARNING, planned.text)
-        self._session.notes.show(urn, seen_now(planned.vm))
+        self._session.notes.show(urn, fingerprint_of(planned.vm))
 
     def _checked_plan(self, urn: str, inputs: rq.Properties) -> PlannedRevert | None:
         """The plan that this preview's check has just made."""

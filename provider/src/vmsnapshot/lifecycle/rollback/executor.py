@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import split, together
+from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import NotTaken
 from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
@@ -164,8 +164,10 @@ class RollbackExecutor:
     ) -> dict[str, VmsnapshotError]:
         plans = {item.key: self.plans[item.key] for item in wave}
         before, of = self._ended, len(self.plans)
-        outcomes = together(plans, act, operation, doing, lambda key: f"{doing}: {key}", before=before, of=of)
-        done, failed = split(outcomes)
+        outcomes = parallel_map(
+            plans, act, operation, doing, lambda key: f"{doing}: {key}", before=before, of=of
+        )
+        done, failed = partition(outcomes)
         self._ended += len(done)
         return failed
 

@@ -21,7 +21,7 @@ from vmsnapshot.lifecycle.common.validation import check, load, without_empty, w
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.lifecycle.revert.evidence import Attempt
-from vmsnapshot.lifecycle.revert.fingerprint import seen_now
+from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, plan_found
 from vmsnapshot.lifecycle.rollback.run import RollbackRun, Unfinished, spec_of
@@ -299,7 +299,7 @@ class RollbackResource:
         text = rollback_text(checked.planned.without(found), done=len(checked.done) + len(done))
         self._session.say(urn, rq.Severity.WARNING, text)
         self._session.notes.show_all(
-            {f"{urn} {key}": seen_now(checked.planned.vm(key)) for key in checked.planned.plans}
+            {f"{urn} {key}": fingerprint_of(checked.planned.vm(key)) for key in checked.planned.plans}
         )
 
     def _warn(self, urn: str, text: str) -> None:
@@ -341,7 +341,7 @@ class RollbackResource:
                 computed["machines"][key] = planned.plans[key].after.properties()
             if key in planned.plans:
                 computed["targets"][key] = planned.target(key).id
-                computed["seen"][key] = seen_now(vm).properties()
+                computed["seen"][key] = fingerprint_of(vm).properties()
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
                 computed["targets"][key] = before.reverted_to.id
         return _Checked({**inputs, **computed}, planned, done, found)

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.members import find_members
 from vmsnapshot.lifecycle.common.observed import now, timestamp, unmet
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import joined
+from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.selection import title
@@ -227,7 +227,7 @@ class RollbackRun:
             done = len(executor.reverted)
             ending = f"{done} of {count} are reverted and stay so."
         ending += " The next `pulumi up` goes on with those that are not reverted."
-        return self._unfinished(executor, reason, joined(head, failures, ending))
+        return self._unfinished(executor, reason, aggregate_errors(head, failures, ending))
 
     def _undo(self, executor: RollbackExecutor, failed: list[str], operation: Operation) -> str:
         what = f"bringing back what was reverted when {operation.what}"

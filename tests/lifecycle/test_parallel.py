@@ -5,7 +5,7 @@ from __future__ import annotations
 from devkit.waiting import until
 from tests.support.vsphere import operation
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import together
+from vmsnapshot.lifecycle.common.parallel import parallel_map
 
 
 def test_the_progress_line_is_never_left_behind() -> None:
@@ -17,6 +17,6 @@ def test_the_progress_line_is_never_left_behind() -> None:
         if key == "slow":
             until(lambda: any(line.startswith("trying: 1 of 2 VMs") for line in lines))
 
-    outcomes = together({"quick": None, "slow": None}, act, operation(progress=lines.append), "trying")
+    outcomes = parallel_map({"quick": None, "slow": None}, act, operation(progress=lines.append), "trying")
     assert outcomes == {"quick": None, "slow": None}
     assert lines[-1] == "trying: 2 of 2 VMs"
