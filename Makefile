@@ -56,6 +56,11 @@ test: ## Run all tests (ARGS: arguments of pytest)
 	$(call setup,python pulumi property-path simulator govc archive apiserver crds examples python-program typescript-program go-program)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
 
+.PHONY: test-fast
+test-fast: ## Run the fast half of the tests: no engine, no API server, a minute (ARGS: arguments of pytest)
+	$(call setup,python simulator)
+	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal -m fast $(ARGS)
+
 .PHONY: lint
 lint: ## Check style, types, layers, spelling, Go code, and that generated files are up to date
 	$(call setup,python pulumi codegen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,31 @@ from tests.support.simulator import Simulator
 # Under this name, tests of fidelity record how many reverts they compared.
 COUNT = "reverts compared"
 
+# What is not in the fast half, besides all tests that use an API server: folders and files with the real
+# engine, and those that take long without it.
+NOT_FAST = (
+    "docs/test_code.py",
+    "dynamic/test_engine.py",
+    "dynamic/test_provider.py",
+    "e2e",
+    "environment/test_checkpoint.py",
+    "environment/test_checkpoint_budget.py",
+    "environment/test_checkpoint_engine.py",
+    "environment/test_examples.py",
+    "environment/test_rollback.py",
+    "environment/test_rollback_budget.py",
+    "environment/test_rollback_engine.py",
+    "environment/test_safety_snapshots.py",
+    "examples",
+    "fidelity",
+    "plugin/test_process.py",
+    "plugin/test_property_path.py",
+    "plugin/test_real_engine.py",
+    "sdk",
+    "table",
+    "vsphere/test_call_counts.py",
+)
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("vmsnapshot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vmsnapshot")
@@ -24,6 +50,22 @@ settings.load_profile("vmsnapshot")
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors: most tests wait for other processes much of their time."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where only the fast half runs, let nothing of the other half start."""
+    if config.option.markexpr == "fast":
+        os.environ["VMSNAPSHOT_TEST_FAST"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the fast half: it needs no engine and no API server."""
+    here = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(here)
+        slow = any(path.is_relative_to(other) for other in NOT_FAST)
+        if not slow and "api_server" not in getattr(item, "fixturenames", ()):
+            item.add_marker("fast")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -41,6 +83,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[ApiServer]:
     """A real API server with the VM Operator's CRDs, and the stand-in for its admission webhooks."""
+    assert "VMSNAPSHOT_TEST_FAST" not in os.environ
     with running() as server:
         admission.install(server)
         yield server

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from devkit.places import BINARIES, ROOT
 from tests.e2e.conftest import new_stack
 from tests.support.client import Client, other_client
-from devkit.places import BINARIES, ROOT
 from tests.support.engine import Outcome, Stack
 from tests.support.simulator import Simulator, running
 

@@ -98,6 +98,7 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         name: str = "dev",
     ) -> None:
+        assert "VMSNAPSHOT_TEST_FAST" not in os.environ, "the fast half uses no engine: see tests/conftest.py"
         self.project = folder / "project"
         self.name = name
         self._plugins = dict(plugins)
