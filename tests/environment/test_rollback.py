@@ -219,7 +219,9 @@ def test_a_safety_snapshot_that_fails_leaves_everything(
     it = Ten("safety")
     asked = it.program("release-41", safetySnapshot=True)
     vsphere.fault("FileLocked", method="CreateSnapshot_Task", vm=it.db[0], where="task")
-    with pytest.raises(Failed, match=r"1 of 10 safety snapshots could not be taken"):
+    with pytest.raises(
+        Failed, match=r"^rolling back to \"release-41\": 1 of 10 safety snapshots could not be taken"
+    ):
         it.resource.up(plugged, asked)
     assert (it.done(vsphere), it.state) == ({}, {})
     assert {tuple(client.names(name)) for name in it.names} == {("release-41",)}

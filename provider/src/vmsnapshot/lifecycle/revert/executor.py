@@ -6,14 +6,40 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.observed import now, timestamp, timestamp_or_none, unmet
 from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.preflight import refuse_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
-from vmsnapshot.lifecycle.common.safety_records import NotTaken
+from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
+from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Unreachable
+from vmsnapshot.lifecycle.errors import Refused, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
+from vmsnapshot.lifecycle.revert.fingerprint import changed_since
+from vmsnapshot.lifecycle.revert.plan import plan_request
+from vmsnapshot.lifecycle.revert.state import (
+    ASKING,
+    POWER_PENDING,
+    REVERT_FAILED,
+    SUCCEEDED,
+    Unfinished,
+    count_update,
+    is_first,
+    power_asked,
+    request_id,
+    revert_state,
+    safety_spec,
+    with_taken,
+)
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.revert import (
+    LeftoverSafetySnapshot,
+    RevertedTo,
+    RevertInputs,
+    RevertState,
+    TakenSafetySnapshot,
+)
 
 
 class RevertExecutor:
@@ -72,3 +98,208 @@ class RevertExecutor:
     ) -> None:
         """Switch a VM on or off, as powerPolicy has it, or as it was before."""
         self._session.backend.set_power(vm, power, operation, part_of=part_of)
+
+
+class RevertRun:
+    """One update of VirtualMachineRevert, or its create.
+
+    Args:
+        session: The backend and the voice.
+        urn: The resource.
+        inputs: What is asked for.
+        old: What state holds; None: nothing yet.
+        replaced: What state holds of the resource that this one replaces, if it does.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        urn: str,
+        inputs: RevertInputs,
+        old: RevertState | None,
+        replaced: RevertState | None = None,
+    ) -> None:
+        self._session = session
+        self._urn = urn
+        self._inputs = inputs
+        self._old = old
+        self._before = old or replaced
+        first = is_first(self._before)
+        self._executor = RevertExecutor(session, urn, first=first, spec=safety_spec(inputs))
+        self._not_removed: NotRemoved | None = None
+
+    def revert(self, operation: Operation) -> RevertState:
+        """Revert the VM; what state holds then.
+
+        Raises:
+            Unfinished: It isn't complete.
+            VmsnapshotError: The same, where there is nothing for a state to hold yet.
+        """
+        try:
+            return self._revert(operation)
+        except VmsnapshotError as error:
+            if self._old is None:
+                raise
+            raise self._failed(self._old, error) from error
+
+    def watch(self, operation: Operation) -> RevertState:
+        """Record the inputs; finish what a failed update left; let safety snapshots go in time.
+
+        Raises:
+            Unfinished: What a failed update left could not be finished.
+        """
+        old, inputs = self._old, self._inputs
+        if old is None or old.vm is None:
+            vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
+            return revert_state(inputs, vm)
+        safety = self._executor.safety
+        kept = count_update(old)
+        if inputs.safety_snapshot is not None:
+            kept = safety.remove_expired(kept, inputs.safety_snapshot, old.vm.id, operation)
+        self._not_removed = safety.clean_up(old.leftover_safety_snapshots, {}, operation)
+        result = old.model_copy(
+            update={
+                **{name: getattr(inputs, name) for name in RevertInputs.model_fields},
+                "safety_snapshots": kept,
+                "leftover_safety_snapshots": self._leftovers,
+                "conditions": [item for item in old.conditions if item.type != REMOVED],
+            }
+        )
+        if any(item.reason == POWER_PENDING for item in old.conditions):
+            return self._end(result, operation)
+        vm = self._session.backend.observe(old.vm.id, operation)
+        return self._recorded(revert_state(inputs, vm, result))
+
+    def _revert(self, operation: Operation) -> RevertState:
+        inputs, old, executor = self._inputs, self._old, self._executor
+        planned = plan_request(self._session, inputs, operation)
+        target = planned.target
+        operation.what = f'reverting {title(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
+        identifier = request_id(self._urn, target, inputs, self._before)
+        request = RevertRequest(identifier, planned.vm, target)
+        vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
+        if vm is not planned.vm:  # an interrupted run has been waited for
+            planned = plan_request(self._session, inputs, operation)
+        planned = dataclasses.replace(planned, found=done)
+        refuse_errors(planned.errors, operation.what)
+        self._session.say(self._urn, rq.Severity.WARNING, planned.text)
+        if done is None:
+            self._compare_with_preview(vm, operation)
+        leftovers = [] if old is None else old.leftover_safety_snapshots
+        request = dataclasses.replace(request, vm=vm)
+        self._not_removed = executor.safety.clean_up(leftovers, {inputs.vm_name: request.id}, operation)
+        taken = self._protect(request, operation, needed=done is None)
+        if done is None:
+            try:
+                done = executor.revert(request, operation)
+            except VmsnapshotError as error:
+                raise self._not_reverted(taken, error) from error
+        result = RevertState(
+            **inputs.model_dump(exclude={"machine"}),
+            reverted_to=RevertedTo(
+                name=target.name,
+                unique_id=target.unique_id,
+                create_time=timestamp_or_none(target.create_time),
+            ),
+            reverted_at=timestamp(done.completed or now()),
+            watched_since=old.watched_since if old is not None else None,
+            safety_snapshots=with_taken(count_update(old) if old is not None else [], taken),
+            leftover_safety_snapshots=self._leftovers,
+            vm=vm.identity,
+        )
+        return self._end(result, operation, part_of=request.id)
+
+    def _protect(
+        self, request: RevertRequest, operation: Operation, *, needed: bool
+    ) -> TakenSafetySnapshot | None:
+        """The safety snapshot of this request; where it is needed and asked for, it is taken.
+
+        Raises:
+            Unfinished: It could not be taken; state holds what may be left of it.
+            VmsnapshotError: The same, where nothing is left of it and there is no state.
+        """
+        safety = self._executor.safety
+        snapshot = safety.find(request.vm, request.id)
+        if needed and self._inputs.safety_snapshot is not None:
+            key = self._inputs.vm_name
+            protected = self._executor.protect({key: request}, operation)
+            if isinstance(protected, NotTaken):
+                left = [*self._leftovers, *protected.leftovers]
+                if self._old is None and not left:
+                    raise protected.error
+                watching = revert_state(self._inputs, request.vm).model_copy(update=dict.fromkeys(ASKING))
+                state = (self._old or watching).model_copy(update={"leftover_safety_snapshots": left})
+                raise self._failed(state, protected.error)
+            snapshot = protected[key][1]
+        return None if snapshot is None else safety.record(snapshot)
+
+    def _not_reverted(self, taken: TakenSafetySnapshot | None, error: VmsnapshotError) -> Exception:
+        """What a revert leaves that failed, or of which it isn't known whether it has failed."""
+        if self._old is None:
+            if taken is not None:
+                text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
+                self._session.say(self._urn, rq.Severity.WARNING, text)
+            return error
+        changes = {
+            "safety_snapshots": with_taken(self._old.safety_snapshots, taken),
+            "leftover_safety_snapshots": self._leftovers,
+        }
+        return self._failed(self._old.model_copy(update=changes), error)
+
+    def _compare_with_preview(self, vm: VirtualMachine, operation: Operation) -> None:
+        """Say what has changed on the VM since somebody agreed to this.
+
+        Raises:
+            Refused: Something has, and `requireUnchanged` is set.
+        """
+        changed = changed_since(self._session.notes.shown(self._urn) or self._inputs.seen, vm)
+        if changed is None:
+            return
+        if self._inputs.require_unchanged:
+            message = (
+                f"{operation.what}: the VM is no longer as the preview showed it: {changed}. "
+                "requireUnchanged is set, so nothing was done. Look at a new preview"
+            )
+            raise Refused(message)
+        text = f"{title(vm)} is no longer as the preview showed it: {changed}."
+        self._session.say(self._urn, rq.Severity.WARNING, text)
+
+    def _end(self, result: RevertState, operation: Operation, *, part_of: str | None = None) -> RevertState:
+        """After the revert: the power that is asked for, and the VM as it then is.
+
+        Raises:
+            Unfinished: The revert is done and recorded, what comes after it isn't.
+        """
+        assert result.vm is not None  # noqa: S101 - both callers set it
+        backend = self._session.backend
+        try:
+            vm = backend.observe(result.vm.id, operation)
+            power = power_asked(result.power_policy, vm.machine)
+            if power is not None:
+                operation.progress(f"powering {power}")
+                self._executor.power(vm, power, operation, part_of=part_of)
+                vm = backend.observe(result.vm.id, operation)
+        except VmsnapshotError as error:
+            partial = result.model_copy(update={"conditions": [unmet(SUCCEEDED, POWER_PENDING, error)]})
+            raise Unfinished(partial, error, reverted=True) from error
+        return self._recorded(revert_state(result, vm, result, conditions=[]))
+
+    def _recorded(self, state: RevertState) -> RevertState:
+        """The state, unless safety snapshots of an earlier update could not be removed.
+
+        Raises:
+            Unfinished: They could not.
+        """
+        if self._not_removed is None:
+            return state
+        conditions = [*state.conditions, self._not_removed.condition]
+        state = state.model_copy(update={"conditions": conditions})
+        raise Unfinished(state, self._not_removed.error, reverted=True)
+
+    @property
+    def _leftovers(self) -> list[LeftoverSafetySnapshot]:
+        return [] if self._not_removed is None else self._not_removed.leftovers
+
+    def _failed(self, state: RevertState, error: VmsnapshotError) -> Unfinished:
+        condition = unmet(SUCCEEDED, REVERT_FAILED, error)
+        return Unfinished(state.model_copy(update={"conditions": [condition]}), error, reverted=False)

@@ -11,70 +11,43 @@ from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machi
 from vmsnapshot.lifecycle.common.observed import (
     foreseen,
     now,
-    timestamp,
-    timestamp_or_none,
-    unmet,
     with_secrets,
 )
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.platform_check import unfit_revert
-from vmsnapshot.lifecycle.common.preflight import refuse_errors
 from vmsnapshot.lifecycle.common.safety_records import (
     LEFTOVER,
-    REMOVED,
-    NotRemoved,
-    NotTaken,
     leftover_changes,
 )
 from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
-from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
-from vmsnapshot.lifecycle.revert.executor import RevertExecutor
-from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of
+from vmsnapshot.lifecycle.revert.executor import RevertRun
+from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
-    ASKING,
     COMPUTED,
     NAMING,
-    POWER_PENDING,
-    REVERT_FAILED,
-    SUCCEEDED,
+    Unfinished,
     asks_for_revert,
     carried_over,
-    count_update,
     fulfilled_inputs,
     is_asked,
     is_first,
-    power_asked,
     request_id,
     revert_state,
-    safety_spec,
     watched,
-    with_taken,
     with_unknown,
 )
 from vmsnapshot.model.catalogue import REVERT
-from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.revert import (
-    LeftoverSafetySnapshot,
-    RevertedTo,
     RevertInputs,
     RevertState,
-    TakenSafetySnapshot,
 )
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
-
-
-class _RevertFailed(Exception):
-    """A revert that failed, and what state is to hold of it; None: as before."""
-
-    def __init__(self, cause: VmsnapshotError, state: RevertState | None) -> None:
-        super().__init__(cause.message)
-        self.cause = cause
-        self.state = state
 
 
 class RevertResource:
@@ -158,18 +131,18 @@ class RevertResource:
             self._announce(request.urn, request.inputs, self._states.get(request.urn), asked=asked)
             tree = with_unknown(foreseen(REVERT, request.inputs))
             return watched("", tree, request.inputs)
-        asked = asks_for_revert({}, request.inputs)
+        operation = self._operation(request.urn, request.inputs, request.timeout)
+        inputs = load(RevertInputs, request.inputs)
+        # Without a state of its own it may replace one that has.
+        run = RevertRun(self._session, request.urn, inputs, None, self._states.get(request.urn))
         try:
-            return self._apply(request.urn, None, request.inputs, request.timeout, asked=asked)
-        except _RevertFailed as failed:
-            if failed.state is None or failed.state.vm is None:
-                raise failed.cause from failed
-            # State holds what is left on the platform, and that nothing was reverted yet.
-            condition = unmet(SUCCEEDED, REVERT_FAILED, failed.cause)
-            state = failed.state.model_copy(update={"conditions": [condition]})
-            inputs = fulfilled_inputs(request.inputs, state.properties())
-            kept = watched(failed.state.vm.id, with_secrets(state, request.inputs), inputs)
+            state = run.revert(operation) if asks_for_revert({}, request.inputs) else run.watch(operation)
+        except Unfinished as failed:
+            tree = failed.state.properties()
+            recorded = request.inputs if failed.reverted else fulfilled_inputs(request.inputs, tree)
+            kept = _watched(failed.state, recorded, secrets=request.inputs)
             raise rq.PartialState(kept, failed.cause) from failed
+        return _watched(state, request.inputs, secrets=request.inputs)
 
     def update(self, request: rq.UpdateRequest) -> rq.Resource:
         """Revert the VM if that is asked for; otherwise record the inputs and look at the VM."""
@@ -187,20 +160,17 @@ class RevertResource:
                 known |= {LEFTOVER: []} if LEFTOVER in known else {}
             tree = with_unknown(foreseen(REVERT, request.new_inputs, known))
             return watched(request.id, tree, request.new_inputs)
+        operation = self._operation(request.urn, request.new_inputs, request.timeout)
+        run = RevertRun(self._session, request.urn, load(RevertInputs, request.new_inputs), old)
         try:
-            return self._apply(request.urn, old, request.new_inputs, request.timeout, asked=asked)
-        except _RevertFailed as failed:
-            state, cause = failed.state or old, failed.cause
-        except rq.PartialState:
-            raise
-        except VmsnapshotError as error:
-            if not asked:
-                raise  # no revert has failed: what state holds stays as it is
-            state, cause = old, error
-        # With the old inputs, the next update still asks for the revert.
-        failed_state = state.model_copy(update={"conditions": [unmet(SUCCEEDED, REVERT_FAILED, cause)]})
-        kept = watched(request.id, with_secrets(failed_state, request.old_state), request.old_inputs)
-        raise rq.PartialState(kept, cause) from cause
+            state = run.revert(operation) if asked else run.watch(operation)
+        except Unfinished as failed:
+            # With the old inputs, the next update still asks for the revert.
+            recorded = request.new_inputs if failed.reverted else request.old_inputs
+            secrets = request.new_inputs if failed.reverted else request.old_state
+            kept = _watched(failed.state, recorded, secrets=secrets, identifier=request.id)
+            raise rq.PartialState(kept, failed.cause) from failed
+        return _watched(state, request.new_inputs, secrets=request.new_inputs)
 
     def delete(self, request: rq.DeleteRequest) -> None:
         """Forget. The VM and its snapshots stay as they are."""
@@ -237,176 +207,8 @@ class RevertResource:
         tree = with_secrets(fresh, request.state)
         return watched(request.id, tree, fulfilled_inputs(dict(request.inputs or {}), request.state))
 
-    # --- the revert itself ------------------------------------------------------------------
-
-    def _apply(
-        self,
-        urn: str,
-        old: RevertState | None,
-        new_inputs: rq.Properties,
-        timeout: dt.timedelta | None,
-        *,
-        asked: bool,
-    ) -> rq.Resource:
-        inputs = load(RevertInputs, new_inputs)
-        operation = self._session.operation(urn, f'VM "{inputs.vm_name}"', timeout)
-        if not asked:
-            return self._without_revert(urn, old, inputs, new_inputs, operation)
-        planned = plan_request(self._session, inputs, operation)
-        target = planned.target
-        operation.what = f'reverting {title(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
-        # Without a state of its own it may replace one that has.
-        before = old or self._states.get(urn)
-        request = RevertRequest(request_id(urn, target, new_inputs, before), planned.vm, target)
-        executor = RevertExecutor(self._session, urn, first=is_first(before), spec=safety_spec(inputs))
-        vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
-        if vm is not planned.vm:  # an interrupted run has been waited for
-            planned = plan_request(self._session, inputs, operation)
-        planned = dataclasses.replace(planned, found=done)
-        refuse_errors(planned.errors, operation.what)
-        self._session.say(urn, rq.Severity.WARNING, planned.text)
-        if done is None:
-            self._compare_with_preview(urn, vm, inputs, operation)
-        key, leftovers = inputs.vm_name, [] if old is None else old.leftover_safety_snapshots
-        not_removed = executor.safety.clean_up(leftovers, {key: request.id}, operation)
-        leftovers = [] if not_removed is None else not_removed.leftovers
-        request = dataclasses.replace(request, vm=vm)
-        safety = executor.safety.find(vm, request.id)
-        if done is None and inputs.safety_snapshot is not None:
-            protected = executor.protect({key: request}, operation)
-            if isinstance(protected, NotTaken):
-                state = old or revert_state(inputs, vm).model_copy(update=dict.fromkeys(ASKING))
-                left = [*leftovers, *protected.leftovers]
-                state = state.model_copy(update={"leftover_safety_snapshots": left})
-                raise _RevertFailed(protected.error, state if old or left else None)
-            safety = protected[key][1]
-        taken = None if safety is None else executor.safety.record(safety)
-        if done is None:
-            try:
-                done = executor.revert(request, operation)
-            except VmsnapshotError as error:
-                raise self._failed(urn, old, taken, leftovers, error) from error
-        result = RevertState(
-            **inputs.model_dump(exclude={"machine"}),
-            reverted_to=RevertedTo(
-                name=target.name,
-                unique_id=target.unique_id,
-                create_time=timestamp_or_none(target.create_time),
-            ),
-            reverted_at=timestamp(done.completed or now()),
-            watched_since=old.watched_since if old is not None else None,
-            safety_snapshots=with_taken(count_update(old) if old is not None else [], taken),
-            leftover_safety_snapshots=leftovers,
-            vm=vm.identity,
-        )
-        return self._end(result, new_inputs, executor, operation, not_removed, part_of=request.id)
-
-    def _failed(
-        self,
-        urn: str,
-        old: RevertState | None,
-        taken: TakenSafetySnapshot | None,
-        leftovers: list[LeftoverSafetySnapshot],
-        error: VmsnapshotError,
-    ) -> _RevertFailed:
-        """What a revert leaves that failed, or of which it isn't known whether it has failed."""
-        if old is None:
-            if taken is not None:
-                text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
-                self._session.say(urn, rq.Severity.WARNING, text)
-            return _RevertFailed(error, None)
-        changes = {
-            "safety_snapshots": with_taken(old.safety_snapshots, taken),
-            "leftover_safety_snapshots": leftovers,
-        }
-        return _RevertFailed(error, old.model_copy(update=changes))
-
-    def _compare_with_preview(
-        self, urn: str, vm: VirtualMachine, inputs: RevertInputs, operation: Operation
-    ) -> None:
-        """Say what has changed on the VM since somebody agreed to this.
-
-        Raises:
-            Refused: Something has, and `requireUnchanged` is set.
-        """
-        changed = changed_since(self._session.notes.shown(urn) or inputs.seen, vm)
-        if changed is None:
-            return
-        if inputs.require_unchanged:
-            message = (
-                f"{operation.what}: the VM is no longer as the preview showed it: {changed}. "
-                "requireUnchanged is set, so nothing was done. Look at a new preview"
-            )
-            raise Refused(message)
-        self._session.say(
-            urn,
-            rq.Severity.WARNING,
-            f"{title(vm)} is no longer as the preview showed it: {changed}.",
-        )
-
-    def _without_revert(
-        self,
-        urn: str,
-        old: RevertState | None,
-        inputs: RevertInputs,
-        new_inputs: rq.Properties,
-        operation: Operation,
-    ) -> rq.Resource:
-        """Record the inputs; finish what a failed update left; let safety snapshots go in time."""
-        if old is None or old.vm is None:
-            vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
-            tree = with_secrets(revert_state(inputs, vm), new_inputs)
-            return watched(vm.identity.id, tree, new_inputs)
-        executor = RevertExecutor(self._session, urn, first=False, spec=safety_spec(inputs))
-        kept = count_update(old)
-        if inputs.safety_snapshot is not None:
-            kept = executor.safety.remove_expired(kept, inputs.safety_snapshot, old.vm.id, operation)
-        not_removed = executor.safety.clean_up(old.leftover_safety_snapshots, {}, operation)
-        result = old.model_copy(
-            update={
-                **{name: getattr(inputs, name) for name in RevertInputs.model_fields},
-                "safety_snapshots": kept,
-                "leftover_safety_snapshots": [] if not_removed is None else not_removed.leftovers,
-                "conditions": [item for item in old.conditions if item.type != REMOVED],
-            }
-        )
-        if any(item.reason == POWER_PENDING for item in old.conditions):
-            return self._end(result, new_inputs, executor, operation, not_removed)
-        vm = self._session.backend.observe(old.vm.id, operation)
-        return _recorded(vm.identity.id, revert_state(inputs, vm, result), new_inputs, not_removed)
-
-    def _end(
-        self,
-        result: RevertState,
-        new_inputs: rq.Properties,
-        executor: RevertExecutor,
-        operation: Operation,
-        not_removed: NotRemoved | None,
-        *,
-        part_of: str | None = None,
-    ) -> rq.Resource:
-        """After the revert: the power that is asked for, and the VM as it then is.
-
-        Raises:
-            PartialState: The revert is done and recorded, what comes after it isn't.
-        """
-        assert result.vm is not None  # noqa: S101 - both callers set it
-        backend = self._session.backend
-        try:
-            vm = backend.observe(result.vm.id, operation)
-            power = power_asked(result.power_policy, vm.machine)
-            if power is not None:
-                operation.progress(f"powering {power}")
-                executor.power(vm, power, operation, part_of=part_of)
-                vm = backend.observe(result.vm.id, operation)
-        except VmsnapshotError as error:
-            partial = result.model_copy(update={"conditions": [unmet(SUCCEEDED, POWER_PENDING, error)]})
-            tree = with_secrets(partial, new_inputs)
-            resource = watched(result.vm.id, tree, new_inputs)
-            raise rq.PartialState(resource, error) from error
-        return _recorded(
-            vm.identity.id, revert_state(result, vm, result, conditions=[]), new_inputs, not_removed
-        )
+    def _operation(self, urn: str, inputs: rq.Properties, timeout: dt.timedelta | None) -> Operation:
+        return self._session.operation(urn, f'VM "{plain(inputs["vmName"])}"', timeout)
 
     # --- what a revert will do --------------------------------------------------------------
 
@@ -448,7 +250,9 @@ class RevertResource:
         """The plan with what an interrupted run of the same request did."""
         if planned.looked or has_unknown(inputs.get("triggers")):
             return planned  # with what isn't known yet, nobody knows whether it is the same
-        request = RevertRequest(request_id(urn, planned.target, inputs, old), planned.vm, planned.target)
+        known = {name: value for name, value in inputs.items() if not has_unknown(value)}
+        identifier = request_id(urn, planned.target, load(RevertInputs, known), old)
+        request = RevertRequest(identifier, planned.vm, planned.target)
         evidence = RevertEvidence(self._session, urn, first=is_first(old))
         recalled = dataclasses.replace(planned, found=evidence.recall(request, operation), looked=True)
         checked = self._checked.get(urn)
@@ -457,18 +261,8 @@ class RevertResource:
         return recalled
 
 
-def _recorded(
-    identifier: str, state: RevertState, inputs: rq.Properties, not_removed: NotRemoved | None
+def _watched(
+    state: RevertState, inputs: rq.Properties, *, secrets: rq.Properties, identifier: str = ""
 ) -> rq.Resource:
-    """A revert as it is now.
-
-    Raises:
-        PartialState: It is as asked, but safety snapshots of an earlier update could not be removed.
-    """
-    if not_removed is not None:
-        conditions = [*state.conditions, not_removed.condition]
-        state = state.model_copy(update={"conditions": conditions})
-    resource = watched(identifier, with_secrets(state, inputs), inputs)
-    if not_removed is not None:
-        raise rq.PartialState(resource, not_removed.error)
-    return resource
+    identifier = identifier or (state.vm.id if state.vm is not None else "")
+    return watched(identifier, with_secrets(state, secrets), inputs)

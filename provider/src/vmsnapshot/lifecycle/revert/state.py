@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import (
     PowerPolicy,
@@ -35,6 +36,22 @@ REVERT_FAILED: Final = "VirtualMachineSnapshotRevertFailed"
 POWER_PENDING: Final = "VirtualMachinePowerPolicyPending"
 
 SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
+
+
+class Unfinished(Exception):
+    """An update that isn't complete, and the state that says so.
+
+    Attributes:
+        state: What state is to hold.
+        cause: Why.
+        reverted: Whether what was asked for is done, so that the next update doesn't ask for it again.
+    """
+
+    def __init__(self, state: RevertState, cause: VmsnapshotError, *, reverted: bool) -> None:
+        super().__init__(cause.message)
+        self.state = state
+        self.cause = cause
+        self.reverted = reverted
 
 
 def asks_for_revert(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
@@ -75,12 +92,12 @@ def _differ(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
     return has_unknown(new.get(name)) or plain(old.get(name)) != plain(new.get(name))
 
 
-def request_id(urn: str, target: Snapshot, inputs: rq.Properties, old: RevertState | None) -> str:
+def request_id(urn: str, target: Snapshot, inputs: RevertInputs, old: RevertState | None) -> str:
     """The same for the same request run again, and another for any other request."""
     asked = {
         "urn": urn,
         "target": target.id,
-        "inputs": {name: plain(inputs.get(name)) for name in ASKING},
+        "inputs": {"snapshot": inputs.snapshot, "triggers": inputs.triggers},
         # What came before: an equal request of another resource of this name came after something else.
         "after": (old.reverted_at or old.watched_since) if old is not None else None,
         "was": old.snapshot if old is not None else None,

@@ -1,242 +1,248 @@
-"""Reverts the VMs of an environment, wave after wave, and takes it back where that is asked for."""
+"""Rolls an environment back: reverts its VMs wave after wave, and undoes that where it is asked for."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Mapping
+from typing import Final
 
-from vmsnapshot.lifecycle.common.members import waves
-from vmsnapshot.lifecycle.common.observed import now, timestamp
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.members import find_members
+from vmsnapshot.lifecycle.common.observed import now, timestamp, unmet
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
-from vmsnapshot.lifecycle.common.safety_records import NotTaken
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.parallel import aggregate_errors
+from vmsnapshot.lifecycle.common.safety import SafetySpec
+from vmsnapshot.lifecycle.common.safety_records import NotRemoved
+from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
-from vmsnapshot.lifecycle.revert.evidence import Attempt, RevertRequest
+from vmsnapshot.lifecycle.port import values
+from vmsnapshot.lifecycle.revert.evidence import Attempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
-from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, MemberSnapshot
-from vmsnapshot.model.machine import PowerState, Snapshot, VirtualMachine
-from vmsnapshot.model.revert import LeftoverSafetySnapshot, PowerPolicy
+from vmsnapshot.lifecycle.rollback.plan import (
+    MemberAttempts,
+    MemberPlan,
+    PlannedRollback,
+    changed_members,
+    plan_found,
+    spec_of,
+)
+from vmsnapshot.lifecycle.rollback.state import (
+    SUCCEEDED,
+    RollbackRequest,
+    Unfinished,
+    completed,
+    member_snapshot,
+    reverted_before,
+    unfinished,
+    with_leftovers,
+)
+from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
+from vmsnapshot.lifecycle.rollback.undo import RollbackUndo
+from vmsnapshot.lifecycle.rollback.waves import WaveExecutor
+from vmsnapshot.model.environment import (
+    MemberRollback,
+    RollbackInputs,
+    RollbackState,
+)
+from vmsnapshot.model.machine import VirtualMachine
 
-_POWER: Final[dict[PowerState | None, Literal["on", "off"]]] = {"PoweredOn": "on", "PoweredOff": "off"}
+_REFUSED: Final = "EnvironmentRollbackNotBegun"
+_FAILED: Final = "EnvironmentRollbackFailed"
+_UNDONE: Final = "EnvironmentRollbackUndone"
+_NOT_READ: Final = "EnvironmentNotRead"
 
-
-@dataclasses.dataclass(frozen=True)
-class MemberPlan:
-    """What is to happen to one VM.
-
-    Attributes:
-        member: Which, and in which wave.
-        vm: As found before anything changed.
-        attempt: The try that is to revert it, or that has.
-        target: The snapshot to go back to; None: it is reverted, only its power may be still to be done.
-    """
-
-    member: EnvironmentMember
-    vm: VirtualMachine
-    attempt: Attempt
-    target: Snapshot | None = None
+# What reading the VMs may last after a failure: it only makes state fresher.
+_READ_WITHIN: Final = dt.timedelta(minutes=1)
 
 
 class RollbackExecutor:
-    """One rollback at work.
+    """One run of a request for a rollback; an interrupted or failed one before it is continued.
 
     Args:
-        reverts: Reverts one VM, or takes its safety snapshot.
-        plans: Every VM, by its key.
-        progress: What was done to each before this run; goes on while it works.
-        label: The label that all go back to.
-        policy: The power afterwards.
-
-    Attributes:
-        plans: Every VM, by its key.
-        progress: What was done to each VM so far.
-        leftovers: Safety snapshots that nobody needs any more and that could not be removed.
+        session: The backend and the voice.
+        urn: The resource.
+        old: What state holds; None: nothing yet.
+        inputs: What is asked for; `to` is set.
+        request: Which request that is.
     """
 
     def __init__(
         self,
-        reverts: RevertExecutor,
-        plans: Mapping[str, MemberPlan],
-        *,
-        progress: Mapping[str, MemberRollback],
-        label: str,
-        policy: PowerPolicy,
+        session: Session,
+        urn: str,
+        old: RollbackState | None,
+        inputs: RollbackInputs,
+        request: RollbackRequest,
     ) -> None:
-        self.progress = dict(progress)
-        self.leftovers: list[LeftoverSafetySnapshot] = []
-        self._lock = threading.Lock()
-        self._reverts = reverts
-        self.plans = plans
-        self._label = label
-        self._policy = policy
-        # The safety snapshots that there are: those of an earlier run of this request, then ours.
-        self._kept = {
-            key: (plan.vm, found)
-            for key, plan in plans.items()
-            if (found := reverts.safety.find(plan.vm, plan.attempt.id)) is not None
-        }
-        for key, (vm, found) in self._kept.items():
-            self._note(key, safety_snapshot=member_snapshot(vm, found))
-        self._ended = 0
+        self._session = session
+        self._urn = urn
+        self._old = old
+        self._inputs = inputs
+        self._request = request
+        # What state tells of this very request.
+        self._before = old.progress if old is not None and old.request == request.token else {}
+        # Without anything before it, no state tells this request from an equal earlier one.
+        first = request.after is None
+        self._reverts = RevertExecutor(session, urn, first=first, spec=SafetySpec("rollback"))
+        self._spec = spec_of(inputs)
+        self._attempts = MemberAttempts(self._reverts, request, self._before, safety=self._spec.safety)
+        self._not_removed: NotRemoved | None = None
+        self._vms: Mapping[str, VirtualMachine] = {}
 
-    @property
-    def reverted(self) -> list[str]:
-        """The keys of those VMs that are reverted now."""
-        return [key for key in self.plans if self._entry(key).reverted_to is not None]
+    def do(self, operation: Operation) -> RollbackState:
+        """Roll back; what state holds then.
 
-    def protect(self, operation: Operation) -> NotTaken | None:
-        """Take a safety snapshot of every VM that is still to be reverted; None: all have one."""
-        requests = {
-            key: RevertRequest(plan.attempt.id, plan.vm, plan.target)
-            for key, plan in self.plans.items()
-            if plan.target is not None
-        }
-        taken = self._reverts.protect(requests, operation)
-        if isinstance(taken, NotTaken):
-            self.leftovers = taken.leftovers
-            for key in requests:
-                self._note(key, safety_snapshot=None)
-            return taken
-        self._kept |= taken
-        for key, (vm, snapshot) in taken.items():
-            self._note(key, safety_snapshot=member_snapshot(vm, snapshot))
-        return None
-
-    def run(self, operation: Operation) -> dict[str, VmsnapshotError]:
-        """Revert wave after wave, and stop after one in which a VM fails; the failures."""
-        failures: dict[str, VmsnapshotError] = {}
-        for wave in waves([plan.member for plan in self.plans.values()], descending=True):
-            failures = self._each(wave, self._revert, operation, f"rolling back to {self._label}")
-            if failures:
-                break
-        for key, error in failures.items():
-            self._note(key, failure=error.message)
-        return failures
-
-    def undo(self, failed: Sequence[str], operation: Operation) -> dict[str, VmsnapshotError]:
-        """Bring back what was reverted, the last wave first; why the rest could not be.
-
-        Then their safety snapshots are no longer needed, and are removed, as are those of VMs that
-        were not reverted at all.
-
-        Args:
-            failed: The VMs whose revert failed, as far as is known.
-            operation: Whose time counts.
+        Raises:
+            Unfinished: It isn't complete.
+            VmsnapshotError: The same, where there is no state yet and no VM was reverted.
         """
-        self._look_again(failed, operation)
-        failures: dict[str, VmsnapshotError] = {}
-        self._ended = len(self.plans) - len(self.reverted)  # counted on to all VMs as they were
-        for wave in waves([self.plans[key].member for key in self.reverted]):
-            failures |= self._each(wave, self._take_back, operation, "bringing VMs back as they were")
-        for key, error in failures.items():
-            self._note(key, failure=error.message)
-        over = {key: item for key, item in self._kept.items() if key not in self.reverted}
-        safety = self._reverts.safety
-        unused = [safety.leftover(key, vm, self.plans[key].attempt.id) for key, (vm, _) in over.items()]
-        left = safety.remove_leftovers(unused, operation)
-        self.leftovers = [item for item in unused if item.member in left]
-        for key in over:
-            self._note(key, safety_snapshot=None)
-        return failures
+        operation.what = f'rolling back to "{self._inputs.to}"'
+        try:
+            executor, planned = self._look(operation)
+            self._compare_with_preview(planned, operation)
+        except VmsnapshotError as error:
+            raise self._not_begun(error) from error
+        text = rollback_text(planned, done=len(executor.reverted))
+        self._session.say(self._urn, rq.Severity.WARNING, text)
+        if self._old is not None:
+            attempts = {key: plan.attempt.id for key, plan in executor.plans.items()}
+            leftovers = self._old.leftover_safety_snapshots
+            self._not_removed = self._reverts.safety.clean_up(leftovers, attempts, operation)
+        if planned.spec.safety and (not_taken := executor.protect(operation)) is not None:
+            raise self._unfinished(executor, _REFUSED, not_taken.error) from not_taken.error
+        failures = executor.run(operation)
+        if failures:
+            raise self._failed(executor, failures, operation)
+        try:
+            ids = [vm.identity.id for vm in self._vms.values()]
+            after = values(self._session.backend.observe_all(ids, operation, sizes=False))
+        except VmsnapshotError as error:
+            raise self._unfinished(executor, _NOT_READ, error) from error
+        machines = dict(zip(self._vms, after, strict=True))
+        state = completed(self._inputs, machines, executor.progress.members, self._request)
+        if self._not_removed is not None:
+            raise Unfinished(with_leftovers(state, self._not_removed), self._not_removed.error)
+        return state
 
-    def _look_again(self, failed: Sequence[str], operation: Operation) -> None:
-        """A revert that failed for us (its time was over, the connection broken) may have ended well."""
-        targets = {
-            key: (plan.vm, plan.target)
-            for key in failed
-            if (plan := self.plans[key]).target is not None and key not in self.reverted
-        }
-        tries = {key: self.plans[key].attempt for key in targets}
-        for key, attempt in self._reverts.evidence.find_attempts(targets, tries, operation).items():
-            if attempt.done is not None and attempt.id == self.plans[key].attempt.id:
-                self._reverted(key, attempt.done.completed or now())
+    # --- before anything changes ------------------------------------------------------------
 
-    def _each(
-        self,
-        wave: Sequence[EnvironmentMember],
-        act: Callable[[str, MemberPlan, Operation], None],
-        operation: Operation,
-        doing: str,
-    ) -> dict[str, VmsnapshotError]:
-        plans = {item.key: self.plans[item.key] for item in wave}
-        before, of = self._ended, len(self.plans)
-        outcomes = parallel_map(
-            plans, act, operation, doing, lambda key: f"{doing}: {key}", before=before, of=of
+    def foresee(self, planned: PlannedRollback, operation: Operation) -> dict[str, Attempt]:
+        """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
+        attempts = self._attempts.find(planned.targets, operation, wait=False)
+        return {key: item for key, item in attempts.items() if item.done or item.running}
+
+    def _look(self, operation: Operation) -> tuple[WaveExecutor, PlannedRollback]:
+        """Every VM looked up and checked, and what was already done to it.
+
+        Raises:
+            Refused: One can't be rolled back; all such are named.
+        """
+        members = {member.key: member for member in self._inputs.virtual_machines}
+        before = reverted_before(self._old, self._request.token)
+        environment = find_members(self._session, self._inputs.virtual_machines, operation)
+        planned = plan_found(self._session, self._spec, environment, operation, without=before)
+        planned.refuse_failures(operation.what)
+        self._vms = environment.machines
+        targets = planned.targets
+        attempts = self._attempts.find(targets, operation)
+        progress = {key: item for key, item in self._before.items() if key in members}
+        plans: dict[str, MemberPlan] = {}
+        for key, (vm, target) in targets.items():
+            done = attempts[key].done
+            plans[key] = MemberPlan(members[key], vm, attempts[key], None if done else target)
+            if done is not None:
+                progress[key] = MemberRollback(
+                    reverted_to=member_snapshot(vm, target),
+                    reverted_at=timestamp(done.completed or now()),
+                    request=attempts[key].id,
+                    power_pending=self._inputs.power_policy != "snapshot",
+                )
+        for key in before.keys() & members.keys():
+            plans[key] = MemberPlan(members[key], planned.vm(key), Attempt(before[key].request or ""))
+        found = [key for key in targets if attempts[key].done is not None]
+        if found:
+            self._session.say(self._urn, rq.Severity.WARNING, found_text(found, []))
+        executor = WaveExecutor(
+            self._reverts,
+            {key: plans[key] for key in members},
+            progress=progress,
+            label=self._inputs.to or "",
+            policy=self._inputs.power_policy,
         )
-        done, failed = partition(outcomes)
-        self._ended += len(done)
-        return failed
+        return executor, planned.without(found)
 
-    # --- one VM -----------------------------------------------------------------------------
+    def _compare_with_preview(self, planned: PlannedRollback, operation: Operation) -> None:
+        """Say what has changed on the VMs since somebody agreed to this.
 
-    def _revert(self, key: str, plan: MemberPlan, part: Operation) -> None:
-        if plan.target is not None:
-            where = f'"{plan.vm.path(plan.target.id)}"'
-            step = _step(part, f"reverting {title(plan.vm)} to snapshot {where}")
-            request = RevertRequest(plan.attempt.id, plan.vm, plan.target)
-            self._reverted(key, self._reverts.revert(request, step).completed or now())
-        if self._policy != "snapshot" and self._entry(key).power_pending:
-            step = _step(part, f"powering {title(plan.vm)} {self._policy} after its revert")
-            self._reverts.power(plan.vm, self._policy, step, part_of=plan.attempt.id)
-        self._note(key, power_pending=False, failure=None)
+        Raises:
+            Refused: Something has, and `requireUnchanged` is set.
+        """
+        changed = changed_members(self._session, self._urn, planned, self._inputs.seen)
+        if not changed:
+            return
+        listed = "\n".join(changed)
+        if self._inputs.require_unchanged:
+            reason = "requireUnchanged is set, so nothing was done. Look at a new preview."
+            raise Refused(f"{operation.what}: {reason}\n{listed}")
+        self._session.say(self._urn, rq.Severity.WARNING, listed)
 
-    def _reverted(self, key: str, ended: dt.datetime) -> None:
-        plan = self.plans[key]
-        assert plan.target is not None  # noqa: S101 - only such are reverted
-        self._note(
-            key,
-            reverted_to=member_snapshot(plan.vm, plan.target),
-            reverted_at=timestamp(ended),
-            request=plan.attempt.id,
-            power_before=plan.vm.machine.power_state,
-            power_pending=self._policy != "snapshot",
-            undone_at=None,
-            failure=None,
+    # --- when it isn't complete -------------------------------------------------------------
+
+    def _failed(
+        self, executor: WaveExecutor, failures: Mapping[str, VmsnapshotError], operation: Operation
+    ) -> Exception:
+        """What a failure leaves, after `onFailure`."""
+        count = len(self._vms)
+        head = f"{operation.what}: {len(failures)} of {count} VMs failed."
+        reason = _FAILED
+        if self._inputs.on_failure == "undo" and not operation.cancellation.requested:
+            reason = _UNDONE
+            ending = self._undo(executor, list(failures), operation)
+        else:
+            done = len(executor.reverted)
+            ending = f"{done} of {count} are reverted and stay so."
+        ending += " The next `pulumi up` goes on with those that are not reverted."
+        return self._unfinished(executor, reason, aggregate_errors(head, failures, ending))
+
+    def _undo(self, executor: WaveExecutor, failed: list[str], operation: Operation) -> str:
+        what = f"bringing back what was reverted when {operation.what}"
+        within = self._session.operation(self._urn, what, operation.timeout)
+        try:
+            return RollbackUndo(executor, self._reverts).undo(failed, within)
+        except VmsnapshotError as error:
+            return f"What was reverted could not be brought back: {error.message}"
+
+    def _not_begun(self, error: VmsnapshotError) -> Exception:
+        if self._old is None:
+            return error
+        update = {"conditions": [unmet(SUCCEEDED, _REFUSED, error)]}
+        return Unfinished(self._old.model_copy(update=update), error)
+
+    def _unfinished(self, executor: WaveExecutor, reason: str, error: VmsnapshotError) -> Exception:
+        leftovers = [*executor.leftovers, *(self._not_removed.leftovers if self._not_removed else ())]
+        touched = any(item.reverted_to or item.safety_snapshot for item in executor.progress.members.values())
+        if self._old is None and not touched and not leftovers:
+            return error
+        machines = self._read_back()
+        state = unfinished(
+            self._inputs,
+            self._vms,
+            machines,
+            self._old,
+            progress=executor.progress.members,
+            request=self._request,
+            condition=unmet(SUCCEEDED, reason, error),
         )
+        state = state.model_copy(update={"leftover_safety_snapshots": leftovers})
+        return Unfinished(state, error)
 
-    def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
-        before = self._entry(key).power_before
-        if key not in self._kept:
-            message = f"{title(plan.vm)} stays reverted: it has no safety snapshot to go back to."
-            raise Refused(message)
-        vm, snapshot = self._kept[key]
-        step = _step(part, f'bringing {title(vm)} back to its safety snapshot "{snapshot.name}"')
-        request = RevertRequest(plan.attempt.undo_id, vm, snapshot)
-        ended = self._reverts.revert(request, step).completed or now()
-        self._note(
-            key,
-            reverted_to=None,
-            reverted_at=None,
-            request=None,
-            power_pending=False,
-            undone_at=timestamp(ended),
-        )
-        if before in _POWER:
-            step = _step(part, f"powering {title(vm)} {_POWER[before]}, as it was before its revert")
-            self._reverts.power(vm, _POWER[before], step)
-
-    def _entry(self, key: str) -> MemberRollback:
-        return self.progress.get(key, MemberRollback())
-
-    def _note(self, key: str, **changes: Any) -> None:
-        with self._lock:
-            self.progress[key] = self._entry(key).model_copy(update=changes)
-
-
-def _step(part: Operation, what: str) -> Operation:
-    """One step of what is done to a VM; its words are for messages, and left out of the progress line."""
-    return part.part(what, lambda text: part.progress(text.removeprefix(f"{what}: ")))
-
-
-def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
-    """A snapshot as state holds it."""
-    return MemberSnapshot(
-        id=snapshot.id,
-        path=vm.path(snapshot.id),
-        unique_id=snapshot.unique_id,
-        create_time=None if snapshot.create_time is None else timestamp(snapshot.create_time),
-    )
+    def _read_back(self) -> dict[str, VirtualMachine]:
+        """The VMs as they are now, as far as they can be read."""
+        operation = self._session.operation(self._urn, "reading the environment", _READ_WITHIN)
+        ids = [vm.identity.id for vm in self._vms.values()]
+        try:
+            outcomes = self._session.backend.observe_all(ids, operation, sizes=False)
+        except VmsnapshotError:
+            return {}  # the next refresh does
+        found = zip(self._vms, outcomes, strict=True)
+        return {key: vm for key, vm in found if not isinstance(vm, VmsnapshotError)}

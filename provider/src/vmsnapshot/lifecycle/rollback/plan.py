@@ -13,13 +13,17 @@ from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.requests import CheckFailure
+from vmsnapshot.lifecycle.revert.evidence import Attempt, attempt_id
+from vmsnapshot.lifecycle.revert.executor import RevertExecutor
+from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.lifecycle.rollback.restore_points import RestorePoints, find_restore_points
-from vmsnapshot.model.environment import EnvironmentMember
+from vmsnapshot.lifecycle.rollback.state import RollbackRequest
+from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.property_path import format_path
-from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
+from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetySnapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +122,91 @@ class PlannedRollback:
             if errors:
                 causes[key] = f"{title(self.vm(key))} can't be reverted: {errors}"
         return causes
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberPlan:
+    """What is to happen to one VM.
+
+    Attributes:
+        member: Which, and in which wave.
+        vm: As found before anything changed.
+        attempt: The try that is to revert it, or that has.
+        target: The snapshot to go back to; None: it is reverted, only its power may be still to be done.
+    """
+
+    member: EnvironmentMember
+    vm: VirtualMachine
+    attempt: Attempt
+    target: Snapshot | None = None
+
+
+class MemberAttempts:
+    """Finds what interrupted runs of a request did to each VM, and which try is the next.
+
+    Args:
+        reverts: The reverts of the request, and their safety snapshots.
+        request: Which request.
+        before: What state tells of it, by the member's key.
+        safety: Whether each VM is to have a safety snapshot.
+    """
+
+    def __init__(
+        self,
+        reverts: RevertExecutor,
+        request: RollbackRequest,
+        before: Mapping[str, MemberRollback],
+        *,
+        safety: bool,
+    ) -> None:
+        self._reverts = reverts
+        self._request = request
+        self._before = before
+        self._safety = safety
+
+    def find(
+        self,
+        targets: Mapping[str, tuple[VirtualMachine, Snapshot]],
+        operation: Operation,
+        *,
+        wait: bool = True,
+    ) -> dict[str, Attempt]:
+        """Each VM's next try, or the one that is done; `wait` for those that still run."""
+        first = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
+        return self._reverts.evidence.find_attempts(
+            targets, first, operation, kept=self._is_kept, wait=wait, just_read=True
+        )
+
+    def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> Attempt:
+        """The first try that state doesn't know to have been taken back."""
+        first = Attempt(attempt_id(self._request.token, vm.identity.id, target.id))
+        undone = self._before[key].undone_at if key in self._before else None
+        return first if undone is None else first.after(undone)
+
+    def _is_kept(self, vm: VirtualMachine, attempt: str) -> bool:
+        """Whether the safety snapshot of a try is there, if it was to have one."""
+        return not self._safety or self._reverts.safety.find(vm, attempt) is not None
+
+
+def spec_of(inputs: RollbackInputs) -> RollbackSpec:
+    """The rollback that inputs ask for."""
+    safety = inputs.safety_snapshot or inputs.on_failure == "undo"
+    return RollbackSpec(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety)
+
+
+def changed_members(
+    session: Session, urn: str, planned: PlannedRollback, seen: Mapping[str, Fingerprint] | None
+) -> list[str]:
+    """What has changed on the VMs since a preview showed them, or since check did (`seen`); a line each."""
+    keys = {f"{urn} {key}": key for key in planned.plans}
+    shown = {keys[name]: item for name, item in session.notes.shown_all(list(keys)).items()}
+    lines: list[str] = []
+    for key in planned.plans:
+        vm = planned.vm(key)
+        difference = changed_since(shown.get(key) or (seen or {}).get(key), vm)
+        if difference is not None:
+            lines.append(f"- {key}: {title(vm)} is no longer as the preview showed it: {difference}.")
+    return lines
 
 
 def plan_rollback(session: Session, spec: RollbackSpec, operation: Operation) -> PlannedRollback:

@@ -23,11 +23,12 @@ from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.lifecycle.revert.evidence import Attempt
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
-from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, plan_found
-from vmsnapshot.lifecycle.rollback.run import RollbackRun, Unfinished, spec_of
+from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
+from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, plan_found, spec_of
 from vmsnapshot.lifecycle.rollback.state import (
     COMPUTED,
     NAMING,
+    Unfinished,
     asks_for_rollback,
     carried_over,
     fulfilled_inputs,
@@ -260,7 +261,7 @@ class RollbackResource:
         inputs = load(RollbackInputs, new_inputs)
         operation = self._session.operation(urn, "looking at the environment", timeout)
         if asked:
-            run = RollbackRun(self._session, urn, old, inputs, request_of(urn, new_inputs, old))
+            run = RollbackExecutor(self._session, urn, old, inputs, request_of(urn, new_inputs, old))
             try:
                 state = run.do(operation)
             except Unfinished as failed:
@@ -328,7 +329,7 @@ class RollbackResource:
         planned = plan_found(self._session, spec_of(asked), environment, operation, without=done)
         found: Mapping[str, Attempt] = {}
         if request is not None and planned.plans:
-            found = RollbackRun(self._session, urn, old, asked, request).foresee(planned, operation)
+            found = RollbackExecutor(self._session, urn, old, asked, request).foresee(planned, operation)
         # Of those that are reverted, whether their power is still to be done.
         stay = {key: item.power_pending for key, item in done.items()}
         stay |= {key: True for key, item in found.items() if item.done}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
-from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.model.environment import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import has_unknown, plain
 
@@ -59,6 +61,54 @@ def reverted_before(old: RollbackState | None, token: str) -> dict[str, MemberRo
     if old is None or old.request != token:
         return {}
     return {key: item for key, item in old.progress.items() if item.reverted_to is not None}
+
+
+class Unfinished(Exception):
+    """A rollback that isn't complete, and the state that says so."""
+
+    def __init__(self, state: RollbackState, cause: VmsnapshotError) -> None:
+        super().__init__(cause.message)
+        self.state = state
+        self.cause = cause
+
+
+class Progress:
+    """What was done to each VM so far; threads record it while they work.
+
+    Args:
+        before: What was done before this run, by the member's key.
+    """
+
+    def __init__(self, before: Mapping[str, MemberRollback]) -> None:
+        self._lock = threading.Lock()
+        self._members = dict(before)
+
+    @property
+    def members(self) -> dict[str, MemberRollback]:
+        """As state holds it, by the member's key."""
+        with self._lock:
+            return dict(self._members)
+
+    def of(self, key: str) -> MemberRollback:
+        """What was done to one VM."""
+        with self._lock:
+            return self._members.get(key, MemberRollback())
+
+    def record(self, key: str, **changes: Any) -> None:
+        """Something was done to one VM."""
+        with self._lock:
+            before = self._members.get(key, MemberRollback())
+            self._members[key] = before.model_copy(update=changes)
+
+
+def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
+    """A snapshot as state holds it."""
+    return MemberSnapshot(
+        id=snapshot.id,
+        path=vm.path(snapshot.id),
+        unique_id=snapshot.unique_id,
+        create_time=None if snapshot.create_time is None else timestamp(snapshot.create_time),
+    )
 
 
 def asks_for_rollback(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

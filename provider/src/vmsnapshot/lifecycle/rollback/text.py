@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.members import listed, waves
 from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
@@ -60,6 +61,17 @@ def found_text(done: Sequence[str], running: Sequence[str]) -> str:
             "waits for that, and reverts only what fails."
         )
     return "\n".join(lines)
+
+
+def undone_text(back: Sequence[str], left: Mapping[str, VmsnapshotError]) -> str:
+    """Which VMs were brought back as they were, and why the others could not be."""
+    text = "No VM was reverted." if not left else ""
+    if back:
+        text = f"Brought back as they were: {', '.join(back)}."
+    if left:
+        causes = "".join(f"\n- {key}: {error.message}" for key, error in left.items())
+        text += f"\nNot brought back as they were:{causes}\n"
+    return text
 
 
 def _in_order(planned: PlannedRollback) -> list[tuple[int, str, RevertPlan]]:

@@ -1,0 +1,100 @@
+"""Undoes a rollback that failed: brings the VMs back through their safety snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from vmsnapshot.lifecycle.common.members import waves
+from vmsnapshot.lifecycle.common.observed import now, timestamp
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.revert.evidence import RevertRequest
+from vmsnapshot.lifecycle.revert.executor import RevertExecutor
+from vmsnapshot.lifecycle.rollback.plan import MemberPlan
+from vmsnapshot.lifecycle.rollback.text import undone_text
+from vmsnapshot.lifecycle.rollback.waves import WaveExecutor, step_of
+from vmsnapshot.model.machine import PowerState
+
+_POWER: Final[dict[PowerState | None, Literal["on", "off"]]] = {"PoweredOn": "on", "PoweredOff": "off"}
+
+
+class RollbackUndo:
+    """Takes back what one run of a rollback has done.
+
+    Args:
+        executor: The rollback that has failed.
+        reverts: Reverts one VM.
+    """
+
+    def __init__(self, executor: WaveExecutor, reverts: RevertExecutor) -> None:
+        self._executor = executor
+        self._reverts = reverts
+
+    def undo(self, failed: Sequence[str], operation: Operation) -> str:
+        """Bring back what was reverted, the last wave first; what became of each, in words.
+
+        Then their safety snapshots are no longer needed, and are removed, as are those of VMs that
+        were not reverted at all.
+
+        Args:
+            failed: The VMs whose revert failed, as far as is known.
+            operation: Whose time counts.
+        """
+        executor = self._executor
+        undone = {key: item.undone_at for key, item in executor.progress.members.items()}
+        self._look_again(failed, operation)
+        failures: dict[str, VmsnapshotError] = {}
+        executor.ended = len(executor.plans) - len(executor.reverted)  # counted on to all VMs as they were
+        for wave in waves([executor.plans[key].member for key in executor.reverted]):
+            failures |= executor.each(wave, self._take_back, operation, "bringing VMs back as they were")
+        for key, error in failures.items():
+            executor.progress.record(key, failure=error.message)
+        over = {key: item for key, item in executor.kept.items() if key not in executor.reverted}
+        safety = self._reverts.safety
+        unused = [safety.leftover(key, vm, executor.plans[key].attempt.id) for key, (vm, _) in over.items()]
+        left = safety.remove_leftovers(unused, operation)
+        executor.leftovers = [item for item in unused if item.member in left]
+        for key in over:
+            executor.progress.record(key, safety_snapshot=None)
+        back = [
+            key
+            for key, item in executor.progress.members.items()
+            if key not in failures and item.undone_at not in (None, undone.get(key))
+        ]
+        return undone_text(back, failures)
+
+    def _look_again(self, failed: Sequence[str], operation: Operation) -> None:
+        """A revert that failed for us (its time was over, the connection broken) may have ended well."""
+        executor = self._executor
+        targets = {
+            key: (plan.vm, plan.target)
+            for key in failed
+            if (plan := executor.plans[key]).target is not None and key not in executor.reverted
+        }
+        tries = {key: executor.plans[key].attempt for key in targets}
+        for key, attempt in self._reverts.evidence.find_attempts(targets, tries, operation).items():
+            if attempt.done is not None and attempt.id == executor.plans[key].attempt.id:
+                executor.record_revert(key, attempt.done.completed or now())
+
+    def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
+        before = self._executor.progress.of(key).power_before
+        if key not in self._executor.kept:
+            message = f"{title(plan.vm)} stays reverted: it has no safety snapshot to go back to."
+            raise Refused(message)
+        vm, snapshot = self._executor.kept[key]
+        step = step_of(part, f'bringing {title(vm)} back to its safety snapshot "{snapshot.name}"')
+        request = RevertRequest(plan.attempt.undo_id, vm, snapshot)
+        ended = self._reverts.revert(request, step).completed or now()
+        self._executor.progress.record(
+            key,
+            reverted_to=None,
+            reverted_at=None,
+            request=None,
+            power_pending=False,
+            undone_at=timestamp(ended),
+        )
+        if before in _POWER:
+            step = step_of(part, f"powering {title(vm)} {_POWER[before]}, as it was before its revert")
+            self._reverts.power(vm, _POWER[before], step)
