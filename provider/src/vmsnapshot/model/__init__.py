@@ -1,1 +1,1 @@
-"""The resources' inputs, state and configuration, with the metadata that all else is derived from."""
+"""Models of inputs, state and configuration; diff, schema and docs are derived from them."""

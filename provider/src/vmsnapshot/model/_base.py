@@ -1,4 +1,4 @@
-"""What every model here is made of: one base class, and one place for a field's metadata.
+"""The base class of all models, and the metadata of their fields.
 
 A field is written once::
 
@@ -23,7 +23,7 @@ _ACRONYMS = {"id": "ID", "ids": "IDs", "cpus": "CPUs", "uuid": "UUID", "mb": "MB
 
 
 def camel(name: str) -> str:
-    """The property name of a Python attribute: `unique_id` is `uniqueID`, `id` stays `id`."""
+    """Returns the property name of a Python attribute: `unique_id` is `uniqueID`, `id` stays `id`."""
     head, *tail = name.split("_")
     return head + "".join(_ACRONYMS.get(word, word.capitalize()) for word in tail)
 
@@ -38,7 +38,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Property:
-    """What is to be known of one property besides its name, type and default.
+    """The metadata of a property besides its name, type and default.
 
     Args:
         description: First sentence what it is; then default, units and what a change does.
@@ -73,12 +73,12 @@ class Model(BaseModel):
     )
 
     def properties(self) -> dict[str, Any]:
-        """The plain tree that goes into the engine's state: camelCase keys, no nulls."""
+        """Returns the tree that goes into the engine's state: camelCase keys, no nulls."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def fields(model: type[Model]) -> Iterator[tuple[str, FieldInfo, Property]]:
-    """Each property of a model by its outward name, in the order of writing.
+    """Yields the properties of a model in the order of writing: name, field and metadata.
 
     Raises:
         TypeError: A field has no `Property`; every field must say what it is.
@@ -92,11 +92,11 @@ def fields(model: type[Model]) -> Iterator[tuple[str, FieldInfo, Property]]:
 
 
 def property_names(model: type[Model]) -> list[str]:
-    """The outward names of a model's properties."""
+    """Returns the property names of a model."""
     return [name for name, _, _ in fields(model)]
 
 
 def pick(model: type[Model], tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Only those entries of a tree that the model has; what an older release stored is left out."""
+    """Returns the entries of a tree that the model has; those that another release stored are left out."""
     names = set(property_names(model))
     return {key: value for key, value in tree.items() if key in names}

@@ -1,4 +1,4 @@
-"""Every resource and function there is, each written once with its token."""
+"""The list of all resources and functions, with their tokens and models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGE: Final = "vmsnapshot"
 
 
 def token(name: str) -> str:
-    """The engine's token of a resource, a function or a type."""
+    """Returns the engine's token of a resource, a function or a type."""
     return f"{PACKAGE}:index:{name}"
 
 

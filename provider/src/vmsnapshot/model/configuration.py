@@ -96,7 +96,7 @@ class Configuration(Model):
 
 
 def variable_of(value: object, about: Property) -> str | None:
-    """The environment name that a login's value stands for (`$VSPHERE_PASSWORD`); None: for none."""
+    """Returns the environment variable that a setting refers to (`$VSPHERE_PASSWORD`), or None."""
     return next((name for name in about.env if about.login and value == f"${name}"), None)
 
 

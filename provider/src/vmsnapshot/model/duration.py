@@ -18,7 +18,7 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration a text means.
+    """Parses a duration.
 
     Raises:
         ValueError: The text is not a duration; the message says what one looks like.
@@ -37,7 +37,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """The shortest way to write a duration in Go's notation: `10m`, `1h30m`, `45s`."""
+    """Formats a duration in Go's notation, as short as possible: `10m`, `1h30m`, `45s`."""
     seconds = int(duration.total_seconds())
     parts = [(seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
     return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"

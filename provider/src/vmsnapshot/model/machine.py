@@ -1,4 +1,4 @@
-"""What a backend observes of a virtual machine and its snapshots.
+"""Models of what a backend observes: a VM, its hardware and its snapshots.
 
 Plain values without behaviour, the same for every platform.  What a platform can't tell is None
 ("unknown"), which is never the same as "none" or "no".
@@ -251,11 +251,11 @@ class VirtualMachine(Model):
     ] = False
 
     def snapshot(self, snapshot_id: str | None) -> Snapshot | None:
-        """The snapshot of that id, or None."""
+        """Returns the snapshot with that id, or None."""
         return next((item for item in self.snapshots if item.id == snapshot_id), None)
 
     def snapshot_on_vsphere(self, unique_id: str | None) -> Snapshot | None:
-        """The snapshot of that uniqueID, or None."""
+        """Returns the snapshot with that uniqueID, or None."""
         if unique_id is None:
             return None
         return next((item for item in self.snapshots if item.unique_id == unique_id), None)
@@ -266,11 +266,11 @@ class VirtualMachine(Model):
         return self.snapshot(self.current_snapshot_id)
 
     def children(self, snapshot_id: str | None) -> list[Snapshot]:
-        """The direct children of a snapshot; of None: the roots."""
+        """Returns the direct children of a snapshot; of None, the roots."""
         return [item for item in self.snapshots if item.parent_id == snapshot_id]
 
     def ancestry(self, snapshot_id: str | None) -> list[Snapshot]:
-        """The chain from the root down to a snapshot, both included."""
+        """Returns the chain from the root down to a snapshot, both included."""
         chain: list[Snapshot] = []
         found = self.snapshot(snapshot_id)
         while found is not None:
@@ -279,11 +279,11 @@ class VirtualMachine(Model):
         return chain[::-1]
 
     def descendants(self, snapshot_id: str) -> Iterator[Snapshot]:
-        """All snapshots below one, each parent before its children."""
+        """Returns all snapshots below one, each parent before its children."""
         for child in self.children(snapshot_id):
             yield child
             yield from self.descendants(child.id)
 
     def path(self, snapshot_id: str) -> str:
-        """A snapshot's path from its root, such as `base/release-41`."""
+        """Returns a snapshot's path from its root, such as `base/release-41`."""
         return "/".join(item.name for item in self.ancestry(snapshot_id))

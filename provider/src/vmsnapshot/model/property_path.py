@@ -74,7 +74,7 @@ def format_path(path: Iterable[str | int]) -> str:
 
 
 def expressible_part(path: PropertyPath) -> PropertyPath:
-    """Gives the longest part of a path, from its start, that the engine can parse back from its spelling."""
+    """Returns the longest part of a path, from its start, that has a spelling which the engine can parse."""
     for length, element in enumerate(path):
         if isinstance(element, str) and element.endswith("\\") and not _BARE.fullmatch(element):
             return path[:length]

@@ -45,7 +45,7 @@ _LANGUAGES: dict[str, dict[str, Any]] = {
 
 
 class _Types:
-    """The named types met so far, by token."""
+    """Collects the named types of the schema, by token."""
 
     def __init__(self) -> None:
         self.specs: dict[str, Any] = {}
@@ -53,7 +53,7 @@ class _Types:
     def spec(  # noqa: PLR0911 - one return for each kind of type
         self, annotation: Any, metadata: Iterable[Any] = ()
     ) -> dict[str, Any]:
-        """The schema's type of a Python type."""
+        """Returns the schema's type of a Python type."""
         arguments, origin = get_args(annotation), get_origin(annotation)
         if origin is Annotated:
             return self.spec(arguments[0], arguments[1:])
@@ -154,7 +154,7 @@ def _resource(kind: ResourceType, known: _Types) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """The package's schema without its version, which the build adds."""
+    """Returns the package's schema without its version, which the build adds."""
     known = _Types()
     configuration = known.properties(Configuration, inputs=True)
     spec: dict[str, Any] = {

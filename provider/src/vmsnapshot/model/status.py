@@ -38,7 +38,7 @@ class SnapshotStorage(Model):
 
 
 def quantity(size: int) -> str:
-    """Bytes as a Kubernetes quantity, in the largest binary unit that stays whole."""
+    """Formats bytes as a Kubernetes quantity, in the largest binary unit without a fraction."""
     for power, unit in _UNITS:
         if size and size % 1024**power == 0:
             return f"{size // 1024**power}{unit}"

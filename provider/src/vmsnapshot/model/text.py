@@ -1,4 +1,4 @@
-"""Texts that a platform stores: what XML 1.0 can hold, with LF at line ends."""
+"""Converts texts to what a platform can store: what XML 1.0 can hold, with LF at line ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 def storable(text: str) -> str:
-    """The text as it comes back from a platform: XML turns CR LF and CR into LF.
+    """Returns a text as it comes back from a platform: XML turns CR LF and CR into LF.
 
     Raises:
         ValueError: It holds a character that XML 1.0 can't hold, such as NUL or another control character.

@@ -1,4 +1,4 @@
-"""Values that a property can hold besides plain data: not known yet, and secret."""
+"""Unknown and secret values, and functions over trees that may hold them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Unknown:
     _instance: Unknown | None = None
 
     def __new__(cls) -> Unknown:  # noqa: PYI034 - a singleton: the one instance is of this class
-        """The one unknown."""
+        """Returns the only instance."""
         if cls._instance is None:
             cls._instance = super().__new__(cls)
         return cls._instance
@@ -38,7 +38,7 @@ class Secret:
 
 
 def plain(value: Any) -> Any:
-    """The same tree without its secret wrappings; unknowns stay."""
+    """Unwraps all secrets of a tree; unknowns stay."""
     match value:
         case Secret(value=inner):
             return plain(inner)
@@ -79,7 +79,7 @@ def has_secret(value: Any) -> bool:
 
 
 def secret_strings(value: Any, *, inside: bool = False) -> Iterator[str]:
-    """Every string that stands inside a secret."""
+    """Returns every string inside a secret."""
     match value:
         case Secret(value=inner):
             yield from secret_strings(inner, inside=True)
@@ -94,7 +94,7 @@ def secret_strings(value: Any, *, inside: bool = False) -> Iterator[str]:
 
 
 def conceal(tree: Any, secrets: set[str]) -> Any:
-    """The tree with every string that holds one of the secrets marked as a secret itself.
+    """Returns the tree with every string that contains one of the secrets wrapped as a secret.
 
     A snapshot's path holds its name: when the name is a secret, so is the path.
     """
@@ -106,7 +106,7 @@ def conceal(tree: Any, secrets: set[str]) -> Any:
 
 
 def redact(text: str, secrets: set[str]) -> str:
-    """The text with every secret replaced by `[secret]`."""
+    """Replaces every secret in a text by `[secret]`."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     return text

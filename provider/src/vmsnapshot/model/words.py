@@ -1,4 +1,4 @@
-"""Ages and sizes as a person says them."""
+"""Formats ages and sizes for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 
 def age_in_words(age: timedelta) -> str:
-    """How long ago, as a person says it: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
+    """Formats an age in its largest whole unit: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
     seconds = age.total_seconds()
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         count = int(seconds // size)
@@ -16,7 +16,7 @@ def age_in_words(age: timedelta) -> str:
 
 
 def size_in_words(size: int) -> str:
-    """Bytes in the unit a person would choose: `1.2 GiB`."""
+    """Formats bytes in the largest unit that fits: `1.2 GiB`."""
     amount = float(size)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if amount < 1024:  # noqa: PLR2004 - the factor between binary units

@@ -1,4 +1,4 @@
-"""What changes between two property trees: pure functions that read the model's metadata."""
+"""Compares property trees: pure functions that read the model's metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Changes: TypeAlias = dict[PropertyPath, PropertyChange]
 
 
 def compare_inputs(model: type[Model], old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
-    """The changes from old inputs to new ones, by property path.
+    """Returns the changes from old inputs to new ones, by property path.
 
     A property that is not there counts as its default, so that state of an older release compares
     well. Whether a change replaces is the metadata of the top-level property. An unknown new value
@@ -37,24 +37,24 @@ def compare_inputs(model: type[Model], old: Mapping[str, Any], new: Mapping[str,
 def compare_outputs(
     path: PropertyPath, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
 ) -> Changes:
-    """The changes from an old output to a new computed input, by property path."""
+    """Returns the changes from an old output to a new computed input, by property path."""
     found = _compare(path, dict(old or {}), dict(new or {}))
     return {where: PropertyChange(kind, input_diff=False) for where, kind in found}
 
 
 def compare_machines(path: PropertyPath, live: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Changes:
-    """The changes from a live VM to what it will be; what isn't known of that is no change."""
+    """Returns the changes from a live VM to a planned one; what isn't known of the plan is no change."""
     unknown = frozenset(after.get("notKnown") or ())
     return compare_outputs(path, {k: v for k, v in (live or {}).items() if k not in unknown}, after)
 
 
 def not_ignored(changes: Mapping[PropertyPath, PropertyChange], ignore_changes: Sequence[str]) -> Changes:
-    """The changes that `ignoreChanges` leaves."""
+    """Returns the changes that `ignoreChanges` doesn't cover."""
     return {path: change for path, change in changes.items() if not ignored(path, ignore_changes)}
 
 
 def ignored(path: PropertyPath, ignore_changes: Sequence[str]) -> bool:
-    """Whether a path, or something it lies in, is among the ignored ones."""
+    """Whether `ignoreChanges` covers a property: names it, or a property that contains it."""
     return any(contains(outer, path) for outer in _parsed(ignore_changes))
 
 
@@ -65,7 +65,7 @@ def _parsed(ignore_changes: Sequence[str]) -> Iterator[PropertyPath]:
 
 
 def _compare(path: PropertyPath, old: Any, new: Any) -> Iterator[tuple[PropertyPath, Change]]:
-    """Each difference at the deepest level where both sides still have the same shape."""
+    """Yields each difference, at the deepest level where both sides have the same shape."""
     old, new = _bare(old), _bare(new)
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:

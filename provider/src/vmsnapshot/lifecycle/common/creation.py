@@ -1,4 +1,4 @@
-"""Takes a snapshot exactly once, whatever becomes of the answer."""
+"""Takes a snapshot exactly once, also when the platform's answer is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmsnapshot.model.machine import VirtualMachine
 
 
 def create_once(session: Session, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
-    """Take a snapshot, or have it taken; its id.
+    """Take a snapshot unless the request has already been carried out; returns its id.
 
     When the connection breaks before the answer, the snapshot may have been taken all the same, or its
     task may still run: that is waited for and looked for by the mark, before it is asked for again.

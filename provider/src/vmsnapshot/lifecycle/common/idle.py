@@ -9,7 +9,7 @@ from vmsnapshot.model.machine import VirtualMachine
 
 
 def wait_until_idle(session: Session, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
-    """The VM once no task runs on it."""
+    """Wait for all tasks of a VM to end; returns the VM as it then is."""
     while vm.running_tasks:
         for task in vm.running_tasks:
             operation.progress(f"waiting for {task.operation} on {title(vm)}")

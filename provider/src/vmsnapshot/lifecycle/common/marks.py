@@ -1,4 +1,4 @@
-"""How a checkpoint's snapshots are recognised on the platform, whatever they were renamed to."""
+"""The marks and names of a checkpoint's snapshots: by the marks they are found even when renamed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _DIGITS: Final = 8
 
 
 def checkpoint_key(label: str) -> str:
-    """What the second half of a mark says of a checkpoint's snapshots; the same for every environment."""
+    """Returns the request that a checkpoint's snapshots are marked with; it depends on the label alone."""
     return f"checkpoint:{label}"
 
 
 def checkpoint_owner(urn: str, label: str) -> ownership.Owner:
-    """Who makes the snapshots of a checkpoint: the same for the same label run again."""
+    """Returns the owner of a checkpoint's snapshots: the same each time the same label is taken."""
     return ownership.owner_by(urn, checkpoint_key(label))
 
 
 def marked(vm: VirtualMachine, mark: ownership.Mark | str) -> list[Snapshot]:
-    """The VM's snapshots with that mark."""
+    """Returns the VM's snapshots that carry a mark."""
     return [item for item in vm.snapshots if item.mark == str(mark)]
 
 
 def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:
-    """The name of a VM's snapshot in a checkpoint.
+    """Returns the name of a VM's snapshot in a checkpoint.
 
     vSphere: the label. Where names must be unique among all VMs of a namespace: `<vm>-<label>`, and
     digits that tell apart what the platform's rules for names would make the same.

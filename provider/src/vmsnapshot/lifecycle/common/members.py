@@ -1,4 +1,4 @@
-"""The VMs of an environment: all found at once, in waves, none of them twice."""
+"""Finds the VMs of an environment in bulk, refuses duplicates, and groups them into waves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.values import plain
 
-# So many VMs are named one by one.
+# How many VMs a message names one by one.
 _NAMED: Final = 12
 
 
@@ -41,7 +41,7 @@ class Environment:
     failures: Mapping[str, VmsnapshotError]
 
     def check_failures(self) -> list[CheckFailure]:
-        """Each failure at its place in `virtualMachines`."""
+        """Returns the failures of check, each at its member's `vmName`."""
         return [
             CheckFailure(format_path(("virtualMachines", index, "vmName")), self.failures[member.key].message)
             for index, member in enumerate(self.members)
@@ -83,7 +83,7 @@ def look_again(
     ids: Mapping[str, str],
     operation: Operation,
 ) -> Environment:
-    """The same VMs a moment later, without their hardware.
+    """Observe once more the VMs that `find_members` found, without their hardware.
 
     Args:
         session: The backend.
@@ -105,7 +105,7 @@ def look_again(
 
 
 def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
-    """Namespaces of members where the platform has none."""
+    """Returns a failure for each member with a namespace, if the platform has no namespaces."""
     listed = plain(inputs.get("virtualMachines"))
     members = listed if isinstance(listed, list) else []
     return [
@@ -117,20 +117,20 @@ def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
 
 
 def waves(members: Sequence[EnvironmentMember], *, descending: bool = False) -> list[list[EnvironmentMember]]:
-    """The members by `order`: a checkpoint takes them ascending, a rollback reverts them descending."""
+    """Groups members by `order`: a checkpoint takes them ascending, a rollback reverts them descending."""
     ordered = sorted(members, key=lambda member: member.order, reverse=descending)
     return [list(group) for _, group in itertools.groupby(ordered, key=lambda member: member.order)]
 
 
 def listed(keys: Iterable[str]) -> str:
-    """The first of them by name; of more, the rest is a number."""
+    """Formats names for a message: the first 12, and how many more there are."""
     found = [printable(key) for key in keys]
     rest = len(found) - _NAMED
     return ", ".join(found) if rest <= 1 else f"{', '.join(found[:_NAMED])} and {rest} more"
 
 
 def _same_vm(machines: Mapping[str, VirtualMachine]) -> list[list[str]]:
-    """The keys of members that stand for one VM, for each such VM."""
+    """Returns the keys of the members that are the same VM, for each VM with several."""
     by_id: dict[str, list[str]] = {}
     for key, vm in machines.items():
         by_id.setdefault(vm.identity.id, []).append(key)

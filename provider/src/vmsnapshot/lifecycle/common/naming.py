@@ -1,4 +1,4 @@
-"""Names for snapshots that were given none."""
+"""Automatic names of snapshots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUFFIX_DIGITS = 7
 
 
 def automatic_name(request: CheckRequest, platform: Platform) -> str | CheckFailure:
-    """The name of a resource without one: the old one, the engine's proposal, or a random one."""
+    """Returns the name of a resource without one: the old one, the engine's proposal, or a random one."""
     if request.old_inputs is not None and isinstance(request.old_inputs.get("name"), str):
         return str(request.old_inputs["name"])
     proposed = request.autonaming

@@ -1,7 +1,7 @@
-"""What one process of the plugin leaves for the next on the same machine.
+"""Notes that one process of the plugin leaves for the next on the same machine.
 
 The engine runs each preview, each update and each destroy with a process of its own, and tells none
-of the others.  Notes are a help where they exist; nothing depends on their being there.
+of the others.  Notes improve messages where they exist; correctness never depends on them.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ class Notes(Protocol):
     """Notes of one user on one machine; none holds a secret."""
 
     def show(self, urn: str, seen: Fingerprint) -> None:
-        """A preview has shown the VM of this resource so."""
+        """Record how a preview has shown the VM of a resource."""
         ...
 
     def shown(self, urn: str) -> Fingerprint | None:
-        """How the preview of the same command showed it; None: nothing is known of that."""
+        """Returns how the preview of the same command showed a resource's VM; None: not known."""
         ...
 
     def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
-        """The same for many at once, by resource and VM."""
+        """Record how a preview has shown many VMs, by resource and VM."""
         ...
 
     def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:
-        """How the preview of the same command showed those of many that it did."""
+        """Returns how the preview of the same command showed VMs, for those that it did show."""
         ...
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
-        """This revert was deleted from its stack: what it did is no later one's doing."""
+        """Record that a revert was deleted from its stack: a later one must not take its acts for its own."""
         ...
 
     def forgotten(self, urn: str) -> dt.datetime | None:
-        """When this revert was last deleted; None: not known to have been."""
+        """Returns when a revert was last deleted from its stack; None: not known to have been."""
         ...
 
 
 class NoNotes:
-    """Nothing is kept, and nothing is known."""
+    """Notes that keep nothing: every question is answered by "not known"."""
 
     def show(self, urn: str, seen: Fingerprint) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def shown(self, urn: str) -> Fingerprint | None:  # noqa: ARG002 - the protocol's
-        """Nothing."""
+        """Returns None: not known."""
         return None
 
     def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:  # noqa: ARG002 - the protocol's
-        """Nothing."""
+        """Returns none."""
         return {}
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def forgotten(self, urn: str) -> dt.datetime | None:  # noqa: ARG002 - the protocol's
-        """Nothing."""
+        """Returns None: not known."""
         return None

@@ -1,4 +1,4 @@
-"""From what a backend observed to what state holds: the parts that several resources share."""
+"""Converts what a backend observed into what state holds, as far as several resources share it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from vmsnapshot.model.status import Condition
 
 
 def now() -> dt.datetime:
-    """This moment, in UTC."""
+    """Returns the current time in UTC."""
     return dt.datetime.now(dt.timezone.utc)
 
 
 def timestamp(moment: dt.datetime) -> str:
-    """RFC 3339 in UTC, to the second and only if needed beyond: `2026-11-23T10:00:00Z`."""
+    """Formats a time by RFC 3339 in UTC, with a fraction only if there is one: `2026-11-23T10:00:00Z`."""
     return moment.astimezone(dt.timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def timestamp_or_none(moment: dt.datetime | None) -> str | None:
-    """The same, of a moment that may not be known."""
+    """Formats a time as `timestamp` does; None stays None."""
     return None if moment is None else timestamp(moment)
 
 
 def unmet(condition: str, reason: str, error: VmsnapshotError) -> Condition:
-    """The condition of what isn't as it was asked for; its message is the error's."""
+    """Returns a condition that is False because of an error, whose message it takes."""
     return Condition(
         type=condition,
         status="False",
@@ -44,19 +44,19 @@ def unmet(condition: str, reason: str, error: VmsnapshotError) -> Condition:
 
 
 def kind_of(snapshot: Snapshot) -> Kind:
-    """`Managed` or `Unmanaged`."""
+    """Returns `Managed` for a snapshot that this provider made, else `Unmanaged`."""
     return "Managed" if snapshot.managed else "Unmanaged"
 
 
 def reference_to(snapshot: Snapshot | None) -> SnapshotReference | None:
-    """A snapshot as other objects name it."""
+    """Returns the reference by which other objects name a snapshot; None for none."""
     if snapshot is None:
         return None
     return SnapshotReference(name=snapshot.name or None, type=kind_of(snapshot))
 
 
 def with_secrets(state: Model, inputs: Mapping[str, Any]) -> Properties:
-    """A state's tree in which whatever was given as a secret stays one."""
+    """Returns a state's tree in which every value that the inputs hold as a secret is one."""
     secrets = set(values.secret_strings(dict(inputs)))
     tree: Properties = values.conceal(state.properties(), secrets)
     for name, value in inputs.items():
@@ -68,14 +68,14 @@ def with_secrets(state: Model, inputs: Mapping[str, Any]) -> Properties:
 def foreseen(
     kind: ResourceType, inputs: Mapping[str, Any], known: Mapping[str, Any] | None = None
 ) -> Properties:
-    """A state's tree in a preview: the inputs, what is already known, and unknowns for the rest."""
+    """Returns a state's tree for a preview: the inputs, known outputs, and unknowns for the rest."""
     given = property_names(kind.inputs)
     rest = {name: values.UNKNOWN for name in property_names(kind.state) if name not in given}
     return {**rest, **inputs, **(known or {})}
 
 
 def summary(vm: VirtualMachine, item: Snapshot) -> SnapshotSummary:
-    """One snapshot as lists show it."""
+    """Returns a snapshot's entry in a list."""
     return SnapshotSummary(
         name=item.name,
         unique_id=item.unique_id,

@@ -1,4 +1,4 @@
-"""The time, the cancellation and the voice of one operation."""
+"""The deadline, the cancellation and the progress of one operation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_TIMEOUT: Final = timedelta(minutes=30)
 
 
 class Cancellation:
-    """One switch for everything that is under way; once cancelled it stays so."""
+    """A flag that cancels everything that is under way; once set it stays set."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
@@ -26,11 +26,11 @@ class Cancellation:
 
     @property
     def requested(self) -> bool:
-        """Whether somebody cancelled."""
+        """Whether the flag is set."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Cancel: whoever waits is woken."""
+        """Set the flag, wake those who wait, and call the listeners."""
         self._cancelled.set()
         with self._lock:
             listeners = list(self._listeners)
@@ -38,7 +38,7 @@ class Cancellation:
             listener()
 
     def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` on cancellation (at once if it already is); returns the way to undo it."""
+        """Call `listener` on cancellation (now, if cancelled); returns a function that unsubscribes it."""
         with self._lock:
             self._listeners.add(listener)
         if self.requested:
@@ -51,17 +51,17 @@ class Cancellation:
         return unsubscribe
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, but no longer than until somebody cancels; whether somebody did."""
+        """Sleep until the time is over or somebody cancels; returns whether somebody did."""
         return self._cancelled.wait(seconds)
 
 
 class Operation:
-    """One operation on one resource: how long it may take, whether it was cancelled, its progress.
+    """One operation on one resource, with its deadline, its cancellation and its progress.
 
     Args:
         what: What is being done, for messages: `taking snapshot "x" of VM "web-1"`.
         timeout: How long it may take. Default: 30 minutes.
-        cancellation: The switch that the user's Ctrl-C throws.
+        cancellation: The flag that the user's Ctrl-C sets.
         progress: Called with a short text while it goes on.
         alone: Whether nothing else of ours is likely to be under way, so that a backend need not
             wait for others before it asks the platform.
@@ -84,7 +84,7 @@ class Operation:
         self._deadline = time.monotonic() + timeout.total_seconds()
 
     def part(self, what: str, progress: Callable[[str], None] = lambda _text: None) -> Operation:
-        """One of several things that it does at once, in the same time and with the same switch."""
+        """Returns an operation for one part of the work, with the same deadline and cancellation."""
         part = Operation(
             what,
             timeout=self.timeout,
@@ -101,7 +101,7 @@ class Operation:
         return max(0.0, self._deadline - time.monotonic())
 
     def check(self) -> None:
-        """Go on only if there is time left and nobody cancelled.
+        """Raise if the time is over or somebody has cancelled.
 
         Raises:
             Cancelled: The user cancelled.

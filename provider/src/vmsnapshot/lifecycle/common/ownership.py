@@ -1,12 +1,12 @@
-"""By what a snapshot says who made it.
+"""Ownership marks: they say which resource made a snapshot, and for which request.
 
-On the VM Operator a snapshot carries labels and annotations for that.  vSphere has no place but the
-description: snapshots made here carry one last line in it, for people and for us::
+On the VM Operator they are labels and annotations. On vSphere, which has no other place for them, they are
+the last line of the description, readable for people and parsed here::
 
     before the upgrade
     Managed by Pulumi: resource before-release, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2
 
-The mark's first half is the resource (a hash of its URN), the second is this one making of it.
+The mark's first half stands for the resource (a hash of its URN), the second for the request.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _LINE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """Which resource made a snapshot (`maker`), and in which making of it (`making`)."""
+    """An ownership mark: the resource that made a snapshot (`maker`) and its request (`making`)."""
 
     maker: str
     making: str
 
     def __str__(self) -> str:
-        """As it stands in state and in the line."""
+        """Formats the mark as state and descriptions hold it."""
         return f"{self.maker}-{self.making}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Owner:
-    """The resource that makes a snapshot, and the mark of this making."""
+    """The resource that makes a snapshot, and the mark that the snapshot gets."""
 
     urn: str
     mark: Mark
@@ -58,27 +58,27 @@ class Owner:
 
 
 def maker(urn: str) -> str:
-    """The part of a mark that names the resource: 12 hexadecimal digits of its URN's hash."""
+    """Returns the first half of a resource's marks: 12 hexadecimal digits of its URN's hash."""
     return hashlib.sha256(urn.encode()).hexdigest()[:12]
 
 
 def new_owner(urn: str) -> Owner:
-    """The owner of one more snapshot of a resource."""
+    """Returns an owner with a new random mark, for a snapshot that is made once."""
     return Owner(urn, Mark(maker(urn), secrets.token_hex(4)))
 
 
 def owner_by(urn: str, request: str) -> Owner:
-    """The owner that a repeated request makes again: for safety snapshots and checkpoints."""
+    """Returns an owner whose mark is derived from a request, so that the request repeated has the same."""
     return Owner(urn, Mark(maker(urn), making(request)))
 
 
 def making(request: str) -> str:
-    """The part of a mark that a repeated request makes again: 8 hexadecimal digits of its hash."""
+    """Returns the second half of a mark that is derived from a request: 8 hexadecimal digits of its hash."""
     return hashlib.sha256(request.encode()).hexdigest()[:8]
 
 
 def parse_mark(text: str | None) -> Mark | None:
-    """The mark of state's `ownership`."""
+    """Parses the mark that state holds as `ownership`; None: it isn't one."""
     if not text or "-" not in text:
         return None
     first, _, second = text.partition("-")
@@ -86,14 +86,14 @@ def parse_mark(text: str | None) -> Mark | None:
 
 
 def describe(description: str, owner: Owner) -> str:
-    """The description as vSphere stores it: the user's text, then the line."""
+    """Returns the description for vSphere: the user's text, then the line with the mark."""
     stack = f"{owner.project}/{owner.stack}"
     line = f"Managed by Pulumi: resource {owner.resource}, stack {stack}, mark {owner.mark}"
     return f"{description}\n{line}" if description else line
 
 
 def split(stored: str) -> tuple[str, Mark | None]:
-    """A stored description as the user's text and the mark, if its last line is ours."""
+    """Splits a stored description into the user's text and the mark; None: it carries none."""
     text, _, last = stored.rstrip("\n").rpartition("\n")
     found = _LINE.match(last)
     if found is None:
@@ -102,12 +102,12 @@ def split(stored: str) -> tuple[str, Mark | None]:
 
 
 def resource_name(urn: str) -> str:
-    """The resource's name in the program."""
+    """Returns the resource's name in the program."""
     return _parts(urn)[2]
 
 
 def _parts(urn: str) -> tuple[str, str, str]:
-    """The stack, the project and the resource's name of `urn:pulumi:STACK::PROJECT::TYPE::NAME`."""
+    """Returns stack, project and name of `urn:pulumi:STACK::PROJECT::TYPE::NAME`."""
     head, _, rest = urn.partition("::")
     project, _, rest = rest.partition("::")
     _, _, name = rest.partition("::")

@@ -36,7 +36,7 @@ def parallel_map(
     before: int = 0,
     of: int | None = None,
 ) -> dict[str, Outcome[_R]]:
-    """Call `act` for each item in parallel threads; what each returned, or its error, in their order.
+    """Call `act` for each item in parallel threads; returns each result or error, in the items' order.
 
     Args:
         items: What to work on, by the member's key.
@@ -71,18 +71,18 @@ def parallel_map(
 
 
 def partition(outcomes: Mapping[str, Outcome[_R]]) -> tuple[dict[str, _R], dict[str, VmsnapshotError]]:
-    """The results and the errors, apart."""
+    """Splits outcomes into results and errors."""
     done = {key: item for key, item in outcomes.items() if not isinstance(item, VmsnapshotError)}
     failed = {key: item for key, item in outcomes.items() if isinstance(item, VmsnapshotError)}
     return done, failed
 
 
 def aggregate_errors(head: str, failures: Mapping[str, VmsnapshotError], ending: str = "") -> VmsnapshotError:
-    """One error that lists every VM with its cause; its type is theirs, where they agree."""
+    """Returns one error that lists every VM with its cause; it has their type, where they agree."""
     causes = [f"- {key}: {error.message}" for key, error in failures.items()]
     text = "\n".join([head, *causes, *filter(None, [ending])])
     kinds = {type(error) for error in failures.values()}
-    # Whoever cancelled, or set the time, is to read that first.
+    # A cancellation or a timeout explains all the others.
     kind: type[VmsnapshotError] = next(
         (item for item in (Cancelled, TimedOut) if item in kinds), PlatformError
     )
@@ -118,7 +118,7 @@ class _ProgressReporter:
             self._show(always=self._done == self._total)
 
     def catch_up(self) -> None:
-        """Show what came too soon after the line before."""
+        """Show the progress that was held back because it came too soon after the previous line."""
         with self._lock:
             if self._owed:
                 self._show()

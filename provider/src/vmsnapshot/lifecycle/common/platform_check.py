@@ -1,4 +1,4 @@
-"""What a platform can't do is refused at check, before anything is asked of it."""
+"""Checks inputs against what the platform supports, before it is contacted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmsnapshot.model.values import plain
 def unfit_namespace(
     inputs: Properties, platform: Platform, path: str = "namespace"
 ) -> Iterator[CheckFailure]:
-    """A namespace where there are none."""
+    """Yields a failure for a namespace on a platform without namespaces."""
     if inputs.get("namespace") is not None and not platform.has_namespaces:
         yield CheckFailure(
             path, f"{platform.title} has no namespaces; remove it, or set `backend: vmoperator`"
@@ -21,7 +21,7 @@ def unfit_namespace(
 
 
 def unfit_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
-    """What a snapshot may not ask of a platform."""
+    """Yields a failure for each input of a snapshot that the platform doesn't support."""
     yield from unfit_namespace(inputs, platform)
     yield from unfit_name(inputs.get("name"), platform, "name")
     if inputs.get("childPolicy") == "remove" and not platform.can_remove_children:
@@ -37,7 +37,7 @@ def unfit_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFail
 
 
 def unfit_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
-    """What a revert may not ask of a platform."""
+    """Yields a failure for each input of a revert that the platform doesn't support."""
     yield from unfit_namespace(inputs, platform)
     safety = plain(inputs.get("safetySnapshot"))
     if isinstance(safety, Mapping):
@@ -45,7 +45,7 @@ def unfit_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailur
 
 
 def unfit_name(name: Any, platform: Platform, path: str) -> Iterator[CheckFailure]:
-    """A snapshot's name that the platform doesn't take."""
+    """Yields a failure for a snapshot name that the platform doesn't accept."""
     given = plain(name)
     wrong = platform.unfit_name(given) if isinstance(given, str) else None
     if wrong is not None:

@@ -1,4 +1,4 @@
-"""The two platforms, as far as the resources differ on them."""
+"""The two platforms, and what the resources need to know of how they differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 @dataclasses.dataclass(frozen=True)
 class Platform:
-    """What differs on a platform before anything is asked of it.
+    """The properties of a platform that are known without contacting it.
 
     Attributes:
         name: The value of the setting `backend`.
@@ -43,7 +43,7 @@ class Platform:
     fit_name: Callable[[str], str]
 
     def snapshot_id(self, identifier: str) -> str:
-        """A snapshot's own id, from its resource id."""
+        """Returns a snapshot's own id, from its resource id."""
         return identifier.rpartition(self.separator)[2]
 
 
@@ -87,5 +87,5 @@ VM_OPERATOR: Final = Platform(
 
 
 def platform_of(configuration: Configuration) -> Platform:
-    """The platform that a configuration is for; vSphere where it says nothing."""
+    """Returns the platform of a configuration; vSphere where it names none."""
     return VM_OPERATOR if configuration.backend == VM_OPERATOR.name else VSPHERE

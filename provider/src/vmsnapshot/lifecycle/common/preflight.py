@@ -1,4 +1,4 @@
-"""What would make a revert or a snapshot fail, or a careful person hesitate."""
+"""Preflight checks: what would make a revert or a snapshot fail, and what to warn of."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CREATE = ("CreateSnapshot_Task", "CreateSnapshotEx_Task")
 
 
 def refuse_errors(findings: list[Finding], what: str) -> None:
-    """Go on only if no finding is an error.
+    """Raise if any finding is an error.
 
     Raises:
         Refused: Says what was to be done, and every error.
@@ -39,7 +39,7 @@ def refuse_errors(findings: list[Finding], what: str) -> None:
 
 
 def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
-    """What the checks before a revert find, errors first."""
+    """Returns the findings about a revert, errors first."""
     found = [*_forbidden(vm, "reverted", _REVERT), *_target(vm, target), *_worth_knowing(vm)]
     if inputs.safety_snapshot is not None:
         found += _locked(vm, "The safety snapshot")
@@ -52,7 +52,7 @@ def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) 
 
 
 def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
-    """What the checks before a new snapshot find, errors first."""
+    """Returns the findings about a new snapshot, errors first."""
     found = [*_forbidden(vm, "snapshotted", _CREATE), *_locked(vm, "The snapshot")]
     found += chain_findings(vm, "The snapshot")
     running = vm.machine.power_state == "PoweredOn"
@@ -92,7 +92,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
 
 
 def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
-    """Whether the datastore has room for a snapshot, as far as that is known.
+    """Returns a warning if the datastore is known to have little room for a snapshot.
 
     Never an error: vSphere itself refreshes the number only now and then.
     """
@@ -111,7 +111,7 @@ def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
 
 
 def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
-    """Whether one more snapshot still fits into the chain below the current one."""
+    """Returns a finding if one more snapshot reaches or exceeds the limit of a chain."""
     depth = len(vm.ancestry(vm.current_snapshot_id)) + 1
     if depth > CHAIN_LIMIT:
         return [
@@ -134,7 +134,7 @@ def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
 
 
 def memory_findings(vm: VirtualMachine) -> list[Finding]:
-    """Whether memory can be part of a snapshot."""
+    """Returns an error if the VM's memory can't be part of a snapshot."""
     independent = ", ".join(vm.machine.independent_disks)
     if vm.machine.power_state == "PoweredOn" and independent:
         return [
@@ -148,7 +148,7 @@ def memory_findings(vm: VirtualMachine) -> list[Finding]:
 
 
 def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> list[Finding]:
-    """What makes the platform refuse; `act` is what can't be done to the VM."""
+    """Returns an error for each state of the VM in which the platform refuses; `act` is the refused act."""
     reasons = (
         ("template", vm.template, f"{title(vm)} is a template; it can't be {act}."),
         (
@@ -191,7 +191,7 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
 
 
 def _target(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
-    """What keeps a revert to this very snapshot from working; only the VM Operator reports such."""
+    """Returns an error for what keeps a revert to this snapshot from working (VM Operator only)."""
     found = []
     if not target.managed and target.unique_id is None:
         text = "The snapshot was made outside of the VM Operator, which can't revert to it."

@@ -73,12 +73,12 @@ class SafetySnapshots:
     # --- found and taken --------------------------------------------------------------------
 
     def find(self, vm: VirtualMachine, request_id: str) -> Snapshot | None:
-        """The newest that was taken of a VM for a request."""
+        """Returns the newest safety snapshot that was taken of a VM for a request; None: there is none."""
         ours = marked(vm, self._owner(request_id).mark)
         return ours[-1] if ours else None
 
     def record(self, snapshot: Snapshot) -> TakenSafetySnapshot:
-        """One as state holds it."""
+        """Returns a safety snapshot's entry in state."""
         return TakenSafetySnapshot(
             name=snapshot.name,
             unique_id=snapshot.unique_id,
@@ -89,7 +89,7 @@ class SafetySnapshots:
     def take_all(
         self, asked: Mapping[str, tuple[VirtualMachine, str]], operation: Operation
     ) -> dict[str, tuple[VirtualMachine, Snapshot]] | NotTaken:
-        """Take one of each VM at once; the VMs with theirs, as they then are.
+        """Take a safety snapshot of each VM in parallel; returns each VM and its snapshot, as they then are.
 
         When one can't be taken, those that were are removed again, in a time of their own: that of the
         operation may be over.
@@ -201,7 +201,7 @@ class SafetySnapshots:
     def remove_leftovers(
         self, leftovers: Sequence[LeftoverSafetySnapshot], operation: Operation
     ) -> dict[str, VmsnapshotError]:
-        """Remove what carries their marks; why that failed, by the member's key.
+        """Remove every snapshot with one of their marks; returns the errors, by the member's key.
 
         A VM's running tasks are waited for: one may still be taking it.
         """
@@ -240,7 +240,7 @@ class SafetySnapshots:
         request_ids: Mapping[str, str],
         operation: Operation,
     ) -> NotRemoved | None:
-        """Remove what earlier updates left, but for what this one uses; None: nothing is left.
+        """Remove what earlier updates left, except what this one uses; returns None if nothing is left.
 
         Args:
             leftovers: What state holds.
@@ -260,7 +260,7 @@ class SafetySnapshots:
     def remove_expired(
         self, kept: Sequence[TakenSafetySnapshot], rule: SafetySnapshot, vm_id: str, operation: Operation
     ) -> list[TakenSafetySnapshot]:
-        """Remove those whose time is over; those that state still holds.
+        """Remove the expired safety snapshots; returns those that state still holds.
 
         One that the VM runs on (somebody undid the revert) stays as long as it does. One that isn't
         surely ours is kept, and the user is told.
@@ -294,7 +294,7 @@ class SafetySnapshots:
         return [item for item in kept if item in still]
 
     def _recorded(self, vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
-        """The snapshot that state holds, if it surely is that: by its mark and its date."""
+        """Returns the snapshot that state holds, if its mark and its date prove that it is that one."""
         if item.ownership is not None:
             found = marked(vm, item.ownership)
         else:  # of release 0.1.0: by this resource's mark, and by the uniqueID where that was known

@@ -1,4 +1,4 @@
-"""What state and messages say of safety snapshots: pure values and functions."""
+"""How state and messages describe safety snapshots: pure values and functions."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ class NotRemoved:
 
     @property
     def condition(self) -> Condition:
-        """What state says of it."""
+        """The condition that state holds for it."""
         return unmet(REMOVED, "SafetySnapshotsLeftOver", self.error)
 
 
 def leftover_changes(old_state: Mapping[str, Any]) -> dict[PropertyPath, rq.PropertyChange]:
-    """The change that makes the next update remove what an earlier one left, whatever the inputs are."""
+    """Returns the change that makes the next update remove what an earlier one left, if there is any."""
     if not plain(old_state.get(LEFTOVER)):
         return {}
     return {(LEFTOVER,): rq.PropertyChange(rq.Change.DELETE, input_diff=False)}
 
 
 def find_by_reference(vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
-    """The snapshot that has the uniqueID that state holds or, where that was never known, the name."""
+    """Returns the snapshot with the uniqueID that state holds or, where none was known, with the name."""
     if item.unique_id is not None:
         return vm.snapshot_on_vsphere(item.unique_id)
     return next((one for one in vm.snapshots if one.name == item.name), None)
 
 
 def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot) -> bool:
-    """Whether a safety snapshot is to be removed by the user's rule."""
+    """Whether a safety snapshot has expired by the user's rule."""
     if rule.keep_updates is not None:
         return item.updates >= rule.keep_updates
     if rule.max_age is not None and item.create_time is not None:
@@ -82,7 +82,7 @@ def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot) -> bool:
 def leftover_text(
     left: Sequence[LeftoverSafetySnapshot], taken: Sequence[str], causes: Mapping[str, VmsnapshotError]
 ) -> list[str]:
-    """Sentences about what is left on which VM, and why."""
+    """Returns sentences about what is left on which VM, and why."""
     lines: list[str] = []
     for verb, items in (
         ("stay", [item for item in left if item.member in taken]),

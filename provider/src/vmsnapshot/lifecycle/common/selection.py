@@ -1,4 +1,4 @@
-"""Finds the snapshot that a user means: by uniqueID, by path, by name."""
+"""Finds a snapshot by uniqueID, path or name, and formats VMs and snapshots for messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmsnapshot.model.words import age_in_words
 
 
 def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
-    """The one snapshot of a VM that a uniqueID, a path (with `/`) or a name stands for.
+    """Returns the one snapshot of a VM with a uniqueID, a path (with `/`) or a name.
 
     A bare name that several snapshots have is refused even where it is also the path of a root:
     to guess would be to revert to the wrong one.
@@ -48,12 +48,12 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
 
 
 def title(vm: VirtualMachine) -> str:
-    """A VM as messages name it."""
+    """Formats a VM for messages: its name and its id."""
     return f'VM "{vm.identity.name}" ({vm.identity.id})'
 
 
 def described(vm: VirtualMachine, snapshot: Snapshot) -> str:
-    """A snapshot as messages name it."""
+    """Formats a snapshot for messages: its path, its id, its age and its VM."""
     return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {title(vm)}'
 
 

@@ -1,4 +1,4 @@
-"""What all resources share while one plugin lives: the backend, the voice, what state has shown."""
+"""What all resources of one plugin process share: the backend, the user's console, known state."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmsnapshot.model.snapshot import SnapshotState
 
 
 class Session:
-    """One configuration at work.
+    """The configured provider: its platform, its backend and its console.
 
     Args:
         connect: Makes the backend of a configuration.
@@ -39,7 +39,7 @@ class Session:
         self._foreseen: dict[tuple[str, str], str] = {}
 
     def configure(self, configuration: Configuration) -> None:
-        """Take the configuration; the platform is not contacted before it is needed."""
+        """Set the configuration; the platform is contacted at the first use of `backend`."""
         self._configuration = configuration
 
     @property
@@ -49,7 +49,7 @@ class Session:
 
     @property
     def backend(self) -> Backend:
-        """The platform, connected at the first use.
+        """The backend; the first use connects it.
 
         Raises:
             InvalidInput: A setting is missing or wrong; the message names it.
@@ -65,7 +65,7 @@ class Session:
     def operation(
         self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
     ) -> Operation:
-        """The time and the voice for one operation; `timeout` is the user's customTimeouts."""
+        """Returns an operation of a resource; `timeout` is the user's customTimeouts."""
         return Operation(
             what,
             timeout=timeout or DEFAULT_TIMEOUT,
@@ -75,7 +75,7 @@ class Session:
         )
 
     def find(self, vm_name: str, namespace: str | None, operation: Operation) -> VirtualMachine:
-        """The VM that a resource's `vmName` names.
+        """Find the VM that a resource's `vmName` names.
 
         Raises:
             NotFound: There is none; the message names the property.
@@ -91,25 +91,25 @@ class Session:
         self._voice.say(urn, severity, text)
 
     def foresee_name(self, vm_id: str, path: str, snapshot_id: str) -> None:
-        """A preview has announced that a snapshot will have this path.
+        """Record that a snapshot will have this path after the update that is being previewed.
 
-        What depends on it in the same preview names it so, before the platform does.
+        Resources that depend on it refer to it by that path in the same preview.
         """
         self._foreseen[vm_id, path] = snapshot_id
 
     def foreseen_name(self, vm_id: str, path: str) -> str | None:
-        """The id of the snapshot that a preview has announced under this path."""
+        """Returns the id of the snapshot that is recorded to have this path; None: there is none."""
         return self._foreseen.get((vm_id, path))
 
     def close(self) -> None:
-        """Log out, if anybody logged in."""
+        """Close the backend, if it was connected."""
         with self._lock:
             if self._backend is not None:
                 self._backend.close()
 
 
 class Recorded:
-    """Which snapshots the stack's state is known to hold, by resource.
+    """The snapshots that the stack's state is known to hold, by resource.
 
     The engine shows a resource's state only to some verbs.  What it has shown in this run tells a
     snapshot that a replacement is about to replace (it stands in state) from one that an
@@ -122,22 +122,22 @@ class Recorded:
         self._existing: set[str] = set()
 
     def exists(self, urn: str) -> None:
-        """State holds something for this resource, we don't know what."""
+        """Record that state holds this resource; which snapshot it is isn't known."""
         with self._lock:
             self._existing.add(urn)
 
     def holds(self, urn: str, snapshot_id: str, state: SnapshotState) -> None:
-        """State holds this snapshot for this resource."""
+        """Record that state holds this snapshot for this resource."""
         with self._lock:
             self._states[urn][snapshot_id] = state
 
     def states(self, urn: str) -> list[SnapshotState]:
-        """What state is known to hold for a resource."""
+        """Returns the states that are known of a resource."""
         with self._lock:
             return list(self._states.get(urn, {}).values())
 
     def known(self, urn: str) -> frozenset[str] | None:
-        """The ids of the snapshots that state holds for a resource; None: it holds unknown ones."""
+        """Returns the ids of the snapshots that state holds for a resource; None: it holds unknown ones."""
         with self._lock:
             found = frozenset(self._states.get(urn, ()))
             return None if urn in self._existing and not found else found

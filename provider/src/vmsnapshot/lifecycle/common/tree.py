@@ -1,4 +1,4 @@
-"""Draws a VM's snapshot tree as a person would."""
+"""Draws a VM's snapshot tree as text, and lays text out for a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEAST_NAME = 8
 def draw_tree(
     vm: VirtualMachine, moment: dt.datetime, *, target: str | None = None, width: int = WIDTH
 ) -> list[str]:
-    """The lines of the tree; the target and the current snapshot ("you are here") are marked."""
+    """Returns the lines of the tree; the target and the current snapshot ("you are here") are marked."""
     shown = _shown(vm, target)
 
     def draw(items: list[Snapshot], indent: str, *, root: bool = False) -> Iterator[str]:
@@ -50,17 +50,17 @@ def draw_tree(
 
 
 def columns(text: str) -> int:
-    """How many columns of a terminal a text takes; wide and combining characters counted right."""
+    """Returns a text's width in columns of a terminal, wide and combining characters included."""
     return wcwidth.width(text)
 
 
 def clip(text: str, width: int) -> str:
-    """The text, its end cut off with `…` where it is wider than `width` columns."""
+    """Cuts a text to `width` columns; a text that was cut ends in `…`."""
     return text if columns(text) <= width else wcwidth.clip(text, 0, width - 1) + "…"
 
 
 def wrapped(sentence: str, *, first: str = "") -> list[str]:
-    """The sentence in lines of at most `WIDTH` columns; all but the first stand in a little further."""
+    """Wraps a sentence to lines of at most `WIDTH` columns; all but the first are indented by two more."""
     return wcwidth.wrap(
         sentence,
         WIDTH,
@@ -71,7 +71,7 @@ def wrapped(sentence: str, *, first: str = "") -> list[str]:
 
 
 def printable(text: str) -> str:
-    """The text with line breaks and other control characters made visible."""
+    """Escapes line breaks and other control characters of a text."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
@@ -94,7 +94,7 @@ def _shown(vm: VirtualMachine, target: str | None) -> frozenset[str]:
 def _rows(
     vm: VirtualMachine, items: list[Snapshot], shown: frozenset[str]
 ) -> Iterator[tuple[Snapshot | None, int, list[Snapshot]]]:
-    """What is drawn below one snapshot: each child, or one row for all that is left out."""
+    """Yields the rows below one snapshot: each child that is shown, and one row for all that are left out."""
     left_out, found = 0, []
     for item in items:
         if item.id in shown:
@@ -108,7 +108,7 @@ def _rows(
 
 
 def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[int, list[Snapshot]]:
-    """How many snapshots are left out from here down to the next that are shown, and those."""
+    """Returns how many snapshots are left out below this one, and the next ones that are shown."""
     left_out, found = 1, []
     for child in vm.children(item.id):
         if child.id in shown:
@@ -121,7 +121,7 @@ def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[in
 
 
 def _row(vm: VirtualMachine, item: Snapshot, moment: dt.datetime, target: str | None) -> tuple[str, str]:
-    """A snapshot's name, and what is said about it."""
+    """Returns a snapshot's name, and its kind, age and markers."""
     age = "age not known" if item.create_time is None else f"{age_in_words(moment - item.create_time)} old"
     about = f" ({kind_of(item)}, {age})"
     if item.id == target:

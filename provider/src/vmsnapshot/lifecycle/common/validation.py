@@ -1,4 +1,4 @@
-"""Checks a property tree against a model: the user's mistakes, each with its property's path."""
+"""Validates property trees against a model; each failure has its property's path."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
 
 
 def without_empty(tree: Properties, name: str) -> Properties:
-    """A tree without a property that is an empty text; YAML's programs have no other way to leave one out."""
+    """Removes a property that is an empty text: a YAML program has no other way to leave one out."""
     return {key: value for key, value in tree.items() if key != name or values.plain(value) != ""}
 
 
 def without_handed_back(tree: Properties, old: Properties, names: Iterable[str]) -> Properties:
-    """Inputs without those computed ones that `ignoreChanges` made the engine hand back: not a user's own."""
+    """Removes computed inputs that aren't the user's: `ignoreChanges` makes the engine hand them back."""
     back = {name for name in names if values.plain(tree.get(name)) == values.plain(old.get(name))}
     return {key: value for key, value in tree.items() if key not in back}
 
 
 def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
-    """A model from a tree that has passed `check`, or that state holds.
+    """Returns the model of a tree that has passed `check`, or that state holds.
 
     Properties that the model doesn't know (an older or newer release wrote them) are left out.
 
@@ -76,7 +76,7 @@ def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
 
 @cache
 def _partial(model: type[Model]) -> type[Model]:
-    """The model with nothing required: what is missing may only be unknown yet."""
+    """Returns the model with all properties optional: a missing one may be unknown yet."""
     annotated: Any = Annotated  # put together at run time, out of a type checker's sight
     optional: dict[str, Any] = {}
     for name, info in model.model_fields.items():
@@ -98,7 +98,7 @@ def _computed_and_missing(model: type[Model], tree: Properties) -> Iterator[Chec
 
 
 def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: PropertyPath) -> Iterator[CheckFailure]:
-    """Keys that the model doesn't have, on every level, also beside values not known yet."""
+    """Yields a failure for each key that the model doesn't have, on every level."""
     known = {name: info for name, info, _ in fields(model)}
     for key, value in tree.items():
         here = (*path, key)
@@ -119,7 +119,7 @@ def _unknown_keys(model: type[Model], tree: Mapping[str, Any], path: PropertyPat
 
 
 def inner_model(annotation: Any) -> type[Model] | None:
-    """The model of a property, or of the items of its list; None: it isn't an object."""
+    """Returns the model of a property, or of its list's items; None: it isn't an object."""
     if get_origin(annotation) in (Union, types.UnionType, Annotated, list):
         return next(filter(None, map(inner_model, get_args(annotation))), None)
     if isinstance(annotation, type) and issubclass(annotation, Model):
@@ -128,7 +128,7 @@ def inner_model(annotation: Any) -> type[Model] | None:
 
 
 def _merge(original: Any, checked: Any) -> Any:
-    """The checked values in the original's wrappings."""
+    """Returns the checked values, wrapped as secrets and unknowns where the original ones are."""
     if isinstance(original, values.Secret):
         return values.Secret(_merge(original.value, checked))
     if isinstance(original, dict) and isinstance(checked, dict | None):
@@ -160,7 +160,7 @@ _NAMES: dict[type, str] = {
 
 
 def _reason(detail: ErrorDetails) -> str:
-    """Pydantic's finding in words for a person who writes a Pulumi program."""
+    """Formats a finding of pydantic for the author of a Pulumi program."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
     match kind:
         case _ if kind in _EXPECTED:
