@@ -166,3 +166,25 @@ def test_failures_are_taken_back(here: Environment) -> None:
     assert {name: done.reverts(name)[-1] for name in NAMES} == {name: f"{name}-r.1" for name in NAMES}
     assert [len(done.reverts(name)) for name in NAMES] == [1, 5, 5]
     assert shop.rolled_back["conditions"] == []
+
+
+@pytest.mark.timeout(300)  # one update fails only when its time is over
+@pytest.mark.parametrize("step", ["create", "delete"])
+def test_safety_snapshots_that_are_not_done_in_time(here: Environment, step: Step) -> None:
+    """One isn't taken, or another not removed, in time: state holds what is left, the next update removes it."""
+    shop = Shop(here)
+    steering, done = here.stand_in.steering, here.stand_in.history
+    seconds = plenty(lambda: shop.up("r.1").check(), least=4)
+    steering.hold("create", vm="web-1")
+    if step == "delete":
+        steering.hold("delete", vm="web-2")
+    failed = shop.up("r.1", "r.1", safetySnapshot=True, seconds=seconds).failed()
+    assert "Nothing was reverted" in failed.words
+    left = {item["member"] for item in shop.rolled_back["leftoverSafetySnapshots"]}
+    there = {name for name in NAMES for item in here.snapshots() if item.startswith(f"{name}-before")}
+    assert there == left
+    assert left == (set() if step == "create" else {"web-2"})
+    steering.clear()
+    shop.up("r.1").check()
+    assert here.snapshots() == objects("r.1")
+    assert (shop.rolled_back["leftoverSafetySnapshots"], done.reverts()) == ([], [])

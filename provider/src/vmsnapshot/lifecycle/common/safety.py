@@ -222,15 +222,15 @@ class SafetySnapshots:
         except VmsnapshotError as error:
             return {item.member: error for item in leftovers}
         machines, unread = partition(dict(zip(by_vm, observed, strict=True)))
-        failed = partition(
-            parallel_map(
-                machines,
-                remove,
-                operation,
-                "removing safety snapshots",
-                lambda vm_id: f"removing the safety snapshot of {title(machines[vm_id])}",
-            )
-        )[1]
+        named = {by_vm[vm_id][0].member: vm for vm_id, vm in machines.items()}
+        outcomes = parallel_map(
+            named,
+            remove,
+            operation,
+            "removing safety snapshots",
+            lambda key: f"removing the safety snapshot of {title(named[key])}",
+        )
+        failed = {named[key].identity.id: error for key, error in partition(outcomes)[1].items()}
         failed |= {vm_id: error for vm_id, error in unread.items() if not isinstance(error, Gone)}
         return {item.member: failed[item.vm] for item in leftovers if item.vm in failed}
 
