@@ -171,7 +171,7 @@ def test_failures_are_taken_back(here: Environment) -> None:
 @pytest.mark.timeout(300)  # one update fails only when its time is over
 @pytest.mark.parametrize("step", ["create", "delete"])
 def test_safety_snapshots_that_are_not_done_in_time(here: Environment, step: Step) -> None:
-    """One isn't taken, or another not removed, in time: state holds what is left, the next update removes it."""
+    """One isn't taken, or another not removed, in time: state holds what is left, the next removes it."""
     shop = Shop(here)
     steering, done = here.stand_in.steering, here.stand_in.history
     seconds = plenty(lambda: shop.up("r.1").check(), least=4)
