@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from pyVmomi import vim
 
+from tests.fidelity.whole_config import whole_config
 from tests.support.client import Client
 
 Power: TypeAlias = Literal["on", "off", "suspended"]
@@ -68,6 +69,10 @@ class Actor:
             },
         }
         return {name: value for name, value in seen.items() if value is not None}
+
+    def configuration(self) -> dict[str, str]:
+        """What of the VM's configuration has no property of its own, as the preview spells it."""
+        return whole_config(self.vm.config)
 
     def tree(self) -> list[Seen]:
         """All snapshots, each parent before its children."""

@@ -107,7 +107,7 @@ class Life:
         if not self._asks(program, target):
             self._unasked(program)
             return
-        before, left = actor.machine(), actor.current()
+        before, left, held = actor.machine(), actor.current(), actor.configuration()
         plan = self._provider.invoke(
             PLAN, {"vmName": actor.id, "snapshot": program["snapshot"], "powerPolicy": policy}
         )
@@ -126,6 +126,7 @@ class Life:
         assert _inputs(done) == _inputs(announced)
         assert done.changes == announced.changes
         _agree(plan, announced, before=before, after=after)
+        _agree_beside(plan, announced, held, actor.configuration())
         _same_place(plan, announced, target, tree, left)
         # Long paths are wrapped, also in the middle of a name.
         told = "".join(previewed.text.split())
@@ -174,22 +175,50 @@ class Life:
 
 def _agree(plan: Properties, announced: Step, *, before: Properties, after: Properties) -> None:
     """The plan, the announced `machine` and the detailed diff say what then happened, no more, no less."""
-    assert _inputs(announced)["machine"] == after
-    assert plan["after"] == after
+    assert differences(_machine(_inputs(announced)["machine"]), after) == {}
+    assert _machine(plan["after"]) == after
     assert plan["live"] == before
     assert plan["powerState"] == {"before": before["powerState"], "after": after["powerState"]}
     happened = differences(before, after)
-    assert set(plan["changes"]) == set(happened)
+    assert {path for path in plan["changes"] if "settingChanges" not in path} == set(happened)
     if announced.before is None:
         return
     assert announced.before.outputs["machine"] == before
     shown = {
         path.removeprefix("machine."): change
         for path, change in announced.changes.items()
-        if path.startswith("machine.")
+        if path.startswith("machine.") and "settingChanges" not in path
     }
     assert {path: change.change.value for path, change in shown.items()} == happened
     assert not any(change.input_diff for change in shown.values())
+
+
+def _machine(tree: Properties) -> Properties:
+    return {name: value for name, value in tree.items() if name != "settingChanges"}
+
+
+def _agree_beside(plan: Properties, announced: Step, before: dict[str, str], after: dict[str, str]) -> None:
+    """What changed beside the properties of `machine` was announced, each value, no more and no less.
+
+    A device that comes or goes as a whole is announced as such.
+    """
+    live, then = plan["live"], plan["after"]
+    whole = [
+        f"device[{key}]."
+        for kind in ("disks", "networkAdapters", "otherDevices")
+        for key in live[kind].keys() ^ then[kind].keys()
+    ]
+    happened = {
+        name: f"{before.get(name, 'not set')} => {after.get(name, 'not set')}"
+        for name in {*before, *after}
+        if before.get(name) != after.get(name) and not name.startswith(tuple(whole))
+    }
+    assert _inputs(announced)["machine"].get("settingChanges", {}) == happened
+    paths = [path for path in plan["changes"] if "settingChanges" in path]
+    assert paths == (["settingChanges"] if happened else [])
+    if announced.before is not None:
+        shown = [path for path in announced.changes if path.startswith("machine.settingChanges")]
+        assert sorted(shown) == sorted(f"machine.{path}" for path in paths)
 
 
 def _same_place(plan: Properties, announced: Step, target: Seen, tree: list[Seen], left: str | None) -> None:
@@ -218,7 +247,8 @@ def differences(old: Any, new: Any, path: str = "") -> dict[str, str]:
     if isinstance(old, dict) and isinstance(new, dict):
         found: dict[str, str] = {}
         for key in {*old, *new}:
-            here = (f"{path}.{key}" if path else key) if key.isidentifier() else f'{path}["{key}"]'
+            quoted = key.replace("\\", "\\\\").replace('"', '\\"')
+            here = (f"{path}.{key}" if path else key) if key.isidentifier() else f'{path}["{quoted}"]'
             found |= differences(old.get(key), new.get(key), here)
         return found
     if old == new:

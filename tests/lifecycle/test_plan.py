@@ -69,7 +69,10 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
         pytest.param({"snapshots_supported": False}, "snapshotsUnsupported", "error", id="unsupported"),
         pytest.param({"snapshots_disabled": True}, "snapshotsDisabled", "error", id="switched off"),
         pytest.param(
-            {"disabled_operations": ("RevertToSnapshot_Task",)}, "operationDisabled", "error", id="disabled"
+            {"disabled_operations": ("RevertToCurrentSnapshot_Task",)},
+            "operationDisabled",
+            "error",
+            id="disabled",
         ),
         pytest.param({"vks_node": True}, "vksNode", "error", id="VKS node"),
         pytest.param({"paused": True}, "paused", "error", id="paused"),

@@ -62,7 +62,8 @@ class Client:
 
     def snapshot(self, vm: str, name: str) -> Any:
         """The one snapshot of that name."""
-        (found,) = (item for item in self.snapshots(vm) if item.name == name)
+        stored = name.replace("/", "%2f")  # as a server keeps it
+        (found,) = (item for item in self.snapshots(vm) if item.name in {name, stored})
         return found
 
     def take(self, vm: str, name: str, *, description: str = "", memory: bool = False) -> str:

@@ -199,13 +199,16 @@ def test_what_a_vm_tells_of_itself(simulator: Simulator, backend: VsphereBackend
     assert vm.shared_bus is False
     assert not any((vm.template, vm.fault_tolerance, vm.consolidation_needed, vm.disabled_operations))
     simulator.set(
-        "web-1", consolidationNeeded=True, faultTolerance=True, disabledMethods=["RevertToSnapshot_Task"]
+        "web-1",
+        consolidationNeeded=True,
+        faultTolerance=True,
+        disabledMethods=["RevertToCurrentSnapshot_Task"],
     )
     simulator.set("web-2", template=True)
     vm = again(backend, vm)
     assert vm.consolidation_needed
     assert vm.fault_tolerance
-    assert vm.disabled_operations == ("RevertToSnapshot_Task",)
+    assert vm.disabled_operations == ("RevertToCurrentSnapshot_Task",)
     assert find(backend, "web-2").template
     vm = find(backend, "db-1")
     simulator.hold("db-1")

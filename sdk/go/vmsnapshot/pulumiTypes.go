@@ -738,6 +738,8 @@ type Machine struct {
 	OtherDevices map[string]string `pulumi:"otherDevices"`
 	// `PoweredOn`, `PoweredOff` or `Suspended`.
 	PowerState *PowerState `pulumi:"powerState"`
+	// What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
+	SettingChanges map[string]string `pulumi:"settingChanges"`
 	// The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
 	Settings map[string]string `pulumi:"settings"`
 }
@@ -825,6 +827,11 @@ func (o MachineOutput) OtherDevices() pulumi.StringMapOutput {
 // `PoweredOn`, `PoweredOff` or `Suspended`.
 func (o MachineOutput) PowerState() PowerStatePtrOutput {
 	return o.ApplyT(func(v Machine) *PowerState { return v.PowerState }).(PowerStatePtrOutput)
+}
+
+// What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
+func (o MachineOutput) SettingChanges() pulumi.StringMapOutput {
+	return o.ApplyT(func(v Machine) map[string]string { return v.SettingChanges }).(pulumi.StringMapOutput)
 }
 
 // The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
@@ -994,6 +1001,16 @@ func (o MachinePtrOutput) PowerState() PowerStatePtrOutput {
 		}
 		return v.PowerState
 	}).(PowerStatePtrOutput)
+}
+
+// What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
+func (o MachinePtrOutput) SettingChanges() pulumi.StringMapOutput {
+	return o.ApplyT(func(v *Machine) map[string]string {
+		if v == nil {
+			return nil
+		}
+		return v.SettingChanges
+	}).(pulumi.StringMapOutput)
 }
 
 // The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.

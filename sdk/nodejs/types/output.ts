@@ -265,6 +265,10 @@ export interface Machine {
      */
     powerState?: enums.PowerState;
     /**
+     * What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
+     */
+    settingChanges?: {[key: string]: string};
+    /**
      * The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
      */
     settings?: {[key: string]: string};

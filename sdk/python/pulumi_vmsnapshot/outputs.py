@@ -700,6 +700,8 @@ class Machine(dict):
             suggest = "other_devices"
         elif key == "powerState":
             suggest = "power_state"
+        elif key == "settingChanges":
+            suggest = "setting_changes"
 
         if suggest:
             pulumi.log.warn(f"Key '{key}' not found in Machine. Access the value via the '{suggest}' property getter instead.")
@@ -727,6 +729,7 @@ class Machine(dict):
                  num_cpus: Optional[_builtins.int] = None,
                  other_devices: Optional[Mapping[str, _builtins.str]] = None,
                  power_state: Optional['PowerState'] = None,
+                 setting_changes: Optional[Mapping[str, _builtins.str]] = None,
                  settings: Optional[Mapping[str, _builtins.str]] = None):
         """
         The part of a VM that a revert changes: power, hardware and settings.
@@ -745,6 +748,7 @@ class Machine(dict):
         :param _builtins.int num_cpus: Number of virtual CPUs.
         :param Mapping[str, _builtins.str] other_devices: Devices beside disks, network adapters and controllers: label by device key.
         :param 'PowerState' power_state: `PoweredOn`, `PoweredOff` or `Suspended`.
+        :param Mapping[str, _builtins.str] setting_changes: What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
         :param Mapping[str, _builtins.str] settings: The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
         """
         if annotation is not None:
@@ -775,6 +779,8 @@ class Machine(dict):
             pulumi.set(__self__, "other_devices", other_devices)
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
+        if setting_changes is not None:
+            pulumi.set(__self__, "setting_changes", setting_changes)
         if settings is not None:
             pulumi.set(__self__, "settings", settings)
 
@@ -889,6 +895,14 @@ class Machine(dict):
         `PoweredOn`, `PoweredOff` or `Suspended`.
         """
         return pulumi.get(self, "power_state")
+
+    @_builtins.property
+    @pulumi.getter(name="settingChanges")
+    def setting_changes(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
+        """
+        return pulumi.get(self, "setting_changes")
 
     @_builtins.property
     @pulumi.getter

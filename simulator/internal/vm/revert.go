@@ -86,7 +86,7 @@ func (m *Machine) revert(
 
 	power := node.State
 	if suppressPowerOn && power == types.VirtualMachinePowerStatePoweredOn {
-		power = types.VirtualMachinePowerStatePoweredOff
+		power = types.VirtualMachinePowerStateSuspended // microsoft/vsts-vmware 50f2259
 	}
 	connect(config.Hardware.Device, power)
 

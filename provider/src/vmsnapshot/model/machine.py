@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.status import Condition, SnapshotStorage
@@ -88,6 +88,15 @@ class Machine(Model):
             "`network.interfaces[0].name`; a value that is no string as JSON."
         ),
     ] = None
+    setting_changes: Annotated[
+        dict[str, str] | None,
+        Property(
+            "What else a revert changes (vSphere): settings without a property of their own, by their "
+            "path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` "
+            "or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the "
+            "beginning of its SHA-256 digest. Not set on a live VM."
+        ),
+    ] = None
     labels: Annotated[dict[str, str] | None, Property("The VM's labels (VM Operator).")] = None
     annotations: Annotated[dict[str, str] | None, Property("The VM's annotations (VM Operator).")] = None
     not_known: Annotated[
@@ -97,6 +106,20 @@ class Machine(Model):
             "not known. Not set: all are known."
         ),
     ] = None
+
+    # Some hundred values of each VM: read for plans, and kept out of state, where nobody could read them.
+    _configuration: dict[str, str] | None = PrivateAttr(None)
+
+    @property
+    def configuration(self) -> dict[str, str] | None:
+        """The VM's settings without a property of their own, by path; None: the platform tells none."""
+        return self._configuration
+
+    def with_configuration(self, configuration: dict[str, str]) -> Machine:
+        """The same with its other settings."""
+        copy = self.model_copy()
+        copy._configuration = configuration  # noqa: SLF001 - of this class
+        return copy
 
     @property
     def independent_disks(self) -> list[str]:

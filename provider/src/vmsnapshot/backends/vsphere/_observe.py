@@ -14,6 +14,7 @@ from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import class_name, object_id
+from vmsnapshot.backends.vsphere._settings import settings
 from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.model.machine import (
     Disk,
@@ -30,15 +31,8 @@ from vmsnapshot.model.status import SnapshotStorage, quantity
 # A property's value by its path, as one object was read.
 Properties = Mapping[str, Any]
 
-CONFIG: Final = (
-    "config.hardware.numCPU",
-    "config.hardware.numCoresPerSocket",
-    "config.hardware.memoryMB",
-    "config.hardware.device",
-    "config.version",
-    "config.guestId",
-    "config.annotation",
-)
+# The configuration as a whole: a revert takes all of it back, so a preview compares all of it.
+CONFIG: Final = ("config",)
 # Another with each change of the VM's configuration.
 VERSION: Final = "config.changeVersion"
 # Where the VM's snapshots go, and how much room is there.
@@ -127,19 +121,24 @@ def utc(moment: dt.datetime) -> dt.datetime:
 
 def machine(properties: Properties, power: PowerState | None) -> Machine:
     """The hardware and settings of a VM, or of what a snapshot holds of it."""
-    devices = properties.get("config.hardware.device")
-    return Machine(
+    config = properties.get("config")
+    if config is None:
+        return Machine(power_state=power)
+    hardware = config.hardware
+    devices = hardware.device
+    found = Machine(
         power_state=power,
-        num_cpus=properties.get("config.hardware.numCPU"),
-        cores_per_socket=properties.get("config.hardware.numCoresPerSocket"),
-        memory_mb=properties.get("config.hardware.memoryMB"),
-        hardware_version=properties.get("config.version"),
-        guest_id=properties.get("config.guestId"),
-        annotation=properties.get("config.annotation"),
+        num_cpus=hardware.numCPU,
+        cores_per_socket=hardware.numCoresPerSocket,
+        memory_mb=hardware.memoryMB,
+        hardware_version=config.version,
+        guest_id=config.guestId,
+        annotation=config.annotation,
         disks=None if devices is None else dict(_disks(devices)),
         network_adapters=None if devices is None else dict(_adapters(devices)),
         other_devices=None if devices is None else dict(_others(devices)),
     )
+    return found.with_configuration(settings(config))
 
 
 def virtual_machine(
@@ -178,7 +177,7 @@ def virtual_machine(
         current_snapshot_id=current,
         tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
         tools_status=_text(properties.get("guest.toolsStatus")),
-        shared_bus=_shared_bus(properties.get("config.hardware.device")),
+        shared_bus=_shared_bus(properties.get("config")),
         template=bool(properties.get("config.template")),
         snapshots_supported=_snapshots_supported(properties),
         snapshots_disabled=properties.get("config.flags.snapshotDisabled"),
@@ -293,12 +292,12 @@ def _snapshots_supported(properties: Properties) -> bool | None:
     return False if properties.get("capability.multipleSnapshotsSupported") else None
 
 
-def _shared_bus(devices: Iterable[Any] | None) -> bool | None:
-    if devices is None:
+def _shared_bus(config: Any) -> bool | None:
+    if config is None:
         return None
     return any(
         str(device.sharedBus) != "noSharing"
-        for device in devices
+        for device in config.hardware.device
         if isinstance(device, vim.vm.device.VirtualSCSIController)
     )
 
@@ -357,5 +356,6 @@ def _text(value: object) -> str | None:
 
 
 def _operation(method: Any) -> str:
-    name = getattr(method, "info", None)
-    return str(getattr(name, "wsdlName", None) or method)
+    """The API's name of a method; one that pyVmomi doesn't know is an object with nothing but its name."""
+    known = getattr(method, "info", None)
+    return str(getattr(known, "wsdlName", None) or getattr(method, "name", None) or method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
@@ -20,6 +21,11 @@ from vmsnapshot.model.machine import Machine, PastTask, PowerState, Snapshot, Vi
 from vmsnapshot.model.plan import Finding, PowerChange, RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs
+
+# Parts of a configuration that no VM on vSphere lacks.
+_EVERY_VM_HAS: Final = frozenset({"cpuAllocation", "device", "extraConfig", "flags", "memoryAllocation"})
+_GROUP_END: Final = re.compile(r"[.\[]")
+_NOT_SET: Final = "not set"
 
 _POWER: Final[dict[Literal["on", "off"], PowerState]] = {"on": "PoweredOn", "off": "PoweredOff"}
 
@@ -99,7 +105,7 @@ def plan_revert(
         inputs: What the user asks.
         moment: Now.
     """
-    after = machine_after(then, target, inputs.power_policy)
+    after = machine_after(_with_setting_changes(then, vm.machine), target, inputs.power_policy)
     branch = {item.id for item in vm.ancestry(target.id)}
     leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.id not in branch]
     since = (vm.current_snapshot or target).create_time
@@ -128,6 +134,40 @@ def plan_revert(
         text="",
     )
     return plan.model_copy(update={"text": plan_text(plan, vm, target, inputs.power_policy, moment)})
+
+
+def _with_setting_changes(then: Machine, live: Machine) -> Machine:
+    """The VM as it was, with what else differs; parts that the snapshot doesn't tell are named as not known.
+
+    A device that is added or removed as a whole is shown as such, without its settings once more.
+    """
+    before, after = live.configuration, then.configuration
+    if before is None or after is None:
+        return then
+    unknown = ({_group(name) for name in before} & _EVERY_VM_HAS) - {_group(name) for name in after}
+    whole = {
+        f"device[{key}]"
+        for old, new in (
+            (live.disks, then.disks),
+            (live.network_adapters, then.network_adapters),
+            (live.other_devices, then.other_devices),
+        )
+        for key in (old or {}).keys() ^ (new or {}).keys()
+    }
+    changes = {
+        name: f"{before.get(name, _NOT_SET)} => {after.get(name, _NOT_SET)}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+        and _group(name) not in unknown
+        and name.partition(".")[0] not in whole
+    }
+    missing = [*(then.not_known or ()), *sorted(f"settingChanges.{group}" for group in unknown)]
+    return then.model_copy(update={"setting_changes": changes or None, "not_known": missing or None})
+
+
+def _group(name: str) -> str:
+    """The part of a configuration that a setting belongs to: `device` of `device[1000].sharedBus`."""
+    return _GROUP_END.split(name, maxsplit=1)[0]
 
 
 def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy) -> Machine:

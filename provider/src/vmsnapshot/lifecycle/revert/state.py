@@ -184,7 +184,7 @@ def with_unknown(foreseen: rq.Properties) -> rq.Properties:
     missing = machine.get("notKnown") if isinstance(machine, Mapping) else None
     if not missing:
         return foreseen
-    unknown = dict.fromkeys([*missing, "notKnown"], UNKNOWN)
+    unknown = dict.fromkeys([*(name for name in missing if "." not in name), "notKnown"], UNKNOWN)
     return {**foreseen, "machine": {**machine, **unknown}}
 
 

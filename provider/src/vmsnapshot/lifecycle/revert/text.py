@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Literal
 
 from vmsnapshot.lifecycle.common.selection import title
@@ -27,6 +28,7 @@ def plan_text(
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
+    sentences += _detached(plan)
     if plan.leaves_branch:
         names = ", ".join(f'"{printable(item.path)}"' for item in plan.leaves_branch)
         sentences.append(f"Leaves the current branch, but stays and can be reverted to: {names}.")
@@ -69,6 +71,19 @@ def found_text(
         if power is not None:
             text += f" It will be powered {power} (powerPolicy: {policy})."
     return "\n".join(wrapped(text))
+
+
+def _detached(plan: RevertPlan) -> Iterable[str]:
+    """The disks that were added since: a revert takes them off the VM, and their files stay."""
+    if plan.live.disks is None or plan.after.disks is None:
+        return
+    for key, disk in plan.live.disks.items():
+        if key not in plan.after.disks:
+            where = "" if disk.backing is None else f', "{printable(disk.backing)}",'
+            yield (
+                f'Disk "{printable(disk.label)}" was added since and will be detached; its file{where} stays '
+                "on the datastore."
+            )
 
 
 def _taken(target: Snapshot, moment: dt.datetime) -> str:

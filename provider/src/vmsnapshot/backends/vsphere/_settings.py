@@ -1,0 +1,152 @@
+"""All of a VM's configuration that has no property of its own, so that a revert's preview leaves nothing out.
+
+A revert takes back the whole VirtualMachineConfigInfo.  What stands in `Machine`'s other properties is
+left out here; so is what changes by itself or only repeats something else, each with its reason in
+`LEFT_OUT`.  Everything else is shown, also what later releases of vSphere add to the API.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from pyVmomi import vim
+from pyVmomi.VmomiSupport import ManagedObject
+
+from vmsnapshot.backends.vsphere._objects import object_id
+
+_SHOWN: Final = "has a property of its own"
+_DERIVED: Final = "the server derives it from what is shown"
+_RUNTIME: Final = "belongs to the running VM, not to its configuration"
+_PLACE: Final = "says where the VM's files lie; a revert doesn't move them"
+
+# Paths below `config` that are not compared, each with the reason. `*` stands for any key; what is said of
+# `device[*]` holds for disks and adapters too.
+LEFT_OUT: Final[dict[str, str]] = {
+    "changeVersion": "the server's own counter: another after each change",
+    "createDate": "when the VM was made, which nothing changes",
+    "modified": "when the configuration was last changed",
+    "vmxConfigChecksum": "the server's checksum of the file that holds the rest",
+    "name": "not known to change in a revert; no source says so",
+    "flags.snapshotDisabled": "says whether snapshots are allowed, and is checked before a revert",
+    "flags.snapshotLocked": "likewise",
+    "version": _SHOWN,
+    "guestId": _SHOWN,
+    "annotation": _SHOWN,
+    "hardware.numCPU": _SHOWN,
+    "hardware.numCoresPerSocket": _SHOWN,
+    "hardware.memoryMB": _SHOWN,
+    "guestFullName": _DERIVED,
+    "hotPlugMemoryLimit": _DERIVED,
+    "hotPlugMemoryIncrementSize": _DERIVED,
+    "initialOverhead": _DERIVED,
+    "files": _PLACE,
+    "datastoreUrl": _PLACE,
+    "locationId": _PLACE,
+    "vmStorageObjectId": _PLACE,
+    "swapStorageObjectId": "of the swap file, which is made at each power-on",
+    "device[*].key": "stands in the path",
+    "device[*].deviceInfo": "the label is shown; the summary is a text about the rest",
+    "device[*].device": "the devices on a controller: they name the controller themselves",
+    "device[*].connectable.connected": _RUNTIME,
+    "device[*].connectable.status": _RUNTIME,
+    "device[*].connectable.migrateConnect": _RUNTIME,
+    "adapter[*].macAddress": _SHOWN,
+    "disk[*].capacityInKB": _SHOWN,
+    "disk[*].capacityInBytes": _SHOWN,
+    "disk[*].backing.fileName": _SHOWN,
+    "disk[*].backing.diskMode": _SHOWN,
+    "device[*].backing.datastore": _PLACE,
+    "device[*].backing.backingObjectId": _PLACE,
+    "disk[*].backing.parent": "the chain of delta files, which each snapshot lengthens",
+    "disk[*].backing.contentId": "another with each write",
+    "disk[*].backing.changeId": "changed block tracking: another with each snapshot",
+    "adapter[*].backing.deviceName": _SHOWN,
+    "adapter[*].backing.network": _SHOWN,
+    "adapter[*].backing.opaqueNetworkId": _SHOWN,
+    "adapter[*].backing.port.portgroupKey": _SHOWN,
+    "adapter[*].backing.port.portKey": "the switch gives another when the adapter is connected again",
+    "adapter[*].backing.port.connectionCookie": "likewise",
+}
+
+# Values that may hold a password: cloud-init data, vApp properties, and what is named so.
+_CONFIDENTIAL: Final = re.compile(
+    r"^extraConfig\.guestinfo\.|^vAppConfig\.property\[|password|passwd|secret|token|credential",
+    re.IGNORECASE,
+)
+_KIND: Final = re.compile(r"^(?:disk|adapter)\[\*\]")
+# Objects whose class is a setting, too.
+_TYPED: Final = (vim.vm.device.VirtualDevice, vim.vm.device.VirtualDevice.BackingInfo)
+
+
+def settings(config: Any) -> dict[str, str]:
+    """What a VM's, or a snapshot's, VirtualMachineConfigInfo holds beside what `Machine` shows.
+
+    Returns:
+        Each value by its path below `config`, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID`
+        or `device[1000].sharedBus`. A value that is no string is written as JSON; one that may hold a
+        password as the beginning of its SHA-256 digest, which tells whether it differs.
+    """
+    found: dict[str, str] = {}
+    for path, value in _walk("", "", config):
+        text = value if isinstance(value, str) else json.dumps(value)
+        if _CONFIDENTIAL.search(path):
+            digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+            text = f"sha256 {digest} ({len(text)} characters)"
+        found[path] = text
+    return found
+
+
+def _walk(path: str, shape: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Each value below a path; `shape` is the path as `LEFT_OUT` spells it."""
+    if value is None or shape in LEFT_OUT or _KIND.sub("device[*]", shape) in LEFT_OUT:
+        return
+    if isinstance(value, _TYPED):
+        yield f"{path}.type", type(value)._wsdlName  # noqa: SLF001 - the name that the API has for it
+    if isinstance(value, ManagedObject):
+        yield path, object_id(value)
+    elif hasattr(value, "_GetPropertyList"):
+        for info in value._GetPropertyList():  # noqa: SLF001 - pyVmomi's way to name an object's properties
+            below = "device" if (path, info.name) == ("hardware", "device") else f"{path}.{info.name}"
+            yield from _walk(below.lstrip("."), f"{shape}.{info.name}".lstrip("."), getattr(value, info.name))
+    elif isinstance(value, (list, tuple)):
+        yield from _items(path, shape, value)
+    else:
+        yield path, _leaf(value)
+
+
+def _items(path: str, shape: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    plain: list[Any] = []
+    for index, item in enumerate(items):
+        if isinstance(item, vim.option.OptionValue):
+            yield f"{path}.{item.key}", _leaf(item.value)
+        elif hasattr(item, "_GetPropertyList"):
+            key = getattr(item, "key", None)
+            yield from _walk(f"{path}[{index if key is None else key}]", _item_shape(shape, item), item)
+        else:
+            plain.append(object_id(item) if isinstance(item, ManagedObject) else _leaf(item))
+    if plain:
+        yield path, plain
+
+
+def _item_shape(shape: str, item: Any) -> str:
+    if isinstance(item, vim.vm.device.VirtualDisk):
+        return "disk[*]"
+    if isinstance(item, vim.vm.device.VirtualEthernetCard):
+        return "adapter[*]"
+    return "device[*]" if isinstance(item, vim.vm.device.VirtualDevice) else f"{shape}[*]"
+
+
+def _leaf(value: Any) -> Any:
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, dt.datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return str(value)
