@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -14,6 +15,8 @@ from tests.support.ministack import MiniStack
 from tests.support.plugin import Failed, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
+from vmsnapshot.lifecycle.common import safety
+from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.ownership import describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
 
@@ -245,3 +248,25 @@ def test_a_killed_safety_snapshot_is_found_again(life: Life) -> None:
     update.result()
     assert life.ops == ["create", "revert"]
     assert [item["name"] for item in life.recorded] == life.safety
+
+
+@pytest.mark.parametrize("minutes", [59, 61])
+def test_an_old_one_does_not_stand_for_the_vm_as_it_is(
+    life: Life, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    """What an interrupted run took is used within the hour; later the VM has gone on, and it is replaced."""
+    life.write()
+    life.vsphere.hold(life.vm, method=CREATE)
+    life.killed_in = "create_snapshot"
+    with pytest.raises(Crash):
+        life.stack.up()
+    life.killed_in = ""
+    life.vsphere.release(life.vm)
+    until(lambda: life.safety)
+    (first,) = life.client.ids(life.vm)[1:]
+    later = now() + dt.timedelta(minutes=minutes)
+    monkeypatch.setattr(safety, "now", lambda: later)
+    life.stack.up().check()
+    (kept,) = life.client.ids(life.vm)[1:]
+    assert [item["uniqueID"] for item in life.recorded] == [kept]
+    assert (kept == first) == (minutes < 60)

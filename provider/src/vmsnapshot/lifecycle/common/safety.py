@@ -290,7 +290,7 @@ class SafetySnapshots:
                     rq.Severity.WARNING,
                 )
             else:
-                self._say(f"{head} is no longer there: somebody else has removed it.")
+                self._say(f"{head} is no longer there: it has been removed before.")
         return [item for item in kept if item in still]
 
     def _recorded(self, vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:

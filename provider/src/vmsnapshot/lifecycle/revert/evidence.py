@@ -37,7 +37,7 @@ class RevertRequest:
 
 
 @dataclasses.dataclass(frozen=True)
-class Attempt:
+class RevertAttempt:
     """One try to revert one VM for a request of an environment.
 
     Attributes:
@@ -55,9 +55,9 @@ class Attempt:
         """Kept by the platform with the task that takes it back."""
         return f"{self.id}-undo"
 
-    def after(self, undone: str) -> Attempt:
+    def after(self, undone: str) -> RevertAttempt:
         """The try after this one, which was taken back."""
-        return Attempt(attempt_id(self.id, undone))
+        return RevertAttempt(attempt_id(self.id, undone))
 
 
 def attempt_id(*parts: str) -> str:
@@ -116,13 +116,13 @@ class RevertEvidence:
     def find_attempts(
         self,
         targets: Mapping[str, tuple[VirtualMachine, Snapshot]],
-        first: Mapping[str, Attempt],
+        first: Mapping[str, RevertAttempt],
         operation: Operation,
         *,
         kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
         wait: bool = True,
         just_read: bool = False,
-    ) -> dict[str, Attempt]:
+    ) -> dict[str, RevertAttempt]:
         """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
 
         A try that was taken back (`onFailure: undo`) counts for nothing; the next one has an id of its own.

@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.port import values
-from vmsnapshot.lifecycle.revert.evidence import Attempt
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.rollback.plan import (
     MemberAttempts,
@@ -126,7 +126,7 @@ class RollbackExecutor:
 
     # --- before anything changes ------------------------------------------------------------
 
-    def foresee(self, planned: PlannedRollback, operation: Operation) -> dict[str, Attempt]:
+    def foresee(self, planned: PlannedRollback, operation: Operation) -> dict[str, RevertAttempt]:
         """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
         attempts = self._attempts.find(planned.targets, operation, wait=False)
         return {key: item for key, item in attempts.items() if item.done or item.running}
@@ -158,7 +158,7 @@ class RollbackExecutor:
                     power_pending=self._inputs.power_policy != "snapshot",
                 )
         for key in before.keys() & members.keys():
-            plans[key] = MemberPlan(members[key], planned.vm(key), Attempt(before[key].request or ""))
+            plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
             self._session.say(self._urn, rq.Severity.WARNING, found_text(found, []))

@@ -13,7 +13,7 @@ from vmsnapshot.lifecycle.common.selection import title
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.requests import CheckFailure
-from vmsnapshot.lifecycle.revert.evidence import Attempt, attempt_id
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import plan_revert
@@ -137,7 +137,7 @@ class MemberPlan:
 
     member: EnvironmentMember
     vm: VirtualMachine
-    attempt: Attempt
+    attempt: RevertAttempt
     target: Snapshot | None = None
 
 
@@ -170,16 +170,16 @@ class MemberAttempts:
         operation: Operation,
         *,
         wait: bool = True,
-    ) -> dict[str, Attempt]:
+    ) -> dict[str, RevertAttempt]:
         """Each VM's next try, or the one that is done; `wait` for those that still run."""
         first = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
         return self._reverts.evidence.find_attempts(
             targets, first, operation, kept=self._is_kept, wait=wait, just_read=True
         )
 
-    def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> Attempt:
+    def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> RevertAttempt:
         """The first try that state doesn't know to have been taken back."""
-        first = Attempt(attempt_id(self._request.token, vm.identity.id, target.id))
+        first = RevertAttempt(attempt_id(self._request.token, vm.identity.id, target.id))
         undone = self._before[key].undone_at if key in self._before else None
         return first if undone is None else first.after(undone)
 

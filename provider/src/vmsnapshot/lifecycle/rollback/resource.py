@@ -20,7 +20,7 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
-from vmsnapshot.lifecycle.revert.evidence import Attempt
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
@@ -60,7 +60,7 @@ class _Checked:
     inputs: rq.Properties
     planned: PlannedRollback
     done: Mapping[str, MemberRollback]
-    found: Mapping[str, Attempt]
+    found: Mapping[str, RevertAttempt]
 
 
 class RollbackResource:
@@ -327,7 +327,7 @@ class RollbackResource:
         operation = self._session.operation(urn, "looking at the environment", alone=alone)
         environment = find_members(self._session, asked.virtual_machines, operation)
         planned = plan_found(self._session, spec_of(asked), environment, operation, without=done)
-        found: Mapping[str, Attempt] = {}
+        found: Mapping[str, RevertAttempt] = {}
         if request is not None and planned.plans:
             found = RollbackExecutor(self._session, urn, old, asked, request).foresee(planned, operation)
         # Of those that are reverted, whether their power is still to be done.
