@@ -273,6 +273,26 @@ def test_each_change_is_told_with_its_kind(plugin: Plugin) -> None:
     assert answer.changes == provider_pb2.DiffResponse.DIFF_SOME
 
 
+def test_a_change_that_the_engine_cannot_spell_is_one_of_what_holds_it(plugin: Plugin) -> None:
+    """A key without a spelling makes the nearest map around it change as a whole, and only once."""
+    changes: dict[PropertyPath, rq.PropertyChange] = {
+        ("triggers", "plain"): rq.PropertyChange(rq.Change.ADD),
+        ("triggers", "a.b\\"): rq.PropertyChange(rq.Change.DELETE_REPLACE),
+        ("machine", "settings", "[\\"): rq.PropertyChange(rq.Change.ADD, input_diff=False),
+        ("machine", "numCPUs"): rq.PropertyChange(rq.Change.UPDATE, input_diff=False),
+    }
+    plugin.provider.answer = rq.DiffResult(changes)
+    answer = plugin.stub.Diff(provider_pb2.DiffRequest(**WHO))
+    kinds = provider_pb2.PropertyDiff
+    assert {path: (diff.kind, diff.inputDiff) for path, diff in answer.detailedDiff.items()} == {
+        "triggers": (kinds.UPDATE_REPLACE, True),
+        "machine.settings": (kinds.UPDATE, False),
+        "machine.numCPUs": (kinds.UPDATE, False),
+    }
+    assert list(answer.diffs) == ["triggers", "machine"]
+    assert list(answer.replaces) == ["triggers"]
+
+
 # Create, Read, Update, Delete
 
 
