@@ -69,7 +69,7 @@ class Life:
 
     def watch(self) -> None:
         """Watch the VM only; nothing happens to it."""
-        self._quietly({"vmName": self.actor.id})
+        self._best_effort({"vmName": self.actor.id})
         self._asked = None
 
     def start_over(self) -> None:
@@ -83,10 +83,10 @@ class Life:
     def ask_nothing(self, policy: str | None = None) -> None:
         """Update without a request, however far the VM has drifted: nothing happens to it."""
         was = self._program.get("powerPolicy", "snapshot")
-        step = self._quietly(self._program | ({} if policy is None else {"powerPolicy": policy}))
+        step = self._best_effort(self._program | ({} if policy is None else {"powerPolicy": policy}))
         assert set(step.changes) == ({"powerPolicy"} if policy not in {None, was} else set())
 
-    def _quietly(self, program: Properties) -> Step:
+    def _best_effort(self, program: Properties) -> Step:
         before, snapshot, ids = self.actor.machine(), self.actor.current(), self._ids()
         step = self._update(program).step(NAME)
         assert (self.actor.machine(), self.actor.current()) == (before, snapshot)
@@ -166,7 +166,7 @@ class Life:
         return program["snapshot"] != spelt and target.id != was
 
     def _unasked(self, program: Properties) -> None:
-        step = self._quietly(program | {"safetySnapshot": self._program.get("safetySnapshot")})
+        step = self._best_effort(program | {"safetySnapshot": self._program.get("safetySnapshot")})
         assert set(step.changes) <= {"snapshot", "powerPolicy"}
 
     def _ids(self) -> set[str]:

@@ -40,7 +40,7 @@ LABELS = st.text(min_size=1, max_size=LABEL_LIMIT)
 def test_a_name_that_the_vm_operator_takes(name: str, label: str) -> None:
     """Whatever the label, the snapshot's name is fit, and short enough for vSphere behind it."""
     made = snapshot_name(VM_OPERATOR, vm(name), label)
-    assert VM_OPERATOR.unfit_name(made) is None
+    assert VM_OPERATOR.name_error(made) is None
     assert len(made) <= NAME_LIMIT
 
 
@@ -57,8 +57,8 @@ def test_names_that_must_differ_do() -> None:
 def test_every_environment_marks_a_label_alike() -> None:
     """The mark's second half is the label, whoever makes it: a rollback finds it by that."""
     one, other = (checkpoint_owner(f"urn:pulumi:dev::shop::a:b:C::{name}", "v1") for name in ("x", "y"))
-    assert one.mark.making == other.mark.making
-    assert one.mark.maker != other.mark.maker
+    assert one.mark.generation == other.mark.generation
+    assert one.mark.owner != other.mark.owner
 
 
 def test_waves() -> None:

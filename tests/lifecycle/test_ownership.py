@@ -28,7 +28,9 @@ def test_other_peoples_descriptions_are_left_whole(text: str) -> None:
 
 def test_the_line_tells_a_person_what_made_it() -> None:
     """Somebody who reads vCenter learns the resource, the project and the stack."""
-    stored = ownership.describe("before 42", ownership.Owner(URN, ownership.Mark("0123456789ab", "01234567")))
+    stored = ownership.describe(
+        "before 42", ownership.Owner(URN, ownership.OwnerRef("0123456789ab", "01234567"))
+    )
     assert stored == (
         "before 42\nManaged by Pulumi: resource before-release, stack shop/dev, mark 0123456789ab-01234567"
     )
@@ -37,5 +39,5 @@ def test_the_line_tells_a_person_what_made_it() -> None:
 def test_each_making_has_a_mark_of_its_own_and_the_same_maker() -> None:
     """Two snapshots of one resource share the maker and differ in the making."""
     one, two = ownership.new_owner(URN).mark, ownership.new_owner(URN).mark
-    assert one.maker == two.maker == ownership.maker(URN)
-    assert one.making != two.making
+    assert one.owner == two.owner == ownership.owner_id(URN)
+    assert one.generation != two.generation

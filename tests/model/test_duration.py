@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmsnapshot.model.duration import format_duration, parse_duration
-from vmsnapshot.model.words import age_in_words
+from vmsnapshot.model.formatting import format_age
 
 
 @pytest.mark.parametrize(
@@ -48,4 +48,4 @@ def test_formatting_loses_nothing(seconds: int) -> None:
 )
 def test_ages_are_said_in_their_largest_unit(seconds: int, words: str) -> None:
     """An age is said as a person would say it."""
-    assert age_in_words(timedelta(seconds=seconds)) == words
+    assert format_age(timedelta(seconds=seconds)) == words

@@ -131,8 +131,8 @@ def test_a_signal_that_interrupts_no_wait_ends_the_plugin() -> None:
     """It is heard also when the waiting thread isn't the one that the system interrupts."""
     program = (
         "import signal, threading\n"
-        "from vmsnapshot.frontends.plugin.__main__ import _End, _end_on_signals\n"
-        "ended = _End()\n"
+        "from vmsnapshot.frontends.plugin.__main__ import _ShutdownSignal, _end_on_signals\n"
+        "ended = _ShutdownSignal()\n"
         "_end_on_signals(ended)\n"
         "def interrupted():\n"
         "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"

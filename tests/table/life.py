@@ -143,7 +143,7 @@ def _turn(
     vm = vms[turn.properties.get("vmName", "")]
     given = {**turn.properties, **world.properties(vm)}
     stack.write(**{NAME: {"type": token, "properties": given}})
-    announced = _quietly(world, vms, stack.preview, (turn.op,))
+    announced = _best_effort(world, vms, stack.preview, (turn.op,))
     assert turn.says in announced.words
 
     before = _done(world, vms)
@@ -160,7 +160,7 @@ def _turn(
     foreseen = announced.step(NAME).after
     assert foreseen is not None
     _keeps_its_word(plain(foreseen.outputs), outputs)
-    _quietly(world, vms, stack.preview, ())
+    _best_effort(world, vms, stack.preview, ())
 
 
 def _filled(value: Any, world: World) -> Any:
@@ -172,14 +172,14 @@ def _filled(value: Any, world: World) -> Any:
 
 def _refresh(world: World, stack: MiniStack, vms: Mapping[str, str], changed: frozenset[str]) -> None:
     """A refresh changes these outputs, and nothing else anywhere."""
-    step = _quietly(world, vms, stack.refresh, ("update",) if changed else ()).step(NAME)
+    step = _best_effort(world, vms, stack.refresh, ("update",) if changed else ()).step(NAME)
     assert step.before is not None
     assert step.after is not None
     old, new = step.before.outputs, step.after.outputs
     assert {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)} == changed
 
 
-def _quietly(
+def _best_effort(
     world: World, vms: Mapping[str, str], command: Callable[[], Outcome], ops: tuple[Op, ...]
 ) -> Outcome:
     """Run a command that does nothing on the platform and tells this only."""

@@ -145,7 +145,7 @@ class Revert:
             "after": self._machine()["metadata"].get("generation"),
         }
         # It is done, whether or not that can be noted: without the note it is known, too.
-        _quietly(lambda: self._note_on_snapshot(_brief()))
+        _best_effort(lambda: self._note_on_snapshot(_brief()))
         if power is not None:
             self._space.news.until(
                 self._vm_name,
@@ -196,7 +196,7 @@ class Revert:
         """Steps 1 and 2; between them, the end of what step 1 replaced."""
         machine = self._prepare(operation)
         if self._replaced:
-            _quietly(lambda: self._end_replaced(operation))
+            _best_effort(lambda: self._end_replaced(operation))
         self._record = {
             "id": self._attempt.id,
             "nonce": self._attempt.nonce,
@@ -331,7 +331,7 @@ class Revert:
 
     def _moved_on(self) -> bool:
         """Whether the server, asked anew, says that the VM Operator has begun again or is done."""
-        _quietly(lambda: self._look_afresh(_brief()))
+        _best_effort(lambda: self._look_afresh(_brief()))
         machine = self._machine()
         return in_progress(machine) or parsed(annotations_of(machine).get(REVERT)) == {}
 
@@ -352,7 +352,7 @@ class Revert:
         """Take the request back, and note how it ended; whether that could be done."""
         steps = patches.clear(self._attempt, phase, only_if_not_begun=only_if_not_begun)
         about = f"clearing the request for a revert of {self._vm_name}"
-        if not _quietly(
+        if not _best_effort(
             lambda: self._space.machines.absorb(self._client.patch(self._path, steps, operation, about))
         ):
             return False
@@ -363,14 +363,16 @@ class Revert:
         """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
         known = bool(self._record)
         self._record |= records.ended(reason)
-        if not known or _quietly(lambda: self._note_on_snapshot(_brief())):
+        if not known or _best_effort(lambda: self._note_on_snapshot(_brief())):
             self._take_away(phase)
 
     def _take_away(self, phase: str) -> None:
         """Take the VM's note away, if it still is this one."""
         steps = patches.take_away(self._attempt, phase)
         about = f"taking the note of a revert away from {self._vm_name}"
-        _quietly(lambda: self._space.machines.absorb(self._client.patch(self._path, steps, _brief(), about)))
+        _best_effort(
+            lambda: self._space.machines.absorb(self._client.patch(self._path, steps, _brief(), about))
+        )
 
     def _note_on_snapshot(self, operation: Operation) -> None:
         target, about = self._attempt.target, self._about
@@ -398,7 +400,7 @@ def _brief() -> Operation:
     return Operation("tidying up after a revert", timeout=_CLEARING)
 
 
-def _quietly(function: Callable[[], object]) -> bool:
+def _best_effort(function: Callable[[], object]) -> bool:
     """Do what may fail without harm; whether it didn't."""
     try:
         function()

@@ -65,7 +65,7 @@ def serve(
         engine: The engine's address; None when started by hand. Then engines come and go with
             Attach, and only a signal ends the plugin.
     """
-    ended = _End()
+    ended = _ShutdownSignal()
     secrets = Secrets()
     voice = Voice(secrets)
 
@@ -124,7 +124,7 @@ def _announce(port: int) -> None:
     sys.stdout = sys.stderr
 
 
-class _End:
+class _ShutdownSignal:
     """That it is time to end.
 
     A signal's handler runs in the thread that waits for it, between two of its instructions: with an Event it
@@ -155,7 +155,7 @@ class _End:
         signal.set_wakeup_fd(-1)
 
 
-def _end_on_signals(ended: _End) -> None:
+def _end_on_signals(ended: _ShutdownSignal) -> None:
     ended.listen_to_signals()
 
     def end(_number: int, _frame: object) -> None:

@@ -20,7 +20,7 @@ import grpc
 from google.protobuf import empty_pb2, struct_pb2
 
 from vmsnapshot._version import __version__
-from vmsnapshot.frontends.engine import _limits, bug, sentence
+from vmsnapshot.frontends.engine import _limits, format_error, internal_error
 from vmsnapshot.frontends.engine._protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin import _diff, _status
@@ -56,7 +56,7 @@ def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.Serv
     """End a call with the status of an error."""
     urn = getattr(request, "urn", "")
     if isinstance(error, VmsnapshotError):
-        text = servicer.secrets.conceal(urn, sentence(error))
+        text = servicer.secrets.conceal(urn, format_error(error))
         code = _status.code(error)
         if isinstance(error, rq.PartialState):
             try:
@@ -71,7 +71,7 @@ def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.Serv
             told = "".join(traceback.format_exception(error))
             with contextlib.suppress(OSError):  # nobody may be listening any more
                 sys.stderr.write(servicer.secrets.conceal(urn, told))
-        text = servicer.secrets.conceal(urn, bug(error))
+        text = servicer.secrets.conceal(urn, internal_error(error))
         code = grpc.StatusCode.INTERNAL
     context.abort(code, text)
     raise AssertionError  # abort has raised

@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import parse_mark
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
-from vmsnapshot.lifecycle.common.selection import described, title
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.requests import CheckFailure
@@ -195,7 +195,7 @@ class Checkpointing:
             outcomes = []
         after = partition(dict(zip(taken, outcomes, strict=False)))[0]
         lost = {
-            key: Refused(f"snapshot {taken[key]} of {title(vm)} was removed right after it was taken")
+            key: Refused(f"snapshot {taken[key]} of {format_vm(vm)} was removed right after it was taken")
             for key, vm in after.items()
             if vm.snapshot(taken[key]) is None
         }
@@ -251,13 +251,13 @@ class Checkpointing:
     def _made_here(self, snapshot: Snapshot) -> bool:
         """Whether it is this resource's, and not of a checkpoint that state knows to be unfinished."""
         mark = parse_mark(snapshot.mark)
-        return mark is not None and mark.maker == self._owner.mark.maker and str(mark) not in self._unfinished
+        return mark is not None and mark.owner == self._owner.mark.owner and str(mark) not in self._unfinished
 
     def _strange(self, vm: VirtualMachine, ours: list[Snapshot]) -> list[Finding]:
         """Snapshots of this checkpoint that can't be taken for an interrupted run's."""
         if not ours:
             return []
-        names = "; ".join(described(vm, item) for item in ours)
+        names = "; ".join(format_snapshot(vm, item) for item in ours)
         message = (
             f"{names} was made by this resource under the same label, but the stack's state doesn't hold "
             "it, and it can't stand for today's VM. Remove it, or use another label."

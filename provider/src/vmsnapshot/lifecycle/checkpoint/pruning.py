@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
-from vmsnapshot.lifecycle.common.members import listed
+from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
-from vmsnapshot.lifecycle.common.selection import described
+from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
@@ -72,7 +72,7 @@ def prune(
             done.append(removal)
 
     names = {vm_id: f'VM "{removals[-1].key}" ({vm_id})' for vm_id, removals in by_vm.items()}
-    quoted = listed(f'"{label}"' for label in labels)
+    quoted = format_names(f'"{label}"' for label in labels)
     doing = f"removing checkpoint {quoted}" if len(labels) == 1 else f"removing checkpoints {quoted}"
     machines, unread = _observe(session, names, operation)
     for vm_id in [item for item, error in unread.items() if isinstance(error, Gone)]:
@@ -143,8 +143,8 @@ def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snap
         rq.Severity.WARNING,
         "\n".join(
             wrapped(
-                f'{described(vm, snapshot)} no longer carries the mark of checkpoint "{label}": it is left '
-                "alone, and no longer part of the stack's state."
+                f'{format_snapshot(vm, snapshot)} no longer carries the mark of checkpoint "{label}": it is '
+                "left alone, and no longer part of the stack's state."
             )
         ),
     )

@@ -32,8 +32,8 @@ from vmsnapshot.lifecycle.checkpoint.text import (
 )
 from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, ignored, not_ignored
-from vmsnapshot.lifecycle.common.members import find_members, look_again, unfit_members
-from vmsnapshot.lifecycle.common.observed import foreseen, now, unmet
+from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
+from vmsnapshot.lifecycle.common.observed import failed_condition, now, preview_outputs
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.session import Session
@@ -81,7 +81,7 @@ class CheckpointResource:
         old = request.old_inputs
         given = without_handed_back(request.new_inputs, old or {}, [_PLANNED])
         result = check(CheckpointInputs, given)
-        failures = [*result.failures, *unfit_members(result.inputs, self._session.platform)]
+        failures = [*result.failures, *validate_members(result.inputs, self._session.platform)]
         if failures:
             return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)
@@ -152,8 +152,8 @@ class CheckpointResource:
         """Take the first checkpoint, or complete the one that an interrupted run began."""
         if request.preview:
             self._announce(request.urn, None, request.inputs)
-            return _watched("", _foreseen(request.inputs, {}), request.inputs)
-        identifier = ownership.maker(request.urn)
+            return _watched("", _previewed(request.inputs, {}), request.inputs)
+        identifier = ownership.owner_id(request.urn)
         return self._apply(request.urn, identifier, None, {}, request.inputs, timeout=request.timeout)
 
     def update(self, request: rq.UpdateRequest) -> rq.Resource:
@@ -162,7 +162,7 @@ class CheckpointResource:
         old = load(CheckpointState, request.old_state)
         if request.preview:
             self._announce(request.urn, old, request.new_inputs)
-            tree = _foreseen(request.new_inputs, request.old_state)
+            tree = _previewed(request.new_inputs, request.old_state)
             return _watched(request.id, tree, request.new_inputs)
         return self._apply(
             request.urn,
@@ -250,7 +250,7 @@ class CheckpointResource:
         error = aggregate_errors(
             "older checkpoints could not all be removed; the next update goes on.", failures
         )
-        after = after.model_copy(update={"conditions": [unmet(READY, _PRUNING_PENDING, error)]})
+        after = after.model_copy(update={"conditions": [failed_condition(READY, _PRUNING_PENDING, error)]})
         raise rq.PartialState(self._kept(urn, identifier, after, new_tree, old_tree), error)
 
     def _take(
@@ -289,7 +289,7 @@ class CheckpointResource:
         unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
         if failed.unfinished is not None:
             unfinished[inputs.label] = failed.unfinished
-        changes = {"unfinished": unfinished, "conditions": [unmet(READY, _FAILED, failed.error)]}
+        changes = {"unfinished": unfinished, "conditions": [failed_condition(READY, _FAILED, failed.error)]}
         state = state.model_copy(update=changes)
         return rq.PartialState(_watched(identifier, state_tree(state, tree, tree), tree), failed.error)
 
@@ -359,7 +359,7 @@ def _watched(identifier: str, state: rq.Properties, inputs: rq.Properties) -> rq
     return rq.Resource(identifier, state, inputs, refresh_before_update=True)
 
 
-def _foreseen(inputs: rq.Properties, old_tree: rq.Properties) -> rq.Properties:
+def _previewed(inputs: rq.Properties, old_tree: rq.Properties) -> rq.Properties:
     """The state in a preview: the checkpoints that stay as they are, the new one not known yet."""
     planned, there = plain(inputs.get(_PLANNED)), plain(old_tree.get(_PLANNED)) or {}
     known: dict[str, Any] = {_PLANNED: UNKNOWN}
@@ -367,7 +367,7 @@ def _foreseen(inputs: rq.Properties, old_tree: rq.Properties) -> rq.Properties:
         labels: Any = {label: there.get(label, UNKNOWN) for label in planned}
         concealed = isinstance(inputs.get(_PLANNED), Secret) or isinstance(old_tree.get(_PLANNED), Secret)
         known[_PLANNED] = Secret(labels) if concealed else labels
-    return foreseen(CHECKPOINT, inputs, known)
+    return preview_outputs(CHECKPOINT, inputs, known)
 
 
 def _label_change(label: str, change: rq.Change) -> rq.PropertyChange:

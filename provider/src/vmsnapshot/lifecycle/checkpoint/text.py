@@ -8,11 +8,11 @@ from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.executor import CheckpointPlan
 from vmsnapshot.lifecycle.checkpoint.state import taken_at
-from vmsnapshot.lifecycle.common.members import listed, waves
-from vmsnapshot.lifecycle.common.selection import described
+from vmsnapshot.lifecycle.common.members import format_names, waves
+from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import printable, wrapped
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
-from vmsnapshot.model.words import age_in_words
+from vmsnapshot.model.formatting import format_age
 
 _INDENT: Final = "  "
 
@@ -44,12 +44,12 @@ def membership(
         return
     known = {*newest.snapshots, *newest.missing}
     now = {member.key for member in members}
-    added = listed(member.key for member in members if member.key not in known)
+    added = format_names(member.key for member in members if member.key not in known)
     if added and new is None:
         yield f'Not in checkpoint "{state.latest}", which was taken before: {added}. The next label takes it.'
     elif added:
         yield f"New in the environment, so older checkpoints can't bring it back: {added}."
-    left = listed(key for key in newest.snapshots if key not in now)
+    left = format_names(key for key in newest.snapshots if key not in now)
     if left:
         yield (
             f"No longer in the environment: {left}. Its snapshots stay part of older checkpoints and are "
@@ -62,7 +62,7 @@ def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str],
     lines: list[str] = []
     for label, rule in over.items():
         checkpoint = checkpoints[label]
-        age = age_in_words(moment - taken_at(checkpoint))
+        age = format_age(moment - taken_at(checkpoint))
         count = len(checkpoint.snapshots)
         lines += wrapped(
             f'Checkpoint "{printable(label)}" of {count} {"VM" if count == 1 else "VMs"}, taken {age} ago, '
@@ -77,7 +77,7 @@ def left_lines(plan: CheckpointPlan) -> list[str]:
         return []
     return wrapped(
         f'A run that was interrupted began checkpoint "{printable(plan.label)}": the snapshots that it took '
-        f"of {listed(plan.left)} are kept, and only the others are taken.",
+        f"of {format_names(plan.left)} are kept, and only the others are taken.",
         first=_INDENT,
     )
 
@@ -88,9 +88,9 @@ def orphan_lines(plan: CheckpointPlan) -> list[str]:
     for key, orphans in plan.orphans.items():
         for item in orphans:
             lines += wrapped(
-                f"{described(plan.environment.machines[key], item)} was made by this resource, or by that "
-                "of another stack with the same name, for a checkpoint that is not in this stack's state: "
-                "an interrupted run may have left it. It is left alone; remove it if nobody needs it.",
+                f"{format_snapshot(plan.environment.machines[key], item)} was made by this resource, or "
+                "by that of another stack with the same name, for a checkpoint that is not in this stack's "
+                "state: an interrupted run may have left it. It is left alone; remove it if nobody needs it.",
                 first=_INDENT,
             )
     return lines
@@ -98,7 +98,7 @@ def orphan_lines(plan: CheckpointPlan) -> list[str]:
 
 def _waves(members: Sequence[EnvironmentMember]) -> str:
     """`db-1, db-2; then web-1`."""
-    each = (listed(member.key for member in wave) for wave in waves(members))
+    each = (format_names(member.key for member in wave) for wave in waves(members))
     return "; then ".join(each)
 
 
@@ -110,4 +110,4 @@ def _grouped(plan: CheckpointPlan) -> Iterator[str]:
             if item.severity != "error":
                 found.setdefault((item.severity, item.message), []).append(key)
     for (severity, message), keys in found.items():
-        yield f"{severity.capitalize()} ({listed(keys)}): {message}"
+        yield f"{severity.capitalize()} ({format_names(keys)}): {message}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.model.machine import VirtualMachine
 
@@ -12,7 +12,7 @@ def wait_until_idle(session: Session, vm: VirtualMachine, operation: Operation) 
     """Wait for all tasks of a VM to end; returns the VM as it then is."""
     while vm.running_tasks:
         for task in vm.running_tasks:
-            operation.progress(f"waiting for {task.operation} on {title(vm)}")
+            operation.progress(f"waiting for {task.operation} on {format_vm(vm)}")
             session.backend.wait_for_task(vm, task.id, operation)
         operation.check()
         vm = session.backend.observe(vm.identity.id, operation)

@@ -23,7 +23,7 @@ def checkpoint_owner(urn: str, label: str) -> ownership.Owner:
     return ownership.owner_by(urn, checkpoint_key(label))
 
 
-def marked(vm: VirtualMachine, mark: ownership.Mark | str) -> list[Snapshot]:
+def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
     """Returns the VM's snapshots that carry a mark."""
     return [item for item in vm.snapshots if item.mark == str(mark)]
 
@@ -37,7 +37,7 @@ def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:
     if not platform.has_namespaces:
         return label
     wanted = f"{vm.identity.name}-{label}"
-    fit = platform.fit_name(wanted)
+    fit = platform.sanitize_name(wanted)
     if fit == wanted and len(fit) <= NAME_LIMIT:
         return fit
     digits = hashlib.sha256(wanted.encode()).hexdigest()[:_DIGITS]

@@ -9,9 +9,9 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import partition
-from vmsnapshot.lifecycle.common.platform_check import unfit_namespace
+from vmsnapshot.lifecycle.common.platform_check import validate_namespace
 from vmsnapshot.lifecycle.common.platforms import Platform
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import printable
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
@@ -71,7 +71,7 @@ def find_members(
             machines[member.key] = outcome
     for keys in _same_vm(machines):
         names = " and ".join(f'"{key}"' for key in keys)
-        message = f"{names} are the same: {title(machines[keys[0]])}. List it once."
+        message = f"{names} are the same: {format_vm(machines[keys[0]])}. List it once."
         failures |= {key: InvalidInput("virtualMachines", message) for key in keys}
     found = {key: vm for key, vm in machines.items() if key not in failures}
     return Environment(members, found, failures)
@@ -104,7 +104,7 @@ def look_again(
     return Environment(members, *partition(found))
 
 
-def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
+def validate_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
     """Returns a failure for each member with a namespace, if the platform has no namespaces."""
     listed = plain(inputs.get("virtualMachines"))
     members = listed if isinstance(listed, list) else []
@@ -112,7 +112,9 @@ def unfit_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
         failure
         for index, member in enumerate(members)
         if isinstance(member, dict)
-        for failure in unfit_namespace(member, platform, format_path(("virtualMachines", index, "namespace")))
+        for failure in validate_namespace(
+            member, platform, format_path(("virtualMachines", index, "namespace"))
+        )
     ]
 
 
@@ -122,7 +124,7 @@ def waves(members: Sequence[EnvironmentMember], *, descending: bool = False) -> 
     return [list(group) for _, group in itertools.groupby(ordered, key=lambda member: member.order)]
 
 
-def listed(keys: Iterable[str]) -> str:
+def format_names(keys: Iterable[str]) -> str:
     """Formats names for a message: the first 12, and how many more there are."""
     found = [printable(key) for key in keys]
     rest = len(found) - _NAMED

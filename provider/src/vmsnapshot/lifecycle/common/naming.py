@@ -31,16 +31,16 @@ def automatic_name(request: CheckRequest, platform: Platform) -> str | CheckFail
         return CheckFailure("name", reason)
     if len(proposed.name) > NAME_LIMIT:
         return _random_name(resource_name(request.urn), request.random_seed, platform)
-    return platform.fit_name(proposed.name)
+    return platform.sanitize_name(proposed.name)
 
 
 def _wrong(name: str, platform: Platform) -> str | None:
     if len(name) > NAME_LIMIT:
         return f"which is longer than the {NAME_LIMIT} characters vSphere allows"
-    unfit = platform.unfit_name(name)
+    unfit = platform.name_error(name)
     return None if unfit is None else f"but {unfit}"
 
 
 def _random_name(name: str, seed: bytes, platform: Platform) -> str:
     digits = hashlib.sha256(seed).hexdigest() if seed else secrets.token_hex(16)
-    return f"{platform.fit_name(name[: NAME_LIMIT - _SUFFIX_DIGITS - 1])}-{digits[:_SUFFIX_DIGITS]}"
+    return f"{platform.sanitize_name(name[: NAME_LIMIT - _SUFFIX_DIGITS - 1])}-{digits[:_SUFFIX_DIGITS]}"

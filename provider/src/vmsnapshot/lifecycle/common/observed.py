@@ -32,7 +32,7 @@ def timestamp_or_none(moment: dt.datetime | None) -> str | None:
     return None if moment is None else timestamp(moment)
 
 
-def unmet(condition: str, reason: str, error: VmsnapshotError) -> Condition:
+def failed_condition(condition: str, reason: str, error: VmsnapshotError) -> Condition:
     """Returns a condition that is False because of an error, whose message it takes."""
     return Condition(
         type=condition,
@@ -65,7 +65,7 @@ def with_secrets(state: Model, inputs: Mapping[str, Any]) -> Properties:
     return tree
 
 
-def foreseen(
+def preview_outputs(
     kind: ResourceType, inputs: Mapping[str, Any], known: Mapping[str, Any] | None = None
 ) -> Properties:
     """Returns a state's tree for a preview: the inputs, known outputs, and unknowns for the rest."""

@@ -18,20 +18,20 @@ import secrets
 
 _LINE = re.compile(
     r"^Managed by Pulumi: resource (?P<resource>.+), stack (?P<stack>.+), "
-    r"mark (?P<maker>[0-9a-f]{12})-(?P<making>[0-9a-f]{8})$"
+    r"mark (?P<owner>[0-9a-f]{12})-(?P<generation>[0-9a-f]{8})$"
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Mark:
-    """An ownership mark: the resource that made a snapshot (`maker`) and its request (`making`)."""
+class OwnerRef:
+    """An ownership mark: the resource that made a snapshot (`owner`) and its request (`generation`)."""
 
-    maker: str
-    making: str
+    owner: str
+    generation: str
 
     def __str__(self) -> str:
         """Formats the mark as state and descriptions hold it."""
-        return f"{self.maker}-{self.making}"
+        return f"{self.owner}-{self.generation}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Owner:
     """The resource that makes a snapshot, and the mark that the snapshot gets."""
 
     urn: str
-    mark: Mark
+    mark: OwnerRef
 
     @property
     def resource(self) -> str:
@@ -57,32 +57,32 @@ class Owner:
         return _parts(self.urn)[1]
 
 
-def maker(urn: str) -> str:
+def owner_id(urn: str) -> str:
     """Returns the first half of a resource's marks: 12 hexadecimal digits of its URN's hash."""
     return hashlib.sha256(urn.encode()).hexdigest()[:12]
 
 
 def new_owner(urn: str) -> Owner:
     """Returns an owner with a new random mark, for a snapshot that is made once."""
-    return Owner(urn, Mark(maker(urn), secrets.token_hex(4)))
+    return Owner(urn, OwnerRef(owner_id(urn), secrets.token_hex(4)))
 
 
 def owner_by(urn: str, request: str) -> Owner:
     """Returns an owner whose mark is derived from a request, so that the request repeated has the same."""
-    return Owner(urn, Mark(maker(urn), making(request)))
+    return Owner(urn, OwnerRef(owner_id(urn), generation(request)))
 
 
-def making(request: str) -> str:
+def generation(request: str) -> str:
     """Returns the second half of a mark that is derived from a request: 8 hexadecimal digits of its hash."""
     return hashlib.sha256(request.encode()).hexdigest()[:8]
 
 
-def parse_mark(text: str | None) -> Mark | None:
+def parse_mark(text: str | None) -> OwnerRef | None:
     """Parses the mark that state holds as `ownership`; None: it isn't one."""
     if not text or "-" not in text:
         return None
     first, _, second = text.partition("-")
-    return Mark(first, second)
+    return OwnerRef(first, second)
 
 
 def describe(description: str, owner: Owner) -> str:
@@ -92,13 +92,13 @@ def describe(description: str, owner: Owner) -> str:
     return f"{description}\n{line}" if description else line
 
 
-def split(stored: str) -> tuple[str, Mark | None]:
+def split(stored: str) -> tuple[str, OwnerRef | None]:
     """Splits a stored description into the user's text and the mark; None: it carries none."""
     text, _, last = stored.rstrip("\n").rpartition("\n")
     found = _LINE.match(last)
     if found is None:
         return stored, None
-    return text, Mark(found["maker"], found["making"])
+    return text, OwnerRef(found["owner"], found["generation"])
 
 
 def resource_name(urn: str) -> str:

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.requests import CheckFailure, Properties
 from vmsnapshot.model.values import plain
 
 
-def unfit_namespace(
+def validate_namespace(
     inputs: Properties, platform: Platform, path: str = "namespace"
 ) -> Iterator[CheckFailure]:
     """Yields a failure for a namespace on a platform without namespaces."""
@@ -20,10 +20,10 @@ def unfit_namespace(
         )
 
 
-def unfit_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+def validate_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
     """Yields a failure for each input of a snapshot that the platform doesn't support."""
-    yield from unfit_namespace(inputs, platform)
-    yield from unfit_name(inputs.get("name"), platform, "name")
+    yield from validate_namespace(inputs, platform)
+    yield from name_error(inputs.get("name"), platform, "name")
     if inputs.get("childPolicy") == "remove" and not platform.can_remove_children:
         yield CheckFailure(
             "childPolicy",
@@ -36,17 +36,17 @@ def unfit_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFail
         )
 
 
-def unfit_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+def validate_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
     """Yields a failure for each input of a revert that the platform doesn't support."""
-    yield from unfit_namespace(inputs, platform)
+    yield from validate_namespace(inputs, platform)
     safety = plain(inputs.get("safetySnapshot"))
     if isinstance(safety, Mapping):
-        yield from unfit_name(safety.get("name"), platform, "safetySnapshot.name")
+        yield from name_error(safety.get("name"), platform, "safetySnapshot.name")
 
 
-def unfit_name(name: Any, platform: Platform, path: str) -> Iterator[CheckFailure]:
+def name_error(name: Any, platform: Platform, path: str) -> Iterator[CheckFailure]:
     """Yields a failure for a snapshot name that the platform doesn't accept."""
     given = plain(name)
-    wrong = platform.unfit_name(given) if isinstance(given, str) else None
+    wrong = platform.name_error(given) if isinstance(given, str) else None
     if wrong is not None:
         yield CheckFailure(path, wrong)

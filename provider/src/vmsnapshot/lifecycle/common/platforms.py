@@ -27,8 +27,8 @@ class Platform:
         has_namespaces: Whether VMs live in namespaces.
         snapshots_outlive_vm: Whether a snapshot may still be there when its VM is gone.
         separator: What stands in a snapshot's resource id between where it is and the snapshot's id.
-        unfit_name: What is wrong with a snapshot's name, or None.
-        fit_name: The nearest name that is fit, for automatic names.
+        name_error: What is wrong with a snapshot's name, or None.
+        sanitize_name: The nearest name that is fit, for automatic names.
     """
 
     name: str
@@ -39,15 +39,15 @@ class Platform:
     has_namespaces: bool
     snapshots_outlive_vm: bool
     separator: str
-    unfit_name: Callable[[str], str | None]
-    fit_name: Callable[[str], str]
+    name_error: Callable[[str], str | None]
+    sanitize_name: Callable[[str], str]
 
     def snapshot_id(self, identifier: str) -> str:
         """Returns a snapshot's own id, from its resource id."""
         return identifier.rpartition(self.separator)[2]
 
 
-def _unfit_object_name(name: str) -> str | None:
+def _object_name_error(name: str) -> str | None:
     if _OBJECT_NAME.fullmatch(name):
         return None
     return (
@@ -56,7 +56,7 @@ def _unfit_object_name(name: str) -> str | None:
     )
 
 
-def _fit_object_name(name: str) -> str:
+def _sanitize_object_name(name: str) -> str:
     return re.sub(r"[^-a-z0-9.]+", "-", name.lower()).strip("-.") or "snapshot"
 
 
@@ -69,8 +69,8 @@ VSPHERE: Final = Platform(
     has_namespaces=False,
     snapshots_outlive_vm=False,
     separator="@",
-    unfit_name=lambda _name: None,
-    fit_name=lambda name: name,
+    name_error=lambda _name: None,
+    sanitize_name=lambda name: name,
 )
 VM_OPERATOR: Final = Platform(
     name="vmoperator",
@@ -81,8 +81,8 @@ VM_OPERATOR: Final = Platform(
     has_namespaces=True,
     snapshots_outlive_vm=True,
     separator="/",
-    unfit_name=_unfit_object_name,
-    fit_name=_fit_object_name,
+    name_error=_object_name_error,
+    sanitize_name=_sanitize_object_name,
 )
 
 

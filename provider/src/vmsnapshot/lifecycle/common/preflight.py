@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.model.formatting import format_size
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, Severity
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
-from vmsnapshot.model.words import size_in_words
 
 # vSphere: at most 32 snapshots in a chain (TooManySnapshotLevels beyond).
 CHAIN_LIMIT = 32
@@ -28,7 +28,7 @@ _REVERT = ("RevertToCurrentSnapshot_Task",)
 _CREATE = ("CreateSnapshot_Task", "CreateSnapshotEx_Task")
 
 
-def refuse_errors(findings: list[Finding], what: str) -> None:
+def raise_for_errors(findings: list[Finding], what: str) -> None:
     """Raise if any finding is an error.
 
     Raises:
@@ -101,10 +101,10 @@ def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
     free = vm.datastore_free_bytes
     if free is None or free < 0:  # vSphere never says less than nothing; some simulators do
         return []
-    where = f"datastore {vm.datastore}, which has {size_in_words(free)} free"
+    where = f"datastore {vm.datastore}, which has {format_size(free)} free"
     needed = (vm.machine.memory_mb or 0) * 1024**2 if memory else 0
     if needed > free:
-        text = f"The snapshot's memory ({size_in_words(needed)}) does not fit on {where}."
+        text = f"The snapshot's memory ({format_size(needed)}) does not fit on {where}."
         return [_finding("warning", "noSpaceForMemory", text)]
     if free - needed < LOW_SPACE:
         text = f"Little room is left for a snapshot's disks to grow on {where}."
@@ -152,7 +152,7 @@ def memory_findings(vm: VirtualMachine) -> list[Finding]:
 def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> list[Finding]:
     """Returns an error for each state of the VM in which the platform refuses; `act` is the refused act."""
     reasons = (
-        ("template", vm.template, f"{title(vm)} is a template; it can't be {act}."),
+        ("template", vm.template, f"{format_vm(vm)} is a template; it can't be {act}."),
         (
             "faultTolerance",
             vm.fault_tolerance,

@@ -27,7 +27,7 @@ from vmsnapshot.lifecycle.common.safety_records import (
     is_over,
     leftover_text,
 )
-from vmsnapshot.lifecycle.common.selection import described, title
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.port import SnapshotRequest
@@ -103,7 +103,7 @@ class SafetySnapshots:
             lambda _key, item, part: self._take(*item, part),
             operation,
             "taking safety snapshots",
-            lambda key: f"taking the safety snapshot of {title(asked[key][0])}",
+            lambda key: f"taking the safety snapshot of {format_vm(asked[key][0])}",
         )
         done, failures = partition(outcomes)
         if failures:
@@ -151,12 +151,12 @@ class SafetySnapshots:
                 failures[key] = vm
             elif (found := self.find(vm, request_id)) is None:
                 message = (
-                    f"the safety snapshot of {title(vm)} was taken, and is no longer there, or somebody has "
-                    "changed its description"
+                    f"the safety snapshot of {format_vm(vm)} was taken, and is no longer there, or somebody "
+                    "has changed its description"
                 )
                 failures[key] = Refused(message, retry_helps=True)
             elif not found.ready:
-                message = f"the safety snapshot {described(vm, found)} is not ready"
+                message = f"the safety snapshot {format_snapshot(vm, found)} is not ready"
                 failures[key] = Refused(message, retry_helps=True)
             else:
                 taken[key] = vm, found
@@ -228,7 +228,7 @@ class SafetySnapshots:
             remove,
             operation,
             "removing safety snapshots",
-            lambda key: f"removing the safety snapshot of {title(named[key])}",
+            lambda key: f"removing the safety snapshot of {format_vm(named[key])}",
         )
         failed = {named[key].identity.id: error for key, error in partition(outcomes)[1].items()}
         failed |= {vm_id: error for vm_id, error in unread.items() if not isinstance(error, Gone)}
@@ -276,7 +276,7 @@ class SafetySnapshots:
             if ours is not None and ours.id in in_use:
                 still.append(item)
                 continue
-            head = f'Safety snapshot "{item.name}" of {title(vm)}'
+            head = f'Safety snapshot "{item.name}" of {format_vm(vm)}'
             if ours is not None:
                 self._remove(vm, ours, operation)
                 self._say(f"{head} was removed: its time is over.")
@@ -284,8 +284,8 @@ class SafetySnapshots:
                 other := find_by_reference(vm, item) or next(iter(marked(vm, item.ownership or "")), None)
             ) is not None:
                 self._say(
-                    f"{head} is kept, although its time is over: {described(vm, other)} doesn't carry the "
-                    "mark and the date that the stack's state holds. It is no longer part of the state; "
+                    f"{head} is kept, although its time is over: {format_snapshot(vm, other)} doesn't carry "
+                    "the mark and the date that the stack's state holds. It is no longer part of the state; "
                     "remove it yourself if nobody needs it.",
                     rq.Severity.WARNING,
                 )
@@ -300,7 +300,7 @@ class SafetySnapshots:
         else:  # of release 0.1.0: by this resource's mark, and by the uniqueID where that was known
             other = find_by_reference(vm, item)
             mark = None if other is None else ownership.parse_mark(other.mark)
-            ours = mark is not None and mark.maker == ownership.maker(self._urn)
+            ours = mark is not None and mark.owner == ownership.owner_id(self._urn)
             found = [other] if other is not None and ours else []
         same = [one for one in found if timestamp_or_none(one.create_time) == item.create_time]
         return same[0] if len(same) == 1 else None
@@ -323,9 +323,9 @@ class SafetySnapshots:
     def _name(self, vm: VirtualMachine, request_id: str) -> str:
         if self._spec.name is not None:
             return self._spec.name
-        name = f"before-{self._spec.purpose}-{self._owner(request_id).mark.making}"
+        name = f"before-{self._spec.purpose}-{self._owner(request_id).mark.generation}"
         platform = self._session.platform
-        return platform.fit_name(f"{vm.identity.name}-{name}") if platform.has_namespaces else name
+        return platform.sanitize_name(f"{vm.identity.name}-{name}") if platform.has_namespaces else name
 
 
 def _is_fresh(snapshot: Snapshot) -> bool:

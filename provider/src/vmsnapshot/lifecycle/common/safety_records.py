@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common.observed import now, unmet
+from vmsnapshot.lifecycle.common.observed import failed_condition, now
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -52,7 +52,7 @@ class NotRemoved:
     @property
     def condition(self) -> Condition:
         """The condition that state holds for it."""
-        return unmet(REMOVED, "SafetySnapshotsLeftOver", self.error)
+        return failed_condition(REMOVED, "SafetySnapshotsLeftOver", self.error)
 
 
 def leftover_changes(old_state: Mapping[str, Any]) -> dict[PropertyPath, rq.PropertyChange]:

@@ -6,8 +6,8 @@ import difflib
 
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.model.formatting import format_age
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-from vmsnapshot.model.words import age_in_words
 
 
 def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
@@ -30,7 +30,7 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
     if found:
         candidates = "; ".join(f"{vm.path(item.id)} ({item.id}, {_taken(item)})" for item in found)
         message = (
-            f"{len(found)} snapshots of {title(vm)} are called {reference!r}: {candidates}. "
+            f"{len(found)} snapshots of {format_vm(vm)} are called {reference!r}: {candidates}. "
             "Give the path, or the uniqueID in brackets."
         )
         raise Ambiguous(message)
@@ -43,18 +43,18 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
         hint = "It has: " + ", ".join(dict.fromkeys(names[: len(vm.snapshots)])) + "."
     else:
         hint = "It has no snapshots."
-    message = f"{title(vm)} has no snapshot {reference!r}. {hint}"
+    message = f"{format_vm(vm)} has no snapshot {reference!r}. {hint}"
     raise NotFound(message)
 
 
-def title(vm: VirtualMachine) -> str:
+def format_vm(vm: VirtualMachine) -> str:
     """Formats a VM for messages: its name and its id."""
     return f'VM "{vm.identity.name}" ({vm.identity.id})'
 
 
-def described(vm: VirtualMachine, snapshot: Snapshot) -> str:
+def format_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> str:
     """Formats a snapshot for messages: its path, its id, its age and its VM."""
-    return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {title(vm)}'
+    return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {format_vm(vm)}'
 
 
 def _taken(snapshot: Snapshot) -> str:
@@ -64,4 +64,4 @@ def _taken(snapshot: Snapshot) -> str:
 
 def _age(snapshot: Snapshot) -> str:
     moment = snapshot.create_time
-    return "of unknown age" if moment is None else f"taken {age_in_words(now() - moment)} ago"
+    return "of unknown age" if moment is None else f"taken {format_age(now() - moment)} ago"

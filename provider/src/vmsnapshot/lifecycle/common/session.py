@@ -30,13 +30,13 @@ class Session:
     def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice, notes: Notes) -> None:
         self.notes = notes
         self.cancellation = Cancellation()
-        self.recorded = Recorded()
+        self.known_state = KnownState()
         self._connect = connect
         self._voice = voice
         self._lock = threading.Lock()
         self._configuration: Configuration | None = None
         self._backend: Backend | None = None
-        self._foreseen: dict[tuple[str, str], str] = {}
+        self._planned_paths: dict[tuple[str, str], str] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Set the configuration; the platform is contacted at the first use of `backend`."""
@@ -90,16 +90,16 @@ class Session:
         """Show a text under a resource."""
         self._voice.say(urn, severity, text)
 
-    def foresee_name(self, vm_id: str, path: str, snapshot_id: str) -> None:
+    def plan_path(self, vm_id: str, path: str, snapshot_id: str) -> None:
         """Record that a snapshot will have this path after the update that is being previewed.
 
         Resources that depend on it refer to it by that path in the same preview.
         """
-        self._foreseen[vm_id, path] = snapshot_id
+        self._planned_paths[vm_id, path] = snapshot_id
 
-    def foreseen_name(self, vm_id: str, path: str) -> str | None:
+    def planned_path(self, vm_id: str, path: str) -> str | None:
         """Returns the id of the snapshot that is recorded to have this path; None: there is none."""
-        return self._foreseen.get((vm_id, path))
+        return self._planned_paths.get((vm_id, path))
 
     def close(self) -> None:
         """Close the backend, if it was connected."""
@@ -108,7 +108,7 @@ class Session:
                 self._backend.close()
 
 
-class Recorded:
+class KnownState:
     """The snapshots that the stack's state is known to hold, by resource.
 
     The engine shows a resource's state only to some verbs.  What it has shown in this run tells a

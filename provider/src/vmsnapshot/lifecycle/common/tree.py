@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import wcwidth
 
 from vmsnapshot.lifecycle.common.observed import kind_of
+from vmsnapshot.model.formatting import format_age
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-from vmsnapshot.model.words import age_in_words
 
 # Plain text in a terminal and in a CI log: no wider than 100 columns, of which the engine takes up
 # to 13 (`    warning: `).
@@ -122,7 +122,7 @@ def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[in
 
 def _row(vm: VirtualMachine, item: Snapshot, moment: dt.datetime, target: str | None) -> tuple[str, str]:
     """Returns a snapshot's name, and its kind, age and markers."""
-    age = "age not known" if item.create_time is None else f"{age_in_words(moment - item.create_time)} old"
+    age = "age not known" if item.create_time is None else f"{format_age(moment - item.create_time)} old"
     about = f" ({kind_of(item)}, {age})"
     if item.id == target:
         about += " <== target"

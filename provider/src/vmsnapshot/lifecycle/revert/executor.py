@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common.observed import now, timestamp, timestamp_or_none, unmet
+from vmsnapshot.lifecycle.common.observed import failed_condition, now, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.preflight import refuse_errors
+from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
@@ -174,14 +174,14 @@ class RevertRun:
         inputs, old, executor = self._inputs, self._old, self._executor
         planned = plan_request(self._session, inputs, operation)
         target = planned.target
-        operation.what = f'reverting {title(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
+        operation.what = f'reverting {format_vm(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
         identifier = request_id(self._urn, target, inputs, self._before)
         request = RevertRequest(identifier, planned.vm, target)
         vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = plan_request(self._session, inputs, operation)
         planned = dataclasses.replace(planned, found=done)
-        refuse_errors(planned.errors, operation.what)
+        raise_for_errors(planned.errors, operation.what)
         self._session.say(self._urn, rq.Severity.WARNING, planned.text)
         if done is None:
             self._compare_with_preview(vm, operation)
@@ -261,7 +261,7 @@ class RevertRun:
                 "requireUnchanged is set, so nothing was done. Look at a new preview"
             )
             raise Refused(message)
-        text = f"{title(vm)} is no longer as the preview showed it: {changed}."
+        text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
         self._session.say(self._urn, rq.Severity.WARNING, text)
 
     def _end(self, result: RevertState, operation: Operation, *, part_of: str | None = None) -> RevertState:
@@ -280,7 +280,9 @@ class RevertRun:
                 self._executor.power(vm, power, operation, part_of=part_of)
                 vm = backend.observe(result.vm.id, operation)
         except VmsnapshotError as error:
-            partial = result.model_copy(update={"conditions": [unmet(SUCCEEDED, POWER_PENDING, error)]})
+            partial = result.model_copy(
+                update={"conditions": [failed_condition(SUCCEEDED, POWER_PENDING, error)]}
+            )
             raise Unfinished(partial, error, reverted=True) from error
         return self._recorded(revert_state(result, vm, result, conditions=[]))
 
@@ -301,5 +303,5 @@ class RevertRun:
         return [] if self._not_removed is None else self._not_removed.leftovers
 
     def _failed(self, state: RevertState, error: VmsnapshotError) -> Unfinished:
-        condition = unmet(SUCCEEDED, REVERT_FAILED, error)
+        condition = failed_condition(SUCCEEDED, REVERT_FAILED, error)
         return Unfinished(state.model_copy(update={"conditions": [condition]}), error, reverted=False)

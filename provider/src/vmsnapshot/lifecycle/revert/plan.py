@@ -189,7 +189,7 @@ def powered(machine: Machine, policy: PowerPolicy) -> Machine:
 
 
 def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
-    foreseen = vm.snapshot(session.foreseen_name(vm.identity.id, reference))
+    foreseen = vm.snapshot(session.planned_path(vm.identity.id, reference))
     if foreseen is not None:
         return foreseen
     try:

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
 from vmsnapshot.lifecycle.common.observed import (
-    foreseen,
     now,
+    preview_outputs,
     with_secrets,
 )
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.platform_check import unfit_revert
+from vmsnapshot.lifecycle.common.platform_check import validate_revert
 from vmsnapshot.lifecycle.common.safety_records import (
     LEFTOVER,
     leftover_changes,
 )
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
@@ -69,7 +69,7 @@ class RevertResource:
         old = request.old_inputs or {}
         given = without_handed_back(without_empty(request.new_inputs, "snapshot"), old, COMPUTED)
         result = check(RevertInputs, given)
-        failures = [*result.failures, *unfit_revert(result.inputs, self._session.platform)]
+        failures = [*result.failures, *validate_revert(result.inputs, self._session.platform)]
         if failures:
             return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)
@@ -114,7 +114,7 @@ class RevertResource:
             if checked is not None:
                 # The old outputs are fresh only where the engine refreshes before an update.
                 operation = self._session.operation(
-                    request.urn, f"looking at {title(checked.vm)}", alone=True
+                    request.urn, f"looking at {format_vm(checked.vm)}", alone=True
                 )
                 planned = self._recalled(request.urn, checked, request.new_inputs, state, operation)
                 live, target = planned.vm.machine.properties(), planned.after.properties()
@@ -129,7 +129,7 @@ class RevertResource:
         if request.preview:
             asked = asks_for_revert({}, request.inputs)
             self._announce(request.urn, request.inputs, self._states.get(request.urn), asked=asked)
-            tree = with_unknown(foreseen(REVERT, request.inputs))
+            tree = with_unknown(preview_outputs(REVERT, request.inputs))
             return watched("", tree, request.inputs)
         operation = self._operation(request.urn, request.inputs, request.timeout)
         inputs = load(RevertInputs, request.inputs)
@@ -158,7 +158,7 @@ class RevertResource:
                 gone = request.old_inputs.keys() - {"machine"}
                 known = {name: value for name, value in request.old_state.items() if name not in gone}
                 known |= {LEFTOVER: []} if LEFTOVER in known else {}
-            tree = with_unknown(foreseen(REVERT, request.new_inputs, known))
+            tree = with_unknown(preview_outputs(REVERT, request.new_inputs, known))
             return watched(request.id, tree, request.new_inputs)
         operation = self._operation(request.urn, request.new_inputs, request.timeout)
         run = RevertRun(self._session, request.urn, load(RevertInputs, request.new_inputs), old)

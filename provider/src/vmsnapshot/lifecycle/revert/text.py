@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Literal
 
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
+from vmsnapshot.model.formatting import format_age, format_size
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
-from vmsnapshot.model.words import age_in_words, size_in_words
 
 # All but the first line stand in from the margin.
 _INDENT = "  "
@@ -57,14 +57,14 @@ def found_text(
     where = f'snapshot "{vm.path(target.id)}"'
     if found.running:
         text = (
-            f"{title(vm)} is being reverted to {where} by a run of this request that was "
+            f"{format_vm(vm)} is being reverted to {where} by a run of this request that was "
             f"interrupted ({found.id} is still under way). The update waits for it, and reverts "
             "only if it fails."
         )
     else:
         when = "" if found.completed is None else f", ended {found.completed:%Y-%m-%d %H:%M:%S} UTC"
         text = (
-            f"{title(vm)} was already reverted to {where} by a run of this request that was "
+            f"{format_vm(vm)} was already reverted to {where} by a run of this request that was "
             f"interrupted ({found.id}{when}). It is not reverted again; to revert once more, change "
             "`triggers`."
         )
@@ -90,7 +90,7 @@ def _taken(target: Snapshot, moment: dt.datetime) -> str:
     taken = target.create_time
     if taken is None:
         return "taken at a time that is not known"
-    return f"taken {age_in_words(moment - taken)} ago ({taken:%Y-%m-%d %H:%M:%S} UTC)"
+    return f"taken {format_age(moment - taken)} ago ({taken:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
@@ -113,10 +113,10 @@ def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
 def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
     current = vm.current_snapshot
     where = "disks" if plan.power_state.before == "PoweredOff" else "memory and disks"
-    size = "" if plan.discarded_bytes is None else f", {size_in_words(plan.discarded_bytes)} on disk"
+    size = "" if plan.discarded_bytes is None else f", {format_size(plan.discarded_bytes)} on disk"
     if current is None:
         return f"Lost for good: everything on {where} that no snapshot holds{size}."
     taken = current.create_time
-    when = "" if taken is None else f" {age_in_words(moment - taken)} ago"
+    when = "" if taken is None else f" {format_age(moment - taken)} ago"
     name = f'"{printable(current.name)}"' if current.name else "the current snapshot"
     return f"Lost for good: everything written to {where} since {name} was taken{when}{size}."

@@ -8,7 +8,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.members import find_members
-from vmsnapshot.lifecycle.common.observed import now, timestamp, unmet
+from vmsnapshot.lifecycle.common.observed import failed_condition, now, timestamp
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.safety import SafetySpec
@@ -215,7 +215,7 @@ class RollbackExecutor:
     def _not_begun(self, error: VmsnapshotError) -> Exception:
         if self._old is None:
             return error
-        update = {"conditions": [unmet(SUCCEEDED, _REFUSED, error)]}
+        update = {"conditions": [failed_condition(SUCCEEDED, _REFUSED, error)]}
         return Unfinished(self._old.model_copy(update=update), error)
 
     def _unfinished(self, executor: WaveExecutor, reason: str, error: VmsnapshotError) -> Exception:
@@ -231,7 +231,7 @@ class RollbackExecutor:
             self._old,
             progress=executor.progress.members,
             request=self._request,
-            condition=unmet(SUCCEEDED, reason, error),
+            condition=failed_condition(SUCCEEDED, reason, error),
         )
         state = state.model_copy(update={"leftover_safety_snapshots": leftovers})
         return Unfinished(state, error)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from vmsnapshot.lifecycle.common.members import Environment, find_members
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.requests import CheckFailure
@@ -120,7 +120,7 @@ class PlannedRollback:
         for key, plan in self.plans.items():
             errors = " ".join(item.message for item in plan.findings if item.severity == "error")
             if errors:
-                causes[key] = f"{title(self.vm(key))} can't be reverted: {errors}"
+                causes[key] = f"{format_vm(self.vm(key))} can't be reverted: {errors}"
         return causes
 
 
@@ -205,7 +205,7 @@ def changed_members(
         vm = planned.vm(key)
         difference = changed_since(shown.get(key) or (seen or {}).get(key), vm)
         if difference is not None:
-            lines.append(f"- {key}: {title(vm)} is no longer as the preview showed it: {difference}.")
+            lines.append(f"- {key}: {format_vm(vm)} is no longer as the preview showed it: {difference}.")
     return lines
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
-from vmsnapshot.lifecycle.common.members import find_members, unfit_members
-from vmsnapshot.lifecycle.common.observed import foreseen, now, with_secrets
+from vmsnapshot.lifecycle.common.members import find_members, validate_members
+from vmsnapshot.lifecycle.common.observed import now, preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import maker
+from vmsnapshot.lifecycle.common.ownership import owner_id
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
 from vmsnapshot.lifecycle.common.session import Session
@@ -81,7 +81,7 @@ class RollbackResource:
         old = request.old_inputs or {}
         given = without_handed_back(without_empty(request.new_inputs, "to"), old, COMPUTED)
         result = check(RollbackInputs, given)
-        failures = [*result.failures, *unfit_members(result.inputs, self._session.platform)]
+        failures = [*result.failures, *validate_members(result.inputs, self._session.platform)]
         if failures:
             return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)
@@ -126,7 +126,7 @@ class RollbackResource:
         if request.preview:
             if asks_for_rollback({}, request.inputs):
                 self._announce(request.urn, request.inputs, None)
-            return _watched("", foreseen(ROLLBACK, request.inputs), request.inputs)
+            return _watched("", preview_outputs(ROLLBACK, request.inputs), request.inputs)
         asked = asks_for_rollback({}, request.inputs)
         return self._apply(request.urn, None, request.inputs, request.timeout, asked=asked)
 
@@ -137,7 +137,7 @@ class RollbackResource:
         if request.preview:
             if asked:
                 self._announce(request.urn, request.new_inputs, old)
-                tree = foreseen(ROLLBACK, request.new_inputs)
+                tree = preview_outputs(ROLLBACK, request.new_inputs)
             else:
                 tree = {**request.old_state, **request.new_inputs}
                 tree |= {LEFTOVER: []} if LEFTOVER in tree else {}
@@ -216,7 +216,7 @@ class RollbackResource:
         watch = RollbackInputs(virtual_machines=[_member(name) for name in names])
         machines = self._find(watch, operation)
         state = watching(watch, machines, None)
-        return _watched(maker(urn), state.properties(), watch.properties())
+        return _watched(owner_id(urn), state.properties(), watch.properties())
 
     def _observe(
         self, urn: str, old: RollbackState, operation: Operation
@@ -265,7 +265,7 @@ class RollbackResource:
             try:
                 state = run.do(operation)
             except Unfinished as failed:
-                resource = _watched(maker(urn), with_secrets(failed.state, new_inputs), new_inputs)
+                resource = _watched(owner_id(urn), with_secrets(failed.state, new_inputs), new_inputs)
                 raise rq.PartialState(resource, failed.cause) from failed
         else:
             state = watching(inputs, self._find(inputs, operation), old)
@@ -273,8 +273,8 @@ class RollbackResource:
             safety = SafetySnapshots(self._session, urn, SafetySpec("rollback"))
             if (not_removed := safety.clean_up(leftovers, {}, operation)) is not None:
                 tree = with_secrets(with_leftovers(state, not_removed), new_inputs)
-                raise rq.PartialState(_watched(maker(urn), tree, new_inputs), not_removed.error)
-        return _watched(maker(urn), with_secrets(state, new_inputs), new_inputs)
+                raise rq.PartialState(_watched(owner_id(urn), tree, new_inputs), not_removed.error)
+        return _watched(owner_id(urn), with_secrets(state, new_inputs), new_inputs)
 
     def _find(self, inputs: RollbackInputs, operation: Operation) -> dict[str, VirtualMachine]:
         environment = find_members(self._session, inputs.virtual_machines, operation)

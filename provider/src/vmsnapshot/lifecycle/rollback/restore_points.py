@@ -7,8 +7,8 @@ import datetime as dt
 from collections.abc import Mapping
 
 from vmsnapshot.lifecycle.common.marks import checkpoint_key
-from vmsnapshot.lifecycle.common.ownership import making, parse_mark
-from vmsnapshot.lifecycle.common.selection import described
+from vmsnapshot.lifecycle.common.ownership import generation, parse_mark
+from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
@@ -61,7 +61,7 @@ def restore_point(vm: VirtualMachine, label: str) -> Snapshot:
         NotFound: There is none.
         Ambiguous: Several checkpoints have that label here.
     """
-    wanted = making(checkpoint_key(label))
+    wanted = generation(checkpoint_key(label))
     ours = [item for item in vm.snapshots if _making(item) == wanted]
     if len(ours) == 1:
         return ours[0]
@@ -74,7 +74,7 @@ def restore_point(vm: VirtualMachine, label: str) -> Snapshot:
         raise Ambiguous(message)
     namesake = [item for item in vm.snapshots if label in _labels_by_name(vm, item)]
     if namesake:
-        message = " ".join(f"{described(vm, item)} was not made by a checkpoint." for item in namesake)
+        message = " ".join(f"{format_snapshot(vm, item)} was not made by a checkpoint." for item in namesake)
         raise NotFound(message)
     raise NotFound("it has no snapshot of a checkpoint of that label.")
 
@@ -83,13 +83,13 @@ def label_of(vm: VirtualMachine, snapshot: Snapshot) -> str | None:
     """The checkpoint's label that a snapshot was made under; None: none, or it has been renamed."""
     made = _making(snapshot)
     return next(
-        (item for item in _labels_by_name(vm, snapshot) if making(checkpoint_key(item)) == made), None
+        (item for item in _labels_by_name(vm, snapshot) if generation(checkpoint_key(item)) == made), None
     )
 
 
 def _making(snapshot: Snapshot) -> str | None:
     mark = parse_mark(snapshot.mark)
-    return None if mark is None else mark.making
+    return None if mark is None else mark.generation
 
 
 def _labels_by_name(vm: VirtualMachine, snapshot: Snapshot) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.common.members import listed, waves
+from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
+from vmsnapshot.model.formatting import format_age, format_size
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
-from vmsnapshot.model.words import age_in_words, size_in_words
 
 # Up to so many VMs are also shown each with its own plan and tree; more only in the table.
 _WHOLE: Final = 3
@@ -52,13 +52,13 @@ def found_text(done: Sequence[str], running: Sequence[str]) -> str:
     lines: list[str] = []
     if done:
         lines += wrapped(
-            f"{listed(done)}: already reverted by a run of this request that was interrupted, and not "
+            f"{format_names(done)}: already reverted by a run of this request that was interrupted, and not "
             "reverted again. To revert all once more, change `triggers`."
         )
     if running:
         lines += wrapped(
-            f"{listed(running)}: being reverted by a run of this request that was interrupted. The update "
-            "waits for that, and reverts only what fails."
+            f"{format_names(running)}: being reverted by a run of this request that was interrupted. The "
+            "update waits for that, and reverts only what fails."
         )
     return "\n".join(lines)
 
@@ -88,7 +88,7 @@ def _head(planned: PlannedRollback, count: int, done: int) -> str:
     when = "taken at a time that is not known"
     if taken:
         first, last = min(taken), max(taken)
-        when = f"taken {age_in_words(planned.moment - first)} ago ({first:%Y-%m-%d %H:%M:%S} UTC"
+        when = f"taken {format_age(planned.moment - first)} ago ({first:%Y-%m-%d %H:%M:%S} UTC"
         when += f", its last snapshot {(last - first).total_seconds():.0f} s later)"
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
@@ -120,7 +120,7 @@ def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]
         switched = sum(plan.power_state.before != plan.power_state.after for plan in rest)
         yield from wrapped(
             f"… and {len(rest)} more VMs: {switched} of them change their power, "
-            f"{size_in_words(sum(known))} are lost on the disks of {len(known)}.",
+            f"{format_size(sum(known))} are lost on the disks of {len(known)}.",
             first=_INDENT,
         )
 
@@ -128,7 +128,7 @@ def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]
 def _age(plan: RevertPlan) -> str:
     if plan.age_seconds is None:
         return "age not known"
-    return f"{age_in_words(dt.timedelta(seconds=plan.age_seconds))} old"
+    return f"{format_age(dt.timedelta(seconds=plan.age_seconds))} old"
 
 
 def _power(plan: RevertPlan) -> str:
@@ -139,11 +139,11 @@ def _power(plan: RevertPlan) -> str:
 
 
 def _lost(plan: RevertPlan, moment: dt.datetime) -> str:
-    size = "size not known" if plan.discarded_bytes is None else size_in_words(plan.discarded_bytes)
+    size = "size not known" if plan.discarded_bytes is None else format_size(plan.discarded_bytes)
     if plan.lost_since is None:
         return size
     since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
-    return f"{age_in_words(moment - since)}, {size}"
+    return f"{format_age(moment - since)}, {size}"
 
 
 def _left(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _left(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
         for item in plan.leaves_branch:
             about.setdefault(item.path, []).append(key)
     if about:
-        each = listed(f'"{path}" ({listed(keys)})' for path, keys in about.items())
+        each = format_names(f'"{path}" ({format_names(keys)})' for path, keys in about.items())
         sentence = f"Leave the current branches, but stay and can be reverted to: {each}."
         yield from wrapped(sentence, first=_INDENT)
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
@@ -81,10 +81,10 @@ class RollbackUndo:
     def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
         before = self._executor.progress.of(key).power_before
         if key not in self._executor.kept:
-            message = f"{title(plan.vm)} stays reverted: it has no safety snapshot to go back to."
+            message = f"{format_vm(plan.vm)} stays reverted: it has no safety snapshot to go back to."
             raise Refused(message)
         vm, snapshot = self._executor.kept[key]
-        step = step_of(part, f'bringing {title(vm)} back to its safety snapshot "{snapshot.name}"')
+        step = step_of(part, f'bringing {format_vm(vm)} back to its safety snapshot "{snapshot.name}"')
         request = RevertRequest(plan.attempt.undo_id, vm, snapshot)
         ended = self._reverts.revert(request, step).completed or now()
         self._executor.progress.record(
@@ -96,5 +96,5 @@ class RollbackUndo:
             undone_at=timestamp(ended),
         )
         if before in _POWER:
-            step = step_of(part, f"powering {title(vm)} {_POWER[before]}, as it was before its revert")
+            step = step_of(part, f"powering {format_vm(vm)} {_POWER[before]}, as it was before its revert")
             self._reverts.power(vm, _POWER[before], step)

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import NotTaken
-from vmsnapshot.lifecycle.common.selection import title
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
@@ -127,11 +127,11 @@ class WaveExecutor:
     def _revert(self, key: str, plan: MemberPlan, part: Operation) -> None:
         if plan.target is not None:
             where = f'"{plan.vm.path(plan.target.id)}"'
-            step = step_of(part, f"reverting {title(plan.vm)} to snapshot {where}")
+            step = step_of(part, f"reverting {format_vm(plan.vm)} to snapshot {where}")
             request = RevertRequest(plan.attempt.id, plan.vm, plan.target)
             self.record_revert(key, self._reverts.revert(request, step).completed or now())
         if self._policy != "snapshot" and self.progress.of(key).power_pending:
-            step = step_of(part, f"powering {title(plan.vm)} {self._policy} after its revert")
+            step = step_of(part, f"powering {format_vm(plan.vm)} {self._policy} after its revert")
             self._reverts.power(plan.vm, self._policy, step, part_of=plan.attempt.id)
         self.progress.record(key, power_pending=False, failure=None)
 

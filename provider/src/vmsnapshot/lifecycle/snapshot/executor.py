@@ -10,8 +10,8 @@ from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner, maker, new_owner, parse_mark
-from vmsnapshot.lifecycle.common.selection import described, title
+from vmsnapshot.lifecycle.common.ownership import Owner, new_owner, owner_id, parse_mark
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.port import SnapshotRequest
@@ -59,7 +59,7 @@ class Taking:
         Raises:
             Refused: Several could be it; the message lists them.
         """
-        recorded = self._session.recorded.known(self._urn)
+        recorded = self._session.known_state.known(self._urn)
         if recorded is None:
             return None
         ours = [
@@ -72,9 +72,9 @@ class Taking:
         ]
         recent = [item for item in ours if is_recent(item)]
         if len(recent) > 1:
-            names = "; ".join(described(vm, item) for item in recent)
+            names = "; ".join(format_snapshot(vm, item) for item in recent)
             message = (
-                f"{title(vm)} has {len(recent)} snapshots that this resource made and the stack's "
+                f"{format_vm(vm)} has {len(recent)} snapshots that this resource made and the stack's "
                 f"state doesn't hold: {names}. Import the one to keep, or remove them; nothing "
                 "was done."
             )
@@ -84,7 +84,7 @@ class Taking:
                 self._session.say(
                     self._urn,
                     rq.Severity.WARNING,
-                    f"{described(vm, item)} was made by this resource too, but the stack's state "
+                    f"{format_snapshot(vm, item)} was made by this resource too, but the stack's state "
                     "doesn't hold it, and it is too old to stand for today's VM. It is left alone.",
                 )
         return recent[0] if recent else None
@@ -109,7 +109,7 @@ class Taking:
         self._session.say(
             self._urn,
             rq.Severity.WARNING,
-            f"Took over {described(vm, left)}, which this resource made in a run that was "
+            f"Took over {format_snapshot(vm, left)}, which this resource made in a run that was "
             "interrupted, instead of taking another. To take a new one, change `triggers`.",
         )
         owner = new_owner(self._urn)
@@ -134,7 +134,7 @@ def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:
 
 def _made_by(snapshot: Snapshot, urn: str) -> bool:
     mark = parse_mark(snapshot.mark)
-    return mark is not None and mark.maker == maker(urn)
+    return mark is not None and mark.owner == owner_id(urn)
 
 
 def _as_asked(snapshot: Snapshot, inputs: SnapshotInputs) -> bool:

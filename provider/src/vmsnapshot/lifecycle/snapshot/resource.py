@@ -9,13 +9,13 @@ from typing import Final
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs
 from vmsnapshot.lifecycle.common.naming import automatic_name
-from vmsnapshot.lifecycle.common.observed import foreseen, kind_of, with_secrets
+from vmsnapshot.lifecycle.common.observed import kind_of, preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import Owner, new_owner, parse_mark
-from vmsnapshot.lifecycle.common.platform_check import unfit_snapshot
+from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
 from vmsnapshot.lifecycle.common.platforms import VSPHERE
-from vmsnapshot.lifecycle.common.preflight import refuse_errors, snapshot_findings
-from vmsnapshot.lifecycle.common.selection import described, title
+from vmsnapshot.lifecycle.common.preflight import raise_for_errors, snapshot_findings
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
@@ -57,9 +57,9 @@ class SnapshotResource:
     def check(self, request: rq.CheckRequest) -> rq.CheckResult:
         """Validate, and give a name where there is none."""
         if request.old_inputs is not None:
-            self._session.recorded.exists(request.urn)
+            self._session.known_state.exists(request.urn)
         result = check(SnapshotInputs, without_empty(request.new_inputs, "description"))
-        failures = [*result.failures, *unfit_snapshot(result.inputs, self._session.platform)]
+        failures = [*result.failures, *validate_snapshot(result.inputs, self._session.platform)]
         inputs = dict(result.inputs)
         if inputs.get("name") is None:
             name = automatic_name(request, self._session.platform)
@@ -87,7 +87,7 @@ class SnapshotResource:
     def create(self, request: rq.CreateRequest) -> rq.Resource:
         """Take the snapshot, or take over the one that an interrupted run of this resource took."""
         if request.preview and has_unknown(request.inputs.get("vmName")):
-            return rq.Resource("", foreseen(SNAPSHOT, request.inputs), request.inputs)
+            return rq.Resource("", preview_outputs(SNAPSHOT, request.inputs), request.inputs)
         if request.preview:
             return self._preview_create(request)
         inputs = load(SnapshotInputs, request.inputs)
@@ -100,7 +100,7 @@ class SnapshotResource:
             owner = taking.take_over(vm, left, operation)
             snapshot_id = left.id
         else:
-            refuse_errors(snapshot_findings(vm, inputs), what)
+            raise_for_errors(snapshot_findings(vm, inputs), what)
             owner = new_owner(request.urn)
             snapshot_id = taking.take(vm, owner, operation)
         return self._finish(request, vm, snapshot_id, owner, operation)
@@ -121,7 +121,7 @@ class SnapshotResource:
             self._session.say(
                 request.urn,
                 rq.Severity.INFO,
-                f"No new snapshot will be taken: {described(vm, left)} is this resource's own, "
+                f"No new snapshot will be taken: {format_snapshot(vm, left)} is this resource's own, "
                 "left by a run that was interrupted, and will be taken over.",
             )
         else:
@@ -130,12 +130,12 @@ class SnapshotResource:
             for item in findings:
                 if item.severity != "error":
                     self._session.say(request.urn, rq.Severity.WARNING, item.message)
-            refuse_errors(findings, what)
-        return rq.Resource("", foreseen(SNAPSHOT, request.inputs), request.inputs)
+            raise_for_errors(findings, what)
+        return rq.Resource("", preview_outputs(SNAPSHOT, request.inputs), request.inputs)
 
     def _say_replacement(self, urn: str, vm: VirtualMachine) -> None:
         """In words: the new one captures today's VM, and the restore point of then is lost."""
-        for state in self._session.recorded.states(urn):
+        for state in self._session.known_state.states(urn):
             old = vm.snapshot_on_vsphere(state.unique_id)
             children = [] if old is None else vm.children(old.id)
             self._session.say(urn, rq.Severity.WARNING, replacement_text(state, children))
@@ -163,10 +163,10 @@ class SnapshotResource:
             raise rq.PartialState(rq.Resource(identifier, tree, request.inputs), error) from error
         snapshot = after.snapshot(snapshot_id)
         if snapshot is None:
-            message = f"snapshot {snapshot_id} of {title(vm)} was removed right after it was taken"
+            message = f"snapshot {snapshot_id} of {format_vm(vm)} was removed right after it was taken"
             raise Gone(message)
         state = snapshot_state(inputs, after, snapshot, str(owner.mark))
-        self._session.recorded.holds(request.urn, snapshot_id, state)
+        self._session.known_state.holds(request.urn, snapshot_id, state)
         return rq.Resource(identifier, with_secrets(state, request.inputs), request.inputs)
 
     def _unsettled(
@@ -207,7 +207,7 @@ class SnapshotResource:
             return None
         snapshot = vm.snapshot(self._snapshot_id(request.id))
         if snapshot is None:
-            self._say_gone(request.urn, state, f"it is no longer among the snapshots of {title(vm)}")
+            self._say_gone(request.urn, state, f"it is no longer among the snapshots of {format_vm(vm)}")
             return None
         old_inputs = dict(request.inputs or {})
         inputs = load(SnapshotInputs, old_inputs or state.properties())
@@ -216,7 +216,7 @@ class SnapshotResource:
         if state.child_policy != "keep":
             # The engine asks nothing more before a delete, not even in a preview.
             for text in children_text(vm.children(snapshot.id), state.child_policy):
-                told = f"{described(vm, snapshot)}, should it be deleted: {text}"
+                told = f"{format_snapshot(vm, snapshot)}, should it be deleted: {text}"
                 self._session.say(request.urn, rq.Severity.INFO, told)
         return rq.Resource(
             request.id,
@@ -272,8 +272,8 @@ class SnapshotResource:
                 name = load(SnapshotInputs, request.new_inputs).name or state.name
                 known["path"] = f"{head}/{name}" if head else name
                 vm_id = _vm_id(request.id, state)
-                self._session.foresee_name(vm_id, known["path"], self._snapshot_id(request.id))
-            tree = foreseen(SNAPSHOT, request.new_inputs, known)
+                self._session.plan_path(vm_id, known["path"], self._snapshot_id(request.id))
+            tree = preview_outputs(SNAPSHOT, request.new_inputs, known)
             return rq.Resource(request.id, tree, request.new_inputs)
         self._remember(request.urn, request.id, request.old_state)
         inputs = load(SnapshotInputs, request.new_inputs)
@@ -337,14 +337,14 @@ class SnapshotResource:
             self._session.say(
                 request.urn,
                 rq.Severity.WARNING,
-                f"{described(vm, snapshot)} has been taken over by a newer resource and is kept.",
+                f"{format_snapshot(vm, snapshot)} has been taken over by a newer resource and is kept.",
             )
             return
         children = vm.children(snapshot.id)
         if children and state.child_policy == "refuse":
             names = ", ".join(f'"{item.name}"' for item in children)
             message = (
-                f"{described(vm, snapshot)} is not removed: it has children ({names}) and "
+                f"{format_snapshot(vm, snapshot)} is not removed: it has children ({names}) and "
                 "childPolicy is `refuse`. Remove them first, or set childPolicy to `keep` (they "
                 "move up) or `remove`, and run the update before the delete."
             )
@@ -367,7 +367,7 @@ class SnapshotResource:
     def _remember(self, urn: str, identifier: str, state: rq.Properties) -> None:
         """What state holds is known from now on."""
         if identifier and isinstance(state.get("name"), str):
-            self._session.recorded.holds(urn, self._snapshot_id(identifier), load(SnapshotState, state))
+            self._session.known_state.holds(urn, self._snapshot_id(identifier), load(SnapshotState, state))
 
     def _observe(self, identifier: str, state: SnapshotState, operation: Operation) -> VirtualMachine:
         """The VM with its snapshots; or what is left of it, where snapshots outlive their VM.
@@ -389,7 +389,7 @@ class SnapshotResource:
         snapshot = vm.snapshot(self._snapshot_id(identifier))
         if snapshot is None:
             message = (
-                f'snapshot "{state.path or state.name}" ({identifier}) of {title(vm)} was '
+                f'snapshot "{state.path or state.name}" ({identifier}) of {format_vm(vm)} was '
                 "removed by somebody else. Run `pulumi refresh` to drop it from the stack's "
                 "state; the next update then takes a new one of the VM as it is by then"
             )

@@ -8,7 +8,7 @@ from vmsnapshot._version import __version__
 from vmsnapshot.lifecycle import errors
 
 
-def sentence(error: errors.VmsnapshotError) -> str:
+def format_error(error: errors.VmsnapshotError) -> str:
     """The error for the user; names the property that is wrong, if it doesn't itself."""
     text = str(error)
     if isinstance(error, errors.InvalidInput) and error.property not in text:
@@ -16,7 +16,7 @@ def sentence(error: errors.VmsnapshotError) -> str:
     return text
 
 
-def bug(error: BaseException) -> str:
+def internal_error(error: BaseException) -> str:
     """What to say when this program itself is at fault."""
     last = traceback.format_exception_only(error)[-1].strip()
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 
-def age_in_words(age: timedelta) -> str:
+def format_age(age: timedelta) -> str:
     """Formats an age in its largest whole unit: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
     seconds = age.total_seconds()
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
@@ -15,7 +15,7 @@ def age_in_words(age: timedelta) -> str:
     return "less than a minute"
 
 
-def size_in_words(size: int) -> str:
+def format_size(size: int) -> str:
     """Formats bytes in the largest unit that fits: `1.2 GiB`."""
     amount = float(size)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
