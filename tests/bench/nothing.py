@@ -71,4 +71,4 @@ class Nothing(Provider):
 
 
 if __name__ == "__main__":
-    serve(lambda _voice: Nothing(), engine=sys.argv[1], schema=lambda: SCHEMA)
+    serve(lambda _logger: Nothing(), engine=sys.argv[1], schema=lambda: SCHEMA)

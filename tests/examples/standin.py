@@ -26,7 +26,7 @@ SCHEMA: dict[str, Any] = {"name": "vsphere", "provider": {"inputProperties": {}}
 class Machines(Provider):
     """Makes VMs, and leaves them alone."""
 
-    def __init__(self, voice: rq.Voice) -> None:
+    def __init__(self, logger: rq.Logger) -> None:
         host, _, port = os.environ["VSPHERE_SERVER"].partition(":")
         context = ssl._create_unverified_context()
         login = (os.environ["VSPHERE_USER"], os.environ["VSPHERE_PASSWORD"])

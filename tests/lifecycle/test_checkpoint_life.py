@@ -32,10 +32,10 @@ VMS = ("db-1", "web-1", "web-2")
 class Silent:
     """A user who hears nothing."""
 
-    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
         """Not shown."""
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Not shown."""
 
 

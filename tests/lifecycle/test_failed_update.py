@@ -28,10 +28,10 @@ class Nowhere:
 class Silent:
     """Nobody listens."""
 
-    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
         """Say nothing."""
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Say nothing."""
 
 

@@ -17,10 +17,10 @@ URN = f"urn:pulumi:dev::shop::{REVERT.token}::web"
 class Silent:
     """A user who hears nothing."""
 
-    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
         """Not shown."""
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Not shown."""
 
 

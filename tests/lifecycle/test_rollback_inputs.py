@@ -19,10 +19,10 @@ URN = f"urn:pulumi:dev::shop::{ROLLBACK.token}::whole"
 class Silent:
     """A user who hears nothing."""
 
-    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
         """Not shown."""
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Not shown."""
 
 

@@ -60,8 +60,8 @@ SCHEMA: dict[str, Any] = {
 class Things(Provider):
     """Makes things that exist in a file only."""
 
-    def __init__(self, voice: rq.Voice) -> None:
-        self._voice = voice
+    def __init__(self, logger: rq.Logger) -> None:
+        self._logger = logger
         self._store = Path(os.environ["FAKE_STORE"])
         self._log = Path(os.environ["FAKE_LOG"])
         self._lock = threading.Lock()
@@ -100,8 +100,8 @@ class Things(Provider):
         self._note("create", request)
         if request.preview:
             return self._resource("", request.inputs, UNKNOWN)
-        self._voice.say(request.urn, rq.Severity.INFO, "first line\nsecond line")
-        self._voice.progress(request.urn, "40 %")
+        self._logger.log(request.urn, rq.Severity.INFO, "first line\nsecond line")
+        self._logger.log_status(request.urn, "40 %")
         name = request.urn.rpartition("::")[2]
         match request.inputs.get("behave"):
             case "refuse":

@@ -34,40 +34,40 @@ URN = "urn:pulumi:dev::project::vmsnapshot:index:VirtualMachineSnapshot::before"
 )
 def test_a_message_has_arrived_when_it_was_said(severity: Severity, told: Any) -> None:
     """Severity, resource and all lines reach the engine, and `say` waits until they have."""
-    voice = _engine.Voice(Secrets())
+    logger = _engine.Logger(Secrets())
     with listening() as (engine, address):
-        voice.connect(address)
-        voice.say(URN, severity, "two\nlines └─ ✓")
+        logger.connect(address)
+        logger.log(URN, severity, "two\nlines └─ ✓")
         assert engine.heard == [engine_pb2.LogRequest(severity=told, urn=URN, message="two\nlines └─ ✓")]
-        voice.close()
+        logger.close()
 
 
 def test_progress_is_ephemeral_and_does_not_wait() -> None:
     """Progress is a status message; whoever tells it goes on though the engine doesn't answer."""
-    voice = _engine.Voice(Secrets())
+    logger = _engine.Logger(Secrets())
     with listening() as (engine, address):
-        voice.connect(address)
+        logger.connect(address)
         engine.held.set()
-        voice.progress(URN, "40 %")
+        logger.log_status(URN, "40 %")
         until(lambda: engine.heard)
         assert engine.heard == [
             engine_pb2.LogRequest(severity=engine_pb2.INFO, urn=URN, message="40 %", ephemeral=True)
         ]
         engine.let_go.set()
-        voice.close()
+        logger.close()
 
 
 def test_progress_keeps_its_order() -> None:
     """However fast lines follow each other, the engine hears all of them, and the last one last."""
-    voice = _engine.Voice(Secrets())
+    logger = _engine.Logger(Secrets())
     lines = [f"{number} of 300 VMs" for number in range(300)]
     with listening() as (engine, address):
-        voice.connect(address)
+        logger.connect(address)
         for line in lines:
-            voice.progress(URN, line)
+            logger.log_status(URN, line)
         until(lambda: len(engine.heard) == len(lines))
         assert [message.message for message in engine.heard] == lines
-        voice.close()
+        logger.close()
 
 
 def test_a_suspended_engine_holds_up_a_message_for_a_while_only(
@@ -75,27 +75,27 @@ def test_a_suspended_engine_holds_up_a_message_for_a_while_only(
 ) -> None:
     """The work goes on after a message that nobody takes."""
     monkeypatch.setattr(_limits, "MESSAGE_TIMEOUT", 0.05)
-    voice = _engine.Voice(Secrets())
+    logger = _engine.Logger(Secrets())
     with listening() as (engine, address):
-        voice.connect(address)
+        logger.connect(address)
         engine.held.set()
-        voice.say(URN, Severity.INFO, "nobody answers")
+        logger.log(URN, Severity.INFO, "nobody answers")
         engine.let_go.set()
-        voice.close()
+        logger.close()
 
 
 def test_nothing_said_fails_the_work() -> None:
     """Before an engine is known, after it is gone and after the end there is silence."""
-    voice = _engine.Voice(Secrets())
-    voice.say(URN, Severity.INFO, "too early")
-    voice.progress(URN, "too early")
+    logger = _engine.Logger(Secrets())
+    logger.log(URN, Severity.INFO, "too early")
+    logger.log_status(URN, "too early")
     with listening() as (_, address):
-        voice.connect(address)
-    voice.say(URN, Severity.INFO, "gone")
-    voice.progress(URN, "gone")
-    voice.close()
-    voice.say(URN, Severity.INFO, "closed")
-    voice.progress(URN, "closed")
+        logger.connect(address)
+    logger.log(URN, Severity.INFO, "gone")
+    logger.log_status(URN, "gone")
+    logger.close()
+    logger.log(URN, Severity.INFO, "closed")
+    logger.log_status(URN, "closed")
 
 
 def test_no_message_shows_a_secret_or_breaks_on_its_text() -> None:
@@ -104,24 +104,24 @@ def test_no_message_shows_a_secret_or_breaks_on_its_text() -> None:
     secrets.learn(URN, {"a": [Secret("swordfish")]})
     secrets.learn("", {"password": Secret("hunter22")})
     secrets.learn(URN + "2", {"a": Secret("plain")})
-    voice = _engine.Voice(secrets)
+    logger = _engine.Logger(secrets)
     with listening() as (engine, address):
-        voice.connect(address)
-        voice.say(URN, Severity.INFO, "swordfish hunter22 plain \ud800")
-        voice.progress(URN, "swordfish")
+        logger.connect(address)
+        logger.log(URN, Severity.INFO, "swordfish hunter22 plain \ud800")
+        logger.log_status(URN, "swordfish")
         until(lambda: len(engine.heard) == 2)
         assert [heard.message for heard in engine.heard] == ["[secret] [secret] plain ?", "[secret]"]
-        voice.close()
+        logger.close()
 
 
 def test_a_large_message_arrives() -> None:
     """A message may be longer than gRPC's usual 4 MB."""
-    voice = _engine.Voice(Secrets())
+    logger = _engine.Logger(Secrets())
     with listening() as (engine, address):
-        voice.connect(address)
-        voice.say(URN, Severity.INFO, "x" * 5_000_000)
+        logger.connect(address)
+        logger.log(URN, Severity.INFO, "x" * 5_000_000)
         assert [len(heard.message) for heard in engine.heard] == [5_000_000]
-        voice.close()
+        logger.close()
 
 
 def _watching() -> list[threading.Thread]:

@@ -35,11 +35,11 @@ class Process:
         self.said: list[Message] = []
         self.provider = provider(self)
 
-    def say(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
         """Remembered."""
         self.said.append(Message(urn, severity.value, text))
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Not remembered."""
 
     def check(self, urn: str, old: rq.Properties | None, new: rq.Properties) -> rq.Properties:
@@ -156,9 +156,9 @@ def mini_stack(
     @contextlib.contextmanager
     def started() -> Iterator[Process]:
         process = Process(
-            lambda voice: Provider(
+            lambda logger: Provider(
                 lambda configuration: cast("Backend", around(connect(configuration))),
-                voice,
+                logger,
                 notes or NoNotes(),
             )
         )

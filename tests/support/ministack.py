@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, PropertyChange] = {}
 
 
 class Verbs(Protocol):
-    """What a stack asks of a provider: `tests.support.plugin.Plugin`, or another front's like."""
+    """What a stack asks of a provider: `tests.support.plugin.Plugin`, or another frontend's like."""
 
     @property
     def said(self) -> Sequence[Message]:

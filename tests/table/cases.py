@@ -1,4 +1,4 @@
-"""The lives of resources that go alike on every platform and through every front."""
+"""The lives of resources that go alike on every platform and through every frontend."""
 
 from __future__ import annotations
 

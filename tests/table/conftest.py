@@ -4,23 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.table.front import FRONTS, Front
+from tests.table.frontend import FRONTENDS, Frontend
 from tests.table.world import World
 
 pytest.register_assert_rewrite("tests.table.life")  # its assertions are to be explained as a test's are
 
 
 @pytest.fixture(scope="module")
-def front(request: pytest.FixtureRequest, world: World) -> Iterator[Front]:
+def frontend(request: pytest.FixtureRequest, world: World) -> Iterator[Frontend]:
     """A way in by its name, with one provider for all cases of a module."""
-    start, draws = FRONTS[request.param]
-    made = Front(lambda: start(world), draws=draws)
+    start, draws = FRONTENDS[request.param]
+    made = Frontend(lambda: start(world), draws=draws)
     yield made
     made.end()
 
 
 @pytest.fixture
-def fresh_front(request: pytest.FixtureRequest, world: World) -> Front:
+def fresh_front(request: pytest.FixtureRequest, world: World) -> Frontend:
     """A way in with a new provider for each command, as the engine has it."""
-    start, draws = FRONTS[request.param]
-    return Front(lambda: start(world), draws=draws, kept=False)
+    start, draws = FRONTENDS[request.param]
+    return Frontend(lambda: start(world), draws=draws, kept=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tests.support.ministack import MiniStack, Op, Outcome
-from tests.table.front import Front
+from tests.table.frontend import Frontend
 from tests.table.world import World
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model.values import has_unknown, plain
@@ -93,9 +93,9 @@ class Refusal:
     says: str
 
 
-def live(case: Case, world: World, front: Front) -> None:
+def live(case: Case, world: World, frontend: Frontend) -> None:
     """Live one case to its end."""
-    stack = MiniStack(front.connect)
+    stack = MiniStack(frontend.connect)
     vms = {"": world.vm()}
     if any(turn.properties.get("vmName") == OTHER_VM for turn in case.turns):
         vms[OTHER_VM] = world.vm(beside=vms[""])
@@ -103,14 +103,14 @@ def live(case: Case, world: World, front: Front) -> None:
         for do in turn.does:
             do(world, vms[""])
         if number and turn.does and world.watched:
-            front.end()
-        _turn(turn, world, stack, vms, case.token, draws=front.draws)
+            frontend.end()
+        _turn(turn, world, stack, vms, case.token, draws=frontend.draws)
 
     _refresh(world, stack, vms, case.refreshed)
     for do in case.before_delete:
         do(world, vms[""])
     if case.before_delete and world.watched:
-        front.end()
+        frontend.end()
     before = _done(world, vms)
     stack.destroy().check()
     assert _since(before, _done(world, vms)) == case.deleted
@@ -118,10 +118,10 @@ def live(case: Case, world: World, front: Front) -> None:
     assert tuple(item.path for vm in vms.values() for item in world.snapshots(vm)) == case.left
 
 
-def refuses(refusals: Iterable[Refusal], world: World, front: Front) -> None:
+def refuses(refusals: Iterable[Refusal], world: World, frontend: Frontend) -> None:
     """What a platform can't do is refused by the property's name, and nothing is done."""
     vm = world.vm()
-    stack = MiniStack(front.connect)
+    stack = MiniStack(frontend.connect)
     for refusal in refusals:
         given = world.properties(vm) | refusal.properties
         stack.write(**{NAME: {"type": refusal.token, "properties": given}})

@@ -1,4 +1,4 @@
-"""Each case lives on the VM Operator, played by the stand-in, through each front."""
+"""Each case lives on the VM Operator, played by the stand-in, through each frontend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from devkit.kubernetes import ApiServer
 from tests.table.cases import COMMON
-from tests.table.front import FRONTS, Front
+from tests.table.frontend import FRONTENDS, Frontend
 from tests.table.life import Case, live, refuses
 from tests.table.platforms import ON_THE_VM_OPERATOR, REFUSED_ON_THE_VM_OPERATOR
 from tests.table.vm_operator import vm_operator
@@ -24,21 +24,21 @@ def world(api_server: ApiServer) -> Iterator[World]:
         yield found
 
 
-@pytest.mark.parametrize("front", FRONTS, indirect=True)
+@pytest.mark.parametrize("frontend", FRONTENDS, indirect=True)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_life(world: World, front: Front, case: Case) -> None:
+def test_a_life(world: World, frontend: Frontend, case: Case) -> None:
     """Each verb does what it announced, and nothing more; the reason for a case stands with it."""
-    live(case, world, front)
+    live(case, world, frontend)
 
 
 @pytest.mark.timeout(300)  # a process for each command
-@pytest.mark.parametrize("fresh_front", FRONTS, indirect=True)
-def test_a_life_of_many_processes(world: World, fresh_front: Front) -> None:
+@pytest.mark.parametrize("fresh_front", FRONTENDS, indirect=True)
+def test_a_life_of_many_processes(world: World, fresh_front: Frontend) -> None:
     """A new process of the provider for each command knows from state all that it needs."""
     live(CASES["settings of the delete"], world, fresh_front)
 
 
-@pytest.mark.parametrize("front", FRONTS, indirect=True)
-def test_what_it_cannot_do(world: World, front: Front) -> None:
+@pytest.mark.parametrize("frontend", FRONTENDS, indirect=True)
+def test_what_it_cannot_do(world: World, frontend: Frontend) -> None:
     """It is refused with the property's name before anything is done, and the state stays empty."""
-    refuses(REFUSED_ON_THE_VM_OPERATOR, world, front)
+    refuses(REFUSED_ON_THE_VM_OPERATOR, world, frontend)

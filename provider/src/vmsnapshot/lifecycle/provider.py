@@ -1,4 +1,4 @@
-"""The lifecycle's front door: one method for each verb of the engine."""
+"""The lifecycle's entry point: one method for each verb of the engine."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Provider:
 
     Args:
         connect: Makes the backend of a configuration; called at most once, when first needed.
-        voice: How to speak to the user.
+        logger: Shows texts to the user.
         notes: What earlier processes of the plugin left. Default: nothing.
 
     Every method raises one of `lifecycle.errors`; `create`, `read` and `update` may raise
@@ -56,10 +56,10 @@ class Provider:
     def __init__(
         self,
         connect: Callable[[Configuration], Backend],
-        voice: rq.Voice,
+        logger: rq.Logger,
         notes: Notes | None = None,
     ) -> None:
-        self._session = Session(connect, voice, notes or NoNotes())
+        self._session = Session(connect, logger, notes or NoNotes())
         self._snapshots = SnapshotResource(self._session)
         verbs: tuple[_Verbs, ...] = (
             self._snapshots,

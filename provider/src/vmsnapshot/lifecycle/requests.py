@@ -1,7 +1,7 @@
-"""What a front asks of the lifecycle, and what it gets: plain values, no protocol.
+"""Requests of a frontend to the lifecycle, and its answers: plain values, no protocol.
 
 Property trees are dicts with camelCase keys whose leaves are plain data, `values.UNKNOWN` or
-`values.Secret`.  A front decodes into these, calls one method of `provider.Provider`, and encodes
+`values.Secret`.  A frontend decodes into these, calls one method of `provider.Provider`, and encodes
 what comes back.
 """
 
@@ -28,14 +28,14 @@ class Severity(enum.Enum):
     ERROR = "error"
 
 
-class Voice(Protocol):
-    """How the lifecycle speaks to the user while it works."""
+class Logger(Protocol):
+    """Shows the user texts and progress while the lifecycle works."""
 
-    def say(self, urn: str, severity: Severity, text: str) -> None:
+    def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under the resource, in previews too. Lines may be many."""
         ...
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Show a short text on the resource's own line until the next one."""
         ...
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmsnapshot.composition import connect
-from vmsnapshot.frontends.engine import EngineWatch, FileNotes, Secrets, Voice
+from vmsnapshot.frontends.engine import EngineWatch, FileNotes, Logger, Secrets
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.lifecycle.requests import Severity
@@ -32,16 +32,16 @@ class Process:
 
     Attributes:
         lifecycle: Configured, unless there are failures.
-        voice: How to speak to the user.
+        logger: Shows texts to the user.
         secrets: What no message may show.
         failures: What is wrong with the settings.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.secrets = Secrets()
-        voice = Voice(self.secrets)
-        self.voice = _Once(voice)
-        self.lifecycle = Provider(connect, self.voice, _Deletions())
+        logger = Logger(self.secrets)
+        self.logger = _Once(logger)
+        self.lifecycle = Provider(connect, self.logger, _Deletions())
         checked = self.lifecycle.check_configuration(dict(settings))
         self.secrets.learn("", checked.inputs)
         self.failures = tuple(f"{PACKAGE}:{item.property}: {item.reason}" for item in checked.failures)
@@ -49,7 +49,7 @@ class Process:
             self.secrets.learn("", self.lifecycle.configure(checked.inputs))
         address = _engine_address()
         if address is not None:
-            voice.connect(address)
+            logger.connect(address)
             EngineWatch(self.lifecycle.cancel).connect(address)
         atexit.register(self.lifecycle.close)
 
@@ -89,17 +89,17 @@ def _engine_address() -> str | None:
 class _Once:
     """Says nothing twice: previews and updates aren't told apart here, so both announce."""
 
-    def __init__(self, voice: Voice) -> None:
-        self._voice = voice
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
         self._said: set[tuple[str, str]] = set()
 
-    def say(self, urn: str, severity: Severity, text: str) -> None:
+    def log(self, urn: str, severity: Severity, text: str) -> None:
         if (urn, text) not in self._said:
             self._said.add((urn, text))
-            self._voice.say(urn, severity, text)
+            self._logger.log(urn, severity, text)
 
-    def progress(self, urn: str, text: str) -> None:
-        self._voice.progress(urn, text)
+    def log_status(self, urn: str, text: str) -> None:
+        self._logger.log_status(urn, text)
 
 
 class _Deletions(NoNotes):

@@ -189,7 +189,7 @@ class Provider(dynamic.ResourceProvider):
         before = machines_of(self.token, {**live, "vmName": inputs.get("vmName")})
         text = changes_in_words(before, after)
         if text:
-            self._process.voice.say(self._urn, rq.Severity.WARNING, text)
+            self._process.logger.log(self._urn, rq.Severity.WARNING, text)
 
     # --- small things -------------------------------------------------------------------------
 

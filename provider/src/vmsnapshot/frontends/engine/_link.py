@@ -26,7 +26,7 @@ _SEVERITIES: Final = {
 }
 
 
-class Voice:
+class Logger:
     """Speaks to the user through the engine; silent while there is none.
 
     Nothing that goes wrong with a message reaches the work that it is about.
@@ -56,7 +56,7 @@ class Voice:
         if previous is not None:
             previous.close()
 
-    def say(self, urn: str, severity: Severity, text: str) -> None:
+    def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under the resource; it has arrived when this returns.
 
         So messages keep their order and none comes after the end of what it is about.  A suspended
@@ -71,7 +71,7 @@ class Voice:
             except (grpc.RpcError, ValueError):  # ValueError: closed meanwhile
                 return
 
-    def progress(self, urn: str, text: str) -> None:
+    def log_status(self, urn: str, text: str) -> None:
         """Show a short text on the resource's own line; doesn't wait until it has arrived.
 
         The lines arrive in their order: the last one stays.

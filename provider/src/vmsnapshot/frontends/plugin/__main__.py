@@ -21,7 +21,7 @@ import grpc
 
 from vmsnapshot._version import __version__
 from vmsnapshot.frontends.engine import _limits
-from vmsnapshot.frontends.engine._link import EngineWatch, Voice
+from vmsnapshot.frontends.engine._link import EngineWatch, Logger
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.frontends.engine._protocol import provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
@@ -47,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # Started by hand, the parent is a shell and not the engine.
     notes = FileNotes(os.getppid()) if asked.engine else None
-    serve(lambda voice: Provider(_connect, voice, notes), engine=asked.engine, schema=_schema)
+    serve(lambda logger: Provider(_connect, logger, notes), engine=asked.engine, schema=_schema)
     return 0
 
 
 def serve(
-    make_provider: Callable[[rq.Voice], Provider],
+    make_provider: Callable[[rq.Logger], Provider],
     *,
     engine: str | None,
     schema: Callable[[], dict[str, Any]],
@@ -60,14 +60,14 @@ def serve(
     """Serve until the engine is gone, or a signal arrives.
 
     Args:
-        make_provider: Makes the provider, speaking through the voice that it is given.
+        make_provider: Makes the provider, with the logger that it is given.
         schema: The package's schema without its version.
         engine: The engine's address; None when started by hand. Then engines come and go with
             Attach, and only a signal ends the plugin.
     """
     ended = _ShutdownSignal()
     secrets = Secrets()
-    voice = Voice(secrets)
+    logger = Logger(secrets)
 
     def gone() -> None:
         servicer.cancel()  # nobody is left to hear of its result
@@ -76,7 +76,7 @@ def serve(
 
     watch = EngineWatch(gone)
     servicer = Servicer(
-        lambda: make_provider(voice), secrets=secrets, engine_links=(voice, watch), schema=schema
+        lambda: make_provider(logger), secrets=secrets, engine_links=(logger, watch), schema=schema
     )
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(_limits.WORKERS, thread_name_prefix="call"),
@@ -99,7 +99,7 @@ def serve(
     server.stop(_limits.GRACE).wait()
     servicer.close()
     watch.close()
-    voice.close()
+    logger.close()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -98,7 +98,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """One plugin: serves one engine, or one after another when it was started by hand.
 
     Args:
-        make_provider: Makes the lifecycle's front door; again for each engine after the first.
+        make_provider: Makes the lifecycle's provider; again for each engine after the first.
         secrets: Where to remember what no message may show.
         engine_links: What is told where the engine is.
         schema: The package's schema without its version.

@@ -93,7 +93,7 @@ class Checkpointing:
     """The steps of taking one checkpoint.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
         urn: The resource.
         inputs: The checkpoint that is asked for.
         state: What state holds; none of its snapshots is this checkpoint's.

@@ -138,7 +138,7 @@ def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation:
 
 
 def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snapshot, label: str) -> None:
-    session.say(
+    session.log(
         urn,
         rq.Severity.WARNING,
         "\n".join(

@@ -32,7 +32,7 @@ def refresh(
         lost = [key for key in checkpoints[label].snapshots if key not in checkpoint.snapshots]
         if lost:
             text = _lost_text(label, lost, checkpoint)
-            session.say(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
+            session.log(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
     return {label: item for label, item in fresh.items() if item.snapshots}
 
 

@@ -271,7 +271,7 @@ class CheckpointResource:
         plan = checkpointing.plan(checkpointing.settled(environment, operation))
         refuse(plan)
         if lines := [*left_lines(plan), *orphan_lines(plan)]:
-            self._session.say(urn, rq.Severity.WARNING, "\n".join(lines))
+            self._session.log(urn, rq.Severity.WARNING, "\n".join(lines))
         return checkpointing.take(plan, operation)
 
     def _failed(
@@ -319,7 +319,7 @@ class CheckpointResource:
         """In a preview, say what the update will do; what can't work fails the preview."""
         if any(has_unknown(tree.get(name)) for name in _DECIDING):
             text = "Of which VMs a checkpoint will be taken is not known before the update."
-            self._session.say(urn, rq.Severity.WARNING, text)
+            self._session.log(urn, rq.Severity.WARNING, text)
             return
         known = {name: item for name, item in tree.items() if not has_unknown(item)}
         asked, moment = load(CheckpointInputs, known), now()
@@ -336,7 +336,7 @@ class CheckpointResource:
             assert old is not None  # noqa: S101 - only what is there can be over its time
             texts.append(pruning_text(old.checkpoints, over, moment))
         if texts:
-            self._session.say(urn, rq.Severity.WARNING, "\n".join(texts))
+            self._session.log(urn, rq.Severity.WARNING, "\n".join(texts))
 
     def _remember(self, urn: str, tree: rq.Properties) -> None:
         self._states[urn] = load(CheckpointState, tree)

@@ -60,7 +60,7 @@ class SafetySnapshots:
     """The safety snapshots of one resource.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
         urn: The resource.
         spec: How they are taken.
     """
@@ -279,18 +279,18 @@ class SafetySnapshots:
             head = f'Safety snapshot "{item.name}" of {format_vm(vm)}'
             if ours is not None:
                 self._remove(vm, ours, operation)
-                self._say(f"{head} was removed: its time is over.")
+                self._log(f"{head} was removed: its time is over.")
             elif (
                 other := find_by_reference(vm, item) or next(iter(marked(vm, item.ownership or "")), None)
             ) is not None:
-                self._say(
+                self._log(
                     f"{head} is kept, although its time is over: {format_snapshot(vm, other)} doesn't carry "
                     "the mark and the date that the stack's state holds. It is no longer part of the state; "
                     "remove it yourself if nobody needs it.",
                     rq.Severity.WARNING,
                 )
             else:
-                self._say(f"{head} is no longer there: it has been removed before.")
+                self._log(f"{head} is no longer there: it has been removed before.")
         return [item for item in kept if item in still]
 
     def _recorded(self, vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
@@ -314,8 +314,8 @@ class SafetySnapshots:
         within = min(_CLEAN_UP_WITHIN, operation.timeout)
         return self._session.operation(self._urn, "removing safety snapshots", within)
 
-    def _say(self, text: str, severity: rq.Severity = rq.Severity.INFO) -> None:
-        self._session.say(self._urn, severity, text)
+    def _log(self, text: str, severity: rq.Severity = rq.Severity.INFO) -> None:
+        self._session.log(self._urn, severity, text)
 
     def _owner(self, request_id: str) -> ownership.Owner:
         return ownership.owner_by(self._urn, request_id)

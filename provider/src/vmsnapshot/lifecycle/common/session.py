@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.common.operation import DEFAULT_TIMEOUT, Cancellation,
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
 from vmsnapshot.lifecycle.port import Backend, VMReference
-from vmsnapshot.lifecycle.requests import Severity, Voice
+from vmsnapshot.lifecycle.requests import Logger, Severity
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotState
@@ -23,16 +23,16 @@ class Session:
 
     Args:
         connect: Makes the backend of a configuration.
-        voice: How to speak to the user.
+        logger: Shows texts to the user.
         notes: What earlier processes of the plugin left.
     """
 
-    def __init__(self, connect: Callable[[Configuration], Backend], voice: Voice, notes: Notes) -> None:
+    def __init__(self, connect: Callable[[Configuration], Backend], logger: Logger, notes: Notes) -> None:
         self.notes = notes
         self.cancellation = Cancellation()
         self.known_state = KnownState()
         self._connect = connect
-        self._voice = voice
+        self._logger = logger
         self._lock = threading.Lock()
         self._configuration: Configuration | None = None
         self._backend: Backend | None = None
@@ -70,7 +70,7 @@ class Session:
             what,
             timeout=timeout or DEFAULT_TIMEOUT,
             cancellation=self.cancellation,
-            progress=lambda text: self._voice.progress(urn, text),
+            progress=lambda text: self._logger.log_status(urn, text),
             alone=alone,
         )
 
@@ -86,9 +86,9 @@ class Session:
         except (NotFound, Ambiguous) as error:
             raise type(error)(f"vmName: {error.message}") from None
 
-    def say(self, urn: str, severity: Severity, text: str) -> None:
+    def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""
-        self._voice.say(urn, severity, text)
+        self._logger.log(urn, severity, text)
 
     def plan_path(self, vm_id: str, path: str, snapshot_id: str) -> None:
         """Record that a snapshot will have this path after the update that is being previewed.

@@ -46,7 +46,7 @@ class RevertExecutor:
     """The steps of one request: of VirtualMachineRevert for its VM, of EnvironmentRollback for each.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
         urn: The resource.
         first: Whether no state tells this request from an equal earlier one.
         spec: How safety snapshots are taken.
@@ -104,7 +104,7 @@ class RevertRun:
     """One update of VirtualMachineRevert, or its create.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
         urn: The resource.
         inputs: What is asked for.
         old: What state holds; None: nothing yet.
@@ -182,7 +182,7 @@ class RevertRun:
             planned = plan_request(self._session, inputs, operation)
         planned = dataclasses.replace(planned, found=done)
         raise_for_errors(planned.errors, operation.what)
-        self._session.say(self._urn, rq.Severity.WARNING, planned.text)
+        self._session.log(self._urn, rq.Severity.WARNING, planned.text)
         if done is None:
             self._compare_with_preview(vm, operation)
         leftovers = [] if old is None else old.leftover_safety_snapshots
@@ -238,7 +238,7 @@ class RevertRun:
         if self._old is None:
             if taken is not None:
                 text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
-                self._session.say(self._urn, rq.Severity.WARNING, text)
+                self._session.log(self._urn, rq.Severity.WARNING, text)
             return error
         changes = {
             "safety_snapshots": with_taken(self._old.safety_snapshots, taken),
@@ -262,7 +262,7 @@ class RevertRun:
             )
             raise Refused(message)
         text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
-        self._session.say(self._urn, rq.Severity.WARNING, text)
+        self._session.log(self._urn, rq.Severity.WARNING, text)
 
     def _end(self, result: RevertState, operation: Operation, *, part_of: str | None = None) -> RevertState:
         """After the revert: the power that is asked for, and the VM as it then is.

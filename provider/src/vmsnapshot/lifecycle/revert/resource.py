@@ -181,7 +181,7 @@ class RevertResource:
         left += [item.name for item in state.leftover_safety_snapshots]
         if left:
             names = ", ".join(f'"{name}"' for name in left)
-            self._session.say(
+            self._session.log(
                 request.urn,
                 rq.Severity.INFO,
                 f'Safety snapshots of VM "{state.vm_name}" stay on the platform: {names}.',
@@ -201,7 +201,7 @@ class RevertResource:
         try:
             vm = self._session.backend.observe(old.vm.id if old.vm is not None else request.id, operation)
         except Gone as gone:
-            self._session.say(request.urn, rq.Severity.WARNING, f"Forgotten: {gone.message}")
+            self._session.log(request.urn, rq.Severity.WARNING, f"Forgotten: {gone.message}")
             return None
         fresh = self._states[request.urn] = revert_state(old, vm, old)
         tree = with_secrets(fresh, request.state)
@@ -217,7 +217,7 @@ class RevertResource:
         if not asked:
             return
         if any(has_unknown(new_inputs.get(name)) for name in NAMING):
-            self._session.say(
+            self._session.log(
                 urn,
                 rq.Severity.WARNING,
                 "The VM will be reverted to a snapshot that is not known before the update: what that "
@@ -229,7 +229,7 @@ class RevertResource:
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
         planned = self._checked_plan(urn, new_inputs) or plan_request(self._session, inputs, operation)
         planned = self._recalled(urn, planned, new_inputs, old, operation)
-        self._session.say(urn, rq.Severity.WARNING, planned.text)
+        self._session.log(urn, rq.Severity.WARNING, planned.text)
         self._session.notes.show(urn, fingerprint_of(planned.vm))
 
     def _checked_plan(self, urn: str, inputs: rq.Properties) -> PlannedRevert | None:

@@ -59,7 +59,7 @@ class RollbackExecutor:
     """One run of a request for a rollback; an interrupted or failed one before it is continued.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
         urn: The resource.
         old: What state holds; None: nothing yet.
         inputs: What is asked for; `to` is set.
@@ -103,7 +103,7 @@ class RollbackExecutor:
         except VmsnapshotError as error:
             raise self._not_begun(error) from error
         text = rollback_text(planned, done=len(executor.reverted))
-        self._session.say(self._urn, rq.Severity.WARNING, text)
+        self._session.log(self._urn, rq.Severity.WARNING, text)
         if self._old is not None:
             attempts = {key: plan.attempt.id for key, plan in executor.plans.items()}
             leftovers = self._old.leftover_safety_snapshots
@@ -161,7 +161,7 @@ class RollbackExecutor:
             plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
-            self._session.say(self._urn, rq.Severity.WARNING, found_text(found, []))
+            self._session.log(self._urn, rq.Severity.WARNING, found_text(found, []))
         executor = WaveExecutor(
             self._reverts,
             {key: plans[key] for key in members},
@@ -184,7 +184,7 @@ class RollbackExecutor:
         if self._inputs.require_unchanged:
             reason = "requireUnchanged is set, so nothing was done. Look at a new preview."
             raise Refused(f"{operation.what}: {reason}\n{listed}")
-        self._session.say(self._urn, rq.Severity.WARNING, listed)
+        self._session.log(self._urn, rq.Severity.WARNING, listed)
 
     # --- when it isn't complete -------------------------------------------------------------
 

@@ -156,7 +156,7 @@ class RollbackResource:
         kept += [f'"{item.name}" of {item.member}' for item in state.leftover_safety_snapshots]
         if kept:
             text = f"Safety snapshots stay on the platform: {', '.join(kept)}."
-            self._session.say(request.urn, rq.Severity.INFO, "\n".join(wrapped(text)))
+            self._session.log(request.urn, rq.Severity.INFO, "\n".join(wrapped(text)))
 
     # --- read -------------------------------------------------------------------------------
 
@@ -296,15 +296,15 @@ class RollbackResource:
         done = [key for key, item in found.items() if item.done]
         if found:
             running = [key for key in found if key not in done]
-            self._session.say(urn, rq.Severity.WARNING, found_text(done, running))
+            self._session.log(urn, rq.Severity.WARNING, found_text(done, running))
         text = rollback_text(checked.planned.without(found), done=len(checked.done) + len(done))
-        self._session.say(urn, rq.Severity.WARNING, text)
+        self._session.log(urn, rq.Severity.WARNING, text)
         self._session.notes.show_all(
             {f"{urn} {key}": fingerprint_of(checked.planned.vm(key)) for key in checked.planned.plans}
         )
 
     def _warn(self, urn: str, text: str) -> None:
-        self._session.say(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
+        self._session.log(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
 
     def _checked_plan(self, urn: str, inputs: rq.Properties) -> _Checked | None:
         """The plan that this preview's check has just made."""

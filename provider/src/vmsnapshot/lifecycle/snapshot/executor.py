@@ -31,7 +31,7 @@ class Taking:
     """The steps of taking a snapshot for one resource.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
         urn: The resource.
         inputs: The snapshot that is asked for.
         automatic: Whether its name was made up by us, so that another one will do as well.
@@ -81,7 +81,7 @@ class Taking:
             raise Refused(message)
         for item in ours:
             if item not in recent:
-                self._session.say(
+                self._session.log(
                     self._urn,
                     rq.Severity.WARNING,
                     f"{format_snapshot(vm, item)} was made by this resource too, but the stack's state "
@@ -106,7 +106,7 @@ class Taking:
         The new mark keeps the delete of a replaced resource, whose state carries the old mark,
         from removing what has become this one.
         """
-        self._session.say(
+        self._session.log(
             self._urn,
             rq.Severity.WARNING,
             f"Took over {format_snapshot(vm, left)}, which this resource made in a run that was "

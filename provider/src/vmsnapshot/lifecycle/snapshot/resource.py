@@ -118,7 +118,7 @@ class SnapshotResource:
         vm = taking.find(operation)
         left = taking.left_behind(vm)
         if left is not None:
-            self._session.say(
+            self._session.log(
                 request.urn,
                 rq.Severity.INFO,
                 f"No new snapshot will be taken: {format_snapshot(vm, left)} is this resource's own, "
@@ -129,7 +129,7 @@ class SnapshotResource:
             findings = snapshot_findings(vm, inputs)
             for item in findings:
                 if item.severity != "error":
-                    self._session.say(request.urn, rq.Severity.WARNING, item.message)
+                    self._session.log(request.urn, rq.Severity.WARNING, item.message)
             raise_for_errors(findings, what)
         return rq.Resource("", preview_outputs(SNAPSHOT, request.inputs), request.inputs)
 
@@ -138,7 +138,7 @@ class SnapshotResource:
         for state in self._session.known_state.states(urn):
             old = vm.snapshot_on_vsphere(state.unique_id)
             children = [] if old is None else vm.children(old.id)
-            self._session.say(urn, rq.Severity.WARNING, replacement_text(state, children))
+            self._session.log(urn, rq.Severity.WARNING, replacement_text(state, children))
 
     def _finish(
         self,
@@ -217,7 +217,7 @@ class SnapshotResource:
             # The engine asks nothing more before a delete, not even in a preview.
             for text in children_text(vm.children(snapshot.id), state.child_policy):
                 told = f"{format_snapshot(vm, snapshot)}, should it be deleted: {text}"
-                self._session.say(request.urn, rq.Severity.INFO, told)
+                self._session.log(request.urn, rq.Severity.INFO, told)
         return rq.Resource(
             request.id,
             with_secrets(fresh, request.state),
@@ -334,7 +334,7 @@ class SnapshotResource:
         if snapshot is None:
             return
         if snapshot.mark is not None and state.ownership not in (None, snapshot.mark):
-            self._session.say(
+            self._session.log(
                 request.urn,
                 rq.Severity.WARNING,
                 f"{format_snapshot(vm, snapshot)} has been taken over by a newer resource and is kept.",
@@ -350,7 +350,7 @@ class SnapshotResource:
             )
             raise Refused(message)
         for text in children_text(children, state.child_policy):
-            self._session.say(request.urn, rq.Severity.INFO, text)
+            self._session.log(request.urn, rq.Severity.INFO, text)
         self._session.backend.remove_snapshot(
             vm,
             snapshot,
@@ -397,7 +397,7 @@ class SnapshotResource:
         return snapshot
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
-        self._session.say(urn, rq.Severity.WARNING, gone_text(state, why))
+        self._session.log(urn, rq.Severity.WARNING, gone_text(state, why))
 
 
 def _vm_id(identifier: str, state: SnapshotState) -> str:

@@ -14,7 +14,7 @@ from tests.table.world import World
 Start = Callable[[World], AbstractContextManager[Verbs]]
 
 
-class Front:
+class Frontend:
     """A way in to the provider.
 
     Args:
@@ -54,7 +54,7 @@ class Front:
 
 
 # By its name: what starts it for a world, and whether it draws.
-FRONTS: dict[str, tuple[Start, bool]] = {
+FRONTENDS: dict[str, tuple[Start, bool]] = {
     "plugin": (lambda world: plugin(world.settings), True),
     "dynamic": (lambda world: dynamic_providers(world.settings), False),
 }
