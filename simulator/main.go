@@ -27,6 +27,7 @@ type options struct {
 	listen, hostMode, names, certOut string
 	user, password                   string
 	readOnlyUser, readOnlyPassword   string
+	instanceUUID                     string
 	vms                              int
 	plain, admin, exitWithStdin, tls bool
 	taskDuration                     time.Duration
@@ -38,6 +39,7 @@ func parse() options {
 	flag.IntVar(&o.vms, "vms", 3, "how many virtual machines")
 	flag.StringVar(&o.names, "names", "", "their names, separated by commas (default: upstream's names)")
 	flag.StringVar(&o.hostMode, "host-mode", "vpx", "vpx (a vCenter) or esx (one host)")
+	flag.StringVar(&o.instanceUUID, "instance-uuid", "", "the server's about.instanceUuid (default: upstream's, the same for all)")
 	flag.BoolVar(&o.plain, "plain", false, "the upstream simulator without our behaviour")
 	flag.DurationVar(&o.taskDuration, "task-duration", 50*time.Millisecond, "how long each snapshot or power task takes")
 	flag.StringVar(&o.user, "user", "user", "who may log in")
@@ -84,7 +86,7 @@ func run(o options) error {
 	}
 
 	config := sim.Config{
-		Config:       inventory.Config{ESX: o.hostMode == "esx", VMs: o.vms, Plain: o.plain},
+		Config:       inventory.Config{ESX: o.hostMode == "esx", VMs: o.vms, Plain: o.plain, InstanceUUID: o.instanceUUID},
 		TaskDuration: o.taskDuration,
 		Login:        sim.Account{User: o.user, Password: o.password},
 		ReadOnly:     sim.Account{User: o.readOnlyUser, Password: o.readOnlyPassword},

@@ -2418,6 +2418,8 @@ type VirtualMachineIdentity struct {
 	Namespace *string `pulumi:"namespace"`
 	// The VM's inventory path.
 	Path *string `pulumi:"path"`
+	// The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+	Server *string `pulumi:"server"`
 }
 
 // Which VM a resource is about.
@@ -2458,6 +2460,11 @@ func (o VirtualMachineIdentityOutput) Namespace() pulumi.StringPtrOutput {
 // The VM's inventory path.
 func (o VirtualMachineIdentityOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Path }).(pulumi.StringPtrOutput)
+}
+
+// The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+func (o VirtualMachineIdentityOutput) Server() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
 
 type VirtualMachineIdentityPtrOutput struct{ *pulumi.OutputState }
@@ -2531,6 +2538,16 @@ func (o VirtualMachineIdentityPtrOutput) Path() pulumi.StringPtrOutput {
 			return nil
 		}
 		return v.Path
+	}).(pulumi.StringPtrOutput)
+}
+
+// The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+func (o VirtualMachineIdentityPtrOutput) Server() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Server
 	}).(pulumi.StringPtrOutput)
 }
 

@@ -644,5 +644,9 @@ export interface VirtualMachineIdentity {
      * The VM's inventory path.
      */
     path?: string;
+    /**
+     * The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+     */
+    server?: string;
 }
 

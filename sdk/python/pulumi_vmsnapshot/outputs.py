@@ -2000,7 +2000,8 @@ class VirtualMachineIdentity(dict):
                  name: _builtins.str,
                  instance_uuid: Optional[_builtins.str] = None,
                  namespace: Optional[_builtins.str] = None,
-                 path: Optional[_builtins.str] = None):
+                 path: Optional[_builtins.str] = None,
+                 server: Optional[_builtins.str] = None):
         """
         Which VM a resource is about.
 
@@ -2009,6 +2010,7 @@ class VirtualMachineIdentity(dict):
         :param _builtins.str instance_uuid: The VM's instance UUID.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator).
         :param _builtins.str path: The VM's inventory path.
+        :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
@@ -2018,6 +2020,8 @@ class VirtualMachineIdentity(dict):
             pulumi.set(__self__, "namespace", namespace)
         if path is not None:
             pulumi.set(__self__, "path", path)
+        if server is not None:
+            pulumi.set(__self__, "server", server)
 
     @_builtins.property
     @pulumi.getter
@@ -2058,5 +2062,13 @@ class VirtualMachineIdentity(dict):
         The VM's inventory path.
         """
         return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def server(self) -> Optional[_builtins.str]:
+        """
+        The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+        """
+        return pulumi.get(self, "server")
 
 

@@ -37,6 +37,9 @@ type Config struct {
 	Names []string
 	// Plain leaves the API version as upstream has it.
 	Plain bool
+	// InstanceUUID is the server's identity (about.instanceUuid); "" leaves upstream's, which is the
+	// same for all simulators, as for one server that is started again.
+	InstanceUUID string
 }
 
 // New makes the inventory with all machines powered on.
@@ -50,6 +53,9 @@ func New(config Config) (*simulator.Model, error) {
 		about := &model.ServiceContent.About
 		about.Version, about.ApiVersion = "8.0.3", apiVersion
 		about.FullName = fmt.Sprintf("%s %s build-%s", about.Name, about.Version, about.Build)
+	}
+	if config.InstanceUUID != "" {
+		model.ServiceContent.About.InstanceUuid = config.InstanceUUID
 	}
 	if err := model.Create(); err != nil {
 		return nil, err

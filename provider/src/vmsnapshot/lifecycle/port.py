@@ -85,6 +85,10 @@ class Backend(Protocol):
     A VM's id is `VirtualMachine.identity.id`; a snapshot's is `Snapshot.id`.
     """
 
+    def server(self, operation: Operation) -> str | None:
+        """The identity of the server (vSphere: `about.instanceUuid`); None: the platform tells none."""
+        ...
+
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by what the user wrote, and observe it.
 

@@ -141,7 +141,7 @@ class Provider:
         for failure in checked.failures:
             message = f"can't list by {failure.property}: {failure.reason}"
             raise InvalidInput(failure.property, message)
-        return self._snapshots.list(load(SnapshotFilter, checked.inputs))
+        return self._snapshots.lookup.list(load(SnapshotFilter, checked.inputs))
 
     def cancel(self) -> None:
         """Stop waiting everywhere; platform tasks are cancelled where they can be."""

@@ -135,6 +135,10 @@ class VirtualMachineIdentity(Model):
     path: Annotated[str | None, Property("The VM's inventory path.")] = None
     namespace: Annotated[str | None, Property("The VM's Kubernetes namespace (VM Operator).")] = None
     instance_uuid: Annotated[str | None, Property("The VM's instance UUID.")] = None
+    server: Annotated[
+        str | None,
+        Property("The server on which the VM was last seen (vSphere: its `about.instanceUuid`)."),
+    ] = None
 
 
 class Snapshot(Model):

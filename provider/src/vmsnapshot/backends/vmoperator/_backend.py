@@ -74,6 +74,10 @@ class VmOperatorBackend:
 
     # Looking
 
+    def server(self, operation: Operation) -> str | None:  # noqa: ARG002 - the port's
+        """Nothing: an object's UID is what tells it from another."""
+        return None
+
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by its name (or `namespace/name`), and observe it.
 

@@ -82,6 +82,12 @@ class VsphereBackend:
         """
         return cls(Endpoint.of(configuration), configuration.user or "", configuration.password or "")
 
+    def server(self, operation: Operation) -> str | None:
+        """The server's `about.instanceUuid`, which the login has read."""
+        if not self._session.is_logged_in:
+            self._session.call(operation, Subject(operation.what), lambda _login: None)
+        return self._session.server
+
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by what the user wrote, and observe it.
 
@@ -395,7 +401,8 @@ class VsphereBackend:
         parent = properties.get("parentVApp") or properties.get("parent")
         path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
         vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path)
-        return vm.model_copy(update={"remembered": past_tasks(recent(reading))})
+        identity = vm.identity.model_copy(update={"server": self._session.server})
+        return vm.model_copy(update={"identity": identity, "remembered": past_tasks(recent(reading))})
 
 
 def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:

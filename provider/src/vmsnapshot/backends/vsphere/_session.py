@@ -134,6 +134,11 @@ class Login:
         """Whether this is a vCenter Server rather than a single ESXi host."""
         return bool(self.content.about.apiType == "VirtualCenter")
 
+    @property
+    def server(self) -> str | None:
+        """The server's own identity, which stays when its address changes; None: it tells none."""
+        return self.content.about.instanceUuid or None
+
 
 class Session:
     """The login that all calls share.
@@ -150,6 +155,7 @@ class Session:
         self._password = password
         self._lock = threading.Lock()
         self._login: Login | None = None
+        self._server: str | None = None
         self._version: str | None = None
         self._closed = False
         self._failed: tuple[float, VmsnapshotError] | None = None
@@ -217,7 +223,18 @@ class Session:
                 raise self._failed[1].with_traceback(None)
             if self._login is None:
                 self._login = self._open()
+                self._server = self._login.server
             return self._login
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether there is a login."""
+        return self._login is not None
+
+    @property
+    def server(self) -> str | None:
+        """The identity of the server of the latest login; None: it tells none, or nobody has logged in."""
+        return self._server
 
     def expired(self, login: Login) -> None:
         """Forget a login that the server no longer knows; another thread's newer one stays."""

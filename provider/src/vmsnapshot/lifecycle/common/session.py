@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 
+from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
-from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
-from vmsnapshot.lifecycle.port import Backend, VMReference
+from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, InvalidInput, NotFound, Refused, Unreachable
+from vmsnapshot.lifecycle.port import Backend, VMReference, values
 from vmsnapshot.lifecycle.requests import Logger, Severity
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import SnapshotState
 
 
@@ -62,6 +64,11 @@ class Session:
                 self._backend = self._connect(self._configuration)
             return self._backend
 
+    @property
+    def _address(self) -> str:
+        configured = None if self._configuration is None else self._configuration.vsphere_server
+        return configured or "the provider's address"
+
     def operation(
         self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
     ) -> Operation:
@@ -85,6 +92,60 @@ class Session:
             return self.backend.find(VMReference(vm_name, namespace), operation)
         except (NotFound, Ambiguous) as error:
             raise type(error)(f"vmName: {error.message}") from None
+
+    def locate(
+        self, known: VirtualMachineIdentity, operation: Operation, *, hardware: bool = True
+    ) -> VirtualMachine:
+        """Observe the VM that state means, wherever it is now.
+
+        Raises:
+            Gone: It is definitely not there; another VM may have its id or its name.
+            Refused: The provider's server is another than the one that the VM was on.
+            Unreachable: What was read doesn't tell which VM has its id.
+        """
+        server = self.backend.server(operation)
+        if known.server is not None and server is not None and known.server != server:
+            message = (
+                f'{operation.what}: state knows VM "{known.name}" ({known.id}) on the server with the '
+                f"instanceUuid {known.server}, but {self._address} leads to the server with the instanceUuid "
+                f"{server}. Nothing was read into state or changed. Point the provider at the first server "
+                "again (the setting vsphereServer)"
+            )
+            raise Refused(message)
+        try:
+            vm = self.backend.observe(known.id, operation, hardware=hardware)
+        except Gone:
+            if known.instance_uuid is None or self.platform.has_namespaces:
+                raise
+        else:
+            sameness = compare_vm(known, vm.identity)
+            if sameness is Sameness.SAME:
+                return vm
+            if sameness is Sameness.UNKNOWN:
+                message = (
+                    f'{operation.what}: whether {format_vm(vm)} is still VM "{known.name}" could not be read '
+                    f"(its configuration, with the instance UUID {known.instance_uuid}, is missing)"
+                )
+                raise Unreachable(message)
+        return self._locate_by_uuid(known, operation, hardware=hardware)
+
+    def _locate_by_uuid(
+        self, known: VirtualMachineIdentity, operation: Operation, *, hardware: bool
+    ) -> VirtualMachine:
+        gone = Gone(
+            f'{operation.what}: VM "{known.name}" ({known.id}, instance UUID {known.instance_uuid}) is no '
+            "longer there"
+        )
+        if self.platform.has_namespaces or known.instance_uuid is None:
+            raise gone
+        reference = VMReference(known.instance_uuid, known.namespace)
+        try:
+            (vm,) = values(self.backend.find_all([reference], operation, hardware=hardware, sizes=hardware))
+        except NotFound:
+            raise gone from None
+        if compare_vm(known, vm.identity) is not Sameness.ELSEWHERE:
+            raise gone
+        return vm
 
     def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs
+from vmsnapshot.lifecycle.common.identity import (
+    Sameness,
+    compare_vm,
+)
 from vmsnapshot.lifecycle.common.naming import automatic_name
-from vmsnapshot.lifecycle.common.observed import kind_of, preview_outputs, with_secrets
+from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.ownership import Owner, new_owner, parse_mark
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
@@ -19,11 +22,13 @@ from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
-from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.snapshot.executor import Taking
+from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, vm_of
 from vmsnapshot.lifecycle.snapshot.state import (
+    ambiguous_text,
     children_text,
     gone_text,
+    known_text,
     live_inputs,
     replacement_text,
     snapshot_state,
@@ -31,9 +36,9 @@ from vmsnapshot.lifecycle.snapshot.state import (
     updated_inputs,
 )
 from vmsnapshot.model.catalogue import SNAPSHOT
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
-from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
-from vmsnapshot.model.values import has_unknown
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
+from vmsnapshot.model.values import has_unknown, plain
 
 # Properties whose change means a call to the platform; the others only stand in state.
 _ON_PLATFORM: Final = frozenset({"name", "description"})
@@ -49,6 +54,7 @@ class SnapshotResource:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.lookup = SnapshotLookup(session)
         # The resources whose name this run made up.
         self._automatic: set[str] = set()
 
@@ -74,6 +80,8 @@ class SnapshotResource:
         """Compare the inputs; a snapshot's own drift shows in its inputs after a refresh."""
         self._remember(request.urn, request.id, request.old_state)
         changes = compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs)
+        if ("vmName",) in changes and self._is_same_vm(request):
+            changes["vmName",] = rq.PropertyChange(rq.Change.UPDATE)
         if self._session.platform.can_rename:
             return rq.DiffResult(changes)
         if ("name",) in changes:
@@ -81,6 +89,19 @@ class SnapshotResource:
         # Where names are unique, a new snapshot of the same name needs the old one gone.
         same_name = ("name",) not in changes
         return rq.DiffResult(changes, delete_before_replace=same_name)
+
+    def _is_same_vm(self, request: rq.DiffRequest) -> bool:
+        """Whether the new vmName means the VM of state: renamed, moved, or spelled in another way."""
+        state = load(SnapshotState, request.old_state)
+        name = plain(request.new_inputs.get("vmName"))
+        if state.vm is None or not isinstance(name, str) or self._session.platform.has_namespaces:
+            return False
+        operation = self._session.operation(request.urn, f'looking up VM "{name}"')
+        try:
+            vm = self._session.find(name, None, operation)
+        except (NotFound, Ambiguous):
+            return False
+        return compare_vm(state.vm, vm.identity) in (Sameness.SAME, Sameness.ELSEWHERE)
 
     # --- create -----------------------------------------------------------------------------
 
@@ -195,70 +216,38 @@ class SnapshotResource:
     def read(self, request: rq.ReadRequest) -> rq.Resource | None:
         """The snapshot as it is now; None when it has definitely been removed."""
         if request.state is None:
-            return self._import(request)
+            return self.lookup.import_(request)
         state = load(SnapshotState, request.state)
         self._remember(request.urn, request.id, request.state)
         what = f'reading snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
-            vm = self._observe(request.id, state, operation)
+            vm = self.lookup.observe(request.id, state, operation)
         except Gone as gone:
             self._say_gone(request.urn, state, gone.message)
             return None
-        snapshot = vm.snapshot(self._snapshot_id(request.id))
-        if snapshot is None:
-            self._say_gone(request.urn, state, f"it is no longer among the snapshots of {format_vm(vm)}")
+        sameness, snapshot = self.lookup.find(vm, request.id, state)
+        if sameness is Sameness.UNKNOWN:
+            raise Refused(f"{what}: {ambiguous_text(vm, state)}")
+        if sameness not in (Sameness.SAME, Sameness.ELSEWHERE) or snapshot is None:
+            why = f"it is no longer among the snapshots of {format_vm(vm)}"
+            if snapshot is not None:
+                why = f"{format_snapshot(vm, snapshot)} has its id now, and is left alone"
+            self._say_gone(request.urn, state, why)
             return None
+        self.lookup.say_moved(request.urn, state, vm, snapshot)
         old_inputs = dict(request.inputs or {})
         inputs = load(SnapshotInputs, old_inputs or state.properties())
         live = live_inputs(inputs, snapshot)
-        fresh = snapshot_state(live, vm, snapshot, snapshot.mark or state.ownership)
+        # What state says is its own stays so, whatever somebody wrote into the description since.
+        fresh = snapshot_state(live, vm, snapshot, state.ownership or snapshot.mark)
         if state.child_policy != "keep":
             # The engine asks nothing more before a delete, not even in a preview.
             for text in children_text(vm.children(snapshot.id), state.child_policy):
                 told = f"{format_snapshot(vm, snapshot)}, should it be deleted: {text}"
                 self._session.log(request.urn, rq.Severity.INFO, told)
-        return rq.Resource(
-            request.id,
-            with_secrets(fresh, request.state),
-            updated_inputs(old_inputs, live),
-        )
-
-    def _import(self, request: rq.ReadRequest) -> rq.Resource | None:
-        """Bind to a snapshot that is there, with inputs that show no change afterwards."""
-        operation = self._session.operation(request.urn, f"importing {request.id}", request.timeout)
-        backend = self._session.backend
-        vm, snapshot = backend.find_snapshot(request.id, operation)
-        by_name = VMReference(vm.identity.name)
-        try:
-            unique = backend.find(by_name, operation).identity.id == vm.identity.id
-        except (NotFound, Ambiguous):
-            unique = False
-        namespaced = self._session.platform.has_namespaces
-        inputs = SnapshotInputs(
-            vm_name=vm.identity.name if unique or namespaced else (vm.identity.path or vm.identity.id),
-            namespace=None if unique or not namespaced else vm.identity.namespace,
-            name=snapshot.name,
-            description=snapshot.description or None,
-            memory=snapshot.power_state == "PoweredOn",
-            quiesce=Quiesce() if snapshot.quiesced else None,
-        )
-        state = snapshot_state(inputs, vm, snapshot, snapshot.mark)
-        identifier = backend.identifier(vm, snapshot.id)
-        return rq.Resource(identifier, state.properties(), inputs.properties())
-
-    def list(self, wanted: SnapshotFilter) -> Iterator[rq.Listed]:
-        """Every such snapshot that the login may see, as an id that can be imported."""
-        operation = self._session.operation("", "listing snapshots")
-        if wanted.vm_name is not None:
-            reference = VMReference(wanted.vm_name, wanted.namespace)
-            machines = [self._session.backend.find(reference, operation)]
-        else:
-            machines = list(self._session.backend.list_machines(operation))
-        for vm in machines:
-            for item in vm.snapshots:
-                if wanted.type in (None, kind_of(item)):
-                    yield rq.Listed(self._session.backend.identifier(vm, item.id), item.name)
+        identifier = self._session.backend.identifier(vm, snapshot.id)
+        return rq.Resource(identifier, with_secrets(fresh, request.state), updated_inputs(old_inputs, live))
 
     # --- update and delete ------------------------------------------------------------------
 
@@ -271,7 +260,7 @@ class SnapshotResource:
                 head, _, _ = (state.path or "").rpartition("/")
                 name = load(SnapshotInputs, request.new_inputs).name or state.name
                 known["path"] = f"{head}/{name}" if head else name
-                vm_id = _vm_id(request.id, state)
+                vm_id = vm_of(request.id, state).id
                 self._session.plan_path(vm_id, known["path"], self._snapshot_id(request.id))
             tree = preview_outputs(SNAPSHOT, request.new_inputs, known)
             return rq.Resource(request.id, tree, request.new_inputs)
@@ -282,14 +271,18 @@ class SnapshotResource:
         changes = compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs)
         if changes and _ON_PLATFORM.isdisjoint(path[0] for path in changes) and state.create_time is not None:
             fresh = state.model_copy(
-                update={"child_policy": inputs.child_policy, "consolidate": inputs.consolidate}
+                update={
+                    "vm_name": inputs.vm_name,
+                    "child_policy": inputs.child_policy,
+                    "consolidate": inputs.consolidate,
+                }
             )
             tree = with_secrets(fresh, {**request.old_state, **request.new_inputs})
             return rq.Resource(request.id, tree, request.new_inputs)
         backend = self._session.backend
-        vm = backend.observe(_vm_id(request.id, state), operation, hardware=False)
-        snapshot = self._still_there(vm, request.id, state)
-        mark = parse_mark(snapshot.mark or state.ownership)
+        vm = self._session.locate(vm_of(request.id, state), operation, hardware=False)
+        snapshot = self.lookup.still_there(vm, request.id, state)
+        mark = parse_mark(state.ownership or snapshot.mark)
         owner = new_owner(request.urn) if mark is None else Owner(request.urn, mark)
         asked = (
             inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name,
@@ -299,7 +292,7 @@ class SnapshotResource:
         if asked != (snapshot.name, snapshot.description, snapshot.mark):
             backend.change_snapshot(vm, snapshot, asked[0], asked[1], owner, operation)
             vm = backend.observe(vm.identity.id, operation, hardware=False)
-            snapshot = self._still_there(vm, request.id, state)
+            snapshot = self.lookup.still_there(vm, request.id, state)
         fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         if not snapshot.ready:
             # An earlier run stopped waiting for it.
@@ -312,7 +305,8 @@ class SnapshotResource:
                 kept = rq.Resource(request.id, with_secrets(partial, request.new_inputs), request.new_inputs)
                 raise rq.PartialState(kept, error) from error
             vm = backend.observe(vm.identity.id, operation, hardware=False)
-            fresh = snapshot_state(inputs, vm, self._still_there(vm, request.id, state), str(owner.mark))
+            snapshot = self.lookup.still_there(vm, request.id, state)
+            fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         tree = with_secrets(fresh, request.new_inputs)
         return rq.Resource(request.id, tree, request.new_inputs)
 
@@ -327,11 +321,18 @@ class SnapshotResource:
         what = f'removing snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
-            vm = self._observe(request.id, state, operation)
+            vm = self.lookup.observe(request.id, state, operation)
         except Gone:
             return
-        snapshot = vm.snapshot(self._snapshot_id(request.id))
+        sameness, snapshot = self.lookup.find(vm, request.id, state)
+        if sameness is Sameness.UNKNOWN:
+            raise Refused(f"{what}: {ambiguous_text(vm, state)}")
         if snapshot is None:
+            return
+        if sameness is Sameness.ANOTHER:
+            kept = f"is not the one that state means ({known_text(state)}), and is kept."
+            text = f"{format_snapshot(vm, snapshot)} {kept}"
+            self._session.log(request.urn, rq.Severity.WARNING, text)
             return
         if snapshot.mark is not None and state.ownership not in (None, snapshot.mark):
             self._session.log(
@@ -369,36 +370,5 @@ class SnapshotResource:
         if identifier and isinstance(state.get("name"), str):
             self._session.known_state.holds(urn, self._snapshot_id(identifier), load(SnapshotState, state))
 
-    def _observe(self, identifier: str, state: SnapshotState, operation: Operation) -> VirtualMachine:
-        """The VM with its snapshots; or what is left of it, where snapshots outlive their VM.
-
-        Raises:
-            Gone: Neither the VM nor the snapshot is there.
-        """
-        try:
-            return self._session.backend.observe(_vm_id(identifier, state), operation, hardware=False)
-        except Gone as gone:
-            if not self._session.platform.snapshots_outlive_vm:
-                raise
-            try:
-                return self._session.backend.find_snapshot(identifier, operation)[0]
-            except NotFound:
-                raise gone from None
-
-    def _still_there(self, vm: VirtualMachine, identifier: str, state: SnapshotState) -> Snapshot:
-        snapshot = vm.snapshot(self._snapshot_id(identifier))
-        if snapshot is None:
-            message = (
-                f'snapshot "{state.path or state.name}" ({identifier}) of {format_vm(vm)} was '
-                "removed by somebody else. Run `pulumi refresh` to drop it from the stack's "
-                "state; the next update then takes a new one of the VM as it is by then"
-            )
-            raise Gone(message)
-        return snapshot
-
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
         self._session.log(urn, rq.Severity.WARNING, gone_text(state, why))
-
-
-def _vm_id(identifier: str, state: SnapshotState) -> str:
-    return state.vm.id if state.vm is not None else identifier.partition("@")[0]

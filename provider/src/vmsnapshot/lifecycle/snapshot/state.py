@@ -114,6 +114,20 @@ def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
     return " ".join([text, *children_text(children, old.child_policy)])
 
 
+def known_text(state: SnapshotState) -> str:
+    """A snapshot as state knows it, for messages."""
+    return f'"{state.path or state.name}", {state.unique_id or state.name}, taken {state.create_time}'
+
+
+def ambiguous_text(vm: VirtualMachine, state: SnapshotState) -> str:
+    """Why it isn't known which snapshot state means, and what to do."""
+    return (
+        f'several snapshots of VM "{vm.identity.name}" ({vm.identity.id}) could be the one that state means '
+        f"({known_text(state)}), so nothing was done. Remove the resource from state with `pulumi state "
+        "delete`, and import the right one"
+    )
+
+
 def gone_text(old: SnapshotState, why: str) -> str:
     """What it means that a snapshot is gone, in words."""
     return (

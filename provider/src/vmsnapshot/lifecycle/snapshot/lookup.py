@@ -1,0 +1,131 @@
+"""Finds the snapshot that state means, wherever it is now, and the one that an import names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
+from vmsnapshot.lifecycle.common.observed import kind_of
+from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused
+from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
+from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
+
+
+class SnapshotLookup:
+    """Looks snapshots up by what state knows of them.
+
+    Args:
+        session: The backend and the voice.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def observe(self, identifier: str, state: SnapshotState, operation: Operation) -> VirtualMachine:
+        """The VM with its snapshots; or what is left of it, where snapshots outlive their VM.
+
+        Raises:
+            Gone: Neither the VM nor the snapshot is there.
+        """
+        try:
+            return self._session.locate(vm_of(identifier, state), operation, hardware=False)
+        except Gone as gone:
+            if not self._session.platform.snapshots_outlive_vm:
+                raise
+            try:
+                return self._session.backend.find_snapshot(identifier, operation)[0]
+            except NotFound:
+                raise gone from None
+
+    def still_there(self, vm: VirtualMachine, identifier: str, state: SnapshotState) -> Snapshot:
+        """Find the snapshot that state means.
+
+        Raises:
+            Gone: It is not there; another may have its id.
+            Refused: Several could be it.
+        """
+        sameness, snapshot = self.find(vm, identifier, state)
+        if sameness is Sameness.UNKNOWN:
+            raise Refused(ambiguous_text(vm, state))
+        if snapshot is None or sameness is Sameness.ANOTHER:
+            taken = (
+                ""
+                if snapshot is None
+                else f" {format_snapshot(vm, snapshot)} has its id now: it is left alone."
+            )
+            message = (
+                f'snapshot "{state.path or state.name}" ({identifier}) of {format_vm(vm)} was '
+                f"removed by somebody else.{taken} Run `pulumi refresh` to drop it from the stack's "
+                "state; the next update then takes a new one of the VM as it is by then"
+            )
+            raise Gone(message)
+        return snapshot
+
+    def find(
+        self, vm: VirtualMachine, identifier: str, state: SnapshotState
+    ) -> tuple[Sameness, Snapshot | None]:
+        """Find the snapshot that state means; an id alone may be another's by now."""
+        # State follows a VM to its new ids at once, the resource's own id only with a refresh.
+        namespaced = self._session.platform.has_namespaces
+        found_id = self._session.platform.snapshot_id(identifier) if namespaced else state.unique_id
+        known = KnownSnapshot.of_state(found_id or self._session.platform.snapshot_id(identifier), state)
+        return find_known_snapshot(known, vm, ids_are_unique=namespaced)
+
+    def say_moved(self, urn: str, state: SnapshotState, vm: VirtualMachine, snapshot: Snapshot) -> None:
+        """Say under which ids the same VM and snapshot are found now."""
+        if state.vm is None or (state.vm.id, state.unique_id) == (vm.identity.id, snapshot.unique_id):
+            return
+        text = (
+            f"{format_snapshot(vm, snapshot)} is the same snapshot of the same VM as before "
+            f"({state.unique_id} of {state.vm.id}), under new ids. State follows; nothing else is done."
+        )
+        self._session.log(urn, rq.Severity.INFO, text)
+
+    def import_(self, request: rq.ReadRequest) -> rq.Resource:
+        """Bind to a snapshot that is there, with inputs that show no change afterwards."""
+        operation = self._session.operation(request.urn, f"importing {request.id}", request.timeout)
+        backend = self._session.backend
+        vm, snapshot = backend.find_snapshot(request.id, operation)
+        by_name = VMReference(vm.identity.name)
+        try:
+            unique = backend.find(by_name, operation).identity.id == vm.identity.id
+        except (NotFound, Ambiguous):
+            unique = False
+        namespaced = self._session.platform.has_namespaces
+        inputs = SnapshotInputs(
+            vm_name=vm.identity.name if unique or namespaced else (vm.identity.path or vm.identity.id),
+            namespace=None if unique or not namespaced else vm.identity.namespace,
+            name=snapshot.name,
+            description=snapshot.description or None,
+            memory=snapshot.power_state == "PoweredOn",
+            quiesce=Quiesce() if snapshot.quiesced else None,
+        )
+        state = snapshot_state(inputs, vm, snapshot, snapshot.mark)
+        identifier = backend.identifier(vm, snapshot.id)
+        return rq.Resource(identifier, state.properties(), inputs.properties())
+
+    def list(self, wanted: SnapshotFilter) -> Iterator[rq.Listed]:
+        """Every such snapshot that the login may see, as an id that can be imported."""
+        operation = self._session.operation("", "listing snapshots")
+        if wanted.vm_name is not None:
+            reference = VMReference(wanted.vm_name, wanted.namespace)
+            machines = [self._session.backend.find(reference, operation)]
+        else:
+            machines = list(self._session.backend.list_machines(operation))
+        for vm in machines:
+            for item in vm.snapshots:
+                if wanted.type in (None, kind_of(item)):
+                    yield rq.Listed(self._session.backend.identifier(vm, item.id), item.name)
+
+
+def vm_of(identifier: str, state: SnapshotState) -> VirtualMachineIdentity:
+    """The VM that state means; without one in state, the one that the resource's id names."""
+    if state.vm is not None:
+        return state.vm
+    return VirtualMachineIdentity(id=identifier.partition("@")[0], name=state.vm_name)
