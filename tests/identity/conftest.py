@@ -22,7 +22,7 @@ Serve: TypeAlias = Callable[..., contextlib.AbstractContextManager[Simulator]]
 
 @pytest.fixture
 def serve() -> Serve:
-    """Starts a server at an address that stays the same: `with serve("--names", "web-1") as server`."""
+    """Start servers one after another at one address, by the simulator's arguments."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -76,7 +76,7 @@ def test_another_snapshot_under_the_id_at_a_refresh(serve: Serve, stacks: Stacks
 
 
 def test_the_program_follows_a_renamed_vm(serve: Serve, stacks: Stacks) -> None:
-    """The same VM under its new name, its path, its id or its UUID: an update, and no call that changes it."""
+    """The same VM by its new name, path, id or UUID: an update in place that changes nothing on it."""
     with serve("--names", "web-1") as server, other_client(server) as client:
         stack = stacks(server)
         stack.write(program(s=snapshot("web-1", name="base")))
