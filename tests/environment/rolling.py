@@ -12,7 +12,7 @@ from tests.environment.resource import Resource
 from tests.support.client import Client
 from tests.support.simulator import Simulator
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner
-from vmsnapshot.lifecycle.common.ownership import describe
+from vmsnapshot.lifecycle.ownership import describe
 
 TOKEN = "vmsnapshot:index:EnvironmentRollback"
 CHECKPOINT = "urn:pulumi:dev::made-up::vmsnapshot:index:EnvironmentCheckpoint::releases"

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Gone, NotFound, PlatformError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
 

@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.lifecycle.platform_in_memory import PlatformInMemory
 from tests.lifecycle.retention_model import stays
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint import executor as checkpointing
 from vmsnapshot.lifecycle.checkpoint import resource as checkpoint
 from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules
-from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError

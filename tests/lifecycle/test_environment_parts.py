@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
 from vmsnapshot.lifecycle.common.members import waves
-from vmsnapshot.lifecycle.common.operation import Cancellation, Operation
 from vmsnapshot.lifecycle.common.parallel import AT_ONCE, aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.platforms import VM_OPERATOR, VSPHERE
 from vmsnapshot.lifecycle.errors import (
@@ -23,6 +22,7 @@ from vmsnapshot.lifecycle.errors import (
     Refused,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.operation import Cancellation, Operation
 from vmsnapshot.model.environment import LABEL_LIMIT, EnvironmentMember
 from vmsnapshot.model.machine import Machine, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import NAME_LIMIT

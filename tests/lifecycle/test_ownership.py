@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmsnapshot.lifecycle.common import ownership
+from vmsnapshot.lifecycle import ownership
 
 URN = "urn:pulumi:dev::shop::vmsnapshot:index:VirtualMachineSnapshot::before-release"
 

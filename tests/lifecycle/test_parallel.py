@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from devkit.waiting import until
 from tests.support.vsphere import operation
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import parallel_map
+from vmsnapshot.lifecycle.operation import Operation
 
 
 def test_the_progress_line_is_never_left_behind() -> None:

@@ -17,7 +17,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.lifecycle.common import safety
 from vmsnapshot.lifecycle.common.observed import now
-from vmsnapshot.lifecycle.common.ownership import describe, owner_by
+from vmsnapshot.lifecycle.ownership import describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
 
 VMS = [f"web-{number}" for number in range(1, 21)]

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from devkit.waiting import until
-from vmsnapshot.lifecycle.common.operation import Cancellation, Operation
-from vmsnapshot.lifecycle.common.ownership import Owner, owner_by
+from vmsnapshot.lifecycle.operation import Cancellation, Operation
+from vmsnapshot.lifecycle.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import Backend, SnapshotRequest, VMReference
 from vmsnapshot.model.machine import PastTask, VirtualMachine
 

@@ -15,8 +15,8 @@ from devkit.waiting import until
 from tests.support.client import Client
 from tests.support.vsphere import operation
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner, owner_by
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Snapshot

@@ -12,7 +12,6 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import Harness, Listener
 from tests.vmoperator.reverting import REQUEST, found, noted, on_write
-from vmsnapshot.lifecycle.common.operation import Cancellation
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -22,6 +21,7 @@ from vmsnapshot.lifecycle.errors import (
     Unsupported,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.operation import Cancellation
 
 IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"
 

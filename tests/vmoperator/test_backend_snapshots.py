@@ -12,8 +12,8 @@ from devkit.kubernetes import VirtualMachineSnapshot
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import URN, Harness, Listener, owner
-from vmsnapshot.lifecycle.common.operation import Cancellation
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
+from vmsnapshot.lifecycle.operation import Cancellation
 from vmsnapshot.lifecycle.port import VMReference
 
 

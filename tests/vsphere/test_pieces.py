@@ -17,8 +17,8 @@ from vmsnapshot.backends._queue import Queues
 from vmsnapshot.backends._waiting import Ticket, in_background
 from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._inventory import unescape
-from vmsnapshot.lifecycle.common.operation import Cancellation
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
+from vmsnapshot.lifecycle.operation import Cancellation
 
 
 def test_what_comes_while_a_batch_is_under_way_makes_one_batch() -> None:

@@ -21,7 +21,6 @@ from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere import _tasks as tasks
 from vmsnapshot.backends.vsphere._history import Remembered, past_task
-from vmsnapshot.lifecycle.common.operation import Cancellation
 from vmsnapshot.lifecycle.errors import (
     Cancelled,
     Denied,
@@ -31,6 +30,7 @@ from vmsnapshot.lifecycle.errors import (
     Unreachable,
     Unsupported,
 )
+from vmsnapshot.lifecycle.operation import Cancellation
 from vmsnapshot.lifecycle.port import Backend, values
 from vmsnapshot.model.machine import VirtualMachine
 

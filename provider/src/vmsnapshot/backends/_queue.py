@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 
 from vmsnapshot.backends._waiting import Ticket
-from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.operation import Operation
 
 
 class Queues:

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 
 _T = TypeVar("_T")

@@ -27,8 +27,6 @@ from vmsnapshot.backends.vmoperator._records import note_power
 from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._watching import vm_of
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner
 from vmsnapshot.lifecycle.errors import (
     Denied,
     Gone,
@@ -37,6 +35,8 @@ from vmsnapshot.lifecycle.errors import (
     Unsupported,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine

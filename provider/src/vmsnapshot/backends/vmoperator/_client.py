@@ -18,8 +18,8 @@ from vmsnapshot.backends._waiting import Ticket, in_background
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object, compact
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Busy, Denied, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.values import redact
 
 # Our field manager, and the name by which the server's audit knows us.

@@ -24,7 +24,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
 )
 from vmsnapshot.backends.vmoperator._watching import Space
-from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import PastTask
 
 # Seconds after which a failure's condition counts though it looks like the one before the request.

@@ -13,8 +13,8 @@ from vmsnapshot.backends.vmoperator._fate import Notes
 from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._watching import Space
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Denied, Gone, NotFound, Unsupported
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model.machine import VirtualMachine
 

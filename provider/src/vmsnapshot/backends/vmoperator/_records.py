@@ -7,7 +7,7 @@ from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._fate import Attempt, Notes, timestamp
 from vmsnapshot.backends.vmoperator._objects import REVERT, SNAPSHOTS, Object, compact
 from vmsnapshot.backends.vmoperator._watching import Space
-from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.operation import Operation
 
 
 def write(

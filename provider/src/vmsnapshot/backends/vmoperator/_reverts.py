@@ -67,7 +67,6 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
 )
 from vmsnapshot.backends.vmoperator._watching import Space
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -77,6 +76,7 @@ from vmsnapshot.lifecycle.errors import (
     Unsupported,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.operation import Operation
 
 # Seconds to wait after a revert for the VM's power to be told as the snapshot has it.
 _POWER: Final = 5.0

@@ -37,9 +37,9 @@ from vmsnapshot.backends.vmoperator._objects import (
 )
 from vmsnapshot.backends.vmoperator._observe import in_tree, past, snapshot
 from vmsnapshot.backends.vmoperator._watching import Space, vm_of
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import Snapshot
 

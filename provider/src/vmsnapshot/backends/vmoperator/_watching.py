@@ -13,8 +13,8 @@ from vmsnapshot.backends._retry import pauses
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client, Watch
 from vmsnapshot.backends.vmoperator._objects import MACHINES, SNAPSHOTS, Object, name_of, spec_of, uid_of
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Busy, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
 

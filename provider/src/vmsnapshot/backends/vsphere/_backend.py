@@ -29,9 +29,7 @@ from vmsnapshot.backends.vsphere._observe import (
 from vmsnapshot.backends.vsphere._reads import Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
-from vmsnapshot.lifecycle.common import ownership
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.common.selection import select_snapshot
 from vmsnapshot.lifecycle.errors import (
     Ambiguous,
@@ -43,6 +41,8 @@ from vmsnapshot.lifecycle.errors import (
     Refused,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference, values
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
 from vmsnapshot.backends._waiting import Ticket, in_background
-from vmsnapshot.lifecycle.common.operation import Operation
+from vmsnapshot.lifecycle.operation import Operation
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -19,8 +19,8 @@ from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, RUNNING, Properties, utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import PlatformError, Unsupported
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import PastTask, VirtualMachine
 
 # How many of the newest tasks are looked through: vSphere's largest page.

@@ -16,8 +16,8 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._session import Login, Session
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.lifecycle.operation import Operation
 
 # How vSphere writes these characters in names, so that paths can be taken apart.
 _ESCAPES: Final = {"%2f": "/", "%2F": "/", "%5c": "\\", "%5C": "\\", "%25": "%"}

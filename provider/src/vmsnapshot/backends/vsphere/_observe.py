@@ -15,7 +15,7 @@ from pyVmomi import vim
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import class_name, object_id
 from vmsnapshot.backends.vsphere._settings import settings
-from vmsnapshot.lifecycle.common import ownership
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.model.machine import (
     Disk,
     Machine,

@@ -28,8 +28,8 @@ from vmsnapshot.backends.vsphere._observe import (
     recent_tasks,
 )
 from vmsnapshot.backends.vsphere._session import Login, Session
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, values
 
 # Up to so many VMs, reading all their tasks once more costs less than a further call.

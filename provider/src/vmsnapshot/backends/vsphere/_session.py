@@ -21,13 +21,13 @@ from vmsnapshot.backends._waiting import in_background
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,
     Unreachable,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
 

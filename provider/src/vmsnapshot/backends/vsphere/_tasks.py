@@ -25,8 +25,8 @@ from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._observe import ENDED
 from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration
 
 # Seconds after which a task's progress is worth a call.

@@ -13,13 +13,13 @@ from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
 from vmsnapshot.lifecycle.common.members import Environment, waves
 from vmsnapshot.lifecycle.common.observed import now
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import parse_mark
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import parse_mark
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.snapshot.executor import Taking, is_recent
 from vmsnapshot.model.environment import (

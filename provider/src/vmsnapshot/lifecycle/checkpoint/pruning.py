@@ -9,12 +9,12 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.members import format_names
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint.state import refreshed
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.environment import Checkpoint
 from vmsnapshot.model.machine import VirtualMachine

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final
 
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint.executor import Checkpointing, Failed, refuse
 from vmsnapshot.lifecycle.checkpoint.pruning import prune, remove_marked
@@ -30,16 +31,15 @@ from vmsnapshot.lifecycle.checkpoint.text import (
     pruning_text,
     taking_text,
 )
-from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, ignored, not_ignored
 from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
 from vmsnapshot.lifecycle.common.observed import failed_condition, now, preview_outputs
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_handed_back
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
 from vmsnapshot.model.property_path import expressible_part

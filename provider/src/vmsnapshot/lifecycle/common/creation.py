@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Unreachable
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import VirtualMachine
 

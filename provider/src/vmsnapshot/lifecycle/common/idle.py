@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
 
 

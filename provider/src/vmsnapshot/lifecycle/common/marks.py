@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from vmsnapshot.lifecycle.common import ownership
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.common.platforms import Platform
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import NAME_LIMIT

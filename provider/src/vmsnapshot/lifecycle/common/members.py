@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import partition
 from vmsnapshot.lifecycle.common.platform_check import validate_namespace
 from vmsnapshot.lifecycle.common.platforms import Platform
@@ -15,6 +14,7 @@ from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import printable
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, Properties
 from vmsnapshot.model.environment import EnvironmentMember

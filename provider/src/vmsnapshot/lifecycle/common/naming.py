@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from vmsnapshot.lifecycle.common.ownership import resource_name
 from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.lifecycle.requests import CheckFailure, CheckRequest, Naming
 from vmsnapshot.model.snapshot import NAME_LIMIT
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.errors import Cancelled, InvalidInput, PlatformError, TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
 
 _T = TypeVar("_T")

@@ -12,13 +12,12 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
+from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common import ownership
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.observed import now, timestamp_or_none
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
     NotRemoved,
@@ -30,6 +29,7 @@ from vmsnapshot.lifecycle.common.safety_records import (
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot

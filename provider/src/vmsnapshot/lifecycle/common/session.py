@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.notes import Notes
-from vmsnapshot.lifecycle.common.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, InvalidInput, NotFound, Refused, Unreachable
+from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend, VMReference, values
 from vmsnapshot.lifecycle.requests import Logger, Severity
 from vmsnapshot.model.configuration import Configuration

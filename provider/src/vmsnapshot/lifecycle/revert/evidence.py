@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle.common.observed import now
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 
 # People run an interrupted update again soon.  What an interrupted run did longer ago counts only

@@ -8,13 +8,13 @@ from typing import Literal
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import failed_condition, now, timestamp, timestamp_or_none
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import plan_request

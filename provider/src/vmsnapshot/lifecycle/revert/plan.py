@@ -9,11 +9,11 @@ from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
 from vmsnapshot.lifecycle.common.observed import now, summary, timestamp_or_none
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.common.selection import select_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked
 from vmsnapshot.lifecycle.revert.text import found_text, plan_text

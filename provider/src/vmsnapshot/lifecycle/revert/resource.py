@@ -13,7 +13,6 @@ from vmsnapshot.lifecycle.common.observed import (
     preview_outputs,
     with_secrets,
 )
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.platform_check import validate_revert
 from vmsnapshot.lifecycle.common.safety_records import (
     LEFTOVER,
@@ -23,6 +22,7 @@ from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertRun

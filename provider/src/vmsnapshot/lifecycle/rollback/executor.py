@@ -9,12 +9,12 @@ from typing import Final
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.members import find_members
 from vmsnapshot.lifecycle.common.observed import failed_condition, now, timestamp
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor

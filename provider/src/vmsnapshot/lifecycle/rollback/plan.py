@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.members import Environment, find_members
 from vmsnapshot.lifecycle.common.observed import now
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor

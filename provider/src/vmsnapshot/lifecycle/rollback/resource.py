@@ -11,14 +11,14 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
 from vmsnapshot.lifecycle.common.members import find_members, validate_members
 from vmsnapshot.lifecycle.common.observed import now, preview_outputs, with_secrets
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import owner_id
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of

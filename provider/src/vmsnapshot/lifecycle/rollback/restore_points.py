@@ -7,9 +7,9 @@ import datetime as dt
 from collections.abc import Mapping
 
 from vmsnapshot.lifecycle.common.marks import checkpoint_key
-from vmsnapshot.lifecycle.common.ownership import generation, parse_mark
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
+from vmsnapshot.lifecycle.ownership import generation, parse_mark
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 

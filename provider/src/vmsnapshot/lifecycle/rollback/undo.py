@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import now, timestamp
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.rollback.plan import MemberPlan

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import now, timestamp
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.rollback.plan import (

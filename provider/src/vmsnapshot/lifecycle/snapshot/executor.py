@@ -9,11 +9,11 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.observed import now
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner, new_owner, owner_id, parse_mark
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine

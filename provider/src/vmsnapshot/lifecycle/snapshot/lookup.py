@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
 from vmsnapshot.lifecycle.common.observed import kind_of
-from vmsnapshot.lifecycle.common.operation import Operation
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused
+from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
 from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity

@@ -13,8 +13,6 @@ from vmsnapshot.lifecycle.common.identity import (
 )
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
-from vmsnapshot.lifecycle.common.operation import Operation
-from vmsnapshot.lifecycle.common.ownership import Owner, new_owner, parse_mark
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
 from vmsnapshot.lifecycle.common.platforms import VSPHERE
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors, snapshot_findings
@@ -22,6 +20,8 @@ from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import Owner, new_owner, parse_mark
 from vmsnapshot.lifecycle.snapshot.executor import Taking
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, vm_of
 from vmsnapshot.lifecycle.snapshot.state import (
