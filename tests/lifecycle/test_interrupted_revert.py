@@ -270,15 +270,29 @@ def test_an_equal_request_of_a_later_resource_is_another(life: Life) -> None:
 
 
 def test_a_replacement_is_another_request(life: Life) -> None:
-    """A new resource for the old one reverts, too, and that once, whatever is killed."""
+    """A new resource for the old one, on another VM, reverts that, and once, whatever is killed."""
     life.write(snapshot="base")
     life.stack.up().check()
-    life.write(snapshot="base", vmName=f"/DC0/vm/{life.vm}")
+    other = next(_NAMES)
+    life.client.take(other, "base")
+    life.write(snapshot="base", vmName=other)
     shown = life.stack.preview().check()
     assert shown.ops == {"web": "replace"}
     assert "will be reverted" in shown.words
     life.die_when_reverted()
     assert "already reverted" in life.stack.preview().check().words
     assert life.stack.up().check().ops == {"web": "replace"}
-    assert life.reverts == 2
+    assert sum(item["op"] == "revert" for item in life.vsphere.history(other)) == 1
+    assert life.reverts == 1
+    assert life.stack.up().check().ops == {}
+
+
+def test_another_spelling_of_the_vm_is_no_replacement(life: Life) -> None:
+    """The path of the same VM asks for nothing: the resource is updated in place."""
+    life.write(snapshot="base")
+    life.stack.up().check()
+    life.write(snapshot="base", vmName=f"/DC0/vm/{life.vm}")
+    assert life.stack.preview().check().ops == {"web": "update"}
+    life.stack.up().check()
+    assert life.reverts == 1
     assert life.stack.up().check().ops == {}

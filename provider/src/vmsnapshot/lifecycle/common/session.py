@@ -103,15 +103,7 @@ class Session:
             Refused: The provider's server is another than the one that the VM was on.
             Unreachable: What was read doesn't tell which VM has its id.
         """
-        server = self.backend.server(operation)
-        if known.server is not None and server is not None and known.server != server:
-            message = (
-                f'{operation.what}: state knows VM "{known.name}" ({known.id}) on the server with the '
-                f"instanceUuid {known.server}, but {self._address} leads to the server with the instanceUuid "
-                f"{server}. Nothing was read into state or changed. Point the provider at the first server "
-                "again (the setting vsphereServer)"
-            )
-            raise Refused(message)
+        self.require_server(known.server, f'VM "{known.name}" ({known.id})', operation)
         try:
             vm = self.backend.observe(known.id, operation, hardware=hardware)
         except Gone:
@@ -128,6 +120,38 @@ class Session:
                 )
                 raise Unreachable(message)
         return self._locate_by_uuid(known, operation, hardware=hardware)
+
+    def require_server(self, known: str | None, what: str, operation: Operation) -> None:
+        """Go on only on the server on which state knows something.
+
+        Args:
+            known: That server's identity; None: state of an older release, which doesn't tell.
+            what: What state knows there, for the message.
+            operation: Whose time counts.
+
+        Raises:
+            Refused: The provider's address leads to another server.
+        """
+        server = self.backend.server(operation)
+        if known is None or server is None or known == server:
+            return
+        message = (
+            f"{operation.what}: state knows {what} on the server with the instanceUuid {known}, but "
+            f"{self._address} leads to the server with the instanceUuid {server}. Nothing was read into "
+            "state or changed. Point the provider at the first server again (the setting vsphereServer)"
+        )
+        raise Refused(message)
+
+    def means(self, known: VirtualMachineIdentity | None, vm_name: object, urn: str) -> bool:
+        """Returns whether a `vmName` means a known VM: renamed, moved, or spelled in another way."""
+        if known is None or not isinstance(vm_name, str) or self.platform.has_namespaces:
+            return False
+        operation = self.operation(urn, f'looking up VM "{vm_name}"')
+        try:
+            vm = self.find(vm_name, None, operation)
+        except (NotFound, Ambiguous):
+            return False
+        return compare_vm(known, vm.identity) in (Sameness.SAME, Sameness.ELSEWHERE)
 
     def _locate_by_uuid(
         self, known: VirtualMachineIdentity, operation: Operation, *, hardware: bool

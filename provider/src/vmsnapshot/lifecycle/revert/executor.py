@@ -13,7 +13,7 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Refused, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, Refused, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
@@ -25,12 +25,15 @@ from vmsnapshot.lifecycle.revert.state import (
     SUCCEEDED,
     Unfinished,
     count_update,
+    gone_text,
     is_first,
     power_asked,
     request_id,
     revert_state,
     safety_spec,
     with_taken,
+    without_gone,
+    without_vm,
 )
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import (
@@ -152,10 +155,17 @@ class RevertRun:
         if old is None or old.vm is None:
             vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
             return revert_state(inputs, vm)
+        try:
+            vm = self._session.locate(old.vm, operation)
+        except Gone as gone:
+            self._session.log(self._urn, rq.Severity.WARNING, gone_text(gone.message))
+            asked = {name: getattr(inputs, name) for name in RevertInputs.model_fields}
+            return without_vm(old.model_copy(update=asked))
+        old = old.model_copy(update={"vm": vm.identity, "conditions": without_gone(old.conditions)})
         safety = self._executor.safety
         kept = count_update(old)
         if inputs.safety_snapshot is not None:
-            kept = safety.remove_expired(kept, inputs.safety_snapshot, old.vm.id, operation)
+            kept = safety.remove_expired(kept, inputs.safety_snapshot, vm.identity.id, operation)
         self._not_removed = safety.clean_up(old.leftover_safety_snapshots, {}, operation)
         result = old.model_copy(
             update={
@@ -167,14 +177,27 @@ class RevertRun:
         )
         if any(item.reason == POWER_PENDING for item in old.conditions):
             return self._end(result, operation)
-        vm = self._session.backend.observe(old.vm.id, operation)
+        if kept != count_update(old) or old.leftover_safety_snapshots:
+            vm = self._session.backend.observe(vm.identity.id, operation)
         return self._recorded(revert_state(inputs, vm, result))
 
     def _revert(self, operation: Operation) -> RevertState:
         inputs, old, executor = self._inputs, self._old, self._executor
+        if self._before is not None and self._before.vm is not None:
+            known = self._before.vm
+            self._session.require_server(known.server, f'VM "{known.name}" ({known.id})', operation)
         planned = plan_request(self._session, inputs, operation)
+        if self._before is not None:
+            planned = dataclasses.replace(planned, before=self._before.vm)
         target = planned.target
         operation.what = f'reverting {format_vm(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
+        if inputs.target is not None and inputs.target != target.id:
+            message = (
+                f"{operation.what}: this is not the snapshot that was meant when the update began "
+                f"({inputs.target}): the VM, its name or its snapshots have changed since. Nothing was done. "
+                "Look at a new preview"
+            )
+            raise Refused(message)
         identifier = request_id(self._urn, target, inputs, self._before)
         request = RevertRequest(identifier, planned.vm, target)
         vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)

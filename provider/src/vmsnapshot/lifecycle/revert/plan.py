@@ -8,6 +8,7 @@ import re
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
+from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.observed import now, summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.common.selection import select_snapshot
@@ -16,8 +17,15 @@ from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked
-from vmsnapshot.lifecycle.revert.text import found_text, plan_text
-from vmsnapshot.model.machine import Machine, PastTask, PowerState, Snapshot, VirtualMachine
+from vmsnapshot.lifecycle.revert.text import another_vm_text, found_text, plan_text
+from vmsnapshot.model.machine import (
+    Machine,
+    PastTask,
+    PowerState,
+    Snapshot,
+    VirtualMachine,
+    VirtualMachineIdentity,
+)
 from vmsnapshot.model.plan import Finding, PowerChange, RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs
@@ -42,6 +50,7 @@ class PlannedRevert:
         found: The task with which an interrupted run of this very request has reverted the VM, or is
             still doing it: then nothing else is reverted.
         looked: Whether such a task was looked for.
+        before: The VM that state means, if there is state.
     """
 
     vm: VirtualMachine
@@ -50,6 +59,7 @@ class PlannedRevert:
     policy: PowerPolicy
     found: PastTask | None = None
     looked: bool = False
+    before: VirtualMachineIdentity | None = None
 
     @property
     def is_done(self) -> bool:
@@ -70,7 +80,8 @@ class PlannedRevert:
     def text(self) -> str:
         """What a person reads before agreeing."""
         if self.found is None:
-            return self.plan.text
+            other = self.before is not None and compare_vm(self.before, self.vm.identity) is Sameness.ANOTHER
+            return "\n".join([self.plan.text, *(another_vm_text(self.before, self.vm) if other else ())])
         power = power_asked(self.policy, self.vm.machine)
         return found_text(self.found, self.vm, self.target, power, self.policy)
 

@@ -35,14 +35,19 @@ from vmsnapshot.lifecycle.revert.state import (
     asks_for_revert,
     carried_over,
     fulfilled_inputs,
+    gone_text,
     is_asked,
     is_first,
+    moved_text,
     request_id,
     revert_state,
     watched,
     with_unknown,
+    without_gone,
+    without_vm,
 )
 from vmsnapshot.model.catalogue import REVERT
+from vmsnapshot.model.machine import VirtualMachineIdentity
 from vmsnapshot.model.revert import (
     RevertInputs,
     RevertState,
@@ -87,6 +92,7 @@ class RevertResource:
             field, _, reason = error.message.partition(": ")
             return rq.CheckResult(inputs, [rq.CheckFailure(field, reason)])
         inputs["target"] = planned.target.id
+        planned = self._after(planned, request.urn)
         if not asks_for_revert(old, inputs):  # only another name for the same snapshot
             return rq.CheckResult(carried_over(old, inputs))
         state = self._states.get(request.urn)
@@ -108,6 +114,9 @@ class RevertResource:
         changes = compare_inputs(RevertInputs, request.old_inputs, request.new_inputs)
         changes |= leftover_changes(request.old_state)
         state = self._states.setdefault(request.urn, load(RevertState, request.old_state))
+        name = plain(request.new_inputs.get("vmName"))
+        if ("vmName",) in changes and self._session.means(state.vm, name, request.urn):
+            changes["vmName",] = rq.PropertyChange(rq.Change.UPDATE)
         if is_asked(request.old_inputs, request.old_state, request.new_inputs):
             checked = self._checked_plan(request.urn, request.new_inputs)
             live, target = request.old_state.get("machine"), request.new_inputs.get("machine")
@@ -190,7 +199,7 @@ class RevertResource:
     # --- read -------------------------------------------------------------------------------
 
     def read(self, request: rq.ReadRequest) -> rq.Resource | None:
-        """The live VM beside what is remembered; None when the VM is definitely gone."""
+        """The live VM beside what is remembered. That outlives the VM: a new one of its name is another."""
         operation = self._session.operation(request.urn, f"reading VM {request.id}", request.timeout)
         if request.state is None:
             vm = self._session.backend.find(VMReference(request.id), operation)
@@ -198,12 +207,17 @@ class RevertResource:
             state = revert_state(watching, vm)
             return watched(vm.identity.id, state.properties(), watching.properties())
         old = load(RevertState, request.state)
+        known = old.vm or VirtualMachineIdentity(id=request.id, name=old.vm_name)
         try:
-            vm = self._session.backend.observe(old.vm.id if old.vm is not None else request.id, operation)
+            vm = self._session.locate(known, operation)
         except Gone as gone:
-            self._session.log(request.urn, rq.Severity.WARNING, f"Forgotten: {gone.message}")
-            return None
-        fresh = self._states[request.urn] = revert_state(old, vm, old)
+            self._session.log(request.urn, rq.Severity.WARNING, gone_text(gone.message))
+            fresh = without_vm(old)
+        else:
+            fresh = revert_state(old, vm, old, conditions=without_gone(old.conditions))
+            if (text := moved_text(old, vm)) is not None:
+                self._session.log(request.urn, rq.Severity.INFO, text)
+        self._states[request.urn] = fresh
         tree = with_secrets(fresh, request.state)
         return watched(request.id, tree, fulfilled_inputs(dict(request.inputs or {}), request.state))
 
@@ -228,9 +242,15 @@ class RevertResource:
         inputs = load(RevertInputs, known)
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
         planned = self._checked_plan(urn, new_inputs) or plan_request(self._session, inputs, operation)
+        planned = dataclasses.replace(planned, before=None if old is None else old.vm)
         planned = self._recalled(urn, planned, new_inputs, old, operation)
         self._session.log(urn, rq.Severity.WARNING, planned.text)
         self._session.notes.show(urn, fingerprint_of(planned.vm))
+
+    def _after(self, planned: PlannedRevert, urn: str) -> PlannedRevert:
+        """The plan with the VM that state means, which may be another than the one of that name."""
+        state = self._states.get(urn)
+        return dataclasses.replace(planned, before=None if state is None else state.vm)
 
     def _checked_plan(self, urn: str, inputs: rq.Properties) -> PlannedRevert | None:
         """The plan that this preview's check has just made."""

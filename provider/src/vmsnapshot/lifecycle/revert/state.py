@@ -35,6 +35,9 @@ ASKING: Final = ("snapshot", "triggers")
 REVERT_FAILED: Final = "VirtualMachineSnapshotRevertFailed"
 POWER_PENDING: Final = "VirtualMachinePowerPolicyPending"
 
+# A condition that is False while the VM is gone.
+VM_FOUND: Final = "VirtualMachineFound"
+
 SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 
 
@@ -176,6 +179,51 @@ def revert_state(
         "vm": vm.identity,
     }
     return RevertState(**{**asked, **kept, **live})
+
+
+def without_vm(old: RevertState) -> RevertState:
+    """What state holds once the VM is gone: all that is remembered, and which VM that was."""
+    condition = Condition(
+        type=VM_FOUND,
+        status="False",
+        reason="NotFound",
+        last_transition_time=timestamp(now()),
+    )
+    conditions = old.conditions
+    if not any(item.type == VM_FOUND for item in conditions):
+        conditions = [*conditions, condition]
+    return old.model_copy(update={"machine": None, "current_snapshot": None, "conditions": conditions})
+
+
+def without_gone(conditions: list[Condition]) -> list[Condition]:
+    """The conditions of a VM that was gone and is there again."""
+    return [item for item in conditions if item.type != VM_FOUND]
+
+
+def gone_text(why: str) -> str:
+    """What it means that the VM is gone, in words."""
+    return (
+        f"{why}. What this resource remembers of it stays in state. No other VM is reverted, also none of "
+        "the same name, until `snapshot` or `triggers` change."
+    )
+
+
+def moved_text(old: RevertState, vm: VirtualMachine) -> str | None:
+    """That the VM has another id, or is no longer what `vmName` calls it; None: neither."""
+    if old.vm is None:
+        return None
+    identity = vm.identity
+    if old.vm.id != identity.id:
+        return (
+            f'VM "{identity.name}" is found under a new id ({old.vm.id}, now {identity.id}), with the same '
+            "instance UUID. State follows; nothing else is done."
+        )
+    if (old.vm.name, old.vm.path) != (identity.name, identity.path):
+        return (
+            f'VM "{old.vm.path or old.vm.name}" ({identity.id}) is now "{identity.path or identity.name}". '
+            "State follows; nothing else is done."
+        )
+    return None
 
 
 def with_unknown(foreseen: rq.Properties) -> rq.Properties:

@@ -9,7 +9,7 @@ from typing import Literal
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
 from vmsnapshot.model.formatting import format_age, format_size
-from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
 
@@ -71,6 +71,18 @@ def found_text(
         if power is not None:
             text += f" It will be powered {power} (powerPolicy: {policy})."
     return "\n".join(wrapped(text))
+
+
+def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -> Iterable[str]:
+    """The lines that name both VMs, where the name has passed from the VM of state to another."""
+    if before is None:
+        return
+    text = (
+        f'This is another VM than the one that this resource was about: that was "{printable(before.name)}" '
+        f"({before.id}, instance UUID {before.instance_uuid}); {format_vm(vm)} has the instance UUID "
+        f"{vm.identity.instance_uuid}."
+    )
+    yield from wrapped(text, first=_INDENT)
 
 
 def _detached(plan: RevertPlan) -> Iterable[str]:

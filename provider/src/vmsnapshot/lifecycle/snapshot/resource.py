@@ -9,7 +9,6 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs
 from vmsnapshot.lifecycle.common.identity import (
     Sameness,
-    compare_vm,
 )
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
@@ -19,7 +18,7 @@ from vmsnapshot.lifecycle.common.preflight import raise_for_errors, snapshot_fin
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty
-from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner, parse_mark
 from vmsnapshot.lifecycle.snapshot.executor import Taking
@@ -80,7 +79,8 @@ class SnapshotResource:
         """Compare the inputs; a snapshot's own drift shows in its inputs after a refresh."""
         self._remember(request.urn, request.id, request.old_state)
         changes = compare_inputs(SnapshotInputs, request.old_inputs, request.new_inputs)
-        if ("vmName",) in changes and self._is_same_vm(request):
+        old, name = load(SnapshotState, request.old_state), plain(request.new_inputs.get("vmName"))
+        if ("vmName",) in changes and self._session.means(old.vm, name, request.urn):
             changes["vmName",] = rq.PropertyChange(rq.Change.UPDATE)
         if self._session.platform.can_rename:
             return rq.DiffResult(changes)
@@ -89,19 +89,6 @@ class SnapshotResource:
         # Where names are unique, a new snapshot of the same name needs the old one gone.
         same_name = ("name",) not in changes
         return rq.DiffResult(changes, delete_before_replace=same_name)
-
-    def _is_same_vm(self, request: rq.DiffRequest) -> bool:
-        """Whether the new vmName means the VM of state: renamed, moved, or spelled in another way."""
-        state = load(SnapshotState, request.old_state)
-        name = plain(request.new_inputs.get("vmName"))
-        if state.vm is None or not isinstance(name, str) or self._session.platform.has_namespaces:
-            return False
-        operation = self._session.operation(request.urn, f'looking up VM "{name}"')
-        try:
-            vm = self._session.find(name, None, operation)
-        except (NotFound, Ambiguous):
-            return False
-        return compare_vm(state.vm, vm.identity) in (Sameness.SAME, Sameness.ELSEWHERE)
 
     # --- create -----------------------------------------------------------------------------
 

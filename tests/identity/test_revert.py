@@ -1,0 +1,135 @@
+"""The memory of a revert belongs to one VM: whatever takes its name or its id is another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyVmomi import vim
+
+from tests.identity.conftest import Serve, program, revert
+from tests.support.client import Client, other_client
+from tests.support.engine import Stack
+from tests.support.simulator import Simulator
+
+Stacks = Callable[[Simulator], Stack]
+OTHER = "11111111-2222-4333-8444-555555555555"
+
+
+def flat(text: str) -> str:
+    """A text without its line ends."""
+    return " ".join(text.split())
+
+
+def reverts(server: Simulator, vm: str) -> int:
+    """How often a VM really was reverted."""
+    return sum(item["op"] == "revert" for item in server.history(vm))
+
+
+def destroy(client: Client, name: str) -> None:
+    """Somebody deletes a VM."""
+    if client.vm(name).runtime.powerState == "poweredOn":
+        client.power(name, on=False)
+    client.wait(client.vm(name).Destroy_Task())
+
+
+def test_another_server_at_the_address(serve: Serve, stacks: Stacks) -> None:
+    """On another server nothing is watched, reverted or powered; both servers are named."""
+    with serve("--names", "web-1") as first, other_client(first) as client:
+        stack = stacks(first)
+        client.take("web-1", "clean")
+        stack.write(program(r=revert("web-1", snapshot="clean")))
+        stack.up().check()
+        known = stack.resource("r")["outputs"]
+    with serve("--names", "web-1", "--instance-uuid", OTHER) as second, other_client(second) as client:
+        client.take("web-1", "clean")
+        stack.write(program(r=revert("web-1", snapshot="clean", triggers={"n": 1}, powerPolicy="off")))
+        for command in (stack.preview, stack.refresh, stack.up):
+            told = flat(command().failed().text)
+            assert known["vm"]["server"] in told
+            assert OTHER in told
+        assert stack.resource("r")["outputs"] == known
+        assert [item["op"] for item in second.history()] == ["create"]
+
+
+def test_the_same_vm_under_a_new_id(serve: Serve, stacks: Stacks) -> None:
+    """A host that was added again gives its VMs new ids: state follows, and nothing is reverted."""
+    with serve("--names", "web-1") as before, other_client(before) as client:
+        stack = stacks(before)
+        client.take("web-1", "clean")
+        stack.write(program(r=revert("web-1", snapshot="clean")))
+        stack.up().check()
+        uuid, old_id = client.vm("web-1").config.instanceUuid, client.vm("web-1")._moId
+    with serve("--names", "gone,web-1") as after, other_client(after) as client:
+        destroy(client, "gone")
+        client.wait(client.vm("web-1").ReconfigVM_Task(vim.vm.ConfigSpec(instanceUuid=uuid)))
+        client.take("web-1", "clean")
+        assert client.vm("web-1")._moId != old_id
+        told = flat(stack.up().check().text)
+        assert "under a new id" in told
+        assert stack.resource("r")["outputs"]["vm"]["id"] == client.vm("web-1")._moId
+        assert reverts(after, "web-1") == 0
+
+
+def test_a_new_vm_of_the_name_is_not_reverted(serve: Serve, stacks: Stacks) -> None:
+    """The memory outlives the VM: a new one of its name is reverted only when that is asked for."""
+    with serve("--names", "web-1,spare") as server, other_client(server) as client:
+        stack = stacks(server)
+        client.take("web-1", "clean")
+        asked = revert("web-1", snapshot="clean")
+        stack.write(program(r=asked))
+        stack.up().check()
+        assert reverts(server, "web-1") == 1
+        destroy(client, "web-1")
+        client.wait(client.vm("spare").Rename_Task("web-1"))
+        client.take("web-1", "clean")
+        for _ in range(2):
+            told = flat(stack.up().check().text)
+            assert "no longer there" in told
+        assert "No other VM is reverted" in told
+        assert reverts(server, "web-1") == 1
+        outputs = stack.resource("r")["outputs"]
+        assert "machine" not in outputs
+        assert outputs["revertedTo"]["name"] == "clean"
+        asked["properties"]["triggers"] = {"again": 1}
+        stack.write(program(r=asked))
+        told = flat(stack.preview().check().text)
+        assert "This is another VM than the one that this resource was about" in told
+        assert outputs["vm"]["instanceUUID"] in told
+        stack.up().check()
+        assert reverts(server, "web-1") == 2
+
+
+def test_the_name_has_passed_to_another_living_vm(serve: Serve, stacks: Stacks) -> None:
+    """Blue becomes green: the resource stays with its VM, and nothing is reverted."""
+    with serve("--names", "web,green") as server, other_client(server) as client:
+        stack = stacks(server)
+        client.take("web", "clean")
+        stack.write(program(r=revert("web", snapshot="clean")))
+        stack.up().check()
+        blue = client.vm("web")
+        client.take("green", "clean")
+        client.wait(blue.Rename_Task("blue"))
+        client.wait(client.vm("green").Rename_Task("web"))
+        told = flat(stack.up().check().text)
+        assert 'is now "/DC0/vm/blue"' in told
+        assert sum(item["op"] == "revert" for item in server.history()) == 1
+        assert stack.resource("r")["outputs"]["vm"]["id"] == blue._moId
+        stack.write(program(r=revert("web", snapshot="clean", triggers={"n": 1})))
+        told = flat(stack.preview().check().text)
+        assert "This is another VM" in told
+
+
+def test_the_program_follows_a_renamed_vm(serve: Serve, stacks: Stacks) -> None:
+    """The same VM by its new name, path, id or UUID is not reverted again."""
+    with serve("--names", "web-1") as server, other_client(server) as client:
+        stack = stacks(server)
+        client.take("web-1", "clean")
+        stack.write(program(r=revert("web-1", snapshot="clean")))
+        stack.up().check()
+        vm = client.vm("web-1")
+        client.wait(vm.Rename_Task("web-01"))
+        for name in ("web-01", "/DC0/vm/web-01", vm._moId, vm.config.instanceUuid):
+            stack.write(program(r=revert(name, snapshot="clean")))
+            stack.up().check()
+            assert stack.resource("r")["outputs"]["vmName"] == name
+        assert sum(item["op"] == "revert" for item in server.history()) == 1
