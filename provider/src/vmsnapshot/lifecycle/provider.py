@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from vmsnapshot.lifecycle import configuration, functions
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
+from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load
@@ -23,15 +24,19 @@ from vmsnapshot.model.catalogue import (
     GET_REVERT_PLAN,
     GET_VIRTUAL_MACHINE,
     GET_VIRTUAL_MACHINE_SNAPSHOTS,
+    SNAPSHOT,
     FunctionType,
     ResourceType,
 )
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.snapshot import SnapshotFilter
+from vmsnapshot.model.snapshot import SnapshotFilter, SnapshotInputs, SnapshotState
 
 
 class _Verbs(Protocol):
-    kind: ResourceType
+    """A resource over property trees: an `Adapter`, or a resource whose verbs aren't typed yet."""
+
+    @property
+    def kind(self) -> ResourceType: ...
 
     def check(self, request: rq.CheckRequest) -> rq.CheckResult: ...
     def diff(self, request: rq.DiffRequest) -> rq.DiffResult: ...
@@ -62,7 +67,7 @@ class Provider:
         self._session = Session(connect, logger, notes or NoNotes())
         self._snapshots = SnapshotResource(self._session)
         verbs: tuple[_Verbs, ...] = (
-            self._snapshots,
+            Adapter(SNAPSHOT, SnapshotInputs, SnapshotState, self._snapshots),
             RevertResource(self._session),
             CheckpointResource(self._session),
             RollbackResource(self._session),
@@ -134,8 +139,8 @@ class Provider:
 
     def list(self, token: str, query: rq.Properties) -> Iterator[rq.Listed]:
         """Resources that exist on the platform, with ids that can be imported."""
-        if token != self._snapshots.kind.token:
-            message = f"{token} can't be listed; only {self._snapshots.kind.token} can"
+        if token != SNAPSHOT.token:
+            message = f"{token} can't be listed; only {SNAPSHOT.token} can"
             raise Unsupported(message)
         checked = check(SnapshotFilter, query)
         for failure in checked.failures:

@@ -21,7 +21,7 @@ from vmsnapshot.lifecycle.errors import Cancelled, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import parse_mark
 from vmsnapshot.lifecycle.requests import CheckFailure
-from vmsnapshot.lifecycle.snapshot.executor import Taking, is_recent
+from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator, is_recent
 from vmsnapshot.model.environment import (
     Checkpoint,
     CheckpointInputs,
@@ -157,8 +157,8 @@ class Checkpointing:
         def act(key: str, vm: VirtualMachine, part: Operation) -> str:
             left = plan.left.get(key)
             part.progress("taking its snapshot")
-            taking = Taking(self._session, self._urn, self._snapshot(vm))
-            snapshot_id = taking.take(vm, self._owner, part) if left is None else left.id
+            creator = SnapshotCreator(self._session, self._urn, self._snapshot(vm))
+            snapshot_id = creator.take(vm, self._owner, part) if left is None else left.id
             self._session.backend.settle_snapshot(vm, snapshot_id, part)
             return snapshot_id
 

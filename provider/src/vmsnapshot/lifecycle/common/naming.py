@@ -6,18 +6,21 @@ import hashlib
 import secrets
 
 from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.lifecycle.common.verbs import CheckRequest
 from vmsnapshot.lifecycle.ownership import resource_name
-from vmsnapshot.lifecycle.requests import CheckFailure, CheckRequest, Naming
-from vmsnapshot.model.snapshot import NAME_LIMIT
+from vmsnapshot.lifecycle.requests import CheckFailure, Naming
+from vmsnapshot.model.snapshot import NAME_LIMIT, SnapshotInputs
 
 # As long as the suffix that Pulumi's own providers give.
 _SUFFIX_DIGITS = 7
 
 
-def automatic_name(request: CheckRequest, platform: Platform) -> str | CheckFailure:
+def automatic_name(request: CheckRequest[SnapshotInputs], platform: Platform) -> str | CheckFailure:
     """Returns the name of a resource without one: the old one, the engine's proposal, or a random one."""
-    if request.old_inputs is not None and isinstance(request.old_inputs.get("name"), str):
-        return str(request.old_inputs["name"])
+    old = request.old_inputs
+    # A secret name isn't carried over: the program no longer says that it is one.
+    if old is not None and old.model.name is not None and ("name",) not in old.secret:
+        return old.model.name
     proposed = request.autonaming
     if proposed is None:
         return _random_name(resource_name(request.urn), request.random_seed, platform)

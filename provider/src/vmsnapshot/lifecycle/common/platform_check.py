@@ -7,6 +7,7 @@ from typing import Any
 
 from vmsnapshot.lifecycle.common.platforms import Platform
 from vmsnapshot.lifecycle.requests import CheckFailure, Properties
+from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.values import plain
 
 
@@ -20,16 +21,16 @@ def validate_namespace(
         )
 
 
-def validate_snapshot(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+def validate_snapshot(inputs: SnapshotInputs, platform: Platform) -> Iterator[CheckFailure]:
     """Yields a failure for each input of a snapshot that the platform doesn't support."""
-    yield from validate_namespace(inputs, platform)
-    yield from name_error(inputs.get("name"), platform, "name")
-    if inputs.get("childPolicy") == "remove" and not platform.can_remove_children:
+    yield from validate_namespace({"namespace": inputs.namespace}, platform)
+    yield from name_error(inputs.name, platform, "name")
+    if inputs.child_policy == "remove" and not platform.can_remove_children:
         yield CheckFailure(
             "childPolicy",
             f"{platform.title} can't remove a snapshot's children with it; use `keep` or `refuse`",
         )
-    if inputs.get("consolidate") is False and not platform.can_defer_consolidation:
+    if inputs.consolidate is False and not platform.can_defer_consolidation:
         yield CheckFailure(
             "consolidate",
             f"{platform.title} always consolidates the disks when a snapshot is deleted; remove it",

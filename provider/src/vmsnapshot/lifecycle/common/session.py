@@ -1,9 +1,8 @@
-"""What all resources of one plugin process share: the backend, the user's console, known state."""
+"""What all resources of one plugin process share: the backend, the user's console, planned paths."""
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -17,7 +16,6 @@ from vmsnapshot.lifecycle.port import Backend, VMReference, values
 from vmsnapshot.lifecycle.requests import Logger, Severity
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
-from vmsnapshot.model.snapshot import SnapshotState
 
 
 class Session:
@@ -32,7 +30,6 @@ class Session:
     def __init__(self, connect: Callable[[Configuration], Backend], logger: Logger, notes: Notes) -> None:
         self.notes = notes
         self.cancellation = Cancellation()
-        self.known_state = KnownState()
         self._connect = connect
         self._logger = logger
         self._lock = threading.Lock()
@@ -191,38 +188,3 @@ class Session:
         with self._lock:
             if self._backend is not None:
                 self._backend.close()
-
-
-class KnownState:
-    """The snapshots that the stack's state is known to hold, by resource.
-
-    The engine shows a resource's state only to some verbs.  What it has shown in this run tells a
-    snapshot that a replacement is about to replace (it stands in state) from one that an
-    interrupted run left behind (it doesn't).
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._states: dict[str, dict[str, SnapshotState]] = defaultdict(dict)
-        self._existing: set[str] = set()
-
-    def exists(self, urn: str) -> None:
-        """Record that state holds this resource; which snapshot it is isn't known."""
-        with self._lock:
-            self._existing.add(urn)
-
-    def holds(self, urn: str, snapshot_id: str, state: SnapshotState) -> None:
-        """Record that state holds this snapshot for this resource."""
-        with self._lock:
-            self._states[urn][snapshot_id] = state
-
-    def states(self, urn: str) -> list[SnapshotState]:
-        """Returns the states that are known of a resource."""
-        with self._lock:
-            return list(self._states.get(urn, {}).values())
-
-    def known(self, urn: str) -> frozenset[str] | None:
-        """Returns the ids of the snapshots that state holds for a resource; None: it holds unknown ones."""
-        with self._lock:
-            found = frozenset(self._states.get(urn, ()))
-            return None if urn in self._existing and not found else found

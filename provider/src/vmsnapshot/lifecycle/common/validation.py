@@ -65,17 +65,44 @@ def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
     Raises:
         InvalidInput: The tree doesn't fit; the message names the property.
     """
+    loaded: AnyModel = _validated(model, model, tree)
+    return loaded
+
+
+def load_known(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
+    """Returns the model of a tree from which properties are missing because they are not known yet.
+
+    A missing one has its default, and None where it has none.
+
+    Raises:
+        InvalidInput: The tree doesn't fit; the message names the property.
+    """
+    loaded: AnyModel = _validated(model, _partial(model), tree)
+    return loaded
+
+
+def _validated(model: type[Model], target: type[Any], tree: Mapping[str, Any]) -> Any:
     plain = {key: item for key, item in values.plain(dict(tree)).items() if item is not None}
     try:
-        return model.model_validate(pick(model, plain))
+        return target.model_validate(pick(model, plain))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         path = format_path(detail["loc"])
         raise InvalidInput(path, f"{path}: {_reason(detail)}") from None
 
 
+def not_fitting(model: type[Model], tree: Mapping[str, Any]) -> set[str]:
+    """Returns the names of the properties whose values don't fit the model."""
+    plain = {key: item for key, item in values.plain(dict(tree)).items() if item is not None}
+    try:
+        _partial(model).model_validate(pick(model, plain))
+    except ValidationError as error:
+        return {str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"]}
+    return set()
+
+
 @cache
-def _partial(model: type[Model]) -> type[Model]:
+def _partial(model: type[Model]) -> type[Any]:
     """Returns the model with all properties optional: a missing one may be unknown yet."""
     annotated: Any = Annotated  # put together at run time, out of a type checker's sight
     optional: dict[str, Any] = {}
@@ -84,7 +111,8 @@ def _partial(model: type[Model]) -> type[Model]:
         known = annotated[parts]
         default = None if info.is_required() else info.get_default()
         optional[name] = (Union[known, None], default)  # noqa: UP007 - evaluated at run time
-    return create_model(f"{model.__name__}Partial", __base__=model, **optional)
+    made: type[Any] = create_model(f"{model.__name__}Partial", __base__=model, **optional)
+    return made
 
 
 def _computed_and_missing(model: type[Model], tree: Properties) -> Iterator[CheckFailure]:

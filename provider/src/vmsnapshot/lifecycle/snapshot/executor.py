@@ -15,6 +15,7 @@ from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
 from vmsnapshot.lifecycle.port import SnapshotRequest
+from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotInputs
@@ -27,45 +28,47 @@ INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
 QUIESCE_TIMEOUT: Final = dt.timedelta(minutes=10)
 
 
-class Taking:
+class SnapshotCreator:
     """The steps of taking a snapshot for one resource.
 
     Args:
         session: The backend and the logger.
         urn: The resource.
         inputs: The snapshot that is asked for.
-        automatic: Whether its name was made up by us, so that another one will do as well.
+        memory: What is known of the resource; without it, that no state holds a snapshot of it.
     """
 
     def __init__(
-        self, session: Session, urn: str, inputs: SnapshotInputs, *, automatic: bool = False
+        self, session: Session, urn: str, inputs: SnapshotInputs, memory: SnapshotMemory | None = None
     ) -> None:
         self._session = session
         self._urn = urn
         self._inputs = inputs
-        self._any_name = automatic or session.platform.can_rename
+        self._memory = memory or SnapshotMemory()
+        # Where the name was made up by us, another one will do as well.
+        self._any_name = self._memory.named_by_us or session.platform.can_rename
 
     def find(self, operation: Operation) -> VirtualMachine:
         """The VM that the inputs name."""
         return self._session.find(self._inputs.vm_name, self._inputs.namespace, operation)
 
-    def settled(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+    def wait_until_idle(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
         """The VM once no task runs on it: an interrupted run's task may still be making ours."""
         return wait_until_idle(self._session, vm, operation)
 
-    def left_behind(self, vm: VirtualMachine) -> Snapshot | None:
+    def find_orphan(self, vm: VirtualMachine) -> Snapshot | None:
         """The snapshot that an interrupted run of this resource took and no state holds.
 
         Raises:
             Refused: Several could be it; the message lists them.
         """
-        recorded = self._session.known_state.known(self._urn)
-        if recorded is None:
+        held = self._memory.held_ids
+        if held is None:
             return None
         ours = [
             item
             for item in vm.snapshots
-            if item.id not in recorded
+            if item.id not in held
             and _made_by(item, self._urn)
             and _as_asked(item, self._inputs)
             and (self._any_name or item.name == self._inputs.name)
@@ -100,7 +103,7 @@ class Taking:
         )
         return create_once(self._session, vm, request, operation)
 
-    def take_over(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> Owner:
+    def adopt(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> Owner:
         """Make an interrupted run's snapshot this one, under a new mark.
 
         The new mark keeps the delete of a replaced resource, whose state carries the old mark,

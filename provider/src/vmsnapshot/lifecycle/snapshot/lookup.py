@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
 from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
@@ -21,7 +22,7 @@ class SnapshotLookup:
     """Looks snapshots up by what state knows of them.
 
     Args:
-        session: The backend and the voice.
+        session: The backend and the logger.
     """
 
     def __init__(self, session: Session) -> None:
@@ -85,9 +86,9 @@ class SnapshotLookup:
             f"{format_snapshot(vm, snapshot)} is the same snapshot of the same VM as before "
             f"({state.unique_id} of {state.vm.id}), under new ids. State follows; nothing else is done."
         )
-        self._session.log(urn, rq.Severity.INFO, text)
+        self._session.log(urn, Severity.INFO, text)
 
-    def import_(self, request: rq.ReadRequest) -> rq.Resource:
+    def import_(self, request: ImportRequest) -> Answer[SnapshotInputs, SnapshotState]:
         """Bind to a snapshot that is there, with inputs that show no change afterwards."""
         operation = self._session.operation(request.urn, f"importing {request.id}", request.timeout)
         backend = self._session.backend
@@ -108,9 +109,9 @@ class SnapshotLookup:
         )
         state = snapshot_state(inputs, vm, snapshot, snapshot.mark)
         identifier = backend.identifier(vm, snapshot.id)
-        return rq.Resource(identifier, state.properties(), inputs.properties())
+        return Answer(identifier, state, inputs)
 
-    def list(self, wanted: SnapshotFilter) -> Iterator[rq.Listed]:
+    def list(self, wanted: SnapshotFilter) -> Iterator[Listed]:
         """Every such snapshot that the login may see, as an id that can be imported."""
         operation = self._session.operation("", "listing snapshots")
         if wanted.vm_name is not None:
@@ -121,7 +122,7 @@ class SnapshotLookup:
         for vm in machines:
             for item in vm.snapshots:
                 if wanted.type in (None, kind_of(item)):
-                    yield rq.Listed(self._session.backend.identifier(vm, item.id), item.name)
+                    yield Listed(self._session.backend.identifier(vm, item.id), item.name)
 
 
 def vm_of(identifier: str, state: SnapshotState) -> VirtualMachineIdentity:

@@ -6,8 +6,6 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common.comparison import compare_inputs
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -84,6 +82,11 @@ def _not_read(error: VmsnapshotError) -> Condition:
     )
 
 
+def inputs_of(state: SnapshotState) -> SnapshotInputs:
+    """Returns the inputs that state repeats."""
+    return SnapshotInputs(**state.model_dump(include=set(SnapshotInputs.model_fields)))
+
+
 def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
     """The inputs as somebody else's rename or edit would have written them."""
     description = snapshot.description
@@ -94,14 +97,6 @@ def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
             "description": inputs.description if same else (description or None),
         }
     )
-
-
-def updated_inputs(old: rq.Properties, live: SnapshotInputs) -> rq.Properties:
-    """The old inputs' tree with what somebody else changed; secrets stay secret where unchanged."""
-    fresh = live.properties()
-    kept = {name: value for name, value in old.items() if name in fresh}
-    changed = {str(path[0]) for path in compare_inputs(SnapshotInputs, old, fresh)}
-    return {**(kept or fresh), **{name: item for name, item in fresh.items() if name in changed}}
 
 
 def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:

@@ -1,0 +1,71 @@
+"""What typed verbs see of property trees, and what trees their answers become."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmsnapshot.lifecycle.common.adapter import VERSION, decode, migrate
+from vmsnapshot.lifecycle.common.verbs import Memory
+from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.requests import Properties
+from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
+from vmsnapshot.model.snapshot import SnapshotInputs
+from vmsnapshot.model.values import UNKNOWN, Secret
+
+
+def test_what_is_unknown_and_secret_stands_beside_the_model() -> None:
+    """A property with an unknown inside is not known; a secret one is, and is marked."""
+    tree = {
+        "vmName": UNKNOWN,
+        "name": Secret("s3"),
+        "quiesce": {"timeout": UNKNOWN},
+        "triggers": {"a": Secret(UNKNOWN)},
+    }
+    inputs = decode(SnapshotInputs, tree)
+    assert inputs.unknown == {("vmName",), ("quiesce", "timeout"), ("triggers", "a")}
+    assert inputs.secret == {("name",), ("triggers", "a")}
+    assert not any(inputs.knows(name) for name in ("vm_name", "quiesce", "triggers"))
+    assert inputs.knows("name", "memory")
+    assert inputs.model.name == "s3"
+
+
+def test_an_old_input_that_does_not_fit_is_unknown() -> None:
+    """Inputs of another release hinder nothing: what doesn't fit counts as unknown."""
+    inputs = decode(SnapshotInputs, {"vmName": "web-1", "memory": "much", "gone": 1}, lenient=True)
+    assert inputs.unknown == {("memory",)}
+    assert inputs.model.vm_name == "web-1"
+
+
+def _renamed(tree: Properties) -> Properties:
+    return {"vmName": tree["vm"]}
+
+
+def _extended(tree: Properties) -> Properties:
+    return {**tree, "memory": True}
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{"vm": "web-1"}, {"vmName": "web-1", VERSION: 1}, {"vmName": "web-1", "memory": True, VERSION: 2}],
+)
+def test_state_of_each_version_is_migrated_from_there(tree: Properties) -> None:
+    """State without a version is that of release 0.1.0; each takes only the steps that it lacks."""
+    after = migrate(tree, [_renamed, _extended])
+    assert {name: value for name, value in after.items() if name != VERSION} == {
+        "vmName": "web-1",
+        "memory": True,
+    }
+
+
+def test_state_of_a_newer_release_is_refused() -> None:
+    """What a newer release wrote is not read by guesswork."""
+    with pytest.raises(Refused, match="newer release"):
+        migrate({VERSION: 1}, [])
+
+
+def test_memory_is_kept_by_resource() -> None:
+    """Each resource has a memory of its own, which stays."""
+    memory = Memory(SnapshotMemory)
+    memory.of("a").in_state = True
+    assert memory.of("a").held_ids is None
+    assert memory.of("b").held_ids == frozenset()
