@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.e2e.conftest import snapshot
 from tests.support.client import Client
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator
+from vmsnapshot.model.values import Secret
 
 
 def test_a_replacement_says_what_is_lost(quick: MiniStack, client: Client) -> None:
@@ -79,3 +82,15 @@ def test_what_a_careful_person_wants_to_know_is_a_warning(quick: MiniStack, clie
     assert {item.severity for item in previewed.said} == {"warning"}
     assert "The snapshot would be number 31 in its chain" in previewed.words
     assert "The snapshot holds 64 GiB of memory" in previewed.words
+
+
+def test_a_path_with_a_secret_name_is_secret_in_the_preview_of_a_rename(mini: MiniStack) -> None:
+    """The preview shows the path as it will be, which holds the name: it is a secret like the name."""
+    snapshot: dict[str, Any] = {"vmName": "web-2", "name": Secret("one")}
+    mini.write(s={"type": "vmsnapshot:VirtualMachineSnapshot", "properties": snapshot})
+    mini.up().check()
+    assert mini.resource("s").outputs["path"] == Secret("one")
+    snapshot["name"] = Secret("two")
+    after = mini.preview().check().step("s").after
+    assert after is not None
+    assert after.outputs["path"] == Secret("two")

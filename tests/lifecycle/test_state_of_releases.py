@@ -1,0 +1,104 @@
+"""State that an earlier release wrote is read, kept, changed and removed by this one.
+
+`states/0.1.0.json` holds the entries of one resource of each kind as the code of 0.1.0 made them. A new
+simulator gives other times and ids: the test makes the same resources, and puts their values into the
+recorded form, whose properties stay exactly those of that release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.in_process import mini_stack
+from tests.support.ministack import Entry, MiniStack
+from tests.support.simulator import Simulator, running
+
+RECORDED: Final = Path(__file__).parent / "states" / "0.1.0.json"
+
+
+@pytest.fixture
+def vsphere() -> Iterator[Simulator]:
+    """The VMs of which the recorded state is."""
+    with running("--names", "web-1,web-2,db-1,db-2", "--task-duration", "5ms") as found:
+        yield found
+
+
+def first(label: str = "r1", **snapshot: Any) -> dict[str, Any]:
+    """What the recorded stack began with."""
+    vms = [{"vmName": "db-1", "order": 1}, {"vmName": "db-2", "order": 2}]
+    return {
+        "s": {
+            "type": "vmsnapshot:VirtualMachineSnapshot",
+            "properties": {"vmName": "web-1", "name": "base", "description": "before", **snapshot},
+        },
+        "c": {
+            "type": "vmsnapshot:EnvironmentCheckpoint",
+            "properties": {"virtualMachines": vms, "label": label, "keepLast": 2},
+        },
+    }
+
+
+def then(trigger: int = 1) -> dict[str, Any]:
+    """What came to it."""
+    return {
+        "v": {
+            "type": "vmsnapshot:VirtualMachineRevert",
+            "properties": {"vmName": "web-1", "snapshot": "base", "triggers": {"n": trigger}},
+        },
+        "b": {
+            "type": "vmsnapshot:EnvironmentRollback",
+            "properties": {
+                "virtualMachines": [{"vmName": "db-1"}, {"vmName": "db-2"}],
+                "to": "r1",
+                "triggers": {"n": trigger},
+            },
+        },
+    }
+
+
+def build(vsphere: Simulator) -> MiniStack:
+    """The stack whose state is recorded, made by the code at hand."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(**first())
+    stack.up().check()
+    stack.write(**first(), **then())
+    stack.up().check()
+    stack.refresh().check()
+    return stack
+
+
+def _in_form(recorded: Any, today: Any) -> Any:
+    """The recorded tree with today's values at the places that both have."""
+    if isinstance(recorded, dict) and isinstance(today, dict):
+        return {key: _in_form(item, today[key]) if key in today else item for key, item in recorded.items()}
+    if isinstance(recorded, list) and isinstance(today, list) and len(recorded) == len(today):
+        return [_in_form(*pair) for pair in zip(recorded, today, strict=True)]
+    return recorded if today is None else today
+
+
+def test_state_of_0_1_0(vsphere: Simulator) -> None:
+    """Refresh and preview of it show no change; an update and a destroy work on it."""
+    stack = build(vsphere)
+    old = json.loads(RECORDED.read_text(encoding="utf-8"))
+    assert set(old) == set(stack.entries) == {"s", "c", "v", "b"}
+    for name, entry in list(stack.entries.items()):
+        form: Entry = dataclasses.replace(
+            entry,
+            inputs=_in_form(old[name]["inputs"], entry.inputs),
+            outputs=_in_form(old[name]["outputs"], entry.outputs),
+        )
+        stack.entries[name] = form
+    assert stack.refresh().check().ops == {}
+    assert stack.preview().check().ops == {}
+    stack.write(**first("r2", description="after"), **then(2))
+    assert stack.up().check().ops == {"s": "update", "c": "update", "v": "update", "b": "update"}
+    assert stack.resource("s").outputs["description"] == "after"
+    assert set(stack.resource("c").outputs["checkpoints"]) == {"r1", "r2"}
+    stack.destroy().check()
+    assert stack.entries == {}
