@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from vmsnapshot.lifecycle import configuration, functions
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import configuration, functions, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
@@ -38,12 +37,12 @@ class _Verbs(Protocol):
     @property
     def kind(self) -> ResourceType: ...
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult: ...
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult: ...
-    def create(self, request: rq.CreateRequest) -> rq.Resource: ...
-    def read(self, request: rq.ReadRequest) -> rq.Resource | None: ...
-    def update(self, request: rq.UpdateRequest) -> rq.Resource: ...
-    def delete(self, request: rq.DeleteRequest) -> None: ...
+    def check(self, request: requests.CheckRequest) -> requests.CheckResult: ...
+    def diff(self, request: requests.DiffRequest) -> requests.DiffResult: ...
+    def create(self, request: requests.CreateRequest) -> requests.Resource: ...
+    def read(self, request: requests.ReadRequest) -> requests.Resource | None: ...
+    def update(self, request: requests.UpdateRequest) -> requests.Resource: ...
+    def delete(self, request: requests.DeleteRequest) -> None: ...
 
 
 class Provider:
@@ -61,7 +60,7 @@ class Provider:
     def __init__(
         self,
         connect: Callable[[Configuration], Backend],
-        logger: rq.Logger,
+        logger: requests.Logger,
         notes: Notes | None = None,
     ) -> None:
         self._session = Session(connect, logger, notes or NoNotes())
@@ -83,15 +82,17 @@ class Provider:
             )
         }
 
-    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+    def check_configuration(self, new_inputs: requests.Properties) -> requests.CheckResult:
         """Validate the provider's settings, the environment's filled in."""
         return configuration.check_configuration(new_inputs)
 
-    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+    def diff_configuration(
+        self, old_inputs: requests.Properties, new_inputs: requests.Properties
+    ) -> requests.DiffResult:
         """Compare the provider's settings."""
         return configuration.diff_configuration(old_inputs, new_inputs)
 
-    def configure(self, inputs: rq.Properties) -> rq.Properties:
+    def configure(self, inputs: requests.Properties) -> requests.Properties:
         """Take the provider's settings; the platform is contacted when first needed.
 
         Returns:
@@ -101,31 +102,31 @@ class Provider:
         self._session.configure(configuration.load_configuration(settings))
         return settings
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+    def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """Validate a resource's inputs; defaults and computed values filled in."""
         return self._verbs(request.token).check(request)
 
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+    def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """Compare a resource's state with new inputs."""
         return self._verbs(request.token).diff(request)
 
-    def create(self, request: rq.CreateRequest) -> rq.Resource:
+    def create(self, request: requests.CreateRequest) -> requests.Resource:
         """Make a resource, or say what would come."""
         return self._verbs(request.token).create(request)
 
-    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+    def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """A resource as it is now; None when it is definitely gone."""
         return self._verbs(request.token).read(request)
 
-    def update(self, request: rq.UpdateRequest) -> rq.Resource:
+    def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """Change a resource in place, or say what would come."""
         return self._verbs(request.token).update(request)
 
-    def delete(self, request: rq.DeleteRequest) -> None:
+    def delete(self, request: requests.DeleteRequest) -> None:
         """Remove a resource."""
         self._verbs(request.token).delete(request)
 
-    def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
+    def invoke(self, token: str, args: requests.Properties) -> requests.InvokeResult:
         """Call a function."""
         if token not in self._functions:
             message = f"there is no function {token}"
@@ -133,11 +134,11 @@ class Provider:
         kind, call = self._functions[token]
         checked = check(kind.args, args)
         if checked.failures:
-            return rq.InvokeResult({}, checked.failures)
+            return requests.InvokeResult({}, checked.failures)
         result = call(self._session, load(kind.args, checked.inputs))
-        return rq.InvokeResult(result.properties())
+        return requests.InvokeResult(result.properties())
 
-    def list(self, token: str, query: rq.Properties) -> Iterator[rq.Listed]:
+    def list(self, token: str, query: requests.Properties) -> Iterator[requests.Listed]:
         """Resources that exist on the platform, with ids that can be imported."""
         if token != SNAPSHOT.token:
             message = f"{token} can't be listed; only {SNAPSHOT.token} can"

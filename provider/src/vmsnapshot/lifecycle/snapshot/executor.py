@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.observed import now
@@ -86,7 +86,7 @@ class SnapshotCreator:
             if item not in recent:
                 self._session.log(
                     self._urn,
-                    rq.Severity.WARNING,
+                    requests.Severity.WARNING,
                     f"{format_snapshot(vm, item)} was made by this resource too, but the stack's state "
                     "doesn't hold it, and it is too old to stand for today's VM. It is left alone.",
                 )
@@ -103,7 +103,7 @@ class SnapshotCreator:
         )
         return create_once(self._session, vm, request, operation)
 
-    def adopt(self, vm: VirtualMachine, left: Snapshot, operation: Operation) -> Owner:
+    def adopt(self, vm: VirtualMachine, orphan: Snapshot, operation: Operation) -> Owner:
         """Make an interrupted run's snapshot this one, under a new mark.
 
         The new mark keeps the delete of a replaced resource, whose state carries the old mark,
@@ -111,14 +111,14 @@ class SnapshotCreator:
         """
         self._session.log(
             self._urn,
-            rq.Severity.WARNING,
-            f"Took over {format_snapshot(vm, left)}, which this resource made in a run that was "
+            requests.Severity.WARNING,
+            f"Took over {format_snapshot(vm, orphan)}, which this resource made in a run that was "
             "interrupted, instead of taking another. To take a new one, change `triggers`.",
         )
         owner = new_owner(self._urn)
-        name = (self._session.platform.can_rename and self._inputs.name) or left.name
+        name = (self._session.platform.can_rename and self._inputs.name) or orphan.name
         self._session.backend.change_snapshot(
-            vm, left, name, self._inputs.description or "", owner, operation
+            vm, orphan, name, self._inputs.description or "", owner, operation
         )
         return owner
 
