@@ -34,6 +34,7 @@ NOT_FAST = (
     "environment/test_safety_snapshots.py",
     "examples",
     "fidelity",
+    "identity",
     "plugin/test_process.py",
     "plugin/test_property_path.py",
     "plugin/test_real_engine.py",

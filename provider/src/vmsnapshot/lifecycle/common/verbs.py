@@ -156,11 +156,15 @@ class Preview(Generic[S]):
     state: S | None = None
 
 
-class Incomplete(VmsnapshotError, Generic[I, S]):
-    """It exists but isn't as asked; the engine keeps `answer` and the next update continues."""
+class Incomplete(Exception, Generic[I, S]):
+    """It exists but isn't as asked; the engine keeps `answer` and the next update continues.
+
+    A signal from the verb to the adapter, which turns it into `requests.PartialState`: no error of the
+    hierarchy in `errors`, so that nothing else catches it.
+    """
 
     def __init__(self, answer: Answer[I, S], cause: VmsnapshotError) -> None:
-        super().__init__(cause.message, retry_helps=cause.retry_helps)
+        super().__init__(cause.message)
         self.answer = answer
         self.cause = cause
 
