@@ -13,7 +13,7 @@ from tests.docs.pages import pages, read
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 # A path of this repository, as it is written in backticks: `docs/dynamic.md`, `examples/ci-gate`.
-_PATH = re.compile(r"`((?:docs|examples|provider|sdk|simulator|tests|tools)/[\w./-]*)`")
+_PATH = re.compile(r"`((?:docs|devkit|examples|provider|sdk|simulator|tests|tools)/[\w./-]*)`")
 # A page of the documentation with the name of a section, as messages to users name them.
 _PAGE = re.compile(r'(docs/[\w-]+\.md)(?: \("([^"]+)"\))?')
 
