@@ -55,7 +55,7 @@ export interface GetRevertPlanArgs {
      */
     snapshot: string;
     /**
-     * The VM: a unique name, an inventory path, an instance UUID, or its object id.
+     * The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
      */
     vmName: string;
 }
@@ -169,7 +169,7 @@ export interface GetRevertPlanOutputArgs {
      */
     snapshot: pulumi.Input<string>;
     /**
-     * The VM: a unique name, an inventory path, an instance UUID, or its object id.
+     * The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
      */
     vmName: pulumi.Input<string>;
 }

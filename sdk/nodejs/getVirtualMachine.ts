@@ -39,7 +39,7 @@ export interface GetVirtualMachineArgs {
      */
     namespace?: string;
     /**
-     * The VM: a unique name, an inventory path, an instance UUID, or its object id.
+     * The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
      */
     vmName: string;
 }
@@ -101,7 +101,7 @@ export interface GetVirtualMachineOutputArgs {
      */
     namespace?: pulumi.Input<string | undefined>;
     /**
-     * The VM: a unique name, an inventory path, an instance UUID, or its object id.
+     * The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
      */
     vmName: pulumi.Input<string>;
 }

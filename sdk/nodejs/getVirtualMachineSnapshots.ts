@@ -64,7 +64,7 @@ export interface GetVirtualMachineSnapshotsArgs {
      */
     type?: enums.SnapshotType;
     /**
-     * The VM: a unique name, an inventory path, an instance UUID, or its object id.
+     * The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
      */
     vmName: string;
 }
@@ -139,7 +139,7 @@ export interface GetVirtualMachineSnapshotsOutputArgs {
      */
     type?: pulumi.Input<enums.SnapshotType | undefined>;
     /**
-     * The VM: a unique name, an inventory path, an instance UUID, or its object id.
+     * The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
      */
     vmName: pulumi.Input<string>;
 }

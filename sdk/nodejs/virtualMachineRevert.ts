@@ -130,7 +130,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly vm: pulumi.Output<outputs.VirtualMachineIdentity | undefined>;
     /**
-     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
      */
     declare public readonly vmName: pulumi.Output<string>;
     /**
@@ -224,7 +224,7 @@ export interface VirtualMachineRevertArgs {
      */
     triggers?: pulumi.Input<{[key: string]: any} | undefined>;
     /**
-     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
      */
     vmName: pulumi.Input<string>;
 }

@@ -162,7 +162,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly vm: pulumi.Output<outputs.VirtualMachineIdentity | undefined>;
     /**
-     * The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+     * The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
      */
     declare public readonly vmName: pulumi.Output<string>;
 
@@ -266,7 +266,7 @@ export interface VirtualMachineSnapshotArgs {
      */
     triggers?: pulumi.Input<{[key: string]: any} | undefined>;
     /**
-     * The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+     * The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
      */
     vmName: pulumi.Input<string>;
 }

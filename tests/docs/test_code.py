@@ -27,7 +27,8 @@ BUILD = BINARIES.parent
 WORK = BUILD / "docs"
 
 # `text` is what a terminal showed.
-LANGUAGES = {"go", "python", "sh", "text", "typescript", "yaml"}
+# A mermaid picture is checked where it belongs (tests/project/test_architecture.py).
+LANGUAGES = {"go", "mermaid", "python", "sh", "text", "typescript", "yaml"}
 # Those in which each resource and function is shown.
 PROGRAMS = ["typescript", "python", "go", "yaml"]
 

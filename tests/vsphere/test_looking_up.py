@@ -12,7 +12,8 @@ from tests.support.client import other_client
 from tests.support.simulator import Simulator
 from tests.support.vsphere import find, operation
 from vmsnapshot.backends.vsphere import VsphereBackend
-from vmsnapshot.backends.vsphere._inventory import Index, _Node, unescape
+from vmsnapshot.backends.vsphere._inventory import Entry, Index, _Node
+from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model.machine import Machine, VirtualMachine
@@ -24,13 +25,24 @@ NODES = {
     "group-v3": _Node("x%2fy", "group-v1"),
 }
 UUID = "50112233-4455-6677-8899-aabbccddeeff"
+BIOS = "420112233-4455-6677-8899-aabbccddeeff"
+SHARED = "42aaaaaa-4455-6677-8899-aabbccddeeff"
+
+
+def _listed(
+    vm_id: str, name: str, parent: str, uuid: str | None = None, bios: str | None = None
+) -> tuple[Entry, str]:
+    return Entry(vm_id, name, f"/{name}", uuid, bios), parent
+
+
 INDEX = Index(
     NODES,
     [
-        ("vm-1", "web-1", "group-v1", UUID),
-        ("vm-2", "web-2", "group-v2", None),
-        ("vm-3", "web-2", "group-v3", None),
-        ("vm-4", "100%25 a%2fb", "group-v1", None),
+        _listed("vm-1", "web-1", "group-v1", UUID, BIOS),
+        _listed("vm-2", "web-2", "group-v2", bios=SHARED),
+        _listed("vm-3", "web-2", "group-v3", bios=SHARED),
+        _listed("vm-4", "100%25 a%2fb", "group-v1"),
+        _listed("vm-5", "caf\u00e9", "group-v1"),
     ],
 )
 
@@ -47,6 +59,12 @@ LOOK_UPS = [
     ("web-2", ["vm-2", "vm-3"], "a name that two VMs have"),
     ("100%25 a%2fb", ["vm-4"], "a name as vSphere keeps it"),
     ("100% a/b", ["vm-4"], "the same name as people write it"),
+    ("100%25 a%2Fb", ["vm-4"], "the same with the escape in capitals"),
+    (BIOS, ["vm-1"], "a BIOS UUID"),
+    (BIOS.upper(), ["vm-1"], "a BIOS UUID in capitals"),
+    (SHARED, ["vm-2", "vm-3"], "a BIOS UUID that a copy shares"),
+    ("cafe\u0301", ["vm-5"], "a name in decomposed Unicode"),
+    ("/dc/vm/cafe\u0301", ["vm-5"], "a path in decomposed Unicode"),
     ("WEB-1", [], "a name in capitals is another name"),
     ("VM-1", [], "an id in capitals is none"),
     ("vm/web-1", [], "a part of a path"),

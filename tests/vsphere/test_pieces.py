@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
@@ -16,7 +14,6 @@ from vmsnapshot.backends import _retry as retry
 from vmsnapshot.backends._queue import Queues
 from vmsnapshot.backends._waiting import Ticket, in_background
 from vmsnapshot.backends.vsphere._gather import Gatherer
-from vmsnapshot.backends.vsphere._inventory import unescape
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Cancellation
 
@@ -161,10 +158,3 @@ def test_a_value_that_is_there_is_given_even_to_the_cancelled() -> None:
     cancelled = Cancellation()
     cancelled.cancel()
     assert ticket.wait(operation(cancellation=cancelled)) == 3
-
-
-@given(st.text())
-def test_escapes_come_back(name: str) -> None:
-    """Every name survives vSphere's escaping."""
-    kept = name.replace("%", "%25").replace("/", "%2f").replace("\\", "%5c")
-    assert unescape(kept) == name

@@ -66,7 +66,7 @@ type GetRevertPlanArgs struct {
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
 	// The snapshot to go back to: a name, a path, or a uniqueID.
 	Snapshot string `pulumi:"snapshot"`
-	// The VM: a unique name, an inventory path, an instance UUID, or its object id.
+	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName string `pulumi:"vmName"`
 }
 
@@ -132,7 +132,7 @@ type GetRevertPlanOutputArgs struct {
 	PowerPolicy PowerPolicyPtrInput `pulumi:"powerPolicy"`
 	// The snapshot to go back to: a name, a path, or a uniqueID.
 	Snapshot pulumi.StringInput `pulumi:"snapshot"`
-	// The VM: a unique name, an inventory path, an instance UUID, or its object id.
+	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName pulumi.StringInput `pulumi:"vmName"`
 }
 

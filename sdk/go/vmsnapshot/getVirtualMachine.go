@@ -52,7 +52,7 @@ func GetVirtualMachine(ctx *pulumi.Context, args *GetVirtualMachineArgs, opts ..
 type GetVirtualMachineArgs struct {
 	// The VM's Kubernetes namespace (VM Operator only).
 	Namespace *string `pulumi:"namespace"`
-	// The VM: a unique name, an inventory path, an instance UUID, or its object id.
+	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName string `pulumi:"vmName"`
 }
 
@@ -83,7 +83,7 @@ func GetVirtualMachineOutput(ctx *pulumi.Context, args GetVirtualMachineOutputAr
 type GetVirtualMachineOutputArgs struct {
 	// The VM's Kubernetes namespace (VM Operator only).
 	Namespace pulumi.StringPtrInput `pulumi:"namespace"`
-	// The VM: a unique name, an inventory path, an instance UUID, or its object id.
+	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName pulumi.StringInput `pulumi:"vmName"`
 }
 

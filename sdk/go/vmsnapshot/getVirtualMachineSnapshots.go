@@ -71,7 +71,7 @@ type GetVirtualMachineSnapshotsArgs struct {
 	Namespace *string `pulumi:"namespace"`
 	// Only snapshots made by this provider, or only those made by anybody else.
 	Type *SnapshotType `pulumi:"type"`
-	// The VM: a unique name, an inventory path, an instance UUID, or its object id.
+	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName string `pulumi:"vmName"`
 }
 
@@ -104,7 +104,7 @@ type GetVirtualMachineSnapshotsOutputArgs struct {
 	Namespace pulumi.StringPtrInput `pulumi:"namespace"`
 	// Only snapshots made by this provider, or only those made by anybody else.
 	Type SnapshotTypePtrInput `pulumi:"type"`
-	// The VM: a unique name, an inventory path, an instance UUID, or its object id.
+	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName pulumi.StringInput `pulumi:"vmName"`
 }
 

@@ -355,7 +355,7 @@ type EnvironmentMember struct {
 	Namespace *string `pulumi:"namespace"`
 	// In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
 	Order *int `pulumi:"order"`
-	// The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+	// The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
 	VmName string `pulumi:"vmName"`
 }
 
@@ -376,7 +376,7 @@ type EnvironmentMemberArgs struct {
 	Namespace pulumi.StringPtrInput `pulumi:"namespace"`
 	// In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
 	Order pulumi.IntPtrInput `pulumi:"order"`
-	// The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+	// The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
 	VmName pulumi.StringInput `pulumi:"vmName"`
 }
 
@@ -442,7 +442,7 @@ func (o EnvironmentMemberOutput) Order() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v EnvironmentMember) *int { return v.Order }).(pulumi.IntPtrOutput)
 }
 
-// The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+// The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
 func (o EnvironmentMemberOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v EnvironmentMember) string { return v.VmName }).(pulumi.StringOutput)
 }

@@ -92,7 +92,7 @@ type VirtualMachineRevert struct {
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
 	// The VM.
 	Vm VirtualMachineIdentityPtrOutput `pulumi:"vm"`
-	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
 	VmName pulumi.StringOutput `pulumi:"vmName"`
 	// When the VM came to be watched by this resource (RFC 3339, UTC); not set when it was reverted at once.
 	WatchedSince pulumi.StringPtrOutput `pulumi:"watchedSince"`
@@ -159,7 +159,7 @@ type virtualMachineRevertArgs struct {
 	Snapshot *string `pulumi:"snapshot"`
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers map[string]interface{} `pulumi:"triggers"`
-	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
 	VmName string `pulumi:"vmName"`
 }
 
@@ -177,7 +177,7 @@ type VirtualMachineRevertArgs struct {
 	Snapshot pulumi.StringPtrInput
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers pulumi.MapInput
-	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
 	VmName pulumi.StringInput
 }
 
@@ -348,7 +348,7 @@ func (o VirtualMachineRevertOutput) Vm() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) VirtualMachineIdentityPtrOutput { return v.Vm }).(VirtualMachineIdentityPtrOutput)
 }
 
-// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
 func (o VirtualMachineRevertOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringOutput { return v.VmName }).(pulumi.StringOutput)
 }

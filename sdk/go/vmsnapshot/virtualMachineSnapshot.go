@@ -129,7 +129,7 @@ type VirtualMachineSnapshot struct {
 	UniqueID pulumi.StringPtrOutput `pulumi:"uniqueID"`
 	// The VM it belongs to.
 	Vm VirtualMachineIdentityPtrOutput `pulumi:"vm"`
-	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
 	VmName pulumi.StringOutput `pulumi:"vmName"`
 }
 
@@ -201,7 +201,7 @@ type virtualMachineSnapshotArgs struct {
 	Quiesce *Quiesce `pulumi:"quiesce"`
 	// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
 	Triggers map[string]interface{} `pulumi:"triggers"`
-	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
 	VmName string `pulumi:"vmName"`
 }
 
@@ -223,7 +223,7 @@ type VirtualMachineSnapshotArgs struct {
 	Quiesce QuiescePtrInput
 	// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
 	Triggers pulumi.MapInput
-	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
 	VmName pulumi.StringInput
 }
 
@@ -414,7 +414,7 @@ func (o VirtualMachineSnapshotOutput) Vm() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) VirtualMachineIdentityPtrOutput { return v.Vm }).(VirtualMachineIdentityPtrOutput)
 }
 
-// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
 func (o VirtualMachineSnapshotOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringOutput { return v.VmName }).(pulumi.StringOutput)
 }

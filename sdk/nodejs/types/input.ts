@@ -19,7 +19,7 @@ export interface EnvironmentMember {
      */
     order?: number;
     /**
-     * The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+     * The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
      */
     vmName: string;
 }
@@ -37,7 +37,7 @@ export interface EnvironmentMemberArgs {
      */
     order?: pulumi.Input<number | undefined>;
     /**
-     * The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+     * The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
      */
     vmName: pulumi.Input<string>;
 }

@@ -141,7 +141,7 @@ export interface EnvironmentMember {
      */
     order?: number;
     /**
-     * The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+     * The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
      */
     vmName: string;
 }

@@ -32,7 +32,7 @@ class EnvironmentMemberDict(TypedDict):
     """
     vm_name: _builtins.str
     """
-    The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+    The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
     """
     namespace: NotRequired[_builtins.str]
     """
@@ -52,7 +52,7 @@ class EnvironmentMember:
         """
         One VM of an environment.
 
-        :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
         :param _builtins.int order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
@@ -66,7 +66,7 @@ class EnvironmentMember:
     @pulumi.getter(name="vmName")
     def vm_name(self) -> _builtins.str:
         """
-        The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         """
         return pulumi.get(self, "vm_name")
 
@@ -105,7 +105,7 @@ class EnvironmentMemberArgsDict(TypedDict):
     """
     vm_name: pulumi.Input[_builtins.str]
     """
-    The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+    The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
     """
     namespace: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -125,7 +125,7 @@ class EnvironmentMemberArgs:
         """
         One VM of an environment.
 
-        :param pulumi.Input[_builtins.str] vm_name: The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        :param pulumi.Input[_builtins.str] vm_name: The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
         :param pulumi.Input[_builtins.int] order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
@@ -139,7 +139,7 @@ class EnvironmentMemberArgs:
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Input[_builtins.str]:
         """
-        The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         """
         return pulumi.get(self, "vm_name")
 

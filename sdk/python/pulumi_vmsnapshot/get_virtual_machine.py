@@ -120,7 +120,7 @@ def get_virtual_machine(namespace: Optional[_builtins.str] = None,
 
 
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
-    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance UUID, or its object id.
+    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()
     __args__['namespace'] = namespace
@@ -155,7 +155,7 @@ def get_virtual_machine_output(namespace: pulumi.Input[Optional[Optional[_builti
 
 
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
-    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance UUID, or its object id.
+    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()
     __args__['namespace'] = namespace

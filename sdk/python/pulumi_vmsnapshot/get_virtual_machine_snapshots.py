@@ -97,7 +97,7 @@ def get_virtual_machine_snapshots(max_age: Optional[_builtins.str] = None,
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by anybody else.
-    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance UUID, or its object id.
+    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()
     __args__['maxAge'] = max_age
@@ -146,7 +146,7 @@ def get_virtual_machine_snapshots_output(max_age: pulumi.Input[Optional[Optional
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by anybody else.
-    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance UUID, or its object id.
+    :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()
     __args__['maxAge'] = max_age

@@ -470,7 +470,7 @@ class EnvironmentMember(dict):
         """
         One VM of an environment.
 
-        :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
         :param _builtins.int order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
@@ -484,7 +484,7 @@ class EnvironmentMember(dict):
     @pulumi.getter(name="vmName")
     def vm_name(self) -> _builtins.str:
         """
-        The VM. vSphere: a unique name, an inventory path, an instance UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
+        The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         """
         return pulumi.get(self, "vm_name")
 

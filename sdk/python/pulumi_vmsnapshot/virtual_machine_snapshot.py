@@ -34,7 +34,7 @@ class VirtualMachineSnapshotArgs:
         """
         The set of arguments for constructing a VirtualMachineSnapshot resource.
 
-        :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
@@ -72,7 +72,7 @@ class VirtualMachineSnapshotArgs:
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Input[_builtins.str]:
         """
-        The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+        The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         """
         return pulumi.get(self, "vm_name")
 
@@ -253,7 +253,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change takes a new snapshot.
         :param pulumi.Input[Union['QuiesceArgs', 'QuiesceArgsDict']] quiesce: Quiesce the guest's file systems first; VMware Tools must be running. Default: not quiesced. A change takes a new snapshot.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
-        :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         """
         ...
     @overload
@@ -582,7 +582,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Output[_builtins.str]:
         """
-        The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
+        The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         """
         return pulumi.get(self, "vm_name")
 

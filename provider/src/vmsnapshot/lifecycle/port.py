@@ -37,7 +37,7 @@ class VMReference:
     """How a user names a VM.
 
     Attributes:
-        name: vSphere: a unique name, an inventory path, an instance UUID or a managed object id.
+        name: vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id.
         namespace: The Kubernetes namespace, where the platform has such.
     """
 

@@ -18,7 +18,7 @@ class GetVirtualMachineArgs(Model):
     vm_name: Annotated[
         str,
         Field(min_length=1),
-        Property("The VM: a unique name, an inventory path, an instance UUID, or its object id."),
+        Property("The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id."),
     ]
     namespace: Annotated[str | None, Property("The VM's Kubernetes namespace (VM Operator only).")] = None
 

@@ -76,7 +76,7 @@ class RevertInputs(Model):
         Field(min_length=1),
         Property(
             "The VM to revert, or to watch. vSphere: a unique name, an inventory path, an "
-            "instance UUID, or a managed object id. VM Operator: the name of the "
+            "instance or BIOS UUID, or a managed object id. VM Operator: the name of the "
             "VirtualMachine. A change makes a new resource.",
             replaces=True,
         ),

@@ -58,7 +58,7 @@ class SnapshotInputs(Model):
         Field(min_length=1),
         Property(
             "The VM to snapshot. vSphere: a unique name, an inventory path such as "
-            "`/dc/vm/folder/web-1`, an instance UUID, or a managed object id such as `vm-42`. "
+            "`/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. "
             "VM Operator: the name of the VirtualMachine. A change takes a new snapshot.",
             replaces=True,
         ),
@@ -131,7 +131,7 @@ class SnapshotFilter(Model):
         str | None,
         Field(min_length=1),
         Property(
-            "Only those of this VM: a unique name, an inventory path, an instance UUID, or its object id."
+            "Only those of this VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id."
         ),
     ] = None
     namespace: Annotated[

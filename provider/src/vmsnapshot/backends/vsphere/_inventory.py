@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import threading
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -13,32 +14,32 @@ from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import again
 from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 
-# How vSphere writes these characters in names, so that paths can be taken apart.
-_ESCAPES: Final = {"%2f": "/", "%2F": "/", "%5c": "\\", "%5C": "\\", "%25": "%"}
 _SUGGESTIONS: Final = 3
-
-
-def unescape(name: str) -> str:
-    """A name as people wrote it, from how vSphere keeps it: `a%2fb` is `a/b`."""
-    for escape, character in _ESCAPES.items():
-        name = name.replace(escape, character)
-    return name
+# What is read of every VM of the inventory.
+_LISTED: Final = ("name", "parent", "parentVApp", "config.instanceUuid", "config.uuid")
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One VM of the inventory."""
+    """One VM of the inventory.
+
+    Attributes:
+        bios_uuid: What the guest sees as its SMBIOS UUID (`config.uuid`); copies of a VM may share it. It is
+            what Terraform's and Pulumi's vSphere providers call a VM's `uuid`.
+    """
 
     id: str
     name: str
     path: str
     instance_uuid: str | None
+    bios_uuid: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,27 +54,27 @@ class Index:
     Args:
         nodes: Name and parent of every folder, datacenter and vApp by id. The root folder isn't
             among them.
-        machines: Id, name, parent and instance UUID of every VM.
+        machines: Every VM as listed, with its parent's id. Its `path` is computed here.
     """
 
     def __init__(
         self,
         nodes: dict[str, _Node],
-        machines: Iterable[tuple[str, str, str | None, str | None]],
+        machines: Iterable[tuple[Entry, str | None]],
     ) -> None:
         self._nodes = nodes
         self.entries = {
-            vm_id: Entry(vm_id, name, self.path(parent, name) or f"/{name}", uuid)
-            for vm_id, name, parent, uuid in machines
+            entry.id: dataclasses.replace(entry, path=self.path(parent, entry.name) or entry.path)
+            for entry, parent in machines
         }
         self._by_key: dict[str, list[Entry]] = defaultdict(list)
         self._by_uuid: dict[str, list[Entry]] = defaultdict(list)
         self._by_path: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in self.entries.values():
-            for key in {entry.name, unescape(entry.name), entry.id}:
+            for key in {*_spellings(entry.name), entry.id}:
                 self._by_key[key].append(entry)
-            if entry.instance_uuid:
-                self._by_uuid[entry.instance_uuid.lower()].append(entry)
+            for uuid in {entry.instance_uuid, entry.bios_uuid} - {None, ""}:
+                self._by_uuid[str(uuid).lower()].append(entry)
             self._by_path[_split(entry.path)].append(entry)
 
     def path(self, parent: str | None, name: str) -> str | None:
@@ -86,11 +87,9 @@ class Index:
         return "/" + "/".join(reversed(parts)) if len(parts) > 1 else None
 
     def find(self, reference: str) -> list[Entry]:
-        """Every VM that a reference may mean: by path, name, id or instance UUID."""
-        found = {
-            entry.id: entry
-            for entry in (*self._by_key.get(reference, ()), *self._by_uuid.get(reference.lower(), ()))
-        }
+        """Every VM that a reference may mean: by path, name, id, instance or BIOS UUID."""
+        named = (entry for key in _spellings(reference) for entry in self._by_key.get(key, ()))
+        found = {entry.id: entry for entry in (*named, *self._by_uuid.get(reference.lower(), ()))}
         if not found and "/" in reference:
             found = {entry.id: entry for entry in self._by_path.get(_split(reference), ())}
         return list(found.values())
@@ -173,7 +172,7 @@ class Inventory:
         hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
         raise NotFound(
             f'{operation.what}: there is no VM "{reference}" that this login may see: no such name, '
-            f"inventory path, instance UUID or managed object id.{hint}"
+            f"inventory path, instance UUID, BIOS UUID or managed object id.{hint}"
         )
 
     def _read(self, newer_than: int) -> Callable[[Login], Index]:
@@ -196,7 +195,7 @@ def read_index(login: Login) -> Index:
         collector = vmodl.query.PropertyCollector
         spec = collector.FilterSpec(
             propSet=[
-                property_spec(vim.VirtualMachine, ["name", "parent", "parentVApp", "config.instanceUuid"]),
+                property_spec(vim.VirtualMachine, _LISTED),
                 property_spec(vim.Folder, ["name", "parent"]),
                 property_spec(vim.Datacenter, ["name", "parent"]),
                 property_spec(vim.VirtualApp, ["name", "parentFolder", "parent"]),
@@ -212,7 +211,7 @@ def read_index(login: Login) -> Index:
     finally:
         view.DestroyView()
     nodes: dict[str, _Node] = {}
-    machines: list[tuple[str, str, str | None, str | None]] = []
+    machines: list[tuple[Entry, str | None]] = []
     for content in contents:
         found = {item.name: item.val for item in content.propSet or ()}
         if (name := found.get("name")) is None:
@@ -221,11 +220,22 @@ def read_index(login: Login) -> Index:
         parent_id = None if parent is None else object_id(parent)
         found_id = object_id(content.obj)
         if isinstance(content.obj, vim.VirtualMachine):
-            machines.append((found_id, name, parent_id, found.get("config.instanceUuid")))
+            uuids = found.get("config.instanceUuid"), found.get("config.uuid")
+            machines.append((Entry(found_id, name, f"/{name}", *uuids), parent_id))
         else:
             nodes[found_id] = _Node(name, parent_id)
     return Index(nodes, machines)
 
 
 def _split(path: str) -> tuple[str, ...]:
-    return tuple(unescape(part) for part in path.split("/") if part)
+    return tuple(_normal(unescape(part)) for part in path.split("/") if part)
+
+
+def _spellings(name: str) -> set[str]:
+    """How a name is looked up: as vSphere stores it and as people see it (`a%2Fb` and `a/b`)."""
+    return {_normal(name), _normal(unescape(name))}
+
+
+def _normal(name: str) -> str:
+    """The composed form (NFC): a file system or an editor may have decomposed what the Client composed."""
+    return unicodedata.normalize("NFC", name)
