@@ -123,6 +123,22 @@ class Simulator:
         rule = {"fault": fault, "vm": vm, "times": times, "property": property_path, "method": method}
         self._ask("POST", "/faults", {**rule, "where": "read"})
 
+    def withhold(self, vm: str, property_path: str, fault: str = "", *, times: int = 0) -> None:
+        """Let reads tell nothing of one property of a VM and what is below it.
+
+        Args:
+            vm: Its name.
+            property_path: Such as `snapshot` or `config`.
+            fault: Given for it in missingSet, such as `NoPermission`; empty: it is simply not set.
+            times: How many answers; 0 means always.
+        """
+        rule = {"fault": fault, "vm": vm, "times": times, "property": property_path}
+        self._ask("POST", "/faults", {**rule, "where": "read", "withheld": "property"})
+
+    def leave_out(self, vm: str, *, times: int = 0) -> None:
+        """Leave a VM and its snapshots out of answers without a word; 0 times means always."""
+        self._ask("POST", "/faults", {"vm": vm, "times": times, "where": "read", "withheld": "object"})
+
     def delay(self, milliseconds: int, *, method: str = "", vm: str = "", times: int = 1) -> None:
         """Wait before serving a call."""
         self._ask("POST", "/delays", {"ms": milliseconds, "method": method, "vm": vm, "times": times})

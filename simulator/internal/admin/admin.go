@@ -107,6 +107,19 @@ func addFault(s *sim.Simulator, rule fault.Rule) error {
 	if rule.Property != "" && rule.Where != fault.InRead {
 		return errors.New(`property is for where "read"`)
 	}
+	switch rule.Withheld {
+	case fault.Everything:
+	case fault.OnlyProperty, fault.WholeObject:
+		if rule.Where != fault.InRead || (rule.Withheld == fault.OnlyProperty) != (rule.Property != "") {
+			return errors.New(`withheld is for where "read"; "property" needs a property, "object" has none`)
+		}
+		if rule.Fault == "" {
+			s.Rules.AddFault(rule)
+			return nil
+		}
+	default:
+		return errors.New(`withheld is "property" or "object"`)
+	}
 	if _, err := fault.New(rule.Fault, types.ManagedObjectReference{}); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -39,6 +40,16 @@ func (h *Hub) withhold(
 			continue
 		}
 		taken[name] = rule
+		if rule.Withheld == fault.WholeObject {
+			// "Objects that could not be looked up" (SystemError) are left out as those that
+			// are gone (API reference, MissingObject).
+			continue
+		}
+		if rule.Withheld == fault.OnlyProperty && rule.Fault == "" {
+			object.PropSet = without(object.PropSet, rule.Property)
+			kept = append(kept, object)
+			continue
+		}
 		missing, err := unread(rule, ref)
 		if err != nil {
 			return nil, &types.SystemErrorFault{Reason: err.Error()}
@@ -49,13 +60,32 @@ func (h *Hub) withhold(
 			}
 			continue
 		}
-		object.PropSet, object.MissingSet = nil, nil
+		if rule.Withheld == fault.OnlyProperty {
+			object.PropSet = without(object.PropSet, rule.Property)
+		} else {
+			object.PropSet, object.MissingSet = nil, nil
+		}
 		for _, path := range asked {
+			if rule.Withheld == fault.OnlyProperty && !within(path, rule.Property) {
+				continue
+			}
 			object.MissingSet = append(object.MissingSet, types.MissingProperty{Path: path, Fault: missing})
 		}
 		kept = append(kept, object)
 	}
 	return kept, nil
+}
+
+// without is a set of properties without one and those below it.
+func without(properties []types.DynamicProperty, path string) []types.DynamicProperty {
+	return slices.DeleteFunc(slices.Clone(properties), func(p types.DynamicProperty) bool {
+		return within(p.Name, path)
+	})
+}
+
+// within says whether a property is another or below it.
+func within(path, above string) bool {
+	return path == above || strings.HasPrefix(path, above+".")
 }
 
 // asked are the properties of an object that a read is about, set or not.

@@ -43,7 +43,21 @@ type Rule struct {
 	Message string `json:"message"`
 	// Property limits a fault in a read to reads that ask for this property.
 	Property string `json:"property"`
+	// Withheld says what a fault in a read leaves out.
+	Withheld Withheld `json:"withheld"`
 }
+
+// Withheld is what an answer doesn't tell of an object.
+type Withheld string
+
+// A read leaves out all properties of the object, or only the property that the rule
+// names and what is below it: in missingSet with the fault, or unset if there is no
+// fault. Or it leaves the object out without a word.
+const (
+	Everything   Withheld = ""
+	OnlyProperty Withheld = "property"
+	WholeObject  Withheld = "object"
+)
 
 // Delay asks for a wait before the call is served.
 type Delay struct {

@@ -53,7 +53,7 @@ func TestCreateFaults(t *testing.T) {
 		"another method disabled":               {settings: simtest.JSON{"disabledMethods": []string{"RemoveAllSnapshots_Task"}}, snapshot: "a"},
 		"template":                              {settings: simtest.JSON{"template": true}, off: true, snapshot: "a", want: "NotSupported"},
 		"fault tolerance":                       {settings: simtest.JSON{"faultTolerance": true}, snapshot: "a", want: "NotSupported"},
-		"disconnected":                          {settings: simtest.JSON{"connected": false}, snapshot: "a", want: "InvalidState"},
+		"disconnected":                          {settings: simtest.JSON{"connected": false}, snapshot: "a", want: "MethodDisabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := simtest.New(t)

@@ -78,7 +78,7 @@ func TestRevertRestoresPowerState(t *testing.T) {
 		want     types.VirtualMachinePowerState
 	}{
 		"memory of a running machine": {memory: true, want: "poweredOn"},
-		"power-on suppressed":         {memory: true, suppress: true, want: "poweredOff"},
+		"power-on suppressed":         {memory: true, suppress: true, want: "suspended"},
 		"no memory":                   {want: "poweredOff"},
 		"memory of a machine that's off": {memory: true, want: "poweredOff", prepare: func(e *simtest.Env, vm *object.VirtualMachine) {
 			e.Done(vm.PowerOff(e.Ctx))

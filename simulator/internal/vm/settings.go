@@ -21,6 +21,8 @@ type Settings struct {
 	FaultTolerance      *bool     `json:"faultTolerance"`
 	VKSNode             *bool     `json:"vksNode"`
 	Connected           *bool     `json:"connected"`
+	ConnectionState     *string   `json:"connectionState"`
+	Question            *string   `json:"question"`
 }
 
 // The states of VMware Tools that Settings knows.
@@ -115,10 +117,40 @@ func (m *Machine) setRuntime(ctx *simulator.Context, s Settings) {
 			runtime.ConnectionState = types.VirtualMachineConnectionStateConnected
 		}
 	}
+	if s.ConnectionState != nil {
+		runtime.ConnectionState = types.VirtualMachineConnectionState(*s.ConnectionState)
+	}
+	if s.Question != nil {
+		runtime.Question = nil
+		if *s.Question != "" {
+			runtime.Question = &types.VirtualMachineQuestionInfo{
+				Id:   "1",
+				Text: *s.Question,
+				Choice: types.ChoiceOption{ChoiceInfo: []types.BaseElementDescription{
+					&types.ElementDescription{Description: types.Description{Label: "Cancel"}, Key: "0"},
+				}},
+			}
+		}
+	}
 	ctx.Update(m.VirtualMachine, []types.PropertyChange{
 		{Name: "runtime", Val: runtime},
 		{Name: "summary.runtime", Val: runtime},
 	})
+	if s.DisabledMethods == nil && (s.Connected != nil || s.ConnectionState != nil) {
+		ctx.Update(m.VirtualMachine, []types.PropertyChange{{Name: "disabledMethod", Val: m.disabled(runtime)}})
+	}
+}
+
+// disabled is what vCenter lists for a machine that it can't reach: in recordings
+// (lamw/govc-recordings), such machines have these among others.
+func (m *Machine) disabled(runtime types.VirtualMachineRuntimeInfo) []string {
+	if runtime.ConnectionState == types.VirtualMachineConnectionStateConnected {
+		return nil
+	}
+	return []string{
+		"CreateSnapshot_Task", "CreateSnapshotEx_Task", "RevertToCurrentSnapshot_Task",
+		"RemoveAllSnapshots_Task", "PowerOnVM_Task", "PowerOffVM_Task", "ReconfigVM_Task",
+	}
 }
 
 // independentDisk returns a new disk beside the machine's first one.

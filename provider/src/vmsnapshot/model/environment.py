@@ -40,8 +40,8 @@ class EnvironmentMember(Model):
         str,
         Field(min_length=1),
         Property(
-            "The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object "
-            "id. VM Operator: the name of the VirtualMachine."
+            "The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed "
+            "object id. VM Operator: the name of the VirtualMachine."
         ),
     ]
     namespace: Annotated[

@@ -227,6 +227,19 @@ class VirtualMachine(Model):
     shared_bus: Annotated[
         bool | None, Property("Whether a SCSI controller shares its bus; null: not known.")
     ] = None
+    connection: Annotated[
+        str | None,
+        Property(
+            "Whether the platform can manage it now, in vSphere's words: `connected`, `disconnected`, "
+            "`inaccessible`, `invalid` or `orphaned`; null: not known."
+        ),
+    ] = None
+    question: Annotated[
+        str | None, Property("The question that it waits for an answer to; null: none is known.")
+    ] = None
+    configuration_missing: Annotated[
+        bool, Property("Whether the platform has no configuration of it (inaccessible, orphaned).")
+    ] = False
     template: Annotated[bool, Property("Whether it is a template.")] = False
     snapshots_supported: Annotated[
         bool | None, Property("Whether the platform allows snapshot operations on it now.")

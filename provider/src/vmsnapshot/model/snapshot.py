@@ -131,7 +131,8 @@ class SnapshotFilter(Model):
         str | None,
         Field(min_length=1),
         Property(
-            "Only those of this VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id."
+            "Only those of this VM: a unique name, an inventory path, an instance or BIOS UUID, or its "
+            "object id."
         ),
     ] = None
     namespace: Annotated[

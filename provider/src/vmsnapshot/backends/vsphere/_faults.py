@@ -49,6 +49,10 @@ class NeverReached(Unreachable):
     """The server could not be reached even once: probably a wrong setting."""
 
 
+class Unread(Unreachable):
+    """The server answered, but not for this object: nothing is known of it."""
+
+
 class Forgotten(Unreachable):
     """The platform no longer knows how a task ended."""
 

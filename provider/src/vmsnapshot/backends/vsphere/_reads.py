@@ -35,6 +35,21 @@ from vmsnapshot.lifecycle.port import Outcome, values
 # Up to so many VMs, reading all their tasks once more costs less than a further call.
 _FEW: Final = 20
 
+# Failures that concern one object, not the call.
+_OF_ONE_OBJECT: Final = (Gone, Denied, faults.Unread)
+
+# Properties of a VM which plans can do without: where the server doesn't tell them, they are unknown.
+_DISPENSABLE: Final = (
+    "layoutEx",
+    "datastore",
+    "disabledMethod",
+    "guest",
+    "capability",
+    "runtime.question",
+    "runtime.faultToleranceState",
+    "runtime.consolidationNeeded",
+)
+
 WORTH_ANOTHER_READ = raises(faults.NotSent, faults.Interrupted, Busy)
 
 
@@ -65,14 +80,14 @@ class Reads:
         return values(self.outcomes(references, operation))
 
     def outcomes(self, references: Sequence[Reference], operation: Operation) -> list[Outcome[Reading]]:
-        """Read objects; each as it is, or why it could not be read (Gone, Denied)."""
+        """Read objects; each as it is, or why it could not be read (Gone, Denied, Unread)."""
         if not references:
             return []
 
         def attempt() -> dict[Reference, Reading | Exception]:
             outcomes = self._gatherer.ask_all(references, operation)
             for outcome in outcomes.values():
-                if isinstance(outcome, Exception) and not isinstance(outcome, (Gone, Denied)):
+                if isinstance(outcome, Exception) and not isinstance(outcome, _OF_ONE_OBJECT):
                     raise outcome
             return outcomes
 
@@ -127,20 +142,27 @@ class EndedTasks:
 def _read(
     login: Login, references: Sequence[Reference], ended: EndedTasks
 ) -> Mapping[Reference, Reading | VmsnapshotError]:
-    specs = _specs(login, references, ended)
-    contents = {to_reference(content.obj): content for content in retrieve(login, specs)}
+    contents = _contents(login, _specs(login, references, ended))
+    failed: dict[Reference, VmsnapshotError] = {}
+    for asked in references:
+        reference = _object(asked)
+        if reference not in contents and reference not in failed:
+            # The server leaves out what is gone, and what it could not look up, too.
+            try:
+                contents |= _contents(login, _specs(login, [asked], ended, report_missing=False))
+            except vmodl.fault.ManagedObjectNotFound as fault:
+                failed[reference] = _not_found(reference, fault)
     properties = {reference: _properties(content) for reference, content in contents.items()}
     vms = {found_id: found for (kind, found_id), found in properties.items() if kind == _WHOLE}
     read = {found_id: found for (kind, found_id), found in properties.items() if kind == "Task"}
     tasks = ended.complete(login, vms, read)
     answers: dict[Reference, Reading | VmsnapshotError] = {}
     for asked in references:
-        reference = kind, asked_id = _object(asked)
+        reference = _object(asked)
         if reference not in properties:
-            subject = Subject(f"reading {_NOUNS[kind]} {asked_id}")
-            answers[asked] = Gone(f"{subject}: it is no longer there.")
-        elif not properties[reference] and (denied := _denied(contents[reference])) is not None:
-            answers[asked] = denied
+            answers[asked] = failed.get(reference) or _left_out(reference)
+        elif (unread := _unread(contents[reference])) is not None:
+            answers[asked] = unread
         else:
             answers[asked] = Reading(
                 properties[reference],
@@ -188,9 +210,16 @@ def _object(asked: Reference) -> Reference:
     return (_WHOLE if kind in _AS_VM else kind), object_id
 
 
-def _specs(login: Login, references: Sequence[Reference], ended: EndedTasks) -> list[Any]:
-    """A VM that is asked for in several ways is read once, as a whole."""
-    specs = [_spec(login, others, PROPERTIES)] if (others := _others(references)) else []
+def _specs(
+    login: Login, references: Sequence[Reference], ended: EndedTasks, *, report_missing: bool = True
+) -> list[Any]:
+    """A VM that is asked for in several ways is read once, as a whole.
+
+    Without `report_missing`, the server raises ManagedObjectNotFound for an object that is gone, instead of
+    leaving it out (API reference, PropertyFilterSpec.reportMissingObjectsInResults).
+    """
+    others = _others(references)
+    specs = [_spec(login, others, PROPERTIES, report_missing=report_missing)] if others else []
     ways: dict[str, str] = {}
     for way, vm_id in references:
         if way in _AS_VM:
@@ -200,7 +229,8 @@ def _specs(login: Login, references: Sequence[Reference], ended: EndedTasks) -> 
         known = len(ways) > _FEW and ended.knows(vm_id)
         groups.setdefault((way, known), []).append((_WHOLE, vm_id))
     for (way, known), vms in groups.items():
-        specs.append(_spec(login, vms, {**PROPERTIES, _WHOLE: PROPERTIES[way]}, with_tasks=not known))
+        properties = {**PROPERTIES, _WHOLE: PROPERTIES[way]}
+        specs.append(_spec(login, vms, properties, with_tasks=not known, report_missing=report_missing))
     return specs
 
 
@@ -214,6 +244,7 @@ def _spec(
     properties: Mapping[str, Sequence[str]],
     *,
     with_tasks: bool = False,
+    report_missing: bool = True,
 ) -> Any:
     collector = vmodl.query.PropertyCollector
     from_vm = []
@@ -235,7 +266,7 @@ def _spec(
             for kind, object_id in references
         ],
         # One VM that has gone must not fail the others.
-        reportMissingObjectsInResults=True,
+        reportMissingObjectsInResults=report_missing,
     )
 
 
@@ -243,11 +274,54 @@ def _properties(content: Any) -> Properties:
     return {item.name: item.val for item in content.propSet or ()}
 
 
-def _denied(content: Any) -> Denied | None:
-    kind, object_id = to_reference(content.obj)
-    subject = Subject(f"reading {_NOUNS[kind]} {object_id}")
+def _contents(login: Login, specs: Sequence[Any]) -> dict[Reference, Any]:
+    return {to_reference(content.obj): content for content in retrieve(login, specs)}
+
+
+def _subject(reference: Reference) -> Subject:
+    kind, object_id = reference
+    return Subject(f"reading {_NOUNS.get(kind, kind)} {object_id}")
+
+
+def _not_found(reference: Reference, fault: Any) -> VmsnapshotError:
+    """Gone if the server says so of this very object."""
+    if fault.obj is not None and to_reference(fault.obj) != reference:
+        return _left_out(reference)
+    return Gone(f"{_subject(reference)}: it is no longer there.")
+
+
+def _left_out(reference: Reference) -> faults.Unread:
+    return faults.Unread(
+        f"{_subject(reference)}: vSphere left it out of its answer twice, without saying that it is gone. "
+        "Nothing is known of it"
+    )
+
+
+def _unread(content: Any) -> VmsnapshotError | None:
+    """Why an object counts as not read: a property that can't be done without is in its missingSet."""
+    reference = to_reference(content.obj)
+    kind, _ = reference
     for missing in content.missingSet or ():
-        error = faults.translate(missing.fault, subject)
+        if kind == _WHOLE and missing.path.startswith(_DISPENSABLE):
+            continue
+        if isinstance(missing.fault, vmodl.fault.ManagedObjectNotFound):
+            return _not_found(reference, missing.fault)
+        error = faults.translate(missing.fault, _subject(reference))
         if isinstance(error, Denied):
             return error
+        return faults.Unread(
+            f"{error.message.rstrip('.')}: its property {missing.path} could not be read",
+            retry_helps=error.retry_helps,
+        )
+    if kind == _WHOLE and _is_empty(_properties(content)):
+        return faults.Unread(
+            f"{_subject(reference)}: vSphere has neither its configuration nor its snapshots now, which "
+            "happens while its files can't be reached. Nothing is known of them",
+            retry_helps=False,
+        )
     return None
+
+
+def _is_empty(properties: Properties) -> bool:
+    """Whether the server has no configuration of a VM, so that no snapshots doesn't mean none."""
+    return "name" in properties and "config.template" not in properties and "snapshot" not in properties

@@ -27,6 +27,15 @@ LOW_SPACE = 5 * 1024**3
 _REVERT = ("RevertToCurrentSnapshot_Task",)
 _CREATE = ("CreateSnapshot_Task", "CreateSnapshotEx_Task")
 
+# What to do about a VM that vSphere can't manage, by its runtime.connectionState (API reference,
+# VirtualMachineConnectionState).
+_CONNECTIONS = {
+    "disconnected": "Its host is disconnected or doesn't respond; connect the host again.",
+    "inaccessible": "Its files can't be reached; see to its datastore.",
+    "invalid": "Its configuration is invalid or can't be read; register the VM again.",
+    "orphaned": "No host has it registered any more; register the VM again.",
+}
+
 
 def raise_for_errors(findings: list[Finding], what: str) -> None:
     """Raise if any finding is an error.
@@ -149,8 +158,34 @@ def memory_findings(vm: VirtualMachine) -> list[Finding]:
     return []
 
 
+def _unmanageable(vm: VirtualMachine, act: str) -> list[Finding]:
+    """Returns an error if the platform can't manage the VM at all; nothing else that it tells is current."""
+    found = []
+    if vm.connection is not None and vm.connection != "connected":
+        advice = _CONNECTIONS.get(vm.connection, "See what the vSphere Client says of it.")
+        text = (
+            f"vSphere can't manage {format_vm(vm)} now: its connectionState is {vm.connection}, so it can't "
+            f"be {act}. {advice}"
+        )
+        found.append(_finding("error", vm.connection, text))
+    elif vm.configuration_missing:
+        text = (
+            f"vSphere has no configuration of {format_vm(vm)}: whether it can be {act} is not known. See "
+            "what the vSphere Client says of it (its files may be inaccessible)."
+        )
+        found.append(_finding("error", "configurationMissing", text))
+    if vm.question is not None:
+        text = (
+            f"{format_vm(vm)} waits for the answer to a question, and can't be {act} until then: "
+            f"{vm.question.strip()} Answer it in the vSphere Client."
+        )
+        found.append(_finding("error", "questionPending", text))
+    return found
+
+
 def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> list[Finding]:
     """Returns an error for each state of the VM in which the platform refuses; `act` is the refused act."""
+    unmanageable = _unmanageable(vm, act)
     reasons = (
         ("template", vm.template, f"{format_vm(vm)} is a template; it can't be {act}."),
         (
@@ -160,7 +195,7 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
         ),
         (
             "operationDisabled",
-            any(name in vm.disabled_operations for name in operations),
+            not unmanageable and any(name in vm.disabled_operations for name in operations),
             f"This VM can't be {act} now: the operation is disabled (a backup may hold the VM).",
         ),
         (
@@ -189,7 +224,7 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
             f"The VM is paused (annotation vmoperator.vmware.com/paused); it can't be {act} until then.",
         ),
     )
-    return [_finding("error", code, message) for code, holds, message in reasons if holds]
+    return unmanageable + [_finding("error", code, message) for code, holds, message in reasons if holds]
 
 
 def _target(vm: VirtualMachine, target: Snapshot) -> list[Finding]:

@@ -163,10 +163,28 @@ class Session:
         try:
             (vm,) = values(self.backend.find_all([reference], operation, hardware=hardware, sizes=hardware))
         except NotFound:
+            self._require_identified(known, operation)
             raise gone from None
         if compare_vm(known, vm.identity) is not Sameness.ELSEWHERE:
             raise gone
         return vm
+
+    def _require_identified(self, known: VirtualMachineIdentity, operation: Operation) -> None:
+        """Go on only if no VM of the known one's name could be it.
+
+        Raises:
+            Unreachable: There is one whose instance UUID could not be read.
+        """
+        (vm,) = self.backend.find_all([VMReference(known.name)], operation, hardware=False, sizes=False)
+        if isinstance(vm, (NotFound, Ambiguous)):
+            return
+        (found,) = values([vm])
+        if compare_vm(known, found.identity) is Sameness.UNKNOWN:
+            message = (
+                f'{operation.what}: whether {format_vm(found)} is VM "{known.name}" ({known.id}) under '
+                "another id could not be read: its instance UUID is missing"
+            )
+            raise Unreachable(message)
 
     def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""
