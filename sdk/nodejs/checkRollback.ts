@@ -27,6 +27,7 @@ import * as utilities from "./utilities";
 export function checkRollback(args: CheckRollbackArgs, opts?: pulumi.InvokeOptions): Promise<CheckRollbackResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
     return pulumi.runtime.invoke("vmsnapshot:index:checkRollback", {
+        "checkpoint": args.checkpoint,
         "powerPolicy": args.powerPolicy,
         "safetySnapshot": args.safetySnapshot,
         "to": args.to,
@@ -38,6 +39,10 @@ export function checkRollback(args: CheckRollbackArgs, opts?: pulumi.InvokeOptio
  * Which rollback to check.
  */
 export interface CheckRollbackArgs {
+    /**
+     * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+     */
+    checkpoint?: string;
     /**
      * The VMs' power after the rollback. Default: `snapshot`.
      */
@@ -101,6 +106,7 @@ export interface CheckRollbackResult {
 export function checkRollbackOutput(args: CheckRollbackOutputArgs, opts?: pulumi.InvokeOutputOptions): pulumi.Output<CheckRollbackResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
     return pulumi.runtime.invokeOutput("vmsnapshot:index:checkRollback", {
+        "checkpoint": args.checkpoint,
         "powerPolicy": args.powerPolicy,
         "safetySnapshot": args.safetySnapshot,
         "to": args.to,
@@ -112,6 +118,10 @@ export function checkRollbackOutput(args: CheckRollbackOutputArgs, opts?: pulumi
  * Which rollback to check.
  */
 export interface CheckRollbackOutputArgs {
+    /**
+     * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+     */
+    checkpoint?: pulumi.Input<string | undefined>;
     /**
      * The VMs' power after the rollback. Default: `snapshot`.
      */

@@ -66,6 +66,10 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly after: pulumi.Output<string | undefined>;
     /**
+     * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+     */
+    declare public readonly checkpoint: pulumi.Output<string | undefined>;
+    /**
      * `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.
      */
     declare public /*out*/ readonly conditions: pulumi.Output<outputs.Condition[]>;
@@ -148,6 +152,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
             if (args?.virtualMachines === undefined && !opts.urn) {
                 throw new Error("Missing required property 'virtualMachines'");
             }
+            resourceInputs["checkpoint"] = args?.checkpoint;
             resourceInputs["onFailure"] = (args?.onFailure) ?? "stop";
             resourceInputs["powerPolicy"] = (args?.powerPolicy) ?? "snapshot";
             resourceInputs["requireUnchanged"] = (args?.requireUnchanged) ?? false;
@@ -168,6 +173,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
             resourceInputs["vms"] = undefined /*out*/;
         } else {
             resourceInputs["after"] = undefined /*out*/;
+            resourceInputs["checkpoint"] = undefined /*out*/;
             resourceInputs["conditions"] = undefined /*out*/;
             resourceInputs["leftoverSafetySnapshots"] = undefined /*out*/;
             resourceInputs["machines"] = undefined /*out*/;
@@ -195,6 +201,10 @@ export class EnvironmentRollback extends pulumi.CustomResource {
  * The set of arguments for constructing a EnvironmentRollback resource.
  */
 export interface EnvironmentRollbackArgs {
+    /**
+     * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+     */
+    checkpoint?: pulumi.Input<string | undefined>;
     /**
      * When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
      */

@@ -39,6 +39,7 @@ export class Provider extends pulumi.ProviderResource {
             resourceInputs["caFile"] = args?.caFile;
             resourceInputs["context"] = args?.context;
             resourceInputs["kubeconfig"] = args?.kubeconfig ? pulumi.secret(args.kubeconfig) : undefined;
+            resourceInputs["movedFromServer"] = (args?.movedFromServer) ?? utilities.getEnv("VMSNAPSHOT_MOVED_FROM_SERVER");
             resourceInputs["namespace"] = args?.namespace;
             resourceInputs["password"] = args?.password ? pulumi.secret(args.password) : undefined;
             resourceInputs["thumbprint"] = args?.thumbprint;
@@ -74,6 +75,10 @@ export interface ProviderArgs {
      * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
      */
     kubeconfig?: pulumi.Input<string | undefined>;
+    /**
+     * The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+     */
+    movedFromServer?: pulumi.Input<string | undefined>;
     /**
      * VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
      */

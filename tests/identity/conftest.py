@@ -6,7 +6,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 
@@ -16,8 +16,18 @@ from tests.support.simulator import Simulator, running
 
 SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
 REVERT = "vmsnapshot:VirtualMachineRevert"
+CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
+ROLLBACK = "vmsnapshot:EnvironmentRollback"
 
 Serve: TypeAlias = Callable[..., contextlib.AbstractContextManager[Simulator]]
+
+
+class Stacks(Protocol):
+    """Makes a stack."""
+
+    def __call__(self, server: Simulator, name: str = "dev", **environment: str) -> Stack:
+        """A stack of that name; its commands get these variables besides those of the login."""
+        ...
 
 
 @pytest.fixture
@@ -34,14 +44,15 @@ def serve() -> Serve:
 
 
 @pytest.fixture
-def stacks(tmp_path: Path) -> Iterator[Callable[[Simulator], Stack]]:
+def stacks(tmp_path: Path) -> Iterator[Stacks]:
     """Makes stacks whose provider logs in to a server by the environment."""
     made: list[Stack] = []
 
-    def make(server: Simulator) -> Stack:
+    def make(server: Simulator, name: str = "dev", **environment: str) -> Stack:
         folder = tmp_path / f"stack-{len(made)}"
         plugins = {"vmsnapshot": ROOT / "provider"}
-        made.append(Stack(folder, plugins=plugins, environment=server.environment(), name="dev"))
+        variables = {**server.environment(), **environment}
+        made.append(Stack(folder, plugins=plugins, environment=variables, name=name))
         return made[-1]
 
     yield make
@@ -57,6 +68,18 @@ def program(**resources: dict[str, Any]) -> dict[str, Any]:
 def snapshot(vm: str, **properties: Any) -> dict[str, Any]:
     """A snapshot resource."""
     return {"type": SNAPSHOT, "properties": {"vmName": vm, **properties}}
+
+
+def checkpoint(label: str, *vms: str, **properties: Any) -> dict[str, Any]:
+    """A checkpoint resource."""
+    members = [{"vmName": vm} for vm in vms]
+    return {"type": CHECKPOINT, "properties": {"virtualMachines": members, "label": label, **properties}}
+
+
+def rollback(to: str, *vms: str, **properties: Any) -> dict[str, Any]:
+    """A rollback resource."""
+    members = [{"vmName": vm} for vm in vms]
+    return {"type": ROLLBACK, "properties": {"virtualMachines": members, "to": to, **properties}}
 
 
 def revert(vm: str, **properties: Any) -> dict[str, Any]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pyVmomi import vim
 
-from tests.identity.conftest import Serve, program, revert
+from tests.identity.conftest import Serve, Stacks, program, revert
 from tests.support.client import Client, other_client
-from tests.support.engine import Stack
 from tests.support.simulator import Simulator
 
-Stacks = Callable[[Simulator], Stack]
 OTHER = "11111111-2222-4333-8444-555555555555"
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.identity.conftest import Serve, program, snapshot
+from tests.identity.conftest import Serve, Stacks, program, snapshot
 from tests.support.client import other_client
-from tests.support.engine import Stack
-from tests.support.simulator import Simulator
 
-Stacks = Callable[[Simulator], Stack]
 OTHER = "11111111-2222-4333-8444-555555555555"
 
 

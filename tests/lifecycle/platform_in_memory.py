@@ -33,6 +33,10 @@ class PlatformInMemory:
     _ids: Any = dataclasses.field(default_factory=itertools.count)
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
+    def server(self, operation: Operation) -> str | None:
+        """It tells none."""
+        return None
+
     def find_all(
         self,
         references: Sequence[VMReference],

@@ -53,6 +53,8 @@ func CheckRollback(ctx *pulumi.Context, args *CheckRollbackArgs, opts ...pulumi.
 
 // Which rollback to check.
 type CheckRollbackArgs struct {
+	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+	Checkpoint *string `pulumi:"checkpoint"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
 	// Whether safety snapshots would be taken, which must fit too. Default: false.
@@ -105,6 +107,8 @@ func CheckRollbackOutput(ctx *pulumi.Context, args CheckRollbackOutputArgs, opts
 
 // Which rollback to check.
 type CheckRollbackOutputArgs struct {
+	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+	Checkpoint pulumi.StringPtrInput `pulumi:"checkpoint"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy PowerPolicyPtrInput `pulumi:"powerPolicy"`
 	// Whether safety snapshots would be taken, which must fit too. Default: false.

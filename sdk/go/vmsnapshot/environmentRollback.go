@@ -57,6 +57,8 @@ type EnvironmentRollback struct {
 
 	// What came before that rollback: the one before it, or watching; not set: nothing.
 	After pulumi.StringPtrOutput `pulumi:"after"`
+	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+	Checkpoint pulumi.StringPtrOutput `pulumi:"checkpoint"`
 	// `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
 	// Safety snapshots that an update took, or may have taken, before it failed with nothing reverted, and that it could not remove again. The next update uses or removes them.
@@ -148,6 +150,8 @@ func (EnvironmentRollbackState) ElementType() reflect.Type {
 }
 
 type environmentRollbackArgs struct {
+	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+	Checkpoint *string `pulumi:"checkpoint"`
 	// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
 	OnFailure *OnFailure `pulumi:"onFailure"`
 	// The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
@@ -166,6 +170,8 @@ type environmentRollbackArgs struct {
 
 // The set of arguments for constructing a EnvironmentRollback resource.
 type EnvironmentRollbackArgs struct {
+	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+	Checkpoint pulumi.StringPtrInput
 	// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
 	OnFailure OnFailurePtrInput
 	// The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
@@ -272,6 +278,11 @@ func (o EnvironmentRollbackOutput) ToEnvironmentRollbackOutputWithContext(ctx co
 // What came before that rollback: the one before it, or watching; not set: nothing.
 func (o EnvironmentRollbackOutput) After() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.After }).(pulumi.StringPtrOutput)
+}
+
+// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+func (o EnvironmentRollbackOutput) Checkpoint() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.Checkpoint }).(pulumi.StringPtrOutput)
 }
 
 // `EnvironmentRollbackSucceeded`, only while the last rollback that was asked for is not complete; `SafetySnapshotsRemoved`, only while some could not be removed.

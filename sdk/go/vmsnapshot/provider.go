@@ -28,6 +28,11 @@ func NewProvider(ctx *pulumi.Context,
 			args.AllowUnverifiedSsl = pulumi.BoolPtr(d.(bool))
 		}
 	}
+	if args.MovedFromServer == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_MOVED_FROM_SERVER"); d != nil {
+			args.MovedFromServer = pulumi.StringPtr(d.(string))
+		}
+	}
 	if args.VsphereServer == nil {
 		if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_SERVER"); d != nil {
 			args.VsphereServer = pulumi.StringPtr(d.(string))
@@ -59,6 +64,8 @@ type providerArgs struct {
 	Context *string `pulumi:"context"`
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig *string `pulumi:"kubeconfig"`
+	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+	MovedFromServer *string `pulumi:"movedFromServer"`
 	// VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 	Namespace *string `pulumi:"namespace"`
 	// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
@@ -83,6 +90,8 @@ type ProviderArgs struct {
 	Context pulumi.StringPtrInput
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig pulumi.StringPtrInput
+	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+	MovedFromServer pulumi.StringPtrInput
 	// VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 	Namespace pulumi.StringPtrInput
 	// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.

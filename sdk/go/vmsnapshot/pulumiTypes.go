@@ -66,6 +66,8 @@ type Checkpoint struct {
 	Missing []string `pulumi:"missing"`
 	// The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 	Ownership *string `pulumi:"ownership"`
+	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+	Server *string `pulumi:"server"`
 	// Seconds between its first and its last snapshot: the VMs aren't of one moment.
 	SkewSeconds float64 `pulumi:"skewSeconds"`
 	// Each VM's snapshot, by the VM as `virtualMachines` names it.
@@ -97,6 +99,11 @@ func (o CheckpointOutput) Missing() pulumi.StringArrayOutput {
 // The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 func (o CheckpointOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Ownership }).(pulumi.StringPtrOutput)
+}
+
+// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+func (o CheckpointOutput) Server() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Checkpoint) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
 
 // Seconds between its first and its last snapshot: the VMs aren't of one moment.
@@ -136,8 +143,12 @@ func (o CheckpointMapOutput) MapIndex(k pulumi.StringInput) CheckpointOutput {
 
 // One VM's part of a checkpoint.
 type CheckpointSnapshot struct {
+	// When it was taken (RFC 3339, UTC); not set: not known.
+	CreateTime *string `pulumi:"createTime"`
 	// The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).
 	Id string `pulumi:"id"`
+	// The VM's instance UUID; not set: not known.
+	InstanceUUID *string `pulumi:"instanceUUID"`
 	// Its path in the VM's snapshot tree; not set: not known.
 	Path *string `pulumi:"path"`
 	// The power state that a rollback leaves.
@@ -163,9 +174,19 @@ func (o CheckpointSnapshotOutput) ToCheckpointSnapshotOutputWithContext(ctx cont
 	return o
 }
 
+// When it was taken (RFC 3339, UTC); not set: not known.
+func (o CheckpointSnapshotOutput) CreateTime() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.CreateTime }).(pulumi.StringPtrOutput)
+}
+
 // The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).
 func (o CheckpointSnapshotOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v CheckpointSnapshot) string { return v.Id }).(pulumi.StringOutput)
+}
+
+// The VM's instance UUID; not set: not known.
+func (o CheckpointSnapshotOutput) InstanceUUID() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.InstanceUUID }).(pulumi.StringPtrOutput)
 }
 
 // Its path in the VM's snapshot tree; not set: not known.
@@ -2357,6 +2378,8 @@ func (o ToolsOutput) Status() pulumi.StringPtrOutput {
 type UnfinishedCheckpoint struct {
 	// The mark that its snapshots carry on the platform.
 	Ownership string `pulumi:"ownership"`
+	// The server that they are on; not set: not known.
+	Server *string `pulumi:"server"`
 	// The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
 	Vms map[string]string `pulumi:"vms"`
 }
@@ -2379,6 +2402,11 @@ func (o UnfinishedCheckpointOutput) ToUnfinishedCheckpointOutputWithContext(ctx 
 // The mark that its snapshots carry on the platform.
 func (o UnfinishedCheckpointOutput) Ownership() pulumi.StringOutput {
 	return o.ApplyT(func(v UnfinishedCheckpoint) string { return v.Ownership }).(pulumi.StringOutput)
+}
+
+// The server that they are on; not set: not known.
+func (o UnfinishedCheckpointOutput) Server() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v UnfinishedCheckpoint) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
 
 // The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.

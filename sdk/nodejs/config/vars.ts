@@ -63,6 +63,17 @@ Object.defineProperty(exports, "kubeconfig", {
 });
 
 /**
+ * The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+ */
+export declare const movedFromServer: string | undefined;
+Object.defineProperty(exports, "movedFromServer", {
+    get() {
+        return __config.get("movedFromServer") ?? utilities.getEnv("VMSNAPSHOT_MOVED_FROM_SERVER");
+    },
+    enumerable: true,
+});
+
+/**
  * VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
  */
 export declare const namespace: string | undefined;

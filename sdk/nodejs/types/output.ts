@@ -41,6 +41,10 @@ export interface Checkpoint {
      */
     ownership?: string;
     /**
+     * The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+     */
+    server?: string;
+    /**
      * Seconds between its first and its last snapshot: the VMs aren't of one moment.
      */
     skewSeconds: number;
@@ -59,9 +63,17 @@ export interface Checkpoint {
  */
 export interface CheckpointSnapshot {
     /**
+     * When it was taken (RFC 3339, UTC); not set: not known.
+     */
+    createTime?: string;
+    /**
      * The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).
      */
     id: string;
+    /**
+     * The VM's instance UUID; not set: not known.
+     */
+    instanceUUID?: string;
     /**
      * Its path in the VM's snapshot tree; not set: not known.
      */
@@ -614,6 +626,10 @@ export interface UnfinishedCheckpoint {
      * The mark that its snapshots carry on the platform.
      */
     ownership: string;
+    /**
+     * The server that they are on; not set: not known.
+     */
+    server?: string;
     /**
      * The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
      */

@@ -100,7 +100,8 @@ class AwaitableCheckRollbackResult(CheckRollbackResult):
             to=self.to)
 
 
-def check_rollback(power_policy: Optional['PowerPolicy'] = None,
+def check_rollback(checkpoint: Optional[_builtins.str] = None,
+                   power_policy: Optional['PowerPolicy'] = None,
                    safety_snapshot: Optional[_builtins.bool] = None,
                    to: Optional[_builtins.str] = None,
                    virtual_machines: Optional[Sequence[Union['EnvironmentMember', 'EnvironmentMemberDict']]] = None,
@@ -124,12 +125,14 @@ def check_rollback(power_policy: Optional['PowerPolicy'] = None,
     ```
 
 
+    :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
     :param Sequence[Union['EnvironmentMember', 'EnvironmentMemberDict']] virtual_machines: The VMs of the environment.
     """
     __args__ = dict()
+    __args__['checkpoint'] = checkpoint
     __args__['powerPolicy'] = power_policy
     __args__['safetySnapshot'] = safety_snapshot
     __args__['to'] = to
@@ -143,7 +146,8 @@ def check_rollback(power_policy: Optional['PowerPolicy'] = None,
         taken_at=pulumi.get(__ret__, 'taken_at'),
         text=pulumi.get(__ret__, 'text'),
         to=pulumi.get(__ret__, 'to'))
-def check_rollback_output(power_policy: pulumi.Input[Optional[Optional['PowerPolicy']]] = None,
+def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                          power_policy: pulumi.Input[Optional[Optional['PowerPolicy']]] = None,
                           safety_snapshot: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
                           to: pulumi.Input[Optional[_builtins.str]] = None,
                           virtual_machines: pulumi.Input[Optional[Sequence[Union['EnvironmentMember', 'EnvironmentMemberDict']]]] = None,
@@ -167,12 +171,14 @@ def check_rollback_output(power_policy: pulumi.Input[Optional[Optional['PowerPol
     ```
 
 
+    :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
     :param Sequence[Union['EnvironmentMember', 'EnvironmentMemberDict']] virtual_machines: The VMs of the environment.
     """
     __args__ = dict()
+    __args__['checkpoint'] = checkpoint
     __args__['powerPolicy'] = power_policy
     __args__['safetySnapshot'] = safety_snapshot
     __args__['to'] = to

@@ -23,6 +23,7 @@ __all__ = ['EnvironmentRollbackArgs', 'EnvironmentRollback']
 class EnvironmentRollbackArgs:
     def __init__(__self__, *,
                  virtual_machines: pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]],
+                 checkpoint: pulumi.Input[Optional[_builtins.str]] = None,
                  on_failure: pulumi.Input[Optional['OnFailure']] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
                  require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -33,6 +34,7 @@ class EnvironmentRollbackArgs:
         The set of arguments for constructing a EnvironmentRollback resource.
 
         :param pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]] virtual_machines: The VMs of the environment. A change alone reverts nothing.
+        :param pulumi.Input[_builtins.str] checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
         :param pulumi.Input['OnFailure'] on_failure: When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
@@ -41,6 +43,8 @@ class EnvironmentRollbackArgs:
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
         """
         pulumi.set(__self__, "virtual_machines", virtual_machines)
+        if checkpoint is not None:
+            pulumi.set(__self__, "checkpoint", checkpoint)
         if on_failure is None:
             on_failure = 'stop'
         if on_failure is not None:
@@ -73,6 +77,18 @@ class EnvironmentRollbackArgs:
     @virtual_machines.setter
     def virtual_machines(self, value: pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]]):
         pulumi.set(self, "virtual_machines", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def checkpoint(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+        """
+        return pulumi.get(self, "checkpoint")
+
+    @checkpoint.setter
+    def checkpoint(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "checkpoint", value)
 
     @_builtins.property
     @pulumi.getter(name="onFailure")
@@ -153,6 +169,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     def __init__(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 checkpoint: pulumi.Input[Optional[_builtins.str]] = None,
                  on_failure: pulumi.Input[Optional['OnFailure']] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
                  require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -192,6 +209,7 @@ class EnvironmentRollback(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
+        :param pulumi.Input[_builtins.str] checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
         :param pulumi.Input['OnFailure'] on_failure: When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
@@ -250,6 +268,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     def _internal_init(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 checkpoint: pulumi.Input[Optional[_builtins.str]] = None,
                  on_failure: pulumi.Input[Optional['OnFailure']] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
                  require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -266,6 +285,7 @@ class EnvironmentRollback(pulumi.CustomResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = EnvironmentRollbackArgs.__new__(EnvironmentRollbackArgs)
 
+            __props__.__dict__["checkpoint"] = checkpoint
             if on_failure is None:
                 on_failure = 'stop'
             __props__.__dict__["on_failure"] = on_failure
@@ -317,6 +337,7 @@ class EnvironmentRollback(pulumi.CustomResource):
         __props__ = EnvironmentRollbackArgs.__new__(EnvironmentRollbackArgs)
 
         __props__.__dict__["after"] = None
+        __props__.__dict__["checkpoint"] = None
         __props__.__dict__["conditions"] = None
         __props__.__dict__["leftover_safety_snapshots"] = None
         __props__.__dict__["machines"] = None
@@ -343,6 +364,14 @@ class EnvironmentRollback(pulumi.CustomResource):
         What came before that rollback: the one before it, or watching; not set: nothing.
         """
         return pulumi.get(self, "after")
+
+    @_builtins.property
+    @pulumi.getter
+    def checkpoint(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
+        """
+        return pulumi.get(self, "checkpoint")
 
     @_builtins.property
     @pulumi.getter

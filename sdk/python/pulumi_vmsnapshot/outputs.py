@@ -131,7 +131,8 @@ class Checkpoint(dict):
                  snapshots: Mapping[str, 'outputs.CheckpointSnapshot'],
                  taken_at: _builtins.str,
                  missing: Optional[Sequence[_builtins.str]] = None,
-                 ownership: Optional[_builtins.str] = None):
+                 ownership: Optional[_builtins.str] = None,
+                 server: Optional[_builtins.str] = None):
         """
         One restore point of the whole environment.
 
@@ -140,6 +141,7 @@ class Checkpoint(dict):
         :param _builtins.str taken_at: When its first snapshot was taken (RFC 3339, UTC).
         :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
         :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
+        :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
         """
         pulumi.set(__self__, "skew_seconds", skew_seconds)
         pulumi.set(__self__, "snapshots", snapshots)
@@ -148,6 +150,8 @@ class Checkpoint(dict):
             pulumi.set(__self__, "missing", missing)
         if ownership is not None:
             pulumi.set(__self__, "ownership", ownership)
+        if server is not None:
+            pulumi.set(__self__, "server", server)
 
     @_builtins.property
     @pulumi.getter(name="skewSeconds")
@@ -189,6 +193,14 @@ class Checkpoint(dict):
         """
         return pulumi.get(self, "ownership")
 
+    @_builtins.property
+    @pulumi.getter
+    def server(self) -> Optional[_builtins.str]:
+        """
+        The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+        """
+        return pulumi.get(self, "server")
+
 
 @pulumi.output_type
 class CheckpointSnapshot(dict):
@@ -198,7 +210,11 @@ class CheckpointSnapshot(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "powerState":
+        if key == "createTime":
+            suggest = "create_time"
+        elif key == "instanceUUID":
+            suggest = "instance_uuid"
+        elif key == "powerState":
             suggest = "power_state"
         elif key == "uniqueID":
             suggest = "unique_id"
@@ -217,6 +233,8 @@ class CheckpointSnapshot(dict):
     def __init__(__self__, *,
                  id: _builtins.str,
                  vm: _builtins.str,
+                 create_time: Optional[_builtins.str] = None,
+                 instance_uuid: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
                  power_state: Optional['PowerState'] = None,
                  unique_id: Optional[_builtins.str] = None):
@@ -225,12 +243,18 @@ class CheckpointSnapshot(dict):
 
         :param _builtins.str id: The snapshot's id on its VM (vSphere: its uniqueID; VM Operator: its name).
         :param _builtins.str vm: The VM's own identifier on the platform.
+        :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param _builtins.str instance_uuid: The VM's instance UUID; not set: not known.
         :param _builtins.str path: Its path in the VM's snapshot tree; not set: not known.
         :param 'PowerState' power_state: The power state that a rollback leaves.
         :param _builtins.str unique_id: The snapshot's uniqueID; not set: not known.
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "vm", vm)
+        if create_time is not None:
+            pulumi.set(__self__, "create_time", create_time)
+        if instance_uuid is not None:
+            pulumi.set(__self__, "instance_uuid", instance_uuid)
         if path is not None:
             pulumi.set(__self__, "path", path)
         if power_state is not None:
@@ -253,6 +277,22 @@ class CheckpointSnapshot(dict):
         The VM's own identifier on the platform.
         """
         return pulumi.get(self, "vm")
+
+    @_builtins.property
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> Optional[_builtins.str]:
+        """
+        When it was taken (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter(name="instanceUUID")
+    def instance_uuid(self) -> Optional[_builtins.str]:
+        """
+        The VM's instance UUID; not set: not known.
+        """
+        return pulumi.get(self, "instance_uuid")
 
     @_builtins.property
     @pulumi.getter
@@ -1946,15 +1986,19 @@ class UnfinishedCheckpoint(dict):
     """
     def __init__(__self__, *,
                  ownership: _builtins.str,
-                 vms: Mapping[str, _builtins.str]):
+                 vms: Mapping[str, _builtins.str],
+                 server: Optional[_builtins.str] = None):
         """
         A checkpoint that could not be taken, nor all of it be taken back.
 
         :param _builtins.str ownership: The mark that its snapshots carry on the platform.
         :param Mapping[str, _builtins.str] vms: The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
+        :param _builtins.str server: The server that they are on; not set: not known.
         """
         pulumi.set(__self__, "ownership", ownership)
         pulumi.set(__self__, "vms", vms)
+        if server is not None:
+            pulumi.set(__self__, "server", server)
 
     @_builtins.property
     @pulumi.getter
@@ -1971,6 +2015,14 @@ class UnfinishedCheckpoint(dict):
         The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
         """
         return pulumi.get(self, "vms")
+
+    @_builtins.property
+    @pulumi.getter
+    def server(self) -> Optional[_builtins.str]:
+        """
+        The server that they are on; not set: not known.
+        """
+        return pulumi.get(self, "server")
 
 
 @pulumi.output_type

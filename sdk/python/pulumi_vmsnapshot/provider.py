@@ -24,6 +24,7 @@ class ProviderArgs:
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
+                 moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
@@ -37,6 +38,7 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
+        :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
@@ -55,6 +57,10 @@ class ProviderArgs:
             pulumi.set(__self__, "context", context)
         if kubeconfig is not None:
             pulumi.set(__self__, "kubeconfig", kubeconfig)
+        if moved_from_server is None:
+            moved_from_server = _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')
+        if moved_from_server is not None:
+            pulumi.set(__self__, "moved_from_server", moved_from_server)
         if namespace is not None:
             pulumi.set(__self__, "namespace", namespace)
         if password is not None:
@@ -129,6 +135,18 @@ class ProviderArgs:
         pulumi.set(self, "kubeconfig", value)
 
     @_builtins.property
+    @pulumi.getter(name="movedFromServer")
+    def moved_from_server(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+        """
+        return pulumi.get(self, "moved_from_server")
+
+    @moved_from_server.setter
+    def moved_from_server(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "moved_from_server", value)
+
+    @_builtins.property
     @pulumi.getter
     def namespace(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -200,6 +218,7 @@ class Provider(pulumi.ProviderResource):
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
+                 moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
@@ -216,6 +235,7 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
+        :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
@@ -251,6 +271,7 @@ class Provider(pulumi.ProviderResource):
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
+                 moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
@@ -272,6 +293,9 @@ class Provider(pulumi.ProviderResource):
             __props__.__dict__["ca_file"] = ca_file
             __props__.__dict__["context"] = context
             __props__.__dict__["kubeconfig"] = None if kubeconfig is None else pulumi.Output.secret(kubeconfig)
+            if moved_from_server is None:
+                moved_from_server = _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')
+            __props__.__dict__["moved_from_server"] = moved_from_server
             __props__.__dict__["namespace"] = namespace
             __props__.__dict__["password"] = None if password is None else pulumi.Output.secret(password)
             __props__.__dict__["thumbprint"] = thumbprint

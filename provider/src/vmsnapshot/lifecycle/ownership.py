@@ -6,7 +6,8 @@ the last line of the description, readable for people and parsed here::
     before the upgrade
     Managed by Pulumi: resource before-release, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2
 
-The mark's first half stands for the resource (a hash of its URN), the second for the request.
+The mark's first half stands for the resource (a hash of its URN), the second for the request. Resource and
+stack are for people: a name that is long, or holds what can't be printed, is shortened there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import dataclasses
 import hashlib
 import re
 import secrets
+from typing import Final
 
+# Characters of a resource's name in the line. Ours: the length limit of descriptions isn't documented.
+_SHOWN: Final = 128
 _LINE = re.compile(
     r"^Managed by Pulumi: resource (?P<resource>.+), stack (?P<stack>.+), "
     r"mark (?P<owner>[0-9a-f]{12})-(?P<generation>[0-9a-f]{8})$"
@@ -32,6 +36,21 @@ class OwnerRef:
     def __str__(self) -> str:
         """Formats the mark as state and descriptions hold it."""
         return f"{self.owner}-{self.generation}"
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnerLine:
+    """The line with the mark: what is parsed, and who made the snapshot in words.
+
+    Attributes:
+        mark: The mark.
+        resource: The resource's name in its program, as far as it can be shown in one line.
+        stack: Project and stack, such as `shop/dev`.
+    """
+
+    mark: OwnerRef
+    resource: str
+    stack: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +74,11 @@ class Owner:
     def project(self) -> str:
         """The project's name."""
         return _parts(self.urn)[1]
+
+    @property
+    def line(self) -> OwnerLine:
+        """What the line says of it."""
+        return OwnerLine(self.mark, _shown(self.resource), _shown(f"{self.project}/{self.stack}"))
 
 
 def owner_id(urn: str) -> str:
@@ -87,23 +111,36 @@ def parse_mark(text: str | None) -> OwnerRef | None:
 
 def describe(description: str, owner: Owner) -> str:
     """Returns the description for vSphere: the user's text, then the line with the mark."""
-    stack = f"{owner.project}/{owner.stack}"
-    line = f"Managed by Pulumi: resource {owner.resource}, stack {stack}, mark {owner.mark}"
+    told = owner.line
+    line = f"Managed by Pulumi: resource {told.resource}, stack {told.stack}, mark {told.mark}"
     return f"{description}\n{line}" if description else line
 
 
-def split(stored: str) -> tuple[str, OwnerRef | None]:
-    """Splits a stored description into the user's text and the mark; None: it carries none."""
+def split(stored: str) -> tuple[str, OwnerLine | None]:
+    """Splits a stored description into the user's text and the line with the mark; None: it has none."""
     text, _, last = stored.rstrip("\n").rpartition("\n")
     found = _LINE.match(last)
     if found is None:
         return stored, None
-    return text, OwnerRef(found["owner"], found["generation"])
+    mark = OwnerRef(found["owner"], found["generation"])
+    return text, OwnerLine(mark, found["resource"], found["stack"])
 
 
 def resource_name(urn: str) -> str:
     """Returns the resource's name in the program."""
     return _parts(urn)[2]
+
+
+def stack_of(urn: str) -> str:
+    """Returns project and stack of a resource, such as `shop/dev`."""
+    stack, project, _ = _parts(urn)
+    return f"{project}/{stack}"
+
+
+def _shown(name: str) -> str:
+    """Returns a name on one line: control characters would end the line, or change on their way."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def _parts(urn: str) -> tuple[str, str, str]:

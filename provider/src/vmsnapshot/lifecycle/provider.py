@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from vmsnapshot.lifecycle import configuration, functions, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
@@ -29,6 +30,10 @@ from vmsnapshot.model.catalogue import (
 )
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.snapshot import SnapshotFilter, SnapshotInputs, SnapshotState
+from vmsnapshot.model.values import conceal, secret_strings
+
+_SHORT: Final = 2
+_R = TypeVar("_R", bound="requests.Resource | None")
 
 
 class _Verbs(Protocol):
@@ -64,6 +69,8 @@ class Provider:
         notes: Notes | None = None,
     ) -> None:
         self._session = Session(connect, logger, notes or NoNotes())
+        # What any resource was given as a secret. Adding to a set and copying it are atomic in CPython.
+        self._secrets: set[str] = set()
         self._snapshots = SnapshotResource(self._session)
         verbs: tuple[_Verbs, ...] = (
             Adapter(SNAPSHOT, SnapshotInputs, SnapshotState, self._snapshots),
@@ -104,7 +111,12 @@ class Provider:
 
     def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """Validate a resource's inputs; defaults and computed values filled in."""
-        return self._verbs(request.token).check(request)
+        own = set(secret_strings(request.new_inputs))
+        self._secrets.update(own)
+        result = self._verbs(request.token).check(request)
+        computed = {name: item for name, item in result.inputs.items() if name not in request.new_inputs}
+        concealed = self._without_secrets(conceal(computed, own))
+        return dataclasses.replace(result, inputs={**result.inputs, **concealed})
 
     def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """Compare a resource's state with new inputs."""
@@ -112,15 +124,17 @@ class Provider:
 
     def create(self, request: requests.CreateRequest) -> requests.Resource:
         """Make a resource, or say what would come."""
-        return self._verbs(request.token).create(request)
+        return self._concealed(lambda: self._verbs(request.token).create(request), request.inputs)
 
     def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """A resource as it is now; None when it is definitely gone."""
-        return self._verbs(request.token).read(request)
+        trees = request.inputs or {}, request.state or {}
+        return self._concealed(lambda: self._verbs(request.token).read(request), *trees)
 
     def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """Change a resource in place, or say what would come."""
-        return self._verbs(request.token).update(request)
+        trees = request.old_inputs, request.old_state, request.new_inputs
+        return self._concealed(lambda: self._verbs(request.token).update(request), *trees)
 
     def delete(self, request: requests.DeleteRequest) -> None:
         """Remove a resource."""
@@ -156,6 +170,28 @@ class Provider:
     def close(self) -> None:
         """Log out."""
         self._session.close()
+
+    def _concealed(self, act: Callable[[], _R], *trees: requests.Properties) -> _R:
+        """Returns what a verb makes, with the secrets of all resources concealed in its state.
+
+        The name of a VM that one resource was given as a secret stands in the outputs of others, too.
+        """
+        for tree in trees:
+            self._secrets.update(secret_strings(tree))
+        try:
+            made = act()
+        except requests.PartialState as error:
+            error.resource = self._safe(error.resource)
+            raise
+        return made if made is None else cast("_R", self._safe(made))
+
+    def _safe(self, resource: requests.Resource) -> requests.Resource:
+        return dataclasses.replace(resource, state=self._without_secrets(resource.state))
+
+    def _without_secrets(self, tree: requests.Properties) -> requests.Properties:
+        # One or two letters stand in names that have nothing to do with the secret.
+        secrets = {secret for secret in set(self._secrets) if len(secret) > _SHORT}
+        return conceal(tree, secrets, whole_words=True)
 
     def _verbs(self, token: str) -> _Verbs:
         if token not in self._resources:

@@ -68,6 +68,16 @@ class Configuration(Model):
             "set, exactly that certificate is accepted and no authority is asked."
         ),
     ] = None
+    moved_from_server: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The instanceUuid of the server that the stack's VMs were moved from. The stack's state may "
+            "then be about VMs of that server: each is looked for on the present one, by its instance UUID. "
+            "Default: none; state about another server is refused.",
+            env=("VMSNAPSHOT_MOVED_FROM_SERVER",),
+        ),
+    ] = None
     kubeconfig: Annotated[
         str | None,
         Field(min_length=1),
@@ -102,6 +112,14 @@ def variable_of(value: object, about: Property) -> str | None:
 
 # The settings of each platform; the first one says where it is.
 SETTINGS: Final = {
-    "vsphere": ("vsphereServer", "user", "password", "allowUnverifiedSsl", "caFile", "thumbprint"),
+    "vsphere": (
+        "vsphereServer",
+        "user",
+        "password",
+        "allowUnverifiedSsl",
+        "caFile",
+        "thumbprint",
+        "movedFromServer",
+    ),
     "vmoperator": ("kubeconfig", "context", "namespace"),
 }

@@ -85,6 +85,10 @@ class CheckpointSnapshot(Model):
     unique_id: Annotated[str | None, Property("The snapshot's uniqueID; not set: not known.")] = None
     path: Annotated[str | None, Property("Its path in the VM's snapshot tree; not set: not known.")] = None
     power_state: Annotated[PowerState | None, Property("The power state that a rollback leaves.")] = None
+    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
+        None
+    )
+    instance_uuid: Annotated[str | None, Property("The VM's instance UUID; not set: not known.")] = None
 
 
 class Checkpoint(Model):
@@ -112,6 +116,10 @@ class Checkpoint(Model):
             "never removed."
         ),
     ] = None
+    server: Annotated[
+        str | None,
+        Property("The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`)."),
+    ] = None
 
     @property
     def complete(self) -> bool:
@@ -127,6 +135,7 @@ class UnfinishedCheckpoint(Model):
         dict[str, str],
         Property("The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it."),
     ]
+    server: Annotated[str | None, Property("The server that they are on; not set: not known.")] = None
 
 
 class CheckpointInputs(Model):
@@ -213,6 +222,14 @@ class RollbackInputs(Model):
         Property(
             "The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A "
             "change rolls the environment back."
+        ),
+    ] = None
+    checkpoint: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on "
+            "one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing."
         ),
     ] = None
     triggers: Annotated[
@@ -357,6 +374,14 @@ class CheckRollbackArgs(Model):
 
     virtual_machines: Annotated[Members, Property("The VMs of the environment.")]
     to: Annotated[Label, Property("The label of the checkpoint to go back to.")]
+    checkpoint: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on "
+            "one of the VMs. Default: the only one."
+        ),
+    ] = None
     power_policy: Annotated[
         PowerPolicy, Property("The VMs' power after the rollback. Default: `snapshot`.")
     ] = "snapshot"

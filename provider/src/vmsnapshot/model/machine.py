@@ -141,6 +141,13 @@ class VirtualMachineIdentity(Model):
     ] = None
 
 
+class Maker(Model):
+    """The resource of this provider that made a snapshot, as the platform tells it."""
+
+    resource: Annotated[str, Property("The resource's name in its program.")]
+    stack: Annotated[str, Property("Project and stack, such as `shop/dev`.")]
+
+
 class Snapshot(Model):
     """One snapshot as the platform shows it."""
 
@@ -164,6 +171,7 @@ class Snapshot(Model):
         str | None,
         Property("Which resource of this provider made it, in which making; null: somebody else did."),
     ] = None
+    made_by: Annotated[Maker | None, Property("That resource in words; null: not known.")] = None
     managed: Annotated[
         bool,
         Property("vSphere: whether this provider made it; VM Operator: whether there is an object for it."),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 
@@ -93,16 +94,37 @@ def secret_strings(value: Any, *, inside: bool = False) -> Iterator[str]:
             yield value
 
 
-def conceal(tree: Any, secrets: set[str]) -> Any:
-    """Returns the tree with every string that contains one of the secrets wrapped as a secret.
+def conceal(tree: dict[str, Any], secrets: set[str], *, whole_words: bool = False) -> dict[str, Any]:
+    """Returns a tree of properties with every string that contains one of the secrets as a secret.
 
-    A snapshot's path holds its name: when the name is a secret, so is the path.
+    A snapshot's path holds its name: when the name is a secret, so is the path. A key can't be a secret: a
+    map with such a key becomes one as a whole.
+
+    Args:
+        tree: The values by the properties' names, which are none.
+        secrets: The secret strings.
+        whole_words: Whether a secret counts only where no letter or digit stands beside it.
     """
     if not secrets:
         return tree
-    return _map_strings(
-        tree, lambda text: Secret(text) if any(secret in text for secret in secrets) else text
-    )
+    edge = r"(?<!\w)", r"(?!\w)"
+    start, end = edge if whole_words else ("", "")
+    found = re.compile("|".join(f"{start}{re.escape(secret)}{end}" for secret in secrets))
+    return {name: _concealed(value, found) for name, value in tree.items()}
+
+
+def _concealed(value: Any, found: re.Pattern[str]) -> Any:
+    match value:
+        case dict():
+            if any(found.search(key) for key in value):
+                return Secret(plain(value))
+            return {key: _concealed(item, found) for key, item in value.items()}
+        case list():
+            return [_concealed(item, found) for item in value]
+        case str() if found.search(value):
+            return Secret(value)
+        case _:
+            return value
 
 
 def redact(text: str, secrets: set[str]) -> str:
@@ -110,15 +132,3 @@ def redact(text: str, secrets: set[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     return text
-
-
-def _map_strings(value: Any, change: Callable[[str], Any]) -> Any:
-    match value:
-        case dict():
-            return {key: _map_strings(item, change) for key, item in value.items()}
-        case list():
-            return [_map_strings(item, change) for item in value]
-        case str():
-            return change(value)
-        case _:
-            return value

@@ -44,6 +44,19 @@ func GetKubeconfig(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:kubeconfig")
 }
 
+// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+func GetMovedFromServer(ctx *pulumi.Context) string {
+	v, err := config.Try(ctx, "vmsnapshot:movedFromServer")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_MOVED_FROM_SERVER"); d != nil {
+		value = d.(string)
+	}
+	return value
+}
+
 // VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 func GetNamespace(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:namespace")

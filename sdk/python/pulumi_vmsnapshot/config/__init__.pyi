@@ -39,6 +39,11 @@ kubeconfig: Optional[str]
 VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 """
 
+movedFromServer: Optional[str]
+"""
+The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+"""
+
 namespace: Optional[str]
 """
 VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.

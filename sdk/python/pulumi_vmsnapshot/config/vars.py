@@ -56,6 +56,13 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('kubeconfig')
 
     @_builtins.property
+    def moved_from_server(self) -> Optional[str]:
+        """
+        The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+        """
+        return __config__.get('movedFromServer') or _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')
+
+    @_builtins.property
     def namespace(self) -> Optional[str]:
         """
         VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.

@@ -15,6 +15,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     PREFIX,
     READY,
     REVERTING,
+    URN,
     VKS_LABELS,
     Object,
     annotations_of,
@@ -28,10 +29,12 @@ from vmsnapshot.backends.vmoperator._objects import (
     spec_of,
     status_of,
 )
+from vmsnapshot.lifecycle.ownership import resource_name, stack_of
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.machine import (
     Disk,
     Machine,
+    Maker,
     NetworkAdapter,
     PowerState,
     Snapshot,
@@ -157,6 +160,7 @@ def snapshot(item: Object) -> Snapshot:
         name=name_of(item),
         description=spec.get("description") or "",
         mark=annotations_of(item).get(MARK),
+        made_by=_maker(annotations_of(item).get(URN)),
         managed=True,
         create_time=_time(when or item["metadata"].get("creationTimestamp")),
         power_state=_power_after(spec, status),
@@ -166,6 +170,12 @@ def snapshot(item: Object) -> Snapshot:
         conditions=tuple(_condition(one) for one in status.get("conditions") or ()),
         storage=_storage(status.get("storage")),
     )
+
+
+def _maker(urn: str | None) -> Maker | None:
+    if urn is None:
+        return None
+    return Maker(resource=resource_name(urn), stack=stack_of(urn))
 
 
 def virtual_machine(

@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle import ownership
 from vmsnapshot.model.machine import (
     Disk,
     Machine,
+    Maker,
     NetworkAdapter,
     PowerState,
     RunningTask,
@@ -221,15 +222,16 @@ def recent_tasks(properties: Properties) -> list[str]:
 def _snapshots(nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, int]) -> Iterable[Snapshot]:
     for node in nodes:
         unique_id = object_id(node.snapshot)
-        description, mark = ownership.split(node.description or "")
+        description, line = ownership.split(node.description or "")
         yield Snapshot(
             id=unique_id,
             unique_id=unique_id,
             name=unescape(node.name),
             stored_name=node.name,
             description=description,
-            mark=None if mark is None else str(mark),
-            managed=mark is not None,
+            mark=None if line is None else str(line.mark),
+            made_by=None if line is None else Maker(resource=line.resource, stack=line.stack),
+            managed=line is not None,
             create_time=utc(node.createTime),
             power_state=power_state(node.state) or "PoweredOff",
             quiesced=bool(node.quiesced),

@@ -194,6 +194,7 @@ class EnvironmentRollback(_Resource, kind=ROLLBACK):
         *,
         virtual_machines: pulumi.Input[_Members],
         to: pulumi.Input[str] | None = None,
+        checkpoint: pulumi.Input[str] | None = None,
         triggers: pulumi.Input[Mapping[str, Any]] | None = None,
         safety_snapshot: pulumi.Input[bool] | None = None,
         power_policy: pulumi.Input[str] | None = None,
@@ -206,6 +207,7 @@ class EnvironmentRollback(_Resource, kind=ROLLBACK):
             {
                 "virtual_machines": virtual_machines,
                 "to": to,
+                "checkpoint": checkpoint,
                 "triggers": triggers,
                 "safety_snapshot": safety_snapshot,
                 "power_policy": power_policy,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.checkpoint.state import VMKey, find_part, located_vms, vm_key
+from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
-from vmsnapshot.lifecycle.common.selection import format_snapshot
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
@@ -39,7 +42,7 @@ class _Removal:
     label: str
     key: str
     part: CheckpointSnapshot
-    ownership: str | None
+    checkpoint: Checkpoint
 
 
 def prune(
@@ -54,38 +57,77 @@ def prune(
     One that is gone already counts as removed; one that no longer carries the checkpoint's mark
     isn't ours any more, is left alone, and the user is told.
     """
-    by_vm: dict[str, list[_Removal]] = {}
-    for label in labels:
-        checkpoint = checkpoints[label]
+    due = {label: checkpoints[label] for label in labels}
+    removals: dict[VMKey, list[_Removal]] = {}
+    for label, checkpoint in due.items():
         for key, part in checkpoint.snapshots.items():
-            removal = _Removal(label, key, part, checkpoint.ownership)
-            by_vm.setdefault(part.vm, []).append(removal)
+            removals.setdefault(vm_key(part), []).append(_Removal(label, key, part, checkpoint))
+    quoted = format_names(f'"{label}"' for label in labels)
+    doing = f"removing checkpoint {quoted}" if len(labels) == 1 else f"removing checkpoints {quoted}"
     done: list[_Removal] = []
+    failed: dict[str, VmsnapshotError] = {}
+    machines: dict[str, VirtualMachine] = {}
+    by_vm: dict[str, list[_Removal]] = {}
+    for vm, outcome in _locate(session, due.values(), operation).items():
+        if isinstance(outcome, Gone):
+            done += removals[vm]
+        elif isinstance(outcome, VmsnapshotError):
+            failed[_named(removals[vm], vm[0])] = outcome
+        else:
+            machines[outcome.identity.id] = outcome
+            by_vm.setdefault(outcome.identity.id, []).extend(removals[vm])
 
-    def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
+    def remove(_name: str, vm: VirtualMachine, part: Operation) -> None:
         for removal in by_vm[vm.identity.id]:
-            snapshot = vm.snapshot(removal.part.id)
-            if snapshot is not None and snapshot.mark != removal.ownership:
-                _say_not_ours(session, urn, vm, snapshot, removal.label)
-            elif snapshot is not None:
+            snapshot = _ours(session, urn, removal, vm)
+            if snapshot is not None:
                 _remove(session, vm, snapshot, part)
             done.append(removal)
 
-    names = {vm_id: f'VM "{removals[-1].key}" ({vm_id})' for vm_id, removals in by_vm.items()}
-    quoted = format_names(f'"{label}"' for label in labels)
-    doing = f"removing checkpoint {quoted}" if len(labels) == 1 else f"removing checkpoints {quoted}"
-    machines, unread = _observe(session, names, operation)
-    for vm_id in [item for item, error in unread.items() if isinstance(error, Gone)]:
-        del unread[vm_id]
-        done += by_vm[vm_id]
-    named = {names[vm_id]: vm for vm_id, vm in machines.items()}
-    failed = partition(parallel_map(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
+    named = {_named(by_vm[vm_id], vm_id): vm for vm_id, vm in machines.items()}
+    failed |= partition(parallel_map(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
     gone = {(item.label, item.key) for item in done}
     left = {label: _without(label, item, gone) for label, item in checkpoints.items()}
     return Pruned(
         {label: item for label, item in left.items() if item.snapshots or label not in labels},
-        {names[vm_id]: error for vm_id, error in unread.items()} | failed,
+        failed,
     )
+
+
+def _named(removals: Sequence[_Removal], vm_id: str) -> str:
+    return f'VM "{removals[-1].key}" ({vm_id})'
+
+
+def _locate(
+    session: Session, checkpoints: Iterable[Checkpoint], operation: Operation
+) -> dict[VMKey, Outcome[VirtualMachine]]:
+    """The VMs of checkpoints, wherever they are now; or why they could not be read."""
+    known = located_vms(checkpoints)
+    try:
+        return session.locate_all(known, operation, hardware=False, sizes=False)
+    except VmsnapshotError as error:
+        return dict.fromkeys(known, error)
+
+
+def _ours(session: Session, urn: str, removal: _Removal, vm: VirtualMachine) -> Snapshot | None:
+    """The snapshot that state means, if it still carries the mark; None: there is none to remove.
+
+    Raises:
+        Unreachable: What was read doesn't tell which one it is.
+    """
+    sameness, found = find_part(
+        removal.checkpoint, removal.part, vm, ids_are_unique=session.platform.has_namespaces
+    )
+    if sameness is Sameness.UNKNOWN:
+        message = (
+            f"several snapshots of {format_vm(vm)} could be the one of checkpoint "
+            f'"{removal.label}" ({removal.part.id}); none was removed'
+        )
+        raise Unreachable(message)
+    if found is not None and (sameness is Sameness.ANOTHER or found.mark != removal.checkpoint.ownership):
+        _say_not_ours(session, urn, vm, found, removal.label)
+        return None
+    return found
 
 
 def remove_marked(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.checkpoint.state import refreshed
+from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.environment import Checkpoint
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
 
 
 def refresh(
@@ -24,16 +25,30 @@ def refresh(
     Raises:
         Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
     """
-    ids = sorted({part.vm for item in checkpoints.values() for part in item.snapshots.values()})
-    outcomes = session.backend.observe_all(ids, operation, hardware=False, sizes=False) if ids else []
-    observed: dict[str, Outcome[VirtualMachine]] = dict(zip(ids, outcomes, strict=True))
-    fresh = {label: refreshed(item, observed) for label, item in checkpoints.items()}
+    known = located_vms(checkpoints.values())
+    observed = session.locate_all(known, operation, hardware=False, sizes=False)
+    unique = session.platform.has_namespaces
+    fresh = {label: refreshed(item, observed, ids_are_unique=unique) for label, item in checkpoints.items()}
+    for text in _moves(known, observed):
+        session.log(urn, rq.Severity.INFO, "\n".join(wrapped(text)))
     for label, checkpoint in fresh.items():
         lost = [key for key in checkpoints[label].snapshots if key not in checkpoint.snapshots]
         if lost:
             text = _lost_text(label, lost, checkpoint)
             session.log(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
     return {label: item for label, item in fresh.items() if item.snapshots}
+
+
+def _moves(
+    known: Mapping[VMKey, VirtualMachineIdentity], observed: Mapping[VMKey, Outcome[VirtualMachine]]
+) -> Iterator[str]:
+    """Yields a sentence for each VM that has another id now."""
+    for key, outcome in observed.items():
+        if isinstance(outcome, VirtualMachine) and outcome.identity.id != known[key].id:
+            yield (
+                f"{format_vm(outcome)} is the VM of the checkpoints that had the id {known[key].id}: it has "
+                "the same instance UUID. State follows; nothing else is done."
+            )
 
 
 def _lost_text(label: str, lost: list[str], left: Checkpoint) -> str:

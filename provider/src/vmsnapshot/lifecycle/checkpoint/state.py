@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint import retention
-from vmsnapshot.lifecycle.common.observed import timestamp, with_secrets
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
+from vmsnapshot.lifecycle.common.observed import (
+    parse_timestamp,
+    timestamp,
+    timestamp_or_none,
+    with_secrets,
+)
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.duration import parse_duration
@@ -19,12 +25,15 @@ from vmsnapshot.model.environment import (
     CheckpointState,
     UnfinishedCheckpoint,
 )
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import Secret, has_secret
 
 # What holds labels and VMs' names as keys, which can't be concealed one by one.
 _NAMED: tuple[str, ...] = ("checkpoints", "latest", "unfinished")
+
+# A VM's id where it was last seen, and its instance UUID.
+VMKey: TypeAlias = tuple[str, str | None]
 
 READY: Final = "EnvironmentCheckpointReady"
 
@@ -52,32 +61,81 @@ def taken_checkpoint(
         skew_seconds=skew,
         snapshots={key: _part(vms[key], ids[key], snapshot) for key, snapshot in found.items()},
         ownership=ownership,
+        server=next(iter({vms[key].identity.server for key in ids}), None),
     )
 
 
-def refreshed(checkpoint: Checkpoint, observed: Mapping[str, Outcome[VirtualMachine]]) -> Checkpoint:
-    """A checkpoint as its snapshots are now; `observed` is by the VM's id.
+def refreshed(
+    checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]], *, ids_are_unique: bool
+) -> Checkpoint:
+    """Returns a checkpoint as its snapshots are now.
 
     Only what is definitely gone is dropped; what could not be read stays as it was.
+
+    Args:
+        checkpoint: As state holds it.
+        observed: Its VMs as they were located, by `vm_key`.
+        ids_are_unique: As of `find_known_snapshot`.
     """
     parts: dict[str, CheckpointSnapshot] = {}
     found: list[Snapshot] = []
     missing = list(checkpoint.missing)
     for key, part in checkpoint.snapshots.items():
-        outcome = observed[part.vm]
-        snapshot = None if isinstance(outcome, VmsnapshotError) else outcome.snapshot(part.id)
-        if snapshot is not None and not isinstance(outcome, VmsnapshotError):
-            parts[key] = _part(outcome, part.id, snapshot)
-            found.append(snapshot)
-        elif isinstance(outcome, VmsnapshotError) and not isinstance(outcome, Gone):
+        outcome = observed[vm_key(part)]
+        if isinstance(outcome, Gone):
+            missing.append(key)
+            continue
+        if isinstance(outcome, VmsnapshotError):
+            parts[key] = part
+            continue
+        sameness, snapshot = find_part(checkpoint, part, outcome, ids_are_unique=ids_are_unique)
+        if sameness in (Sameness.GONE, Sameness.ANOTHER):
+            missing.append(key)
+        elif snapshot is None:
             parts[key] = part
         else:
-            missing.append(key)
+            parts[key] = _part(outcome, snapshot.id, snapshot)
+            found.append(snapshot)
     changes: dict[str, Any] = {"snapshots": parts, "missing": missing}
+    servers = {
+        outcome.identity.server for outcome in observed.values() if isinstance(outcome, VirtualMachine)
+    }
+    if len(servers) == 1:
+        changes["server"] = servers.pop()
     if not missing and len(found) == len(parts):
         first, skew = _times(found, taken_at(checkpoint))
         changes |= {"taken_at": first, "skew_seconds": skew}
     return checkpoint.model_copy(update=changes)
+
+
+def vm_key(part: CheckpointSnapshot) -> VMKey:
+    """Returns what tells the VM of a part from others: its last known id, and its instance UUID."""
+    return part.vm, part.instance_uuid
+
+
+def located_vms(checkpoints: Iterable[Checkpoint]) -> dict[VMKey, VirtualMachineIdentity]:
+    """Returns what state knows of the VMs of checkpoints."""
+    return {
+        vm_key(part): VirtualMachineIdentity(
+            id=part.vm, name=key, instance_uuid=part.instance_uuid, server=checkpoint.server
+        )
+        for checkpoint in checkpoints
+        for key, part in checkpoint.snapshots.items()
+    }
+
+
+def find_part(
+    checkpoint: Checkpoint, part: CheckpointSnapshot, vm: VirtualMachine, *, ids_are_unique: bool
+) -> tuple[Sameness, Snapshot | None]:
+    """Finds a VM's part of a checkpoint, as `find_known_snapshot` does."""
+    moment = part.create_time
+    known = KnownSnapshot(
+        id=part.id,
+        name=(part.path or "").rpartition("/")[2],
+        create_time=None if moment is None else parse_timestamp(moment),
+        mark=checkpoint.ownership,
+    )
+    return find_known_snapshot(known, vm, ids_are_unique=ids_are_unique)
 
 
 def _times(found: Iterable[Snapshot | None], moment: dt.datetime) -> tuple[str, float]:
@@ -89,19 +147,21 @@ def _times(found: Iterable[Snapshot | None], moment: dt.datetime) -> tuple[str, 
 
 def _part(vm: VirtualMachine, snapshot_id: str, snapshot: Snapshot | None) -> CheckpointSnapshot:
     if snapshot is None:
-        return CheckpointSnapshot(id=snapshot_id, vm=vm.identity.id)
+        return CheckpointSnapshot(id=snapshot_id, vm=vm.identity.id, instance_uuid=vm.identity.instance_uuid)
     return CheckpointSnapshot(
         id=snapshot_id,
         vm=vm.identity.id,
         unique_id=snapshot.unique_id,
         path=vm.path(snapshot_id),
         power_state=snapshot.power_state,
+        create_time=timestamp_or_none(snapshot.create_time),
+        instance_uuid=vm.identity.instance_uuid,
     )
 
 
 def taken_at(checkpoint: Checkpoint) -> dt.datetime:
     """When its first snapshot was taken."""
-    return dt.datetime.fromisoformat(checkpoint.taken_at.replace("Z", "+00:00"))
+    return parse_timestamp(checkpoint.taken_at)
 
 
 def held_labels(checkpoints: Mapping[str, Checkpoint]) -> list[retention.Held]:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+from collections.abc import Mapping
 
 from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import SnapshotState
@@ -49,6 +50,17 @@ def compare_vm(known: VirtualMachineIdentity, seen: VirtualMachineIdentity) -> S
     if known.instance_uuid.lower() != seen.instance_uuid.lower():
         return Sameness.ANOTHER
     return Sameness.SAME if known.id == seen.id else Sameness.ELSEWHERE
+
+
+def other_vms(
+    known: Mapping[str, VirtualMachineIdentity], found: Mapping[str, VirtualMachine]
+) -> dict[str, VirtualMachineIdentity]:
+    """Returns the known VMs, by their keys, instead of which other VMs were found."""
+    return {
+        key: identity
+        for key, identity in known.items()
+        if key in found and compare_vm(identity, found[key].identity) is Sameness.ANOTHER
+    }
 
 
 @dataclasses.dataclass(frozen=True)

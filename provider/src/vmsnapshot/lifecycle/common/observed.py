@@ -27,6 +27,11 @@ def timestamp(moment: dt.datetime) -> str:
     return moment.astimezone(dt.timezone.utc).isoformat().replace("+00:00", "Z")
 
 
+def parse_timestamp(text: str) -> dt.datetime:
+    """Parses what `timestamp` formats."""
+    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def timestamp_or_none(moment: dt.datetime | None) -> str | None:
     """Formats a time as `timestamp` does; None stays None."""
     return None if moment is None else timestamp(moment)

@@ -20,18 +20,24 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
         NotFound: There is none; close names are suggested.
         Ambiguous: Snapshot names aren't unique, and several match; the message lists them.
     """
-    if (exact := vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)) is not None:
-        return exact
     found = [item for item in vm.snapshots if reference in (item.name, item.stored_name)]
     if "/" in reference:
         found = [item for item in vm.snapshots if vm.path(item.id) == reference] or found
+    exact = vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)
+    if exact is not None and exact not in found:
+        found.append(exact)
     if len(found) == 1:
         return found[0]
     if found:
         candidates = "; ".join(f"{vm.path(item.id)} ({item.id}, {_taken(item)})" for item in found)
-        message = (
-            f"{len(found)} snapshots of {format_vm(vm)} are called {reference!r}: {candidates}. "
+        # A snapshot that is named like another's uniqueID would take its place.
+        advice = (
             "Give the path, or the uniqueID in brackets."
+            if exact is None
+            else "One has that uniqueID and others that name: rename these, or give a path that only one has."
+        )
+        message = (
+            f"{len(found)} snapshots of {format_vm(vm)} are called {reference!r}: {candidates}. {advice}"
         )
         raise Ambiguous(message)
     names = [vm.path(item.id) for item in vm.snapshots]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.notes import Notes
@@ -12,10 +13,12 @@ from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, InvalidInput, NotFound, Refused, Unreachable
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
-from vmsnapshot.lifecycle.port import Backend, VMReference, values
+from vmsnapshot.lifecycle.port import Backend, Outcome, VMReference, values
 from vmsnapshot.lifecycle.requests import Logger, Severity
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
+
+_K = TypeVar("_K", bound=Hashable)
 
 
 class Session:
@@ -66,6 +69,11 @@ class Session:
         configured = None if self._configuration is None else self._configuration.vsphere_server
         return configured or "the provider's address"
 
+    @property
+    def _moved_from(self) -> str | None:
+        """The server that the VMs were moved from on purpose, as the configuration says."""
+        return None if self._configuration is None else self._configuration.moved_from_server
+
     def operation(
         self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
     ) -> Operation:
@@ -100,23 +108,54 @@ class Session:
             Refused: The provider's server is another than the one that the VM was on.
             Unreachable: What was read doesn't tell which VM has its id.
         """
-        self.require_server(known.server, f'VM "{known.name}" ({known.id})', operation)
-        try:
-            vm = self.backend.observe(known.id, operation, hardware=hardware)
-        except Gone:
-            if known.instance_uuid is None or self.platform.has_namespaces:
-                raise
-        else:
-            sameness = compare_vm(known, vm.identity)
-            if sameness is Sameness.SAME:
-                return vm
-            if sameness is Sameness.UNKNOWN:
-                message = (
-                    f'{operation.what}: whether {format_vm(vm)} is still VM "{known.name}" could not be read '
-                    f"(its configuration, with the instance UUID {known.instance_uuid}, is missing)"
-                )
-                raise Unreachable(message)
-        return self._locate_by_uuid(known, operation, hardware=hardware)
+        return values(self.locate_all({"": known}, operation, hardware=hardware).values())[0]
+
+    def locate_all(
+        self,
+        known: Mapping[_K, VirtualMachineIdentity],
+        operation: Operation,
+        *,
+        hardware: bool = True,
+        sizes: bool = True,
+    ) -> dict[_K, Outcome[VirtualMachine]]:
+        """Observe the VMs that state means, in a number of calls that doesn't grow with them.
+
+        Args:
+            known: What state knows of them, by any keys.
+            operation: Whose time counts.
+            hardware: Whether their hardware is read.
+            sizes: Whether the sizes of their snapshots are.
+
+        Returns:
+            Each as it is, or why it could not be read: Gone, Unreachable, Denied.
+
+        Raises:
+            Refused: The provider's server is another than the one that a VM was on.
+        """
+        for identity in known.values():
+            self.require_server(identity.server, f'VM "{identity.name}" ({identity.id})', operation)
+        sought = {key: self._accepted(identity) for key, identity in known.items()}
+        reads = {"hardware": hardware, "sizes": sizes}
+        ids = list(dict.fromkeys(identity.id for identity in sought.values()))
+        observed = dict(zip(ids, self.backend.observe_all(ids, operation, **reads), strict=True))
+        found: dict[_K, Outcome[VirtualMachine]] = {}
+        elsewhere: dict[_K, VirtualMachineIdentity] = {}
+        for key, identity in sought.items():
+            outcome = observed[identity.id]
+            if isinstance(outcome, VirtualMachine):
+                sameness = compare_vm(identity, outcome.identity)
+                if sameness is Sameness.SAME:
+                    found[key] = outcome
+                elif sameness is Sameness.UNKNOWN:
+                    found[key] = _unknown(identity, outcome, operation)
+                else:
+                    elsewhere[key] = identity
+            elif isinstance(outcome, Gone):
+                elsewhere[key] = identity
+            else:
+                found[key] = outcome
+        found |= self._by_uuid(elsewhere, operation, reads)
+        return {key: found[key] for key in known}
 
     def require_server(self, known: str | None, what: str, operation: Operation) -> None:
         """Go on only on the server on which state knows something.
@@ -130,12 +169,14 @@ class Session:
             Refused: The provider's address leads to another server.
         """
         server = self.backend.server(operation)
-        if known is None or server is None or known == server:
+        if known is None or server is None or known in (server, self._moved_from):
             return
         message = (
             f"{operation.what}: state knows {what} on the server with the instanceUuid {known}, but "
             f"{self._address} leads to the server with the instanceUuid {server}. Nothing was read into "
-            "state or changed. Point the provider at the first server again (the setting vsphereServer)"
+            "state or changed. Point the provider at the first server again (the setting vsphereServer); or, "
+            f"if its VMs were moved to the second one on purpose, set movedFromServer to {known}: each VM is "
+            "then looked for there by its instance UUID"
         )
         raise Refused(message)
 
@@ -150,41 +191,50 @@ class Session:
             return False
         return compare_vm(known, vm.identity) in (Sameness.SAME, Sameness.ELSEWHERE)
 
-    def _locate_by_uuid(
-        self, known: VirtualMachineIdentity, operation: Operation, *, hardware: bool
-    ) -> VirtualMachine:
-        gone = Gone(
-            f'{operation.what}: VM "{known.name}" ({known.id}, instance UUID {known.instance_uuid}) is no '
-            "longer there"
-        )
-        if self.platform.has_namespaces or known.instance_uuid is None:
-            raise gone
-        reference = VMReference(known.instance_uuid, known.namespace)
-        try:
-            (vm,) = values(self.backend.find_all([reference], operation, hardware=hardware, sizes=hardware))
-        except NotFound:
-            self._require_identified(known, operation)
-            raise gone from None
-        if compare_vm(known, vm.identity) is not Sameness.ELSEWHERE:
-            raise gone
-        return vm
+    def _accepted(self, known: VirtualMachineIdentity) -> VirtualMachineIdentity:
+        """Returns the identity to look for: without its server, if that is the one that VMs moved from."""
+        if known.server is None or known.server != self._moved_from:
+            return known
+        return known.model_copy(update={"server": None})
 
-    def _require_identified(self, known: VirtualMachineIdentity, operation: Operation) -> None:
-        """Go on only if no VM of the known one's name could be it.
-
-        Raises:
-            Unreachable: There is one whose instance UUID could not be read.
-        """
-        (vm,) = self.backend.find_all([VMReference(known.name)], operation, hardware=False, sizes=False)
-        if isinstance(vm, (NotFound, Ambiguous)):
-            return
-        (found,) = values([vm])
-        if compare_vm(known, found.identity) is Sameness.UNKNOWN:
-            message = (
-                f'{operation.what}: whether {format_vm(found)} is VM "{known.name}" ({known.id}) under '
-                "another id could not be read: its instance UUID is missing"
-            )
-            raise Unreachable(message)
+    def _by_uuid(
+        self, known: Mapping[_K, VirtualMachineIdentity], operation: Operation, reads: dict[str, bool]
+    ) -> dict[_K, Outcome[VirtualMachine]]:
+        """Look up by instance UUID the VMs that aren't where they were last seen."""
+        found: dict[_K, Outcome[VirtualMachine]] = {}
+        sought: dict[_K, str] = {}
+        for key, identity in known.items():
+            if self.platform.has_namespaces or identity.instance_uuid is None:
+                found[key] = _gone(identity, operation)
+            else:
+                sought[key] = identity.instance_uuid
+        references = [VMReference(uuid) for uuid in sought.values()]
+        outcomes = self.backend.find_all(references, operation, **reads) if references else []
+        missing: list[_K] = []
+        for key, outcome in zip(sought, outcomes, strict=True):
+            if isinstance(outcome, NotFound):
+                missing.append(key)
+            elif isinstance(outcome, VirtualMachine) and compare_vm(known[key], outcome.identity) not in (
+                Sameness.SAME,
+                Sameness.ELSEWHERE,
+            ):
+                found[key] = _gone(known[key], operation)
+            else:
+                found[key] = outcome
+        # A VM without a readable UUID that has the name could be the one that is sought.
+        namesakes = [VMReference(known[key].name) for key in missing]
+        outcomes = self.backend.find_all(namesakes, operation, hardware=False, sizes=False) if missing else []
+        for key, outcome in zip(missing, outcomes, strict=True):
+            if isinstance(outcome, (NotFound, Ambiguous)):
+                found[key] = _gone(known[key], operation)
+            elif isinstance(outcome, VirtualMachine):
+                unknown = compare_vm(known[key], outcome.identity) is Sameness.UNKNOWN
+                found[key] = (
+                    _unknown(known[key], outcome, operation) if unknown else _gone(known[key], operation)
+                )
+            else:
+                found[key] = outcome
+        return found
 
     def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""
@@ -206,3 +256,18 @@ class Session:
         with self._lock:
             if self._backend is not None:
                 self._backend.close()
+
+
+def _gone(known: VirtualMachineIdentity, operation: Operation) -> Gone:
+    return Gone(
+        f'{operation.what}: VM "{known.name}" ({known.id}, instance UUID {known.instance_uuid}) is no '
+        "longer there"
+    )
+
+
+def _unknown(known: VirtualMachineIdentity, seen: VirtualMachine, operation: Operation) -> Unreachable:
+    return Unreachable(
+        f'{operation.what}: whether {format_vm(seen)} is VM "{known.name}" ({known.id}) could not be read: '
+        "its configuration, with the instance UUID, is missing; that of the known one is "
+        f"{known.instance_uuid}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.rollback.plan import RollbackSpec, plan_rollback
+from vmsnapshot.lifecycle.rollback.restore_points import CheckpointMaker
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.environment import CheckRollbackArgs, CheckRollbackResult
 
@@ -16,7 +17,8 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
         Refused: One can't be rolled back; every such VM is named with its cause.
     """
     operation = session.operation("", f'checking a rollback to "{args.to}"')
-    spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot)
+    whose = CheckpointMaker.of(args.checkpoint, "")
+    spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot, whose)
     planned = plan_rollback(session, spec, operation)
     planned.refuse_failures(operation.what)
     times = [item.create_time for item in planned.points.found.values()]

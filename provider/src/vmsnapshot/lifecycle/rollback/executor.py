@@ -34,6 +34,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     member_snapshot,
     reverted_before,
     unfinished,
+    vms_of,
     with_leftovers,
 )
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
@@ -84,7 +85,7 @@ class RollbackExecutor:
         # Without anything before it, no state tells this request from an equal earlier one.
         first = request.after is None
         self._reverts = RevertExecutor(session, urn, first=first, spec=SafetySpec("rollback"))
-        self._spec = spec_of(inputs)
+        self._spec = spec_of(inputs, urn)
         self._attempts = MemberAttempts(self._reverts, request, self._before, safety=self._spec.safety)
         self._not_removed: NotRemoved | None = None
         self._vms: Mapping[str, VirtualMachine] = {}
@@ -140,8 +141,12 @@ class RollbackExecutor:
         members = {member.key: member for member in self._inputs.virtual_machines}
         before = reverted_before(self._old, self._request.token)
         environment = find_members(self._session, self._inputs.virtual_machines, operation)
-        planned = plan_found(self._session, self._spec, environment, operation, without=before)
+        begun_with = vms_of(self._old, self._request)
+        planned = plan_found(
+            self._session, self._spec, environment, operation, without=before, begun_with=begun_with
+        )
         planned.refuse_failures(operation.what)
+        self._require_as_checked(planned, operation)
         self._vms = environment.machines
         targets = planned.targets
         attempts = self._attempts.find(targets, operation)
@@ -170,6 +175,24 @@ class RollbackExecutor:
             policy=self._inputs.power_policy,
         )
         return executor, planned.without(found)
+
+    def _require_as_checked(self, planned: PlannedRollback, operation: Operation) -> None:
+        """Go on only with the snapshots that check has found.
+
+        Raises:
+            Refused: The label means another one by now.
+        """
+        lines = []
+        for key, target in planned.points.found.items():
+            checked = (self._inputs.targets or {}).get(key, target.id)
+            if checked != target.id:
+                lines.append(
+                    f'- {key}: the snapshot of "{self._inputs.to}" is {target.id} now, and was {checked} '
+                    "when the rollback was planned. Look at a new preview."
+                )
+        if lines:
+            listed = "\n".join(lines)
+            raise Refused(f"{operation.what}: nothing was done.\n{listed}")
 
     def _compare_with_preview(self, planned: PlannedRollback, operation: Operation) -> None:
         """Say what has changed on the VMs since somebody agreed to this.

@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
+from vmsnapshot.lifecycle.common.identity import other_vms
 from vmsnapshot.lifecycle.common.members import Environment, find_members
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -17,10 +18,15 @@ from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import plan_revert
-from vmsnapshot.lifecycle.rollback.restore_points import RestorePoints, find_restore_points
+from vmsnapshot.lifecycle.rollback.restore_points import (
+    ANYBODY,
+    CheckpointMaker,
+    RestorePoints,
+    find_restore_points,
+)
 from vmsnapshot.lifecycle.rollback.state import RollbackRequest
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetySnapshot
@@ -35,12 +41,14 @@ class RollbackSpec:
         to: The checkpoint's label.
         power_policy: The power that each VM is to have afterwards.
         safety: Whether each gets a safety snapshot first.
+        whose: Which resource took the checkpoint.
     """
 
     members: Sequence[EnvironmentMember]
     to: str
     power_policy: PowerPolicy = "snapshot"
     safety: bool = False
+    whose: CheckpointMaker = ANYBODY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,10 +196,11 @@ class MemberAttempts:
         return not self._safety or self._reverts.safety.find(vm, attempt) is not None
 
 
-def spec_of(inputs: RollbackInputs) -> RollbackSpec:
-    """The rollback that inputs ask for."""
+def spec_of(inputs: RollbackInputs, urn: str) -> RollbackSpec:
+    """Returns the rollback that a resource's inputs ask for."""
     safety = inputs.safety_snapshot or inputs.on_failure == "undo"
-    return RollbackSpec(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety)
+    whose = CheckpointMaker.of(inputs.checkpoint, urn)
+    return RollbackSpec(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety, whose)
 
 
 def changed_members(
@@ -226,16 +235,36 @@ def plan_found(
     operation: Operation,
     *,
     without: Collection[str] = (),
+    begun_with: Mapping[str, VirtualMachineIdentity] | None = None,
 ) -> PlannedRollback:
-    """The same for VMs that were found; `without` are those that have been reverted already."""
+    """The same for VMs that were found.
+
+    Args:
+        session: The backend.
+        spec: Which rollback.
+        environment: The VMs.
+        operation: Whose time counts.
+        without: The VMs that have been reverted already, by the member's key.
+        begun_with: The VMs that an unfinished run of the same request has begun with: others that have their
+            names now are refused.
+    """
     open_ = {key: vm for key, vm in environment.machines.items() if key not in without}
-    points = find_restore_points(open_, spec.to)
+    points = find_restore_points(open_, spec.to, spec.whose)
     pairs = [(open_[key], target) for key, target in points.found.items()]
     moment = now()
     plans: dict[str, RevertPlan] = {}
     unread: dict[str, VmsnapshotError] = {}
+    for key, before in other_vms(begun_with or {}, environment.machines).items():
+        message = (
+            f"this rollback was begun with the VM {before.id} (instance UUID {before.instance_uuid}); "
+            f"{format_vm(environment.machines[key])} is another. To roll back the VMs that have the names "
+            "now, change `triggers`"
+        )
+        unread[key] = Refused(message)
     outcomes = session.backend.machines_at(pairs, operation) if pairs else []
     for (key, target), then in zip(points.found.items(), outcomes, strict=True):
+        if key in unread:
+            continue
         if isinstance(then, VmsnapshotError):
             unread[key] = then
         else:

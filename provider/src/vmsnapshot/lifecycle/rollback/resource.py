@@ -9,20 +9,23 @@ from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
+from vmsnapshot.lifecycle.common.identity import other_vms
 from vmsnapshot.lifecycle.common.members import find_members, validate_members
 from vmsnapshot.lifecycle.common.observed import now, preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
-from vmsnapshot.lifecycle.errors import Gone, InvalidInput, NotFound, VmsnapshotError
+from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
+from vmsnapshot.lifecycle.revert.text import another_vm_text
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, plan_found, spec_of
 from vmsnapshot.lifecycle.rollback.state import (
@@ -36,6 +39,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     is_open,
     request_of,
     reverted_before,
+    vms_of,
     watching,
     with_leftovers,
 )
@@ -161,15 +165,12 @@ class RollbackResource:
     # --- read -------------------------------------------------------------------------------
 
     def read(self, request: rq.ReadRequest) -> rq.Resource | None:
-        """The live VMs beside what is remembered; None when every one of them is definitely gone."""
+        """The live VMs beside what is remembered, which outlives the VMs."""
         operation = self._session.operation(request.urn, "reading the environment", request.timeout)
         if request.state is None:
             return self._import(request.urn, request.id, operation)
         old = load(RollbackState, request.state)
         machines, unread = self._observe(request.urn, old, operation)
-        if not machines and not unread:
-            self._warn(request.urn, "Forgotten: none of its VMs is there any more.")
-            return None
         state = old.model_copy(
             update={
                 "vms": {**old.vms, **{key: vm.identity for key, vm in machines.items()}},
@@ -223,20 +224,24 @@ class RollbackResource:
     ) -> tuple[dict[str, VirtualMachine], dict[str, Machine | None]]:
         """The VMs that are still there, and what state holds of those that can't be read.
 
-        One that was made anew under its name counts as it.
+        A VM that was made anew under the name of one that is gone is another.
         """
-        keys = [member.key for member in old.virtual_machines if member.key in old.vms]
-        ids = [old.vms[key].id for key in keys]
-        found = dict(zip(keys, self._session.backend.observe_all(ids, operation), strict=True))
-        lost = [item for item in old.virtual_machines if isinstance(found.get(item.key, Gone("")), Gone)]
-        if lost:
-            again = find_members(self._session, lost, operation)
+        known = {item.key: old.vms[item.key] for item in old.virtual_machines if item.key in old.vms}
+        found = self._session.locate_all(known, operation)
+        # State of a rollback that failed early may not tell which VM is meant.
+        unknown = [item for item in old.virtual_machines if item.key not in known]
+        if unknown:
+            again = find_members(self._session, unknown, operation)
             found |= {**again.machines, **again.failures}
         machines: dict[str, VirtualMachine] = {}
         unread: dict[str, Machine | None] = {}
         for key, outcome in found.items():
             if isinstance(outcome, NotFound):
-                self._warn(urn, f"VM {key} is no longer there: {outcome.message}")
+                self._warn(
+                    urn,
+                    f"VM {key} is no longer there: {outcome.message}. What is remembered of it stays, and "
+                    "nothing is rolled back until `to` or `triggers` change.",
+                )
             elif isinstance(outcome, VmsnapshotError):
                 self._warn(
                     urn,
@@ -245,6 +250,12 @@ class RollbackResource:
                 unread[key] = (old.machines or {}).get(key)
             else:
                 machines[key] = outcome
+                if key in known and outcome.identity.id != known[key].id:
+                    self._warn(
+                        urn,
+                        f"{format_vm(outcome)} is the VM that had the id {known[key].id}: it has the same "
+                        "instance UUID. State follows; nothing else is done.",
+                    )
         return machines, unread
 
     # --- what is done, and what would be ----------------------------------------------------
@@ -298,6 +309,10 @@ class RollbackResource:
             running = [key for key in found if key not in done]
             self._session.log(urn, rq.Severity.WARNING, found_text(done, running))
         text = rollback_text(checked.planned.without(found), done=len(checked.done) + len(done))
+        others = {} if old is None else other_vms(old.vms, checked.planned.environment.machines)
+        for key, before in others.items():
+            lines = another_vm_text(before, checked.planned.environment.machines[key])
+            text = "\n".join([text, *lines])
         self._session.log(urn, rq.Severity.WARNING, text)
         self._session.notes.show_all(
             {f"{urn} {key}": fingerprint_of(checked.planned.vm(key)) for key in checked.planned.plans}
@@ -326,7 +341,14 @@ class RollbackResource:
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the environment", alone=alone)
         environment = find_members(self._session, asked.virtual_machines, operation)
-        planned = plan_found(self._session, spec_of(asked), environment, operation, without=done)
+        planned = plan_found(
+            self._session,
+            spec_of(asked, urn),
+            environment,
+            operation,
+            without=done,
+            begun_with=vms_of(old, request),
+        )
         found: Mapping[str, RevertAttempt] = {}
         if request is not None and planned.plans:
             found = RollbackExecutor(self._session, urn, old, asked, request).foresee(planned, operation)

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from vmsnapshot.lifecycle.common.marks import checkpoint_key
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
-from vmsnapshot.lifecycle.ownership import generation, parse_mark
+from vmsnapshot.lifecycle.ownership import generation, owner_id, parse_mark, stack_of
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointMaker:
+    """Which resource's checkpoint is meant.
+
+    Attributes:
+        owner: The first half of its marks; None: it isn't named.
+        stack: The stack whose checkpoints come first, such as `shop/dev`; None: there is none.
+    """
+
+    owner: str | None = None
+    stack: str | None = None
+
+    @classmethod
+    def of(cls, checkpoint: str | None, urn: str) -> CheckpointMaker:
+        """Returns the maker that the input `checkpoint` of a resource names."""
+        return cls(None if checkpoint is None else owner_id(checkpoint), stack_of(urn) if urn else None)
+
+
+ANYBODY: Final = CheckpointMaker()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,41 +64,91 @@ class RestorePoints:
         return f'{len(self.failures)} of {of} VMs can\'t go back to "{self.label}":{causes}\n{common}'
 
 
-def find_restore_points(machines: Mapping[str, VirtualMachine], label: str) -> RestorePoints:
-    """Each VM's one snapshot that a checkpoint made under a label, whichever resource that was."""
+def find_restore_points(
+    machines: Mapping[str, VirtualMachine], label: str, whose: CheckpointMaker = ANYBODY
+) -> RestorePoints:
+    """Returns each VM's one snapshot that a checkpoint made under a label.
+
+    VMs may be shared: several resources, of several stacks, may have a checkpoint of one label on a VM. Those
+    of the resource that is named count; else those of the own stack, if there are any on any of the VMs; else
+    those of the one resource that has one on all of them.
+
+    Args:
+        machines: The VMs by the member's key.
+        label: The checkpoint's label.
+        whose: Which resource took it.
+    """
+    wanted = generation(checkpoint_key(label))
+    labelled = {
+        key: [item for item in vm.snapshots if _making(item) == wanted] for key, vm in machines.items()
+    }
+    chosen = _chosen(labelled, whose)
     found: dict[str, Snapshot] = {}
     failures: dict[str, VmsnapshotError] = {}
     for key, vm in machines.items():
-        try:
-            found[key] = restore_point(vm, label)
-        except (NotFound, Ambiguous) as error:
-            failures[key] = error
+        items = [item for item in labelled[key] if chosen is None or _maker(item) in chosen]
+        if len(items) == 1:
+            found[key] = items[0]
+        else:
+            failures[key] = _ambiguous(vm, items) if items else _missing(vm, label, labelled[key])
     return RestorePoints(label, found, failures, _in_common(machines))
 
 
-def restore_point(vm: VirtualMachine, label: str) -> Snapshot:
-    """A VM's snapshot of the checkpoint with a label; a name alone makes no restore point.
+def _chosen(
+    labelled: Mapping[str, Sequence[Snapshot]], whose: CheckpointMaker
+) -> frozenset[str | None] | None:
+    """Returns the makers whose snapshots count; None: any maker's."""
+    if whose.owner is not None:
+        return frozenset({whose.owner})
+    everything = [item for items in labelled.values() for item in items]
+    own = frozenset(
+        _maker(item) for item in everything if item.made_by is not None and item.made_by.stack == whose.stack
+    )
+    each = [{_maker(item) for item in items} for items in labelled.values()]
+    common = frozenset(set.intersection(*each)) if each else frozenset()
+    if own:
+        return common & own if len(common & own) == 1 else own
+    return common if len(common) == 1 else None
 
-    Raises:
-        NotFound: There is none.
-        Ambiguous: Several checkpoints have that label here.
-    """
-    wanted = generation(checkpoint_key(label))
-    ours = [item for item in vm.snapshots if _making(item) == wanted]
-    if len(ours) == 1:
-        return ours[0]
-    if ours:
-        several = "; ".join(f'"{vm.path(item.id)}" ({item.id})' for item in ours)
-        message = (
-            f"{len(ours)} checkpoints of that label have a snapshot of it: {several}. Remove those "
-            "that are not wanted, with the EnvironmentCheckpoint that made them."
+
+def _ambiguous(vm: VirtualMachine, items: Sequence[Snapshot]) -> Ambiguous:
+    several = "; ".join(f'"{vm.path(item.id)}" ({item.id}{_by(item)})' for item in items)
+    return Ambiguous(
+        f"{len(items)} checkpoints of that label have a snapshot of it: {several}. Name the one that is "
+        "meant by `checkpoint`, the URN of its EnvironmentCheckpoint."
+    )
+
+
+def _missing(vm: VirtualMachine, label: str, others: Sequence[Snapshot]) -> NotFound:
+    if others:
+        several = "; ".join(f'"{vm.path(item.id)}" ({item.id}{_by(item)})' for item in others)
+        return NotFound(
+            "the checkpoint of that label that is meant has no snapshot of it. Others do: "
+            f"{several}. If one of these is meant, name it by `checkpoint`, the URN of its "
+            "EnvironmentCheckpoint."
         )
-        raise Ambiguous(message)
     namesake = [item for item in vm.snapshots if label in _labels_by_name(vm, item)]
     if namesake:
-        message = " ".join(f"{format_snapshot(vm, item)} was not made by a checkpoint." for item in namesake)
-        raise NotFound(message)
-    raise NotFound("it has no snapshot of a checkpoint of that label.")
+        return NotFound(
+            " ".join(f"{format_snapshot(vm, item)} was not made by a checkpoint." for item in namesake)
+        )
+    return NotFound("it has no snapshot of a checkpoint of that label.")
+
+
+def made_by(snapshot: Snapshot) -> str | None:
+    """Returns which resource made a snapshot, in words: `checkpoint of stack shop/dev`; None: not known."""
+    maker = snapshot.made_by
+    return None if maker is None else f"{maker.resource} of stack {maker.stack}"
+
+
+def _by(snapshot: Snapshot) -> str:
+    maker = made_by(snapshot)
+    return "" if maker is None else f", by {maker}"
+
+
+def _maker(snapshot: Snapshot) -> str | None:
+    mark = parse_mark(snapshot.mark)
+    return None if mark is None else mark.owner
 
 
 def label_of(vm: VirtualMachine, snapshot: Snapshot) -> str | None:

@@ -14,7 +14,7 @@ from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.environment import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import has_unknown, plain
 
@@ -61,6 +61,13 @@ def reverted_before(old: RollbackState | None, token: str) -> dict[str, MemberRo
     if old is None or old.request != token:
         return {}
     return {key: item for key, item in old.progress.items() if item.reverted_to is not None}
+
+
+def vms_of(
+    old: RollbackState | None, request: RollbackRequest | None
+) -> Mapping[str, VirtualMachineIdentity]:
+    """Returns the VMs that a request was begun with, as far as state tells, by the member's key."""
+    return old.vms if old is not None and request is not None and old.request == request.token else {}
 
 
 class Unfinished(Exception):

@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
+from vmsnapshot.lifecycle.rollback.restore_points import made_by
 from vmsnapshot.model.formatting import format_age, format_size
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
@@ -93,7 +94,19 @@ def _head(planned: PlannedRollback, count: int, done: int) -> str:
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
-    return f'{vms} will be rolled back to "{printable(planned.spec.to)}", {when}.{before}{safety}'
+    whose = _whose(planned)
+    return f'{vms} will be rolled back to "{printable(planned.spec.to)}", {when}.{whose}{before}{safety}'
+
+
+def _whose(planned: PlannedRollback) -> str:
+    """Whose checkpoint it is, where it isn't one of this stack."""
+    stack = planned.spec.whose.stack
+    makers = {
+        printable(maker)
+        for item in planned.points.found.values()
+        if item.made_by is not None and item.made_by.stack != stack and (maker := made_by(item)) is not None
+    }
+    return f" The checkpoint was taken by {' and '.join(sorted(makers))}." if makers and stack else ""
 
 
 def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:

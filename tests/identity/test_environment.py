@@ -1,0 +1,139 @@
+"""Checkpoints and rollbacks are of the VMs and snapshots that state means."""
+
+from __future__ import annotations
+
+from pyVmomi import vim
+
+from tests.identity.conftest import Serve, Stacks, checkpoint, program, rollback
+from tests.identity.test_revert import OTHER, destroy, flat, reverts
+from tests.support.client import other_client
+
+VMS = ("web-1", "db-1")
+NAMES = ",".join(VMS)
+
+
+def test_stacks_that_share_a_vm_use_one_label(serve: Serve, stacks: Stacks) -> None:
+    """Each goes back to its own checkpoint of the label; another's is used only where it is named."""
+    with serve("--names", "shop-web,billing-web,db") as server, other_client(server) as client:
+        shop, billing = stacks(server, "shop"), stacks(server, "billing")
+        theirs = checkpoint("2026-11-25", "billing-web", "db")
+        ours = checkpoint("2026-11-25", "shop-web", "db")
+        shop.write(program(c=ours))
+        shop.up().check()
+        billing.write(program(c=theirs))
+        billing.up().check()
+        mine = shop.resource("c")["outputs"]["checkpoints"]["2026-11-25"]["snapshots"]["db"]["uniqueID"]
+        back = rollback("2026-11-25", "shop-web", "db")
+        shop.write(program(c=ours, b=back))
+        shop.up().check()
+        assert shop.resource("b")["outputs"]["targets"]["db"] == mine
+        assert client.vm("db").snapshot.currentSnapshot._moId == mine
+
+        # A stack without a checkpoint of its own must say whose, where several have a snapshot of all VMs.
+        third = stacks(server, "third")
+        only_db = rollback("2026-11-25", "db")
+        third.write(program(b=only_db))
+        refused = flat(third.preview().failed().text)
+        assert "of stack" in refused
+        assert "`checkpoint`" in refused
+        only_db["properties"]["checkpoint"] = billing.resource("c")["urn"]
+        third.write(program(b=only_db))
+        shown = flat(third.preview().check().text)
+        assert "The checkpoint was taken by c of stack" in shown
+        third.up().check()
+        wanted = billing.resource("c")["outputs"]["checkpoints"]["2026-11-25"]["snapshots"]["db"]["uniqueID"]
+        assert client.vm("db").snapshot.currentSnapshot._moId == wanted
+
+
+def test_another_server_at_the_address(serve: Serve, stacks: Stacks) -> None:
+    """No verb of either does anything on another server; all name both servers."""
+    with serve("--names", NAMES) as first:
+        stack = stacks(first)
+        stack.write(program(c=checkpoint("r1", *VMS), b=rollback("", *VMS)))
+        stack.up().check()
+        known = stack.resource("c")["outputs"], stack.resource("b")["outputs"]
+        first_uuid = known[0]["checkpoints"]["r1"]["server"]
+    with serve("--names", NAMES, "--instance-uuid", OTHER) as second, other_client(second) as client:
+        for vm in VMS:
+            client.take(vm, "r1", description="hands off")
+        for written, commands in (
+            (
+                program(c=checkpoint("r2", *VMS), b=rollback("r1", *VMS)),
+                (stack.refresh, stack.preview, stack.up),
+            ),
+            (program(), (stack.up, stack.destroy)),
+        ):
+            stack.write(written)
+            for command in commands:
+                told = flat(command().failed().text)
+                assert first_uuid in told
+                assert OTHER in told
+        assert (stack.resource("c")["outputs"], stack.resource("b")["outputs"]) == known
+        assert [item["op"] for item in second.history()] == ["create", "create"]
+        for vm in VMS:
+            assert client.names(vm) == ["r1"]
+
+
+def test_a_stack_moves_to_another_server_on_purpose(serve: Serve, stacks: Stacks) -> None:
+    """With movedFromServer each VM is found by its instance UUID, and state follows without an act."""
+    with serve("--names", NAMES) as first, other_client(first) as client:
+        stack = stacks(first)
+        stack.write(program(b=rollback("", *VMS)))
+        stack.up().check()
+        uuids = {vm: client.vm(vm).config.instanceUuid for vm in VMS}
+        first_uuid = stack.resource("b")["outputs"]["vms"]["web-1"]["server"]
+    with (
+        serve("--names", f"gone,{NAMES}", "--instance-uuid", OTHER) as second,
+        other_client(second) as client,
+    ):
+        destroy(client, "gone")
+        for vm in VMS:
+            client.wait(client.vm(vm).ReconfigVM_Task(vim.vm.ConfigSpec(instanceUuid=uuids[vm])))
+        stack.refresh().failed()
+        stack.environment["VMSNAPSHOT_MOVED_FROM_SERVER"] = first_uuid
+        stack.up().check()
+        vms = stack.resource("b")["outputs"]["vms"]
+        assert {key: vm["server"] for key, vm in vms.items()} == dict.fromkeys(VMS, OTHER)
+        assert {key: vm["id"] for key, vm in vms.items()} == {vm: client.vm(vm)._moId for vm in VMS}
+        assert second.history() == []
+
+
+def test_another_snapshot_under_the_id(serve: Serve, stacks: Stacks) -> None:
+    """After a restore of the server, what has a part's id now is neither a part nor removed."""
+    with serve("--names", NAMES) as before:
+        stack = stacks(before)
+        stack.write(program(c=checkpoint("r1", *VMS)))
+        stack.up().check()
+        parts = stack.resource("c")["outputs"]["checkpoints"]["r1"]["snapshots"]
+    with serve("--names", NAMES) as restored, other_client(restored) as client:
+        taken = {client.take(vm, "theirs") for vm in VMS}
+        assert taken == {part["uniqueID"] for part in parts.values()}
+        told = flat(stack.destroy().check().text)
+        assert "left alone" in told or "has lost" in told
+        for vm in VMS:
+            assert client.names(vm) == ["theirs"]
+
+
+def test_a_new_vm_of_the_name_is_not_rolled_back(serve: Serve, stacks: Stacks) -> None:
+    """The memory of a rollback outlives its VM; one that takes the name is another."""
+    with serve("--names", f"{NAMES},spare") as server, other_client(server) as client:
+        stack = stacks(server)
+        both = {"c": checkpoint("r1", *VMS)}
+        stack.write(program(**both))
+        stack.up().check()
+        both["b"] = rollback("r1", *VMS)
+        stack.write(program(**both))
+        stack.up().check()
+        known = stack.resource("b")["outputs"]["vms"]["web-1"]
+        destroy(client, "web-1")
+        client.wait(client.vm("spare").Rename_Task("web-1"))
+        for _ in range(2):
+            told = flat(stack.up().check().text)
+            assert "VM web-1 is no longer there" in told
+        assert reverts(server, "web-1") == 1
+        assert stack.resource("b")["outputs"]["vms"]["web-1"] == known
+        both["b"]["properties"]["triggers"] = {"n": 1}
+        stack.write(program(**both))
+        refused = flat(stack.preview().failed().text)
+        assert "it has no snapshot of a checkpoint of that label" in refused
+        assert reverts(server, "db-1") == 1
