@@ -135,6 +135,10 @@ class Simulator:
         rule = {"fault": fault, "vm": vm, "times": times, "property": property_path}
         self._ask("POST", "/faults", {**rule, "where": "read", "withheld": "property"})
 
+    def keep_marks(self, marks: Literal["exact", "suffixed", "none"]) -> None:
+        """Let new tasks keep the client's mark as it is, with text behind it (the default), or not at all."""
+        self._ask("POST", "/marks", {"marks": marks})
+
     def leave_out(self, vm: str, *, times: int = 0) -> None:
         """Leave a VM and its snapshots out of answers without a word; 0 times means always."""
         self._ask("POST", "/faults", {"vm": vm, "times": times, "where": "read", "withheld": "object"})

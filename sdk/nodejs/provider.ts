@@ -38,6 +38,7 @@ export class Provider extends pulumi.ProviderResource {
             resourceInputs["backend"] = args?.backend;
             resourceInputs["caFile"] = args?.caFile;
             resourceInputs["context"] = args?.context;
+            resourceInputs["ignoreTaskHistory"] = pulumi.output((args?.ignoreTaskHistory) ?? utilities.getEnvBoolean("VMSNAPSHOT_IGNORE_TASK_HISTORY")).apply(JSON.stringify);
             resourceInputs["kubeconfig"] = args?.kubeconfig ? pulumi.secret(args.kubeconfig) : undefined;
             resourceInputs["movedFromServer"] = (args?.movedFromServer) ?? utilities.getEnv("VMSNAPSHOT_MOVED_FROM_SERVER");
             resourceInputs["namespace"] = args?.namespace;
@@ -71,6 +72,10 @@ export interface ProviderArgs {
      * VM Operator: the kubeconfig's context. Default: its current-context.
      */
     context?: pulumi.Input<string | undefined>;
+    /**
+     * Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+     */
+    ignoreTaskHistory?: pulumi.Input<boolean | undefined>;
     /**
      * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
      */

@@ -17,6 +17,7 @@ from tests.support.vsphere import Doing
 from vmsnapshot.model.values import UNKNOWN
 
 REVERT = "RevertToSnapshot_Task"
+LOOK = "CreateCollectorForTasks"
 
 call_fails, task_fails = faulty(REVERT, "call"), faulty(REVERT, "task")
 
@@ -103,9 +104,9 @@ def test_a_cancelled_rollback_goes_on(vsphere: Simulator, plugged: Plugin) -> No
     with plugin(vsphere.settings) as doomed:
         cancelled = Doing(lambda: it.resource.up(doomed, it.program("release-41")))
         cancelled.until(lambda: it.done(vsphere).keys() == reverted)
-        # It has been tried again and again: by then the plugin has long heard how the others ended.
-        tried = vsphere.calls()[REVERT]
-        cancelled.until(lambda: vsphere.calls()[REVERT] > tried + 2)
+        # It looks again and again for the task: by then the plugin has long heard how the others ended.
+        looked = vsphere.calls()[LOOK]
+        cancelled.until(lambda: vsphere.calls()[LOOK] > looked + 2)
         doomed.cancel()
         with pytest.raises(Failed, match=it.app[1]):
             cancelled.result()

@@ -38,7 +38,11 @@ def test_the_platform(settings: dict[str, Any], environment: dict[str, str], bac
     result = complete_configuration(settings, environment)
     assert not result.failures
     assert result.inputs["backend"] == backend
-    taken = {name for name in result.inputs if name not in settings} - {"allowUnverifiedSsl", "backend"}
+    taken = {name for name in result.inputs if name not in settings} - {
+        "allowUnverifiedSsl",
+        "ignoreTaskHistory",
+        "backend",
+    }
     assert taken <= set(SETTINGS[backend])
     assert complete_configuration(result.inputs, {}).inputs == result.inputs
 

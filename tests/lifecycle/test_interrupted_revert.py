@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytest
 
@@ -14,14 +15,14 @@ from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
-from vmsnapshot.backends.vsphere import _history
+from vmsnapshot.backends.vsphere import _backend, _history
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.revert import evidence
 
 VMS = [f"web-{number}" for number in range(1, 31)]
-_NAMES = iter(VMS)
+_NAMES = itertools.cycle(VMS)
 
 
 class Kept(NoNotes):
@@ -39,10 +40,20 @@ class Kept(NoNotes):
         return self.deleted.get(urn)
 
 
+Marks: TypeAlias = Literal["suffixed", "exact", "none"]
+
+
+@pytest.fixture(scope="module", params=["suffixed", "exact", "none"])
+def marks(request: pytest.FixtureRequest) -> Marks:
+    """How a server keeps our marks with its tasks."""
+    return request.param  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="module")
-def vsphere() -> Iterator[Simulator]:
+def vsphere(marks: Marks) -> Iterator[Simulator]:
     """VMs for all tests, running."""
     with running("--names", ",".join(VMS), "--task-duration", "5ms") as found:
+        found.keep_marks(marks)
         yield found
 
 
@@ -74,6 +85,18 @@ class Life:
     def reverts(self) -> int:
         """How often the VM really was reverted."""
         return sum(item["op"] == "revert" for item in self.vsphere.history(self.vm))
+
+    def require_refused(self, **properties: Any) -> None:
+        """Preview and update refuse, for what an interrupted run did isn't known; what they advise works."""
+        before = self.reverts
+        for command in (self.stack.preview, self.stack.up):
+            words = command().failed().words
+            assert "was reverted by the task" in words
+            assert "is not known, so nothing was done now" in words
+        assert self.reverts == before
+        self.write(**properties, triggers={"again": 1})
+        self.stack.up().check()
+        assert self.reverts == before + 1
 
     def die(self, method: str, when: Callable[[Doing], object]) -> None:
         """Update, and die in a call to the platform."""
@@ -145,13 +168,16 @@ def test_an_update_waits_for_what_is_under_way(life: Life, asked: str) -> None:
     assert life.reverts == 1
 
 
-def test_what_others_did_since_is_told_apart(life: Life, asked: str) -> None:
+def test_what_others_did_since_is_told_apart(life: Life, asked: str, marks: Marks) -> None:
     """An update's own request counts whatever came after it; a create's only with nothing after it.
 
     Whichever it is, the preview says so, and shows no other change of the VM than what then happens.
     """
     life.die_when_reverted()
     life.client.reconfigure(life.vm, numCPUs=4)
+    if marks == "none" and asked == "create":
+        life.require_refused(snapshot="base")
+        return
     shown = life.stack.preview().check()
     again = asked == "create"
     assert ("will be reverted" in shown.words, "already reverted" in shown.words) == (again, not again)
@@ -204,7 +230,7 @@ def test_a_task_that_only_the_history_holds_is_found(life: Life, *, hour: bool) 
 @pytest.mark.parametrize("minutes", [59, 61])
 @pytest.mark.parametrize("on_target", [True, False], ids=["still there", "gone on"])
 def test_what_was_done_long_ago_counts_while_the_vm_is_there(
-    life: Life, monkeypatch: pytest.MonkeyPatch, *, minutes: int, on_target: bool
+    life: Life, monkeypatch: pytest.MonkeyPatch, marks: Marks, *, minutes: int, on_target: bool
 ) -> None:
     """An interrupted update's revert counts for an hour, and later as long as the VM is on the snapshot.
 
@@ -220,6 +246,9 @@ def test_what_was_done_long_ago_counts_while_the_vm_is_there(
     monkeypatch.setattr(evidence, "now", lambda: later)
     life.made_of = lambda backend: Forgetful(backend, hour=minutes > 60)
     counts = on_target or minutes < 60
+    if marks == "none" and counts and not on_target:
+        life.require_refused(snapshot="base")
+        return
     shown = life.stack.preview().check()
     assert ("already reverted" in shown.words, "will be reverted" in shown.words) == (counts, not counts)
     done = life.stack.up().check()
@@ -240,12 +269,15 @@ def test_a_busy_server_is_asked_for_the_one_task(life: Life, monkeypatch: pytest
     assert "already reverted" in life.stack.preview().check().words
 
 
-def test_dying_in_the_power_step_reverts_once(life: Life, asked: str) -> None:
+def test_dying_in_the_power_step_reverts_once(life: Life, asked: str, marks: Marks) -> None:
     """Killed while powerPolicy is being done: what is left is said and done, and nothing reverts again."""
-    del asked
     life.write(snapshot="base", powerPolicy="on")
     life.vsphere.hold(life.vm, method="PowerOnVM_Task")
     life.die("set_power", lambda doing: doing.until(life.vsphere.tasks))
+    if marks == "none" and asked == "create":
+        life.vsphere.release(life.vm)
+        life.require_refused(snapshot="base", powerPolicy="on")
+        return
     shown = life.stack.preview().check()
     assert "already reverted" in shown.words
     assert "It will be powered on (powerPolicy: on)." in shown.words
@@ -296,3 +328,39 @@ def test_another_spelling_of_the_vm_is_no_replacement(life: Life) -> None:
     life.stack.up().check()
     assert life.reverts == 1
     assert life.stack.up().check().ops == {}
+
+
+@pytest.mark.parametrize("fault", ["SystemError", "NotSupported", "NoPermission"])
+def test_a_history_that_cannot_be_read_is_unknown(
+    life: Life, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """It doesn't count as empty: preview and update refuse, and name what to do."""
+    life.write()
+    life.stack.up().check()
+    life.write(snapshot="base")
+    life.die_when_reverted()
+    # The VM's own list is over after ten minutes.
+    for module in (_history, _backend):
+        monkeypatch.setattr(module, "recent", lambda _reading: [])
+    life.vsphere.fault(fault, method="CreateCollectorForTasks", times=0)
+    try:
+        for command in (life.stack.preview, life.stack.up):
+            words = command().failed().words
+            assert "can't be read from the server's task history" in words
+            assert "ignoreTaskHistory" in words
+    finally:
+        life.vsphere.clear()
+    life.stack.up().check()
+    assert life.reverts == 1
+
+
+def test_a_finished_run_is_not_an_interrupted_one(vsphere: Simulator, life: Life) -> None:
+    """`up`, `destroy` and `up` on another machine, as pipelines do: each `up` reverts."""
+    for number in (1, 2, 3):
+        pipeline = mini_stack(vsphere.settings)  # without the notes of the machine before it
+        revert = {"vmName": life.vm, "snapshot": "base"}
+        pipeline.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": revert})
+        assert "will be reverted" in pipeline.preview().check().words
+        pipeline.up().check()
+        assert life.reverts == number
+        pipeline.destroy().check()

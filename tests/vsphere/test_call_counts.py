@@ -95,7 +95,7 @@ def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) 
     """Of many VMs, only tasks that are new or were still running are read again, with one more call."""
     backend = connect(many)
     one, other, *_ = backend.list_machines(operation())
-    revert = "vmsnapshot-revert-1"
+    revert = f"vmsnapshot-revert-{1:024x}"
     made = take(backend, one)
     snapshot = backend.observe(one.identity.id, operation()).snapshot(made)
     assert snapshot is not None

@@ -28,6 +28,11 @@ func NewProvider(ctx *pulumi.Context,
 			args.AllowUnverifiedSsl = pulumi.BoolPtr(d.(bool))
 		}
 	}
+	if args.IgnoreTaskHistory == nil {
+		if d := internal.GetEnvOrDefault(nil, internal.ParseEnvBool, "VMSNAPSHOT_IGNORE_TASK_HISTORY"); d != nil {
+			args.IgnoreTaskHistory = pulumi.BoolPtr(d.(bool))
+		}
+	}
 	if args.MovedFromServer == nil {
 		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_MOVED_FROM_SERVER"); d != nil {
 			args.MovedFromServer = pulumi.StringPtr(d.(string))
@@ -62,6 +67,8 @@ type providerArgs struct {
 	CaFile *string `pulumi:"caFile"`
 	// VM Operator: the kubeconfig's context. Default: its current-context.
 	Context *string `pulumi:"context"`
+	// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+	IgnoreTaskHistory *bool `pulumi:"ignoreTaskHistory"`
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig *string `pulumi:"kubeconfig"`
 	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
@@ -88,6 +95,8 @@ type ProviderArgs struct {
 	CaFile pulumi.StringPtrInput
 	// VM Operator: the kubeconfig's context. Default: its current-context.
 	Context pulumi.StringPtrInput
+	// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+	IgnoreTaskHistory pulumi.BoolPtrInput
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig pulumi.StringPtrInput
 	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.

@@ -52,6 +52,17 @@ Object.defineProperty(exports, "context", {
 });
 
 /**
+ * Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+ */
+export declare const ignoreTaskHistory: boolean | undefined;
+Object.defineProperty(exports, "ignoreTaskHistory", {
+    get() {
+        return __config.getObject<boolean>("ignoreTaskHistory") ?? utilities.getEnvBoolean("VMSNAPSHOT_IGNORE_TASK_HISTORY");
+    },
+    enumerable: true,
+});
+
+/**
  * VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
  */
 export declare const kubeconfig: string | undefined;

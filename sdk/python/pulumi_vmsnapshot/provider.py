@@ -23,6 +23,7 @@ class ProviderArgs:
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
+                 ignore_task_history: pulumi.Input[Optional[_builtins.bool]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
@@ -37,6 +38,7 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
+        :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
@@ -55,6 +57,10 @@ class ProviderArgs:
             pulumi.set(__self__, "ca_file", ca_file)
         if context is not None:
             pulumi.set(__self__, "context", context)
+        if ignore_task_history is None:
+            ignore_task_history = _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
+        if ignore_task_history is not None:
+            pulumi.set(__self__, "ignore_task_history", ignore_task_history)
         if kubeconfig is not None:
             pulumi.set(__self__, "kubeconfig", kubeconfig)
         if moved_from_server is None:
@@ -121,6 +127,18 @@ class ProviderArgs:
     @context.setter
     def context(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "context", value)
+
+    @_builtins.property
+    @pulumi.getter(name="ignoreTaskHistory")
+    def ignore_task_history(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        """
+        return pulumi.get(self, "ignore_task_history")
+
+    @ignore_task_history.setter
+    def ignore_task_history(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "ignore_task_history", value)
 
     @_builtins.property
     @pulumi.getter
@@ -217,6 +235,7 @@ class Provider(pulumi.ProviderResource):
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
+                 ignore_task_history: pulumi.Input[Optional[_builtins.bool]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
@@ -234,6 +253,7 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
+        :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
@@ -270,6 +290,7 @@ class Provider(pulumi.ProviderResource):
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
+                 ignore_task_history: pulumi.Input[Optional[_builtins.bool]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
@@ -292,6 +313,9 @@ class Provider(pulumi.ProviderResource):
             __props__.__dict__["backend"] = backend
             __props__.__dict__["ca_file"] = ca_file
             __props__.__dict__["context"] = context
+            if ignore_task_history is None:
+                ignore_task_history = _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
+            __props__.__dict__["ignore_task_history"] = pulumi.Output.from_input(ignore_task_history).apply(pulumi.runtime.to_json) if ignore_task_history is not None else None
             __props__.__dict__["kubeconfig"] = None if kubeconfig is None else pulumi.Output.secret(kubeconfig)
             if moved_from_server is None:
                 moved_from_server = _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')

@@ -67,6 +67,12 @@ func extended(mux *http.ServeMux, world *vm.World) {
 		world.Tasks.SetDuration(time.Duration(body.Milliseconds) * time.Millisecond)
 		return nil
 	}))
+	mux.HandleFunc("POST /marks", accept(func(body struct {
+		Marks task.Marks `json:"marks"`
+	},
+	) error {
+		return world.Tasks.Keep(body.Marks)
+	}))
 	mux.HandleFunc("POST /hold", accept(func(which task.Which) error {
 		world.Tasks.Hold(which)
 		return nil

@@ -32,7 +32,7 @@ func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 	if ctx.Session == nil {
 		return nil, g.stranger(method)
 	}
-	g.equip(ctx.Session)
+	g.equip(ctx)
 	if method.Name == "Logout" {
 		g.leave(ctx.Session)
 	}
@@ -89,8 +89,9 @@ func machineOf(ctx *simulator.Context, ref types.ManagedObjectReference) *simula
 	return nil
 }
 
-// equip gives a session its property collector.
-func (g *gate) equip(session *simulator.Session) {
+// equip gives a new session what goes before upstream's own objects.
+func (g *gate) equip(ctx *simulator.Context) {
+	session := ctx.Session
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.sessions == nil {
@@ -99,6 +100,7 @@ func (g *gate) equip(session *simulator.Session) {
 	if !g.sessions[session.Registry] {
 		g.sessions[session.Registry] = true
 		session.Registry.Put(g.hub.New(g.pc, session.Key))
+		session.Registry.Put(&userEvents{ctx.Map.EventManager(), g.world.NameOf})
 	}
 }
 

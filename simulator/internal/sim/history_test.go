@@ -15,6 +15,7 @@ import (
 func TestHistoryOfMany(t *testing.T) {
 	const n = 220
 	f := newFleet(t, n)
+	f.Admin("POST", "/marks", simtest.JSON{"marks": "exact"}, nil)
 	unmarked := f.Ctx
 	f.Ctx = context.WithValue(unmarked, types.ID{}, "release-41")
 	snapshots := f.round(f.create)
@@ -57,7 +58,7 @@ func TestHistoryOfMany(t *testing.T) {
 					break
 				}
 			}
-			if counts["VirtualMachine.createSnapshot"] != c.created || counts["VirtualMachine.revertToSnapshot"] != c.reverted {
+			if counts["VirtualMachine.createSnapshot"] != c.created || counts["vm.Snapshot.revert"] != c.reverted {
 				t.Error("page by page:", counts)
 			}
 			if err := collector.SetPageSize(f.Ctx, c.page); err != nil {
@@ -70,7 +71,7 @@ func TestHistoryOfMany(t *testing.T) {
 			if len(latest) != c.latest {
 				t.Error("latest page:", len(latest))
 			}
-			if c.filter.ActivationId == nil && latest[0].DescriptionId != "VirtualMachine.revertToSnapshot" {
+			if c.filter.ActivationId == nil && latest[0].DescriptionId != "vm.Snapshot.revert" {
 				t.Error("the newest is a", latest[0].DescriptionId)
 			}
 			if err := collector.Destroy(f.Ctx); err != nil {

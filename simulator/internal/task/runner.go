@@ -50,6 +50,7 @@ type Runner struct {
 	Log   *Log
 
 	duration atomic.Int64
+	marks    atomic.Value
 
 	mu      sync.Mutex
 	running map[types.ManagedObjectReference]*Task
@@ -165,7 +166,7 @@ func (r *Runner) Start(ctx *simulator.Context, spec Spec) (types.ManagedObjectRe
 		Reason:        &types.TaskReasonUser{UserName: userOf(ctx)},
 		QueueTime:     now,
 		StartTime:     &now,
-		ActivationId:  r.Calls.Of(ctx).ActivationID,
+		ActivationId:  r.activation(ctx),
 	}
 
 	r.mu.Lock()
@@ -194,7 +195,7 @@ func (r *Runner) Start(ctx *simulator.Context, spec Spec) (types.ManagedObjectRe
 func (r *Runner) Adopt(
 	ctx *simulator.Context, entity types.ManagedObjectReference, edit func(*types.TaskInfo), call func(),
 ) {
-	user, activationID := userOf(ctx), r.Calls.Of(ctx).ActivationID
+	user, activationID := userOf(ctx), r.activation(ctx)
 	r.mu.Lock()
 	r.adopted[entity] = func(info *types.TaskInfo) {
 		info.Reason, info.ActivationId = &types.TaskReasonUser{UserName: user}, activationID

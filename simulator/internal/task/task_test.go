@@ -137,6 +137,7 @@ func TestClientGone(t *testing.T) {
 // A history collector finds a task by entity and by activation id, from the oldest on.
 func TestHistory(t *testing.T) {
 	e := simtest.New(t)
+	e.Admin("POST", "/marks", simtest.JSON{"marks": "exact"}, nil)
 	vm, other := e.VM("web-1"), e.VM("web-2")
 	ctx := context.WithValue(e.Ctx, types.ID{}, "mine")
 	marked, err := vm.CreateSnapshot(ctx, "a", "", false, false)

@@ -22,7 +22,7 @@ func (s *VirtualMachineSnapshot) RemoveSnapshotTask(ctx *simulator.Context, req 
 	}
 	ref, fault := m.change(ctx, task.Spec{
 		Method:        "RemoveSnapshot_Task",
-		DescriptionID: "Snapshot.remove",
+		DescriptionID: "vm.Snapshot.remove",
 		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 			node := treeOf(m.Snapshot).find(s.Self)
 			if node == nil {

@@ -22,7 +22,7 @@ func (s *VirtualMachineSnapshot) RevertToSnapshotTask(ctx *simulator.Context, re
 	}
 	ref, fault := m.change(ctx, task.Spec{
 		Method:        "RevertToSnapshot_Task",
-		DescriptionID: "VirtualMachine.revertToSnapshot",
+		DescriptionID: "vm.Snapshot.revert",
 		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 			return nil, m.revert(ctx, s.Self, isTrue(req.SuppressPowerOn))
 		},

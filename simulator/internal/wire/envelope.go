@@ -18,10 +18,11 @@ const soapNamespace = "http://schemas.xmlsoap.org/soap/envelope/"
 type Head struct {
 	Method string
 	This   types.ManagedObjectReference
-	// ActivationID is the client's own name for the task the call starts. vCenter
-	// takes it from the activationId element of the header; clients that only send
-	// operationID (govc, PowerCLI) are found by that.
+	// ActivationID and OperationID are the client's own names for the task the call
+	// starts, from the elements of the header. What becomes of them is the task
+	// package's (Marks).
 	ActivationID string
+	OperationID  string
 	// Given names the arguments that the request holds. It is read for
 	// RenameSnapshot only, where an empty description isn't the same as none.
 	Given     []string
@@ -34,7 +35,6 @@ var errNoMethod = errors.New("no method in the SOAP body")
 // Parse reads data up to the method's _this element.
 func Parse(data []byte) (Head, error) {
 	var head Head
-	var operationID string
 
 	d := xml.NewDecoder(bytes.NewReader(data))
 	depth := 0
@@ -67,13 +67,10 @@ func Parse(data []byte) (Head, error) {
 				case "activationId":
 					head.ActivationID = text
 				case "operationID":
-					operationID = text
+					head.OperationID = text
 				}
 			case depth == 3 && section == "Body":
 				head.Method = t.Name.Local
-				if head.ActivationID == "" {
-					head.ActivationID = operationID
-				}
 			case depth == 4 && section == "Body" && t.Name.Local == "_this":
 				if err := d.DecodeElement(&head.This, &t); err != nil {
 					return head, err

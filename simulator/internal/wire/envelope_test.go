@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestParseAndTag(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: "snapshot-1"}
-		if head.Method != "RenameSnapshot" || head.This != want || head.ActivationID != id ||
+		if head.Method != "RenameSnapshot" || head.This != want || cmp.Or(head.ActivationID, head.OperationID) != id ||
 			len(head.Given) != 1 || head.Given[0] != "description" {
 			t.Errorf("%q: %+v", header, head)
 		}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias, TypeVar
@@ -224,6 +225,32 @@ class Backend(Protocol):
         drops before the answer, this raises Unreachable instead of sending again: the caller
         looks for the task.
         """
+        ...
+
+    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
+        """Write down that requests for a revert begin, where it outlives this machine and the revert.
+
+        `find_tasks` takes it for a sign where the platform keeps no mark with a task. What can't be written
+        is left out.
+
+        Raises:
+            Unreachable: The connection broke; nothing but the note may have been made.
+        """
+        ...
+
+    def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
+        """Write down, where that can be, that a request which was begun has failed for certain."""
+        ...
+
+    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
+        """Write down, where that can be, that the resource with these marks has been deleted.
+
+        An equal request of a later resource of the same name is then another.
+        """
+        ...
+
+    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
+        """When that was last; None: it isn't known to have been."""
         ...
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:

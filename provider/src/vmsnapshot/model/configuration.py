@@ -78,6 +78,15 @@ class Configuration(Model):
             env=("VMSNAPSHOT_MOVED_FROM_SERVER",),
         ),
     ] = None
+    ignore_task_history: Annotated[
+        bool,
+        Property(
+            "Whether a task history of vSphere that can't be read counts as empty. By it an interrupted "
+            "revert is found to be done already: with true, it may be done twice. Default: false; a revert "
+            "is then refused.",
+            env=("VMSNAPSHOT_IGNORE_TASK_HISTORY",),
+        ),
+    ] = False
     kubeconfig: Annotated[
         str | None,
         Field(min_length=1),
@@ -120,6 +129,7 @@ SETTINGS: Final = {
         "caFile",
         "thumbprint",
         "movedFromServer",
+        "ignoreTaskHistory",
     ),
     "vmoperator": ("kubeconfig", "context", "namespace"),
 }

@@ -215,6 +215,13 @@ class PastTask(Model):
             "on it since, but what was done as a part of the same request."
         ),
     ] = True
+    by_time: Annotated[
+        bool,
+        Property(
+            "Whether it is taken for the request's because of its time alone: the platform keeps no mark "
+            "of the request with it."
+        ),
+    ] = False
 
 
 class VirtualMachine(Model):

@@ -39,6 +39,19 @@ func GetContext(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:context")
 }
 
+// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+func GetIgnoreTaskHistory(ctx *pulumi.Context) bool {
+	v, err := config.TryBool(ctx, "vmsnapshot:ignoreTaskHistory")
+	if err == nil {
+		return v
+	}
+	var value bool
+	if d := internal.GetEnvOrDefault(nil, internal.ParseEnvBool, "VMSNAPSHOT_IGNORE_TASK_HISTORY"); d != nil {
+		value = d.(bool)
+	}
+	return value
+}
+
 // VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 func GetKubeconfig(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:kubeconfig")

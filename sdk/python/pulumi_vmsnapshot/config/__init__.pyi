@@ -34,6 +34,11 @@ context: Optional[str]
 VM Operator: the kubeconfig's context. Default: its current-context.
 """
 
+ignoreTaskHistory: Optional[bool]
+"""
+Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+"""
+
 kubeconfig: Optional[str]
 """
 VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.

@@ -49,6 +49,13 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('context')
 
     @_builtins.property
+    def ignore_task_history(self) -> Optional[bool]:
+        """
+        Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        """
+        return __config__.get_bool('ignoreTaskHistory') or _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
+
+    @_builtins.property
     def kubeconfig(self) -> Optional[str]:
         """
         VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.

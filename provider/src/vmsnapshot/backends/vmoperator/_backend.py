@@ -288,6 +288,18 @@ class VmOperatorBackend:
             )
             asked.run(snapshot.power_state, operation)
 
+    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
+        """Nothing: a revert leaves its own note on the VM before it asks."""
+
+    def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
+        """Nothing: its note says how a revert ended."""
+
+    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
+        """Nothing: the ids of requests on the VM tell a later resource's from earlier ones."""
+
+    def forgotten(self, owner: str, operation: Operation) -> None:
+        """Nothing is known."""
+
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
         """What became of a request for a revert, however old it is."""
         del operation  # it was read with the VM

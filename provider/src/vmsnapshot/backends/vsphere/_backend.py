@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -14,8 +15,9 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._hardware import Hardware
-from vmsnapshot.backends.vsphere._history import History, part_mark, past_tasks, recent
+from vmsnapshot.backends.vsphere._history import History, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
+from vmsnapshot.backends.vsphere._marks import part_mark
 from vmsnapshot.backends.vsphere._names import escape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import (
@@ -60,14 +62,15 @@ class VsphereBackend:
         endpoint: Where the server is and which certificate it must show.
         user: The user to log in as, at the first call.
         password: Their password; it appears in no message.
+        ignore_history: Whether a task history that can't be read counts as empty.
     """
 
-    def __init__(self, endpoint: Endpoint, user: str, password: str) -> None:
+    def __init__(self, endpoint: Endpoint, user: str, password: str, *, ignore_history: bool = False) -> None:
         self._session = Session(endpoint, user, password)
         self._inventory = Inventory(self._session)
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)
-        self._history = History(self._session, self._reads)
+        self._history = History(self._session, self._reads, ignored=ignore_history)
         self._hardware = Hardware()
         self._queues = Queues()
         # What a snapshot holds never changes, and its id is never given to another.
@@ -80,7 +83,12 @@ class VsphereBackend:
         Raises:
             InvalidInput: A setting is wrong.
         """
-        return cls(Endpoint.of(configuration), configuration.user or "", configuration.password or "")
+        return cls(
+            Endpoint.of(configuration),
+            configuration.user or "",
+            configuration.password or "",
+            ignore_history=configuration.ignore_task_history,
+        )
 
     def server(self, operation: Operation) -> str | None:
         """The server's `about.instanceUuid`, which the login has read."""
@@ -335,6 +343,22 @@ class VsphereBackend:
                 _NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
             )
+
+    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
+        """Write down on the server that requests begin: in its event log, where it has one and lets us."""
+        self._history.events.begin(requests, operation)
+
+    def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
+        """Write down on the server that a request has failed."""
+        self._history.events.end(vm, request_id, operation)
+
+    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
+        """Write down on the server that a resource has been deleted."""
+        self._history.events.forget(vm_id, owner, operation)
+
+    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
+        """When a resource was deleted, as far as the server's events tell."""
+        return self._history.events.forgotten(owner, operation)
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
         """The most recent task with that request id, if it runs or ended within the last hour.

@@ -6,20 +6,22 @@ import contextlib
 import dataclasses
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
 
 from vmsnapshot.backends._retry import again
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._clock import ServerClock
+from vmsnapshot.backends.vsphere._events import EventLog
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._gather import Gatherer
+from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, RUNNING, Properties, utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
-from vmsnapshot.lifecycle.errors import PlatformError, Unsupported
+from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import PastTask, VirtualMachine
 
@@ -30,8 +32,13 @@ _LATELY: Final = dt.timedelta(hours=2)
 # Words in a task's description id that tell that it changes what a revert changes.
 _CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdown", "upgrade", "clone")
 
-# What the ids of all requests of this provider begin with.
-_OURS: Final = "vmsnapshot-"
+# Words in a task's description id that tell that it is a revert (`vm.Snapshot.revert`, in govmomi's lists
+# captured from servers).
+_REVERTING: Final = ("snapshot.revert",)
+# A task can be missing from what a server tells for a while after its call: the VM Operator looks for 30 s
+# (vmware-tanzu/vm-operator, PR 802).
+LATE_WITHIN: Final = dt.timedelta(seconds=30)
+_LOOK_AGAIN_AFTER: Final = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,34 +89,45 @@ def recent(reading: Reading) -> list[Remembered]:
     return [task for task in found if task is not None]
 
 
-def part_mark(request_id: str) -> str:
-    """The mark of a task that is a part of a request, beside the one that carries the request's own."""
-    return f"{request_id}-part"
-
-
 def past_tasks(tasks: Iterable[Remembered]) -> dict[str, PastTask]:
     """Of all that are remembered of one VM, the newest with each mark of ours."""
     known = list(tasks)
-    marks = {task.activation_id or "" for task in known}
-    found = {mark: past_task(known, mark) for mark in marks if mark.startswith(_OURS)}
+    marks = {mark for task in known for mark in marks_in(task.activation_id)}
+    found = {mark: past_task(known, mark) for mark in marks}
     return {mark: task for mark, task in found.items() if task is not None}
 
 
-def past_task(tasks: Iterable[Remembered], request_id: str) -> PastTask | None:
-    """The newest task with that mark among all that are remembered of one VM."""
+def past_task(
+    tasks: Iterable[Remembered], request_id: str, begun: Sequence[dt.datetime] = ()
+) -> PastTask | None:
+    """The newest task of a request among all that are remembered of one VM.
+
+    Where none carries its mark, it is the first revert without any mark of ours since the request was last
+    begun (`begun`): by its time, not for certain.
+    """
     ordered = sorted(tasks, key=lambda task: task.queued)
-    marked = [task for task in ordered if task.activation_id == request_id]
+    marked = [task for task in ordered if carries(task.activation_id, request_id)]
+    by_time = not marked and bool(begun)
+    if by_time:
+        marked = [
+            task
+            for task in ordered
+            if task.queued >= begun[-1]
+            and not marks_in(task.activation_id)
+            and any(word in task.description_id.lower() for word in _REVERTING)
+        ][:1]
     if not marked:
         return None
     found = marked[-1]
     after = ordered[ordered.index(found) + 1 :]
-    later = [task for task in after if task.activation_id != part_mark(request_id)]
+    later = [task for task in after if not carries(task.activation_id, part_mark(request_id))]
     return PastTask(
         id=found.id,
         running=found.state in RUNNING,
         succeeded=found.state == "success",
         completed=found.completed,
         latest=not any(word in task.description_id.lower() for task in later for word in _CHANGING),
+        by_time=by_time,
     )
 
 
@@ -119,12 +137,15 @@ class History:
     Args:
         session: The login.
         reads: Reads the tasks that the server lists with VMs.
+        ignored: Whether a history that can't be read counts as empty, because the user says so.
     """
 
-    def __init__(self, session: Session, reads: Reads) -> None:
+    def __init__(self, session: Session, reads: Reads, *, ignored: bool = False) -> None:
+        self._clock = ServerClock(session)
+        self.events = EventLog(session, self._clock)
+        self._ignored = ignored
         self._session = session
         self._reads = reads
-        self._gatherer: Gatherer[str, bool] = Gatherer("history", self._answer)
         self._lock = threading.Lock()
         self._late: dict[str, PastTask] = {}
         self._late_is_all: bool | None = None
@@ -135,7 +156,11 @@ class History:
             return task
         task, certain = self._of_late(mark, operation)
         # What is running now is not in what ended.
-        if (task is None and not certain) or (task is not None and vm.running_tasks):
+        if (
+            (task is None and not certain)
+            or (task is not None and vm.running_tasks)
+            or (task is None and self.events.begun(mark, operation))
+        ):
             (task,) = self.find([(vm, mark)], operation)
         return task
 
@@ -146,19 +171,34 @@ class History:
         *,
         just_read: bool = False,
     ) -> list[PastTask | None]:
-        """The newest task of each VM with that mark; `just_read`: the VMs hold what they list themselves."""
+        """The newest task of each VM with that mark; `just_read`: the VMs hold what they list themselves.
+
+        Raises:
+            PlatformError: What the server remembers could not be read; likewise Denied and Unsupported.
+        """
         if just_read:
             found = [vm.remembered.get(mark) for vm, mark in requests]
         else:
             tasks = self._listed([vm for vm, _ in requests], operation)
             found = [past_task(tasks[vm.identity.id], mark) for vm, mark in requests]
-        missing = [mark for task, (_, mark) in zip(found, requests, strict=True) if task is None]
-        known = self._known(missing, operation)
         for index, (vm, mark) in enumerate(requests):
-            if found[index] is None and mark in known:
-                listed = self._listed([vm], operation)[vm.identity.id]
-                found[index] = past_task([*self._of(vm, operation), *listed], mark)
+            if found[index] is None:
+                found[index] = self._find_one(vm, mark, operation)
         return found
+
+    def _find_one(self, vm: VirtualMachine, mark: str, operation: Operation) -> PastTask | None:
+        """The newest task of a request that the server doesn't list with its VM."""
+        task, certain = self._of_late(mark, operation)
+        begun = self.events.begun(mark, operation)
+        if not begun and certain and task is None:
+            return None
+        while True:
+            known = [*self._of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
+            task = past_task({item.id: item for item in known}.values(), mark, begun)
+            if task is not None or not begun or self._clock.now(operation) - begun[-1] > LATE_WITHIN:
+                return task
+            operation.progress(f"looking for the task of what was begun at {begun[-1]:%H:%M:%S} UTC")
+            operation.pause(_LOOK_AGAIN_AFTER)
 
     def _listed(self, vms: Sequence[VirtualMachine], operation: Operation) -> dict[str, list[Remembered]]:
         ids = list(dict.fromkeys(vm.identity.id for vm in vms))
@@ -189,23 +229,6 @@ class History:
                 self._late_is_all = len(ended) < _PAGE
             return self._late.get(mark), self._late_is_all
 
-    def _known(self, marks: Sequence[str], operation: Operation) -> set[str]:
-        """Those of some marks that a task has; those asked for at the same time with one look."""
-        if not marks:
-            return set()
-
-        def ask() -> set[str]:
-            answers = self._gatherer.ask_all(marks, operation)
-            for answer in answers.values():
-                if isinstance(answer, Exception):
-                    raise answer
-            return {mark for mark, there in answers.items() if there}
-
-        try:
-            return again(operation, WORTH_ANOTHER_READ, ask)
-        except (Unsupported, PlatformError):
-            return set()
-
     def _of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
         """The newest tasks of a VM."""
         subject = Subject.of(operation.what, vm)
@@ -223,15 +246,15 @@ class History:
     ) -> list[Remembered]:
         try:
             return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
-        except (Unsupported, PlatformError):
-            return []
-
-    def _answer(self, marks: Sequence[str]) -> Mapping[str, bool | Exception]:
-        def look(login: Login) -> list[Remembered]:
-            return _look(login, vim.TaskFilterSpec(activationId=list(marks)))
-
-        found = {task.activation_id for task in self._session.direct(Subject("looking for tasks"), look)}
-        return {mark: mark in found for mark in marks}
+        except (Unsupported, PlatformError, Denied) as error:
+            if self._ignored:
+                return []
+            text = (
+                f"{error.message.rstrip('.')}. Whether an interrupted run has done this already can't be "
+                "read from the server's task history, so nothing was done. If it isn't done yet, set the "
+                "provider's ignoreTaskHistory to true for this update"
+            )
+            raise type(error)(text, retry_helps=error.retry_helps) from error
 
 
 def _look(login: Login, spec: Any) -> list[Remembered]:

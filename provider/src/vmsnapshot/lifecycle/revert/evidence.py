@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.lifecycle.ownership import owner_id
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine, VirtualMachineIdentity
 
 # People run an interrupted update again soon.  What an interrupted run did longer ago counts only
 # while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
 # revert (there is no state yet that would tell one request from an equal earlier one) doesn't count
 # then at all, nor when anything else has run on the VM since.
 INTERRUPTED_WITHIN: Final = dt.timedelta(hours=1)
+
+# How long a delete tries to reach the platform only to record that it was deleted. Ours.
+FORGET_WITHIN: Final = dt.timedelta(seconds=15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +71,19 @@ def attempt_id(*parts: str) -> str:
     """The id of a try for which these parts are the same."""
     digest = hashlib.sha256(json.dumps(list(parts), sort_keys=True).encode()).hexdigest()
     return f"vmsnapshot-rollback-{digest[:24]}"
+
+
+def forget(session: Session, urn: str, vms: Sequence[VirtualMachineIdentity]) -> None:
+    """Record that a resource which reverts VMs has been deleted: on this machine, and on the platform.
+
+    Another machine, such as the next job of a pipeline, learns it from there. A platform that can't be
+    reached keeps nobody from deleting.
+    """
+    session.notes.forget(urn, now())
+    operation = session.operation(urn, "recording that the resource is deleted", FORGET_WITHIN)
+    with contextlib.suppress(VmsnapshotError):
+        for vm in vms[:1]:
+            session.backend.forget(vm.id, owner_id(urn), operation)
 
 
 class RevertEvidence:
@@ -161,6 +181,7 @@ class RevertEvidence:
                     attempts[key] = attempt.after(undone.id)
                     again.append(key)
                 elif reverted is not None and self.counts(reverted):
+                    self._require_certain(reverted, vm, targets[key][1])
                     if reverted.latest or kept(vm, attempt.id):
                         attempts[key] = dataclasses.replace(attempt, done=reverted)
                     else:
@@ -184,13 +205,40 @@ class RevertEvidence:
             return True
         if task.completed is None or not _is_recent(task) or not task.latest:
             return False
-        forgotten = self._session.notes.forgotten(self._urn)
-        return forgotten is None or forgotten < task.completed
+        operation = self._session.operation(self._urn, "looking for what was forgotten")
+        known = (
+            self._session.notes.forgotten(self._urn),
+            self._session.backend.forgotten(owner_id(self._urn), operation),
+        )
+        return all(forgotten is None or forgotten < task.completed for forgotten in known)
 
     def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
         if task is None or task.running:
             return task
-        return task if self.counts(task) and (_is_recent(task) or _is_on_target(request)) else None
+        if not _is_recent(task) and not _is_on_target(request):
+            return None
+        self._require_certain(task, request.vm, request.target)
+        return task if self.counts(task) else None
+
+    def _require_certain(self, task: PastTask, vm: VirtualMachine, target: Snapshot) -> None:
+        """Go on only if a task that was found by its time alone can be told from others.
+
+        Raises:
+            Refused: Whether it was the revert that is asked for isn't known.
+        """
+        if not task.by_time or not task.succeeded:
+            return
+        on_target = vm.current_snapshot_id == target.id
+        if on_target and (task.latest or not self._first or not _is_recent(task)):
+            return
+        since = "" if on_target else ", and the VM runs on another snapshot by now"
+        message = (
+            f"{format_vm(vm)} was reverted by the task {task.id} after an interrupted run had begun to "
+            f'revert it to "{target.name}". The server keeps no mark of the request with its tasks{since}: '
+            "whether that was this request, and nothing was done since, is not known, so nothing was done "
+            "now. To revert the VM (again), change `triggers`"
+        )
+        raise Refused(message)
 
 
 def _is_on_target(request: RevertRequest) -> bool:

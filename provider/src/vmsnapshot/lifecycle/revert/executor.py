@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from vmsnapshot.lifecycle import requests as rq
@@ -13,7 +13,7 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Gone, Refused, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
@@ -75,8 +75,12 @@ class RevertExecutor:
         asked = {key: (request.vm, request.id) for key, request in requests.items()}
         return self.safety.take_all(asked, operation) if asked else {}
 
+    def begin(self, requests: Iterable[RevertRequest], operation: Operation) -> None:
+        """Write down on the platform that these reverts begin."""
+        self._session.backend.begin([(request.vm, request.id) for request in requests], operation)
+
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
-        """Revert a VM, and wait for it; the task that did it."""
+        """Revert a VM, and wait for it; the task that did it. `begin` comes first."""
         operation.progress(f'reverting to "{request.target.name}"')
         while True:
             try:
@@ -88,6 +92,11 @@ class RevertExecutor:
                 request = dataclasses.replace(request, vm=vm)
                 if done is not None:
                     return done
+            except (Cancelled, TimedOut):
+                raise  # it may still run
+            except VmsnapshotError:
+                self._session.backend.end(request.vm, request.id, operation)
+                raise
             else:
                 return PastTask(id="", running=False, succeeded=True, completed=now())
 
@@ -214,6 +223,7 @@ class RevertRun:
         taken = self._protect(request, operation, needed=done is None)
         if done is None:
             try:
+                executor.begin([request], operation)
                 done = executor.revert(request, operation)
             except VmsnapshotError as error:
                 raise self._not_reverted(taken, error) from error

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
 from vmsnapshot.lifecycle.common.observed import (
-    now,
     preview_outputs,
     with_secrets,
 )
@@ -24,7 +23,7 @@ from vmsnapshot.lifecycle.common.validation import check, load, without_empty, w
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
-from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
+from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert, plan_request
@@ -184,7 +183,7 @@ class RevertResource:
     def delete(self, request: rq.DeleteRequest) -> None:
         """Forget. The VM and its snapshots stay as they are."""
         state = load(RevertState, request.state)
-        self._session.notes.forget(request.urn, now())
+        forget(self._session, request.urn, [] if state.vm is None else [state.vm])
         self._states.pop(request.urn, None)
         left = [item.name for item in state.safety_snapshots]
         left += [item.name for item in state.leftover_safety_snapshots]

@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
 from vmsnapshot.lifecycle.common.identity import other_vms
 from vmsnapshot.lifecycle.common.members import find_members, validate_members
-from vmsnapshot.lifecycle.common.observed import now, preview_outputs, with_secrets
+from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -22,7 +22,7 @@ from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
-from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.revert.text import another_vm_text
@@ -151,7 +151,7 @@ class RollbackResource:
     def delete(self, request: rq.DeleteRequest) -> None:
         """Forget. The VMs and their snapshots stay as they are."""
         state = load(RollbackState, request.state)
-        self._session.notes.forget(request.urn, now())
+        forget(self._session, request.urn, list(state.vms.values()))
         kept = [
             f'"{item.safety_snapshot.path}" of {key}'
             for key, item in state.progress.items()

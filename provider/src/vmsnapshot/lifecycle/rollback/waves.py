@@ -98,12 +98,28 @@ class WaveExecutor:
         """Revert wave after wave, and stop after one in which a VM fails; the failures."""
         failures: dict[str, VmsnapshotError] = {}
         for wave in waves([plan.member for plan in self.plans.values()], descending=True):
-            failures = self.each(wave, self._revert, operation, f"rolling back to {self._label}")
+            failures = self._begin(wave, operation) or self.each(
+                wave, self._revert, operation, f"rolling back to {self._label}"
+            )
             if failures:
                 break
         for key, error in failures.items():
             self.progress.record(key, failure=error.message)
         return failures
+
+    def _begin(self, wave: Sequence[EnvironmentMember], operation: Operation) -> dict[str, VmsnapshotError]:
+        """Write down on the platform which of a wave's VMs will be reverted; why that failed, if it did."""
+        plans = {item.key: self.plans[item.key] for item in wave}
+        requests = {
+            key: RevertRequest(plan.attempt.id, plan.vm, plan.target)
+            for key, plan in plans.items()
+            if plan.target is not None
+        }
+        try:
+            self._reverts.begin(requests.values(), operation)
+        except VmsnapshotError as error:
+            return dict.fromkeys(requests, error)
+        return {}
 
     def each(
         self,
