@@ -11,6 +11,7 @@ import re
 import select
 import socket
 import ssl
+import zlib
 from typing import Any, Final
 
 from vmsnapshot.lifecycle.errors import InvalidInput
@@ -18,6 +19,11 @@ from vmsnapshot.model.configuration import Configuration
 
 # Seconds until a server that doesn't answer a connection counts as unreachable.
 CONNECT_TIMEOUT: Final = 15.0
+# Seconds, seconds, and a count: a peer that a firewall has forgotten is noticed after half a minute. Ours:
+# the wait for news is silent for up to 45 s on a connection that is alive.
+_KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+# Bytes of an answer in which the name of its method stands: behind the envelope's namespaces.
+_HEAD: Final = 4096
 
 _DIGESTS = {40: "sha1", 64: "sha256"}
 _SERVER = re.compile(
@@ -115,17 +121,59 @@ class Endpoint:
         return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
+class Answer(http.client.HTTPResponse):
+    """An HTTP answer that tells whether it is the one of a method, and that a body cut short is no body.
+
+    Attributes:
+        head: The first bytes of the body, as they were read.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.head = b""
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Read some of the body.
+
+        Raises:
+            IncompleteRead: It ends before its length.
+        """
+        data = super().read(amt)
+        if not data and amt and self.length:
+            raise http.client.IncompleteRead(data, self.length)
+        if len(self.head) < _HEAD:
+            self.head += data[: _HEAD - len(self.head)]
+        return data
+
+    def is_of(self, method: str) -> bool:
+        """Whether the body is the SOAP answer of a method, or a fault: nothing else is vSphere's answer."""
+        text = self.head
+        if self.getheader("Content-Encoding", "identity").lower() in {"gzip", "deflate"}:
+            with contextlib.suppress(zlib.error):
+                text = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(self.head, _HEAD)
+        names = (
+            rb"Fault"
+            if self.status == http.HTTPStatus.INTERNAL_SERVER_ERROR
+            else method.encode() + rb"Response"
+        )
+        return re.search(rb"<(?:[\w.-]+:)?(?:" + names + rb")[\s/>]", text) is not None
+
+
 class Connection(http.client.HTTPSConnection):
     """HTTPS that accepts exactly the pinned certificate, and connects within `CONNECT_TIMEOUT`.
 
     Attributes:
         answered: Whether it has carried an answer already.
+        answer: The latest answer.
     """
+
+    response_class = Answer
 
     def __init__(self, *, pin: str | None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._pin = pin
         self.answered = False
+        self.answer: Answer | None = None
 
     def connect(self) -> None:
         """Connect, and look at the certificate before anything is sent.
@@ -142,6 +190,9 @@ class Connection(http.client.HTTPSConnection):
         # One small request after another over a kept connection: don't wait to fill a packet.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE.items():
+            if hasattr(socket, option):  # macOS and Windows lack some
+                self.sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         if self._pin is None:
             return
         shown = self.sock.getpeercert(binary_form=True) or b""
@@ -154,6 +205,7 @@ class Connection(http.client.HTTPSConnection):
         """The answer."""
         response = super().getresponse()
         self.answered = True
+        self.answer = response if isinstance(response, Answer) else None
         return response
 
     @property

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 from xml.etree import ElementTree as ET
 from xml.parsers.expat import ExpatError
+from xml.parsers.expat import errors as expat_errors
 
 from pyVmomi import VmomiSupport, vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
@@ -40,6 +41,13 @@ _CALL_TIMEOUT: Final = 120.0
 _DEFAULT_VERSION: Final = "vim25/6.5"
 
 
+# What expat says of a document that ends too early.
+_CUT_SHORT: Final = {
+    expat_errors.codes[expat_errors.XML_ERROR_NO_ELEMENTS],
+    expat_errors.codes[expat_errors.XML_ERROR_UNCLOSED_TOKEN],
+}
+
+
 # pyVmomi's adapter is untyped through and through.
 _Adapter: Any = SoapStubAdapter
 
@@ -58,6 +66,8 @@ class Stub(_Adapter):  # type: ignore[misc]
         )
         self.scheme = functools.partial(Connection, pin=endpoint.pin)
         self._newest: Connection | None = None
+        # Which connection a thread's call is on.
+        self._calls = threading.local()
         self._retired = False
         self._broken = False
 
@@ -73,6 +83,7 @@ class Stub(_Adapter):  # type: ignore[misc]
         except (OSError, http.client.HTTPException) as error:
             raise faults.ConnectFailure from error
         self._newest = connection
+        self._calls.connection = connection
         if self._broken:
             connection.close()
             raise faults.ConnectFailure
@@ -100,11 +111,39 @@ class Stub(_Adapter):  # type: ignore[misc]
 
         Raises:
             Unintelligible: The answer can't be decoded.
+            HTTPException: What came is no answer of this method: a page of a proxy, or a body cut short.
         """
+        self._calls.connection = None
         try:
-            return super().InvokeMethod(mo, info, args, outerStub)
-        except (AttributeError, KeyError, TypeError, ExpatError) as error:
+            result = super().InvokeMethod(mo, info, args, outerStub)
+        except (*faults.VENDOR,) as error:
+            if isinstance(error, ExpatError):
+                self._require_answer(info, error)
+                raise faults.Unintelligible from error
+            raise
+        except Exception as error:
+            # pyVmomi raises a bare Exception where it can't raise what it has read.
+            self._require_answer(info, error)
             raise faults.Unintelligible from error
+        self._require_answer(info, None)
+        return result
+
+    def _require_answer(self, info: Any, error: Exception | None) -> None:
+        """Go on only if what came is the method's own answer, whole.
+
+        Raises:
+            HTTPException: It isn't.
+        """
+        connection: Connection | None = self._calls.connection
+        answer = None if connection is None else connection.answer
+        if answer is None:
+            return
+        if isinstance(error, ExpatError) and error.code in _CUT_SHORT:
+            raise http.client.IncompleteRead(answer.head) from error
+        if not answer.is_of(info.wsdlName):
+            kind = answer.getheader("Content-Type") or "no content type"
+            message = f"HTTP {answer.status} with {kind} is no answer of vSphere to {info.wsdlName}"
+            raise http.client.HTTPException(message) from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -280,6 +319,12 @@ class Session:
     def _explain(self, failure: BaseException, subject: Subject, *, known: bool) -> VmsnapshotError:
         server, cause = self.endpoint, failure.__cause__
         kind = faults.NotSent if known else faults.NeverReached
+        broken = failure if cause is None else cause
+        if isinstance(broken, (ConnectionResetError, ConnectionAbortedError, http.client.RemoteDisconnected)):
+            # Somebody is there who hung up, as a server that is starting does: that passes.
+            return faults.NotSent(
+                f"{subject}: vsphereServer {server} broke the connection ({broken}) during the login."
+            )
         if not isinstance(failure, faults.ConnectFailure):
             if isinstance(failure, vmodl.MethodFault):
                 return faults.translate(failure, subject)

@@ -9,6 +9,7 @@ second list, only of tasks that take longer than `PATIENCE`: each step of progre
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import threading
 import time
@@ -25,7 +26,7 @@ from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._observe import ENDED
 from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
-from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Cancelled, PlatformError, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration
 
@@ -59,11 +60,13 @@ class Watch:
         self.since = time.monotonic()
         self.slow = False
         self.forgotten = False
+        # Why nobody can wait for it any more.
+        self.failure: VmsnapshotError | None = None
 
     @property
     def ended(self) -> bool:
         """Whether the task has ended, or nobody can tell any more."""
-        return self.forgotten or str(self.info.get("info.state")) in ENDED
+        return self.failure is not None or self.forgotten or str(self.info.get("info.state")) in ENDED
 
     @property
     def succeeded(self) -> bool:
@@ -85,7 +88,14 @@ class Watch:
     def forget(self) -> None:
         """Take the news that the server no longer knows the task."""
         with self.changed:
-            self.forgotten = not self.ended
+            self.forgotten = self.forgotten or not self.ended
+            self.changed.notify_all()
+
+    def fail(self, cause: VmsnapshotError) -> None:
+        """End the wait with its cause; the task itself may still run."""
+        with self.changed:
+            if not self.ended:
+                self.failure = cause
             self.changed.notify_all()
 
     def wake(self) -> None:
@@ -118,6 +128,8 @@ class Tasks:
         self._watches: dict[str, Watch] = {}
         self._ended: set[str] = set()
         self._usual_time = 0.0
+        # Those that the server has taken a request to cancel for.
+        self._cancelled: set[str] = set()
         self._starting = 0
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
@@ -158,6 +170,8 @@ class Tasks:
             # A task that starts after its user has gone is of no use to anybody.
             task_id = self._session.call(operation, subject, call, once=once, late=self._cancel)
         watch = self._wait(task_id, operation, subject, cancel=True)
+        if watch.failure is not None:
+            raise self._not_watched(watch, subject)
         if watch.forgotten:
             raise faults.Forgotten(f"{subject}: vSphere no longer knows how its task {task_id} ended.")
         if not watch.succeeded:
@@ -167,7 +181,9 @@ class Tasks:
 
     def wait(self, task_id: str, operation: Operation, subject: Subject) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""
-        self._wait(task_id, operation, subject, cancel=False)
+        watch = self._wait(task_id, operation, subject, cancel=False)
+        if watch.failure is not None:
+            raise self._not_watched(watch, subject)
 
     def close(self) -> None:
         """Stop watching."""
@@ -188,9 +204,11 @@ class Tasks:
             self._members.ask(task_id, operation)
             self._follow(watch, operation)
         except (Cancelled, TimedOut) as over:
+            asked = False
             if cancel and isinstance(over, Cancelled):
-                in_background("cancel", lambda: self._cancel(task_id)).wait_briefly(_CANCEL_TIME)
-            raise self._still_running(over, watch, operation, subject) from None
+                asking = in_background("cancel", lambda: self._cancel(task_id))
+                asked = asking.wait_briefly(_CANCEL_TIME) and task_id in self._cancelled
+            raise self._still_running(over, watch, operation, subject, asked=asked) from None
         finally:
             undo()
             with self._changed:
@@ -228,7 +246,7 @@ class Tasks:
                 operation.progress(f"{operation.what}: {told} %")
 
     def _still_running(
-        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject
+        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, *, asked: bool
     ) -> VmsnapshotError:
         done = "" if watch.progress is None else f", {watch.progress} % done"
         if isinstance(over, TimedOut):
@@ -238,7 +256,9 @@ class Tasks:
                 "customTimeouts gives it more time."
             )
         can = watch.info.get("info.cancelable")
-        fate = "can't be cancelled and still runs on vSphere" if can is False else "was asked to stop"
+        fate = "was asked to stop" if asked else "could not be asked to stop and may still run on vSphere"
+        if can is False:
+            fate = "can't be cancelled and still runs on vSphere"
         return Cancelled(f"{over.message} The task {watch.task_id}{done} {fate}.")
 
     def _cancel(self, task_id: str) -> None:
@@ -248,6 +268,7 @@ class Tasks:
                 Subject(f"cancelling task {task_id}"),
                 lambda login: login.ref("Task", task_id).Cancel(),
             )
+            self._cancelled.add(task_id)
 
     @contextlib.contextmanager
     def _in_flight(self) -> Iterator[None]:
@@ -330,32 +351,61 @@ class Tasks:
 
     def _watch(self) -> None:
         waits = pauses()
-        while True:
-            with self._changed:
-                if not self._watches:
-                    self._changed.wait_for(lambda: self._closed or self._watches)
-                    self._changed.wait_for(lambda: self._closed, self._first_pause)
-                if self._closed:
-                    return
-                collector = self._collector
+        while self._is_needed():
             try:
-                if collector is None:
-                    collector = self._session.direct(Subject("watching tasks"), self._make_collector)
-                    self._begin(collector)
-                    if self._collector is not collector:
-                        continue
-                pause = self._await_news(collector)
+                pause = self._round()
                 waits = pauses()
-            except VmsnapshotError:
-                # Whoever waits for a task goes on waiting: their own time is the limit.
+            except Exception as error:  # noqa: BLE001 - a thread on which all waits depend must not die
+                self._recover(error)
                 pause = next(waits)
-            except faults.VENDOR as failure:
-                if collector is not None:
-                    self._lost(collector, failure)
-                pause = next(waits)
-            with self._changed:
-                if pause:
+            if pause:
+                with self._changed:
                     self._changed.wait_for(lambda: self._closed, pause)
+
+    def _is_needed(self) -> bool:
+        """Wait until there is a task to watch; False: there never will be."""
+        with self._changed:
+            if not self._watches:
+                self._changed.wait_for(lambda: self._closed or self._watches)
+                self._changed.wait_for(lambda: self._closed, self._first_pause)
+            return not self._closed
+
+    def _round(self) -> float:
+        """Wait for news once; the seconds to let further news come."""
+        collector = self._collector
+        if collector is None:
+            collector = self._session.direct(Subject("watching tasks"), self._make_collector)
+            self._begin(collector)
+            if self._collector is not collector:
+                return 0.0
+        return self._await_news(collector)
+
+    def _recover(self, error: Exception) -> None:
+        """Give up what broke; who waits goes on waiting for what passes by itself, within their own time."""
+        if isinstance(error, VmsnapshotError):
+            if not error.retry_helps:
+                self._fail_all(error)
+            return
+        if (collector := self._collector) is not None:
+            self._lost(collector, error)
+        if not isinstance(error, faults.VENDOR):
+            text = f"watching tasks: {error!r}, which is a mistake in the provider"
+            self._fail_all(PlatformError(text))
+
+    def _fail_all(self, cause: VmsnapshotError) -> None:
+        with self._changed:
+            watches = list(self._watches.values())
+        for watch in watches:
+            watch.fail(cause)
+
+    def _not_watched(self, watch: Watch, subject: Subject) -> VmsnapshotError:
+        assert watch.failure is not None  # noqa: S101 - the callers look
+        error = copy.copy(watch.failure)
+        error.message = (
+            f"{subject}: its task {watch.task_id} was started and may still run on vSphere, but can't be "
+            f"waited for: {error.message}"
+        )
+        return error
 
     def _make_collector(self, login: Login) -> _Collector:
         collector = login.content.propertyCollector.CreatePropertyCollector()

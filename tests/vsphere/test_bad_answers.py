@@ -1,0 +1,173 @@
+"""An answer that isn't the method's own, whole, is an error: never "nothing there"."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.in_process import mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.simulator import Simulator, running
+from vmsnapshot.backends.vsphere._endpoint import Answer, Connection
+from vmsnapshot.backends.vsphere._tasks import Watch
+from vmsnapshot.lifecycle.common import session
+
+VM, BOTH = "web-1", [{"vmName": "db-1"}, {"vmName": "db-2"}]
+SOAP = (
+    b'<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
+    b"<soapenv:Body>%s</soapenv:Body></soapenv:Envelope>"
+)
+PAGE = b"<html><head><title>Maintenance</title></head><body>vCenter is being updated</body></html>"
+
+
+def _answer(status: str, kind: str, body: bytes, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n"
+    return head.encode() + body
+
+
+BAD: Mapping[str, bytes] = {
+    "200 page": _answer("200 OK", "text/html", PAGE),
+    "200 other method": _answer("200 OK", "text/xml", SOAP % b'<SomethingResponse xmlns="urn:vim25"/>'),
+    "200 no method": _answer("200 OK", "text/xml", SOAP % b""),
+    "200 nothing": _answer("200 OK", "text/xml", b""),
+    "200 cut": _answer("200 OK", "text/xml", (SOAP % b"")[:120], length=5000),
+    "500 page": _answer("500 Internal Server Error", "text/html", PAGE),
+    "503 page": _answer("503 Service Unavailable", "text/html", PAGE),
+    "404 page": _answer("404 Not Found", "text/html", PAGE),
+    "302": _answer("302 Found", "text/html", b""),
+}
+
+
+class _Socket:
+    """A connection on which nothing but this answer comes."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._raw)
+
+
+class Spoiler:
+    """Between the provider and the server, at the transport: answers to a method are replaced.
+
+    Attributes:
+        method: Which method's.
+        raw: What comes instead; None: the server's own answer.
+        left: How many more are replaced.
+    """
+
+    def __init__(self) -> None:
+        self.method, self.raw, self.left = "", b"", 0
+
+    def spoil(self, method: str, raw: bytes, times: int = 1_000_000) -> None:
+        """Replace the next answers to a method."""
+        self.method, self.raw, self.left = method, raw, times
+
+    def answer(self, request: bytes, response: Any) -> Any:
+        """The answer that the provider gets."""
+        found = re.search(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)", request)
+        if not self.left or found is None or found[1].decode() != self.method:
+            return response
+        self.left -= 1
+        response.read()
+        bad = Answer(_Socket(self.raw))
+        bad.begin()
+        return bad
+
+
+@pytest.fixture
+def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
+    """Spoils the answers to all connections of this process."""
+    it = Spoiler()
+    ask, get = Connection.request, Connection.getresponse
+
+    def request(self: Any, method: str, url: str, body: Any = None, *more: Any, **named: Any) -> None:
+        self.asked = body.encode() if isinstance(body, str) else body or b""
+        ask(self, method, url, body, *more, **named)
+
+    def getresponse(self: Any) -> Any:
+        response = it.answer(self.asked, get(self))
+        self.answer = response
+        return response
+
+    monkeypatch.setattr(Connection, "request", request)
+    monkeypatch.setattr(Connection, "getresponse", getresponse)
+    return it
+
+
+@pytest.fixture(scope="module")
+def vsphere() -> Iterator[Simulator]:
+    """Three running VMs."""
+    with running("--names", f"{VM},db-1,db-2", "--task-duration", "5ms") as found:
+        yield found
+
+
+@pytest.fixture
+def stack(vsphere: Simulator, request: pytest.FixtureRequest) -> Iterator[MiniStack]:
+    """A stack with one resource of each kind that state must not lose."""
+    made = mini_stack(vsphere.settings)
+    label = re.sub(r"\W+", "-", request.node.name)[-40:]
+    resources: dict[str, tuple[str, dict[str, Any]]] = {
+        "s": ("VirtualMachineSnapshot", {"vmName": VM, "name": "ours"}),
+        "w": ("VirtualMachineRevert", {"vmName": VM}),
+        "c": ("EnvironmentCheckpoint", {"virtualMachines": BOTH, "label": label}),
+        "r": ("EnvironmentRollback", {"virtualMachines": BOTH}),
+    }
+    made.write(
+        **{
+            name: {"type": f"vmsnapshot:index:{kind}", "properties": properties}
+            for name, (kind, properties) in resources.items()
+        }
+    )
+    made.up().check()
+    made.refresh().check()
+    yield made
+    made.destroy().check()
+
+
+@pytest.mark.parametrize("method", ["RetrievePropertiesEx", "CreateContainerView"])
+@pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
+def test_a_refresh_drops_nothing(
+    spoiler: Spoiler, stack: MiniStack, monkeypatch: pytest.MonkeyPatch, raw: bytes, method: str
+) -> None:
+    """One bad answer is asked for again; if there is no other, the refresh fails and state stays."""
+    before = {name: entry.outputs for name, entry in stack.entries.items()}
+    spoiler.spoil(method, raw, times=1)
+    assert stack.refresh().check().ops == {}
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "DEFAULT_TIMEOUT", dt.timedelta(seconds=1))
+        spoiler.spoil(method, raw)
+        stack.refresh()
+    assert {name: entry.outputs for name, entry in stack.entries.items()} == before
+    spoiler.left = 0
+
+
+@pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("method", ["WaitForUpdatesEx", "ModifyListView", "CreateListView", "CreateFilter"])
+def test_a_bad_answer_does_not_end_the_waiting(
+    vsphere: Simulator, spoiler: Spoiler, method: str, raw: bytes
+) -> None:
+    """The thread that watches tasks recovers: the update ends as it would have, with one snapshot."""
+    stack = mini_stack(vsphere.settings)
+    spoiler.spoil(method, raw, times=1)
+    stack.write(s={"type": "vmsnapshot:VirtualMachineSnapshot", "properties": {"vmName": VM, "name": "x"}})
+    taken = len(vsphere.history(VM))
+    stack.up().check()
+    assert len(vsphere.history(VM)) == taken + 1
+    stack.destroy().check()
+
+
+def test_a_task_that_is_forgotten_stays_so() -> None:
+    """Told twice that the server doesn't know it, nobody waits for it again."""
+    watch = Watch("task-1")
+    watch.forget()
+    watch.forget()
+    assert watch.ended
+    assert watch.forgotten
