@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 from devkit.places import BINARIES
@@ -138,6 +139,10 @@ class Simulator:
     def keep_marks(self, marks: Literal["exact", "suffixed", "none"]) -> None:
         """Let new tasks keep the client's mark as it is, with text behind it (the default), or not at all."""
         self._ask("POST", "/marks", {"marks": marks})
+
+    def set_clock(self, ahead: timedelta) -> None:
+        """Put the server's clock before (or, below 0, behind) this machine's."""
+        self._ask("POST", "/clock", {"ms": int(ahead.total_seconds() * 1000)})
 
     def leave_out(self, vm: str, *, times: int = 0) -> None:
         """Leave a VM and its snapshots out of answers without a word; 0 times means always."""

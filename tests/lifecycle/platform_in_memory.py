@@ -20,13 +20,13 @@ class PlatformInMemory:
     """Part of the port: what environments' checkpoints use.
 
     Attributes:
-        now: The platform's clock.
+        clock: The platform's.
         vms: Each VM's snapshots, by the VM's name, which is its id too.
         no_taking: VMs of which no snapshot can be taken.
         no_removing: VMs of which none can be removed.
     """
 
-    now: Callable[[], dt.datetime]
+    clock: Callable[[], dt.datetime]
     vms: dict[str, dict[str, Snapshot]]
     no_taking: set[str] = dataclasses.field(default_factory=set)
     no_removing: set[str] = dataclasses.field(default_factory=set)
@@ -36,6 +36,10 @@ class PlatformInMemory:
     def server(self, operation: Operation) -> str | None:
         """It tells none."""
         return None
+
+    def now(self, operation: Operation) -> dt.datetime:
+        """By its clock."""
+        return self.clock()
 
     def find_all(
         self,
@@ -75,7 +79,7 @@ class PlatformInMemory:
                 description="",
                 mark=mark,
                 managed=mark is not None,
-                create_time=self.now(),
+                create_time=self.clock(),
                 power_state="PoweredOff",
             )
             return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -14,13 +13,11 @@ from tests.lifecycle.platform_in_memory import PlatformInMemory
 from tests.lifecycle.retention_model import stays
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.checkpoint import executor as checkpointing
 from vmsnapshot.lifecycle.checkpoint import resource as checkpoint
 from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError
-from vmsnapshot.lifecycle.snapshot import executor as taking
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.property_path import format_path
@@ -104,9 +101,6 @@ class Life(RuleBasedStateMachine):
         self.inputs: dict[str, Any] = {"virtualMachines": [{"vmName": name} for name in VMS]}
         self.count = 0
         self.foreign: set[tuple[str, str]] = set()
-        self.patch = pytest.MonkeyPatch()
-        for module in (checkpoint, checkpointing, taking):
-            self.patch.setattr(module, "now", self.clock)
 
     def clock(self) -> dt.datetime:
         """The time, which only rules let pass."""
@@ -116,7 +110,6 @@ class Life(RuleBasedStateMachine):
         """At the end, a destroy removes what is this resource's and nothing else."""
         self.heal()
         self.engine.destroy()
-        self.patch.undo()
         assert self.there() == self.foreign
 
     def heal(self) -> None:

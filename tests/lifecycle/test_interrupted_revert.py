@@ -18,8 +18,8 @@ from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere import _backend, _history
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
+from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.port import Backend
-from vmsnapshot.lifecycle.revert import evidence
 
 VMS = [f"web-{number}" for number in range(1, 31)]
 _NAMES = itertools.cycle(VMS)
@@ -243,7 +243,7 @@ def test_what_was_done_long_ago_counts_while_the_vm_is_there(
     if not on_target:
         life.client.take(life.vm, "newer")
     later = now() + dt.timedelta(minutes=minutes)
-    monkeypatch.setattr(evidence, "now", lambda: later)
+    monkeypatch.setattr(Session, "now", lambda _session, _operation=None: later)
     life.made_of = lambda backend: Forgetful(backend, hour=minutes > 60)
     counts = on_target or minutes < 60
     if marks == "none" and counts and not on_target:

@@ -15,7 +15,7 @@ from tests.support.ministack import MiniStack
 from tests.support.plugin import Failed, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
-from vmsnapshot.lifecycle.common import safety
+from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.ownership import describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
@@ -265,7 +265,7 @@ def test_an_old_one_does_not_stand_for_the_vm_as_it_is(
     until(lambda: life.safety)
     (first,) = life.client.ids(life.vm)[1:]
     later = now() + dt.timedelta(minutes=minutes)
-    monkeypatch.setattr(safety, "now", lambda: later)
+    monkeypatch.setattr(ServerClock, "now", lambda _clock, _operation: later)
     life.stack.up().check()
     (kept,) = life.client.ids(life.vm)[1:]
     assert [item["uniqueID"] for item in life.recorded] == [kept]

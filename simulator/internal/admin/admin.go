@@ -73,6 +73,13 @@ func extended(mux *http.ServeMux, world *vm.World) {
 	) error {
 		return world.Tasks.Keep(body.Marks)
 	}))
+	mux.HandleFunc("POST /clock", accept(func(body struct {
+		Milliseconds int `json:"ms"`
+	},
+	) error {
+		world.Tasks.SetAhead(time.Duration(body.Milliseconds) * time.Millisecond)
+		return nil
+	}))
 	mux.HandleFunc("POST /hold", accept(func(which task.Which) error {
 		world.Tasks.Hold(which)
 		return nil

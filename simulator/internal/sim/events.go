@@ -5,12 +5,14 @@ import (
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
+
+	"vmsnapshot/simulator/internal/vm"
 )
 
 // userEvents is upstream's event manager with LogUserEvent, which upstream lacks.
 type userEvents struct {
 	*simulator.EventManager
-	nameOf func(types.ManagedObjectReference) string
+	world *vm.World
 }
 
 // LogUserEvent logs a GeneralUserEvent about an entity (API reference, EventManager;
@@ -18,9 +20,12 @@ type userEvents struct {
 func (m *userEvents) LogUserEvent(ctx *simulator.Context, req *types.LogUserEvent) soap.HasFault {
 	event := &types.GeneralUserEvent{GeneralEvent: types.GeneralEvent{Message: req.Msg}}
 	if req.Entity.Type == "VirtualMachine" {
-		name := types.EntityEventArgument{Name: m.nameOf(req.Entity)}
+		name := types.EntityEventArgument{Name: m.world.NameOf(req.Entity)}
 		event.Vm = &types.VmEventArgument{EntityEventArgument: name, Vm: req.Entity}
 	}
-	ctx.WithLock(m.EventManager, func() { m.PostEvent(ctx, &types.PostEvent{EventToPost: event}) })
+	ctx.WithLock(m.EventManager, func() {
+		m.PostEvent(ctx, &types.PostEvent{EventToPost: event})
+		event.CreatedTime = m.world.Tasks.Now()
+	})
 	return &methods.LogUserEventBody{Res: &types.LogUserEventResponse{}}
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -100,7 +101,10 @@ func (g *gate) equip(ctx *simulator.Context) {
 	if !g.sessions[session.Registry] {
 		g.sessions[session.Registry] = true
 		session.Registry.Put(g.hub.New(g.pc, session.Key))
-		session.Registry.Put(&userEvents{ctx.Map.EventManager(), g.world.NameOf})
+		session.Registry.Put(&userEvents{ctx.Map.EventManager(), g.world})
+		if service, ok := ctx.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance); ok {
+			session.Registry.Put(&clock{service, g.world.Tasks})
+		}
 	}
 }
 

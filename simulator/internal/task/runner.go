@@ -50,6 +50,7 @@ type Runner struct {
 	Log   *Log
 
 	duration atomic.Int64
+	ahead    atomic.Int64
 	marks    atomic.Value
 
 	mu      sync.Mutex
@@ -152,7 +153,7 @@ func (r *Runner) Busy(entity types.ManagedObjectReference) *types.TaskInProgress
 // busy with TaskInProgress, which names the task in the way.
 func (r *Runner) Start(ctx *simulator.Context, spec Spec) (types.ManagedObjectReference, *types.TaskInProgress) {
 	background := *ctx
-	now := time.Now().UTC()
+	now := r.Now()
 	progress := int32(0)
 	t := &Task{runner: r, spec: spec, ctx: &background, cancel: make(chan struct{})}
 	t.Info = types.TaskInfo{

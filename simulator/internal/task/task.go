@@ -52,7 +52,7 @@ func (t *Task) run(duration time.Duration) {
 	result, err := t.finish()
 	// The VM is free before the client can learn that the task is over.
 	t.runner.finished(t)
-	now := time.Now().UTC()
+	now := t.runner.Now()
 	t.update(func(info *types.TaskInfo) {
 		info.CompleteTime = &now
 		info.Cancelable = false

@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"time"
 	"unicode/utf8"
 
 	"github.com/vmware/govmomi/simulator"
@@ -87,7 +86,7 @@ func (m *Machine) take(ctx *simulator.Context, req request) (types.AnyType, type
 		Vm:              m.Self,
 		Name:            storedName(req.name),
 		Description:     req.description,
-		CreateTime:      time.Now().UTC(),
+		CreateTime:      m.world.Tasks.Now(),
 		State:           m.captured(req.memory),
 		Quiesced:        quiesced,
 		ReplaySupported: types.NewBool(false),

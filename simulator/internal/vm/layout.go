@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -23,7 +22,7 @@ const (
 // devices and snapshots hold. A file keeps its key while it exists.
 func (m *Machine) layout() []types.PropertyChange {
 	files := newFiles(m.LayoutEx)
-	now := time.Now().UTC()
+	now := m.world.Tasks.Now()
 
 	layout := types.VirtualMachineFileLayout{}
 	if m.Layout != nil {

@@ -1,8 +1,6 @@
 package vm
 
 import (
-	"time"
-
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/soap"
@@ -34,7 +32,7 @@ func (m *Machine) power(power types.VirtualMachinePowerState) []types.PropertyCh
 	case !on:
 		runtime.BootTime = nil
 	case runtime.BootTime == nil:
-		now := time.Now().UTC()
+		now := m.world.Tasks.Now()
 		runtime.BootTime = &now
 	}
 	guest := types.GuestInfo{}

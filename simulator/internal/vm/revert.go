@@ -2,7 +2,6 @@ package vm
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -74,7 +73,7 @@ func (m *Machine) revert(
 		return &types.ManagedObjectNotFound{Obj: ref}
 	}
 
-	now := time.Now().UTC()
+	now := m.world.Tasks.Now()
 	config := clone(s.Config)
 	config.Name = m.Config.Name
 	config.Files = m.Config.Files

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import fnmatch
 
-from vmsnapshot.lifecycle.common.observed import kind_of, now, reference_to, summary
+from vmsnapshot.lifecycle.common.observed import kind_of, reference_to, summary
 from vmsnapshot.lifecycle.common.selection import select_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import draw_tree
@@ -56,9 +57,10 @@ def get_virtual_machine_snapshots(
         Ambiguous: Several have that name.
     """
     vm = _find(session, args)
+    moment = session.now()
     return GetVirtualMachineSnapshotsResult(
-        snapshots=[summary(vm, item) for item in vm.snapshots if _matches(item, args)],
-        tree="\n".join(draw_tree(vm, now())),
+        snapshots=[summary(vm, item) for item in vm.snapshots if _matches(item, args, moment)],
+        tree="\n".join(draw_tree(vm, moment)),
     )
 
 
@@ -79,7 +81,7 @@ def get_revert_plan(session: Session, args: GetRevertPlanArgs) -> RevertPlan:
         snapshot=args.snapshot,
         power_policy=args.power_policy,
     )
-    return plan_revert(vm, target, then, asked, now())
+    return plan_revert(vm, target, then, asked, session.now(operation))
 
 
 def _find(session: Session, args: GetVirtualMachineArgs) -> VirtualMachine:
@@ -87,9 +89,9 @@ def _find(session: Session, args: GetVirtualMachineArgs) -> VirtualMachine:
     return session.backend.find(VMReference(args.vm_name, args.namespace), operation)
 
 
-def _matches(item: Snapshot, args: GetVirtualMachineSnapshotsArgs) -> bool:
+def _matches(item: Snapshot, args: GetVirtualMachineSnapshotsArgs, moment: dt.datetime) -> bool:
     # What is of unknown age is neither old nor young enough for anybody who asks for an age.
-    age = None if item.create_time is None else now() - item.create_time
+    age = None if item.create_time is None else moment - item.create_time
     return (
         (args.name_pattern is None or fnmatch.fnmatchcase(item.name, args.name_pattern))
         and (args.type is None or kind_of(item) == args.type)

@@ -90,6 +90,16 @@ class Backend(Protocol):
         """The identity of the server (vSphere: `about.instanceUuid`); None: the platform tells none."""
         ...
 
+    def now(self, operation: Operation) -> dt.datetime:
+        """The time by the server's clock (UTC), by which it dates snapshots and tasks.
+
+        Once it has been told, this raises nothing: it is reckoned on from there.
+
+        Raises:
+            Unreachable: The server has not told it yet, and can't be asked.
+        """
+        ...
+
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by what the user wrote, and observe it.
 

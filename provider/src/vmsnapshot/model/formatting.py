@@ -7,10 +7,10 @@ from datetime import timedelta
 
 def format_age(age: timedelta) -> str:
     """Formats an age in its largest whole unit: `2 days`, `3 hours`, `5 minutes`, `less than a minute`."""
-    seconds = age.total_seconds()
+    seconds = age.total_seconds()  # of two clocks that differ by a little, it may be below 0
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         count = int(seconds // size)
-        if count:
+        if count > 0:
             return f"{count} {unit}" + ("s" if count > 1 else "")
     return "less than a minute"
 

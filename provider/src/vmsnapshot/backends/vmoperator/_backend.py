@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, TypeVar
 
@@ -77,6 +78,10 @@ class VmOperatorBackend:
     def server(self, operation: Operation) -> str | None:  # noqa: ARG002 - the port's
         """Nothing: an object's UID is what tells it from another."""
         return None
+
+    def now(self, operation: Operation) -> dt.datetime:
+        """The time by the Date header of the API server's answers."""
+        return self._client.now(operation)
 
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by its name (or `namespace/name`), and observe it.

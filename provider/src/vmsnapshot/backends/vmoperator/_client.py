@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import math
 import socket
 import threading
@@ -17,6 +18,7 @@ from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends._waiting import Ticket, in_background
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._clock import DateClock
 from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object, compact
 from vmsnapshot.lifecycle.errors import Busy, Denied, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -61,6 +63,7 @@ class Client:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._reached = False
+        self._clock = DateClock()
         self._down = -math.inf  # when the server was last seen to be away
         self._lock = threading.Lock()
         self._version: str | None = None
@@ -188,6 +191,7 @@ class Client:
         with self._translated(about):
             response = self.http.send(request)
         self._reached = True
+        self._clock.hear(response.headers.get("Date"))
         answer = faults.Answer.of(response) if response.is_error else None
         if answer is not None:
             if kind == JSON_PATCH and answer.test_failed:
@@ -200,6 +204,12 @@ class Client:
         if not isinstance(found, dict):
             raise Unsupported(f"{about}: {self._access.server} isn't a Kubernetes API server.")
         return found
+
+    def now(self, operation: Operation) -> dt.datetime:
+        """The server's time; asked for only if it has not answered anything yet."""
+        if self._clock.now() is None:
+            self.get("/version", operation, "reading the server's time")
+        return self._clock.now() or dt.datetime.now(dt.timezone.utc)
 
     # Many objects
 

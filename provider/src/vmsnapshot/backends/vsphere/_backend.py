@@ -96,6 +96,10 @@ class VsphereBackend:
             self._session.call(operation, Subject(operation.what), lambda _login: None)
         return self._session.server
 
+    def now(self, operation: Operation) -> dt.datetime:
+        """The server's `CurrentTime`, reckoned on by this machine's clock."""
+        return self._history.clock.now(operation)
+
     def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
         """Look a VM up by what the user wrote, and observe it.
 

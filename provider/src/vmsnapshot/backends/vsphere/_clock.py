@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
+import time
+from typing import Final
 
 from pyVmomi import vim
 
@@ -12,11 +15,15 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
 from vmsnapshot.backends.vsphere._session import Login, Session
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+
+# How long the server's time is reckoned by this machine's clock until it is asked for again.
+_ASK_AGAIN_AFTER: Final = 600.0
 
 
 class ServerClock:
-    """Tells the server's time: asked once, and then reckoned by this machine's clock.
+    """Tells the server's time: asked for (`ServiceInstance.CurrentTime`), and reckoned on from there.
 
     Args:
         session: The login.
@@ -25,7 +32,7 @@ class ServerClock:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._ahead: dt.timedelta | None = None
+        self._told: tuple[dt.datetime, float] | None = None
 
     def now(self, operation: Operation) -> dt.datetime:
         """Returns the server's time now (UTC), accurate to the time that one call takes.
@@ -34,9 +41,13 @@ class ServerClock:
             Unreachable: It has not been read yet, and can't be.
         """
         with self._lock:
-            if self._ahead is None:
-                self._ahead = self._read(operation) - dt.datetime.now(dt.timezone.utc)
-            return dt.datetime.now(dt.timezone.utc) + self._ahead
+            if self._told is None:
+                self._told = self._read(operation), time.monotonic()
+            elif time.monotonic() - self._told[1] > _ASK_AGAIN_AFTER:
+                with contextlib.suppress(VmsnapshotError):  # the older answer is still as good as a clock
+                    self._told = self._read(operation), time.monotonic()
+            told, at = self._told
+            return told + dt.timedelta(seconds=time.monotonic() - at)
 
     def _read(self, operation: Operation) -> dt.datetime:
         def ask(login: Login) -> dt.datetime:

@@ -27,7 +27,7 @@ from vmsnapshot.model.machine import PastTask, VirtualMachine
 
 # How many of the newest tasks are looked through: vSphere's largest page.
 _PAGE: Final = 1000
-# What `of_late` looks back, with some time for clocks that differ: the lifecycle asks for an hour.
+# What `of_late` looks back: the lifecycle asks for an hour.
 _LATELY: Final = dt.timedelta(hours=2)
 # Words in a task's description id that tell that it changes what a revert changes.
 _CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdown", "upgrade", "clone")
@@ -141,8 +141,8 @@ class History:
     """
 
     def __init__(self, session: Session, reads: Reads, *, ignored: bool = False) -> None:
-        self._clock = ServerClock(session)
-        self.events = EventLog(session, self._clock)
+        self.clock = ServerClock(session)
+        self.events = EventLog(session, self.clock)
         self._ignored = ignored
         self._session = session
         self._reads = reads
@@ -195,7 +195,7 @@ class History:
         while True:
             known = [*self._of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
             task = past_task({item.id: item for item in known}.values(), mark, begun)
-            if task is not None or not begun or self._clock.now(operation) - begun[-1] > LATE_WITHIN:
+            if task is not None or not begun or self.clock.now(operation) - begun[-1] > LATE_WITHIN:
                 return task
             operation.progress(f"looking for the task of what was begun at {begun[-1]:%H:%M:%S} UTC")
             operation.pause(_LOOK_AGAIN_AFTER)
@@ -211,7 +211,7 @@ class History:
         It is as of the first time that this is asked. On a server with so many tasks that it doesn't
         tell them at once, the oldest are missing.
         """
-        begin = dt.datetime.now(dt.timezone.utc) - _LATELY
+        begin = self.clock.now(operation) - _LATELY
 
         def look(login: Login) -> list[Remembered]:
             spec = vim.TaskFilterSpec()

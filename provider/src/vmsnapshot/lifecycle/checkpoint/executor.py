@@ -12,7 +12,6 @@ from vmsnapshot.lifecycle.checkpoint.state import held_snapshots, taken_checkpoi
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
 from vmsnapshot.lifecycle.common.members import Environment, waves
-from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -122,7 +121,7 @@ class Checkpointing:
             others = [item for item in unheld if item not in ours and self._made_here(item)]
             if others:
                 orphans[key] = others
-            if len(ours) == 1 and is_recent(ours[0]):
+            if len(ours) == 1 and is_recent(ours[0], self._session.now()):
                 left[key] = ours[0]
                 findings[key] = []
             else:
@@ -152,7 +151,7 @@ class Checkpointing:
         vms = plan.environment.machines
         started = dict.fromkeys(plan.left)
         taken: dict[str, str] = {}
-        moment = now()
+        moment = self._session.now(operation)
 
         def act(key: str, vm: VirtualMachine, part: Operation) -> str:
             left = plan.left.get(key)

@@ -92,7 +92,7 @@ class CheckpointResource:
         if old is not None and state is None:
             self._unseen.add(request.urn)
             return self._check_unseen(asked, old, inputs)
-        labels = _labels_after(asked, state, now())[0]
+        labels = _labels_after(asked, state, self._moment(asked))[0]
         inputs[_PLANNED] = Secret(labels) if named_in_secret(inputs) else labels
         return rq.CheckResult(inputs, self._failures(request.urn, asked, state, old))
 
@@ -234,7 +234,7 @@ class CheckpointResource:
             unfinished.pop(inputs.label, None)
         failures = {}
         if not keep:
-            over = to_remove(held_labels(checkpoints), rules_of(inputs), now())
+            over = to_remove(held_labels(checkpoints), rules_of(inputs), self._session.now(operation))
             pruned = prune(self._session, urn, checkpoints, list(over), operation)
             checkpoints, failures = pruned.checkpoints, pruned.failures
             if over:  # what stays has moved up in its VM's tree
@@ -315,6 +315,10 @@ class CheckpointResource:
             failures |= remove_marked(self._session, item.vms, item.ownership, held_snapshots(state), part)
         return failures
 
+    def _moment(self, asked: CheckpointInputs) -> dt.datetime:
+        """The time by the server's clock, where something is to be removed by its age."""
+        return now() if asked.max_age is None else self._session.planned_now()
+
     def _announce(self, urn: str, old: CheckpointState | None, tree: rq.Properties) -> None:
         """In a preview, say what the update will do; what can't work fails the preview."""
         if any(has_unknown(tree.get(name)) for name in _DECIDING):
@@ -322,7 +326,8 @@ class CheckpointResource:
             self._session.log(urn, rq.Severity.WARNING, text)
             return
         known = {name: item for name, item in tree.items() if not has_unknown(item)}
-        asked, moment = load(CheckpointInputs, known), now()
+        asked = load(CheckpointInputs, known)
+        moment = self._moment(asked)
         texts = []
         if asks_for_checkpoint(old, asked.label):
             operation = self._session.operation(urn, f'planning checkpoint "{asked.label}"')

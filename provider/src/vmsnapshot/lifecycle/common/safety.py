@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked
-from vmsnapshot.lifecycle.common.observed import now, timestamp_or_none
+from vmsnapshot.lifecycle.common.observed import timestamp_or_none
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
     NotRemoved,
@@ -115,7 +115,8 @@ class SafetySnapshots:
         backend = self._session.backend
         vm = wait_until_idle(self._session, vm, operation)  # an interrupted run's task may still be making it
         found = self.find(vm, request_id)
-        if found is not None and not _is_fresh(found):  # the VM has gone on since: it protects nothing
+        if found is not None and not _is_fresh(found, self._session.now(operation)):
+            # The VM has gone on since: it protects nothing.
             self._remove(vm, found, operation)
             found = None
         if found is not None and found.ready:
@@ -265,7 +266,8 @@ class SafetySnapshots:
         One that the VM runs on (somebody undid the revert) stays as long as it does. One that isn't
         surely ours is kept, and the user is told.
         """
-        over = [item for item in kept if is_over(item, rule)]
+        moment = self._session.now(operation)
+        over = [item for item in kept if is_over(item, rule, moment)]
         if not over:
             return list(kept)
         vm = self._session.backend.observe(vm_id, operation)
@@ -328,5 +330,5 @@ class SafetySnapshots:
         return platform.sanitize_name(f"{vm.identity.name}-{name}") if platform.has_namespaces else name
 
 
-def _is_fresh(snapshot: Snapshot) -> bool:
-    return snapshot.create_time is None or now() - snapshot.create_time < _FRESH
+def _is_fresh(snapshot: Snapshot, moment: dt.datetime) -> bool:
+    return snapshot.create_time is None or moment - snapshot.create_time < _FRESH

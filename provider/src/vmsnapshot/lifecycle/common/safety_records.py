@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common.observed import failed_condition, now
+from vmsnapshot.lifecycle.common.observed import failed_condition
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -69,13 +69,13 @@ def find_by_reference(vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot
     return next((one for one in vm.snapshots if one.name == item.name), None)
 
 
-def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot) -> bool:
+def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot, moment: dt.datetime) -> bool:
     """Whether a safety snapshot has expired by the user's rule."""
     if rule.keep_updates is not None:
         return item.updates >= rule.keep_updates
     if rule.max_age is not None and item.create_time is not None:
         taken = dt.datetime.fromisoformat(item.create_time.replace("Z", "+00:00"))
-        return now() - taken > parse_duration(rule.max_age)
+        return moment - taken > parse_duration(rule.max_age)
     return False
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
-from vmsnapshot.model.formatting import format_age
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 
@@ -70,4 +68,4 @@ def _taken(snapshot: Snapshot) -> str:
 
 def _age(snapshot: Snapshot) -> str:
     moment = snapshot.create_time
-    return "of unknown age" if moment is None else f"taken {format_age(now() - moment)} ago"
+    return "of unknown age" if moment is None else f"taken {moment:%Y-%m-%d %H:%M} UTC"

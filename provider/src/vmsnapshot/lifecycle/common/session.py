@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
+from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.common.selection import format_vm
-from vmsnapshot.lifecycle.errors import Ambiguous, Gone, InvalidInput, NotFound, Refused, Unreachable
+from vmsnapshot.lifecycle.errors import (
+    Ambiguous,
+    Gone,
+    InvalidInput,
+    NotFound,
+    Refused,
+    Unreachable,
+    VmsnapshotError,
+)
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend, Outcome, VMReference, values
 from vmsnapshot.lifecycle.requests import Logger, Severity
@@ -85,6 +96,20 @@ class Session:
             progress=lambda text: self._logger.log_status(urn, text),
             alone=alone,
         )
+
+    def now(self, operation: Operation | None = None) -> dt.datetime:
+        """Returns the time by the server's clock (UTC): all ages and time limits go by it.
+
+        Raises:
+            Unreachable: The server has not told it yet, and can't be asked.
+        """
+        return self.backend.now(operation or self.operation("", "reading the server's time"))
+
+    def planned_now(self) -> dt.datetime:
+        """Returns the same for what is only shown; by this machine's clock if the server can't be asked."""
+        with contextlib.suppress(VmsnapshotError):
+            return self.now()
+        return observed.now()
 
     def find(self, vm_name: str, namespace: str | None, operation: Operation) -> VirtualMachine:
         """Find the VM that a resource's `vmName` names.

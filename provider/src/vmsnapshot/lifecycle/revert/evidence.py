@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
@@ -79,7 +78,7 @@ def forget(session: Session, urn: str, vms: Sequence[VirtualMachineIdentity]) ->
     Another machine, such as the next job of a pipeline, learns it from there. A platform that can't be
     reached keeps nobody from deleting.
     """
-    session.notes.forget(urn, now())
+    session.notes.forget(urn, session.planned_now())
     operation = session.operation(urn, "recording that the resource is deleted", FORGET_WITHIN)
     with contextlib.suppress(VmsnapshotError):
         for vm in vms[:1]:
@@ -203,7 +202,7 @@ class RevertEvidence:
             return False
         if not self._first:
             return True
-        if task.completed is None or not _is_recent(task) or not task.latest:
+        if task.completed is None or not self._is_recent(task) or not task.latest:
             return False
         operation = self._session.operation(self._urn, "looking for what was forgotten")
         known = (
@@ -215,10 +214,13 @@ class RevertEvidence:
     def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
         if task is None or task.running:
             return task
-        if not _is_recent(task) and not _is_on_target(request):
+        if not self._is_recent(task) and not _is_on_target(request):
             return None
         self._require_certain(task, request.vm, request.target)
         return task if self.counts(task) else None
+
+    def _is_recent(self, task: PastTask) -> bool:
+        return task.completed is not None and self._session.now() - task.completed <= INTERRUPTED_WITHIN
 
     def _require_certain(self, task: PastTask, vm: VirtualMachine, target: Snapshot) -> None:
         """Go on only if a task that was found by its time alone can be told from others.
@@ -229,7 +231,7 @@ class RevertEvidence:
         if not task.by_time or not task.succeeded:
             return
         on_target = vm.current_snapshot_id == target.id
-        if on_target and (task.latest or not self._first or not _is_recent(task)):
+        if on_target and (task.latest or not self._first or not self._is_recent(task)):
             return
         since = "" if on_target else ", and the VM runs on another snapshot by now"
         message = (
@@ -243,7 +245,3 @@ class RevertEvidence:
 
 def _is_on_target(request: RevertRequest) -> bool:
     return request.vm.current_snapshot_id == request.target.id
-
-
-def _is_recent(task: PastTask) -> bool:
-    return task.completed is not None and now() - task.completed <= INTERRUPTED_WITHIN

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common.observed import failed_condition, now, timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
@@ -98,7 +99,11 @@ class RevertExecutor:
                 self._session.backend.end(request.vm, request.id, operation)
                 raise
             else:
-                return PastTask(id="", running=False, succeeded=True, completed=now())
+                return PastTask(id="", running=False, succeeded=True, completed=self.now(operation))
+
+    def now(self, operation: Operation) -> dt.datetime:
+        """The time by the server's clock."""
+        return self._session.now(operation)
 
     def power(
         self,
@@ -234,7 +239,7 @@ class RevertRun:
                 unique_id=target.unique_id,
                 create_time=timestamp_or_none(target.create_time),
             ),
-            reverted_at=timestamp(done.completed or now()),
+            reverted_at=timestamp(done.completed or self._session.now(operation)),
             watched_since=old.watched_since if old is not None else None,
             safety_snapshots=with_taken(count_update(old) if old is not None else [], taken),
             leftover_safety_snapshots=self._leftovers,

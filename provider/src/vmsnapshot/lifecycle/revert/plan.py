@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
-from vmsnapshot.lifecycle.common.observed import now, summary, timestamp_or_none
+from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.common.selection import select_snapshot
 from vmsnapshot.lifecycle.common.session import Session
@@ -96,7 +96,7 @@ def plan_request(session: Session, inputs: RevertInputs, operation: Operation) -
     vm = session.find(inputs.vm_name, inputs.namespace, operation)
     target = _target(session, vm, inputs.snapshot or "")
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
-    plan = plan_revert(vm, target, then, inputs, now())
+    plan = plan_revert(vm, target, then, inputs, session.now(operation))
     return PlannedRevert(vm, target, plan, inputs.power_policy)
 
 

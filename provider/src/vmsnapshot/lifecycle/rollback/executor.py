@@ -8,7 +8,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.members import find_members
-from vmsnapshot.lifecycle.common.observed import failed_condition, now, timestamp
+from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
@@ -158,7 +158,7 @@ class RollbackExecutor:
             if done is not None:
                 progress[key] = MemberRollback(
                     reverted_to=member_snapshot(vm, target),
-                    reverted_at=timestamp(done.completed or now()),
+                    reverted_at=timestamp(done.completed or self._session.now(operation)),
                     request=attempts[key].id,
                     power_pending=self._inputs.power_policy != "snapshot",
                 )

@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.identity import other_vms
 from vmsnapshot.lifecycle.common.members import Environment, find_members
-from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
@@ -251,7 +250,7 @@ def plan_found(
     open_ = {key: vm for key, vm in environment.machines.items() if key not in without}
     points = find_restore_points(open_, spec.to, spec.whose)
     pairs = [(open_[key], target) for key, target in points.found.items()]
-    moment = now()
+    moment = session.now(operation)
     plans: dict[str, RevertPlan] = {}
     unread: dict[str, VmsnapshotError] = {}
     for key, before in other_vms(begun_with or {}, environment.machines).items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.members import waves
-from vmsnapshot.lifecycle.common.observed import now, timestamp
+from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -76,7 +76,7 @@ class RollbackUndo:
         tries = {key: executor.plans[key].attempt for key in targets}
         for key, attempt in self._reverts.evidence.find_attempts(targets, tries, operation).items():
             if attempt.done is not None and attempt.id == executor.plans[key].attempt.id:
-                executor.record_revert(key, attempt.done.completed or now())
+                executor.record_revert(key, attempt.done.completed or self._reverts.now(operation))
 
     def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
         before = self._executor.progress.of(key).power_before
@@ -86,7 +86,7 @@ class RollbackUndo:
         vm, snapshot = self._executor.kept[key]
         step = step_of(part, f'bringing {format_vm(vm)} back to its safety snapshot "{snapshot.name}"')
         request = RevertRequest(plan.attempt.undo_id, vm, snapshot)
-        ended = self._reverts.revert(request, step).completed or now()
+        ended = self._reverts.revert(request, step).completed or self._reverts.now(step)
         self._executor.progress.record(
             key,
             reverted_to=None,

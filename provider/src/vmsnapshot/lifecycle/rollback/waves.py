@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.members import waves
-from vmsnapshot.lifecycle.common.observed import now, timestamp
+from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -145,7 +145,8 @@ class WaveExecutor:
             where = f'"{plan.vm.path(plan.target.id)}"'
             step = step_of(part, f"reverting {format_vm(plan.vm)} to snapshot {where}")
             request = RevertRequest(plan.attempt.id, plan.vm, plan.target)
-            self.record_revert(key, self._reverts.revert(request, step).completed or now())
+            ended = self._reverts.revert(request, step).completed or self._reverts.now(step)
+            self.record_revert(key, ended)
         if self._policy != "snapshot" and self.progress.of(key).power_pending:
             step = step_of(part, f"powering {format_vm(plan.vm)} {self._policy} after its revert")
             self._reverts.power(plan.vm, self._policy, step, part_of=plan.attempt.id)

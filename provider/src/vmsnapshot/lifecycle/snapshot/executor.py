@@ -8,7 +8,6 @@ from typing import Final
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
@@ -73,7 +72,7 @@ class SnapshotCreator:
             and _as_asked(item, self._inputs)
             and (self._any_name or item.name == self._inputs.name)
         ]
-        recent = [item for item in ours if is_recent(item)]
+        recent = [item for item in ours if is_recent(item, self._session.now())]
         if len(recent) > 1:
             names = "; ".join(format_snapshot(vm, item) for item in recent)
             message = (
@@ -123,9 +122,9 @@ class SnapshotCreator:
         return owner
 
 
-def is_recent(snapshot: Snapshot) -> bool:
+def is_recent(snapshot: Snapshot, moment: dt.datetime) -> bool:
     """Whether a snapshot that an interrupted run took still stands for today's VM."""
-    return snapshot.create_time is not None and now() - snapshot.create_time < INTERRUPTED_WITHIN
+    return snapshot.create_time is not None and moment - snapshot.create_time < INTERRUPTED_WITHIN
 
 
 def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:

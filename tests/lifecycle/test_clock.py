@@ -1,0 +1,106 @@
+"""Ages and time limits go by the server's clock, whatever this machine's says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
+from tests.support.simulator import Simulator, running
+from tests.support.vsphere import Doing
+from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.model.formatting import format_age
+
+VMS = [f"web-{number}" for number in range(1, 11)]
+_NAMES = itertools.cycle(VMS)
+
+
+@pytest.fixture(scope="module", params=[-26 * 3600, -7200, -20, 20, 7200, 26 * 3600], ids="{:+d}s".format)
+def vsphere(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """A server whose clock is that far ahead of ours, with VMs for all tests."""
+    with running("--names", ",".join(VMS), "--task-duration", "5ms") as found:
+        found.set_clock(dt.timedelta(seconds=request.param))
+        yield found
+
+
+@pytest.fixture
+def vm(client: Client) -> str:
+    """A VM with a snapshot `base` that has just been taken."""
+    name = next(_NAMES)
+    client.take(name, "base")
+    return name
+
+
+def resource(kind: str, **properties: Any) -> dict[str, Any]:
+    """A program of one resource."""
+    return {"it": {"type": f"vmsnapshot:{kind}", "properties": properties}}
+
+
+class Dying:
+    """A stack, of which a process can be killed once a call is done."""
+
+    def __init__(self, vsphere: Simulator) -> None:
+        self._method = ""
+        self.stack = mini_stack(vsphere.settings, around=self._backend)
+
+    def _backend(self, real: Backend) -> Any:
+        return CrashingBackend(real, self._method, Doing.result) if self._method else real
+
+    def die(self, method: str) -> None:
+        """Update, and be killed after that call."""
+        self._method = method
+        with pytest.raises(Crash):
+            self.stack.up()
+        self._method = ""
+
+
+def count(vsphere: Simulator, vm: str, op: str) -> int:
+    """How often the server has done something to a VM."""
+    return sum(item["op"] == op for item in vsphere.history(vm))
+
+
+def test_an_interrupted_revert_is_done_once(vsphere: Simulator, client: Client, vm: str) -> None:
+    """It counts within the hour although the VM has gone on; the age of its target is the server's."""
+    dying = Dying(vsphere)
+    dying.stack.write(**resource("VirtualMachineRevert", vmName=vm))
+    dying.stack.up().check()
+    dying.stack.write(**resource("VirtualMachineRevert", vmName=vm, snapshot="base"))
+    before = count(vsphere, vm, "revert")
+    assert "taken less than a minute ago" in dying.stack.preview().check().words
+    dying.die("revert")
+    client.take(vm, "later")
+    dying.stack.up().check()
+    assert count(vsphere, vm, "revert") == before + 1
+
+
+def test_an_interrupted_snapshot_is_taken_once(vsphere: Simulator, vm: str) -> None:
+    """What an interrupted run has taken just now is taken over."""
+    dying = Dying(vsphere)
+    dying.stack.write(**resource("VirtualMachineSnapshot", vmName=vm, name="release"))
+    before = count(vsphere, vm, "create")
+    dying.die("create_snapshot")
+    dying.stack.up().check()
+    assert count(vsphere, vm, "create") == before + 1
+    dying.stack.destroy().check()
+
+
+def test_a_checkpoint_within_its_age_stays(vsphere: Simulator, vm: str) -> None:
+    """`maxAge: 1h` removes nothing that was taken a moment ago, neither in the preview nor in the update."""
+    stack = mini_stack(vsphere.settings)
+    given: dict[str, Any] = {"virtualMachines": [{"vmName": vm}], "maxAge": "1h"}
+    for label in ("one", "two"):
+        stack.write(**resource("EnvironmentCheckpoint", label=label, **given))
+        assert "will be removed" not in stack.preview().check().words
+        stack.up().check()
+    assert sorted(stack.resource("it").outputs["checkpoints"]) == ["one", "two"]
+    stack.destroy().check()
+
+
+def test_no_age_is_negative() -> None:
+    """Clocks that differ by less than an answer takes give an age of less than a minute."""
+    assert format_age(dt.timedelta(seconds=-20)) == "less than a minute"
