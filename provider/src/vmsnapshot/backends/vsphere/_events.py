@@ -18,7 +18,6 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends._retry import again
-from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import marks_in
@@ -166,12 +165,6 @@ class EventLog:
 
 def _newest(login: Login) -> list[_Event]:
     """The newest events that people and programs have logged, and which of our requests they are about."""
-    spec = vim.event.EventFilterSpec(eventTypeId=list(_TYPES))
-    collector = login.content.eventManager.CreateCollectorForEvents(spec)
-    try:
-        collector.SetCollectorPageSize(_PAGE)
-        events: Sequence[Any] = collector.latestPage or ()
-        return [_Event.of(event) for event in events]
-    finally:
-        with contextlib.suppress(*faults.VENDOR):
-            collector.DestroyCollector()
+    spec = vim.event.EventFilterSpec(eventTypeId=list(_TYPES), maxCount=_PAGE)
+    events: Sequence[Any] = login.content.eventManager.QueryEvents(spec) or ()
+    return [_Event.of(event) for event in events]

@@ -149,6 +149,8 @@ class History:
         self._lock = threading.Lock()
         self._late: dict[str, PastTask] = {}
         self._late_is_all: bool | None = None
+        # Whether the server is seen to keep our marks with tasks.
+        self._late_has_marks = False
 
     def recent(self, vm: VirtualMachine, mark: str, operation: Operation) -> PastTask | None:
         """The newest task of a VM with a mark of ours, if it runs or ended within the last hour."""
@@ -159,7 +161,7 @@ class History:
         if (
             (task is None and not certain)
             or (task is not None and vm.running_tasks)
-            or (task is None and self.events.begun(mark, operation))
+            or (task is None and not self._late_has_marks and self.events.begun(mark, operation))
         ):
             (task,) = self.find([(vm, mark)], operation)
         return task
@@ -216,16 +218,22 @@ class History:
         def look(login: Login) -> list[Remembered]:
             spec = vim.TaskFilterSpec()
             spec.time = vim.TaskFilterSpec.ByTime(timeType="completedTime", beginTime=begin)
-            return _look(login, spec)
+            return _look(login, spec, keep=True)
 
         with self._lock:
             if self._late_is_all is None:
-                ended = self._called(look, operation, Subject(operation.what))
+                try:
+                    ended = self._called(look, operation, Subject(operation.what))
+                except (Unsupported, PlatformError, Denied):
+                    # Somebody else's task may be what can't be read: each VM's own are asked for then.
+                    self._late_is_all = False
+                    return None, False
                 by_vm: dict[str | None, list[Remembered]] = {}
                 for task in ended:
                     by_vm.setdefault(task.entity_id, []).append(task)
                 for tasks in by_vm.values():
                     self._late |= past_tasks(tasks)
+                self._late_has_marks = bool(self._late)
                 self._late_is_all = len(ended) < _PAGE
             return self._late.get(mark), self._late_is_all
 
@@ -257,8 +265,11 @@ class History:
             raise type(error)(text, retry_helps=error.retry_helps) from error
 
 
-def _look(login: Login, spec: Any) -> list[Remembered]:
-    """The newest tasks of the server's history that a filter lets through."""
+def _look(login: Login, spec: Any, *, keep: bool = False) -> list[Remembered]:
+    """The newest tasks of the server's history that a filter lets through.
+
+    With `keep` the collector, of which a session may have 32, ends with the session: for one look a process.
+    """
     if not login.is_vcenter:
         return []
     collector = login.content.taskManager.CreateCollectorForTasks(spec)
@@ -266,5 +277,6 @@ def _look(login: Login, spec: Any) -> list[Remembered]:
         collector.SetCollectorPageSize(_PAGE)
         return [Remembered.of_info(info) for info in collector.latestPage or ()]
     finally:
-        with contextlib.suppress(*faults.VENDOR):
-            collector.DestroyCollector()
+        if not keep:
+            with contextlib.suppress(*faults.VENDOR):
+                collector.DestroyCollector()
