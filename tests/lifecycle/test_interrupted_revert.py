@@ -364,3 +364,16 @@ def test_a_finished_run_is_not_an_interrupted_one(vsphere: Simulator, life: Life
         pipeline.up().check()
         assert life.reverts == number
         pipeline.destroy().check()
+
+
+def test_an_update_says_that_it_could_not_be_written_down(life: Life) -> None:
+    """Without the privilege for it the revert is done, and the update says what is weaker and what helps."""
+    life.vsphere.fault("NoPermission", method="LogUserEvent", times=0)
+    try:
+        life.write(snapshot="base")
+        words = life.stack.up().check().words
+    finally:
+        life.vsphere.clear()
+    assert "a revert that is interrupted is not recognised" in words
+    assert "Global.LogEvent" in words
+    assert life.reverts == 1

@@ -237,11 +237,14 @@ class Backend(Protocol):
         """
         ...
 
-    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
+    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
         """Write down that requests for a revert begin, where it outlives this machine and the revert.
 
         `find_tasks` takes it for a sign where the platform keeps no mark with a task. What can't be written
         is left out.
+
+        Returns:
+            Why it could not be written, what that means and what helps; None: it was, or need not be.
 
         Raises:
             Unreachable: The connection broke; nothing but the note may have been made.

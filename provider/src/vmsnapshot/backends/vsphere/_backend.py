@@ -348,9 +348,9 @@ class VsphereBackend:
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
             )
 
-    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
+    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
         """Write down on the server that requests begin: in its event log, where it has one and lets us."""
-        self._history.events.begin(requests, operation)
+        return self._history.events.begin(requests, operation)
 
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Write down on the server that a request has failed."""

@@ -79,10 +79,13 @@ class EventLog:
         self._begun: defaultdict[str, list[dt.datetime]] = defaultdict(list)
         self._forgotten: dict[str, dt.datetime] = {}
         self._read = False
-        self._can_write = True
+        self._refusal: str | None = None
 
-    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
-        """Write down that requests begin; nothing is written where the server or the login can't.
+    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
+        """Write down that requests begin.
+
+        Returns:
+            Why that could not be written, and what helps; None: it was, or this is no vCenter.
 
         Raises:
             Unreachable: It isn't known whether it was written.
@@ -95,6 +98,7 @@ class EventLog:
             with self._lock:
                 for _, mark in group:
                     self._begun[mark].append(moment)
+        return self._refusal
 
     def end(self, vm: VirtualMachine, mark: str, operation: Operation) -> None:
         """Write down that a request has failed for certain: nobody need look for its task."""
@@ -134,7 +138,7 @@ class EventLog:
             self._read = True
 
     def _write(self, vm_id: str, text: str, operation: Operation) -> None:
-        if not self._can_write:
+        if self._refusal is not None:
             return
 
         def log(login: Login) -> None:
@@ -149,8 +153,13 @@ class EventLog:
             )
         except Busy:
             raise
-        except _CANNOT:
-            self._can_write = False
+        except _CANNOT as error:
+            words = error.message.rstrip(".")
+            self._refusal = (
+                f"vSphere did not take the event that says that this begins ({words}). If it keeps no mark "
+                "with its tasks either, a revert that is interrupted is not recognised, and is done again by "
+                "the next update. The privilege Global.LogEvent on the VMs helps (docs/privileges.md)."
+            )
 
     def _look(self, operation: Operation) -> list[_Event]:
         def look(login: Login) -> list[_Event]:

@@ -14,6 +14,7 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
@@ -64,6 +65,7 @@ class RevertExecutor:
         self.evidence = RevertEvidence(session, urn, first=first)
         self.safety = SafetySnapshots(session, urn, spec)
         self._session = session
+        self._urn = urn
 
     def protect(
         self, requests: Mapping[str, RevertRequest], operation: Operation
@@ -78,7 +80,9 @@ class RevertExecutor:
 
     def begin(self, requests: Iterable[RevertRequest], operation: Operation) -> None:
         """Write down on the platform that these reverts begin."""
-        self._session.backend.begin([(request.vm, request.id) for request in requests], operation)
+        weaker = self._session.backend.begin([(request.vm, request.id) for request in requests], operation)
+        if weaker is not None:
+            self._session.log(self._urn, rq.Severity.WARNING, "\n".join(wrapped(weaker)))
 
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
         """Revert a VM, and wait for it; the task that did it. `begin` comes first."""
