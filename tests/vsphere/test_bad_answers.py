@@ -44,6 +44,13 @@ BAD: Mapping[str, bytes] = {
 }
 
 
+def _every(method: str, *others: str) -> list[tuple[str, str]]:
+    """Every bad answer to one method; to the others one that pyVmomi reads in silence, and one it can't."""
+    return [(method, kind) for kind in BAD] + [
+        (other, kind) for other in others for kind in ("200 page", "500 page")
+    ]
+
+
 class _Socket:
     """A connection on which nothing but this answer comes."""
 
@@ -132,13 +139,12 @@ def stack(vsphere: Simulator, request: pytest.FixtureRequest) -> Iterator[MiniSt
     made.destroy().check()
 
 
-@pytest.mark.parametrize("method", ["RetrievePropertiesEx", "CreateContainerView"])
-@pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("method", "kind"), _every("RetrievePropertiesEx", "CreateContainerView"))
 def test_a_refresh_drops_nothing(
-    spoiler: Spoiler, stack: MiniStack, monkeypatch: pytest.MonkeyPatch, raw: bytes, method: str
+    spoiler: Spoiler, stack: MiniStack, monkeypatch: pytest.MonkeyPatch, method: str, kind: str
 ) -> None:
     """One bad answer is asked for again; if there is no other, the refresh fails and state stays."""
-    before = {name: entry.outputs for name, entry in stack.entries.items()}
+    before, raw = {name: entry.outputs for name, entry in stack.entries.items()}, BAD[kind]
     spoiler.spoil(method, raw, times=1)
     assert stack.refresh().check().ops == {}
     with monkeypatch.context() as patched:
@@ -149,14 +155,15 @@ def test_a_refresh_drops_nothing(
     spoiler.left = 0
 
 
-@pytest.mark.parametrize("raw", BAD.values(), ids=BAD)
-@pytest.mark.parametrize("method", ["WaitForUpdatesEx", "ModifyListView", "CreateListView", "CreateFilter"])
+@pytest.mark.parametrize(
+    ("method", "kind"), _every("WaitForUpdatesEx", "ModifyListView", "CreateListView", "CreateFilter")
+)
 def test_a_bad_answer_does_not_end_the_waiting(
-    vsphere: Simulator, spoiler: Spoiler, method: str, raw: bytes
+    vsphere: Simulator, spoiler: Spoiler, method: str, kind: str
 ) -> None:
     """The thread that watches tasks recovers: the update ends as it would have, with one snapshot."""
     stack = mini_stack(vsphere.settings)
-    spoiler.spoil(method, raw, times=1)
+    spoiler.spoil(method, BAD[kind], times=1)
     stack.write(s={"type": "vmsnapshot:VirtualMachineSnapshot", "properties": {"vmName": VM, "name": "x"}})
     taken = len(vsphere.history(VM))
     stack.up().check()
