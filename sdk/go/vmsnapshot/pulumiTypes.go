@@ -2378,8 +2378,6 @@ func (o ToolsOutput) Status() pulumi.StringPtrOutput {
 type UnfinishedCheckpoint struct {
 	// The mark that its snapshots carry on the platform.
 	Ownership string `pulumi:"ownership"`
-	// The server that they are on; not set: not known.
-	Server *string `pulumi:"server"`
 	// The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
 	Vms map[string]string `pulumi:"vms"`
 }
@@ -2402,11 +2400,6 @@ func (o UnfinishedCheckpointOutput) ToUnfinishedCheckpointOutputWithContext(ctx 
 // The mark that its snapshots carry on the platform.
 func (o UnfinishedCheckpointOutput) Ownership() pulumi.StringOutput {
 	return o.ApplyT(func(v UnfinishedCheckpoint) string { return v.Ownership }).(pulumi.StringOutput)
-}
-
-// The server that they are on; not set: not known.
-func (o UnfinishedCheckpointOutput) Server() pulumi.StringPtrOutput {
-	return o.ApplyT(func(v UnfinishedCheckpoint) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
 
 // The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.

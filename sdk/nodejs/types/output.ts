@@ -627,10 +627,6 @@ export interface UnfinishedCheckpoint {
      */
     ownership: string;
     /**
-     * The server that they are on; not set: not known.
-     */
-    server?: string;
-    /**
      * The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
      */
     vms: {[key: string]: string};

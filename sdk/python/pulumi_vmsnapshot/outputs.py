@@ -1986,19 +1986,15 @@ class UnfinishedCheckpoint(dict):
     """
     def __init__(__self__, *,
                  ownership: _builtins.str,
-                 vms: Mapping[str, _builtins.str],
-                 server: Optional[_builtins.str] = None):
+                 vms: Mapping[str, _builtins.str]):
         """
         A checkpoint that could not be taken, nor all of it be taken back.
 
         :param _builtins.str ownership: The mark that its snapshots carry on the platform.
         :param Mapping[str, _builtins.str] vms: The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
-        :param _builtins.str server: The server that they are on; not set: not known.
         """
         pulumi.set(__self__, "ownership", ownership)
         pulumi.set(__self__, "vms", vms)
-        if server is not None:
-            pulumi.set(__self__, "server", server)
 
     @_builtins.property
     @pulumi.getter
@@ -2015,14 +2011,6 @@ class UnfinishedCheckpoint(dict):
         The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
         """
         return pulumi.get(self, "vms")
-
-    @_builtins.property
-    @pulumi.getter
-    def server(self) -> Optional[_builtins.str]:
-        """
-        The server that they are on; not set: not known.
-        """
-        return pulumi.get(self, "server")
 
 
 @pulumi.output_type

@@ -135,7 +135,6 @@ class UnfinishedCheckpoint(Model):
         dict[str, str],
         Property("The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it."),
     ]
-    server: Annotated[str | None, Property("The server that they are on; not set: not known.")] = None
 
 
 class CheckpointInputs(Model):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
-from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
@@ -45,10 +45,7 @@ def _moves(
     """Yields a sentence for each VM that has another id now."""
     for key, outcome in observed.items():
         if isinstance(outcome, VirtualMachine) and outcome.identity.id != known[key].id:
-            yield (
-                f"{format_vm(outcome)} is the VM of the checkpoints that had the id {known[key].id}: it has "
-                "the same instance UUID. State follows; nothing else is done."
-            )
+            yield new_id_text(known[key].id, outcome)
 
 
 def _lost_text(label: str, lost: list[str], left: Checkpoint) -> str:

@@ -22,6 +22,7 @@ import datetime as dt
 import enum
 from collections.abc import Mapping
 
+from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import SnapshotState
 
@@ -86,7 +87,7 @@ class KnownSnapshot:
         return cls(
             snapshot_id,
             state.name,
-            None if moment is None else dt.datetime.fromisoformat(moment.replace("Z", "+00:00")),
+            None if moment is None else parse_timestamp(moment),
             state.ownership,
         )
 

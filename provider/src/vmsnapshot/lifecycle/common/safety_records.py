@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.common.observed import failed_condition
+from vmsnapshot.lifecycle.common.observed import failed_condition, parse_timestamp
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -74,7 +74,7 @@ def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot, moment: dt.datetime
     if rule.keep_updates is not None:
         return item.updates >= rule.keep_updates
     if rule.max_age is not None and item.create_time is not None:
-        taken = dt.datetime.fromisoformat(item.create_time.replace("Z", "+00:00"))
+        taken = parse_timestamp(item.create_time)
         return moment - taken > parse_duration(rule.max_age)
     return False
 

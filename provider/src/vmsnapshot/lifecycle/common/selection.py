@@ -56,6 +56,14 @@ def format_vm(vm: VirtualMachine) -> str:
     return f'VM "{vm.identity.name}" ({vm.identity.id})'
 
 
+def new_id_text(known_id: str, vm: VirtualMachine) -> str:
+    """Returns the sentence that a known VM was found under another id than state holds."""
+    return (
+        f'VM "{vm.identity.name}" is found under a new id ({known_id}, now {vm.identity.id}), with the same '
+        "instance UUID. State follows; nothing else is done."
+    )
+
+
 def format_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> str:
     """Formats a snapshot for messages: its path, its id, its age and its VM."""
     return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {format_vm(vm)}'

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
+from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import (
@@ -214,10 +215,7 @@ def moved_text(old: RevertState, vm: VirtualMachine) -> str | None:
         return None
     identity = vm.identity
     if old.vm.id != identity.id:
-        return (
-            f'VM "{identity.name}" is found under a new id ({old.vm.id}, now {identity.id}), with the same '
-            "instance UUID. State follows; nothing else is done."
-        )
+        return new_id_text(old.vm.id, vm)
     if (old.vm.name, old.vm.path) != (identity.name, identity.path):
         return (
             f'VM "{old.vm.path or old.vm.name}" ({identity.id}) is now "{identity.path or identity.name}". '

@@ -14,7 +14,7 @@ from vmsnapshot.lifecycle.common.members import find_members, validate_members
 from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
-from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
@@ -251,11 +251,7 @@ class RollbackResource:
             else:
                 machines[key] = outcome
                 if key in known and outcome.identity.id != known[key].id:
-                    self._warn(
-                        urn,
-                        f"{format_vm(outcome)} is the VM that had the id {known[key].id}: it has the same "
-                        "instance UUID. State follows; nothing else is done.",
-                    )
+                    self._warn(urn, new_id_text(known[key].id, outcome))
         return machines, unread
 
     # --- what is done, and what would be ----------------------------------------------------

@@ -112,19 +112,17 @@ def _chosen(
 
 
 def _ambiguous(vm: VirtualMachine, items: Sequence[Snapshot]) -> Ambiguous:
-    several = "; ".join(f'"{vm.path(item.id)}" ({item.id}{_by(item)})' for item in items)
     return Ambiguous(
-        f"{len(items)} checkpoints of that label have a snapshot of it: {several}. Name the one that is "
-        "meant by `checkpoint`, the URN of its EnvironmentCheckpoint."
+        f"{len(items)} checkpoints of that label have a snapshot of it: {_listed(vm, items)}. Name the "
+        "one that is meant by `checkpoint`, the URN of its EnvironmentCheckpoint."
     )
 
 
 def _missing(vm: VirtualMachine, label: str, others: Sequence[Snapshot]) -> NotFound:
     if others:
-        several = "; ".join(f'"{vm.path(item.id)}" ({item.id}{_by(item)})' for item in others)
         return NotFound(
             "the checkpoint of that label that is meant has no snapshot of it. Others do: "
-            f"{several}. If one of these is meant, name it by `checkpoint`, the URN of its "
+            f"{_listed(vm, others)}. If one of these is meant, name it by `checkpoint`, the URN of its "
             "EnvironmentCheckpoint."
         )
     namesake = [item for item in vm.snapshots if label in _labels_by_name(vm, item)]
@@ -139,6 +137,11 @@ def made_by(snapshot: Snapshot) -> str | None:
     """Returns which resource made a snapshot, in words: `checkpoint of stack shop/dev`; None: not known."""
     maker = snapshot.made_by
     return None if maker is None else f"{maker.resource} of stack {maker.stack}"
+
+
+def _listed(vm: VirtualMachine, items: Sequence[Snapshot]) -> str:
+    """Returns snapshots for a message: each with its path, its id and who made it."""
+    return "; ".join(f'"{vm.path(item.id)}" ({item.id}{_by(item)})' for item in items)
 
 
 def _by(snapshot: Snapshot) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.members import format_names, waves
+from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
@@ -155,7 +156,7 @@ def _lost(plan: RevertPlan, moment: dt.datetime) -> str:
     size = "size not known" if plan.discarded_bytes is None else format_size(plan.discarded_bytes)
     if plan.lost_since is None:
         return size
-    since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
+    since = parse_timestamp(plan.lost_since)
     return f"{format_age(moment - since)}, {size}"
 
 
