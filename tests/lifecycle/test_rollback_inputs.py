@@ -10,8 +10,10 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.rollback.resource import RollbackResource
+from vmsnapshot.lifecycle.rollback.state import COMPUTED
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.values import UNKNOWN
 
 URN = f"urn:pulumi:dev::shop::{ROLLBACK.token}::whole"
 
@@ -66,3 +68,11 @@ def test_bad_input(inputs: dict[str, Any], where: str, why: str) -> None:
     (failure,) = check(**inputs).failures
     assert failure.property == where
     assert why in failure.reason
+
+
+@pytest.mark.parametrize("unknown", ["to", "checkpoint", "virtualMachines"])
+def test_what_names_the_restore_points_is_not_known(unknown: str) -> None:
+    """Then nothing is planned, not even by the defaults: what the VMs will be isn't known either."""
+    checked = check(**{"to": "release-41", unknown: UNKNOWN})
+    assert not checked.failures
+    assert all(checked.inputs[name] is UNKNOWN for name in COMPUTED)

@@ -22,7 +22,7 @@ from vmsnapshot.model.values import has_unknown, plain
 COMPUTED: Final = ("machines", "targets", "seen")
 
 # What says which VMs and which checkpoint a rollback is about.
-NAMING: Final = ("virtualMachines", "to")
+NAMING: Final = ("virtualMachines", "to", "checkpoint")
 
 # What asks for a rollback when it changes.
 ASKING: Final = ("to", "triggers")
