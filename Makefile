@@ -41,7 +41,7 @@ endif
 help: ## List the targets
 	@echo "usage: make TARGET [ARGS=...]"
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' "$(ROOT)/Makefile" | while IFS='	' read -r target what; do \
-		printf '  %-10s %s\n' "$$target" "$$what"; done
+		printf '  %-14s %s\n' "$$target" "$$what"; done
 
 # The demo's platform: make demo BACKEND=vmoperator
 BACKEND ?= vsphere
@@ -60,6 +60,11 @@ test: ## Run all tests (ARGS: arguments of pytest)
 test-fast: ## Run the fast half of the tests: no engine, no API server, a minute (ARGS: arguments of pytest)
 	$(call setup,python simulator)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal -m fast $(ARGS)
+
+.PHONY: test-simulator
+test-simulator: ## Run the simulator's own tests (ARGS: arguments of go test)
+	$(call setup,python go)
+	@cd "$(ROOT)/simulator" && go test $(ARGS) ./...
 
 .PHONY: lint
 lint: ## Check style, types, layers, spelling, Go code, and that generated files are up to date

@@ -148,6 +148,14 @@ class Simulator:
         """Leave a VM and its snapshots out of answers without a word; 0 times means always."""
         self._ask("POST", "/faults", {"vm": vm, "times": times, "where": "read", "withheld": "object"})
 
+    def reregister(self, vm: str) -> None:
+        """Take a VM out of the inventory and add it again: it and its snapshots have new ids."""
+        self._ask("POST", "/reregister", {"vm": vm})
+
+    def restore(self) -> None:
+        """Let each snapshot have the id of another, as after a restore of the server."""
+        self._ask("POST", "/restore")
+
     def delay(self, milliseconds: int, *, method: str = "", vm: str = "", times: int = 1) -> None:
         """Wait before serving a call."""
         self._ask("POST", "/delays", {"ms": milliseconds, "method": method, "vm": vm, "times": times})

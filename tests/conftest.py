@@ -14,8 +14,11 @@ from devkit.vmoperator import admission
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator
 
-# Under this name, tests of fidelity record how many reverts they compared.
-COUNT = "reverts compared"
+# Under these names, tests record how much they did; what is printed of it in the end.
+COUNTS = {
+    "reverts compared": "fidelity: {} reverts compared with their previews",
+    "histories": "identity: {} histories of changing fleets",
+}
 
 # What is not in the fast half, besides all tests that use an API server: folders and files with the real
 # engine, and those that take long without it.
@@ -70,15 +73,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many reverts were compared with their previews."""
-    counts = [
-        value
+    """Print how many reverts were compared with their previews, and how many histories were lived."""
+    done = [
+        item
         for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-        for name, value in report.user_properties
-        if name == COUNT and report.when == "call"
+        if report.when == "call"
+        for item in report.user_properties
     ]
-    if counts:
-        terminalreporter.write_sep("-", f"fidelity: {sum(counts)} reverts compared with their previews")
+    for counted, text in COUNTS.items():
+        if counts := [value for name, value in done if name == counted]:
+            terminalreporter.write_sep("-", text.format(sum(counts)))
 
 
 @pytest.fixture(scope="session")

@@ -144,6 +144,7 @@ def mini_stack(
     *,
     notes: Notes | None = None,
     around: Callable[[Backend], Any] = lambda backend: backend,
+    stack: str = "dev",
 ) -> MiniStack:
     """A stack in memory; each command is a process of its own, which logs in and out.
 
@@ -151,6 +152,7 @@ def mini_stack(
         settings: The provider's.
         notes: What the processes leave for each other. Default: nothing.
         around: Makes the backend of each process from a real one.
+        stack: The stack's name.
     """
 
     @contextlib.contextmanager
@@ -166,7 +168,7 @@ def mini_stack(
         yield process
         process.provider.close()  # who dies doesn't
 
-    return MiniStack(started)
+    return MiniStack(started, stack=stack)
 
 
 @contextlib.contextmanager

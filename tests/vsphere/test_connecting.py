@@ -268,5 +268,6 @@ def test_closing_logs_out(simulator: Simulator, backend: VsphereBackend) -> None
 def test_the_certificate_is_checked_before_the_default_trust(certified: Simulator) -> None:
     """A pinned certificate needs no authority: the context asks none."""
     endpoint = Endpoint.of(settings(certified, thumbprint=certified.thumbprint))
-    assert endpoint.context().verify_mode is ssl.CERT_NONE
-    assert Endpoint.of(settings(certified)).context().verify_mode is ssl.CERT_REQUIRED
+    assert endpoint.context.verify_mode is ssl.CERT_NONE
+    assert endpoint.context is endpoint.context  # one for all connections
+    assert Endpoint.of(settings(certified)).context.verify_mode is ssl.CERT_REQUIRED

@@ -58,6 +58,29 @@ def test_one_bad_key_fails_only_who_asked_for_it() -> None:
         gatherer.ask(13, operation())
 
 
+def test_an_answer_that_lacks_a_key_is_an_error_for_all() -> None:
+    """Nobody is left waiting when what answers is broken, and the next who ask are answered."""
+    broken = True
+
+    def answer(keys: Sequence[int]) -> Mapping[int, int | Exception]:
+        if broken:
+            return {}
+        return dict.fromkeys(keys, 1)
+
+    gatherer: Gatherer[int, int] = Gatherer("test", answer)
+    with pytest.raises(KeyError):
+        gatherer.ask(7, operation(seconds=5))
+    broken = False
+    assert gatherer.ask(7, operation(seconds=5)) == 1
+
+
+def test_many_keys_of_one_caller_let_nobody_be_waited_for() -> None:
+    """After one operation has asked for many, the next that asks for one is alone as before."""
+    gatherer: Gatherer[int, int] = Gatherer("test", lambda keys: dict.fromkeys(keys, 1))
+    gatherer.ask_all(range(200), operation())
+    assert gatherer._usual == 1
+
+
 def test_the_same_key_is_asked_once() -> None:
     """Several who ask for one thing get one answer."""
     asked: list[int] = []

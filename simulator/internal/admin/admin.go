@@ -80,6 +80,11 @@ func extended(mux *http.ServeMux, world *vm.World) {
 		world.Tasks.SetAhead(time.Duration(body.Milliseconds) * time.Millisecond)
 		return nil
 	}))
+	mux.HandleFunc("POST /reregister", accept(func(body named) error { return world.Reregister(body.VM) }))
+	mux.HandleFunc("POST /restore", accept(func(struct{}) error {
+		world.Restore()
+		return nil
+	}))
 	mux.HandleFunc("POST /hold", accept(func(which task.Which) error {
 		world.Tasks.Hold(which)
 		return nil

@@ -48,8 +48,10 @@ class Gatherer(Generic[K, V]):
         self._more_to_come = more_to_come
         self._changed = threading.Condition()
         self._waiting: list[tuple[K, Ticket[V | Exception]]] = []
+        self._callers = 0
         self._leading = False
         self._hurry = False
+        # How many callers came together of late; one caller's many keys are one.
         self._usual = 1.0
 
     def ask(self, key: K, operation: Operation) -> V:
@@ -76,6 +78,7 @@ class Gatherer(Generic[K, V]):
         tickets = {key: Ticket[V | Exception]() for key in keys}
         with self._changed:
             self._waiting += tickets.items()
+            self._callers += 1
             lead = bool(tickets) and not self._leading
             self._leading |= lead
             self._hurry |= operation.alone
@@ -88,9 +91,11 @@ class Gatherer(Generic[K, V]):
         while batch := self._next_batch():
             keys = list(dict.fromkeys(key for key, _ in batch))
             try:
-                answers = self._answer(keys)
-            except Exception as error:  # noqa: BLE001 - raised again by everybody who asked
-                answers = dict.fromkeys(keys, error)
+                found = self._answer(keys)
+                answers: Mapping[K, V | Exception] = {key: found[key] for key in keys}
+            except BaseException as error:  # noqa: BLE001 - raised again by everybody who asked
+                failure = error if isinstance(error, Exception) else RuntimeError(f"{self._name}: {error!r}")
+                answers = dict.fromkeys(keys, failure)
             for key, ticket in batch:
                 value = answers[key]
                 # Each who asked raises the error: their own traceback begins there.
@@ -103,15 +108,16 @@ class Gatherer(Generic[K, V]):
                 return []
             self._settle()
             batch, self._waiting = self._waiting, []
+            callers, self._callers = self._callers, 0
             self._hurry = False
-            fading = FORGETTING if len(batch) > 1 else FORGETTING_ALONE
-            self._usual = max(len(batch), self._usual * fading)
+            fading = FORGETTING if callers > 1 else FORGETTING_ALONE
+            self._usual = max(callers, self._usual * fading)
             return batch
 
     def _settle(self) -> None:
         end = time.monotonic() + LONGEST
         while not self._hurry and (now := time.monotonic()) < end:
-            expected = len(self._waiting) < self._usual
+            expected = self._callers < self._usual
             if self._more_to_come is not None:
                 expected |= self._more_to_come()
             elif not expected and self._usual > 1:

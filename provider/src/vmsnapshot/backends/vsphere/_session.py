@@ -61,7 +61,7 @@ class Stub(_Adapter):  # type: ignore[misc]
             port=endpoint.port,
             version=version,
             poolSize=_KEPT_CONNECTIONS,
-            sslContext=endpoint.context(),
+            sslContext=endpoint.context,
             httpConnectionTimeout=timeout,
         )
         self.scheme = functools.partial(Connection, pin=endpoint.pin)
@@ -374,7 +374,7 @@ def _version_of(endpoint: Endpoint) -> str:
         pin=endpoint.pin,
         host=endpoint.host,
         port=endpoint.port,
-        context=endpoint.context(),
+        context=endpoint.context,
         timeout=_CALL_TIMEOUT,
     )
     try:
