@@ -25,7 +25,7 @@ func program(ctx *pulumi.Context) error {
 	before, err := vmsnapshot.NewVirtualMachineSnapshot(ctx, "before", &vmsnapshot.VirtualMachineSnapshotArgs{
 		VmName:      pulumi.String(vm),
 		Description: pulumi.String("The VM as it was before the first run."),
-		ChildPolicy: vmsnapshot.ChildPolicyRefuse,
+		ChildPolicy: vmsnapshot.ChildPolicyKeep,
 	})
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ before = vmsnapshot.VirtualMachineSnapshot(
     "before",
     vm_name=vm,
     description="The VM as it was before the first run.",
-    child_policy=vmsnapshot.ChildPolicy.REFUSE,
+    child_policy=vmsnapshot.ChildPolicy.KEEP,
 )
 
 lab = vmsnapshot.VirtualMachineRevert(

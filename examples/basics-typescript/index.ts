@@ -12,7 +12,7 @@ export const found = vmsnapshot.getVirtualMachine({ vmName: vm }).then((it) => i
 const before = new vmsnapshot.VirtualMachineSnapshot("before", {
     vmName: vm,
     description: "The VM as it was before the first run.",
-    childPolicy: vmsnapshot.ChildPolicy.Refuse,
+    childPolicy: vmsnapshot.ChildPolicy.Keep,
 });
 
 const lab = new vmsnapshot.VirtualMachineRevert(

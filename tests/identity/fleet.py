@@ -106,6 +106,10 @@ class Fleet:
         """Somebody takes a snapshot."""
         self.client.take(self.names[uuid], name, description="by hand")
 
+    def copy(self, seen: Seen, uuid: str) -> None:
+        """Somebody takes a snapshot with the name and the whole description of another one."""
+        self.client.take(self.names[uuid], seen.name, description=seen.description)
+
     def remove(self, seen: Seen) -> None:
         """Somebody removes a snapshot."""
         tree = self.client.snapshots(self.names[seen.vm])
@@ -165,7 +169,7 @@ class History:
         uuids = fleet.uuids
         one = draw.choice(uuids)
         other = draw.choice([uuid for uuid in uuids if uuid != one] or [one])
-        what = draw.choice(["rename", "swap", "replace", "reregister", "restore", "take", "remove"])
+        what = draw.choice(["rename", "swap", "replace", "reregister", "restore", "take", "copy", "remove"])
         self.steps.append(f"{what} {fleet.names[one]} {fleet.names[other]}")
         if what == "rename":
             fleet.rename(one)
@@ -179,6 +183,10 @@ class History:
             fleet.server.restore()
         elif what == "take":
             fleet.take(one, draw.choice(["base", "r0", "by hand"]))
+        elif what == "copy":
+            ours = [seen for identity, seen in fleet.look().items() if identity in self._ours]
+            if ours:
+                fleet.copy(draw.choice(sorted(ours, key=lambda item: (item.vm, item.name, item.id))), one)
         elif what == "remove":
             seen = draw.choice(sorted(fleet.look().values(), key=lambda item: (item.vm, item.name, item.id)))
             fleet.remove(seen)

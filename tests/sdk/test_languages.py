@@ -116,7 +116,7 @@ def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, lang
     before = {
         "vmName": language,
         "description": "The VM as it was before the first run.",
-        "childPolicy": "refuse",
+        "childPolicy": "keep",
         # the provider's defaults:
         "consolidate": True,
         "memory": False,
@@ -139,4 +139,12 @@ def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, lang
     assert done(vsphere, language)[3:] == ["create before-revert", "revert clean"]
     assert given(stack, "before") == before
     assert given(stack, "lab") == lab | {"triggers": {"run": "second"}}
+
+    # What the README says of cleaning up: all goes but the safety snapshots.
+    stack.destroy().check()
+    assert done(vsphere, language)[-1] == "remove before"
+    clean, *safety = sorted(client.names(language), key=lambda name: name != "clean")
+    assert clean == "clean"
+    assert len(safety) == 2
+    assert all(name.startswith("before-revert-") for name in safety)
     stack.close()

@@ -326,8 +326,10 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             names = ", ".join(f'"{item.name}"' for item in children)
             message = (
                 f"{format_snapshot(vm, snapshot)} is not removed: it has children ({names}) and "
-                "childPolicy is `refuse`. Remove them first, or set childPolicy to `keep` (they "
-                "move up) or `remove`, and run the update before the delete."
+                "childPolicy is `refuse`. Remove them first; or set childPolicy to `keep` (they move up) or "
+                f"`remove`, update this resource alone with `pulumi up --target '{request.urn}'`, and delete "
+                "again. An update of everything makes again what this run has deleted already: a "
+                "VirtualMachineRevert among it reverts its VM once more."
             )
             raise Refused(message)
         for text in children_text(children, state.child_policy):
