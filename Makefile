@@ -58,7 +58,7 @@ test: ## Run all tests (ARGS: arguments of pytest)
 
 .PHONY: test-fast
 test-fast: ## Run the fast half of the tests: no engine, no API server, a minute (ARGS: arguments of pytest)
-	$(call setup,python simulator)
+	$(call setup,python simulator crds)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal -m fast $(ARGS)
 
 .PHONY: test-simulator

@@ -67,9 +67,9 @@ class Ten:
 
 
 def label(client: Client, label: str, names: Iterable[str], *, by: str = CHECKPOINT) -> None:
-    """A restore point of all these VMs, as an EnvironmentCheckpoint makes it."""
+    """A restore point of all these VMs, as a checkpoint of release 0.1.0 made it: its mark isn't bound."""
     machines = all_vms(client)
-    description = describe("", checkpoint_owner(by, label))
+    description = describe("", checkpoint_owner(by, label), None, label)
     tasks = [
         machines[name].CreateSnapshot_Task(name=label, description=description, memory=False, quiesce=False)
         for name in names

@@ -78,6 +78,7 @@ class PlatformInMemory:
                 name=name,
                 description="",
                 mark=mark,
+                mark_proof="exact",
                 managed=mark is not None,
                 create_time=self.clock(),
                 power_state="PoweredOff",

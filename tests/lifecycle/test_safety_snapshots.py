@@ -17,7 +17,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.lifecycle.common.observed import now
-from vmsnapshot.lifecycle.ownership import describe, owner_by
+from vmsnapshot.lifecycle.ownership import Owner, describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
 
 VMS = [f"web-{number}" for number in range(1, 21)]
@@ -168,10 +168,11 @@ def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
     assert [item["name"] for item in life.recorded] == life.safety
 
 
-STRANGERS = {
-    "lost": "",
-    "other resource": describe("", owner_by("urn:pulumi:dev::shop::vmsnapshot:index:X::other", "one")),
-    "other request": "",
+STRANGERS: dict[str, Owner | None] = {
+    "lost": None,
+    "other resource": owner_by("urn:pulumi:dev::shop::vmsnapshot:index:X::other", "one"),
+    "other request": None,
+    "renamed": None,
 }
 
 
@@ -181,15 +182,21 @@ def test_only_ours_is_removed(life: Life, case: str) -> None:
     life.write()
     life.stack.up().check()
     (name,) = life.safety
-    description = STRANGERS[case]
+    owner = STRANGERS[case]
     if case == "other request":
-        description = describe("", owner_by(life.stack.resource("web").urn, "another request"))
-    life.client.edit(life.vm, name, description=description)
+        owner = owner_by(life.stack.resource("web").urn, "another request")
+    if case == "renamed":
+        life.client.edit(life.vm, name, name="keep-for-audit")
+        name = "keep-for-audit"
+    else:
+        uuid = life.client.vm(life.vm).config.instanceUuid
+        description = "" if owner is None else describe("", owner, uuid, name)
+        life.client.edit(life.vm, name, description=description)
     life.write(powerPolicy="off")
     outcome = life.stack.up().check()
-    assert life.safety == [name]
+    assert name in life.client.names(life.vm)
     assert "was removed" not in outcome.words
-    assert f'Safety snapshot "{name}"' in outcome.words
+    assert 'Safety snapshot "' in outcome.words
     assert "is kept" in outcome.words
     assert life.recorded == []
 

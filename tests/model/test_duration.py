@@ -28,7 +28,9 @@ def test_parses(text: str, seconds: int) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", " ", "10", "m", "10q", "10m soon", "-5m", "ten minutes"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "10", "m", "10q", "10m soon", "-5m", "ten minutes", "36526d", "1e9d", f"{'9' * 400}s"]
+)
 def test_refuses(text: str) -> None:
     """What isn't a duration is refused, with an example of one."""
     with pytest.raises(ValueError, match="such as 10m"):

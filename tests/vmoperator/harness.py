@@ -150,10 +150,10 @@ class Harness:
             field_manager="somebody",
         )
 
-    def make(self, name: str, **spec: Any) -> Any:
+    def make(self, name: str, *, annotations: dict[str, str] | None = None, **spec: Any) -> Any:
         """Make a snapshot's object, as kubectl would."""
         kind: Any = VirtualMachineSnapshot
-        metadata = {"name": name, "namespace": self.namespace}
+        metadata = {"name": name, "namespace": self.namespace, "annotations": annotations or {}}
         return self.server.client.create(
             kind({"metadata": metadata, "spec": {"vmName": "web-1", **spec}}), field_manager="kubectl-create"
         )

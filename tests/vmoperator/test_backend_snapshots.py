@@ -35,7 +35,7 @@ def test_a_snapshots_life(harness: Harness) -> None:
         ("Created", "True"),
         ("Ready", "True"),
     ]
-    assert taken.mark == str(owner("base").mark)
+    assert (taken.mark, taken.mark_proof) == (str(owner("base").mark), "exact")
     assert taken.create_time is not None
     assert taken.storage is not None
     assert taken.storage.used
@@ -46,6 +46,7 @@ def test_a_snapshots_life(harness: Harness) -> None:
     harness.backend.change_snapshot(harness.vm(), taken, "base", "changed", again, operation())
     changed = harness.snapshot("base")
     assert (changed.description, changed.mark) == ("changed", str(again.mark))
+    assert changed.mark_proof == "exact"
     assert harness.object("base").spec["memory"] is True
 
     harness.remove("base")
@@ -247,6 +248,17 @@ def test_only_this_very_object_is_removed(harness: Harness) -> None:
         vm, taken, remove_children=False, consolidate=True, operation=operation("removing it")
     )
     assert harness.object("base").spec["description"] == "theirs"
+
+
+def test_a_copy_of_an_object_is_not_ours(harness: Harness) -> None:
+    """An object that was made from the YAML of one of ours, labels and annotations with it, has no mark."""
+    harness.take("base")
+    annotations = harness.object("base").metadata.annotations
+    harness.make("copy", description="by kubectl", annotations=annotations)
+    until(lambda: harness.snapshot("copy").ready)
+    copy = harness.snapshot("copy")
+    assert (copy.mark, copy.made_by, copy.managed) == (None, None, True)
+    assert harness.snapshot("base").mark is not None
 
 
 def test_taking_over_what_somebody_else_made(harness: Harness) -> None:

@@ -14,7 +14,7 @@ from vmsnapshot.backends.vmoperator import _client
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._faults import Forbidden
-from vmsnapshot.lifecycle.errors import TimedOut, Unsupported
+from vmsnapshot.lifecycle.errors import PlatformError, TimedOut, Unsupported
 
 Answer = httpx2.Response | Exception
 VM = {"kind": "VirtualMachine", "metadata": {"name": "web-1"}}
@@ -123,3 +123,25 @@ def test_what_is_no_api_server() -> None:
     server = Server(httpx2.Response(200, text="<html>welcome</html>"))
     with pytest.raises(Unsupported, match=r"server\.example isn't a Kubernetes API server"):
         server.get()
+
+
+NO_LISTS = [
+    VM,
+    {},
+    {"kind": "VirtualMachineList"},
+    {"kind": "VirtualMachineList", "items": None},
+    {"items": []},
+]
+
+
+@pytest.mark.parametrize("body", NO_LISTS)
+def test_an_answer_that_is_no_list_is_no_empty_list(body: Any) -> None:
+    """A proxy's JSON, or a list without its items, doesn't say that there is nothing."""
+    with pytest.raises(PlatformError, match="no list"):
+        Server(found(body)).client.list("/vms", "looking")
+
+
+@pytest.mark.parametrize("answer", [refusal(410, "Expired"), httpx2.Response(410, text="<html>gone</html>")])
+def test_410_says_of_nothing_that_it_is_gone(answer: httpx2.Response) -> None:
+    """HTTP 410 is about the list's version, or a proxy's: the read is done again."""
+    assert Server(answer, found()).get() == VM

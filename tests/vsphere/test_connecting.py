@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import ssl
 import threading
@@ -16,8 +17,8 @@ import pytest
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
-from vmsnapshot.backends.vsphere import VsphereBackend
-from vmsnapshot.backends.vsphere._endpoint import Endpoint
+from vmsnapshot.backends.vsphere import VsphereBackend, _session
+from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint
 from vmsnapshot.composition import connect as wire
 from vmsnapshot.lifecycle.errors import Denied, InvalidInput, Unreachable, VmsnapshotError
 from vmsnapshot.model.configuration import Configuration
@@ -271,3 +272,40 @@ def test_the_certificate_is_checked_before_the_default_trust(certified: Simulato
     assert endpoint.context.verify_mode is ssl.CERT_NONE
     assert endpoint.context is endpoint.context  # one for all connections
     assert Endpoint.of(settings(certified)).context.verify_mode is ssl.CERT_REQUIRED
+
+
+FIRST_ANSWERS = [
+    (503, b"<html>starting</html>", True),
+    (429, b"", True),
+    (404, b"<html>no such page</html>", False),
+    (200, b"<html>log in first</html>", False),
+    (200, b"<html><body><br></body></html>", False),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "passes"), FIRST_ANSWERS)
+def test_the_api_version_is_the_servers_own(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, *, passes: bool
+) -> None:
+    """What a proxy, or a server that is starting, answers first doesn't fix the version for the process."""
+    get = Connection.getresponse
+    spoilt: list[int] = []
+
+    def getresponse(self: Any) -> Any:
+        response: Any = get(self)
+        if not spoilt:
+            spoilt.append(status)
+            response.read()
+            response.status, response.reason = status, http.client.responses[status]
+            response.read = lambda *_amount: body
+        return response
+
+    monkeypatch.setattr(Connection, "getresponse", getresponse)
+    backend = wire(settings(simulator, allow_unverified_ssl=True))
+    with contextlib.closing(backend):
+        if not passes:
+            with pytest.raises(Unreachable, match="doesn't answer as vSphere does"):
+                backend.list_machines(operation("listing VMs"))
+        assert backend.list_machines(operation("listing VMs"))
+        assert vars(backend)["_session"]._version != _session._DEFAULT_VERSION
+    assert spoilt == [status]

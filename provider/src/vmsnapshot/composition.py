@@ -42,10 +42,11 @@ def connect(configuration: Configuration) -> Backend:
         return VmOperatorBackend.of(configuration)
     for name, (field, environment, what) in _VSPHERE.items():
         if getattr(configuration, field) is None:
+            secret = "--secret " if name == "password" else ""
             raise InvalidInput(
                 name,
-                f"{name} is not set: give {what} with `pulumi config set vmsnapshot:{name}` or in the "
-                f"environment variable {environment}.{_OR if name == 'vsphereServer' else ''}",
+                f"{name} is not set: give {what} with `pulumi config set {secret}vmsnapshot:{name}` or in "
+                f"the environment variable {environment}.{_OR if name == 'vsphereServer' else ''}",
             )
     from vmsnapshot.backends.vsphere import VsphereBackend  # noqa: PLC0415
 

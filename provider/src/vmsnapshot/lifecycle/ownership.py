@@ -4,10 +4,13 @@ On the VM Operator they are labels and annotations. On vSphere, which has no oth
 the last line of the description, readable for people and parsed here::
 
     before the upgrade
-    Managed by Pulumi: resource before-release, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2
+    Managed by Pulumi: resource before-release, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2-61d0c3f2a94b07de
 
-The mark's first half stands for the resource (a hash of its URN), the second for the request. Resource and
-stack are for people: a name that is long, or holds what can't be printed, is shortened there.
+The mark's first part stands for the resource (a hash of its URN), the second for the request. The third
+binds them to the VM and the name that the snapshot was made for: a line that was copied, with a VM or by a
+person, to a snapshot of another VM or name doesn't pass for a mark of that snapshot. Release 0.1.0 wrote
+lines without it. Resource and stack are for people: a name that is long, or holds what can't be printed, is
+shortened there.
 """
 
 from __future__ import annotations
@@ -16,14 +19,22 @@ import dataclasses
 import hashlib
 import re
 import secrets
-from typing import Final
+import unicodedata
+from typing import Final, Literal, TypeAlias
 
 # Characters of a resource's name in the line. Ours: the length limit of descriptions isn't documented.
 _SHOWN: Final = 128
 _LINE = re.compile(
     r"^Managed by Pulumi: resource (?P<resource>.+), stack (?P<stack>.+), "
-    r"mark (?P<owner>[0-9a-f]{12})-(?P<generation>[0-9a-f]{8})$"
+    r"mark (?P<owner>[0-9a-f]{12})-(?P<generation>[0-9a-f]{8})(?:-(?P<binding>[0-9a-f]{16}))?$"
 )
+# Hexadecimal digits of the binding's hashes.
+_OF_VM: Final = 8
+_OF_NAME: Final = 8
+
+# What a mark's binding shows: that the snapshot is the one that it was made for; the same, but for a name
+# that somebody has changed since; nothing, as it has none (release 0.1.0) or the VM's identity isn't known.
+Proof: TypeAlias = Literal["exact", "renamed", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +57,13 @@ class OwnerLine:
         mark: The mark.
         resource: The resource's name in its program, as far as it can be shown in one line.
         stack: Project and stack, such as `shop/dev`.
+        proof: What the mark's binding shows.
     """
 
     mark: OwnerRef
     resource: str
     stack: str
+    proof: Proof = "none"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,21 +122,64 @@ def parse_mark(text: str | None) -> OwnerRef | None:
     return OwnerRef(first, second)
 
 
-def describe(description: str, owner: Owner) -> str:
-    """Returns the description for vSphere: the user's text, then the line with the mark."""
+def bind(mark: OwnerRef, vm: str, name: str) -> str:
+    """Returns a mark's third part.
+
+    Args:
+        mark: The mark.
+        vm: What tells the VM from every other one (vSphere: its instance UUID).
+        name: The snapshot's name.
+    """
+    of_vm = hashlib.sha256(f"{mark}|{vm}".encode()).hexdigest()[:_OF_VM]
+    named = f"{mark}|{vm}|{unicodedata.normalize('NFC', name)}"
+    return of_vm + hashlib.sha256(named.encode()).hexdigest()[:_OF_NAME]
+
+
+def check(mark: OwnerRef, binding: str | None, vm: str | None, name: str) -> Proof | None:
+    """Returns what a binding shows of the snapshot that it stands on; None: it was made for another VM."""
+    if binding is None or vm is None:
+        return "none"
+    expected = bind(mark, vm, name)
+    if binding == expected:
+        return "exact"
+    return "renamed" if binding[:_OF_VM] == expected[:_OF_VM] else None
+
+
+def describe(description: str, owner: Owner, vm: str | None, name: str) -> str:
+    """Returns the description for vSphere: the user's text, then the line with the mark.
+
+    Args:
+        description: The user's text.
+        owner: The resource that makes the snapshot.
+        vm: The VM's instance UUID; None: not known.
+        name: The snapshot's name.
+    """
     told = owner.line
-    line = f"Managed by Pulumi: resource {told.resource}, stack {told.stack}, mark {told.mark}"
+    mark = str(told.mark) if vm is None else f"{told.mark}-{bind(told.mark, vm, name)}"
+    line = f"Managed by Pulumi: resource {told.resource}, stack {told.stack}, mark {mark}"
     return f"{description}\n{line}" if description else line
 
 
-def split(stored: str) -> tuple[str, OwnerLine | None]:
-    """Splits a stored description into the user's text and the line with the mark; None: it has none."""
+def split(stored: str, vm: str | None, name: str) -> tuple[str, OwnerLine | None]:
+    """Splits a stored description into the user's text and the line with the mark.
+
+    Args:
+        stored: The description.
+        vm: The instance UUID of the snapshot's VM; None: not known.
+        name: The snapshot's name.
+
+    Returns:
+        The user's text and the line; the whole and None, if it has none or one of another VM's snapshot.
+    """
     text, _, last = stored.rstrip("\n").rpartition("\n")
     found = _LINE.match(last)
     if found is None:
         return stored, None
     mark = OwnerRef(found["owner"], found["generation"])
-    return text, OwnerLine(mark, found["resource"], found["stack"])
+    proof = check(mark, found["binding"], vm, name)
+    if proof is None:
+        return stored, None
+    return text, OwnerLine(mark, found["resource"], found["stack"], proof)
 
 
 def resource_name(urn: str) -> str:

@@ -14,6 +14,8 @@ _UNITS = {
     "h": 3600, "hour": 3600, "hours": 3600,
     "d": 86400, "day": 86400, "days": 86400,
 }  # fmt: skip
+# Any moment less or plus a duration must be one that a datetime can hold.
+_LONGEST = timedelta(days=36525)
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 
 
@@ -21,7 +23,8 @@ def parse_duration(text: str) -> timedelta:
     """Parses a duration.
 
     Raises:
-        ValueError: The text is not a duration; the message says what one looks like.
+        ValueError: The text is not a duration, or is longer than 100 years; the message says what one
+            looks like.
     """
     position, seconds = 0, 0.0
     while position < len(text):
@@ -32,6 +35,9 @@ def parse_duration(text: str) -> timedelta:
         position = part.end()
     if position < len(text) or not text.strip():
         message = f"{text!r} is not a duration; write a number with its unit, such as 10m or 1h30m"
+        raise ValueError(message)
+    if seconds > _LONGEST.total_seconds():
+        message = f"{text!r} is longer than 100 years; write a shorter duration, such as 10m or 1h30m"
         raise ValueError(message)
     return timedelta(seconds=seconds)
 

@@ -171,6 +171,13 @@ class Snapshot(Model):
         str | None,
         Property("Which resource of this provider made it, in which making; null: somebody else did."),
     ] = None
+    mark_proof: Annotated[
+        Literal["exact", "renamed", "none"],
+        Property(
+            "Whether the mark is bound to this snapshot: `exact`; `renamed`: to this VM, but the snapshot "
+            "was renamed by somebody; `none`: release 0.1.0 made it, or the VM's identity is not known."
+        ),
+    ] = "none"
     made_by: Annotated[Maker | None, Property("That resource in words; null: not known.")] = None
     managed: Annotated[
         bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import datetime as dt
 import math
@@ -20,7 +21,7 @@ from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._clock import DateClock
 from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object, compact
-from vmsnapshot.lifecycle.errors import Busy, Denied, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, Denied, PlatformError, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.values import redact
 
@@ -35,6 +36,8 @@ _SILENCE: Final = httpx2.Timeout(10.0, connect=10.0, read=90.0, pool=None)
 # Seconds after which the server ends a watch, to be begun anew.
 _WATCH: Final = 300
 _PAGE: Final = 500
+# Characters of an unexpected answer in a message.
+_SHOWN: Final = 200
 # Seconds to wait for the schema, which only says whether snapshots are switched off.
 _SCHEMA_TIME: Final = 5.0
 # Seconds after its return in which a server may deny what it will allow: it reads the roles meanwhile.
@@ -214,13 +217,21 @@ class Client:
     # Many objects
 
     def list(self, path: str, about: str) -> tuple[list[Object], str]:
-        """All objects of a kind, and the resourceVersion from which to watch them."""
+        """All objects of a kind, and the resourceVersion from which to watch them.
+
+        Raises:
+            PlatformError: The answer is no list: that isn't "none".
+        """
         found: list[Object] = []
         more = ""
         while True:
             params = {"limit": str(_PAGE)} | ({"continue": more} if more else {})
             page = self.send("GET", path, about, params=params)
-            found += page.get("items") or ()
+            items = page.get("items")
+            if not isinstance(items, builtins.list) or not str(page.get("kind", "")).endswith("List"):
+                message = f"{about}: {self._access.server} answered with no list ({_head(page)})"
+                raise PlatformError(message, retry_helps=True)
+            found += items
             about_page = page.get("metadata") or {}
             more = about_page.get("continue") or ""
             if not more:
@@ -391,6 +402,11 @@ class Client:
 
     def _conceal(self, text: str) -> str:
         return redact(text, self._access.secret_words())
+
+
+def _head(value: Object) -> str:
+    text = compact(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 class Watch:

@@ -77,8 +77,8 @@ class Overtaken(Refused):
     """A JSON patch was not applied: what it tests is no longer so."""
 
 
-class TooOld(Gone):
-    """The server no longer knows the changes since that resourceVersion."""
+class TooOld(Busy):
+    """The server no longer knows the changes since that resourceVersion; nothing is known to be gone."""
 
 
 @dataclasses.dataclass(frozen=True)

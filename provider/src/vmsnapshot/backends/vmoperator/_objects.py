@@ -34,6 +34,8 @@ REVERTING: Final = "vmoperator.vmware.com/snapshot-revert-in-progress"
 PREFIX: Final = "vmsnapshot/"
 URN: Final = "vmsnapshot/urn"
 MARK: Final = "vmsnapshot/mark"
+# Binds the mark to the object: one that is made from a copy of it has another name or namespace.
+BINDING: Final = "vmsnapshot/mark-binding"
 MACHINE: Final = "vmsnapshot/machine"
 REVERT: Final = "vmsnapshot/revert-request"
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._objects import (
+    BINDING,
     CREATED,
     MARK,
     PAUSED,
@@ -29,7 +30,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     spec_of,
     status_of,
 )
-from vmsnapshot.lifecycle.ownership import resource_name, stack_of
+from vmsnapshot.lifecycle.ownership import Proof, check, parse_mark, resource_name, stack_of
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.machine import (
     Disk,
@@ -154,13 +155,15 @@ def snapshot(item: Object) -> Snapshot:
     created = condition_of(item, CREATED)
     taken = created is not None and created.get("status") == "True"
     when = created.get("lastTransitionTime") if created is not None and taken else None
+    proof = _proof(item)
     return Snapshot(
         id=name_of(item),
         unique_id=status.get("uniqueID") or None,
         name=name_of(item),
         description=spec.get("description") or "",
-        mark=annotations_of(item).get(MARK),
-        made_by=_maker(annotations_of(item).get(URN)),
+        mark=None if proof is None else annotations_of(item).get(MARK),
+        mark_proof=proof or "none",
+        made_by=None if proof is None else _maker(annotations_of(item).get(URN)),
         managed=True,
         create_time=_time(when or item["metadata"].get("creationTimestamp")),
         power_state=_power_after(spec, status),
@@ -170,6 +173,17 @@ def snapshot(item: Object) -> Snapshot:
         conditions=tuple(_condition(one) for one in status.get("conditions") or ()),
         storage=_storage(status.get("storage")),
     )
+
+
+def _proof(item: Object) -> Proof | None:
+    """What binds the object's mark to it; None: it has no mark, or that of the object it was copied from."""
+    mark = parse_mark(annotations_of(item).get(MARK))
+    if mark is None:
+        return None
+    vm = machine_id(item["metadata"].get("namespace", ""), str(spec_of(item).get("vmName")))
+    proof = check(mark, annotations_of(item).get(BINDING), vm, name_of(item))
+    # Objects can't be renamed.
+    return None if proof == "renamed" else proof
 
 
 def _maker(urn: str | None) -> Maker | None:

@@ -10,6 +10,7 @@ from typing import Final
 from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._objects import (
+    BINDING,
     CREATED,
     CSI_SYNCED,
     KINDS,
@@ -29,6 +30,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     holds,
     in_words,
     labels_of,
+    machine_id,
     name_of,
     parsed,
     spec_of,
@@ -39,7 +41,7 @@ from vmsnapshot.backends.vmoperator._observe import in_tree, past, snapshot
 from vmsnapshot.backends.vmoperator._watching import Space, vm_of
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import Owner
+from vmsnapshot.lifecycle.ownership import Owner, bind
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import Snapshot
 
@@ -66,7 +68,8 @@ class Snapshots:
         """
         seen = self._space.snapshots.get(request.name)
         if seen is not None:
-            if annotations_of(seen).get(MARK) == str(request.owner.mark):
+            ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
+            if ours and spec_of(seen).get("vmName") == vm_name:
                 return
             raise Refused(_taken(about, self._space.name, seen))
         spec: Object = {"vmName": vm_name, "description": request.description}
@@ -74,7 +77,7 @@ class Snapshots:
             spec["memory"] = True
         if request.quiesce is not None:
             spec["quiesce"] = {"timeout": go_duration(request.quiesce)}
-        annotations = {URN: request.owner.urn, MARK: str(request.owner.mark)}
+        annotations = self._marks(vm_name, request.name, request.owner)
         machine = self._space.machines.get(vm_name)
         kept = compact(past(machine)) if machine is not None else ""
         if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
@@ -99,9 +102,13 @@ class Snapshots:
             for name, value in annotations_of(seen).items()
             if name.startswith(PREFIX) and name != REVERT
         }
-        annotations = kept | {URN: owner.urn, MARK: str(owner.mark)}
         spec = spec_of(seen) | {"description": description}
+        annotations = kept | self._marks(str(spec.get("vmName")), snapshot_id, owner)
         self._apply(snapshot_id, owner, annotations, spec, operation, about, force=True)
+
+    def _marks(self, vm_name: str, name: str, owner: Owner) -> dict[str, str]:
+        vm = machine_id(self._space.name, vm_name)
+        return {URN: owner.urn, MARK: str(owner.mark), BINDING: bind(owner.mark, vm, name)}
 
     def settle(self, vm_name: str, snapshot_id: str, operation: Operation, about: str) -> None:
         """Wait until a snapshot is complete and the VM says where it is.

@@ -264,7 +264,8 @@ class VsphereBackend:
         subject = Subject.of(operation.what, vm, request.name)
 
         def start(login: Login) -> Any:
-            return _start_snapshot(login.ref("VirtualMachine", vm.identity.id), request)
+            target = login.ref("VirtualMachine", vm.identity.id)
+            return _start_snapshot(target, request, vm.identity.instance_uuid)
 
         with self._queues.turn(vm.identity.id, operation):
             result = again(
@@ -294,7 +295,7 @@ class VsphereBackend:
             Unsupported: The server can't.
         """
         subject = Subject.of(operation.what, vm, snapshot)
-        stored = ownership.describe(description, owner)
+        stored = ownership.describe(description, owner, vm.identity.instance_uuid, name)
 
         def rename(login: Login) -> None:
             login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(escape(name), stored)
@@ -433,15 +434,15 @@ class VsphereBackend:
         return vm.model_copy(update={"identity": identity, "remembered": past_tasks(recent(reading))})
 
 
-def _start_snapshot(vm: Any, request: SnapshotRequest) -> Any:
+def _start_snapshot(vm: Any, request: SnapshotRequest, uuid: str | None) -> Any:
+    name, stored = (
+        escape(request.name),
+        ownership.describe(request.description, request.owner, uuid, request.name),
+    )
     if request.quiesce is None:
-        return vm.CreateSnapshot_Task(escape(request.name), _stored(request), request.memory, quiesce=False)
+        return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=False)
     spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))
     try:
-        return vm.CreateSnapshotEx_Task(escape(request.name), _stored(request), request.memory, spec)
+        return vm.CreateSnapshotEx_Task(name, stored, request.memory, spec)
     except (vmodl.fault.MethodNotFound, vmodl.fault.NotSupported):
-        return vm.CreateSnapshot_Task(escape(request.name), _stored(request), request.memory, quiesce=True)
-
-
-def _stored(request: SnapshotRequest) -> str:
-    return ownership.describe(request.description, request.owner)
+        return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=True)

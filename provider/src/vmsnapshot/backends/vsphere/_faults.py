@@ -61,6 +61,10 @@ class ConnectFailure(Exception):
     """No connection could be made, so nothing was sent; `__cause__` says why."""
 
 
+class NotReady(ConnectFailure):
+    """The server, or a proxy before it, says that it can't answer now; nothing was done."""
+
+
 class Unintelligible(Exception):
     """The answer could not be decoded; `__cause__` says why."""
 

@@ -176,7 +176,7 @@ def virtual_machine(
             instance_uuid=properties.get("config.instanceUuid"),
         ),
         machine=machine(properties, power_state(state)),
-        snapshots=tuple(_snapshots(roots, None, _sizes(layout))),
+        snapshots=tuple(_snapshots(roots, None, _sizes(layout), properties.get("config.instanceUuid"))),
         current_snapshot_id=current,
         tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
         tools_status=_text(properties.get("guest.toolsStatus")),
@@ -219,17 +219,21 @@ def recent_tasks(properties: Properties) -> list[str]:
     return [object_id(task) for task in properties.get("recentTask") or ()]
 
 
-def _snapshots(nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, int]) -> Iterable[Snapshot]:
+def _snapshots(
+    nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, int], uuid: str | None
+) -> Iterable[Snapshot]:
     for node in nodes:
         unique_id = object_id(node.snapshot)
-        description, line = ownership.split(node.description or "")
+        name = unescape(node.name)
+        description, line = ownership.split(node.description or "", uuid, name)
         yield Snapshot(
             id=unique_id,
             unique_id=unique_id,
-            name=unescape(node.name),
+            name=name,
             stored_name=node.name,
             description=description,
             mark=None if line is None else str(line.mark),
+            mark_proof="none" if line is None else line.proof,
             made_by=None if line is None else Maker(resource=line.resource, stack=line.stack),
             managed=line is not None,
             create_time=utc(node.createTime),
@@ -238,7 +242,7 @@ def _snapshots(nodes: Iterable[Any], parent_id: str | None, sizes: Mapping[str, 
             parent_id=parent_id,
             storage=None if unique_id not in sizes else SnapshotStorage(used=quantity(sizes[unique_id])),
         )
-        yield from _snapshots(node.childSnapshotList or (), unique_id, sizes)
+        yield from _snapshots(node.childSnapshotList or (), unique_id, sizes, uuid)
 
 
 def _disks(devices: Iterable[Any]) -> Iterable[tuple[str, Disk]]:

@@ -39,6 +39,8 @@ _KEPT_CONNECTIONS: Final = 64
 _CALL_TIMEOUT: Final = 120.0
 # Spoken where the server doesn't say what it speaks; every server since 2016 does.
 _DEFAULT_VERSION: Final = "vim25/6.5"
+# What a server or a proxy says that wants to be asked again later, beside 5xx.
+_LATER: Final = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
 
 
 # What expat says of a document that ends too early.
@@ -325,9 +327,9 @@ class Session:
             return faults.NotSent(
                 f"{subject}: vsphereServer {server} broke the connection ({broken}) during the login."
             )
+        if isinstance(failure, (vmodl.MethodFault, faults.NotReady)):
+            return faults.translate(failure, subject)
         if not isinstance(failure, faults.ConnectFailure):
-            if isinstance(failure, vmodl.MethodFault):
-                return faults.translate(failure, subject)
             return kind(
                 f"{subject}: vsphereServer {server} doesn't answer as vSphere does ({cause or failure}). "
                 "Check the name and the port."
@@ -369,7 +371,12 @@ def marked(request_id: str) -> Iterator[None]:
 
 
 def _version_of(endpoint: Endpoint) -> str:
-    """The newest API version that both the server and pyVmomi know, such as `vim25/8.0.3.0`."""
+    """The newest API version that both the server and pyVmomi know, such as `vim25/8.0.3.0`.
+
+    Raises:
+        NotReady: The server is starting, or a proxy has no answer of it.
+        Unintelligible: Something else answers: what the server speaks is not known.
+    """
     connection = Connection(
         pin=endpoint.pin,
         host=endpoint.host,
@@ -386,13 +393,18 @@ def _version_of(endpoint: Endpoint) -> str:
         raise faults.ConnectFailure from error
     finally:
         connection.close()
+    status = f"HTTP {answer.status} {answer.reason}"
+    if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _LATER:
+        raise faults.NotReady(status)
     if answer.status != http.HTTPStatus.OK:
-        return _DEFAULT_VERSION
+        raise faults.Unintelligible(status) from http.client.HTTPException(status)
     try:
         # The document comes from the server that is trusted with the password next.
         tree = ET.fromstring(text)  # noqa: S314
     except ET.ParseError as error:
         raise faults.Unintelligible from error
+    if tree.find("namespace") is None:
+        raise faults.Unintelligible from ET.ParseError(f"a document of <{tree.tag}>")
     spoken = {
         f"vim25/{element.text}"
         for namespace in tree.iter("namespace")

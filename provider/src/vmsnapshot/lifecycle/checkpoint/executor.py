@@ -10,7 +10,7 @@ from typing import Final
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
 from vmsnapshot.lifecycle.checkpoint.state import held_snapshots, taken_checkpoint
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner, marked, snapshot_name
 from vmsnapshot.lifecycle.common.members import Environment, waves
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
@@ -117,7 +117,7 @@ class Checkpointing:
         orphans: dict[str, list[Snapshot]] = {}
         for key, vm in environment.machines.items():
             unheld = [item for item in vm.snapshots if (vm.identity.id, item.id) not in self._held]
-            ours = [item for item in unheld if item.mark == str(self._owner.mark)]
+            ours = [item for item in marked(vm, self._owner.mark) if item in unheld]
             others = [item for item in unheld if item not in ours and self._made_here(item)]
             if others:
                 orphans[key] = others

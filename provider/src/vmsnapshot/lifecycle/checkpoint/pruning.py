@@ -9,7 +9,7 @@ from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, find_part, located_vms, vm_key
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import marked
+from vmsnapshot.lifecycle.common.marks import marked_as_recorded
 from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -149,7 +149,7 @@ def remove_marked(
 
     def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
         after = wait_until_idle(session, vm, part)  # a task that nobody waited for may still be making it
-        for snapshot in marked(after, mark):
+        for snapshot in marked_as_recorded(after, mark):
             if (after.identity.id, snapshot.id) not in held:
                 _remove(session, after, snapshot, part)
 

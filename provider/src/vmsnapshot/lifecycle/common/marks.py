@@ -24,8 +24,13 @@ def checkpoint_owner(urn: str, label: str) -> ownership.Owner:
 
 
 def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
-    """Returns the VM's snapshots that carry a mark."""
-    return [item for item in vm.snapshots if item.mark == str(mark)]
+    """Returns the VM's snapshots that were made with a mark: it is bound to the VM and to their names."""
+    return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof == "exact"]
+
+
+def marked_as_recorded(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
+    """Returns those with a mark that state holds: also those of release 0.1.0, whose marks aren't bound."""
+    return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof != "renamed"]
 
 
 def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:

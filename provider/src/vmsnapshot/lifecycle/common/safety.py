@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import marked
+from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded
 from vmsnapshot.lifecycle.common.observed import timestamp_or_none
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
@@ -215,7 +215,7 @@ class SafetySnapshots:
         def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
             after = wait_until_idle(self._session, vm, part)
             for item in by_vm[vm.identity.id]:
-                for snapshot in marked(after, item.ownership):
+                for snapshot in marked_as_recorded(after, item.ownership):
                     self._remove(after, snapshot, part)
 
         try:
@@ -283,12 +283,13 @@ class SafetySnapshots:
                 self._remove(vm, ours, operation)
                 self._log(f"{head} was removed: its time is over.")
             elif (
-                other := find_by_reference(vm, item) or next(iter(marked(vm, item.ownership or "")), None)
+                other := find_by_reference(vm, item)
+                or next(iter(marked_as_recorded(vm, item.ownership or "")), None)
             ) is not None:
                 self._log(
                     f"{head} is kept, although its time is over: {format_snapshot(vm, other)} doesn't carry "
-                    "the mark and the date that the stack's state holds. It is no longer part of the state; "
-                    "remove it yourself if nobody needs it.",
+                    "the mark, the name and the date that the stack's state holds. It is no longer part of "
+                    "the state; remove it yourself if nobody needs it.",
                     rq.Severity.WARNING,
                 )
             else:
@@ -298,7 +299,7 @@ class SafetySnapshots:
     def _recorded(self, vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
         """Returns the snapshot that state holds, if its mark and its date prove that it is that one."""
         if item.ownership is not None:
-            found = marked(vm, item.ownership)
+            found = marked_as_recorded(vm, item.ownership)
         else:  # of release 0.1.0: by this resource's mark, and by the uniqueID where that was known
             other = find_by_reference(vm, item)
             mark = None if other is None else ownership.parse_mark(other.mark)

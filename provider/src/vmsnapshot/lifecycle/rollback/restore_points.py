@@ -86,12 +86,21 @@ def find_restore_points(
     found: dict[str, Snapshot] = {}
     failures: dict[str, VmsnapshotError] = {}
     for key, vm in machines.items():
-        items = [item for item in labelled[key] if chosen is None or _maker(item) in chosen]
+        items = _best_proven([item for item in labelled[key] if chosen is None or _maker(item) in chosen])
         if len(items) == 1:
             found[key] = items[0]
         else:
             failures[key] = _ambiguous(vm, items) if items else _missing(vm, label, labelled[key])
     return RestorePoints(label, found, failures, _in_common(machines))
+
+
+def _best_proven(items: Sequence[Snapshot]) -> list[Snapshot]:
+    """Returns those whose mark shows most: a line that was copied may stand on another snapshot of the VM."""
+    for proof in ("exact", "renamed"):
+        if proven := [item for item in items if item.mark_proof == proof]:
+            makers = {_maker(item) for item in proven}
+            return proven + [item for item in items if _maker(item) not in makers]
+    return list(items)
 
 
 def _chosen(

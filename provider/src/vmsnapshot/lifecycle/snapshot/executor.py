@@ -68,6 +68,7 @@ class SnapshotCreator:
             item
             for item in vm.snapshots
             if item.id not in held
+            and item.mark_proof == "exact"
             and _made_by(item, self._urn)
             and _as_asked(item, self._inputs)
             and (self._any_name or item.name == self._inputs.name)

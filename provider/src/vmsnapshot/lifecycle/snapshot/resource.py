@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import Owner, new_owner, parse_mark
+from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, vm_of
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
@@ -265,7 +265,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         vm = self._session.locate(vm_of(request.id, state), operation, hardware=False)
         snapshot = self.lookup.still_there(vm, request.id, state)
         mark = parse_mark(state.ownership or snapshot.mark)
-        owner = new_owner(request.urn) if mark is None else Owner(request.urn, mark)
+        ours = mark is not None and mark.owner == owner_id(request.urn)
+        # What was imported from another resource gets a mark of its own: that one's delete then keeps it.
+        owner = Owner(request.urn, mark) if mark is not None and ours else new_owner(request.urn)
         asked = (
             inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name,
             inputs.description or "",

@@ -1,0 +1,114 @@
+"""The line that says who made a snapshot can be copied; a copy makes nothing ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client, other_client
+from tests.support.in_process import mini_stack
+from tests.support.simulator import Simulator, running
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner
+
+SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
+CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
+ROLLBACK = "vmsnapshot:EnvironmentRollback"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Simulator]:
+    """A VM for each test."""
+    names = ",".join(f"{prefix}-{number}" for prefix in ("one", "two") for number in range(8))
+    with running("--names", names, "--task-duration", "0s") as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: Simulator) -> Iterator[Client]:
+    """Somebody else's."""
+    with other_client(server) as found:
+        yield found
+
+
+def _to_another_vm(client: Client, number: str, name: str, text: str) -> tuple[str, str]:
+    return f"two-{number}", client.take(f"two-{number}", name, description=text)
+
+
+def _to_another_name(client: Client, number: str, _name: str, text: str) -> tuple[str, str]:
+    return f"one-{number}", client.take(f"one-{number}", "by hand", description=text)
+
+
+COPIES = [_to_another_vm, _to_another_name]
+
+
+@pytest.mark.parametrize(("number", "copied"), list(enumerate(COPIES)))
+def test_a_copied_description_makes_no_snapshot_ours(
+    server: Simulator, client: Client, number: int, copied: Callable[..., tuple[str, str]]
+) -> None:
+    """A resource that state doesn't hold takes its own snapshot; the copy stays as it is, also at the end."""
+    stack = mini_stack(server.settings)
+    stack.write(s={"type": SNAPSHOT, "properties": {"vmName": f"one-{number}", "name": "base"}})
+    stack.up().check()
+    text = client.snapshot(f"one-{number}", "base").description
+    stack.destroy().check()
+    vm, copy = copied(client, str(number), "base", text)
+    stack.write(s={"type": SNAPSHOT, "properties": {"vmName": vm, "name": "base"}})
+    outcome = stack.up().check()
+    assert "Took over" not in outcome.words
+    assert copy in client.ids(vm)
+    assert len(client.ids(vm)) == 2
+    stack.destroy().check()
+    assert client.ids(vm) == [copy]
+    assert client.snapshots(vm)[0].description == text
+
+
+@pytest.mark.parametrize(("number", "bound"), [(2, False), (3, True)])
+def test_a_foreign_snapshot_with_a_checkpoints_mark_is_no_part(
+    server: Simulator, client: Client, number: int, *, bound: bool
+) -> None:
+    """The mark of a label can be worked out: it alone makes no snapshot a part of that checkpoint."""
+    stack = mini_stack(server.settings)
+    first, second = f"one-{number}", f"two-{number}"
+    members = [{"vmName": first}, {"vmName": second}]
+
+    def label(text: str, **more: Any) -> None:
+        properties: dict[str, Any] = {"virtualMachines": members, "label": text, "keepLast": 1}
+        stack.write(c={"type": CHECKPOINT, "properties": properties}, **more)
+        stack.up().check()
+
+    label("r1")
+    urn = stack.resource("c").urn
+    mark = checkpoint_owner(urn, "r2").mark
+    if bound:  # that of another VM, whose description was copied
+        line = client.snapshot(second, "r1").description.replace(
+            str(checkpoint_owner(urn, "r1").mark), str(mark)
+        )
+    else:
+        line = f"Managed by Pulumi: resource c, stack shop/dev, mark {mark}"
+    forged = client.take(first, "r2", description=line)
+    label("r2")
+    assert len(client.ids(first)) == 2
+    label("r2", b={"type": ROLLBACK, "properties": {"virtualMachines": members, "to": "r2"}})
+    (reverted,) = [item["snapshot"] for item in server.history(first) if item["op"] == "revert"]
+    assert reverted != forged
+    label("r3")
+    assert forged in client.ids(first)
+    stack.destroy().check()
+    assert client.ids(first) == [forged]
+
+
+def test_what_another_resource_has_renamed_is_not_removed(server: Simulator, client: Client) -> None:
+    """A resource that imports a snapshot and renames it marks it as its own; the first one keeps it."""
+    one, other = mini_stack(server.settings), mini_stack(server.settings, stack="audit")
+    one.write(s={"type": SNAPSHOT, "properties": {"vmName": "one-4", "name": "base"}})
+    one.up().check()
+    other.import_(SNAPSHOT, "a", one.resource("s").id).check()
+    other.write(a={"type": SNAPSHOT, "properties": {"vmName": "one-4", "name": "keep-for-audit"}})
+    other.up().check()
+    outcome = one.destroy().check()
+    assert client.names("one-4") == ["keep-for-audit"]
+    assert "taken over" in outcome.words
+    other.destroy().check()
+    assert client.names("one-4") == []
