@@ -12,6 +12,7 @@ from devkit.vmoperator.objects import (
     API_VERSION,
     LAST_APPLIED,
     MACHINE,
+    ZONE_LABEL,
     Key,
     Object,
     annotations_of,
@@ -65,6 +66,12 @@ class Machines:
         """Write what vSphere shows into the status."""
         if not item.get("status"):
             self._steering.enter("status", item["metadata"]["name"])
+            conditions: Object = {}
+            for kind in _STANDING:
+                mark(conditions, kind)
+            item = self._cluster.set_status(item, conditions)
+        if ZONE_LABEL not in labels_of(item):
+            item = self._cluster.edit(item, {"labels": {ZONE_LABEL: ZONE}})
         status = _status(item, machine, self._vsphere.host(machine))
         status["rootSnapshots"] = [self._reference(item, node) for node in machine.roots]
         if not status["rootSnapshots"]:

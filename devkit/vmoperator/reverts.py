@@ -12,11 +12,11 @@ from devkit.vmoperator.objects import (
     READY,
     REVERT_FAILED,
     REVERT_IN_PROGRESS,
-    REVERT_IN_PROGRESS_REASON,
     REVERT_INVALID_MANIFEST,
     REVERT_SKIPPED,
     REVERT_SUCCEEDED,
     REVERT_TASK_FAILED,
+    ZONE_LABEL,
     Key,
     Object,
     annotations_of,
@@ -29,6 +29,9 @@ from devkit.vmoperator.objects import (
 from devkit.vmoperator.steering import History, Refused, Steering
 from devkit.vmoperator.vsphere import Ambiguous, Machine, Vsphere, power_of
 
+# Failures after which the annotation of the revert in progress stays on the VM.
+_AFTER_BEGINNING = (REVERT_TASK_FAILED, REVERT_INVALID_MANIFEST)
+
 
 class Reverts:
     """The reverts' part of the work."""
@@ -38,8 +41,9 @@ class Reverts:
         self._vsphere = vsphere
         self._steering = steering
         self._history = history
-        # Reverted in vSphere, and the object isn't replaced yet. A stand-in that is started anew doesn't
-        # know: then the annotation is left behind, as it is when the VM Operator is killed there.
+        # Reverted in vSphere, and the object isn't replaced yet: nothing on the object says so, as the VM
+        # Operator patches it at the end of its reconcile. One that is started anew doesn't know, either: it
+        # reverts again, if that is still asked for.
         self._begun: dict[Key, tuple[str, Refused | None]] = {}
 
     def forget(self, key: Key) -> None:
@@ -76,8 +80,6 @@ class Reverts:
         if failure and failure.reason in {REVERT_SKIPPED, REVERT_FAILED}:
             self._fail(key, item, failure.reason, str(failure))
         node = self._checked(key, item, machine, name)
-        item = self._cluster.edit(item, {"annotations": {REVERT_IN_PROGRESS: ""}})
-        item = self._tell(item, REVERT_IN_PROGRESS_REASON, "snapshot revert in progress")
         try:
             if failure and failure.reason == REVERT_TASK_FAILED:
                 raise failure
@@ -127,20 +129,26 @@ class Reverts:
             words = str(failure) if failure else "no VM YAML in snapshot config"
             message = f"failed to restore vm spec and metadata from snapshot: {words}"
             self._fail(key, item, REVERT_INVALID_MANIFEST, message, leaves=_leaves(failure))
-        changed = deepcopy(item)
-        changed["spec"] = {**kept["spec"], "powerState": power_of(node.state)}
-        changed["spec"].pop("currentSnapshotName", None)
-        found = {
-            one: value
-            for one, value in kept["metadata"].get("annotations", {}).items()
-            if one != REVERT_IN_PROGRESS
+        spec = {**kept["spec"], "powerState": power_of(node.state)}
+        spec.pop("currentSnapshotName", None)
+        annotations = kept["metadata"].get("annotations", {})
+        metadata = {
+            "annotations": {one: value for one, value in annotations.items() if one != REVERT_IN_PROGRESS},
+            "labels": {
+                one: value for one, value in kept["metadata"].get("labels", {}).items() if one != ZONE_LABEL
+            },
         }
-        changed["metadata"]["annotations"] = found
-        changed["metadata"]["labels"] = kept["metadata"].get("labels", {})
-        replaced = self._cluster.replace(changed)
+
+        def replace(there: Object) -> Object:
+            there = self._cluster.set_status(there, {**(there.get("status") or {}), "conditions": []})
+            restored = {**there, "spec": spec, "metadata": {**there["metadata"], **metadata}}
+            return self._cluster.replace(restored)
+
+        # The final patch wipes whatever request and annotations stand there by then.
+        replaced = self._cluster.persist(item, replace)
         del self._begun[key]
         self._history.add("restore", key, name)
-        self._cluster.set_status(replaced, {})
+        self._cluster.persist(replaced, lambda there: self._cluster.set_status(there, {}))
 
     def _tell(self, item: Object, reason: str, message: str) -> Object:
         def told(machine: Object) -> Object:
@@ -148,18 +156,17 @@ class Reverts:
             mark(status, REVERT_SUCCEEDED, reason=reason, message=message)
             return self._cluster.set_status(machine, status)
 
-        # Once it has begun, nobody's change of the VM keeps it from going on.
-        begun = REVERT_IN_PROGRESS in annotations_of(item)
-        return self._cluster.persist(item, told) if begun else told(item)
+        # The final patch of a reconcile: nobody's change of the VM keeps it from being made.
+        return self._cluster.persist(item, told)
 
     def _fail(
         self, key: Key, item: Object, reason: str, message: str, *, leaves: bool | None = None
     ) -> NoReturn:
+        if leaves is not False and reason in _AFTER_BEGINNING:
+            left = {"annotations": {REVERT_IN_PROGRESS: ""}}
+            item = self._cluster.persist(item, lambda machine: self._cluster.edit(machine, left))
         item = self._tell(item, reason, message)
         self._history.add("fail", key, item["spec"].get("currentSnapshotName", ""), message)
-        if leaves is False and REVERT_IN_PROGRESS in annotations_of(item):
-            tidied = {"annotations": {REVERT_IN_PROGRESS: None}}
-            self._cluster.persist(item, lambda machine: self._cluster.edit(machine, tidied))
         raise Refused(message)
 
 

@@ -162,6 +162,10 @@ class Harness:
         """Delete a snapshot's object."""
         self.server.client.delete(VirtualMachineSnapshot, name, namespace=self.namespace)
 
+    def seen_by_stand_in(self) -> dict[str, Any]:
+        """The VM's object as the stand-in has it; it may be older than the server's."""
+        return self.stand_in._cluster.machine((self.namespace, "web-1")) or {}
+
     def reverts(self) -> list[str]:
         """The snapshots that the VM was really reverted to."""
         return self.stand_in.history.reverts(namespace=self.namespace)

@@ -11,7 +11,8 @@ from devkit.vmoperator import snapshots_switched_off
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import Harness, Listener
-from tests.vmoperator.reverting import REQUEST, found, noted, on_write
+from tests.vmoperator.reverting import REQUEST, dead, found, noted, on_write
+from vmsnapshot.backends.vmoperator import _fate
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -87,8 +88,8 @@ def test_something_since(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("reason", ["RevertFailed", "RevertSkipped", "RevertTaskFailed"])
-def test_a_failed_revert_is_cleared(harness: Harness, reason: str) -> None:
-    """The condition's reason and message are told, and nothing reverts later by itself."""
+def test_a_failed_revert_is_cleared(harness: Harness, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+    """The condition's reason and message are told, and the request is taken back."""
     harness.take("base")
     harness.stand_in.steering.fail(
         "revert",
@@ -99,12 +100,13 @@ def test_a_failed_revert_is_cleared(harness: Harness, reason: str) -> None:
     )
     with pytest.raises(Refused, match=rf"\(VirtualMachineSnapshot{reason}\): the host is gone.*is cleared"):
         harness.revert("base")
-    machine = harness.machine()
-    assert "currentSnapshotName" not in machine.spec
-    assert noted(machine) == {}
+    assert "currentSnapshotName" not in harness.machine().spec
     task = found(harness)
     assert task is not None
-    assert (task.running, task.succeeded) == (False, False)
+    assert (task.running, task.uncertain) == (True, True), "it may have begun again, which nothing would show"
+    monkeypatch.setattr(_fate, "SETTLED", 0.2)
+    harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
+    assert found(harness) is None
     harness.stand_in.steering.clear()
     harness.revert("base", "request-2")
     assert harness.reverts() == ["base"]
@@ -112,7 +114,7 @@ def test_a_failed_revert_is_cleared(harness: Harness, reason: str) -> None:
 
 @pytest.mark.parametrize("reason", ["RevertFailed", "RevertSkipped", "RevertTaskFailed"])
 def test_the_vm_operator_tries_again(harness: Harness, reason: str) -> None:
-    """What the VM Operator has begun anew isn't cleared as failed: it is followed to its end."""
+    """What the VM Operator begins anew shows nowhere and can't be taken back: the next run finds it done."""
     harness.take("base")
     harness.stand_in.steering.fail(
         "revert", "the host is gone", reason=f"VirtualMachineSnapshot{reason}", leave_annotation=False
@@ -124,16 +126,19 @@ def test_the_vm_operator_tries_again(harness: Harness, reason: str) -> None:
 
     # The fourth write is the one that clears: by then the VM Operator has begun again.
     on_write(harness.backend, 4, "before", begun)
-    listener = Listener()
-    doing = Doing(lambda: harness.revert("base", doing=listener.doing("reverting")))
-    until(lambda: listener.heard("tries again"))
+    with pytest.raises(Refused, match="should it have begun anew just now, the VM is reverted all the same"):
+        harness.revert("base")
+    after = harness.connect()
+    task = found(harness, after)
+    assert task is not None
+    assert (task.running, task.uncertain) == (True, True)
     harness.stand_in.steering.release("restore")
-    doing.result()
+    after.wait_for_task(harness.vm(after), REQUEST, operation())
+    task = found(harness, after)
+    assert task is not None
+    assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
     assert harness.reverts() == ["base"]
     assert noted(harness.machine()) == {}
-    task = found(harness)
-    assert task is not None
-    assert task.succeeded
 
 
 def test_an_annotation_left_behind(harness: Harness) -> None:
@@ -239,52 +244,115 @@ def test_the_vm_changes_before_the_first_write(
     assert harness.reverts() == ["base"]
 
 
-def test_time_is_over_before_it_begins(harness: Harness) -> None:
-    """A request that the VM Operator hasn't begun with is taken back: nothing happens afterwards."""
+def test_time_is_over_before_it_begins(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is taken back is unknown for a while; then it counts as never begun. It is done once."""
     harness.take("base")
     harness.stand_in.steering.hold("revert")
-    with pytest.raises(TimedOut, match="had not begun with it, and the request is cleared"):
+    with pytest.raises(TimedOut, match=r"taken back\. Whether the VM Operator had begun.* is not known"):
         too_long(harness)
-    assert noted(harness.machine()) == {}
+    assert noted(harness.machine())["phase"] == "withdrawn"
+    assert "ended" not in noted(harness.object("base"))
     harness.stand_in.steering.release("revert")
     task = found(harness)
     assert task is not None
-    assert not task.succeeded
+    assert (task.running, task.succeeded, task.uncertain) == (True, False, True)
     assert harness.vm().revert_requested is None
     harness.take("next")  # the VM's next work is done, and no revert
     assert harness.reverts() == []
-
-
-def test_cancelled_after_it_has_begun(harness: Harness) -> None:
-    """What is under way is left alone; the next run finds it done."""
-    harness.take("base")
-    harness.take("later")
-    harness.stand_in.steering.hold("restore")
-    switch = Cancellation()
-    listener = Listener()
-    doing = Doing(lambda: harness.revert("base", doing=listener.doing("reverting", cancellation=switch)))
-    until(lambda: listener.heard("VirtualMachineSnapshotRevertInProgress"))
-    switch.cancel()
-    with pytest.raises(Cancelled, match="goes on with the revert"):
-        doing.result()
-    harness.stand_in.steering.release("restore")
+    monkeypatch.setattr(_fate, "SETTLED", 0.2)
     harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
-    task = found(harness)
-    assert task is not None
-    assert task.succeeded
+    assert found(harness) is None
+    harness.revert("base")
     assert harness.reverts() == ["base"]
 
 
-def test_somebody_takes_the_request_back(harness: Harness) -> None:
-    """A cleared field isn't taken for a revert."""
+def cancelled(harness: Harness) -> None:
+    """A revert to `base` that is cancelled while it runs in vSphere."""
+    harness.stand_in.steering.hold("restore")
+    switch = Cancellation()
+    doing = Doing(lambda: harness.revert("base", doing=operation("reverting", cancellation=switch)))
+    until(lambda: harness.stand_in.steering.waiting("restore"))
+    switch.cancel()
+    with pytest.raises(Cancelled, match="if it had, the VM is reverted all the same"):
+        doing.result()
+
+
+@pytest.mark.parametrize("again", ["before its end", "after its end"])
+def test_cancelled_after_it_has_begun(harness: Harness, monkeypatch: pytest.MonkeyPatch, again: str) -> None:
+    """What is under way can't be taken back: asked for again, before its end or after, it is done once."""
+    harness.take("base")
+    harness.take("later")
+    cancelled(harness)
+    assert harness.machine().spec.get("currentSnapshotName") is None
+    after = harness.connect()
+    task = found(harness, after)
+    assert task is not None
+    assert (task.running, task.uncertain) == (True, True)
+    if again == "before its end":
+        monkeypatch.setattr(_fate, "SETTLED", 0.2)
+        after.wait_for_task(harness.vm(after), REQUEST, operation())
+        assert found(harness, after) is None
+        doing = Doing(lambda: harness.revert("base", backend=after))
+        doing.until(lambda: harness.machine().spec.get("currentSnapshotName") == "base")
+        harness.stand_in.steering.release("restore")
+        doing.result()
+    else:
+        harness.stand_in.steering.release("restore")
+        after.wait_for_task(harness.vm(after), REQUEST, operation())
+    task = found(harness, after)
+    assert task is not None
+    assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
+    assert harness.reverts() == ["base"]
+
+
+def test_the_end_of_another_takes_the_request_away(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait ends: what became of it isn't known, and what the VM is on is told; a new request goes on."""
+    for name in ("base", "later", "last"):
+        harness.take(name)
+    monkeypatch.setattr(_fate, "SETTLED", 0.5)
+    cancelled(harness)
+    doing = Doing(lambda: harness.revert("later", "request-2"))
+    doing.until(lambda: harness.machine().spec.get("currentSnapshotName") == "later")
+    harness.stand_in.steering.release("restore")
+    with pytest.raises(Refused, match=r'is not known.*The VM runs on snapshot "base" now.*change `triggers`'):
+        doing.result()
+    assert harness.reverts() == ["base"]
+    monkeypatch.setattr(_fate, "SETTLED", 600.0)
+    after = harness.connect()
+    first, second = found(harness, after), found(harness, after, "request-2")
+    assert first is not None
+    assert second is not None
+    assert (first.succeeded, first.uncertain) == (True, False)
+    assert (second.running, second.succeeded, second.uncertain) == (False, False, True)
+    harness.revert("later", "request-3", backend=after)
+    assert harness.reverts() == ["base", "later"]
+
+
+def test_somebody_goes_back_by_hand_after_a_death(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The revert was done, then somebody reverted to an ancestor: that can't be told, and the wait ends."""
+    for name in ("root", "base", "later"):
+        harness.take(name)
+    dead(harness, REQUEST, "base", 4, "before")
+    harness.change(spec={"currentSnapshotName": "root"})
+    until(lambda: harness.vm().current_snapshot_id == "root")
+    monkeypatch.setattr(_fate, "SETTLED", 0.5)
+    harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
+    task = found(harness)
+    assert task is not None
+    assert (task.running, task.succeeded, task.uncertain) == (False, False, True)
+    assert harness.reverts() == ["base", "root"]
+
+
+def test_somebody_takes_the_request_back(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cleared field isn't taken for a revert, nor for none: it says so."""
     harness.take("base")
     harness.stand_in.steering.hold("revert")
+    monkeypatch.setattr(_fate, "SETTLED", 0.5)
     doing = Doing(lambda: harness.revert("base"))
     until(lambda: harness.stand_in.steering.waiting("revert"))
     harness.change(spec={"currentSnapshotName": None})
-    with pytest.raises(Refused, match="somebody withdrew the request"):
+    with pytest.raises(Refused, match=r"somebody withdrew the request.*is not known"):
         doing.result()
-    assert noted(harness.machine()) == {}
     assert harness.reverts() == []
 
 

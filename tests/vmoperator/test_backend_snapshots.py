@@ -255,7 +255,7 @@ def test_a_copy_of_an_object_is_not_ours(harness: Harness) -> None:
     harness.take("base")
     annotations = harness.object("base").metadata.annotations
     harness.make("copy", description="by kubectl", annotations=annotations)
-    until(lambda: harness.snapshot("copy").ready)
+    until(lambda: any(one.name == "copy" and one.ready for one in harness.vm().snapshots))
     copy = harness.snapshot("copy")
     assert (copy.mark, copy.made_by, copy.managed) == (None, None, True)
     assert harness.snapshot("base").mark is not None

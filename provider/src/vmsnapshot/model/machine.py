@@ -229,6 +229,13 @@ class PastTask(Model):
             "of the request with it."
         ),
     ] = False
+    uncertain: Annotated[
+        bool,
+        Property(
+            "Whether the platform doesn't show what became of it (VM Operator): if `running`, it may still "
+            "be under way; else it was done or not."
+        ),
+    ] = False
 
 
 class VirtualMachine(Model):
@@ -307,6 +314,13 @@ class VirtualMachine(Model):
     revert_requested: Annotated[
         str | None, Property("The snapshot that a revert under way goes back to (VM Operator).")
     ] = None
+    revert_failure: Annotated[
+        str | None,
+        Property("Why that revert has failed, and what to do about it (VM Operator); null: it has not."),
+    ] = None
+    revert_is_ours: Annotated[
+        bool, Property("Whether this provider has asked for that revert (VM Operator).")
+    ] = False
     revert_left_behind: Annotated[
         bool,
         Property("Whether a failed revert has left its in-progress mark on the VM (VM Operator)."),

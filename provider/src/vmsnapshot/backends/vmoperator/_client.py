@@ -212,6 +212,10 @@ class Client:
         """The server's time; asked for only if it has not answered anything yet."""
         if self._clock.now() is None:
             self.get("/version", operation, "reading the server's time")
+        return self.told_time()
+
+    def told_time(self) -> dt.datetime:
+        """The server's time by what it has answered so far; this machine's, as long as that is nothing."""
         return self._clock.now() or dt.datetime.now(dt.timezone.utc)
 
     # Many objects

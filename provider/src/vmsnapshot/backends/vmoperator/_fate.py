@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import enum
 import hashlib
+import time
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._objects import (
@@ -29,16 +30,28 @@ from vmsnapshot.model.machine import PastTask
 
 # Seconds after which a failure's condition counts though it looks like the one before the request.
 STALE: Final = 15.0
+# Seconds without a change after which no sign of a running revert counts as none. Ours: a revert without
+# memory takes the VM Operator 1.6 to 2.8 s, and it shows nothing while it runs.
+SETTLED: Final = 30.0
 
 
 class Fate(enum.Enum):
-    """What became of an attempt."""
+    """What became of an attempt, as far as the platform shows it."""
 
     NEVER = enum.auto()
     RUNNING = enum.auto()
     SUCCEEDED = enum.auto()
     FAILED = enum.auto()
+    # It is asked for no longer, and the VM's note is still there: whether it had begun (after a failure:
+    # begun anew), nothing shows.
     WITHDRAWN = enum.auto()
+    # The VM's note is gone, as after a revert; but the VM runs on another snapshot, and nothing is asked.
+    LOST = enum.auto()
+
+
+_NOT_SHOWN: Final = (Fate.WITHDRAWN, Fate.LOST)
+# Seconds after which what changes by time alone is looked at again.
+LOOK_AGAIN: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,30 +99,47 @@ class Notes:
         if record is None:
             return None
         fate = self.fate(vm_name, target, record)
-        if fate is Fate.NEVER:
+        settled = self.settled(vm_name, record, fate)
+        if fate is Fate.NEVER or (fate is Fate.WITHDRAWN and settled):
             return None
         machine = self._space.machines.get(vm_name)
         return PastTask(
             id=request_id,
-            running=fate is Fate.RUNNING,
+            running=not settled,
             succeeded=fate is Fate.SUCCEEDED,
+            uncertain=fate in _NOT_SHOWN,
             # Where nobody noted when it ended: not before it began.
             completed=_when(record.get("ended") or record.get("began")),
             latest=machine is not None and _still_on(machine, target) and _unchanged(machine, record),
         )
 
     def wait(self, vm_name: str, request_id: str, operation: Operation) -> None:
-        """Wait until a request isn't under way any more."""
+        """Wait until a request isn't under way any more, or nothing has shown for a while that it is."""
+        began = time.monotonic()
 
-        def over(*, stale: bool) -> bool | None:
+        def over() -> bool | None:
             record, target = self.record(vm_name, request_id)
-            if record is None or self.fate(vm_name, target, record, stale=stale) is not Fate.RUNNING:
+            if record is None:
                 return True
-            return None
+            stale = time.monotonic() - began >= STALE
+            fate = self.fate(vm_name, target, record, stale=stale)
+            return True if self.settled(vm_name, record, fate) else None
 
-        news = self._space.news
-        if not news.until(vm_name, lambda: over(stale=False), operation, longest=STALE):
-            news.until(vm_name, lambda: over(stale=True), operation)
+        while not self._space.news.until(vm_name, over, operation, longest=LOOK_AGAIN):
+            pass
+
+    def settled(self, vm_name: str, record: Object, fate: Fate) -> bool:
+        """Whether a fate stays as it is: what nothing shows, only after a while without a change."""
+        if fate not in _NOT_SHOWN:
+            return fate is not Fate.RUNNING
+        machine = self._space.machines.get(vm_name) or {"metadata": {}}
+        version = machine["metadata"].get("resourceVersion")
+        if self._space.seen_for(vm_name, fate, version) >= SETTLED:
+            return True
+        if fate is Fate.LOST:
+            return bool(record.get("unknown"))
+        over = _when(record.get("over"))
+        return over is not None and (self._space.told_time() - over).total_seconds() >= SETTLED
 
     def record(self, vm_name: str, request_id: str) -> tuple[Object | None, str]:
         """What a snapshot of the VM notes of a request, and that snapshot's name."""
@@ -162,37 +192,44 @@ class Notes:
     def _carried_out(self, machine: Object, target: str, record: Object) -> Fate:
         """The VM's note is gone, so it was reverted; its status may not say so yet.
 
-        The VM Operator restores the VM, then empties its status, then fills it anew.
+        Or another revert, which had begun before, has taken the note and the request away at its end.
         """
         status = status_of(machine)
         asked = spec_of(machine).get("currentSnapshotName") == target
-        if asked or _says_in_progress(machine) or not status.get("powerState"):
+        if asked or _says_in_progress(machine) or not whole(status):
             return Fate.RUNNING
         current = (status.get("currentSnapshot") or {}).get("name")
-        # Somebody may have taken another since.
-        newer = current is not None and current != record.get("before") and self._below(current, target)
-        return Fate.SUCCEEDED if current == target or newer else Fate.RUNNING
+        # Somebody may have taken another since. One that was there before can only have been reverted to.
+        before = {record.get("before"), *(record.get("below") or ())}
+        newer = current is not None and current not in before and current in self.below(target)
+        return Fate.SUCCEEDED if current == target or newer else Fate.LOST
 
-    def _below(self, name: str, ancestor: str) -> bool:
-        """Whether a snapshot descends from another."""
-        todo, seen = [ancestor], set[str]()
+    def below(self, ancestor: str) -> list[str]:
+        """The names of the snapshots that descend from another."""
+        todo, found = [ancestor], list[str]()
         while todo:
             item = self._space.snapshots.get(todo.pop())
-            if item is None or name_of(item) in seen:
-                continue
-            seen.add(name_of(item))
-            children = [str(one.get("name")) for one in status_of(item).get("children") or ()]
-            if name in children:
-                return True
-            todo += children
-        return False
+            children = () if item is None else status_of(item).get("children") or ()
+            new = [name for one in children if (name := str(one.get("name") or "")) and name not in found]
+            found += new
+            todo += new
+        return found
 
 
 def _still_on(machine: Object, target: str) -> bool:
     """Whether a VM runs on a snapshot; an empty status, as a revert leaves it at first, denies nothing."""
     status = status_of(machine)
     current = (status.get("currentSnapshot") or {}).get("name")
-    return current == target or (current is None and not status.get("powerState"))
+    return current == target or (current is None and not whole(status))
+
+
+def whole(status: Object) -> bool:
+    """Whether a VM's status tells what the VM is.
+
+    After a revert the VM Operator empties the conditions, then the status; then it fills in the conditions,
+    or for a moment the power alone, and last the rest.
+    """
+    return all(status.get(name) for name in ("powerState", "uniqueID", "conditions"))
 
 
 def _unchanged(machine: Object, record: Object) -> bool:
@@ -208,10 +245,12 @@ def _pending(machine: Object, phase: str, target: str, record: Object, *, stale:
     """The fate of an attempt whose note is still on the VM."""
     if phase == "prepared":
         return Fate.NEVER
+    if phase != "requested":
+        return Fate.WITHDRAWN
     failed = failure(machine)
     # Once the VM Operator has begun, the condition from before is only not replaced yet.
     told = stale and REVERTING not in annotations_of(machine)
-    if phase != "requested" or (failed is not None and (told or digest(failed) != record.get("failure"))):
+    if failed is not None and (told or digest(failed) != record.get("failure")):
         return Fate.FAILED
     return Fate.RUNNING if spec_of(machine).get("currentSnapshotName") == target else Fate.WITHDRAWN
 
@@ -226,6 +265,22 @@ def failure(machine: Object) -> Object | None:
     if found is None or found.get("status") != "False" or found.get("reason") == REVERT_IN_PROGRESS:
         return None
     return None if found.get("reason") in NOT_BEGUN and REVERTING in annotations_of(machine) else found
+
+
+def is_ours(machine: Object) -> bool:
+    """Whether what is asked for was asked for by this provider."""
+    note = parsed(annotations_of(machine).get(REVERT))
+    return note.get("phase") == "requested" and note.get("target") == spec_of(machine).get(
+        "currentSnapshotName"
+    )
+
+
+def how_to_clear(namespace: str, vm_name: str) -> str:
+    """How a failed request of somebody else is taken back: the VM Operator tries it for ever otherwise."""
+    return (
+        f"If nobody waits for it, take it back: kubectl -n {namespace} patch virtualmachine {vm_name} --type "
+        'merge -p \'{"spec":{"currentSnapshotName":null}}\''
+    )
 
 
 def in_progress(machine: Object) -> bool:
@@ -243,9 +298,9 @@ def digest(condition: Object | None) -> str:
     return hashlib.sha256(compact(condition).encode()).hexdigest()[:12]
 
 
-def timestamp() -> str:
-    """Now, as notes have it."""
-    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(moment: dt.datetime) -> str:
+    """A time as notes have it."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _when(text: Any) -> dt.datetime | None:

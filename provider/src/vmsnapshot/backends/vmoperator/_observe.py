@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+from vmsnapshot.backends.vmoperator._fate import failure, how_to_clear, is_ours
 from vmsnapshot.backends.vmoperator._objects import (
     BINDING,
     CREATED,
@@ -24,6 +25,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     compact,
     condition_of,
     holds,
+    in_words,
     labels_of,
     machine_id,
     name_of,
@@ -61,13 +63,15 @@ TOLD: Final = (
 )
 # Parts of the spec that aren't settings of the VM: the request for a revert, and what stands elsewhere.
 _ELSEWHERE: Final = ("currentSnapshotName", "powerState", "className", "guestID")
-# Annotations that say nothing of the VM: ours, kubectl's copy of the whole object, and the VM Operator's
-# bookkeeping, which a new release of it changes on every VM.
+# Annotations and labels that say nothing of the VM, by the beginnings of their names.
 _BOOKKEEPING: Final = (
-    PREFIX,
-    "kubectl.kubernetes.io/last-applied-configuration",
-    REVERTING,
-    "vmoperator.vmware.com/upgraded-to-",
+    PREFIX,  # our notes
+    "kubectl.kubernetes.io/last-applied-configuration",  # kubectl's copy of the whole object
+    REVERTING,  # of a revert that is under way, or has left it
+    "vmoperator.vmware.com/upgraded-to-",  # a new release writes it on every VM
+    "vmoperator.vmware.com/backup-version",  # new with each revert
+    "vmoperator.vmware.com/conversion",  # the whole object in the storage version
+    "topology.kubernetes.io/zone",  # a label: where the VM was placed; a revert takes it off for a moment
 )
 _MODES: Final = {
     "Persistent": "persistent",
@@ -102,12 +106,14 @@ def machine(item: Object) -> Machine:
         network_adapters=_adapters(spec),
         class_name=spec.get("className") or (status.get("class") or {}).get("name"),
         settings=dict(_flat({name: value for name, value in spec.items() if name not in _ELSEWHERE})),
-        labels=dict(labels_of(item)),
-        annotations={
-            name: value for name, value in annotations_of(item).items() if not name.startswith(_BOOKKEEPING)
-        },
+        labels=_told(labels_of(item)),
+        annotations=_told(annotations_of(item)),
     )
     return with_unknown(found)
+
+
+def _told(keys: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in keys.items() if not name.startswith(_BOOKKEEPING)}
 
 
 def with_unknown(found: Machine) -> Machine:
@@ -133,12 +139,8 @@ def past(item: Object) -> Object:
     return {
         "generation": item["metadata"].get("generation"),
         "metadata": {
-            "labels": dict(labels_of(item)),
-            "annotations": {
-                name: value
-                for name, value in annotations_of(item).items()
-                if not name.startswith(_BOOKKEEPING)
-            },
+            "labels": _told(labels_of(item)),
+            "annotations": _told(annotations_of(item)),
         },
         "spec": {name: value for name, value in spec_of(item).items() if name != "currentSnapshotName"},
         "status": {
@@ -227,8 +229,19 @@ def virtual_machine(
         ),
         paused=PAUSED in annotations or PAUSED in labels,
         revert_requested=requested,
+        revert_failure=_revert_failure(namespace, name, item) if requested else None,
+        revert_is_ours=is_ours(item),
         revert_left_behind=REVERTING in annotations and requested is None,
     )
+
+
+def _revert_failure(namespace: str, name: str, item: Object) -> str | None:
+    """Why what is asked for has failed, and what to do about it; None: it has not."""
+    failed = failure(item)
+    if failed is None:
+        return None
+    todo = "The update takes it back." if is_ours(item) else how_to_clear(namespace, name)
+    return f"{in_words(failed)}. {todo}"
 
 
 def tree(status: Mapping[str, Any], items: Sequence[Object]) -> tuple[tuple[Snapshot, ...], str | None]:

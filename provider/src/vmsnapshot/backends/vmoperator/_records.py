@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._fate import Attempt, Notes, timestamp
@@ -28,9 +30,9 @@ def note_power(
         write(client, space, target, record | {"power": power}, operation=operation, about=operation.what)
 
 
-def ended(reason: str) -> Object:
+def ended(reason: str, moment: dt.datetime) -> Object:
     """What a record says of an attempt that ended without success."""
-    return {"ended": timestamp(), "succeeded": False, "reason": reason}
+    return {"ended": timestamp(moment), "succeeded": False, "reason": reason}
 
 
 def end_replaced(
@@ -51,6 +53,8 @@ def end_replaced(
     for target, text, record in Notes(space).without_end(vm_name, note):
         if target != by.target:
             path = client.path(space.name, SNAPSHOTS, target)
-            steps = patches.end(text, compact(record | ended("another revert came between")))
+            steps = patches.end(
+                text, compact(record | ended("another revert came between", space.told_time()))
+            )
             about = f"{operation.what}: noting that an earlier request came to nothing"
             space.snapshots.absorb(client.patch(path, steps, operation, about))

@@ -19,10 +19,19 @@ The steps, and what an interruption after each of them leaves::
        … the VM Operator reverts              VM: no note; snapshot: no end         done
     4. end noted on the snapshot              snapshot: ended                       done, and when
 
-    failed: currentSnapshotName is cleared    VM: failed (or withdrawn)             ended without success
-       in one patch tested on "requested",
-       then noted on the snapshot, then the
-       VM's note is taken away
+    failed, or its time is over:              VM: failed, withdrawn                 not known: see below
+       currentSnapshotName is cleared in one
+       patch tested on "requested"; the notes
+       stay (but for a failure that blocks
+       further reverts: that is the end)
+
+While a revert runs, nothing on the VM's object says so, clearing the request doesn't stop it, and its end
+wipes whatever note and request stand on the VM by then (seen on release 1.10 and main). What failed before
+it began is tried again by itself. So what was taken back may be under way: until the VM's note vanishes, or
+nothing has shown for `SETTLED` that it is. Asking again is safe even then: the end of the first takes the
+second request away with it. A request that was taken away so, by the end of another snapshot's revert, was
+not carried out, and nothing tells it from one that was, and that somebody has gone on from: that is an error
+which says what the VM is on now.
 
 Step 1 never replaces another's request, however old what was looked at: then it is looked at afresh.
 Step 3 flips the phase that it tests, in one request: sent twice, or by two processes, it is applied once.
@@ -36,6 +45,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import secrets
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -44,12 +54,15 @@ from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator import _records as records
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._fate import (
+    LOOK_AGAIN,
+    SETTLED,
     STALE,
     Attempt,
     Fate,
     Notes,
     digest,
     failure,
+    how_to_clear,
     in_progress,
     timestamp,
 )
@@ -84,6 +97,17 @@ _POWER: Final = 5.0
 _TIDYING: Final = 3.0
 # To clear a request when the operation's own time is over.
 _CLEARING: Final = dt.timedelta(seconds=10)
+# Phases of a note of which it is certain that nothing comes of it any more.
+_CAME_TO_NOTHING: Final = ("prepared",)
+_UNKNOWN: Final = (
+    "Whether the VM Operator had begun with it is not known, as it shows nothing while a revert runs; if it "
+    "had, the VM is reverted all the same. The next update finds out."
+)
+_NO_SIGN: Final = (
+    "the VM Operator has shown nothing of the revert yet: it does so only at the end; or it is busy with the "
+    "VM, or the VM is paused, or reverts are never begun there (release 1.10 with incremental restore "
+    "switched off)"
+)
 _UNKNOWN_FIELD: Final = 'unknown field "spec.currentSnapshotName"'
 
 
@@ -135,12 +159,14 @@ class Revert:
             self._give_up("prepared", "it was not asked for")
             raise
         while (fate := self._follow(operation)) is not Fate.SUCCEEDED:
+            if fate is Fate.LOST:
+                raise self._lost()
             error = self._failed() if fate is Fate.FAILED else self._withdrawn()
             if error is not None:
                 raise error
             operation.progress("the VM Operator tries again")
         self._record |= {
-            "ended": timestamp(),
+            "ended": timestamp(self._space.told_time()),
             "succeeded": True,
             "after": self._machine()["metadata"].get("generation"),
         }
@@ -170,13 +196,11 @@ class Revert:
         if note.get("phase") == "requested" and note.get("target") == asked:
             earlier = self._earlier(Attempt.of(note))
             left_behind = REVERTING in annotations_of(machine)
-            if earlier.clear("failed", in_words(failed), operation, only_if_not_begun=not left_behind):
+            if earlier.clear("failed", in_words(failed), operation, for_good=left_behind):
                 return self._machine()
         raise Refused(
             f'{self._about}: a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
-            f"{in_words(failed)}. Clear it: kubectl -n {self._space.name} patch virtualmachine "
-            f"{self._vm_name} --type "
-            'merge -p \'{"spec":{"currentSnapshotName":null}}\''
+            f"{in_words(failed)}. {how_to_clear(self._space.name, self._vm_name)}"
         )
 
     def _earlier(self, attempt: Attempt) -> Revert:
@@ -203,8 +227,9 @@ class Revert:
             "vm": self._vm_name,
             "generation": machine["metadata"].get("generation"),
             "before": (status_of(machine).get("currentSnapshot") or {}).get("name"),
+            "below": self._notes.below(self._attempt.target),
             "failure": digest(condition_of(machine, REVERT_SUCCEEDED)),
-            "began": timestamp(),
+            "began": timestamp(self._space.told_time()),
         }
         try:
             self._note_on_snapshot(operation)
@@ -220,6 +245,8 @@ class Revert:
             if left == self._attempt.note("prepared"):
                 return machine
             self._replaced = parsed(left)
+            if self._replaced.get("phase") not in _CAME_TO_NOTHING:
+                self._replaced = {}
             instead_of = str(self._replaced.get("nonce") or "")
             self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)
             steps = patches.prepare(machine, self._attempt)
@@ -278,28 +305,47 @@ class Revert:
     def _follow(self, operation: Operation) -> Fate:
         """Wait until the VM is reverted, or has failed to be; which of them."""
         told = {self._record["failure"]}
+        began = time.monotonic()
 
-        def over(*, stale: bool) -> Fate | None:
+        def over() -> Fate | None:
             machine = self._machine()
             found = condition_of(machine, REVERT_SUCCEEDED)
             if found is not None and digest(found) not in told:
                 told.add(digest(found))
                 operation.progress(in_words(found))
+            stale = time.monotonic() - began >= STALE
             fate = self._notes.fate(self._vm_name, self._attempt.target, self._record, stale=stale)
-            return None if fate is Fate.RUNNING else fate
+            return fate if self._notes.settled(self._vm_name, self._record, fate) else None
 
-        news = self._space.news
+        hint: str | None = _NO_SIGN
         try:
             operation.check()
-            fate = news.until(self._vm_name, lambda: over(stale=False), operation, longest=STALE)
-            return fate or news.until(self._vm_name, lambda: over(stale=True), operation) or Fate.RUNNING
+            while True:
+                fate = self._space.news.until(self._vm_name, over, operation, longest=LOOK_AGAIN)
+                if fate is not None:
+                    return fate
+                if hint is not None and len(told) == 1 and time.monotonic() - began >= SETTLED:
+                    operation.progress(hint)
+                    hint = None
         except (TimedOut, Cancelled) as ended:
             raise type(ended)(f"{ended.message} {self._withdraw()}") from None
 
     def _withdrawn(self) -> VmsnapshotError:
-        self._give_up("requested", "somebody withdrew it")
         return Refused(
-            f"{self._about}: somebody withdrew the request before the VM was reverted.", retry_helps=True
+            f"{self._about}: somebody withdrew the request before the VM was seen to be reverted. {_UNKNOWN}",
+            retry_helps=True,
+        )
+
+    def _lost(self) -> VmsnapshotError:
+        """Note that what became of the request isn't known, so that the next run needn't wait for it."""
+        self._record |= {"unknown": timestamp(self._space.told_time())}
+        _best_effort(lambda: self._note_on_snapshot(_brief()))
+        current = (status_of(self._machine()).get("currentSnapshot") or {}).get("name")
+        where = f'The VM runs on snapshot "{current}" now.' if current else ""
+        return Refused(
+            f"{self._about}: what became of the request is not known: the VM Operator no longer has it, as "
+            "after a revert that was done, or when the end of another one, which was under way before, takes "
+            f"it away. {where} Look at the VM; to revert it (again), change `triggers`."
         )
 
     def _failed(self) -> VmsnapshotError | None:
@@ -311,9 +357,14 @@ class Revert:
         failed, left_behind = failure(self._machine()), self._left_behind()
         if failed is None:
             return None
-        after = "The request is cleared again: nothing reverts later by itself."
+        after = "The request is cleared again."
+        if not left_behind:
+            after += (
+                " The VM Operator tries again what failed: should it have begun anew just now, the VM is "
+                "reverted all the same, and the next update finds that out."
+            )
         # It may be tried again at any time: what has begun anew isn't what failed.
-        if not self.clear("failed", in_words(failed), _brief(), only_if_not_begun=not left_behind):
+        if not self.clear("failed", in_words(failed), _brief(), for_good=left_behind):
             if not left_behind and self._moved_on():
                 return None
             after = "The request could not be cleared: clear spec.currentSnapshotName of the VM."
@@ -336,33 +387,46 @@ class Revert:
         return in_progress(machine) or parsed(annotations_of(machine).get(REVERT)) == {}
 
     def _withdraw(self) -> str:
-        """Clear a request that hasn't begun; what became of it, as a sentence."""
+        """Clear the request, so that it isn't begun later; what became of it, as a sentence.
+
+        The notes stay, without an end: the revert may be under way, which nothing shows.
+        """
         machine = self._space.machines.get(self._vm_name)
         # Whatever is known here may be old: the patch tests it again.
         begun = machine is None or in_progress(machine)
-        if not begun and self.clear("withdrawn", "its time was over", _brief(), only_if_not_begun=True):
-            return "The VM Operator had not begun with it, and the request is cleared: nothing was done."
+        if not begun and self.clear("withdrawn", "its time was over", _brief(), for_good=False):
+            return f"The request is taken back. {_UNKNOWN}"
         return "The VM Operator goes on with the revert; the next update looks what came of it."
 
     # The ends
 
-    def clear(
-        self, phase: str, reason: str, operation: Operation, *, only_if_not_begun: bool = False
-    ) -> bool:
-        """Take the request back, and note how it ended; whether that could be done."""
-        steps = patches.clear(self._attempt, phase, only_if_not_begun=only_if_not_begun)
+    def clear(self, phase: str, reason: str, operation: Operation, *, for_good: bool) -> bool:
+        """Take the request back, and note why; whether that could be done.
+
+        Args:
+            phase: What the VM's note says then.
+            reason: What the snapshot's note says.
+            operation: The time.
+            for_good: Whether it is certain that the VM Operator isn't at it, and won't begin. Else the notes
+                stay without an end, so that what it does all the same is found.
+        """
+        steps = patches.clear(self._attempt, phase, only_if_not_begun=not for_good)
         about = f"clearing the request for a revert of {self._vm_name}"
         if not _best_effort(
             lambda: self._space.machines.absorb(self._client.patch(self._path, steps, operation, about))
         ):
             return False
-        self._give_up(phase, reason)
+        if for_good:
+            self._give_up(phase, reason)
+        elif self._record:
+            self._record |= {"over": timestamp(self._space.told_time()), "reason": reason}
+            _best_effort(lambda: self._note_on_snapshot(_brief()))
         return True
 
     def _give_up(self, phase: str, reason: str) -> None:
         """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
         known = bool(self._record)
-        self._record |= records.ended(reason)
+        self._record |= records.ended(reason, self._space.told_time())
         if not known or _best_effort(lambda: self._note_on_snapshot(_brief())):
             self._take_away(phase)
 

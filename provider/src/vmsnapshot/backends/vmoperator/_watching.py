@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
 from vmsnapshot.backends._retry import pauses
@@ -323,6 +323,8 @@ class Space:
         self.news = News(self._ended)
         self.machines = Informer(client, name, MACHINES, self.news, name_of)
         self.snapshots = Informer(client, name, SNAPSHOTS, self.news, vm_of)
+        self.told_time = client.told_time
+        self._seen: dict[Hashable, tuple[Hashable, float]] = {}
 
     def start(self) -> None:
         """Begin both watches, unless they run."""
@@ -338,6 +340,15 @@ class Space:
         except Unsupported:
             return False
         return True
+
+    def seen_for(self, about: Hashable, *what: Hashable) -> float:
+        """How many seconds the same has been seen of something by this process, each time it looked."""
+        now = time.monotonic()
+        seen, since = self._seen.get(about, (None, now))
+        if seen != what:
+            since = now
+        self._seen[about] = what, since
+        return now - since
 
     def snapshots_of(self, vm_name: str) -> list[Object]:
         """The snapshot objects that name a VM."""

@@ -241,7 +241,11 @@ def _target(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
         )
         text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). Wait until it is.'
         found.append(_finding("error", "targetNotReady", text))
-    if vm.revert_requested is not None:
+    if vm.revert_requested is not None and vm.revert_failure is not None:
+        text = f'A revert of the VM to "{vm.revert_requested}" has failed and is still asked for: '
+        text += vm.revert_failure
+        found.append(_finding("warning" if vm.revert_is_ours else "error", "revertFailed", text))
+    elif vm.revert_requested is not None:
         text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
         found.append(_finding("error", "revertUnderWay", text))
     elif vm.revert_left_behind:

@@ -7,7 +7,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -123,7 +123,8 @@ class RevertEvidence:
         backend = self._session.backend
         task = self.find(request, operation, just_read=just_read)
         while task is not None and task.running:
-            operation.progress(f"waiting for the revert that {task.id} is still doing")
+            doing = "may still be doing" if task.uncertain else "is still doing"
+            operation.progress(f"waiting for the revert that {task.id} {doing}")
             backend.wait_for_task(request.vm, task.id, operation)
             vm = backend.observe(request.vm.identity.id, operation)
             request = dataclasses.replace(request, vm=vm)
@@ -165,6 +166,7 @@ class RevertEvidence:
             again: list[str] = []
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
+                self._require_shown((reverted, undone), vm, targets[key][1])
                 running = [task for task in (reverted, undone) if task is not None and task.running]
                 if running and not wait:
                     if reverted in running:
@@ -214,6 +216,9 @@ class RevertEvidence:
     def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
         if task is None or task.running:
             return task
+        if task.uncertain:
+            self._require_shown([task], request.vm, request.target)
+            return None
         if not self._is_recent(task) and not _is_on_target(request):
             return None
         self._require_certain(task, request.vm, request.target)
@@ -221,6 +226,27 @@ class RevertEvidence:
 
     def _is_recent(self, task: PastTask) -> bool:
         return task.completed is not None and self._session.now() - task.completed <= INTERRUPTED_WITHIN
+
+    def _require_shown(self, tasks: Iterable[PastTask | None], vm: VirtualMachine, target: Snapshot) -> None:
+        """Go on only if the platform shows what became of the tasks.
+
+        Raises:
+            Refused: It doesn't. A first revert goes on all the same if that was long ago: then it was an
+                equal request of a resource that is gone.
+        """
+        for task in tasks:
+            unknown = task is not None and task.uncertain and not task.running
+            if task is None or not unknown or (self._first and not self._is_recent(task)):
+                continue
+            current = vm.current_snapshot
+            where = "" if current is None else f' It runs on snapshot "{current.name}" now.'
+            message = (
+                f'What became of the request to revert {format_vm(vm)} to "{target.name}" in an interrupted '
+                "run is not known: the platform no longer has it, and the VM doesn't run on that snapshot. "
+                "Either it was reverted and has gone on from there, or another revert has taken the request "
+                f"away.{where} Nothing was done now. Look at the VM; to revert it (again), change `triggers`"
+            )
+            raise Refused(message)
 
     def _require_certain(self, task: PastTask, vm: VirtualMachine, target: Snapshot) -> None:
         """Go on only if a task that was found by its time alone can be told from others.

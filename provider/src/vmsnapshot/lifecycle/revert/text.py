@@ -55,7 +55,13 @@ def found_text(
 ) -> str:
     """What an interrupted run of the same request has done, or is still doing, and what is left to do."""
     where = f'snapshot "{vm.path(target.id)}"'
-    if found.running:
+    if found.running and found.uncertain:
+        text = (
+            f"Whether {format_vm(vm)} is being reverted to {where} by a run of this request that was "
+            "interrupted is not known yet: the platform shows nothing while a revert runs. The update waits "
+            "until it is known, and reverts only if nothing has come of it."
+        )
+    elif found.running:
         text = (
             f"{format_vm(vm)} is being reverted to {where} by a run of this request that was "
             f"interrupted ({found.id} is still under way). The update waits for it, and reverts "
