@@ -201,7 +201,7 @@ def _status(item: Object, machine: Machine, host: str) -> Object:
         "guest": {"guestID": config.guestId, "guestFullName": config.guestFullName},
         "hardware": {
             "cpu": {"total": config.hardware.numCPU},
-            "memory": {"total": quantity(config.hardware.memoryMB << 20)},
+            "memory": {"total": f"{config.hardware.memoryMB}M"},  # decimal, as release 1.10 writes it
             "controllers": _controllers(config),
         },
         "network": {"hostName": item["metadata"]["name"], "interfaces": _interfaces(config)},

@@ -119,7 +119,9 @@ def quantity(size: int) -> str:
 
 
 def size_of(amount: str) -> int:
-    """The bytes of a quantity that `quantity` wrote."""
+    """The bytes of a quantity that `quantity` wrote, or of memory in `M`, which means MB of 2^20 bytes."""
+    if amount.endswith("M"):
+        return int(amount.removesuffix("M")) << 20
     unit = amount[-2:] if amount.endswith("i") else ""
     return int(amount.removesuffix(unit)) << {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}[unit]
 

@@ -297,6 +297,59 @@ def test_a_machine() -> None:
     assert found.not_known is None
 
 
+@pytest.mark.parametrize(
+    ("told", "megabytes"),
+    [("2048M", 2048), ("2G", 2000), ("2000M", 2000), ("2Gi", 2048), ("1536Mi", 1536), ("4294967296", 4096)],
+)
+def test_memory_as_the_releases_write_it(told: str, megabytes: int) -> None:
+    """Release 1.10 writes vSphere's memoryMB with the decimal unit, main writes binary quantities."""
+    status = {**vm_object()["status"], "hardware": {"memory": {"total": told}}}
+    assert machine(vm_object(status=status)).memory_mb == megabytes
+
+
+def test_what_the_controllers_write_by_themselves_says_nothing_of_the_vm() -> None:
+    """The backup's version, the object in the storage version, the zone: neither shown nor kept."""
+    noise = {f"vmoperator.vmware.com/{name}": "x" for name in ("backup-version", "conversion")}
+    item = vm_object(
+        metadata={
+            "name": "web-1",
+            "annotations": {"team": "shop", **noise},
+            "labels": {"app": "web", "topology.kubernetes.io/zone": "zone-1"},
+        }
+    )
+    found = machine(item)
+    assert (found.annotations, found.labels) == ({"team": "shop"}, {"app": "web"})
+    assert past(item)["metadata"] == {"annotations": {"team": "shop"}, "labels": {"app": "web"}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "running"),
+    [
+        (None, None),
+        ({"status": "True", "reason": "True"}, True),
+        ({"status": "False", "reason": "NotRunning"}, False),
+        ({"status": "Unknown", "reason": "x"}, None),
+    ],
+)
+def test_whether_tools_run(condition: dict[str, str] | None, running: bool | None) -> None:
+    """The VM's condition VirtualMachineTools says so: quiescing needs them, and fails for ever without."""
+    conditions = [] if condition is None else [{"type": "VirtualMachineTools", **condition}]
+    item = vm_object(status={"conditions": conditions})
+    assert virtual_machine("shop", "web-1", item, [], supported=None).tools_running is running
+
+
+def test_one_named_like_another_vms_object_stays_in_the_tree() -> None:
+    """The controllers call it Managed under that name; it is none of ours, and "you are here" stays."""
+    reference = {"name": "theirs", "type": "Managed"}
+    status = {"rootSnapshots": [reference], "currentSnapshot": reference}
+    found = virtual_machine(
+        "shop", "web-1", vm_object(status=status), [], supported=None, of_others={"theirs"}.__contains__
+    )
+    (shown,) = found.snapshots
+    assert (shown.name, shown.managed, found.current_snapshot_id) == ("theirs", False, shown.id)
+    assert shown.id != "theirs"
+
+
 def test_what_isnt_told_is_not_known() -> None:
     """While the status is empty (as in a revert), nothing passes for no hardware."""
     found = machine(vm_object(status={}))

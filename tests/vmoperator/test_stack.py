@@ -16,6 +16,7 @@ from tests.support.plugin import Plugin, plugin
 from tests.support.vsphere import Doing
 from tests.vmoperator.environment import REVERT, SNAPSHOT
 from tests.vmoperator.harness import Harness
+from tests.vmoperator.reverting import dead
 
 REVERTING = "vmoperator.vmware.com/snapshot-revert-in-progress"
 
@@ -226,3 +227,63 @@ def test_why_a_revert_would_be_refused(desk: Desk) -> None:
     refused("VKS")
     harness.change(metadata={"labels": {"capv.vmware.com/cluster.role": None}})
     assert harness.reverts() == []
+
+
+def test_a_namespace_that_is_the_default_one_anyway(desk: Desk) -> None:
+    """After an import the program may name it: that is no change, and the restore point stays."""
+    harness = desk.harness
+    harness.make("base")
+    until(lambda: harness.ready("base"))
+    desk.stack.import_(SNAPSHOT, "it", f"{harness.namespace}/base").check()
+    desk.write(SNAPSHOT, name="base", namespace=harness.namespace)
+    assert desk.stack.preview().check().ops == {}
+    assert desk.stack.up().check().ops in ({}, {"it": "update"})
+    assert harness.ready("base")
+
+
+def test_a_failed_request_of_somebody_else_is_named_with_the_way_to_clear_it(desk: Desk) -> None:
+    """It is tried for ever and blocks every revert: the preview says why it failed, and what to do."""
+    harness = desk.harness
+    harness.take("base")
+    harness.stand_in.steering.fail("revert", "no luck", times=0, reason="VirtualMachineSnapshotRevertFailed")
+    harness.change(spec={"currentSnapshotName": "base"})
+    until(lambda: harness.vm().revert_failure)
+    told = desk.foreseen(snapshot="base").failed().words
+    assert "no luck" in told
+    command = f"kubectl -n {harness.namespace} patch virtualmachine web-1 --type merge"
+    assert command in told
+    harness.change(spec={"currentSnapshotName": None})
+    until(lambda: not harness.seen_by_stand_in()["spec"].get("currentSnapshotName"))
+    harness.stand_in.steering.clear()
+    until(lambda: not harness.vm().revert_requested)
+    desk.stack.up().check()
+    assert harness.reverts() == ["base"]
+
+
+def test_our_failed_request_is_taken_back_after_a_death(desk: Desk) -> None:
+    """The preview says that it has failed; the update takes it back and reverts."""
+    harness = desk.harness
+    harness.take("base")
+    harness.stand_in.steering.fail("revert", "no luck", times=0, reason="VirtualMachineSnapshotRevertFailed")
+    dead(harness, "an earlier request", "base", 4, "before")
+    until(lambda: harness.vm().revert_failure)
+    told = desk.foreseen(snapshot="base").check().words
+    assert "no luck" in told
+    assert "The update takes it back" in told
+    harness.stand_in.steering.clear()
+    desk.stack.up().check()
+    assert harness.reverts()[-1:] == ["base"]
+    assert harness.machine().spec.get("currentSnapshotName") is None
+
+
+def test_a_snapshot_that_is_adopted_is_not_called_taken(desk: Desk) -> None:
+    """One of that name was made outside: the preview warns of it, and the update says what happened."""
+    harness = desk.harness
+    stranger = harness.stranger
+    stranger.take("web-1", "release")
+    until(lambda: any(not item.managed for item in harness.vm().snapshots))
+    desk.write(SNAPSHOT, name="release")
+    assert "the VM Operator adopts that one" in desk.stack.preview().check().words
+    assert "no new snapshot was taken" in desk.stack.up().check().words
+    assert harness.creates() == []
+    assert stranger.names("web-1") == ["release"]

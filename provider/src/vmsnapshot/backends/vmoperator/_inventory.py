@@ -12,7 +12,7 @@ from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._fate import Notes
 from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
-from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.backends.vmoperator._watching import Space, vm_of
 from vmsnapshot.lifecycle.errors import Denied, Gone, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
@@ -64,7 +64,14 @@ class Inventory:
         if item is None:
             raise Gone(f'{operation.what}: VM "{machine_id(namespace, name)}" is no longer there.')
         supported = self._client.snapshots_supported() if served else False
-        vm = virtual_machine(namespace, name, item, space.snapshots_of(name), supported=supported)
+        vm = virtual_machine(
+            namespace,
+            name,
+            item,
+            space.snapshots_of(name),
+            supported=supported,
+            of_others=lambda one: (found := space.snapshots.get(one)) is not None and vm_of(found) != name,
+        )
         return vm.model_copy(update={"remembered": Notes(space).all(name)})
 
     def place(self, reference: VMReference) -> tuple[str, str]:

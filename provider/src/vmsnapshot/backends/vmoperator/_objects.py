@@ -10,8 +10,9 @@ from typing import Any, Final, TypeAlias
 Object: TypeAlias = dict[str, Any]
 
 GROUP: Final = "vmoperator.vmware.com"
-# The one that this was written for first; the newer has the same types.
-VERSIONS: Final = ("v1alpha5", "v1alpha6")
+# The newest first: a release that serves v1alpha6 stores it, and converts what is read in an older version.
+# Both have the same fields as far as they are used here.
+VERSIONS: Final = ("v1alpha6", "v1alpha5")
 MACHINES: Final = "virtualmachines"
 SNAPSHOTS: Final = "virtualmachinesnapshots"
 KINDS: Final = {MACHINES: "VirtualMachine", SNAPSHOTS: "VirtualMachineSnapshot"}
@@ -22,6 +23,8 @@ CSI_SYNCED: Final = "VirtualMachineSnapshotCSISynced"
 READY: Final = "VirtualMachineSnapshotReady"
 REVERT_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 REVERT_IN_PROGRESS: Final = "VirtualMachineSnapshotRevertInProgress"
+# True while VMware Tools run in the guest
+TOOLS: Final = "VirtualMachineTools"
 # Why a revert was not begun: of these failures the VM Operator's annotation is no part.
 NOT_BEGUN: Final = ("VirtualMachineSnapshotRevertFailed", "VirtualMachineSnapshotRevertSkipped")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     PREFIX,
     READY,
     REVERTING,
+    TOOLS,
     URN,
     VKS_LABELS,
     Object,
@@ -94,12 +95,11 @@ def machine(item: Object) -> Machine:
     """
     spec, status = spec_of(item), status_of(item)
     hardware = status.get("hardware") or {}
-    memory = _size((hardware.get("memory") or {}).get("total"))
     version = status.get("hardwareVersion")
     found = Machine(
         power_state=_power(status.get("powerState")),
         num_cpus=(hardware.get("cpu") or {}).get("total"),
-        memory_mb=None if memory is None else memory // _MIB,
+        memory_mb=_memory((hardware.get("memory") or {}).get("total")),
         hardware_version=f"vmx-{version:02d}" if isinstance(version, int) and version else None,
         guest_id=spec.get("guestID"),
         disks=_disks(spec, status),
@@ -195,7 +195,13 @@ def _maker(urn: str | None) -> Maker | None:
 
 
 def virtual_machine(
-    namespace: str, name: str, item: Object | None, snapshots: Sequence[Object], *, supported: bool | None
+    namespace: str,
+    name: str,
+    item: Object | None,
+    snapshots: Sequence[Object],
+    *,
+    supported: bool | None,
+    of_others: Callable[[str], bool] = lambda _name: False,
 ) -> VirtualMachine:
     """A VM with its snapshots.
 
@@ -205,13 +211,14 @@ def virtual_machine(
         item: Its object; None: there is none, but there still are snapshots of it.
         snapshots: The snapshot objects that name it.
         supported: Whether the server has snapshots of VMs.
+        of_others: Whether a name is that of another VM's snapshot object.
     """
     identity = VirtualMachineIdentity(id=machine_id(namespace, name), name=name)
     if item is None:
         placed, _ = tree({}, snapshots)
         return VirtualMachine(identity=identity, machine=unknown_machine(), snapshots=placed)
     spec, status = spec_of(item), status_of(item)
-    placed, current = tree(status, snapshots)
+    placed, current = tree(status, snapshots, of_others)
     labels, annotations = labels_of(item), annotations_of(item)
     requested = spec.get("currentSnapshotName") or None
     return VirtualMachine(
@@ -222,6 +229,7 @@ def virtual_machine(
         snapshots=placed,
         current_snapshot_id=current,
         shared_bus=_shared_bus(spec),
+        tools_running=_tools_running(item),
         snapshots_supported=supported,
         vks_node=any(label in labels for label in VKS_LABELS),
         csi_volumes=tuple(
@@ -235,6 +243,14 @@ def virtual_machine(
     )
 
 
+def _tools_running(item: Object) -> bool | None:
+    """Whether VMware Tools run in the guest, by the VM's own condition; None: it doesn't say."""
+    found = condition_of(item, TOOLS)
+    if found is None or found.get("status") not in {"True", "False"}:
+        return None
+    return bool(found["status"] == "True")
+
+
 def _revert_failure(namespace: str, name: str, item: Object) -> str | None:
     """Why what is asked for has failed, and what to do about it; None: it has not."""
     failed = failure(item)
@@ -244,15 +260,25 @@ def _revert_failure(namespace: str, name: str, item: Object) -> str | None:
     return f"{in_words(failed)}. {todo}"
 
 
-def tree(status: Mapping[str, Any], items: Sequence[Object]) -> tuple[tuple[Snapshot, ...], str | None]:
+def tree(
+    status: Mapping[str, Any],
+    items: Sequence[Object],
+    of_others: Callable[[str], bool] = lambda _name: False,
+) -> tuple[tuple[Snapshot, ...], str | None]:
     """The snapshots, each parent before its children, and the id of the one that the VM runs on.
 
     A snapshot that nobody names as a child is a root; but if exactly one was made outside, of which
     the API names no children, it is below that one (unless it isn't taken yet).
+
+    Args:
+        status: The VM's.
+        items: The snapshot objects of the VM.
+        of_others: Whether a name is that of another VM's snapshot object.
     """
     known = {name_of(item): item for item in items}
     placed: dict[str, Snapshot] = {}
     outside: list[str] = []
+    strangers: dict[str, str] = {}
 
     def put(references: Sequence[Mapping[str, Any]], parent: str | None) -> None:
         for reference in references:
@@ -263,6 +289,10 @@ def tree(status: Mapping[str, Any], items: Sequence[Object]) -> tuple[tuple[Snap
             elif name in known and name not in placed:
                 placed[name] = snapshot(known[name]).model_copy(update={"parent_id": parent})
                 put(status_of(known[name]).get("children") or (), name)
+            elif name not in known and of_others(name):
+                # Made outside, and named like the object of another VM's snapshot: that is the name shown.
+                strangers[name] = f"unmanaged-{name}"
+                placed[strangers[name]] = _unmanaged(strangers[name], parent, name)
 
     put(status.get("rootSnapshots") or (), None)
     named = {
@@ -277,22 +307,32 @@ def tree(status: Mapping[str, Any], items: Sequence[Object]) -> tuple[tuple[Snap
     current = status.get("currentSnapshot") or {}
     if current.get("type") == "Unmanaged" or not current.get("name"):
         return tuple(placed.values()), outside[0] if current and len(outside) == 1 else None
-    return tuple(placed.values()), str(current["name"]) if current["name"] in placed else None
+    running = strangers.get(str(current["name"]), str(current["name"]))
+    return tuple(placed.values()), running if running in placed else None
+
+
+def has_unmanaged(status: Mapping[str, Any], items: Sequence[Object]) -> bool:
+    """Whether the VM has snapshots that were made outside the VM Operator."""
+    return any(reference.get("type") == "Unmanaged" for reference in _references(status, items))
 
 
 def in_tree(name: str, status: Mapping[str, Any], items: Sequence[Object]) -> bool:
     """Whether the VM or another snapshot says where a snapshot is."""
+    return any(reference.get("name") == name for reference in _references(status, items))
+
+
+def _references(status: Mapping[str, Any], items: Sequence[Object]) -> list[Object]:
     references = [*(status.get("rootSnapshots") or ())]
     for item in items:
         references += status_of(item).get("children") or ()
-    return any(reference.get("name") == name for reference in references)
+    return references
 
 
-def _unmanaged(snapshot_id: str, parent: str | None) -> Snapshot:
+def _unmanaged(snapshot_id: str, parent: str | None, name: str | None = None) -> Snapshot:
     return Snapshot(
         id=snapshot_id,
         unique_id=None,
-        name=snapshot_id,
+        name=name or snapshot_id,
         description=_UNMANAGED,
         managed=False,
         create_time=None,
@@ -392,6 +432,18 @@ def _flat(value: Any, path: PropertyPath = ()) -> Iterator[tuple[str, str]]:
             yield from _flat(inner, (*path, index))
     elif path:
         yield format_path(path), value if isinstance(value, str) else compact(value)
+
+
+def _memory(quantity: Any) -> int | None:
+    """A VM's memory in MB of 2^20 bytes.
+
+    Release 1.10 writes vSphere's memoryMB with the decimal unit, as 2048M (or 2G); main writes 2Gi.
+    """
+    size = _size(quantity)
+    if size is None:
+        return None
+    decimal = str(quantity)[-1] in _UNITS[1:]
+    return size // (10**6 if decimal else _MIB)
 
 
 def _size(quantity: Any) -> int | None:

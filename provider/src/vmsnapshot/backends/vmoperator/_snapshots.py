@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -37,7 +38,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
     uid_of,
 )
-from vmsnapshot.backends.vmoperator._observe import in_tree, past, snapshot
+from vmsnapshot.backends.vmoperator._observe import has_unmanaged, in_tree, past, snapshot
 from vmsnapshot.backends.vmoperator._watching import Space, vm_of
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
@@ -117,7 +118,7 @@ class Snapshots:
             Gone: Somebody has removed it.
             TimedOut: The message gives the condition that isn't True.
         """
-        told: dict[str, str] = {}
+        told: Counter[str] = Counter()
         first = self._space.snapshots.get(snapshot_id)
 
         def complete() -> Object | None:
@@ -130,7 +131,8 @@ class Snapshots:
         try:
             item = self._space.news.until(vm_name, complete, operation)
         except (TimedOut, Cancelled) as over:
-            raise type(over)(f"{over.message} {self._why(vm_name, snapshot_id)}") from None
+            why = self._why(vm_name, snapshot_id, tries=told[_CREATION_FAILED])
+            raise type(over)(f"{over.message} {why}") from None
         if item is not None:
             self._doubt_machine(item, operation, about)
         self._space.news.until(
@@ -214,22 +216,39 @@ class Snapshots:
             self._space.snapshots.absorb(self._client.merge(path, forget, operation, about))
 
     def _placed(self, vm_name: str, snapshot_id: str) -> bool | None:
-        """Whether the VM says where a snapshot is and runs on it, or on one that came after it."""
+        """Whether the VM says where a snapshot is and runs on it, or on one that came after it.
+
+        Nothing is told of what is below a snapshot that was made outside the VM Operator.
+        """
         machine, item = self._space.machines.get(vm_name), self._space.snapshots.get(snapshot_id)
         if machine is None or item is None:
             return True
         status = status_of(machine)
+        if has_unmanaged(status, self._space.snapshots_of(vm_name)):
+            return True
         if not in_tree(snapshot_id, status, self._space.snapshots_of(vm_name)):
             return None
         # The tree and the current one stand in different objects, of which either may be known first.
         current = (status.get("currentSnapshot") or {}).get("name")
         return True if current == snapshot_id or status_of(item).get("children") else None
 
-    def _why(self, vm_name: str, snapshot_id: str) -> str:
-        """What the objects say of a snapshot that isn't complete, in sentences."""
+    def _why(self, vm_name: str, snapshot_id: str, *, tries: int = 0) -> str:
+        """What the objects say of a snapshot that isn't complete, in sentences.
+
+        Args:
+            vm_name: Its VM.
+            snapshot_id: The snapshot.
+            tries: How often the VM Operator was seen to fail.
+        """
         item = self._space.snapshots.get(snapshot_id)
         found = [_first_untrue(item)] if item is not None else []
         said = [f"{in_words(one)}." for one in found if one is not None]
+        if tries:
+            times = "once" if tries == 1 else f"{tries} times"
+            said.append(
+                f"The VM Operator was seen to fail {times} and goes on trying, whether or not anybody waits: "
+                "delete the object, or destroy the resource, to end that."
+            )
         if not said and item is not None and not status_of(item).get("conditions"):
             said.append("The VM Operator has reported nothing about it yet; does it run?")
         for other in self._space.snapshots_of(vm_name):
@@ -283,15 +302,27 @@ def _taken(about: str, namespace: str, seen: Object) -> str:
     )
 
 
-def _tell(item: Object, told: dict[str, str], operation: Operation) -> None:
-    """Report each condition that has changed since it was told."""
+def _tell(item: Object, told: Counter[str], operation: Operation) -> None:
+    """Report each condition once, however often it comes back: what fails is tried without a pause.
+
+    Args:
+        item: The snapshot's object.
+        told: What was told, by its words; under the reason of a failure, how often it was seen.
+        operation: Where it is shown.
+    """
     for kind in (READY,) if holds(item, READY) else (CREATED, CSI_SYNCED, READY):
         found = condition_of(item, kind)
-        if found is None or told.get(kind) == in_words(found):
+        if found is None:
             continue
-        told[kind] = in_words(found)
-        again = "; the VM Operator tries again" if found.get("reason") == _CREATION_FAILED else ""
-        operation.progress(f"{told[kind] if found.get('status') != 'True' else f'{kind} is True'}{again}")
+        failed = found.get("reason") == _CREATION_FAILED
+        moment = f"{kind} {found.get('lastTransitionTime')} {in_words(found)}"
+        if failed and not told[moment]:
+            told[moment] += 1
+            told[_CREATION_FAILED] += 1
+        words = in_words(found) if found.get("status") != "True" else f"{kind} is True"
+        if not told[words]:
+            told[words] += 1
+            operation.progress(words + ("; the VM Operator tries again" if failed else ""))
 
 
 def _first_untrue(item: Object) -> Object | None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from vmsnapshot.backends._retry import pauses
 from vmsnapshot.backends.vmoperator import _faults as faults
@@ -106,6 +106,8 @@ class Informer:
         self._about = f"watching {plural} of namespace {namespace}"
         self._changed = threading.Condition()
         self._objects: dict[str, Object] = {}
+        # The names of the objects of each VM: looking at a thousand VMs must not look at all objects of each.
+        self._names: dict[str, set[str]] = defaultdict(set)
         self._gone: set[str] = set()
         self._version: str | None = None
         self._thread: threading.Thread | None = None
@@ -186,6 +188,11 @@ class Informer:
         with self._changed:
             return [self._objects[name] for name in sorted(self._objects)]
 
+    def of(self, key: str) -> list[Object]:
+        """The objects that are of a VM, by name. Not to be changed."""
+        with self._changed:
+            return [self._objects[name] for name in sorted(self._names.get(key, ()))]
+
     def absorb(self, item: Object) -> None:
         """Take what the server said of an object, unless something newer is known."""
         with self._changed:
@@ -193,7 +200,10 @@ class Informer:
             known = self._objects.get(name)
             if uid_of(item) in self._gone or (known is not None and _older(item, known)):
                 return
+            if known is not None:
+                self._names[self._key(known)].discard(name)
             self._objects[name] = item
+            self._names[self._key(item)].add(name)
         self._news.tell(self._key(item))
 
     def forget(self, item: Object) -> None:
@@ -204,6 +214,7 @@ class Informer:
             known = self._objects.get(name)
             if known is not None and uid_of(known) == uid_of(item):
                 del self._objects[name]
+                self._names[self._key(known)].discard(name)
         self._news.tell(self._key(item))
 
     def stop(self) -> None:
@@ -290,17 +301,21 @@ class Informer:
                 self._watch = None
         return came
 
-    def _take(self, change: Object) -> None:
-        item: Object = change.get("object") or {}
+    def _take(self, change: Any) -> None:
+        item: Any = change.get("object") if isinstance(change, dict) else None
+        if not isinstance(item, dict):
+            raise faults.Interrupted(f"{self._about}: what came is no change of an object.")
         kind = change.get("type")
         if kind == "ERROR":
             code = int(item.get("code") or 0)
             raise faults.translate(faults.Answer(code, item), self._about)
+        if not (item.get("metadata") or {}).get("name") and kind != "BOOKMARK":
+            raise faults.Interrupted(f"{self._about}: what came is no change of an object ({kind!r}).")
         if kind == "DELETED":
             self.forget(item)
         elif kind != "BOOKMARK":
             self.absorb(item)
-        version = item["metadata"].get("resourceVersion")
+        version = (item.get("metadata") or {}).get("resourceVersion")
         if version:
             self._version = str(version)
 
@@ -352,7 +367,7 @@ class Space:
 
     def snapshots_of(self, vm_name: str) -> list[Object]:
         """The snapshot objects that name a VM."""
-        return [item for item in self.snapshots.all() if vm_of(item) == vm_name]
+        return self.snapshots.of(vm_name)
 
     def stop(self) -> None:
         """End the watches."""

@@ -96,10 +96,30 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
                     "the VM's datastore, and the VM may stall meanwhile.",
                 )
             )
-    found += space_findings(vm, memory=inputs.memory and running)
+    found += [*_adoption(vm, inputs), *space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:
         found.append(_consolidation())
     return _sorted(found)
+
+
+def _adoption(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
+    """Returns a warning where the platform may adopt a snapshot instead of taking one (VM Operator).
+
+    A snapshot that was made outside it and has the new one's name is adopted, as it is and with its own time.
+    """
+    if not (count := outside_count(vm)):
+        return []
+    text = (
+        f"Snapshots of the VM that were made outside the VM Operator: {count}. Its API doesn't tell their "
+        f'names. If one is named "{inputs.name}", no new snapshot is taken: the VM Operator adopts that one, '
+        "with what it holds."
+    )
+    return [_finding("warning", "mayBeAdopted", text)]
+
+
+def outside_count(vm: VirtualMachine) -> int:
+    """Returns how many snapshots of a VM the platform shows without managing them (VM Operator)."""
+    return sum(not item.managed and item.unique_id is None for item in vm.snapshots)
 
 
 def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:

@@ -7,6 +7,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from datetime import timedelta
+from types import NoneType
 from typing import TypeVar
 
 from vmsnapshot.lifecycle.common import observed
@@ -205,16 +206,21 @@ class Session:
         )
         raise Refused(message)
 
-    def means(self, known: VirtualMachineIdentity | None, vm_name: object, urn: str) -> bool:
-        """Returns whether a `vmName` means a known VM: renamed, moved, or spelled in another way."""
-        if known is None or not isinstance(vm_name, str) or self.platform.has_namespaces:
+    def means(
+        self, known: VirtualMachineIdentity | None, vm_name: object, namespace: object, urn: str
+    ) -> bool:
+        """Returns whether `vmName` and `namespace` mean a known VM: renamed, moved, or spelled otherwise."""
+        if known is None or not isinstance(vm_name, str) or not isinstance(namespace, (str, NoneType)):
             return False
         operation = self.operation(urn, f'looking up VM "{vm_name}"')
         try:
-            vm = self.find(vm_name, None, operation)
+            vm = self.find(vm_name, namespace, operation)
         except (NotFound, Ambiguous):
             return False
-        return compare_vm(known, vm.identity) in (Sameness.SAME, Sameness.ELSEWHERE)
+        sameness = compare_vm(known, vm.identity)
+        if self.platform.has_namespaces:  # an object of another name or namespace is another VM
+            return sameness is Sameness.SAME and known.id == vm.identity.id
+        return sameness in (Sameness.SAME, Sameness.ELSEWHERE)
 
     def _accepted(self, known: VirtualMachineIdentity) -> VirtualMachineIdentity:
         """Returns the identity to look for: without its server, if that is the one that VMs moved from."""

@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
 from vmsnapshot.lifecycle.common.platforms import VSPHERE
-from vmsnapshot.lifecycle.common.preflight import raise_for_errors, snapshot_findings
+from vmsnapshot.lifecycle.common.preflight import outside_count, raise_for_errors, snapshot_findings
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
@@ -75,9 +75,12 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
     def diff(self, request: verbs.DiffRequest[SnapshotInputs, SnapshotState]) -> requests.DiffResult:
         """Compare the inputs; a snapshot's own drift shows in its inputs after a refresh."""
         self._remember(request.urn, request.id, request.old_state)
-        changes, vm_name = dict(request.changes), request.new_inputs.model.vm_name
-        if ("vmName",) in changes and self._session.means(request.old_state.vm, vm_name, request.urn):
-            changes["vmName",] = requests.PropertyChange(requests.Change.UPDATE)
+        changes, inputs = dict(request.changes), request.new_inputs.model
+        named = not changes.keys().isdisjoint({("vmName",), ("namespace",)})
+        if named and self._session.means(request.old_state.vm, inputs.vm_name, inputs.namespace, request.urn):
+            changes.pop(("namespace",), None)  # the default one, given or not
+            if ("vmName",) in changes:
+                changes["vmName",] = requests.PropertyChange(requests.Change.UPDATE)
         if self._session.platform.can_rename:
             return requests.DiffResult(changes)
         if ("name",) in changes:
@@ -165,6 +168,13 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if snapshot is None:
             message = f"snapshot {snapshot_id} of {format_vm(vm)} was removed right after it was taken"
             raise Gone(message)
+        if outside_count(after) < outside_count(vm):
+            text = (
+                f"{format_snapshot(after, snapshot)} seems to have been made before, outside the VM "
+                "Operator, which has adopted it: no new snapshot was taken. It holds the VM as it was then, "
+                "and when that was its API doesn't tell."
+            )
+            self._session.log(request.urn, requests.Severity.WARNING, text)
         state = snapshot_state(inputs, after, snapshot, str(owner.mark))
         self._memory.of(request.urn).states[snapshot_id] = state
         return verbs.Answer(identifier, state)
