@@ -21,8 +21,9 @@ from vmsnapshot.backends.vmoperator._faults import (
     translate,
 )
 from vmsnapshot.backends.vmoperator._login import TokenAuth
-from vmsnapshot.backends.vmoperator._observe import machine, past, snapshot, tree, virtual_machine
+from vmsnapshot.backends.vmoperator._observe import machine, past, virtual_machine
 from vmsnapshot.backends.vmoperator._snapshots import go_duration, label
+from vmsnapshot.backends.vmoperator._tree import snapshot, tree
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Denied,

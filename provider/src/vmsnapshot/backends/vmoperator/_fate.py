@@ -1,4 +1,4 @@
-"""What became of a request for a revert, by the notes that `_reverts` leaves."""
+"""What became of a request for a revert, by the notes that `_requests` leaves."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
     uid_of,
 )
-from vmsnapshot.backends.vmoperator._observe import has_unmanaged, in_tree, past, snapshot
+from vmsnapshot.backends.vmoperator._observe import past
+from vmsnapshot.backends.vmoperator._tree import has_unmanaged, in_tree, snapshot
 from vmsnapshot.backends.vmoperator._watching import Space, vm_of
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation

@@ -1,0 +1,307 @@
+"""Asks for a revert of a VM exactly once, and takes the request back.
+
+A declared `spec.currentSnapshotName` would revert again at each apply; so it is asked for once, by intent
+first.  A request (its id is the lifecycle's; each attempt at it has a nonce) leaves two notes:
+
+- on the VM, annotation `vmsnapshot/revert-request`: the nonce and the phase.  A revert replaces the VM's
+  annotations by those stored with the snapshot, so **this note vanishes in the moment of the revert**;
+- on the target snapshot, the same annotation: the nonce, and what the VM was like before.  It stays.
+
+The steps, and what an interruption after each of them leaves::
+
+    1. one JSON patch on the VM, tested on    id unknown to the snapshot            never asked for
+       what was looked at (no request, and
+       which note): its note, phase prepared
+    2. note on the snapshot                   VM: prepared                          never asked for
+    3. one JSON patch on the VM, tested       VM: requested, currentSnapshotName    under way
+       on "prepared": sets
+       currentSnapshotName and "requested"
+       … the VM Operator reverts              VM: no note; snapshot: no end         done
+    4. end noted on the snapshot              snapshot: ended                       done, and when
+
+    failed, or its time is over:              VM: failed, withdrawn                 not known: see below
+       currentSnapshotName is cleared in one
+       patch tested on "requested"; the notes
+       stay (but for a failure that blocks
+       further reverts: that is the end)
+
+While a revert runs, nothing on the VM's object says so, clearing the request doesn't stop it, and its end
+wipes whatever note and request stand on the VM by then (seen on release 1.10 and main). What failed before
+it began is tried again by itself. So what was taken back may be under way: until the VM's note vanishes, or
+nothing has shown for `SETTLED` that it is. Asking again is safe even then: the end of the first takes the
+second request away with it. A request that was taken away so, by the end of another snapshot's revert, was
+not carried out, and nothing tells it from one that was, and that somebody has gone on from: that is an error
+which says what the VM is on now.
+
+Step 1 never replaces another's request, however old what was looked at: then it is looked at afresh.
+Step 3 flips the phase that it tests, in one request: sent twice, or by two processes, it is applied once.
+Another request that comes between 1 and 3 replaces the VM's note, names it (`instead_of`), and so tells
+both its own success and that the first one was never asked for.  Its own revert takes that note away: so
+it first notes on the other's snapshot, tested on what is noted there, that the other has ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.backends.vmoperator import _patches as patches
+from vmsnapshot.backends.vmoperator import _records as records
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._fate import (
+    Attempt,
+    Notes,
+    digest,
+    failure,
+    how_to_clear,
+    timestamp,
+)
+from vmsnapshot.backends.vmoperator._objects import (
+    MACHINES,
+    REVERT,
+    REVERT_SUCCEEDED,
+    REVERTING,
+    Object,
+    annotations_of,
+    condition_of,
+    in_words,
+    parsed,
+    spec_of,
+    status_of,
+)
+from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.lifecycle.errors import (
+    Busy,
+    Gone,
+    Refused,
+    Unsupported,
+    VmsnapshotError,
+)
+from vmsnapshot.lifecycle.operation import Operation
+
+# To clear a request when the operation's own time is over.
+_CLEARING: Final = dt.timedelta(seconds=10)
+# Phases of a note of which it is certain that nothing comes of it any more.
+_CAME_TO_NOTHING: Final = ("prepared",)
+_UNKNOWN_FIELD: Final = 'unknown field "spec.currentSnapshotName"'
+
+
+class RevertRequest:
+    """The request for one revert of one VM: noted, asked for, taken back.
+
+    Args:
+        client: The server.
+        space: The VM's namespace.
+        vm_name: The VM.
+        target: The snapshot's name.
+        request_id: What `Notes.find` looks for.
+        about: For messages.
+    """
+
+    def __init__(
+        self, client: Client, space: Space, *, vm_name: str, target: str, request_id: str, about: str
+    ) -> None:
+        self._client = client
+        self._space = space
+        self._notes = Notes(space)
+        self._vm_name = vm_name
+        self._about = about
+        self._path = client.path(space.name, MACHINES, vm_name)
+        self._attempt = Attempt(request_id, secrets.token_hex(8), target)
+        self._record: Object = {}
+        self._replaced: Object = {}
+
+    def _note(self, operation: Operation) -> None:
+        """Steps 1 and 2; between them, the end of what step 1 replaced."""
+        machine = self._prepare(operation)
+        if self._replaced:
+            best_effort(lambda: self._end_replaced(operation))
+        self._record = {
+            "id": self._attempt.id,
+            "nonce": self._attempt.nonce,
+            "vm": self._vm_name,
+            "generation": machine["metadata"].get("generation"),
+            "before": (status_of(machine).get("currentSnapshot") or {}).get("name"),
+            "below": self._notes.below(self._attempt.target),
+            "failure": digest(condition_of(machine, REVERT_SUCCEEDED)),
+            "began": timestamp(self._space.told_time()),
+        }
+        try:
+            self._note_on_snapshot(operation)
+        except Gone:
+            self._take_away("prepared")
+            raise
+
+    def _request(self, operation: Operation) -> None:
+        """Step 3, until it is certain that it was applied, or that it was not."""
+        steps = patches.request(self._attempt)
+        lost = False
+        while True:
+            try:
+                kept = self._client.patch(self._path, steps, operation, self._about)
+            except faults.Interrupted as error:
+                operation.progress(f"{error.message} Looking what came of it.")
+                lost = True
+            except faults.Overtaken:
+                pass
+            except Refused as refused:
+                if _UNKNOWN_FIELD not in refused.message:
+                    raise
+                raise Unsupported(f"{refused.message} Snapshots are switched off there.") from None
+            else:
+                self._space.machines.absorb(kept)
+                if spec_of(kept).get("currentSnapshotName") != self._attempt.target:
+                    raise Unsupported(
+                        f"{self._about}: the server dropped it: snapshots are switched off there."
+                    )
+                return
+            if self._arrived(operation, lost=lost):
+                return
+
+    def clear(self, phase: str, reason: str, operation: Operation, *, for_good: bool) -> bool:
+        """Take the request back, and note why; whether that could be done.
+
+        Args:
+            phase: What the VM's note says then.
+            reason: What the snapshot's note says.
+            operation: The time.
+            for_good: Whether it is certain that the VM Operator isn't at it, and won't begin. Else the notes
+                stay without an end, so that what it does all the same is found.
+        """
+        steps = patches.clear(self._attempt, phase, only_if_not_begun=not for_good)
+        about = f"clearing the request for a revert of {self._vm_name}"
+        if not best_effort(
+            lambda: self._space.machines.absorb(self._client.patch(self._path, steps, operation, about))
+        ):
+            return False
+        if for_good:
+            self._give_up(phase, reason)
+        elif self._record:
+            self._record |= {"over": timestamp(self._space.told_time()), "reason": reason}
+            best_effort(lambda: self._note_on_snapshot(brief()))
+        return True
+
+    def _give_up(self, phase: str, reason: str) -> None:
+        """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
+        known = bool(self._record)
+        self._record |= records.ended(reason, self._space.told_time())
+        if not known or best_effort(lambda: self._note_on_snapshot(brief())):
+            self._take_away(phase)
+
+    def _free(self, operation: Operation) -> Object:
+        """The VM with no other request on it; an earlier one of ours that failed is cleared."""
+        machine = self._machine()
+        asked = spec_of(machine).get("currentSnapshotName")
+        if not asked:
+            return machine
+        failed = failure(machine)
+        if failed is None:
+            raise Busy(f'{self._about}: a revert of the VM to snapshot "{asked}" is under way.')
+        note = parsed(annotations_of(machine).get(REVERT))
+        if note.get("phase") == "requested" and note.get("target") == asked:
+            earlier = self._earlier(Attempt.of(note))
+            left_behind = REVERTING in annotations_of(machine)
+            if earlier.clear("failed", in_words(failed), operation, for_good=left_behind):
+                return self._machine()
+        raise Refused(
+            f'{self._about}: a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
+            f"{in_words(failed)}. {how_to_clear(self._space.name, self._vm_name)}"
+        )
+
+    def _earlier(self, attempt: Attempt) -> RevertRequest:
+        found = RevertRequest(
+            self._client,
+            self._space,
+            vm_name=self._vm_name,
+            target=attempt.target,
+            request_id=attempt.id,
+            about=self._about,
+        )
+        found._attempt = attempt
+        found._record = self._notes.record(self._vm_name, attempt.id)[0] or {}
+        return found
+
+    def _prepare(self, operation: Operation) -> Object:
+        """Step 1, until it is certain that it was applied; the VM as it is then."""
+        while True:
+            machine = self._free(operation)
+            left = annotations_of(machine).get(REVERT)
+            if left == self._attempt.note("prepared"):
+                return machine
+            self._replaced = parsed(left)
+            if self._replaced.get("phase") not in _CAME_TO_NOTHING:
+                self._replaced = {}
+            instead_of = str(self._replaced.get("nonce") or "")
+            self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)
+            steps = patches.prepare(machine, self._attempt)
+            try:
+                kept = self._client.patch(self._path, steps, operation, self._about)
+            except faults.Interrupted as error:
+                operation.progress(f"{error.message} Looking what came of it.")
+            except faults.Overtaken:
+                pass
+            else:
+                self._space.machines.absorb(kept)
+                return kept
+            self._look_afresh(operation)
+
+    def _arrived(self, operation: Operation, *, lost: bool) -> bool:
+        """Whether a request that wasn't answered well has been applied; if not, it may be sent again."""
+        now = self._look_afresh(operation)
+        note = annotations_of(now).get(REVERT)
+        if note == self._attempt.note("requested") or (lost and note is None):
+            return True
+        if note != self._attempt.note("prepared"):
+            raise Refused(
+                f"{self._about}: another revert of the VM came between; nothing was done.", retry_helps=True
+            )
+        other = spec_of(now).get("currentSnapshotName")
+        if other:
+            raise Busy(f'{self._about}: a revert of the VM to snapshot "{other}" is under way.')
+        return False
+
+    def _take_away(self, phase: str) -> None:
+        """Take the VM's note away, if it still is this one."""
+        steps = patches.take_away(self._attempt, phase)
+        about = f"taking the note of a revert away from {self._vm_name}"
+        best_effort(
+            lambda: self._space.machines.absorb(self._client.patch(self._path, steps, brief(), about))
+        )
+
+    def _note_on_snapshot(self, operation: Operation) -> None:
+        target, about = self._attempt.target, self._about
+        records.write(self._client, self._space, target, self._record, operation=operation, about=about)
+
+    def _end_replaced(self, operation: Operation) -> None:
+        note, by = self._replaced, self._attempt
+        records.end_replaced(self._client, self._space, self._vm_name, note, by=by, operation=operation)
+
+    def _look_afresh(self, operation: Operation) -> Object:
+        """The VM as the server has it now."""
+        now = self._client.get(self._path, operation, self._about)
+        self._space.machines.absorb(now)
+        return now
+
+    def _machine(self) -> Object:
+        found = self._space.machines.get(self._vm_name)
+        if found is None:
+            raise Gone(f"{self._about}: the VM is no longer there.")
+        return found
+
+
+def brief() -> Operation:
+    """For what is still to be done when the operation's own time is over."""
+    return Operation("tidying up after a revert", timeout=_CLEARING)
+
+
+def best_effort(function: Callable[[], object]) -> bool:
+    """Do what may fail without harm; whether it didn't."""
+    try:
+        function()
+    except VmsnapshotError:
+        return False
+    return True
