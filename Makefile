@@ -43,6 +43,9 @@ help: ## List the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' "$(ROOT)/Makefile" | while IFS='	' read -r target what; do \
 		printf '  %-14s %s\n' "$$target" "$$what"; done
 
+# Examples of each target of make fuzz
+EXAMPLES ?= 20000
+
 # The demo's platform: make demo BACKEND=vmoperator
 BACKEND ?= vsphere
 
@@ -65,6 +68,11 @@ test-fast: ## Run the fast half of the tests: no engine, no API server, a minute
 test-simulator: ## Run the simulator's own tests (ARGS: arguments of go test)
 	$(call setup,python go)
 	@cd "$(ROOT)/simulator" && go test $(ARGS) ./...
+
+.PHONY: fuzz
+fuzz: ## Feed made-up requests, trees, kubeconfigs and answers to what reads them (EXAMPLES of each: 20000)
+	$(call setup,python)
+	@cd "$(ROOT)" && FUZZ="$(EXAMPLES)" python -m pytest -n auto tests/fuzz $(ARGS)
 
 .PHONY: lint
 lint: ## Check style, types, layers, spelling, Go code, and that generated files are up to date

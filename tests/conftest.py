@@ -37,6 +37,7 @@ NOT_FAST = (
     "environment/test_safety_snapshots.py",
     "examples",
     "fidelity",
+    "fuzz",
     "identity",
     "plugin/test_process.py",
     "plugin/test_property_path.py",

@@ -191,6 +191,18 @@ def test_a_vm_that_cannot_be_found(
         refused(mini, platform, outcome, *expected)
 
 
+def test_values_too_deep_for_the_wire(real: Stack, platform: Simulator) -> None:
+    """What protobuf can't read is bad input, not an exception of the provider's."""
+    value: Any = "deep"
+    for _ in range(60):
+        value = {"in": [value]}
+    real.write({"resources": {"it": snapshot("web-1", triggers={"a": value})}})
+    told = " ".join(real.preview().failed().text.split())
+    assert "lists and maps may lie at most 30 deep within each other" in told
+    assert "Exception deserializing" not in told
+    assert platform.history() == []
+
+
 def test_a_bad_secret(real: Stack, platform: Simulator) -> None:
     """The engine prints the value of a property that is refused, but not when it is a secret."""
     name = {"fn::secret": "rosebud" * 12}

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.model.revert import Fingerprint
 
@@ -61,3 +63,51 @@ def test_broken_notes_and_folders_fail_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     blocked.show("urn:a", SEEN)
     assert blocked.shown("urn:a") is None
+
+
+def test_a_folder_or_a_file_behind_a_link_is_not_used(tmp_path: Path) -> None:
+    """Somebody who may write beside it could lead the notes elsewhere."""
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "notes").symlink_to(tmp_path / "elsewhere")
+    linked = FileNotes(1, tmp_path / "notes")
+    linked.show("urn:a", SEEN)
+    linked.forget("urn:a", AT)
+    assert (linked.shown("urn:a"), linked.forgotten("urn:a")) == (None, None)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+    notes = FileNotes(1, tmp_path / "own")
+    notes.show("urn:a", SEEN)
+    (file,) = (tmp_path / "own").iterdir()
+    file.rename(tmp_path / "other.jsonl")
+    file.symlink_to(tmp_path / "other.jsonl")
+    before = (tmp_path / "other.jsonl").read_text(encoding="utf-8")
+    FileNotes(1, tmp_path / "own").show("urn:b", SEEN)
+    assert FileNotes(1, tmp_path / "own").shown("urn:a") is None
+    assert (tmp_path / "other.jsonl").read_text(encoding="utf-8") == before
+
+
+def test_somebody_elses_folder_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another user wrote there is not believed, and nothing is added."""
+    FileNotes(1, tmp_path / "notes").show("urn:a", SEEN)
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    strange = FileNotes(1, tmp_path / "notes")
+    strange.show("urn:b", SEEN)
+    assert strange.shown_all(["urn:a", "urn:b"]) == {}
+
+
+def test_a_system_without_user_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has neither getuid nor O_NOFOLLOW: the notes work all the same."""
+    monkeypatch.delattr(os, "getuid")
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+    notes = FileNotes(1, tmp_path / "notes")
+    notes.show("urn:a", SEEN)
+    notes.forget("urn:a", AT)
+    assert (notes.shown("urn:a"), notes.forgotten("urn:a")) == (SEEN, AT)
+
+
+def test_the_users_state_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the platform's convention, and not where everybody may write."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    FileNotes(1).forget("urn:a", AT)
+    assert list(tmp_path.rglob("forgotten-*.json"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import socketserver
 import threading
@@ -63,6 +65,40 @@ def test_in_a_pod(harness: Harness, pod: Path) -> None:
     pod.joinpath("token").write_text(token, encoding="utf-8")
     assert look(backend) == f"{harness.namespace}/web-1"
     backend.close()
+
+
+@pytest.mark.parametrize("gives", ["token", "certificate"])
+def test_with_a_credential_program(harness: Harness, tmp_path: Path, gives: str) -> None:
+    """It is told of the cluster where it asks for that; its token or its client certificate logs in."""
+    user = yaml.safe_load(harness.server.certified.read_text(encoding="utf-8"))["users"][0]["user"]
+    status = {"token": token_of(harness.server)}
+    if gives == "certificate":
+        status = {
+            "clientCertificateData": base64.b64decode(user["client-certificate-data"]).decode(),
+            "clientKeyData": base64.b64decode(user["client-key-data"]).decode(),
+        }
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    program = tmp_path / "login"
+    told = tmp_path / "told.json"
+    program.write_text(
+        f"#!/bin/sh\nprintf %s \"$KUBERNETES_EXEC_INFO\" > '{told}'\n"
+        f"cat <<'END'\n{json.dumps(answer)}\nEND\n",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    config = kubeconfig_of(harness.server)
+    config["users"][0]["user"] = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": str(program),
+            "interactiveMode": "Never",
+            "provideClusterInfo": True,
+        }
+    }
+    backend = connect(yaml.safe_dump(config), namespace=harness.namespace)
+    assert look(backend) == f"{harness.namespace}/web-1"
+    backend.close()
+    assert json.loads(told.read_text(encoding="utf-8"))["spec"]["cluster"]["server"] == harness.server.url
 
 
 class Tunnel(socketserver.BaseRequestHandler):

@@ -7,6 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+_REDACTED: Final = "[secret]"
+# Characters from which on a secret is found inside other words, too. Ours.
+_LONG: Final = 6
+
 
 class Unknown:
     """A value that the engine will know only once something else has been made."""
@@ -128,7 +132,14 @@ def _concealed(value: Any, found: re.Pattern[str]) -> Any:
 
 
 def redact(text: str, secrets: set[str]) -> str:
-    """Replaces every secret in a text by `[secret]`."""
+    """Replaces every secret in a text by `[secret]`.
+
+    One of a few characters only where it stands alone: it would punch holes into other words. One without a
+    letter or digit not at all: there is nothing to tell it from punctuation.
+    """
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "[secret]")
+        if len(secret) >= _LONG:
+            text = text.replace(secret, _REDACTED)
+        elif re.search(r"\w", secret):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _REDACTED, text)
     return text

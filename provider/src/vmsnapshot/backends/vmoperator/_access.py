@@ -15,6 +15,7 @@ from typing import Any, Final
 import httpx2
 import yaml
 
+from vmsnapshot.backends.vmoperator._kubeconfig import address_error, shape_error
 from vmsnapshot.backends.vmoperator._login import TokenAuth, from_file, from_program
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model.configuration import Configuration
@@ -68,11 +69,16 @@ class Access:
         server = str(cluster.get("server") or "")
         if not server.startswith(("https://", "http://")):
             raise InvalidInput("kubeconfig", "kubeconfig: the context's cluster has no server address.")
+        for name in ("server", "proxy-url"):
+            if cluster.get(name) and (wrong := address_error(str(cluster[name]))) is not None:
+                raise InvalidInput(
+                    "kubeconfig", f"kubeconfig: the cluster's `{name}` can't be used: {wrong}."
+                )
         return cls(
             server=server.rstrip("/"),
             namespace=configuration.namespace or str(context.get("namespace") or "") or DEFAULT_NAMESPACE,
-            verify=_verify(cluster, user),
-            auth=_auth(user),
+            verify=(context_of_tls := _verify(cluster, user)),
+            auth=_auth(user, cluster, context_of_tls),
             server_name=cluster.get("tls-server-name"),
             proxy=cluster.get("proxy-url"),
             secrets=frozenset(_secrets(user)),
@@ -128,7 +134,9 @@ def _chosen(
     return found, parts[0], parts[1]
 
 
-def _auth(user: Mapping[str, Any]) -> httpx2.Auth | None:
+def _auth(
+    user: Mapping[str, Any], cluster: Mapping[str, Any], connections: ssl.SSLContext
+) -> httpx2.Auth | None:
     """How a user logs in, where it isn't by a certificate; in kubectl's order."""
     if user.get("tokenFile"):
         return TokenAuth(partial(from_file, str(user["tokenFile"])))
@@ -138,7 +146,7 @@ def _auth(user: Mapping[str, Any]) -> httpx2.Auth | None:
     if user.get("username"):
         return httpx2.BasicAuth(str(user["username"]), str(user.get("password") or ""))
     if user.get("exec"):
-        return TokenAuth(partial(from_program, user["exec"]))
+        return TokenAuth(partial(from_program, user["exec"], cluster, partial(_show, connections)))
     if user.get("auth-provider"):
         raise InvalidInput(
             "kubeconfig", "kubeconfig: `auth-provider` is no longer known to Kubernetes; use `exec`."
@@ -224,16 +232,12 @@ def _parsed(text: str, what: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise InvalidInput("kubeconfig", f"kubeconfig: {what} is not YAML{where}.") from None
-    lists = (
-        [found.get(f"{kind}s") for kind in ("cluster", "context", "user")] if isinstance(found, dict) else []
-    )
-    if not lists or not all(
-        item is None or (isinstance(item, list) and all(isinstance(one, dict) for one in item))
-        for item in lists
-    ):
+    if not isinstance(found, dict):
         raise InvalidInput(
             "kubeconfig", f"kubeconfig: {what} is not a kubeconfig: it has no clusters, contexts and users."
         )
+    if (wrong := shape_error(found)) is not None:
+        raise InvalidInput("kubeconfig", f"kubeconfig: {what} is not a kubeconfig: {wrong}.")
     whole = {name: value for name, value in found.items() if value is not None}
     return {"clusters": [], "contexts": [], "users": []} | whole
 

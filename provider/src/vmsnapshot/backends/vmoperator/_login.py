@@ -18,8 +18,18 @@ from vmsnapshot.lifecycle.errors import Denied
 
 # A token, and when it expires (None: nobody knows).
 Token: TypeAlias = tuple[str, "dt.datetime | None"]
+# The same; without a token the connection's certificate logs in.
+Credential: TypeAlias = tuple["str | None", "dt.datetime | None"]
 
 _VERSIONS: Final = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
+# What a program is told of the cluster (ExecCredential's `spec.cluster`), as the kubeconfig has it.
+_TOLD: Final = (
+    "server",
+    "tls-server-name",
+    "insecure-skip-tls-verify",
+    "certificate-authority-data",
+    "proxy-url",
+)
 # Seconds.  Nobody is there to answer a question that the program may ask.
 _LONGEST: Final = 60.0
 # A token is renewed this long before it expires.
@@ -33,21 +43,22 @@ class TokenAuth(httpx2.Auth):
         source: Where tokens come from; asked by one thread at a time.
     """
 
-    def __init__(self, source: Callable[[], Token]) -> None:
+    def __init__(self, source: Callable[[], Credential]) -> None:
         self._source = source
         self._lock = threading.Lock()
         self._token: str | None = None
+        self._asked = False
         self._expires: dt.datetime | None = None
 
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         """Send a request with the token; once more where it is refused and there is another."""
         token = self._current(refused=None)
-        request.headers["Authorization"] = f"Bearer {token}"
+        _show(request, token)
         response = yield request
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             another = self._current(refused=token)
             if another != token:
-                request.headers["Authorization"] = f"Bearer {another}"
+                _show(request, another)
                 yield request
 
     @property
@@ -55,13 +66,19 @@ class TokenAuth(httpx2.Auth):
         """The token in use, to be kept out of messages."""
         return self._token
 
-    def _current(self, refused: str | None) -> str:
+    def _current(self, refused: str | None) -> str | None:
         with self._lock:
             expired = self._expires is not None and dt.datetime.now(dt.timezone.utc) > self._expires - _EARLY
             # Of many threads whose token was refused, one gets the next.
-            if self._token is None or expired or self._token == refused:
+            if not self._asked or expired or (refused is not None and self._token == refused):
                 self._token, self._expires = self._source()
+                self._asked = True
             return self._token
+
+
+def _show(request: httpx2.Request, token: str | None) -> None:
+    if token is not None:
+        request.headers["Authorization"] = f"Bearer {token}"
 
 
 def from_file(path: str) -> Token:
@@ -76,11 +93,15 @@ def from_file(path: str) -> Token:
         raise Denied(f"kubeconfig: the token's file {path} can't be read.") from None
 
 
-def from_program(settings: Mapping[str, Any]) -> Token:
+def from_program(
+    settings: Mapping[str, Any], cluster: Mapping[str, Any], log_in_by: Callable[[bytes], None]
+) -> Credential:
     """What a credential program gives; what it writes is in no message, for it may be the token.
 
     Args:
         settings: The user's `exec` of the kubeconfig.
+        cluster: The cluster of the kubeconfig, for programs that want to know it (`provideClusterInfo`).
+        log_in_by: Takes a client certificate and its key in PEM, for the connections that follow.
 
     Raises:
         Denied: It gave none.
@@ -88,7 +109,10 @@ def from_program(settings: Mapping[str, Any]) -> Token:
     version = settings.get("apiVersion")
     if version not in _VERSIONS:
         raise _failed(settings, f"its apiVersion is {version!r}; expected {' or '.join(_VERSIONS)}")
-    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    spec: dict[str, Any] = {"interactive": False}
+    if settings.get("provideClusterInfo"):
+        spec["cluster"] = {name: cluster[name] for name in _TOLD if cluster.get(name) is not None}
+    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
     environment = os.environ | {str(item["name"]): str(item["value"]) for item in settings.get("env") or ()}
     try:
         done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it
@@ -108,12 +132,18 @@ def from_program(settings: Mapping[str, Any]) -> Token:
     try:
         status = json.loads(done.stdout)["status"]
         token, until = status.get("token"), status.get("expirationTimestamp")
+        pem = [str(status.get(name) or "") for name in ("clientCertificateData", "clientKeyData")]
         expires = dt.datetime.fromisoformat(until.replace("Z", "+00:00")) if until else None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise _failed(settings, "what it writes is no ExecCredential") from None
-    if not token:
-        raise _failed(settings, "it gives no token (a client certificate isn't supported here)")
-    return str(token), expires
+    if not token and not all(pem):
+        raise _failed(settings, "it gives neither a token nor a client certificate with its key")
+    if all(pem):
+        try:
+            log_in_by("\n".join(pem).encode())
+        except (OSError, ValueError):
+            raise _failed(settings, "the client certificate and key that it gives can't be used") from None
+    return str(token) if token else None, expires
 
 
 def _failed(settings: Mapping[str, Any], reason: str) -> Denied:

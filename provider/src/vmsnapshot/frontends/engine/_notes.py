@@ -13,13 +13,15 @@ import datetime as dt
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
+import platformdirs
 from pydantic import ValidationError
 
 from vmsnapshot.model.revert import Fingerprint
@@ -35,11 +37,12 @@ class FileNotes:
 
     Args:
         engine: The engine's process id.
-        folder: Where to keep them. Default: a folder of the user's own under the temporary one.
+        folder: Where to keep them. Default: the user's state folder by the platform's convention, such as
+            `~/.local/state/vmsnapshot`.
     """
 
     def __init__(self, engine: int, folder: Path | None = None) -> None:
-        self._folder = folder or Path(tempfile.gettempdir()) / f"vmsnapshot-{_user()}"
+        self._folder = folder or platformdirs.user_state_path("vmsnapshot", appauthor=False)
         # A line for each VM that was shown; the last of a name counts.
         self._shown = self._folder / f"shown-{engine}-{_started(engine)}.jsonl"
         self._lock = threading.Lock()
@@ -60,7 +63,7 @@ class FileNotes:
         lines = [f"\n{json.dumps([name, item.properties()])}" for name, item in seen.items()]
         with self._lock, contextlib.suppress(OSError):
             self._prepare()
-            with self._shown.open("a", encoding="utf-8") as file:
+            with _open(self._shown, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "a") as file:
                 file.write("".join(lines))
 
     def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:
@@ -98,12 +101,23 @@ class FileNotes:
         return {}
 
     def _text(self, path: Path) -> str:
-        if self._folder.stat().st_uid != _user():  # somebody else's folder says nothing to us
-            raise PermissionError(path)
-        return path.read_text(encoding="utf-8")
+        self._require_own()
+        with _open(path, os.O_RDONLY, "r") as file:
+            return file.read()
+
+    def _require_own(self) -> None:
+        """Use no folder of somebody else's, and none that a link leads to: what it says is not ours.
+
+        Raises:
+            PermissionError: It is one.
+        """
+        status = self._folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or not _is_own(status):
+            raise PermissionError(self._folder)
 
     def _prepare(self) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._require_own()
         if not self._tidied:
             self._tidied = True
             self._remove_old()
@@ -112,7 +126,7 @@ class FileNotes:
         oldest = time.time() - _SECONDS_KEPT
         for path in self._folder.iterdir():
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < oldest:
+                if path.lstat().st_mtime < oldest:
                     path.unlink()
 
 
@@ -124,8 +138,19 @@ def _lines(text: str) -> Iterator[tuple[str, Any]]:
             yield name, note
 
 
-def _user() -> int:
-    return os.getuid()
+def _open(path: Path, flags: int, mode: str) -> IO[str]:
+    """Open a file of the user's own; a link, or somebody else's file, is an OSError."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)  # Windows has no such flag
+    file = os.fdopen(descriptor, mode, encoding="utf-8")
+    if not _is_own(os.fstat(descriptor)):
+        file.close()
+        raise PermissionError(path)
+    return file
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Whether the user owns it; where the system has no user numbers (Windows), the folder is the user's."""
+    return not hasattr(os, "getuid") or status.st_uid == os.getuid()
 
 
 def _started(process: int) -> str:

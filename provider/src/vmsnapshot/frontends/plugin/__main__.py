@@ -25,6 +25,7 @@ from vmsnapshot.frontends.engine._link import EngineWatch, Logger
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.frontends.engine._protocol import provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
+from vmsnapshot.frontends.plugin._malformed import RequestReader
 from vmsnapshot.frontends.plugin._servicer import Servicer
 from vmsnapshot.lifecycle.provider import Provider
 
@@ -80,6 +81,7 @@ def serve(
     )
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(_limits.WORKERS, thread_name_prefix="call"),
+        interceptors=[RequestReader()],
         options=_limits.SERVER_OPTIONS,
     )
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)

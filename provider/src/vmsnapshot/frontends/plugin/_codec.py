@@ -59,7 +59,7 @@ def decode(struct: struct_pb2.Struct) -> Properties:
     """The tree of an object from the wire.
 
     Raises:
-        InvalidInput: There is a resource, asset or archive in it, or it is malformed.
+        InvalidInput: There is a resource, asset, archive, NaN or infinity in it, or it is malformed.
     """
     return _decode_fields(struct.fields, ())
 
@@ -90,7 +90,7 @@ def _decode(value: struct_pb2.Value, path: PropertyPath) -> Any:
             text = value.string_value
             return UNKNOWN if text in _UNKNOWN else text
         case "number_value":
-            return _number(value.number_value)
+            return _number(value.number_value, path)
         case "bool_value":
             return value.bool_value
         case "list_value":
@@ -102,7 +102,10 @@ def _decode(value: struct_pb2.Value, path: PropertyPath) -> Any:
             return None
 
 
-def _number(number: float) -> int | float:
+def _number(number: float, path: PropertyPath) -> int | float:
+    if not math.isfinite(number):
+        where = _where(path)
+        raise InvalidInput(where, f"{where} is {number}; give a finite number.")
     whole = number.is_integer() and abs(number) <= _EXACT
     negative_zero = not number and math.copysign(1, number) < 0  # no integer is that
     return int(number) if whole and not negative_zero else number
