@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import yaml
 
 from devkit.places import BINARIES, ROOT
 from tests.e2e.conftest import new_stack
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.engine import Outcome, Stack
 from tests.support.simulator import Simulator, running
 
@@ -148,3 +149,18 @@ def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, lang
     assert len(safety) == 2
     assert all(name.startswith("before-revert-") for name in safety)
     stack.close()
+
+
+def test_the_plugins_distribution_is_taken_for_no_sdk(tmp_path: Path) -> None:
+    """The Python host finds no package in it for which the engine would go looking for a plugin."""
+    stack = Stack(tmp_path / "stack", plugins={}, runtime="python")
+    program = 'import pulumi\npulumi.export("a", 1)\n'
+    stack.project.joinpath("__main__.py").write_text(program, encoding="utf-8")
+    del stack.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"]
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "list", "--format", "json"], check=True, capture_output=True, text=True
+    )
+    assert "pulumi-resource-vmsnapshot" in listed.stdout, "else there would be nothing to find"
+    told = stack.run("preview", "--non-interactive", "--logtostderr", "-v=7").check().text
+    assert "required by language host" in told or "gatherPackagesFromProgram" in told
+    assert "resource-vmsnapshot" not in told

@@ -12,7 +12,7 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import Harness, Listener
 from tests.vmoperator.reverting import REQUEST, dead, found, noted, on_write
-from vmsnapshot.backends.vmoperator import _fate
+from vmsnapshot.backends.vmoperator import _fate, _reverts
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -263,6 +263,20 @@ def test_time_is_over_before_it_begins(harness: Harness, monkeypatch: pytest.Mon
     harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
     assert found(harness) is None
     harness.revert("base")
+    assert harness.reverts() == ["base"]
+
+
+def test_a_revert_that_is_never_begun(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing shows why: after a while the wait says what the reason may be, once, and goes on."""
+    harness.take("base")
+    harness.stand_in.steering.hold("revert")
+    monkeypatch.setattr(_reverts, "SETTLED", 0.2)
+    monkeypatch.setattr(_reverts, "LOOK_AGAIN", 0.1)
+    listener = Listener()
+    doing = Doing(lambda: harness.revert("base", doing=listener.doing("reverting")))
+    doing.until(lambda: listener.heard("reverts are never begun there"))
+    harness.stand_in.steering.release("revert")
+    doing.result()
     assert harness.reverts() == ["base"]
 
 
