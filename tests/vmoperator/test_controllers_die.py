@@ -1,0 +1,36 @@
+"""The VM Operator itself is killed in the middle of a revert."""
+
+from __future__ import annotations
+
+from devkit.kubernetes import ApiServer
+from devkit.vmoperator import StandIn
+from devkit.waiting import until
+from tests.support.client import other_client
+from tests.support.simulator import running
+from tests.support.vsphere import Doing
+from tests.vmoperator.harness import Harness
+from tests.vmoperator.reverting import REQUEST, found
+
+
+def test_the_vm_operator_reverts_again_and_we_asked_once(api_server: ApiServer, namespace: str) -> None:
+    """It had reverted in vSphere and forgot it: two vSphere reverts for one request, which ends well."""
+    kubeconfig = api_server.kubeconfigs["controller"]
+    with running("--names", "web-1", "--task-duration", "10ms") as vcenter, other_client(vcenter) as stranger:
+        with StandIn(kubeconfig, vcenter) as first:
+            first.add_machine(namespace, "web-1")
+            harness = Harness(api_server, first, stranger, namespace)
+            harness.take("base")
+            harness.take("later")
+            before = len(harness.requests())
+            first.steering.hold("restore")
+            doing = Doing(lambda: harness.revert("base"))
+            until(lambda: first.steering.waiting("restore"))
+        with StandIn(kubeconfig, vcenter):
+            doing.result()
+            task = found(harness, request=REQUEST)
+            assert task is not None
+            assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
+            assert len(harness.requests()) == before + 4
+            harness.close()
+        reverted = [item["name"] for item in vcenter.history("web-1") if item["op"] == "revert"]
+        assert reverted == ["base", "base"]
