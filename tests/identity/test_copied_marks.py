@@ -112,3 +112,23 @@ def test_what_another_resource_has_renamed_is_not_removed(server: Simulator, cli
     assert "taken over" in outcome.words
     other.destroy().check()
     assert client.names("one-4") == []
+
+
+def test_a_refresh_adopts_no_mark_of_another_resource(server: Simulator, client: Client) -> None:
+    """Two stacks import one snapshot; the one that marks it has it, and the other leaves it alone."""
+    client.take("one-5", "by hand")
+    (identifier,) = (f"{client.vm('one-5')._moId}@{client.ids('one-5')[0]}",)
+    one, other = mini_stack(server.settings), mini_stack(server.settings, stack="audit")
+    for stack in (one, other):
+        stack.import_(SNAPSHOT, "s", identifier).check()
+    other.write(s={"type": SNAPSHOT, "properties": {"vmName": "one-5", "name": "kept"}})
+    other.up().check()
+    one.refresh().check()
+    one.write(s={"type": SNAPSHOT, "properties": {"vmName": "one-5", "name": "stolen"}})
+    told = one.up().failed().words
+    assert "has been taken over by another resource" in told
+    assert "Nothing was changed" in told
+    assert "is kept" in one.destroy().check().words
+    assert client.names("one-5") == ["kept"]
+    other.destroy().check()
+    assert client.names("one-5") == []

@@ -31,7 +31,7 @@ from vmsnapshot.lifecycle.snapshot.state import (
     snapshot_state,
     unread_state,
 )
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
 
 # Properties whose change means a call to the platform; the others only stand in state.
@@ -229,8 +229,10 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self.lookup.say_moved(request.urn, state, vm, snapshot)
         inputs = inputs_of(state) if request.inputs is None else request.inputs.model
         live = live_inputs(inputs, snapshot)
-        # What state says is its own stays so, whatever somebody wrote into the description since.
-        fresh = snapshot_state(live, vm, snapshot, state.ownership or snapshot.mark)
+        # What state says is its own stays so, whatever somebody wrote into the description since; and what
+        # another resource has marked since is not ours.
+        ours = snapshot.mark if _is_mark_of(request.urn, snapshot) else None
+        fresh = snapshot_state(live, vm, snapshot, state.ownership or ours)
         if state.child_policy != "keep":
             # The engine asks nothing more before a delete, not even in a preview.
             for text in children_text(vm.children(snapshot.id), state.child_policy):
@@ -274,6 +276,13 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         backend = self._session.backend
         vm = self._session.locate(vm_of(request.id, state), operation, hardware=False)
         snapshot = self.lookup.still_there(vm, request.id, state)
+        if _taken_over(request.urn, state, snapshot):
+            message = (
+                f"{what}: {format_snapshot(vm, snapshot)} has been taken over by "
+                f"{_taker(request.urn, snapshot)}. Nothing was changed. If that is right, take this resource out of the state alone: "
+                f"`pulumi state delete '{request.urn}'`"
+            )
+            raise Refused(message)
         mark = parse_mark(state.ownership or snapshot.mark)
         ours = mark is not None and mark.owner == owner_id(request.urn)
         # What was imported from another resource gets a mark of its own: that one's delete then keeps it.
@@ -326,11 +335,12 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             text = f"{format_snapshot(vm, snapshot)} {kept}"
             self._session.log(request.urn, requests.Severity.WARNING, text)
             return
-        if snapshot.mark is not None and state.ownership not in (None, snapshot.mark):
+        if snapshot.mark is not None and snapshot.mark != state.ownership:
             self._session.log(
                 request.urn,
                 requests.Severity.WARNING,
-                f"{format_snapshot(vm, snapshot)} has been taken over by a newer resource and is kept.",
+                f"{format_snapshot(vm, snapshot)} has been taken over by {_taker(request.urn, snapshot)} "
+                "and is kept.",
             )
             return
         children = vm.children(snapshot.id)
@@ -366,3 +376,23 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
         self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
+
+
+def _is_mark_of(urn: str, snapshot: Snapshot) -> bool:
+    """Whether a snapshot carries a mark of this resource."""
+    mark = parse_mark(snapshot.mark)
+    return mark is not None and mark.owner == owner_id(urn)
+
+
+def _taken_over(urn: str, state: SnapshotState, snapshot: Snapshot) -> bool:
+    """Whether another resource has marked the snapshot since state was written."""
+    theirs = snapshot.mark not in (None, state.ownership) and not _is_mark_of(urn, snapshot)
+    return theirs and snapshot.mark_proof == "exact"
+
+
+def _taker(urn: str, snapshot: Snapshot) -> str:
+    """Who has marked a snapshot, in words."""
+    if _is_mark_of(urn, snapshot):
+        return "a later run of this resource"
+    maker = snapshot.made_by
+    return "another resource" + ("" if maker is None else f' ("{maker.resource}" of stack {maker.stack})')
