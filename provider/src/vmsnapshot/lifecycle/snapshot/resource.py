@@ -279,8 +279,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if _taken_over(request.urn, state, snapshot):
             message = (
                 f"{what}: {format_snapshot(vm, snapshot)} has been taken over by "
-                f"{_taker(request.urn, snapshot)}. Nothing was changed. If that is right, take this resource out of the state alone: "
-                f"`pulumi state delete '{request.urn}'`"
+                f"{_taker(request.urn, snapshot)}. Nothing was changed. If that is right, take this resource "
+                f"out of the state alone: `pulumi state delete '{request.urn}'`"
             )
             raise Refused(message)
         mark = parse_mark(state.ownership or snapshot.mark)
