@@ -302,8 +302,10 @@ class RollbackResource:
         found = checked.found
         done = [key for key, item in found.items() if item.done]
         if found:
-            running = [key for key in found if key not in done]
-            self._session.log(urn, rq.Severity.WARNING, found_text(done, running))
+            under_way = {key: item.running for key, item in found.items() if item.running and not item.done}
+            uncertain = [key for key, task in under_way.items() if task.uncertain]
+            running = [key for key in under_way if key not in uncertain]
+            self._session.log(urn, rq.Severity.WARNING, found_text(done, running, uncertain))
         text = rollback_text(checked.planned.without(found), done=len(checked.done) + len(done))
         others = {} if old is None else other_vms(old.vms, checked.planned.environment.machines)
         for key, before in others.items():

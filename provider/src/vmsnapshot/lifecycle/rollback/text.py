@@ -49,8 +49,8 @@ def rollback_text(planned: PlannedRollback, *, done: int = 0) -> str:
     return "\n".join(lines)
 
 
-def found_text(done: Sequence[str], running: Sequence[str]) -> str:
-    """What interrupted runs of the same request have done, and what they still do; empty: nothing."""
+def found_text(done: Sequence[str], running: Sequence[str], uncertain: Sequence[str]) -> str:
+    """What interrupted runs of the same request have done, still do, or may still do; empty: nothing."""
     lines: list[str] = []
     if done:
         lines += wrapped(
@@ -61,6 +61,12 @@ def found_text(done: Sequence[str], running: Sequence[str]) -> str:
         lines += wrapped(
             f"{format_names(running)}: being reverted by a run of this request that was interrupted. The "
             "update waits for that, and reverts only what fails."
+        )
+    if uncertain:
+        lines += wrapped(
+            f"{format_names(uncertain)}: may be being reverted by a run of this request that was interrupted; "
+            "the platform shows nothing while a revert runs. The update waits until it is known, and reverts "
+            "only what came to nothing."
         )
     return "\n".join(lines)
 
