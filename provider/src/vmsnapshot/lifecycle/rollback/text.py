@@ -64,7 +64,7 @@ def found_text(done: Sequence[str], running: Sequence[str], uncertain: Sequence[
         )
     if uncertain:
         lines += wrapped(
-            f"{format_names(uncertain)}: may be being reverted by a run of this request that was interrupted; "
+            f"{format_names(uncertain)}: a run of this request that was interrupted may be reverting them; "
             "the platform shows nothing while a revert runs. The update waits until it is known, and reverts "
             "only what came to nothing."
         )
