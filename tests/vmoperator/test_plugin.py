@@ -38,8 +38,8 @@ def test_a_hundred_snapshots_in_one_stack(api_server: ApiServer, namespace: str)
             made = [one.result() for one in creating]
         assert len(here.stand_in.history.creates()) == len({one.id for one in made}) == 100
         asked = Counter((one.verb, one.resource) for one in here.requests(began))
-        # The API server ends a watch whose client is slow to read, as on a busy machine; it is begun again from
-        # where it was, without another list.
+        # The API server ends a watch whose client is slow to read, as on a busy machine; it is begun again
+        # from where it was, without another list.
         assert all(1 <= asked.pop(("watch", kind)) <= 3 for kind in (MACHINES, OBJECTS))
         assert asked == {
             ("get", ""): 2,  # the version and the schema
