@@ -15,8 +15,8 @@ from tests.support.client import other_client
 from tests.support.in_process import mini_stack
 from tests.support.simulator import running
 
-PARTS = 2
-# Histories in each part, half of what HISTORIES says: CI lives 504 in all. And steps of each.
+PARTS = 8
+# Histories in each part, an eighth of what HISTORIES says: CI lives 504 in all. And steps of each.
 HISTORIES = int(os.environ.get("HISTORIES", "96")) // PARTS
 STEPS = 7
 # Histories on one server, before the next one is started.
