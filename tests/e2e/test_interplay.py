@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -70,7 +71,9 @@ def test_ours_are_seen_and_reverted_by_govc(
     text, line = ours["description"].split("\n")
     assert text == "before the release"
     mark = state["ownership"]
-    assert line == f"Managed by Pulumi: resource before, stack made-up/dev, mark {mark}"
+    head, binding = line[:-17], line[-17:]
+    assert head == f"Managed by Pulumi: resource before, stack made-up/dev, mark {mark}"
+    assert re.fullmatch("-[0-9a-f]{16}", binding)
 
     before = cpus(govc)
     govc("vm.change", "-vm", "web-1", "-c", "8")
