@@ -27,6 +27,12 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
         The inputs with defaults filled in and values in their normal form (a duration `10min` as
         `10m`); unknowns and secrets stay what they are. Or the failures.
     """
+    # A secret that is null is no value, as a plain null is none.
+    tree = {
+        key: value
+        for key, value in tree.items()
+        if not (isinstance(value, values.Secret) and values.plain(value) is None)
+    }
     known = {
         key: values.plain(value)
         for key, value in tree.items()
