@@ -80,6 +80,8 @@ class Reverts:
         if failure and failure.reason in {REVERT_SKIPPED, REVERT_FAILED}:
             self._fail(key, item, failure.reason, str(failure))
         node = self._checked(key, item, machine, name)
+        if self._cluster.fresh(item).get("spec", {}).get("currentSnapshotName") != name:
+            return  # the watch is behind: it has been withdrawn, or is done
         try:
             if failure and failure.reason == REVERT_TASK_FAILED:
                 raise failure

@@ -197,6 +197,8 @@ def give_back(server: ApiServer, stand_in: StandIn, stranger: Client, namespace:
     server.client.deletecollection(VirtualMachineSnapshot, namespace=namespace)
     until(lambda: not list(server.client.list(VirtualMachineSnapshot, namespace=namespace)))
     server.client.deletecollection(VirtualMachine, namespace=namespace)
+    # As long as it knows the object, it switches the VM as that says.
+    until(lambda: not any(known[0] == namespace for known in stand_in._cluster.known("web-1")))
     stranger.wait(stranger.vm("web-1").RemoveAllSnapshots_Task())
     if stranger.vm("web-1").runtime.powerState != "poweredOn":
         stranger.power("web-1", on=True)
