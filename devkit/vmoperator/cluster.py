@@ -40,6 +40,8 @@ class Cluster:
         self._changed = changed
         self._lock = threading.Lock()
         self._seen: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
+        # The uids of what was deleted: a write's answer may come after the news of that.
+        self._gone: set[str] = set()
         self._order: dict[str, int] = {}
         self._listed: set[str] = set()
         self._loop = asyncio.new_event_loop()
@@ -185,6 +187,8 @@ class Cluster:
 
     def _put(self, item: Object) -> None:
         metadata = item["metadata"]
+        if metadata["uid"] in self._gone:
+            return
         known = self._seen[item["kind"]].get(metadata["uid"])
         # A watch tells of what a write's answer already told.
         if known is None or int(known["metadata"]["resourceVersion"]) < int(metadata["resourceVersion"]):
@@ -233,6 +237,7 @@ class Cluster:
             ]
             for item in gone:
                 del self._seen[kind][item["metadata"]["uid"]]
+                self._gone.add(item["metadata"]["uid"])
             for item in found:
                 self._put(item)
             self._listed.add(kind)
@@ -243,6 +248,7 @@ class Cluster:
         with self._lock:
             if change == "DELETED":
                 self._seen[item["kind"]].pop(item["metadata"]["uid"], None)
+                self._gone.add(item["metadata"]["uid"])
             else:
                 self._put(item)
         self._changed(key_of(item))
