@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
+from vmsnapshot.lifecycle.ownership import OwnerRef, bind, parse_mark
 
 Write = Callable[..., None]
 Govc = Callable[..., str]
@@ -71,9 +71,8 @@ def test_ours_are_seen_and_reverted_by_govc(
     text, line = ours["description"].split("\n")
     assert text == "before the release"
     mark = state["ownership"]
-    head, binding = line[:-17], line[-17:]
-    assert head == f"Managed by Pulumi: resource before, stack made-up/dev, mark {mark}"
-    assert re.fullmatch("-[0-9a-f]{16}", binding)
+    binding = bind(parse_mark(mark) or OwnerRef("", ""), state["vm"]["instanceUUID"], "ours")
+    assert line == f"Managed by Pulumi: resource before, stack made-up/dev, mark {mark}-{binding}"
 
     before = cpus(govc)
     govc("vm.change", "-vm", "web-1", "-c", "8")

@@ -57,6 +57,12 @@ class Nobody:
         """Nothing."""
 
 
+def _service() -> Servicer:
+    return Servicer(
+        lambda: Provider(connect, Nobody(), NoNotes()), secrets=Secrets(), engine_links=(), schema=schema
+    )
+
+
 @pytest.fixture(scope="module")
 def service() -> Iterator[Servicer]:
     """A plugin's service with a real lifecycle, on two VMs with a snapshot each."""
@@ -66,12 +72,7 @@ def service() -> Iterator[Servicer]:
         properties = {"virtualMachines": members, "label": "snapshot-1"}
         stack.write(c={"type": "vmsnapshot:EnvironmentCheckpoint", "properties": properties})
         stack.up().check()
-        found = Servicer(
-            lambda: Provider(connect, Nobody(), NoNotes()),
-            secrets=Secrets(),
-            engine_links=(),
-            schema=schema,
-        )
+        found = _service()
         found.Configure(provider_pb2.ConfigureRequest(args=encode(dict(server.settings))), CONTEXT)
         yield found
         found.close()
@@ -152,12 +153,7 @@ def test_functions(service: Servicer, token: str) -> None:
 @given(args=objects(SCHEMA["provider"]["inputProperties"]))
 def test_configuration(args: Any) -> None:
     """Settings of any shape; nothing is contacted."""
-    found = Servicer(
-        lambda: Provider(connect, Nobody(), NoNotes()),
-        secrets=Secrets(),
-        engine_links=(),
-        schema=schema,
-    )
+    found = _service()
     _answered(found.CheckConfig, provider_pb2.CheckRequest(urn="urn:pulumi:dev::fuzz::p::it", news=args))
     _answered(found.DiffConfig, provider_pb2.DiffRequest(urn="urn:pulumi:dev::fuzz::p::it", news=args))
     _answered(found.Configure, provider_pb2.ConfigureRequest(args=args))

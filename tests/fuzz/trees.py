@@ -67,26 +67,5 @@ def objects(known: dict[str, Any]) -> st.SearchStrategy[struct_pb2.Struct]:
 def struct(tree: dict[str, Any]) -> struct_pb2.Struct:
     """The wire's object of a tree that may hold what our own encoder refuses."""
     found = struct_pb2.Struct()
-    for key, value in tree.items():
-        _set(found.fields[key], value)
+    found.update(tree)
     return found
-
-
-def _set(target: struct_pb2.Value, value: Any) -> None:
-    match value:
-        case None:
-            target.null_value = struct_pb2.NULL_VALUE
-        case bool():
-            target.bool_value = value
-        case int() | float():
-            target.number_value = value
-        case str():
-            target.string_value = value
-        case dict():
-            target.struct_value.SetInParent()
-            for key, item in value.items():
-                _set(target.struct_value.fields[key], item)
-        case _:
-            target.list_value.SetInParent()
-            for item in value:
-                _set(target.list_value.values.add(), item)

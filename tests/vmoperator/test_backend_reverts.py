@@ -12,7 +12,7 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import Harness, Listener
 from tests.vmoperator.reverting import REQUEST, dead, found, noted, on_write
-from vmsnapshot.backends.vmoperator import _fate, _reverts
+from vmsnapshot.backends.vmoperator import VmOperatorBackend, _fate, _reverts
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -25,6 +25,14 @@ from vmsnapshot.lifecycle.errors import (
 from vmsnapshot.lifecycle.operation import Cancellation
 
 IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"
+
+
+def done_once(harness: Harness, backend: VmOperatorBackend) -> None:
+    """The request is known to have ended well, and the VM was reverted to `base` once."""
+    task = found(harness, backend)
+    assert task is not None
+    assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
+    assert harness.reverts() == ["base"]
 
 
 def too_long(harness: Harness, request: str = REQUEST) -> None:
@@ -134,10 +142,7 @@ def test_the_vm_operator_tries_again(harness: Harness, reason: str) -> None:
     assert (task.running, task.uncertain) == (True, True)
     harness.stand_in.steering.release("restore")
     after.wait_for_task(harness.vm(after), REQUEST, operation())
-    task = found(harness, after)
-    assert task is not None
-    assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
-    assert harness.reverts() == ["base"]
+    done_once(harness, after)
     assert noted(harness.machine()) == {}
 
 
@@ -313,10 +318,7 @@ def test_cancelled_after_it_has_begun(harness: Harness, monkeypatch: pytest.Monk
     else:
         harness.stand_in.steering.release("restore")
         after.wait_for_task(harness.vm(after), REQUEST, operation())
-    task = found(harness, after)
-    assert task is not None
-    assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
-    assert harness.reverts() == ["base"]
+    done_once(harness, after)
 
 
 def test_the_end_of_another_takes_the_request_away(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

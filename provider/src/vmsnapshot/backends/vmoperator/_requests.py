@@ -85,8 +85,6 @@ from vmsnapshot.lifecycle.operation import Operation
 
 # To clear a request when the operation's own time is over.
 _CLEARING: Final = dt.timedelta(seconds=10)
-# Phases of a note of which it is certain that nothing comes of it any more.
-_CAME_TO_NOTHING: Final = ("prepared",)
 _UNKNOWN_FIELD: Final = 'unknown field "spec.currentSnapshotName"'
 
 
@@ -233,7 +231,7 @@ class RevertRequest:
             if left == self._attempt.note("prepared"):
                 return machine
             self._replaced = parsed(left)
-            if self._replaced.get("phase") not in _CAME_TO_NOTHING:
+            if self._replaced.get("phase") != "prepared":  # of any other, something may still come
                 self._replaced = {}
             instead_of = str(self._replaced.get("nonce") or "")
             self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)

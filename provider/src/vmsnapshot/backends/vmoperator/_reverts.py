@@ -60,9 +60,9 @@ class Revert(RevertRequest):
             operation: The time.
 
         Raises:
-            Refused: The VM Operator couldn't; the request is cleared again.
+            Refused: The VM Operator couldn't, and the request is taken back; or what came of it isn't known.
             Busy: Another revert is under way.
-            TimedOut: It isn't done; it is cleared only if it hasn't begun.
+            TimedOut: It isn't known to be done; the request is taken back, which stops no revert.
             Cancelled: Likewise.
         """
         self._note(operation)

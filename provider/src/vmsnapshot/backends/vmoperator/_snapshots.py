@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -119,20 +118,20 @@ class Snapshots:
             Gone: Somebody has removed it.
             TimedOut: The message gives the condition that isn't True.
         """
-        told: Counter[str] = Counter()
+        told, failures = set[str](), set[str]()
         first = self._space.snapshots.get(snapshot_id)
 
         def complete() -> Object | None:
             item = self._space.snapshots.get(snapshot_id)
             if item is None or first is None or uid_of(item) != uid_of(first):
                 raise Gone(f"{about}: somebody has removed it.")
-            _tell(item, told, operation)
+            _tell(item, told, failures, operation)
             return item if holds(item, READY) and not being_deleted(item) else None
 
         try:
             item = self._space.news.until(vm_name, complete, operation)
         except (TimedOut, Cancelled) as over:
-            why = self._why(vm_name, snapshot_id, tries=told[_CREATION_FAILED])
+            why = self._why(vm_name, snapshot_id, tries=len(failures))
             raise type(over)(f"{over.message} {why}") from None
         if item is not None:
             self._doubt_machine(item, operation, about)
@@ -225,9 +224,10 @@ class Snapshots:
         if machine is None or item is None:
             return True
         status = status_of(machine)
-        if has_unmanaged(status, self._space.snapshots_of(vm_name)):
+        items = self._space.snapshots_of(vm_name)
+        if has_unmanaged(status, items):
             return True
-        if not in_tree(snapshot_id, status, self._space.snapshots_of(vm_name)):
+        if not in_tree(snapshot_id, status, items):
             return None
         # The tree and the current one stand in different objects, of which either may be known first.
         current = (status.get("currentSnapshot") or {}).get("name")
@@ -303,12 +303,13 @@ def _taken(about: str, namespace: str, seen: Object) -> str:
     )
 
 
-def _tell(item: Object, told: Counter[str], operation: Operation) -> None:
+def _tell(item: Object, told: set[str], failures: set[str], operation: Operation) -> None:
     """Report each condition once, however often it comes back: what fails is tried without a pause.
 
     Args:
         item: The snapshot's object.
-        told: What was told, by its words; under the reason of a failure, how often it was seen.
+        told: What was told already.
+        failures: The failures that were seen, each with its time.
         operation: Where it is shown.
     """
     for kind in (READY,) if holds(item, READY) else (CREATED, CSI_SYNCED, READY):
@@ -316,13 +317,11 @@ def _tell(item: Object, told: Counter[str], operation: Operation) -> None:
         if found is None:
             continue
         failed = found.get("reason") == _CREATION_FAILED
-        moment = f"{kind} {found.get('lastTransitionTime')} {in_words(found)}"
-        if failed and not told[moment]:
-            told[moment] += 1
-            told[_CREATION_FAILED] += 1
+        if failed:
+            failures.add(f"{found.get('lastTransitionTime')} {in_words(found)}")
         words = in_words(found) if found.get("status") != "True" else f"{kind} is True"
-        if not told[words]:
-            told[words] += 1
+        if words not in told:
+            told.add(words)
             operation.progress(words + ("; the VM Operator tries again" if failed else ""))
 
 

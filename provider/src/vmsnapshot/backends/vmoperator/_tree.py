@@ -168,6 +168,7 @@ def _power_after(spec: Mapping[str, Any], status: Mapping[str, Any]) -> PowerSta
 
 
 def power_state(text: Any) -> PowerState | None:
+    """A power state as the API writes it; None: not told, or none that is known here."""
     match text:
         case "PoweredOn" | "PoweredOff" | "Suspended":
             return text  # type: ignore[no-any-return]

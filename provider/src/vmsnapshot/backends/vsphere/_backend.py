@@ -435,10 +435,8 @@ class VsphereBackend:
 
 
 def _start_snapshot(vm: Any, request: SnapshotRequest, uuid: str | None) -> Any:
-    name, stored = (
-        escape(request.name),
-        ownership.describe(request.description, request.owner, uuid, request.name),
-    )
+    name = escape(request.name)
+    stored = ownership.describe(request.description, request.owner, uuid, request.name)
     if request.quiesce is None:
         return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=False)
     spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))

@@ -23,6 +23,12 @@ def checkpoint_owner(urn: str, label: str) -> ownership.Owner:
     return ownership.owner_by(urn, checkpoint_key(label))
 
 
+def has_mark_of(snapshot: Snapshot, urn: str) -> bool:
+    """Returns whether a snapshot carries a mark of a resource, whatever the request."""
+    mark = ownership.parse_mark(snapshot.mark)
+    return mark is not None and mark.owner == ownership.owner_id(urn)
+
+
 def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
     """Returns the VM's snapshots that were made with a mark: it is bound to the VM and to their names."""
     return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof == "exact"]

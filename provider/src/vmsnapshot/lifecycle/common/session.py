@@ -26,9 +26,10 @@ from vmsnapshot.lifecycle.errors import (
 )
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend, Outcome, VMReference, values
-from vmsnapshot.lifecycle.requests import Logger, Severity
+from vmsnapshot.lifecycle.requests import Change, Logger, PropertyChange, Severity
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.property_path import PropertyPath
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -206,7 +207,31 @@ class Session:
         )
         raise Refused(message)
 
-    def means(
+    def without_same_vm(
+        self,
+        changes: Mapping[PropertyPath, PropertyChange],
+        known: VirtualMachineIdentity | None,
+        named: tuple[object, object],
+        urn: str,
+    ) -> dict[PropertyPath, PropertyChange]:
+        """Returns a diff's changes without what only names the known VM in another way.
+
+        A `namespace` that is the default one anyway is no change; another `vmName` is an update in place.
+
+        Args:
+            changes: What a comparison of the inputs found.
+            known: The VM of state.
+            named: The new `vmName` and `namespace`.
+            urn: The resource.
+        """
+        kept = dict(changes)
+        if {("vmName",), ("namespace",)} & kept.keys() and self._means(known, *named, urn):
+            kept.pop(("namespace",), None)
+            if ("vmName",) in kept:
+                kept["vmName",] = PropertyChange(Change.UPDATE)
+        return kept
+
+    def _means(
         self, known: VirtualMachineIdentity | None, vm_name: object, namespace: object, urn: str
     ) -> bool:
         """Returns whether `vmName` and `namespace` mean a known VM: renamed, moved, or spelled otherwise."""

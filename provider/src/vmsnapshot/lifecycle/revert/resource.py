@@ -113,12 +113,8 @@ class RevertResource:
         changes = compare_inputs(RevertInputs, request.old_inputs, request.new_inputs)
         changes |= leftover_changes(request.old_state)
         state = self._states.setdefault(request.urn, load(RevertState, request.old_state))
-        name, namespace = (plain(request.new_inputs.get(key)) for key in ("vmName", "namespace"))
-        named = not changes.keys().isdisjoint({("vmName",), ("namespace",)})
-        if named and self._session.means(state.vm, name, namespace, request.urn):
-            changes.pop(("namespace",), None)  # the default one, given or not
-            if ("vmName",) in changes:
-                changes["vmName",] = rq.PropertyChange(rq.Change.UPDATE)
+        named = (plain(request.new_inputs.get("vmName")), plain(request.new_inputs.get("namespace")))
+        changes = self._session.without_same_vm(changes, state.vm, named, request.urn)
         if is_asked(request.old_inputs, request.old_state, request.new_inputs):
             checked = self._checked_plan(request.urn, request.new_inputs)
             live, target = request.old_state.get("machine"), request.new_inputs.get("machine")

@@ -166,7 +166,7 @@ class RollbackExecutor:
             plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
-            self._session.log(self._urn, rq.Severity.WARNING, found_text(found, [], []))
+            self._session.log(self._urn, rq.Severity.WARNING, found_text(found))
         executor = WaveExecutor(
             self._reverts,
             {key: plans[key] for key in members},

@@ -49,7 +49,7 @@ def rollback_text(planned: PlannedRollback, *, done: int = 0) -> str:
     return "\n".join(lines)
 
 
-def found_text(done: Sequence[str], running: Sequence[str], uncertain: Sequence[str]) -> str:
+def found_text(done: Sequence[str], running: Sequence[str] = (), uncertain: Sequence[str] = ()) -> str:
     """What interrupted runs of the same request have done, still do, or may still do; empty: nothing."""
     lines: list[str] = []
     if done:

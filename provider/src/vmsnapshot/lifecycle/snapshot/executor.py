@@ -8,11 +8,12 @@ from typing import Final
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
+from vmsnapshot.lifecycle.ownership import Owner, new_owner
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.model.duration import parse_duration
@@ -69,7 +70,7 @@ class SnapshotCreator:
             for item in vm.snapshots
             if item.id not in held
             and item.mark_proof == "exact"
-            and _made_by(item, self._urn)
+            and has_mark_of(item, self._urn)
             and _as_asked(item, self._inputs)
             and (self._any_name or item.name == self._inputs.name)
         ]
@@ -133,11 +134,6 @@ def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:
     if asked is None:
         return None
     return QUIESCE_TIMEOUT if asked.timeout is None else parse_duration(asked.timeout)
-
-
-def _made_by(snapshot: Snapshot, urn: str) -> bool:
-    mark = parse_mark(snapshot.mark)
-    return mark is not None and mark.owner == owner_id(urn)
 
 
 def _as_asked(snapshot: Snapshot, inputs: SnapshotInputs) -> bool:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.identity import Sameness
+from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
 from vmsnapshot.lifecycle.common.platforms import VSPHERE
@@ -75,12 +76,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
     def diff(self, request: verbs.DiffRequest[SnapshotInputs, SnapshotState]) -> requests.DiffResult:
         """Compare the inputs; a snapshot's own drift shows in its inputs after a refresh."""
         self._remember(request.urn, request.id, request.old_state)
-        changes, inputs = dict(request.changes), request.new_inputs.model
-        named = not changes.keys().isdisjoint({("vmName",), ("namespace",)})
-        if named and self._session.means(request.old_state.vm, inputs.vm_name, inputs.namespace, request.urn):
-            changes.pop(("namespace",), None)  # the default one, given or not
-            if ("vmName",) in changes:
-                changes["vmName",] = requests.PropertyChange(requests.Change.UPDATE)
+        inputs = request.new_inputs.model
+        named = (inputs.vm_name, inputs.namespace)
+        changes = self._session.without_same_vm(request.changes, request.old_state.vm, named, request.urn)
         if self._session.platform.can_rename:
             return requests.DiffResult(changes)
         if ("name",) in changes:
@@ -231,7 +229,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         live = live_inputs(inputs, snapshot)
         # What state says is its own stays so, whatever somebody wrote into the description since; and what
         # another resource has marked since is not ours.
-        ours = snapshot.mark if _is_mark_of(request.urn, snapshot) else None
+        ours = snapshot.mark if has_mark_of(snapshot, request.urn) else None
         fresh = snapshot_state(live, vm, snapshot, state.ownership or ours)
         if state.child_policy != "keep":
             # The engine asks nothing more before a delete, not even in a preview.
@@ -378,21 +376,15 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
 
 
-def _is_mark_of(urn: str, snapshot: Snapshot) -> bool:
-    """Whether a snapshot carries a mark of this resource."""
-    mark = parse_mark(snapshot.mark)
-    return mark is not None and mark.owner == owner_id(urn)
-
-
 def _taken_over(urn: str, state: SnapshotState, snapshot: Snapshot) -> bool:
     """Whether another resource has marked the snapshot since state was written."""
-    theirs = snapshot.mark not in (None, state.ownership) and not _is_mark_of(urn, snapshot)
+    theirs = snapshot.mark not in (None, state.ownership) and not has_mark_of(snapshot, urn)
     return theirs and snapshot.mark_proof == "exact"
 
 
 def _taker(urn: str, snapshot: Snapshot) -> str:
     """Who has marked a snapshot, in words."""
-    if _is_mark_of(urn, snapshot):
+    if has_mark_of(snapshot, urn):
         return "a later run of this resource"
     maker = snapshot.made_by
     return "another resource" + ("" if maker is None else f' ("{maker.resource}" of stack {maker.stack})')
