@@ -8,7 +8,7 @@ from devkit.waiting import until
 from tests.support.client import other_client
 from tests.support.simulator import running
 from tests.support.vsphere import Doing
-from tests.vmoperator.harness import Harness
+from tests.vmoperator.harness import Harness, give_back
 from tests.vmoperator.reverting import REQUEST, found
 
 
@@ -25,12 +25,14 @@ def test_the_vm_operator_reverts_again_and_we_asked_once(api_server: ApiServer, 
             first.steering.hold("restore")
             doing = Doing(lambda: harness.revert("base"))
             until(lambda: first.steering.waiting("restore"))
-        with StandIn(kubeconfig, vcenter):
+        with StandIn(kubeconfig, vcenter) as second:
             doing.result()
             task = found(harness, request=REQUEST)
             assert task is not None
             assert (task.running, task.succeeded, task.uncertain) == (False, True, False)
             assert len(harness.requests()) == before + 4
+            reverted = [item["name"] for item in vcenter.history("web-1") if item["op"] == "revert"]
+            assert reverted == ["base", "base"]
             harness.close()
-        reverted = [item["name"] for item in vcenter.history("web-1") if item["op"] == "revert"]
-        assert reverted == ["base", "base"]
+            # Later stand-ins on this API server would switch their web-1 off, as the object left here says.
+            give_back(api_server, second, stranger, namespace)
