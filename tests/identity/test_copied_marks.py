@@ -132,3 +132,18 @@ def test_a_refresh_adopts_no_mark_of_another_resource(server: Simulator, client:
     assert client.names("one-5") == ["kept"]
     other.destroy().check()
     assert client.names("one-5") == []
+
+
+def test_a_mark_that_a_killed_update_left_is_ours(server: Simulator, client: Client) -> None:
+    """An imported snapshot's first update marks it and dies before state says so: a delete removes it."""
+    client.take("one-6", "by hand")
+    identifier = f"{client.vm('one-6')._moId}@{client.ids('one-6')[0]}"
+    stack = mini_stack(server.settings)
+    stack.import_(SNAPSHOT, "s", identifier).check()
+    before = dict(stack.entries)
+    stack.write(s={"type": SNAPSHOT, "properties": {"vmName": "one-6", "name": "renamed"}})
+    stack.up().check()
+    stack.entries.clear()
+    stack.entries.update(before)
+    assert "is kept" not in stack.destroy().check().words
+    assert client.names("one-6") == []

@@ -333,7 +333,10 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             text = f"{format_snapshot(vm, snapshot)} {kept}"
             self._session.log(request.urn, requests.Severity.WARNING, text)
             return
-        if snapshot.mark is not None and snapshot.mark != state.ownership:
+        unfinished = state.ownership is None and has_mark_of(
+            snapshot, request.urn
+        )  # an update that was killed
+        if snapshot.mark not in (None, state.ownership) and not unfinished:
             self._session.log(
                 request.urn,
                 requests.Severity.WARNING,
