@@ -25,6 +25,11 @@ export const getRevertPlan: typeof import("./getRevertPlan").getRevertPlan = nul
 export const getRevertPlanOutput: typeof import("./getRevertPlan").getRevertPlanOutput = null as any;
 utilities.lazyLoad(exports, ["getRevertPlan","getRevertPlanOutput"], () => require("./getRevertPlan"));
 
+export { GetSnapshotInventoryArgs, GetSnapshotInventoryResult, GetSnapshotInventoryOutputArgs } from "./getSnapshotInventory";
+export const getSnapshotInventory: typeof import("./getSnapshotInventory").getSnapshotInventory = null as any;
+export const getSnapshotInventoryOutput: typeof import("./getSnapshotInventory").getSnapshotInventoryOutput = null as any;
+utilities.lazyLoad(exports, ["getSnapshotInventory","getSnapshotInventoryOutput"], () => require("./getSnapshotInventory"));
+
 export { GetVirtualMachineArgs, GetVirtualMachineResult, GetVirtualMachineOutputArgs } from "./getVirtualMachine";
 export const getVirtualMachine: typeof import("./getVirtualMachine").getVirtualMachine = null as any;
 export const getVirtualMachineOutput: typeof import("./getVirtualMachine").getVirtualMachineOutput = null as any;

@@ -153,7 +153,7 @@ def help_of(*command: str) -> str:
 def test_commands_of_pulumi(page: Path) -> None:
     """Each command of pulumi is one, with its options; it names settings and resources that there are."""
     settings = {f"{PACKAGE}:{name}" for name, _, _ in fields(Configuration)}
-    tokens = {kind.token for kind in RESOURCES}
+    tokens = {kind.token for kind in (*RESOURCES, *FUNCTIONS)}
     for block in blocks_of(page):
         for words in commands(block) if block.language == "sh" else ():
             if words[:1] != ["pulumi"]:

@@ -361,6 +361,18 @@ FUNCTIONS = [
         id="unknown VM",
     ),
     pytest.param(
+        "getSnapshotInventory",
+        {"folder": "/DC0/mv"},
+        ('there is no folder "/DC0/mv"', "Did you mean '/DC0/vm'"),
+        id="unknown folder",
+    ),
+    pytest.param(
+        "getSnapshotInventory",
+        {"largerThan": "10 GB"},
+        ("largerThan", "'10 GB' is not a size; write a number of bytes with its unit"),
+        id="nonsense for a size",
+    ),
+    pytest.param(
         "getRevertPlan",
         {"vmName": "web-1", "snapshot": "base"},
         ("has no snapshot 'base'", "It has no snapshots"),

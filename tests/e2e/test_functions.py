@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from devkit.places import ROOT
 from tests.e2e.conftest import new_stack, snapshot
 from tests.support.client import other_client
+from tests.support.engine import Stack
 from tests.support.simulator import Simulator, running
 
 # web-1, known only when the program's own snapshot of it has been taken.
@@ -31,6 +33,10 @@ VARIABLES = {
     "old": invoke("getVirtualMachineSnapshots", vmName=OURS, minAge="24h"),
     "young": invoke("getVirtualMachineSnapshots", vmName=OURS, maxAge="1h", namePattern="*-4?"),
     "none": invoke("getVirtualMachineSnapshots", vmName="web-2"),
+    "fleet": invoke("getSnapshotInventory", folder="/DC0/vm", namePattern="${ours.name}"),
+    "whole": invoke("getSnapshotInventory", vmNamePattern="${ours.vmName}", sortBy="depth"),
+    "theirs": invoke("getSnapshotInventory", vmNamePattern="${ours.vmName}", unmanagedOnly=True),
+    "aged": invoke("getSnapshotInventory", vmNamePattern="${ours.vmName}", olderThan="1h", largerThan="1Ti"),
     "plan": invoke("getRevertPlan", vmName=OURS, snapshot="release-41"),
     "impossible": invoke("getRevertPlan", vmName="db-1", snapshot="base", powerPolicy="on"),
 }
@@ -113,6 +119,39 @@ def test_the_tree_is_whole_whatever_matches(answers: dict[str, Any]) -> None:
     assert answers["all"]["tree"].splitlines() == expected
     assert answers["old"]["tree"] == answers["all"]["tree"]
     assert answers["none"]["tree"] == "(no snapshots)"
+
+
+def test_the_inventory_of_a_folder(answers: dict[str, Any]) -> None:
+    """All VMs are counted; each snapshot has its VM, its age, its size, and who made it."""
+    fleet = answers["fleet"]
+    assert (fleet["vmCount"], fleet["snapshotCount"], fleet["sizesNotKnown"]) == (3, 3, 0)
+    assert (fleet["undecided"], fleet["notRead"], fleet["consolidationNeeded"]) == ([], [], [])
+    (ours,) = fleet["snapshots"]
+    assert (ours["vm"]["path"], ours["path"], ours["depth"]) == ("/DC0/vm/web-1", "release-41/release-42", 2)
+    assert (ours["ownership"], ours["description"]) == ("Marked", "ours")
+    assert (ours["markedBy"]["resource"], ours["markedBy"]["stack"]) == ("ours", "made-up/dev")
+    assert 0 <= ours["ageSeconds"] < 600
+    assert ours["sizeBytes"] == fleet["totalBytes"] > 0
+    assert (ours["memory"], ours["current"], ours["consolidationNeeded"]) == (False, True, False)
+
+
+def test_the_inventory_filtered(answers: dict[str, Any]) -> None:
+    """Patterns choose VMs and snapshots, the order is the one that was asked for."""
+    assert [item["name"] for item in answers["whole"]["snapshots"]] == ["release-42", "release-41"]
+    assert [item["name"] for item in answers["theirs"]["snapshots"]] == ["release-41"]
+    assert (answers["aged"]["snapshots"], answers["aged"]["snapshotCount"]) == ([], 2)
+
+
+def test_the_inventory_from_the_command_line(vsphere: Simulator, stack: Stack) -> None:
+    """`pulumi do` calls the function, and gives its result as JSON."""
+    with other_client(vsphere) as client:
+        client.take("web-1", "theirs")
+    command = ["do", "--package", str(ROOT / "provider" / "pulumi-resource-vmsnapshot")]
+    command += ["vmsnapshot:index:getSnapshotInventory", "--vm-name-pattern", "web-*", "--sort-by", "size"]
+    told = stack.run(*command, "--vmsnapshot:ca-file", vsphere.certificate).check().text
+    found = json.loads(told[told.index("{") :])
+    assert [item["path"] for item in found["snapshots"]] == ["theirs"]
+    assert found["vmCount"] == 2
 
 
 def test_a_plan_as_data(answers: dict[str, Any]) -> None:

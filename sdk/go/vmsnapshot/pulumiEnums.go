@@ -705,6 +705,100 @@ func (o PowerStatePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) p
 	}).(pulumi.StringPtrOutput)
 }
 
+type SnapshotOwnership string
+
+const (
+	// It carries this provider's ownership mark, bound to this VM and to this name.
+	SnapshotOwnershipMarked = SnapshotOwnership("Marked")
+	// It carries a mark that isn't bound to it: release 0.1.0 wrote it, the snapshot was renamed since, or the VM's instance UUID could not be read.
+	SnapshotOwnershipMarkNotProven = SnapshotOwnership("MarkNotProven")
+	// It carries no mark of this provider, or that of another VM's snapshot.
+	SnapshotOwnershipUnmarked = SnapshotOwnership("Unmarked")
+)
+
+type SnapshotOwnershipOutput struct{ *pulumi.OutputState }
+
+func (SnapshotOwnershipOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*SnapshotOwnership)(nil)).Elem()
+}
+
+func (o SnapshotOwnershipOutput) ToSnapshotOwnershipOutput() SnapshotOwnershipOutput {
+	return o
+}
+
+func (o SnapshotOwnershipOutput) ToSnapshotOwnershipOutputWithContext(ctx context.Context) SnapshotOwnershipOutput {
+	return o
+}
+
+func (o SnapshotOwnershipOutput) ToSnapshotOwnershipPtrOutput() SnapshotOwnershipPtrOutput {
+	return o.ToSnapshotOwnershipPtrOutputWithContext(context.Background())
+}
+
+func (o SnapshotOwnershipOutput) ToSnapshotOwnershipPtrOutputWithContext(ctx context.Context) SnapshotOwnershipPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v SnapshotOwnership) *SnapshotOwnership {
+		return &v
+	}).(SnapshotOwnershipPtrOutput)
+}
+
+func (o SnapshotOwnershipOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o SnapshotOwnershipOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e SnapshotOwnership) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o SnapshotOwnershipOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o SnapshotOwnershipOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e SnapshotOwnership) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type SnapshotOwnershipPtrOutput struct{ *pulumi.OutputState }
+
+func (SnapshotOwnershipPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**SnapshotOwnership)(nil)).Elem()
+}
+
+func (o SnapshotOwnershipPtrOutput) ToSnapshotOwnershipPtrOutput() SnapshotOwnershipPtrOutput {
+	return o
+}
+
+func (o SnapshotOwnershipPtrOutput) ToSnapshotOwnershipPtrOutputWithContext(ctx context.Context) SnapshotOwnershipPtrOutput {
+	return o
+}
+
+func (o SnapshotOwnershipPtrOutput) Elem() SnapshotOwnershipOutput {
+	return o.ApplyT(func(v *SnapshotOwnership) SnapshotOwnership {
+		if v != nil {
+			return *v
+		}
+		var ret SnapshotOwnership
+		return ret
+	}).(SnapshotOwnershipOutput)
+}
+
+func (o SnapshotOwnershipPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o SnapshotOwnershipPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *SnapshotOwnership) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
 type SnapshotType string
 
 const (
@@ -891,6 +985,8 @@ func init() {
 	pulumi.RegisterOutputType(PowerPolicyPtrOutput{})
 	pulumi.RegisterOutputType(PowerStateOutput{})
 	pulumi.RegisterOutputType(PowerStatePtrOutput{})
+	pulumi.RegisterOutputType(SnapshotOwnershipOutput{})
+	pulumi.RegisterOutputType(SnapshotOwnershipPtrOutput{})
 	pulumi.RegisterOutputType(SnapshotTypeOutput{})
 	pulumi.RegisterOutputType(SnapshotTypePtrOutput{})
 }

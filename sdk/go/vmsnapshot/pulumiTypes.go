@@ -662,6 +662,164 @@ func (o FingerprintMapOutput) MapIndex(k pulumi.StringInput) FingerprintOutput {
 	}).(FingerprintOutput)
 }
 
+// One snapshot of the inventory.
+type InventorySnapshot struct {
+	// How old it is, in seconds; not set: not known.
+	AgeSeconds *int `pulumi:"ageSeconds"`
+	// Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is not `connected` is what the server knew last. Not set: not known.
+	Connection *string `pulumi:"connection"`
+	// Whether the VM's disks need consolidation; not set: not known.
+	ConsolidationNeeded *bool `pulumi:"consolidationNeeded"`
+	// When it was taken (RFC 3339, UTC); not set: not known.
+	CreateTime *string `pulumi:"createTime"`
+	// Whether the VM now runs on it.
+	Current bool `pulumi:"current"`
+	// Its depth in the tree; a root is at depth 1.
+	Depth int `pulumi:"depth"`
+	// Its description, without the ownership line.
+	Description string `pulumi:"description"`
+	// What tells it from the VM's other snapshots (vSphere: its managed object id).
+	Id string `pulumi:"id"`
+	// The resource that the mark names; not set without a mark.
+	MarkedBy *Maker `pulumi:"markedBy"`
+	// Whether it holds the VM's memory; not set: not known.
+	Memory *bool `pulumi:"memory"`
+	// The snapshot's name.
+	Name string `pulumi:"name"`
+	// What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
+	Ownership SnapshotOwnership `pulumi:"ownership"`
+	// The parent's `id`; not set: a root.
+	ParentID *string `pulumi:"parentID"`
+	// Its path in the VM's snapshot tree.
+	Path string `pulumi:"path"`
+	// Whether it was quiesced; not set: not known.
+	Quiesced *bool `pulumi:"quiesced"`
+	// What its own files take, in bytes; not set: not known.
+	SizeBytes *int `pulumi:"sizeBytes"`
+	// The snapshot's VM.
+	Vm VirtualMachineIdentity `pulumi:"vm"`
+}
+
+// One snapshot of the inventory.
+type InventorySnapshotOutput struct{ *pulumi.OutputState }
+
+func (InventorySnapshotOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*InventorySnapshot)(nil)).Elem()
+}
+
+func (o InventorySnapshotOutput) ToInventorySnapshotOutput() InventorySnapshotOutput {
+	return o
+}
+
+func (o InventorySnapshotOutput) ToInventorySnapshotOutputWithContext(ctx context.Context) InventorySnapshotOutput {
+	return o
+}
+
+// How old it is, in seconds; not set: not known.
+func (o InventorySnapshotOutput) AgeSeconds() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *int { return v.AgeSeconds }).(pulumi.IntPtrOutput)
+}
+
+// Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is not `connected` is what the server knew last. Not set: not known.
+func (o InventorySnapshotOutput) Connection() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *string { return v.Connection }).(pulumi.StringPtrOutput)
+}
+
+// Whether the VM's disks need consolidation; not set: not known.
+func (o InventorySnapshotOutput) ConsolidationNeeded() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *bool { return v.ConsolidationNeeded }).(pulumi.BoolPtrOutput)
+}
+
+// When it was taken (RFC 3339, UTC); not set: not known.
+func (o InventorySnapshotOutput) CreateTime() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *string { return v.CreateTime }).(pulumi.StringPtrOutput)
+}
+
+// Whether the VM now runs on it.
+func (o InventorySnapshotOutput) Current() pulumi.BoolOutput {
+	return o.ApplyT(func(v InventorySnapshot) bool { return v.Current }).(pulumi.BoolOutput)
+}
+
+// Its depth in the tree; a root is at depth 1.
+func (o InventorySnapshotOutput) Depth() pulumi.IntOutput {
+	return o.ApplyT(func(v InventorySnapshot) int { return v.Depth }).(pulumi.IntOutput)
+}
+
+// Its description, without the ownership line.
+func (o InventorySnapshotOutput) Description() pulumi.StringOutput {
+	return o.ApplyT(func(v InventorySnapshot) string { return v.Description }).(pulumi.StringOutput)
+}
+
+// What tells it from the VM's other snapshots (vSphere: its managed object id).
+func (o InventorySnapshotOutput) Id() pulumi.StringOutput {
+	return o.ApplyT(func(v InventorySnapshot) string { return v.Id }).(pulumi.StringOutput)
+}
+
+// The resource that the mark names; not set without a mark.
+func (o InventorySnapshotOutput) MarkedBy() MakerPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *Maker { return v.MarkedBy }).(MakerPtrOutput)
+}
+
+// Whether it holds the VM's memory; not set: not known.
+func (o InventorySnapshotOutput) Memory() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *bool { return v.Memory }).(pulumi.BoolPtrOutput)
+}
+
+// The snapshot's name.
+func (o InventorySnapshotOutput) Name() pulumi.StringOutput {
+	return o.ApplyT(func(v InventorySnapshot) string { return v.Name }).(pulumi.StringOutput)
+}
+
+// What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
+func (o InventorySnapshotOutput) Ownership() SnapshotOwnershipOutput {
+	return o.ApplyT(func(v InventorySnapshot) SnapshotOwnership { return v.Ownership }).(SnapshotOwnershipOutput)
+}
+
+// The parent's `id`; not set: a root.
+func (o InventorySnapshotOutput) ParentID() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *string { return v.ParentID }).(pulumi.StringPtrOutput)
+}
+
+// Its path in the VM's snapshot tree.
+func (o InventorySnapshotOutput) Path() pulumi.StringOutput {
+	return o.ApplyT(func(v InventorySnapshot) string { return v.Path }).(pulumi.StringOutput)
+}
+
+// Whether it was quiesced; not set: not known.
+func (o InventorySnapshotOutput) Quiesced() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *bool { return v.Quiesced }).(pulumi.BoolPtrOutput)
+}
+
+// What its own files take, in bytes; not set: not known.
+func (o InventorySnapshotOutput) SizeBytes() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *int { return v.SizeBytes }).(pulumi.IntPtrOutput)
+}
+
+// The snapshot's VM.
+func (o InventorySnapshotOutput) Vm() VirtualMachineIdentityOutput {
+	return o.ApplyT(func(v InventorySnapshot) VirtualMachineIdentity { return v.Vm }).(VirtualMachineIdentityOutput)
+}
+
+type InventorySnapshotArrayOutput struct{ *pulumi.OutputState }
+
+func (InventorySnapshotArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]InventorySnapshot)(nil)).Elem()
+}
+
+func (o InventorySnapshotArrayOutput) ToInventorySnapshotArrayOutput() InventorySnapshotArrayOutput {
+	return o
+}
+
+func (o InventorySnapshotArrayOutput) ToInventorySnapshotArrayOutputWithContext(ctx context.Context) InventorySnapshotArrayOutput {
+	return o
+}
+
+func (o InventorySnapshotArrayOutput) Index(i pulumi.IntInput) InventorySnapshotOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) InventorySnapshot {
+		return vs[0].([]InventorySnapshot)[vs[1].(int)]
+	}).(InventorySnapshotOutput)
+}
+
 // A safety snapshot of an update that then reverted nothing, and could not remove it again.
 type LeftoverSafetySnapshot struct {
 	// The VM as the program names it.
@@ -1064,6 +1222,83 @@ func (o MachineMapOutput) MapIndex(k pulumi.StringInput) MachineOutput {
 	}).(MachineOutput)
 }
 
+// The resource of this provider that made a snapshot, as the platform tells it.
+type Maker struct {
+	// The resource's name in its program.
+	Resource string `pulumi:"resource"`
+	// Project and stack, such as `shop/dev`.
+	Stack string `pulumi:"stack"`
+}
+
+// The resource of this provider that made a snapshot, as the platform tells it.
+type MakerOutput struct{ *pulumi.OutputState }
+
+func (MakerOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*Maker)(nil)).Elem()
+}
+
+func (o MakerOutput) ToMakerOutput() MakerOutput {
+	return o
+}
+
+func (o MakerOutput) ToMakerOutputWithContext(ctx context.Context) MakerOutput {
+	return o
+}
+
+// The resource's name in its program.
+func (o MakerOutput) Resource() pulumi.StringOutput {
+	return o.ApplyT(func(v Maker) string { return v.Resource }).(pulumi.StringOutput)
+}
+
+// Project and stack, such as `shop/dev`.
+func (o MakerOutput) Stack() pulumi.StringOutput {
+	return o.ApplyT(func(v Maker) string { return v.Stack }).(pulumi.StringOutput)
+}
+
+type MakerPtrOutput struct{ *pulumi.OutputState }
+
+func (MakerPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**Maker)(nil)).Elem()
+}
+
+func (o MakerPtrOutput) ToMakerPtrOutput() MakerPtrOutput {
+	return o
+}
+
+func (o MakerPtrOutput) ToMakerPtrOutputWithContext(ctx context.Context) MakerPtrOutput {
+	return o
+}
+
+func (o MakerPtrOutput) Elem() MakerOutput {
+	return o.ApplyT(func(v *Maker) Maker {
+		if v != nil {
+			return *v
+		}
+		var ret Maker
+		return ret
+	}).(MakerOutput)
+}
+
+// The resource's name in its program.
+func (o MakerPtrOutput) Resource() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Maker) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Resource
+	}).(pulumi.StringPtrOutput)
+}
+
+// Project and stack, such as `shop/dev`.
+func (o MakerPtrOutput) Stack() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Maker) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Stack
+	}).(pulumi.StringPtrOutput)
+}
+
 // What a rollback did to one VM.
 type MemberRollback struct {
 	// Why the VM is not as asked; not set: it is.
@@ -1335,6 +1570,73 @@ func (o NetworkAdapterMapOutput) MapIndex(k pulumi.StringInput) NetworkAdapterOu
 	return pulumi.All(o, k).ApplyT(func(vs []interface{}) NetworkAdapter {
 		return vs[0].(map[string]NetworkAdapter)[vs[1].(string)]
 	}).(NetworkAdapterOutput)
+}
+
+// A VM of which nothing could be read, so that nothing is known of its snapshots.
+type NotReadVirtualMachine struct {
+	// The platform's own identifier (vSphere: the managed object id).
+	Id string `pulumi:"id"`
+	// The VM's name; not set: not known either.
+	Name *string `pulumi:"name"`
+	// The VM's inventory path; not set: not known.
+	Path *string `pulumi:"path"`
+	// Why it could not be read.
+	Reason string `pulumi:"reason"`
+}
+
+// A VM of which nothing could be read, so that nothing is known of its snapshots.
+type NotReadVirtualMachineOutput struct{ *pulumi.OutputState }
+
+func (NotReadVirtualMachineOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*NotReadVirtualMachine)(nil)).Elem()
+}
+
+func (o NotReadVirtualMachineOutput) ToNotReadVirtualMachineOutput() NotReadVirtualMachineOutput {
+	return o
+}
+
+func (o NotReadVirtualMachineOutput) ToNotReadVirtualMachineOutputWithContext(ctx context.Context) NotReadVirtualMachineOutput {
+	return o
+}
+
+// The platform's own identifier (vSphere: the managed object id).
+func (o NotReadVirtualMachineOutput) Id() pulumi.StringOutput {
+	return o.ApplyT(func(v NotReadVirtualMachine) string { return v.Id }).(pulumi.StringOutput)
+}
+
+// The VM's name; not set: not known either.
+func (o NotReadVirtualMachineOutput) Name() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v NotReadVirtualMachine) *string { return v.Name }).(pulumi.StringPtrOutput)
+}
+
+// The VM's inventory path; not set: not known.
+func (o NotReadVirtualMachineOutput) Path() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v NotReadVirtualMachine) *string { return v.Path }).(pulumi.StringPtrOutput)
+}
+
+// Why it could not be read.
+func (o NotReadVirtualMachineOutput) Reason() pulumi.StringOutput {
+	return o.ApplyT(func(v NotReadVirtualMachine) string { return v.Reason }).(pulumi.StringOutput)
+}
+
+type NotReadVirtualMachineArrayOutput struct{ *pulumi.OutputState }
+
+func (NotReadVirtualMachineArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]NotReadVirtualMachine)(nil)).Elem()
+}
+
+func (o NotReadVirtualMachineArrayOutput) ToNotReadVirtualMachineArrayOutput() NotReadVirtualMachineArrayOutput {
+	return o
+}
+
+func (o NotReadVirtualMachineArrayOutput) ToNotReadVirtualMachineArrayOutputWithContext(ctx context.Context) NotReadVirtualMachineArrayOutput {
+	return o
+}
+
+func (o NotReadVirtualMachineArrayOutput) Index(i pulumi.IntInput) NotReadVirtualMachineOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) NotReadVirtualMachine {
+		return vs[0].([]NotReadVirtualMachine)[vs[1].(int)]
+	}).(NotReadVirtualMachineOutput)
 }
 
 // The power state before and after.
@@ -2572,6 +2874,26 @@ func (o VirtualMachineIdentityPtrOutput) Server() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+type VirtualMachineIdentityArrayOutput struct{ *pulumi.OutputState }
+
+func (VirtualMachineIdentityArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]VirtualMachineIdentity)(nil)).Elem()
+}
+
+func (o VirtualMachineIdentityArrayOutput) ToVirtualMachineIdentityArrayOutput() VirtualMachineIdentityArrayOutput {
+	return o
+}
+
+func (o VirtualMachineIdentityArrayOutput) ToVirtualMachineIdentityArrayOutputWithContext(ctx context.Context) VirtualMachineIdentityArrayOutput {
+	return o
+}
+
+func (o VirtualMachineIdentityArrayOutput) Index(i pulumi.IntInput) VirtualMachineIdentityOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) VirtualMachineIdentity {
+		return vs[0].([]VirtualMachineIdentity)[vs[1].(int)]
+	}).(VirtualMachineIdentityOutput)
+}
+
 type VirtualMachineIdentityMapOutput struct{ *pulumi.OutputState }
 
 func (VirtualMachineIdentityMapOutput) ElementType() reflect.Type {
@@ -2615,17 +2937,23 @@ func init() {
 	pulumi.RegisterOutputType(FingerprintOutput{})
 	pulumi.RegisterOutputType(FingerprintPtrOutput{})
 	pulumi.RegisterOutputType(FingerprintMapOutput{})
+	pulumi.RegisterOutputType(InventorySnapshotOutput{})
+	pulumi.RegisterOutputType(InventorySnapshotArrayOutput{})
 	pulumi.RegisterOutputType(LeftoverSafetySnapshotOutput{})
 	pulumi.RegisterOutputType(LeftoverSafetySnapshotArrayOutput{})
 	pulumi.RegisterOutputType(MachineOutput{})
 	pulumi.RegisterOutputType(MachinePtrOutput{})
 	pulumi.RegisterOutputType(MachineMapOutput{})
+	pulumi.RegisterOutputType(MakerOutput{})
+	pulumi.RegisterOutputType(MakerPtrOutput{})
 	pulumi.RegisterOutputType(MemberRollbackOutput{})
 	pulumi.RegisterOutputType(MemberRollbackMapOutput{})
 	pulumi.RegisterOutputType(MemberSnapshotOutput{})
 	pulumi.RegisterOutputType(MemberSnapshotPtrOutput{})
 	pulumi.RegisterOutputType(NetworkAdapterOutput{})
 	pulumi.RegisterOutputType(NetworkAdapterMapOutput{})
+	pulumi.RegisterOutputType(NotReadVirtualMachineOutput{})
+	pulumi.RegisterOutputType(NotReadVirtualMachineArrayOutput{})
 	pulumi.RegisterOutputType(PowerChangeOutput{})
 	pulumi.RegisterOutputType(QuiesceOutput{})
 	pulumi.RegisterOutputType(QuiescePtrOutput{})
@@ -2651,5 +2979,6 @@ func init() {
 	pulumi.RegisterOutputType(UnfinishedCheckpointMapOutput{})
 	pulumi.RegisterOutputType(VirtualMachineIdentityOutput{})
 	pulumi.RegisterOutputType(VirtualMachineIdentityPtrOutput{})
+	pulumi.RegisterOutputType(VirtualMachineIdentityArrayOutput{})
 	pulumi.RegisterOutputType(VirtualMachineIdentityMapOutput{})
 }

@@ -195,6 +195,80 @@ export interface Fingerprint {
 }
 
 /**
+ * One snapshot of the inventory.
+ */
+export interface InventorySnapshot {
+    /**
+     * How old it is, in seconds; not set: not known.
+     */
+    ageSeconds?: number;
+    /**
+     * Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is not `connected` is what the server knew last. Not set: not known.
+     */
+    connection?: string;
+    /**
+     * Whether the VM's disks need consolidation; not set: not known.
+     */
+    consolidationNeeded?: boolean;
+    /**
+     * When it was taken (RFC 3339, UTC); not set: not known.
+     */
+    createTime?: string;
+    /**
+     * Whether the VM now runs on it.
+     */
+    current: boolean;
+    /**
+     * Its depth in the tree; a root is at depth 1.
+     */
+    depth: number;
+    /**
+     * Its description, without the ownership line.
+     */
+    description: string;
+    /**
+     * What tells it from the VM's other snapshots (vSphere: its managed object id).
+     */
+    id: string;
+    /**
+     * The resource that the mark names; not set without a mark.
+     */
+    markedBy?: outputs.Maker;
+    /**
+     * Whether it holds the VM's memory; not set: not known.
+     */
+    memory?: boolean;
+    /**
+     * The snapshot's name.
+     */
+    name: string;
+    /**
+     * What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
+     */
+    ownership: enums.SnapshotOwnership;
+    /**
+     * The parent's `id`; not set: a root.
+     */
+    parentID?: string;
+    /**
+     * Its path in the VM's snapshot tree.
+     */
+    path: string;
+    /**
+     * Whether it was quiesced; not set: not known.
+     */
+    quiesced?: boolean;
+    /**
+     * What its own files take, in bytes; not set: not known.
+     */
+    sizeBytes?: number;
+    /**
+     * The snapshot's VM.
+     */
+    vm: outputs.VirtualMachineIdentity;
+}
+
+/**
  * A safety snapshot of an update that then reverted nothing, and could not remove it again.
  */
 export interface LeftoverSafetySnapshot {
@@ -287,6 +361,20 @@ export interface Machine {
 }
 
 /**
+ * The resource of this provider that made a snapshot, as the platform tells it.
+ */
+export interface Maker {
+    /**
+     * The resource's name in its program.
+     */
+    resource: string;
+    /**
+     * Project and stack, such as `shop/dev`.
+     */
+    stack: string;
+}
+
+/**
  * What a rollback did to one VM.
  */
 export interface MemberRollback {
@@ -366,6 +454,28 @@ export interface NetworkAdapter {
      * The adapter's type, such as `vmxnet3`.
      */
     type?: string;
+}
+
+/**
+ * A VM of which nothing could be read, so that nothing is known of its snapshots.
+ */
+export interface NotReadVirtualMachine {
+    /**
+     * The platform's own identifier (vSphere: the managed object id).
+     */
+    id: string;
+    /**
+     * The VM's name; not set: not known either.
+     */
+    name?: string;
+    /**
+     * The VM's inventory path; not set: not known.
+     */
+    path?: string;
+    /**
+     * Why it could not be read.
+     */
+    reason: string;
 }
 
 /**

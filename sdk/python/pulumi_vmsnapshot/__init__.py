@@ -11,6 +11,7 @@ from .check_rollback import *
 from .environment_checkpoint import *
 from .environment_rollback import *
 from .get_revert_plan import *
+from .get_snapshot_inventory import *
 from .get_virtual_machine import *
 from .get_virtual_machine_snapshots import *
 from .provider import *

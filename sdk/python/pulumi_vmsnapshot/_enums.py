@@ -12,6 +12,7 @@ __all__ = [
     'OnFailure',
     'PowerPolicy',
     'PowerState',
+    'SnapshotOwnership',
     'SnapshotType',
 ]
 
@@ -89,6 +90,22 @@ class PowerState(_builtins.str, Enum):
     SUSPENDED = "Suspended"
     """
     The VM is suspended, its memory stored.
+    """
+
+
+@pulumi.type_token("vmsnapshot:index:SnapshotOwnership")
+class SnapshotOwnership(_builtins.str, Enum):
+    MARKED = "Marked"
+    """
+    It carries this provider's ownership mark, bound to this VM and to this name.
+    """
+    MARK_NOT_PROVEN = "MarkNotProven"
+    """
+    It carries a mark that isn't bound to it: release 0.1.0 wrote it, the snapshot was renamed since, or the VM's instance UUID could not be read.
+    """
+    UNMARKED = "Unmarked"
+    """
+    It carries no mark of this provider, or that of another VM's snapshot.
     """
 
 

@@ -25,11 +25,14 @@ __all__ = [
     'EnvironmentMember',
     'Finding',
     'Fingerprint',
+    'InventorySnapshot',
     'LeftoverSafetySnapshot',
     'Machine',
+    'Maker',
     'MemberRollback',
     'MemberSnapshot',
     'NetworkAdapter',
+    'NotReadVirtualMachine',
     'PowerChange',
     'Quiesce',
     'RevertPlan',
@@ -657,6 +660,214 @@ class Fingerprint(dict):
 
 
 @pulumi.output_type
+class InventorySnapshot(dict):
+    """
+    One snapshot of the inventory.
+    """
+    def __init__(__self__, *,
+                 current: _builtins.bool,
+                 depth: _builtins.int,
+                 description: _builtins.str,
+                 id: _builtins.str,
+                 name: _builtins.str,
+                 ownership: 'SnapshotOwnership',
+                 path: _builtins.str,
+                 vm: 'outputs.VirtualMachineIdentity',
+                 age_seconds: Optional[_builtins.int] = None,
+                 connection: Optional[_builtins.str] = None,
+                 consolidation_needed: Optional[_builtins.bool] = None,
+                 create_time: Optional[_builtins.str] = None,
+                 marked_by: Optional['outputs.Maker'] = None,
+                 memory: Optional[_builtins.bool] = None,
+                 parent_id: Optional[_builtins.str] = None,
+                 quiesced: Optional[_builtins.bool] = None,
+                 size_bytes: Optional[_builtins.int] = None):
+        """
+        One snapshot of the inventory.
+
+        :param _builtins.bool current: Whether the VM now runs on it.
+        :param _builtins.int depth: Its depth in the tree; a root is at depth 1.
+        :param _builtins.str description: Its description, without the ownership line.
+        :param _builtins.str id: What tells it from the VM's other snapshots (vSphere: its managed object id).
+        :param _builtins.str name: The snapshot's name.
+        :param 'SnapshotOwnership' ownership: What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
+        :param _builtins.str path: Its path in the VM's snapshot tree.
+        :param 'VirtualMachineIdentity' vm: The snapshot's VM.
+        :param _builtins.int age_seconds: How old it is, in seconds; not set: not known.
+        :param _builtins.str connection: Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is not `connected` is what the server knew last. Not set: not known.
+        :param _builtins.bool consolidation_needed: Whether the VM's disks need consolidation; not set: not known.
+        :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param 'Maker' marked_by: The resource that the mark names; not set without a mark.
+        :param _builtins.bool memory: Whether it holds the VM's memory; not set: not known.
+        :param _builtins.str parent_id: The parent's `id`; not set: a root.
+        :param _builtins.bool quiesced: Whether it was quiesced; not set: not known.
+        :param _builtins.int size_bytes: What its own files take, in bytes; not set: not known.
+        """
+        pulumi.set(__self__, "current", current)
+        pulumi.set(__self__, "depth", depth)
+        pulumi.set(__self__, "description", description)
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "name", name)
+        pulumi.set(__self__, "ownership", ownership)
+        pulumi.set(__self__, "path", path)
+        pulumi.set(__self__, "vm", vm)
+        if age_seconds is not None:
+            pulumi.set(__self__, "age_seconds", age_seconds)
+        if connection is not None:
+            pulumi.set(__self__, "connection", connection)
+        if consolidation_needed is not None:
+            pulumi.set(__self__, "consolidation_needed", consolidation_needed)
+        if create_time is not None:
+            pulumi.set(__self__, "create_time", create_time)
+        if marked_by is not None:
+            pulumi.set(__self__, "marked_by", marked_by)
+        if memory is not None:
+            pulumi.set(__self__, "memory", memory)
+        if parent_id is not None:
+            pulumi.set(__self__, "parent_id", parent_id)
+        if quiesced is not None:
+            pulumi.set(__self__, "quiesced", quiesced)
+        if size_bytes is not None:
+            pulumi.set(__self__, "size_bytes", size_bytes)
+
+    @_builtins.property
+    @pulumi.getter
+    def current(self) -> _builtins.bool:
+        """
+        Whether the VM now runs on it.
+        """
+        return pulumi.get(self, "current")
+
+    @_builtins.property
+    @pulumi.getter
+    def depth(self) -> _builtins.int:
+        """
+        Its depth in the tree; a root is at depth 1.
+        """
+        return pulumi.get(self, "depth")
+
+    @_builtins.property
+    @pulumi.getter
+    def description(self) -> _builtins.str:
+        """
+        Its description, without the ownership line.
+        """
+        return pulumi.get(self, "description")
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        What tells it from the VM's other snapshots (vSphere: its managed object id).
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> _builtins.str:
+        """
+        The snapshot's name.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> 'SnapshotOwnership':
+        """
+        What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
+        """
+        return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> _builtins.str:
+        """
+        Its path in the VM's snapshot tree.
+        """
+        return pulumi.get(self, "path")
+
+    @_builtins.property
+    @pulumi.getter
+    def vm(self) -> 'outputs.VirtualMachineIdentity':
+        """
+        The snapshot's VM.
+        """
+        return pulumi.get(self, "vm")
+
+    @_builtins.property
+    @pulumi.getter(name="ageSeconds")
+    def age_seconds(self) -> Optional[_builtins.int]:
+        """
+        How old it is, in seconds; not set: not known.
+        """
+        return pulumi.get(self, "age_seconds")
+
+    @_builtins.property
+    @pulumi.getter
+    def connection(self) -> Optional[_builtins.str]:
+        """
+        Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is not `connected` is what the server knew last. Not set: not known.
+        """
+        return pulumi.get(self, "connection")
+
+    @_builtins.property
+    @pulumi.getter(name="consolidationNeeded")
+    def consolidation_needed(self) -> Optional[_builtins.bool]:
+        """
+        Whether the VM's disks need consolidation; not set: not known.
+        """
+        return pulumi.get(self, "consolidation_needed")
+
+    @_builtins.property
+    @pulumi.getter(name="createTime")
+    def create_time(self) -> Optional[_builtins.str]:
+        """
+        When it was taken (RFC 3339, UTC); not set: not known.
+        """
+        return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter(name="markedBy")
+    def marked_by(self) -> Optional['outputs.Maker']:
+        """
+        The resource that the mark names; not set without a mark.
+        """
+        return pulumi.get(self, "marked_by")
+
+    @_builtins.property
+    @pulumi.getter
+    def memory(self) -> Optional[_builtins.bool]:
+        """
+        Whether it holds the VM's memory; not set: not known.
+        """
+        return pulumi.get(self, "memory")
+
+    @_builtins.property
+    @pulumi.getter(name="parentID")
+    def parent_id(self) -> Optional[_builtins.str]:
+        """
+        The parent's `id`; not set: a root.
+        """
+        return pulumi.get(self, "parent_id")
+
+    @_builtins.property
+    @pulumi.getter
+    def quiesced(self) -> Optional[_builtins.bool]:
+        """
+        Whether it was quiesced; not set: not known.
+        """
+        return pulumi.get(self, "quiesced")
+
+    @_builtins.property
+    @pulumi.getter(name="sizeBytes")
+    def size_bytes(self) -> Optional[_builtins.int]:
+        """
+        What its own files take, in bytes; not set: not known.
+        """
+        return pulumi.get(self, "size_bytes")
+
+
+@pulumi.output_type
 class LeftoverSafetySnapshot(dict):
     """
     A safety snapshot of an update that then reverted nothing, and could not remove it again.
@@ -954,6 +1165,40 @@ class Machine(dict):
 
 
 @pulumi.output_type
+class Maker(dict):
+    """
+    The resource of this provider that made a snapshot, as the platform tells it.
+    """
+    def __init__(__self__, *,
+                 resource: _builtins.str,
+                 stack: _builtins.str):
+        """
+        The resource of this provider that made a snapshot, as the platform tells it.
+
+        :param _builtins.str resource: The resource's name in its program.
+        :param _builtins.str stack: Project and stack, such as `shop/dev`.
+        """
+        pulumi.set(__self__, "resource", resource)
+        pulumi.set(__self__, "stack", stack)
+
+    @_builtins.property
+    @pulumi.getter
+    def resource(self) -> _builtins.str:
+        """
+        The resource's name in its program.
+        """
+        return pulumi.get(self, "resource")
+
+    @_builtins.property
+    @pulumi.getter
+    def stack(self) -> _builtins.str:
+        """
+        Project and stack, such as `shop/dev`.
+        """
+        return pulumi.get(self, "stack")
+
+
+@pulumi.output_type
 class MemberRollback(dict):
     """
     What a rollback did to one VM.
@@ -1240,6 +1485,64 @@ class NetworkAdapter(dict):
         The adapter's type, such as `vmxnet3`.
         """
         return pulumi.get(self, "type")
+
+
+@pulumi.output_type
+class NotReadVirtualMachine(dict):
+    """
+    A VM of which nothing could be read, so that nothing is known of its snapshots.
+    """
+    def __init__(__self__, *,
+                 id: _builtins.str,
+                 reason: _builtins.str,
+                 name: Optional[_builtins.str] = None,
+                 path: Optional[_builtins.str] = None):
+        """
+        A VM of which nothing could be read, so that nothing is known of its snapshots.
+
+        :param _builtins.str id: The platform's own identifier (vSphere: the managed object id).
+        :param _builtins.str reason: Why it could not be read.
+        :param _builtins.str name: The VM's name; not set: not known either.
+        :param _builtins.str path: The VM's inventory path; not set: not known.
+        """
+        pulumi.set(__self__, "id", id)
+        pulumi.set(__self__, "reason", reason)
+        if name is not None:
+            pulumi.set(__self__, "name", name)
+        if path is not None:
+            pulumi.set(__self__, "path", path)
+
+    @_builtins.property
+    @pulumi.getter
+    def id(self) -> _builtins.str:
+        """
+        The platform's own identifier (vSphere: the managed object id).
+        """
+        return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter
+    def reason(self) -> _builtins.str:
+        """
+        Why it could not be read.
+        """
+        return pulumi.get(self, "reason")
+
+    @_builtins.property
+    @pulumi.getter
+    def name(self) -> Optional[_builtins.str]:
+        """
+        The VM's name; not set: not known either.
+        """
+        return pulumi.get(self, "name")
+
+    @_builtins.property
+    @pulumi.getter
+    def path(self) -> Optional[_builtins.str]:
+        """
+        The VM's inventory path; not set: not known.
+        """
+        return pulumi.get(self, "path")
 
 
 @pulumi.output_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
@@ -66,6 +66,43 @@ class SnapshotRequest:
     def request_id(self) -> str:
         """The caller's own mark of this request, kept by the platform with the task where it can."""
         return f"vmsnapshot-{self.owner.mark}"
+
+
+@dataclasses.dataclass(frozen=True)
+class InventoryScope:
+    """Which VMs an inventory is of; nothing set: all that the login may see, or the default namespace's.
+
+    Attributes:
+        kind: What `place` is; only vSphere has these.
+        place: Its inventory path, unique name, or managed object id.
+        namespace: The Kubernetes namespace, where the platform has such.
+    """
+
+    kind: Literal["folder", "datacenter", "cluster"] | None = None
+    place: str = ""
+    namespace: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class InventoryEntry:
+    """One VM of an inventory: its identity, its snapshots, their sizes; no hardware, no tasks.
+
+    Attributes:
+        consolidation_needed: None: not known.
+    """
+
+    vm: VirtualMachine
+    consolidation_needed: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class NotRead:
+    """A VM of an inventory of which nothing is known but that it is there, or was a moment ago."""
+
+    vm_id: str
+    name: str | None
+    path: str | None
+    reason: VmsnapshotError
 
 
 class Backend(Protocol):
@@ -151,6 +188,19 @@ class Backend(Protocol):
 
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM that the login may see (templates included)."""
+        ...
+
+    def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
+        """Every VM of a scope with its snapshots, as they are read, by pages.
+
+        A page takes a bounded number of calls and isn't kept. A VM is told once, or as not read: none is
+        left out.
+
+        Raises:
+            NotFound: There is no such place.
+            Ambiguous: Several have that name.
+            Unreachable: A page could not be read; likewise whatever else fails all of it.
+        """
         ...
 
     def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:

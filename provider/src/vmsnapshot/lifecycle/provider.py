@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from vmsnapshot.lifecycle import configuration, functions, requests
+from vmsnapshot.lifecycle import configuration, functions, inventory, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
@@ -22,6 +22,7 @@ from vmsnapshot.model._base import Model
 from vmsnapshot.model.catalogue import (
     CHECK_ROLLBACK,
     GET_REVERT_PLAN,
+    GET_SNAPSHOT_INVENTORY,
     GET_VIRTUAL_MACHINE,
     GET_VIRTUAL_MACHINE_SNAPSHOTS,
     SNAPSHOT,
@@ -84,6 +85,7 @@ class Provider:
             for kind, call in (
                 (GET_VIRTUAL_MACHINE, functions.get_virtual_machine),
                 (GET_VIRTUAL_MACHINE_SNAPSHOTS, functions.get_virtual_machine_snapshots),
+                (GET_SNAPSHOT_INVENTORY, inventory.get_snapshot_inventory),
                 (GET_REVERT_PLAN, functions.get_revert_plan),
                 (CHECK_ROLLBACK, check_rollback),
             )

@@ -15,6 +15,8 @@ from vmsnapshot.model.environment import (
     RollbackState,
 )
 from vmsnapshot.model.functions import (
+    GetSnapshotInventoryArgs,
+    GetSnapshotInventoryResult,
     GetVirtualMachineArgs,
     GetVirtualMachineResult,
     GetVirtualMachineSnapshotsArgs,
@@ -111,6 +113,14 @@ GET_VIRTUAL_MACHINE_SNAPSHOTS: Final = FunctionType(
     GetVirtualMachineSnapshotsArgs,
     GetVirtualMachineSnapshotsResult,
 )
+GET_SNAPSHOT_INVENTORY: Final = FunctionType(
+    "getSnapshotInventory",
+    "The snapshots of all virtual machines, or of those of a folder, datacenter, cluster or namespace: age, "
+    "size, depth, and which resource of which stack made them, filtered and sorted. What could not be read "
+    "is listed, too.",
+    GetSnapshotInventoryArgs,
+    GetSnapshotInventoryResult,
+)
 GET_REVERT_PLAN: Final = FunctionType(
     "getRevertPlan",
     "What a revert of a virtual machine to a snapshot would change, without doing anything: for "
@@ -127,4 +137,10 @@ CHECK_ROLLBACK: Final = FunctionType(
 )
 
 RESOURCES: Final = (SNAPSHOT, REVERT, CHECKPOINT, ROLLBACK)
-FUNCTIONS: Final = (GET_VIRTUAL_MACHINE, GET_VIRTUAL_MACHINE_SNAPSHOTS, GET_REVERT_PLAN, CHECK_ROLLBACK)
+FUNCTIONS: Final = (
+    GET_VIRTUAL_MACHINE,
+    GET_VIRTUAL_MACHINE_SNAPSHOTS,
+    GET_SNAPSHOT_INVENTORY,
+    GET_REVERT_PLAN,
+    CHECK_ROLLBACK,
+)

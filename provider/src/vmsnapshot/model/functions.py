@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from vmsnapshot.model._base import Model, Property
+from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
-from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Maker, PowerState, VirtualMachineIdentity
 from vmsnapshot.model.snapshot import Kind, SnapshotReference
+from vmsnapshot.model.status import Quantity
 
 
 class GetVirtualMachineArgs(Model):
@@ -96,3 +97,172 @@ class GetVirtualMachineSnapshotsResult(Model):
 
     snapshots: Annotated[list[SnapshotSummary], Property("The snapshots, each parent before its children.")]
     tree: Annotated[str, Property("The whole tree as text, as a person draws it.")]
+
+
+# No type with a name: `pulumi do` has no flags for those.
+InventoryOrder: TypeAlias = Literal["age", "size", "depth", "vm"]
+SnapshotOwnership: TypeAlias = Annotated[
+    Literal["Marked", "MarkNotProven", "Unmarked"],
+    Choice(
+        "SnapshotOwnership",
+        {
+            "Marked": "It carries this provider's ownership mark, bound to this VM and to this name.",
+            "MarkNotProven": (
+                "It carries a mark that isn't bound to it: release 0.1.0 wrote it, the snapshot was renamed "
+                "since, or the VM's instance UUID could not be read."
+            ),
+            "Unmarked": "It carries no mark of this provider, or that of another VM's snapshot.",
+        },
+    ),
+]
+
+
+class GetSnapshotInventoryArgs(Model):
+    """Which VMs' snapshots to list, which of them, and in which order."""
+
+    folder: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "Only VMs in this folder or below it (vSphere): an inventory path such as `/dc/vm/shop`, or a "
+            "unique name. Of `folder`, `datacenter` and `cluster` at most one can be set."
+        ),
+    ] = None
+    datacenter: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property("Only VMs of this datacenter (vSphere): an inventory path or a unique name."),
+    ] = None
+    cluster: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "Only VMs of this cluster, or of this host without one (vSphere): an inventory path such as "
+            "`/dc/host/cluster-1`, or a unique name."
+        ),
+    ] = None
+    namespace: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property("The VMs' Kubernetes namespace (VM Operator only). Default: the provider's `namespace`."),
+    ] = None
+    vm_name_pattern: Annotated[
+        str | None, Property("Only VMs whose names match this shell pattern, such as `web-*`.")
+    ] = None
+    name_pattern: Annotated[
+        str | None, Property("Only snapshots whose names match this shell pattern, such as `release-*`.")
+    ] = None
+    older_than: Annotated[
+        Duration | None, Property("Only snapshots older than this duration, such as `7d`.")
+    ] = None
+    larger_than: Annotated[
+        Quantity | None,
+        Property("Only snapshots larger than this Kubernetes quantity of bytes, such as `10Gi`."),
+    ] = None
+    deeper_than: Annotated[
+        int | None,
+        Field(ge=0),
+        Property("Only snapshots deeper in their tree than this; a root is at depth 1."),
+    ] = None
+    unmanaged_only: Annotated[
+        bool, Property("Only snapshots without an ownership mark of this provider. Default: false.")
+    ] = False
+    sort_by: Annotated[
+        InventoryOrder,
+        Property(
+            "The order: `age` (the oldest first), `size` (the largest first), `depth` (the deepest first) or "
+            "`vm` (by the VM's path or name, each parent before its children). What isn't known comes last. "
+            "Default: `age`."
+        ),
+    ] = "age"
+
+
+class InventorySnapshot(Model):
+    """One snapshot of the inventory."""
+
+    vm: Annotated[VirtualMachineIdentity, Property("The snapshot's VM.")]
+    id: Annotated[
+        str, Property("What tells it from the VM's other snapshots (vSphere: its managed object id).")
+    ]
+    parent_id: Annotated[str | None, Property("The parent's `id`; not set: a root.")] = None
+    name: Annotated[str, Property("The snapshot's name.")]
+    path: Annotated[str, Property("Its path in the VM's snapshot tree.")]
+    depth: Annotated[int, Property("Its depth in the tree; a root is at depth 1.")]
+    description: Annotated[str, Property("Its description, without the ownership line.")]
+    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
+        None
+    )
+    age_seconds: Annotated[int | None, Property("How old it is, in seconds; not set: not known.")] = None
+    size_bytes: Annotated[int | None, Property("What its own files take, in bytes; not set: not known.")] = (
+        None
+    )
+    memory: Annotated[bool | None, Property("Whether it holds the VM's memory; not set: not known.")] = None
+    quiesced: Annotated[bool | None, Property("Whether it was quiesced; not set: not known.")] = None
+    current: Annotated[bool, Property("Whether the VM now runs on it.")]
+    ownership: Annotated[
+        SnapshotOwnership,
+        Property(
+            "What its ownership mark says. Whether a stack still has the resource that it names isn't known "
+            "to the platform."
+        ),
+    ]
+    marked_by: Annotated[
+        Maker | None, Property("The resource that the mark names; not set without a mark.")
+    ] = None
+    consolidation_needed: Annotated[
+        bool | None, Property("Whether the VM's disks need consolidation; not set: not known.")
+    ] = None
+    connection: Annotated[
+        str | None,
+        Property(
+            "Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is "
+            "not `connected` is what the server knew last. Not set: not known."
+        ),
+    ] = None
+
+
+class NotReadVirtualMachine(Model):
+    """A VM of which nothing could be read, so that nothing is known of its snapshots."""
+
+    id: Annotated[str, Property("The platform's own identifier (vSphere: the managed object id).")]
+    name: Annotated[str | None, Property("The VM's name; not set: not known either.")] = None
+    path: Annotated[str | None, Property("The VM's inventory path; not set: not known.")] = None
+    reason: Annotated[str, Property("Why it could not be read.")]
+
+
+class GetSnapshotInventoryResult(Model):
+    """The snapshots of many VMs."""
+
+    time: Annotated[
+        str, Property("When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.")
+    ]
+    snapshots: Annotated[list[InventorySnapshot], Property("The snapshots that match, in order.")]
+    undecided: Annotated[
+        list[InventorySnapshot],
+        Property(
+            "Snapshots that may match or not: the age, the size or the maker that a filter asks for is "
+            "not known."
+        ),
+    ]
+    not_read: Annotated[
+        list[NotReadVirtualMachine],
+        Property(
+            "VMs that could not be read; their snapshots, if they have any, are not listed. One whose name "
+            "is not known is listed whatever `vmNamePattern` says."
+        ),
+    ]
+    consolidation_needed: Annotated[
+        list[VirtualMachineIdentity],
+        Property("VMs whose disks need consolidation, with or without snapshots."),
+    ]
+    consolidation_not_known: Annotated[
+        int, Property("Number of VMs of which it isn't known whether they need consolidation.")
+    ]
+    vm_count: Annotated[
+        int, Property("Number of VMs that were read, with or without snapshots; `notRead` is not counted.")
+    ]
+    snapshot_count: Annotated[int, Property("Number of all snapshots of these VMs, before any filter.")]
+    total_bytes: Annotated[
+        int, Property("Bytes that the files of `snapshots` take, as far as sizes are known.")
+    ]
+    sizes_not_known: Annotated[int, Property("Number of `snapshots` whose size is not known.")]

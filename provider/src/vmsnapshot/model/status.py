@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import re
+from decimal import Decimal
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator
 
 from vmsnapshot.model._base import Model, Property
 
@@ -45,4 +49,30 @@ def quantity(size: int) -> str:
     return str(size)
 
 
+def parse_quantity(text: str) -> int:
+    """Parses a Kubernetes quantity of bytes, such as `10Gi`, `500M` or `1024`.
+
+    Raises:
+        ValueError: It isn't one; the message says what one looks like.
+    """
+    found = _QUANTITY.fullmatch(text)
+    if found is None:
+        message = f"{text!r} is not a size; write a number of bytes with its unit, such as 10Gi or 500Mi"
+        raise ValueError(message)
+    number, unit = found.groups()
+    base = 1024 if unit.endswith("i") else 1000
+    power = _PREFIXES.index(unit[:1].upper()) if unit[:1] != "m" else -1
+    return int(Decimal(number) * Decimal(base) ** power)
+
+
+def _checked(text: str) -> str:
+    parse_quantity(text)
+    return text
+
+
+Quantity: TypeAlias = Annotated[str, AfterValidator(_checked)]
+"""A property that holds a number of bytes as a Kubernetes quantity."""
+
 _UNITS: Final = ((3, "Gi"), (2, "Mi"), (1, "Ki"))
+_QUANTITY: Final = re.compile(r"(\d+(?:\.\d*)?(?:[eE]\d+)?)([KMGTPE]i|[kMGTPE]|m|)")
+_PREFIXES: Final = ("", "K", "M", "G", "T", "P", "E")

@@ -83,6 +83,23 @@ export const PowerState = {
 
 export type PowerState = (typeof PowerState)[keyof typeof PowerState];
 
+export const SnapshotOwnership = {
+    /**
+     * It carries this provider's ownership mark, bound to this VM and to this name.
+     */
+    Marked: "Marked",
+    /**
+     * It carries a mark that isn't bound to it: release 0.1.0 wrote it, the snapshot was renamed since, or the VM's instance UUID could not be read.
+     */
+    MarkNotProven: "MarkNotProven",
+    /**
+     * It carries no mark of this provider, or that of another VM's snapshot.
+     */
+    Unmarked: "Unmarked",
+} as const;
+
+export type SnapshotOwnership = (typeof SnapshotOwnership)[keyof typeof SnapshotOwnership];
+
 export const SnapshotType = {
     /**
      * Made by this provider.

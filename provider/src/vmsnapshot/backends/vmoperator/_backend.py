@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, TypeVar
 
 from vmsnapshot.backends._queue import Queues
@@ -38,7 +38,14 @@ from vmsnapshot.lifecycle.errors import (
 )
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner
-from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference
+from vmsnapshot.lifecycle.port import (
+    InventoryEntry,
+    InventoryScope,
+    NotRead,
+    Outcome,
+    SnapshotRequest,
+    VMReference,
+)
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 
@@ -137,6 +144,10 @@ class VmOperatorBackend:
         names = [name_of(item) for item in space.machines.all()]
         found = self.observe_all([machine_id(self._inventory.default, name) for name in names], operation)
         return [vm for vm in found if isinstance(vm, VirtualMachine)]
+
+    def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
+        """Every VM of a namespace with its snapshots, from two lists: of the VMs and of the snapshots."""
+        return self._inventory.entries(scope.namespace or self._inventory.default, operation)
 
     def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
         """The snapshot that an import names, `namespace/name` (or a name in the configured namespace).

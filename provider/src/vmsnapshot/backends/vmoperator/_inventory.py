@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from vmsnapshot.backends.vmoperator import _faults as faults
@@ -15,7 +15,7 @@ from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._watching import Space, vm_of
 from vmsnapshot.lifecycle.errors import Denied, Gone, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import InventoryEntry, NotRead, VMReference
 from vmsnapshot.model.machine import VirtualMachine
 
 _MOST_NAMES: Final = 20
@@ -73,6 +73,28 @@ class Inventory:
             of_others=lambda one: (found := space.snapshots.get(one)) is not None and vm_of(found) != name,
         )
         return vm.model_copy(update={"remembered": Notes(space).all(name)})
+
+    def entries(self, namespace: str, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
+        """Every VM of a namespace with its snapshots; also a VM that is gone, if some of its are left.
+
+        The API doesn't tell whether disks need consolidation.
+        """
+        space, served = self._ready(namespace, operation)
+        names = {name_of(item) for item in space.machines.all()}
+        for name in sorted(names | {vm_of(item) for item in space.snapshots.all()}):
+            if not served:
+                told = f"{operation.what}: the server has no kind VirtualMachineSnapshot"
+                reason = Unsupported(f"{told}; what snapshots its VMs have isn't known.")
+                yield NotRead(machine_id(namespace, name), name, None, reason)
+                continue
+            try:
+                vm = self.observed(namespace, name, operation)
+            except Gone:
+                left = space.snapshots_of(name)
+                if not left:
+                    continue
+                vm = virtual_machine(namespace, name, None, left, supported=None)
+            yield InventoryEntry(vm, None)
 
     def place(self, reference: VMReference) -> tuple[str, str]:
         """The namespace and the name that a user means."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._fate import failure, how_to_clear, is_ours
@@ -35,6 +33,7 @@ from vmsnapshot.model.machine import (
     VirtualMachineIdentity,
 )
 from vmsnapshot.model.property_path import PropertyPath, format_path
+from vmsnapshot.model.status import parse_quantity
 
 # What the API tells of a VM, by the model's names. (Of cores in a socket, notes and other devices it
 # tells nothing, neither now nor of the past.)
@@ -68,8 +67,7 @@ _MODES: Final = {
     "IndependentPersistent": "independent_persistent",
     "IndependentNonPersistent": "independent_nonpersistent",
 }
-_QUANTITY: Final = re.compile(r"(\d+(?:\.\d*)?(?:[eE]\d+)?)([KMGTPE]i|[kMGTPE]|m|)")
-_UNITS: Final = ("", "K", "M", "G", "T", "P", "E")
+_DECIMAL: Final = ("K", "M", "G", "T", "P", "E")
 _GIB: Final = 1 << 30
 _MIB: Final = 1 << 20
 
@@ -262,16 +260,13 @@ def _memory(quantity: Any) -> int | None:
     size = _size(quantity)
     if size is None:
         return None
-    decimal = str(quantity)[-1] in _UNITS[1:]
+    decimal = str(quantity)[-1] in _DECIMAL
     return size // (10**6 if decimal else _MIB)
 
 
 def _size(quantity: Any) -> int | None:
     """A Kubernetes quantity in bytes; None if it isn't one."""
-    found = _QUANTITY.fullmatch(str(quantity))
-    if found is None:
+    try:
+        return parse_quantity(str(quantity))
+    except ValueError:
         return None
-    number, unit = found.groups()
-    base = 1024 if unit.endswith("i") else 1000
-    power = _UNITS.index(unit[:1].upper()) if unit[:1] != "m" else -1
-    return int(Decimal(number) * Decimal(base) ** power)

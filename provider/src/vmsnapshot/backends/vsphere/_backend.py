@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pyVmomi import vim, vmodl
@@ -14,6 +14,7 @@ from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._fleet import Fleet
 from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
@@ -45,7 +46,15 @@ from vmsnapshot.lifecycle.errors import (
 )
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner
-from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference, values
+from vmsnapshot.lifecycle.port import (
+    InventoryEntry,
+    InventoryScope,
+    NotRead,
+    Outcome,
+    SnapshotRequest,
+    VMReference,
+    values,
+)
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 
@@ -201,6 +210,10 @@ class VsphereBackend:
         index = self._inventory.index(operation, newer_than=self._inventory.generation)
         outcomes = self.observe_all(list(index.entries), operation)
         return [outcome for outcome in outcomes if isinstance(outcome, VirtualMachine)]
+
+    def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
+        """Every VM of a scope with its snapshots, by pages of the property collector."""
+        return Fleet(self._session).entries(scope, operation)
 
     def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
         """The snapshot that an import names by `<vm>@<snapshot>`.

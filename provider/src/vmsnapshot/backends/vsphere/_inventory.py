@@ -7,7 +7,7 @@ import difflib
 import threading
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Final
 
 from pyVmomi import vim, vmodl
@@ -15,7 +15,8 @@ from pyVmomi import vim, vmodl
 from vmsnapshot.backends._retry import again
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import unescape
-from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import reference as reference_to
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
@@ -24,6 +25,13 @@ from vmsnapshot.lifecycle.operation import Operation
 _SUGGESTIONS: Final = 3
 # What is read of every VM of the inventory.
 _LISTED: Final = ("name", "parent", "parentVApp", "config.instanceUuid", "config.uuid")
+# What else has a name and a parent, and which properties tell them.
+_NAMED: Final = {
+    "Folder": ("name", "parent"),
+    "Datacenter": ("name", "parent"),
+    "VirtualApp": ("name", "parentFolder", "parent"),
+}
+_PLACES: Final = {**_NAMED, "ComputeResource": ("name", "parent")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Entry:
 class _Node:
     name: str
     parent: str | None
+    kind: str = "Folder"
 
 
 class Index:
@@ -94,10 +103,30 @@ class Index:
             found = {entry.id: entry for entry in self._by_path.get(_split(reference), ())}
         return list(found.values())
 
-    def close_to(self, reference: str) -> list[str]:
-        """Names (for a path: paths) that look like what was asked for, the closest first."""
+    def places(self, kinds: Container[str], reference: str) -> list[tuple[Reference, str]]:
+        """Each place of some kinds (`Folder`) that an id, a name or a path may mean, with its path."""
+        names, path = _spellings(reference), _split(reference)
+        return [
+            ((node.kind, node_id), found)
+            for node_id, node in self._nodes.items()
+            if node.kind in kinds
+            and (found := self.path(node.parent, node.name) or f"/{node.name}")
+            and (node_id == reference or names & _spellings(node.name) or _split(found) == path)
+        ]
+
+    def close_to(self, reference: str, kinds: Container[str] | None = None) -> list[str]:
+        """Names (for a path: paths) that look like what was asked for, the closest first.
+
+        Of VMs, or of places of some kinds.
+        """
         paths = "/" in reference
-        known = [entry.path if paths else entry.name for entry in self.entries.values()]
+        if kinds is None:
+            known = [entry.path if paths else entry.name for entry in self.entries.values()]
+        else:
+            places = [node for node in self._nodes.values() if node.kind in kinds]
+            known = [
+                self.path(node.parent, node.name) or node.name if paths else node.name for node in places
+            ]
         asked = "/" + reference.lstrip("/") if paths else reference
         lower = {name.lower(): name for name in known}
         close = difflib.get_close_matches(asked.lower(), lower, n=_SUGGESTIONS)
@@ -189,17 +218,22 @@ class Inventory:
 
 def read_index(login: Login) -> Index:
     """Read the whole inventory's names: three calls, and one for each further page."""
-    kinds = [vim.VirtualMachine, vim.Folder, vim.Datacenter, vim.VirtualApp]
-    view = login.content.viewManager.CreateContainerView(login.content.rootFolder, kinds, recursive=True)
+    return _read_index(login, {"VirtualMachine": _LISTED, **_NAMED})
+
+
+def read_places(login: Login) -> Index:
+    """Read the names of all places of VMs, without the VMs: likewise."""
+    return _read_index(login, _PLACES)
+
+
+def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
+    view = login.content.viewManager.CreateContainerView(
+        login.content.rootFolder, [login.kind(kind) for kind in kinds], recursive=True
+    )
     try:
         collector = vmodl.query.PropertyCollector
         spec = collector.FilterSpec(
-            propSet=[
-                property_spec(vim.VirtualMachine, _LISTED),
-                property_spec(vim.Folder, ["name", "parent"]),
-                property_spec(vim.Datacenter, ["name", "parent"]),
-                property_spec(vim.VirtualApp, ["name", "parentFolder", "parent"]),
-            ],
+            propSet=[property_spec(login.kind(kind), paths) for kind, paths in kinds.items()],
             objectSet=[
                 collector.ObjectSpec(
                     obj=view, skip=True, selectSet=[traversal(vim.view.ContainerView, "view")]
@@ -218,12 +252,12 @@ def read_index(login: Login) -> Index:
             continue  # not for this login to see
         parent = found.get("parentVApp") or found.get("parentFolder") or found.get("parent")
         parent_id = None if parent is None else object_id(parent)
-        found_id = object_id(content.obj)
+        kind, found_id = reference_to(content.obj)
         if isinstance(content.obj, vim.VirtualMachine):
             uuids = found.get("config.instanceUuid"), found.get("config.uuid")
             machines.append((Entry(found_id, name, f"/{name}", *uuids), parent_id))
         else:
-            nodes[found_id] = _Node(name, parent_id)
+            nodes[found_id] = _Node(name, parent_id, kind)
     return Index(nodes, machines)
 
 

@@ -161,8 +161,8 @@ def _read(
         reference = _object(asked)
         if reference not in properties:
             answers[asked] = failed.get(reference) or _left_out(reference)
-        elif (unread := _unread(contents[reference])) is not None:
-            answers[asked] = unread
+        elif (reason := unread(contents[reference])) is not None:
+            answers[asked] = reason
         else:
             answers[asked] = Reading(
                 properties[reference],
@@ -297,7 +297,7 @@ def _left_out(reference: Reference) -> faults.Unread:
     )
 
 
-def _unread(content: Any) -> VmsnapshotError | None:
+def unread(content: Any) -> VmsnapshotError | None:
     """Why an object counts as not read: a property that can't be done without is in its missingSet."""
     reference = to_reference(content.obj)
     kind, _ = reference
