@@ -135,7 +135,7 @@ def test_a_mark_counts_only_if_it_is_bound() -> None:
 def test_what_could_not_be_read_is_told() -> None:
     """A VM that could not be read is listed with its reason, and always if its name isn't known either."""
     denied = Denied("reading VM: not allowed")
-    fleet = [
+    fleet: list[InventoryEntry | NotRead] = [
         entry("web", snapshot("base", used="1Gi"), snapshot("next", parent_id="base"), consolidation=None),
         entry("empty", consolidation=True),
         NotRead("vm-7", "web-7", "/dc/vm/web-7", denied),
