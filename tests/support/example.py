@@ -38,7 +38,8 @@ def example_stack(
     program = yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text(encoding="utf-8"))
     config = {key.replace(program["name"], "made-up"): about for key, about in program["config"].items()}
     stack.write({**program, "name": "made-up", "config": config})
-    if (EXAMPLES / name / "__main__.py").exists():
-        shutil.copy(EXAMPLES / name / "__main__.py", stack.project)
+    for file in (EXAMPLES / name).iterdir():
+        if file.suffix in {".css", ".py"}:
+            shutil.copy(file, stack.project)
     stack.environment["PATH"] = f"{python.parent}{os.pathsep}{stack.environment['PATH']}"
     return stack
