@@ -51,7 +51,7 @@ export interface GetRevertPlanArgs {
      */
     powerPolicy?: enums.PowerPolicy;
     /**
-     * The snapshot to go back to: a name, a path, or a uniqueID.
+     * The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one.
      */
     snapshot: string;
     /**
@@ -165,7 +165,7 @@ export interface GetRevertPlanOutputArgs {
      */
     powerPolicy?: pulumi.Input<enums.PowerPolicy | undefined>;
     /**
-     * The snapshot to go back to: a name, a path, or a uniqueID.
+     * The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one.
      */
     snapshot: pulumi.Input<string>;
     /**

@@ -29,13 +29,22 @@ import * as utilities from "./utilities";
  *
  * export const revertedAt = lab.revertedAt;
  * ```
+ * ### Discard what was written since the current snapshot
  *
- * ## Import
+ * A dot stands for the snapshot that the VM runs on, whatever it is called. The preview names it, and the update goes
+ * back to that very one. Another value of `run` does so again.
  *
- * Importing a VM reverts nothing; the VM is then watched:
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
  *
- * ```sh
- * pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+ * const lab = new vmsnapshot.VirtualMachineRevert("lab", {
+ *     vmName: "lab-1",
+ *     snapshot: ".",
+ *     triggers: { run: new pulumi.Config().require("run") },
+ * });
+ *
+ * export const revertedTo = lab.revertedTo;
  * ```
  */
 export class VirtualMachineRevert extends pulumi.CustomResource {
@@ -114,7 +123,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly seen: pulumi.Output<outputs.Fingerprint | undefined>;
     /**
-     * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+     * The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
      */
     declare public readonly snapshot: pulumi.Output<string | undefined>;
     /**
@@ -216,7 +225,7 @@ export interface VirtualMachineRevertArgs {
      */
     safetySnapshot?: pulumi.Input<inputs.SafetySnapshotArgs | undefined>;
     /**
-     * The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+     * The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
      */
     snapshot?: pulumi.Input<string | undefined>;
     /**

@@ -62,6 +62,24 @@ def test_the_preview_shows_the_live_vm_against_the_snapshot(
     assert reverts(vsphere) == 1
 
 
+def test_back_to_the_current_snapshot(stack: Stack, vsphere: Simulator, client: Client, write: Write) -> None:
+    """A dot discards what was written since; the preview names the snapshot and shows the true diff."""
+    client.power("web-1", on=False)
+    client.take("web-1", "release-41")
+    client.take("web-1", "release-42")
+    client.reconfigure("web-1", numCPUs=8)
+    write(web=revert(snapshot="."))
+    text = stack.preview().check().text
+    assert 'will be reverted to snapshot "release-41/release-42"' in " ".join(text.split())
+    assert "release-42 (Unmanaged, less than a minute old) <== target <== you are here" in text
+    stack.up().check()
+    outputs = stack.resource("web")["outputs"]
+    assert (outputs["snapshot"], outputs["revertedTo"]["name"]) == (".", "release-42")
+    assert client.vm("web-1").config.hardware.numCPU == 2
+    stack.preview("--expect-no-changes").check()
+    assert reverts(vsphere) == 1
+
+
 def test_a_safety_snapshot_undoes_the_revert(mini: MiniStack, vsphere: Simulator, client: Client) -> None:
     """The state that a revert loses is kept first, can be reverted to, and goes when its time is over."""
     client.take("web-1", "base")

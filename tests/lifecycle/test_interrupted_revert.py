@@ -377,3 +377,61 @@ def test_an_update_says_that_it_could_not_be_written_down(life: Life) -> None:
     assert "a revert that is interrupted is not recognised" in words
     assert "Global.LogEvent" in words
     assert life.reverts == 1
+
+
+@pytest.mark.parametrize("op", ["create", "update"])
+def test_the_current_snapshot_is_that_of_the_request(life: Life, op: str) -> None:
+    """A killed run's safety snapshot is the current one then; the next run goes back to the one before."""
+    if op == "update":
+        life.write()
+        life.stack.up().check()
+    asked: dict[str, Any] = {"snapshot": ".", "safetySnapshot": {"name": "lost"}}
+    life.write(**asked)
+    life.die("create_snapshot", lambda doing: doing.result())
+    assert life.client.names(life.vm) == ["base", "lost"]
+    assert life.reverts == 0
+    shown = life.stack.preview().check()
+    assert 'will be reverted to snapshot "base"' in shown.words
+    life.die_when_reverted()
+    done = life.stack.up().check()
+    assert "was already reverted" in done.words
+    assert life.client.names(life.vm) == ["base", "lost"]
+    assert life.reverts == 1
+    assert life.stack.resource("web").outputs["revertedTo"]["name"] == "base"
+    assert life.stack.up().check().ops == {}
+    # A request of its own may well go back to that safety snapshot.
+    life.client.revert(life.vm, "lost")
+    life.write(**asked, triggers={"again": 1})
+    assert 'will be reverted to snapshot "base/lost"' in life.stack.preview().check().words
+
+
+def test_a_snapshot_taken_after_the_preview_is_not_gone_back_to(life: Life) -> None:
+    """A dot means the snapshot that was current when the update began: another is refused."""
+    life.write()
+    life.stack.up().check()
+    life.write(snapshot=".")
+    life.made_of = lambda backend: _Overtaken(backend, lambda: life.client.take(life.vm, "newer"))
+    words = life.stack.up().failed().words
+    life.made_of = None
+    assert "this is not the snapshot that was meant when the update began" in words
+    assert life.reverts == 0
+    assert 'will be reverted to snapshot "base/newer"' in life.stack.up().check().words
+    assert life.reverts == 1
+
+
+class _Overtaken:
+    """A backend at which somebody does something when an update has checked and shown its plan."""
+
+    def __init__(self, backend: Backend, act: Callable[[], object]) -> None:
+        self._backend = backend
+        self._act: Callable[[], object] | None = act
+        self._looked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """What the plan needs is read once by the check; before the second time it happens."""
+        if name == "find":
+            self._looked += 1
+            if self._looked > 1 and self._act is not None:
+                act, self._act = self._act, None
+                act()
+        return getattr(self._backend, name)

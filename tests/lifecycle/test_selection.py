@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from vmsnapshot.lifecycle.common.selection import select_snapshot
-from vmsnapshot.lifecycle.errors import Ambiguous
+from vmsnapshot.lifecycle.common.selection import select_snapshot, select_target
+from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
 
 WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
@@ -50,3 +50,16 @@ def test_a_snapshot_named_like_anothers_id_is_refused() -> None:
 def test_a_snapshot_named_like_its_own_id_is_meant() -> None:
     """One snapshot is no two."""
     assert select_snapshot(VM, "snapshot-3").id == "snapshot-3"
+
+
+def test_the_current_snapshot() -> None:
+    """`.` is the one that the VM runs on; none, one that isn't known, and a name of that kind are refused."""
+    assert select_target(VM.model_copy(update={"current_snapshot_id": "snapshot-2"}), ".").id == "snapshot-2"
+    assert select_target(VM, "base").id == "snapshot-1"
+    with pytest.raises(NotFound, match="on which of its snapshots it runs is not known"):
+        select_target(VM, ".")
+    with pytest.raises(NotFound, match="it has no snapshots"):
+        select_target(VM.model_copy(update={"snapshots": ()}), ".")
+    dotted = VM.model_copy(update={"snapshots": (_snapshot("snapshot-9", "."),)})
+    with pytest.raises(Ambiguous, match=r"has one of that name \(snapshot-9\)"):
+        select_target(dotted, ".")

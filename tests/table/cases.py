@@ -177,6 +177,28 @@ REVERTS = (
         ),
     ),
     revert(
+        "to the current snapshot",
+        "A dot is the snapshot that the VM runs on when it is asked for; a newer one is no request.",
+        dataclasses.replace(
+            ASK,
+            properties={"snapshot": "."},
+            op="create",
+            does=(take("base"), cpus(8)),
+            state={"snapshot": ".", "currentSnapshot": {"name": "base", "type": THEIRS}},
+            machine=(False, 2),
+        ),
+        Turn({"snapshot": "."}, op="same", does=(cpus(4), take("newer")), machine=(False, 4)),
+        Turn(
+            {"snapshot": ".", "triggers": {"again": 1}},
+            op="update",
+            does=(cpus(8),),
+            done=("revert",),
+            says='will be reverted to snapshot "base/newer"',
+            machine=(False, 4),
+        ),
+        left=("base", "base/newer"),
+    ),
+    revert(
         "kept safe",
         "The state that a revert loses is kept in a snapshot below where the VM was.",
         dataclasses.replace(

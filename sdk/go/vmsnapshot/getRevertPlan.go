@@ -64,7 +64,7 @@ type GetRevertPlanArgs struct {
 	Namespace *string `pulumi:"namespace"`
 	// The VM's power after the revert. Default: `snapshot`.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
-	// The snapshot to go back to: a name, a path, or a uniqueID.
+	// The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one.
 	Snapshot string `pulumi:"snapshot"`
 	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName string `pulumi:"vmName"`
@@ -130,7 +130,7 @@ type GetRevertPlanOutputArgs struct {
 	Namespace pulumi.StringPtrInput `pulumi:"namespace"`
 	// The VM's power after the revert. Default: `snapshot`.
 	PowerPolicy PowerPolicyPtrInput `pulumi:"powerPolicy"`
-	// The snapshot to go back to: a name, a path, or a uniqueID.
+	// The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one.
 	Snapshot pulumi.StringInput `pulumi:"snapshot"`
 	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName pulumi.StringInput `pulumi:"vmName"`

@@ -49,13 +49,38 @@ import (
 //	}
 //
 // ```
+// ### Discard what was written since the current snapshot
 //
-// ## Import
+// A dot stands for the snapshot that the VM runs on, whatever it is called. The preview names it, and the update goes
+// back to that very one. Another value of `run` does so again.
 //
-// Importing a VM reverts nothing; the VM is then watched:
+// ```go
+// package main
 //
-// ```sh
-// pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			run := config.New(ctx, "").Require("run")
+//			lab, err := vmsnapshot.NewVirtualMachineRevert(ctx, "lab", &vmsnapshot.VirtualMachineRevertArgs{
+//				VmName:   pulumi.String("lab-1"),
+//				Snapshot: pulumi.String("."),
+//				Triggers: pulumi.Map{"run": pulumi.String(run)},
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("revertedTo", lab.RevertedTo)
+//			return nil
+//		})
+//	}
+//
 // ```
 type VirtualMachineRevert struct {
 	pulumi.CustomResourceState
@@ -84,7 +109,7 @@ type VirtualMachineRevert struct {
 	SafetySnapshots TakenSafetySnapshotArrayOutput `pulumi:"safetySnapshots"`
 	// What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
 	Seen FingerprintPtrOutput `pulumi:"seen"`
-	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+	// The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrOutput `pulumi:"snapshot"`
 	// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name). Computed.
 	Target pulumi.StringPtrOutput `pulumi:"target"`
@@ -155,7 +180,7 @@ type virtualMachineRevertArgs struct {
 	RequireUnchanged *bool `pulumi:"requireUnchanged"`
 	// Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
 	SafetySnapshot *SafetySnapshot `pulumi:"safetySnapshot"`
-	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+	// The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot *string `pulumi:"snapshot"`
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers map[string]interface{} `pulumi:"triggers"`
@@ -173,7 +198,7 @@ type VirtualMachineRevertArgs struct {
 	RequireUnchanged pulumi.BoolPtrInput
 	// Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
 	SafetySnapshot SafetySnapshotPtrInput
-	// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+	// The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrInput
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers pulumi.MapInput
@@ -328,7 +353,7 @@ func (o VirtualMachineRevertOutput) Seen() FingerprintPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) FingerprintPtrOutput { return v.Seen }).(FingerprintPtrOutput)
 }
 
-// The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+// The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 func (o VirtualMachineRevertOutput) Snapshot() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Snapshot }).(pulumi.StringPtrOutput)
 }

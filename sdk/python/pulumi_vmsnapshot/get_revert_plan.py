@@ -234,7 +234,7 @@ def get_revert_plan(namespace: Optional[_builtins.str] = None,
 
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'PowerPolicy' power_policy: The VM's power after the revert. Default: `snapshot`.
-    :param _builtins.str snapshot: The snapshot to go back to: a name, a path, or a uniqueID.
+    :param _builtins.str snapshot: The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one.
     :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()
@@ -287,7 +287,7 @@ def get_revert_plan_output(namespace: pulumi.Input[Optional[Optional[_builtins.s
 
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'PowerPolicy' power_policy: The VM's power after the revert. Default: `snapshot`.
-    :param _builtins.str snapshot: The snapshot to go back to: a name, a path, or a uniqueID.
+    :param _builtins.str snapshot: The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one.
     :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()

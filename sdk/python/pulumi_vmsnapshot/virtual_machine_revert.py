@@ -37,7 +37,7 @@ class VirtualMachineRevertArgs:
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input['SafetySnapshotArgs'] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
         """
         pulumi.set(__self__, "vm_name", vm_name)
@@ -122,7 +122,7 @@ class VirtualMachineRevertArgs:
     @pulumi.getter
     def snapshot(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         """
         return pulumi.get(self, "snapshot")
 
@@ -180,13 +180,23 @@ class VirtualMachineRevert(pulumi.CustomResource):
 
         pulumi.export("revertedAt", lab.reverted_at)
         ```
+        ### Discard what was written since the current snapshot
 
-        ## Import
+        A dot stands for the snapshot that the VM runs on, whatever it is called. The preview names it, and the update goes
+        back to that very one. Another value of `run` does so again.
 
-        Importing a VM reverts nothing; the VM is then watched:
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
 
-        ```sh
-        pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+        lab = vmsnapshot.VirtualMachineRevert(
+            "lab",
+            vm_name="lab-1",
+            snapshot=".",
+            triggers={"run": pulumi.Config().require("run")},
+        )
+
+        pulumi.export("revertedTo", lab.reverted_to)
         ```
 
 
@@ -196,7 +206,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input[Union['SafetySnapshotArgs', 'SafetySnapshotArgsDict']] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
         :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
         """
@@ -229,13 +239,23 @@ class VirtualMachineRevert(pulumi.CustomResource):
 
         pulumi.export("revertedAt", lab.reverted_at)
         ```
+        ### Discard what was written since the current snapshot
 
-        ## Import
+        A dot stands for the snapshot that the VM runs on, whatever it is called. The preview names it, and the update goes
+        back to that very one. Another value of `run` does so again.
 
-        Importing a VM reverts nothing; the VM is then watched:
+        ```python
+        import pulumi
+        import pulumi_vmsnapshot as vmsnapshot
 
-        ```sh
-        pulumi import vmsnapshot:index:VirtualMachineRevert web-1 web-1
+        lab = vmsnapshot.VirtualMachineRevert(
+            "lab",
+            vm_name="lab-1",
+            snapshot=".",
+            triggers={"run": pulumi.Config().require("run")},
+        )
+
+        pulumi.export("revertedTo", lab.reverted_to)
         ```
 
 
@@ -436,7 +456,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def snapshot(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The snapshot to revert to: a name, a path such as `base/release-41`, or a uniqueID. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
+        The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         """
         return pulumi.get(self, "snapshot")
 

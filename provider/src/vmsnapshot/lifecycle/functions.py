@@ -6,7 +6,7 @@ import datetime as dt
 import fnmatch
 
 from vmsnapshot.lifecycle.common.observed import kind_of, reference_to, summary
-from vmsnapshot.lifecycle.common.selection import select_snapshot
+from vmsnapshot.lifecycle.common.selection import select_target
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import draw_tree
 from vmsnapshot.lifecycle.port import VMReference, values
@@ -72,7 +72,7 @@ def get_revert_plan(session: Session, args: GetRevertPlanArgs) -> RevertPlan:
         Ambiguous: Several have that name.
     """
     vm = _find(session, args)
-    target = select_snapshot(vm, args.snapshot)
+    target = select_target(vm, args.snapshot)
     operation = session.operation("", f'planning the revert of VM "{args.vm_name}"')
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
     asked = RevertInputs(

@@ -81,7 +81,7 @@ class GetRevertPlanArgs(GetVirtualMachineArgs):
     snapshot: Annotated[
         str,
         Field(min_length=1),
-        Property("The snapshot to go back to: a name, a path, or a uniqueID."),
+        Property("The snapshot to go back to: a name, a path, a uniqueID, or `.` for the current one."),
     ]
     power_policy: Annotated[
         PowerPolicy, Property("The VM's power after the revert. Default: `snapshot`.")

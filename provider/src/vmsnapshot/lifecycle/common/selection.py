@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from typing import Final
 
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+# What stands for the snapshot that a VM now runs on (vSphere: RevertToCurrentSnapshot_Task).
+CURRENT: Final = "."
 
 
 def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
@@ -48,6 +52,29 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
     else:
         hint = "It has no snapshots."
     message = f"{format_vm(vm)} has no snapshot {reference!r}. {hint}"
+    raise NotFound(message)
+
+
+def select_target(vm: VirtualMachine, reference: str) -> Snapshot:
+    """Returns the snapshot that a revert goes back to: as `select_snapshot`, or the current one for `.`.
+
+    Raises:
+        NotFound: There is none; or the VM runs on none, or on one that isn't known.
+        Ambiguous: Several match; or one is named `.`.
+    """
+    if reference != CURRENT:
+        return select_snapshot(vm, reference)
+    named = [item for item in vm.snapshots if CURRENT in (item.name, item.stored_name)]
+    if named:
+        message = (
+            f"{CURRENT!r} means the current snapshot, and {format_vm(vm)} has one of that name "
+            f"({named[0].id}). Give the uniqueID of the one that is meant."
+        )
+        raise Ambiguous(message)
+    if vm.current_snapshot is not None:
+        return vm.current_snapshot
+    known = "on which of its snapshots it runs is not known" if vm.snapshots else "it has no snapshots"
+    message = f"{format_vm(vm)} has no current snapshot to go back to: {known}."
     raise NotFound(message)
 
 

@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unre
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
-from vmsnapshot.lifecycle.revert.plan import plan_request
+from vmsnapshot.lifecycle.revert.plan import Asker, plan_request
 from vmsnapshot.lifecycle.revert.state import (
     ASKING,
     POWER_PENDING,
@@ -204,7 +204,8 @@ class RevertRun:
         if self._before is not None and self._before.vm is not None:
             known = self._before.vm
             self._session.require_server(known.server, f'VM "{known.name}" ({known.id})', operation)
-        planned = plan_request(self._session, inputs, operation)
+        asker = Asker(self._urn, inputs, self._before)
+        planned = plan_request(self._session, inputs, operation, asker)
         if self._before is not None:
             planned = dataclasses.replace(planned, before=self._before.vm)
         target = planned.target
@@ -220,7 +221,7 @@ class RevertRun:
         request = RevertRequest(identifier, planned.vm, target)
         vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
         if vm is not planned.vm:  # an interrupted run has been waited for
-            planned = plan_request(self._session, inputs, operation)
+            planned = plan_request(self._session, inputs, operation, asker)
         planned = dataclasses.replace(planned, found=done)
         raise_for_errors(planned.errors, operation.what)
         self._session.log(self._urn, rq.Severity.WARNING, planned.text)

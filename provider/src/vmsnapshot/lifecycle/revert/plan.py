@@ -11,12 +11,13 @@ from vmsnapshot.lifecycle.common.comparison import compare_machines
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
-from vmsnapshot.lifecycle.common.selection import select_snapshot
+from vmsnapshot.lifecycle.common.safety import SafetySnapshots
+from vmsnapshot.lifecycle.common.selection import CURRENT, select_target
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
-from vmsnapshot.lifecycle.revert.state import power_asked
+from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import another_vm_text, found_text, plan_text
 from vmsnapshot.model.machine import (
     Machine,
@@ -28,7 +29,7 @@ from vmsnapshot.model.machine import (
 )
 from vmsnapshot.model.plan import Finding, PowerChange, RevertPlan
 from vmsnapshot.model.property_path import format_path
-from vmsnapshot.model.revert import PowerPolicy, RevertInputs
+from vmsnapshot.model.revert import PowerPolicy, RevertInputs, RevertState
 
 # Parts of a configuration that no VM on vSphere lacks.
 _EVERY_VM_HAS: Final = frozenset({"cpuAllocation", "device", "extraConfig", "flags", "memoryAllocation"})
@@ -36,6 +37,21 @@ _GROUP_END: Final = re.compile(r"[.\[]")
 _NOT_SET: Final = "not set"
 
 _POWER: Final[dict[Literal["on", "off"], PowerState]] = {"on": "PoweredOn", "off": "PoweredOff"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Asker:
+    """Who asks for a revert, and with what: what tells one request from another.
+
+    Attributes:
+        urn: The resource.
+        inputs: Its inputs, the triggers among them.
+        old: Its state before; None: it has none.
+    """
+
+    urn: str
+    inputs: RevertInputs
+    old: RevertState | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +102,16 @@ class PlannedRevert:
         return found_text(self.found, self.vm, self.target, power, self.policy)
 
 
-def plan_request(session: Session, inputs: RevertInputs, operation: Operation) -> PlannedRevert:
+def plan_request(
+    session: Session, inputs: RevertInputs, operation: Operation, asker: Asker | None = None
+) -> PlannedRevert:
     """Look the VM and the snapshot up, and plan; an interrupted run is not looked for.
+
+    Args:
+        session: The backend.
+        inputs: What is asked.
+        operation: Whose time counts.
+        asker: Who asks; None: it isn't known yet which request this is.
 
     Raises:
         NotFound: There is no such VM or no such snapshot; the message begins with the property.
@@ -95,6 +119,8 @@ def plan_request(session: Session, inputs: RevertInputs, operation: Operation) -
     """
     vm = session.find(inputs.vm_name, inputs.namespace, operation)
     target = _target(session, vm, inputs.snapshot or "")
+    if inputs.snapshot == CURRENT and asker is not None:
+        target = _before_safety_snapshot(session, vm, target, asker)
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
     plan = plan_revert(vm, target, then, inputs, session.now(operation))
     return PlannedRevert(vm, target, plan, inputs.power_policy)
@@ -204,6 +230,18 @@ def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
     if foreseen is not None:
         return foreseen
     try:
-        return select_snapshot(vm, reference)
+        return select_target(vm, reference)
     except (NotFound, Ambiguous) as error:
         raise type(error)(f"snapshot: {error.message}") from None
+
+
+def _before_safety_snapshot(
+    session: Session, vm: VirtualMachine, current: Snapshot, asker: Asker
+) -> Snapshot:
+    """The snapshot that was the current one before an interrupted run of this request protected the VM."""
+    above = vm.snapshot(current.parent_id)
+    if above is None:
+        return current
+    safety = SafetySnapshots(session, asker.urn, safety_spec(asker.inputs))
+    taken = safety.find(vm, request_id(asker.urn, above, asker.inputs, asker.old))
+    return above if taken is not None and taken.id == current.id else current

@@ -26,7 +26,7 @@ from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
-from vmsnapshot.lifecycle.revert.plan import PlannedRevert, plan_request
+from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
     COMPUTED,
     NAMING,
@@ -86,7 +86,7 @@ class RevertResource:
         what = f'looking at VM "{asked.vm_name}"'
         operation = self._session.operation(request.urn, what, alone=True)
         try:
-            planned = plan_request(self._session, asked, operation)
+            planned = plan_request(self._session, asked, operation, self._asker(request.urn, inputs))
         except (NotFound, Ambiguous) as error:
             field, _, reason = error.message.partition(": ")
             return rq.CheckResult(inputs, [rq.CheckFailure(field, reason)])
@@ -239,11 +239,18 @@ class RevertResource:
         known = {name: value for name, value in new_inputs.items() if not has_unknown(value)}
         inputs = load(RevertInputs, known)
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
-        planned = self._checked_plan(urn, new_inputs) or plan_request(self._session, inputs, operation)
+        asker = self._asker(urn, new_inputs)
+        planned = self._checked_plan(urn, new_inputs) or plan_request(self._session, inputs, operation, asker)
         planned = dataclasses.replace(planned, before=None if old is None else old.vm)
         planned = self._recalled(urn, planned, new_inputs, old, operation)
         self._session.log(urn, rq.Severity.WARNING, planned.text)
         self._session.notes.show(urn, fingerprint_of(planned.vm))
+
+    def _asker(self, urn: str, inputs: rq.Properties) -> Asker | None:
+        if has_unknown(inputs.get("triggers")):
+            return None  # with what isn't known yet, nobody knows which request it is
+        known = {name: value for name, value in inputs.items() if not has_unknown(value)}
+        return Asker(urn, load(RevertInputs, known), self._states.get(urn))
 
     def _after(self, planned: PlannedRevert, urn: str) -> PlannedRevert:
         """The plan with the VM that state means, which may be another than the one of that name."""
