@@ -3,7 +3,7 @@
 #
 #     cd my-environment && .../gate.sh [LABEL [ARGUMENT...]] && pulumi up --yes
 #
-# LABEL is another checkpoint; arguments go to `pulumi preview`: --config vmsnapshot:caFile=/etc/ssl/vc.pem
+# LABEL is another checkpoint. MAX_AGE=26h in the environment also stops when it is older than that. Arguments go to `pulumi preview`: --config vmsnapshot:caFile=/etc/ssl/vc.pem
 # Exit codes: 0, every VM can go back; 1, not every VM can, or that could not be told.
 set -eu
 
@@ -30,7 +30,7 @@ variables:
   rollback:
     fn::invoke:
       function: vmsnapshot:checkRollback
-      arguments: { to: "$label", virtualMachines: $members }
+      arguments: { to: "$label", virtualMachines: $members${MAX_AGE:+, maxAge: $MAX_AGE} }
 outputs:
   rollback: \${rollback.text}
 END

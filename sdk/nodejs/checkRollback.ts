@@ -23,11 +23,28 @@ import * as utilities from "./utilities";
  *
  * export const text = wayBack.text;
  * ```
+ * ### An alert when the last checkpoint is too old
+ *
+ * It fails when the checkpoint is older than 26 hours: a nightly one has not been taken, then.
+ *
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const lastNight = vmsnapshot.checkRollbackOutput({
+ *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
+ *     to: new pulumi.Config().require("latest"),
+ *     maxAge: "26h",
+ * });
+ *
+ * export const ageSeconds = lastNight.ageSeconds;
+ * ```
  */
 export function checkRollback(args: CheckRollbackArgs, opts?: pulumi.InvokeOptions): Promise<CheckRollbackResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
     return pulumi.runtime.invoke("vmsnapshot:index:checkRollback", {
         "checkpoint": args.checkpoint,
+        "maxAge": args.maxAge,
         "powerPolicy": args.powerPolicy,
         "safetySnapshot": args.safetySnapshot,
         "to": args.to,
@@ -43,6 +60,10 @@ export interface CheckRollbackArgs {
      * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
      */
     checkpoint?: string;
+    /**
+     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+     */
+    maxAge?: string;
     /**
      * The VMs' power after the rollback. Default: `snapshot`.
      */
@@ -65,6 +86,10 @@ export interface CheckRollbackArgs {
  * That every VM can be rolled back; when one can't, the function fails instead.
  */
 export interface CheckRollbackResult {
+    /**
+     * How old its oldest snapshot is, in seconds; not set: not known.
+     */
+    readonly ageSeconds?: number;
     /**
      * What the rollback would do to each VM, by the VM as `virtualMachines` names it.
      */
@@ -102,11 +127,28 @@ export interface CheckRollbackResult {
  *
  * export const text = wayBack.text;
  * ```
+ * ### An alert when the last checkpoint is too old
+ *
+ * It fails when the checkpoint is older than 26 hours: a nightly one has not been taken, then.
+ *
+ * ```typescript
+ * import * as pulumi from "@pulumi/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ *
+ * const lastNight = vmsnapshot.checkRollbackOutput({
+ *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
+ *     to: new pulumi.Config().require("latest"),
+ *     maxAge: "26h",
+ * });
+ *
+ * export const ageSeconds = lastNight.ageSeconds;
+ * ```
  */
 export function checkRollbackOutput(args: CheckRollbackOutputArgs, opts?: pulumi.InvokeOutputOptions): pulumi.Output<CheckRollbackResult> {
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
     return pulumi.runtime.invokeOutput("vmsnapshot:index:checkRollback", {
         "checkpoint": args.checkpoint,
+        "maxAge": args.maxAge,
         "powerPolicy": args.powerPolicy,
         "safetySnapshot": args.safetySnapshot,
         "to": args.to,
@@ -122,6 +164,10 @@ export interface CheckRollbackOutputArgs {
      * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
      */
     checkpoint?: pulumi.Input<string | undefined>;
+    /**
+     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+     */
+    maxAge?: pulumi.Input<string | undefined>;
     /**
      * The VMs' power after the rollback. Default: `snapshot`.
      */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,5 +72,27 @@ def test_every_vm_that_cannot_go_back_is_named(vsphere: Simulator, client: Clien
     assert all(plan["possible"] for plan in found["plans"].values())
     assert found["to"] == "release-41"
     assert found["skewSeconds"] >= 0
+    assert 0 <= found["ageSeconds"] < 600
     assert found["text"].startswith('10 VMs will be rolled back to "release-41"')
     assert max(map(columns, found["text"].splitlines())) <= WIDTH
+
+
+def test_a_checkpoint_that_is_too_old(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
+    """With `maxAge` it fails when the first of its snapshots is older; by the server's clock."""
+    it = Ten("ci")
+
+    def check(**more: str) -> dict[str, Any]:
+        asked = {"virtualMachines": it.members[:2], "to": "nightly", **more}
+        return plugged.invoke("vmsnapshot:index:checkRollback", asked)
+
+    names = [str(member["vmName"]) for member in it.members[:2]]
+    vsphere.set_clock(timedelta(days=-3))
+    label(client, "nightly", names[:1])
+    vsphere.set_clock(timedelta())
+    label(client, "nightly", names[1:])
+    assert check(maxAge="4d")["ageSeconds"] >= 3 * 86400
+    assert check()["skewSeconds"] >= 3 * 86400 - 60
+    with pytest.raises(Failed, match=r"the checkpoint is 3 days old, older than maxAge \(26h\)"):
+        check(maxAge="26h")
+    with pytest.raises(Failed, match="maxAge"):
+        check(maxAge="old")

@@ -41,6 +41,37 @@ import (
 //	}
 //
 // ```
+// ### An alert when the last checkpoint is too old
+//
+// It fails when the checkpoint is older than 26 hours: a nightly one has not been taken, then.
+//
+// ```go
+// package main
+//
+// import (
+//
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+//	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+//	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot"
+//
+// )
+//
+//	func main() {
+//		pulumi.Run(func(ctx *pulumi.Context) error {
+//			lastNight, err := vmsnapshot.CheckRollback(ctx, &vmsnapshot.CheckRollbackArgs{
+//				VirtualMachines: []vmsnapshot.EnvironmentMember{{VmName: "db-1"}, {VmName: "web-1"}},
+//				To:              config.New(ctx, "").Require("latest"),
+//				MaxAge:          pulumi.StringRef("26h"),
+//			})
+//			if err != nil {
+//				return err
+//			}
+//			ctx.Export("text", pulumi.String(lastNight.Text))
+//			return nil
+//		})
+//	}
+//
+// ```
 func CheckRollback(ctx *pulumi.Context, args *CheckRollbackArgs, opts ...pulumi.InvokeOption) (*CheckRollbackResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv CheckRollbackResult
@@ -55,6 +86,8 @@ func CheckRollback(ctx *pulumi.Context, args *CheckRollbackArgs, opts ...pulumi.
 type CheckRollbackArgs struct {
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
 	Checkpoint *string `pulumi:"checkpoint"`
+	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+	MaxAge *string `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
 	// Whether safety snapshots would be taken, which must fit too. Default: false.
@@ -84,6 +117,8 @@ func (val *CheckRollbackArgs) Defaults() *CheckRollbackArgs {
 
 // That every VM can be rolled back; when one can't, the function fails instead.
 type CheckRollbackResult struct {
+	// How old its oldest snapshot is, in seconds; not set: not known.
+	AgeSeconds *int `pulumi:"ageSeconds"`
 	// What the rollback would do to each VM, by the VM as `virtualMachines` names it.
 	Plans map[string]RevertPlan `pulumi:"plans"`
 	// Seconds between its first and its last snapshot; not set: not known.
@@ -109,6 +144,8 @@ func CheckRollbackOutput(ctx *pulumi.Context, args CheckRollbackOutputArgs, opts
 type CheckRollbackOutputArgs struct {
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
 	Checkpoint pulumi.StringPtrInput `pulumi:"checkpoint"`
+	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy PowerPolicyPtrInput `pulumi:"powerPolicy"`
 	// Whether safety snapshots would be taken, which must fit too. Default: false.
@@ -136,6 +173,11 @@ func (o CheckRollbackResultOutput) ToCheckRollbackResultOutput() CheckRollbackRe
 
 func (o CheckRollbackResultOutput) ToCheckRollbackResultOutputWithContext(ctx context.Context) CheckRollbackResultOutput {
 	return o
+}
+
+// How old its oldest snapshot is, in seconds; not set: not known.
+func (o CheckRollbackResultOutput) AgeSeconds() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v CheckRollbackResult) *int { return v.AgeSeconds }).(pulumi.IntPtrOutput)
 }
 
 // What the rollback would do to each VM, by the VM as `virtualMachines` names it.

@@ -29,7 +29,10 @@ class CheckRollbackResult:
     """
     That every VM can be rolled back; when one can't, the function fails instead.
     """
-    def __init__(__self__, plans=None, skew_seconds=None, taken_at=None, text=None, to=None):
+    def __init__(__self__, age_seconds=None, plans=None, skew_seconds=None, taken_at=None, text=None, to=None):
+        if age_seconds and not isinstance(age_seconds, int):
+            raise TypeError("Expected argument 'age_seconds' to be a int")
+        pulumi.set(__self__, "age_seconds", age_seconds)
         if plans and not isinstance(plans, dict):
             raise TypeError("Expected argument 'plans' to be a dict")
         pulumi.set(__self__, "plans", plans)
@@ -45,6 +48,14 @@ class CheckRollbackResult:
         if to and not isinstance(to, str):
             raise TypeError("Expected argument 'to' to be a str")
         pulumi.set(__self__, "to", to)
+
+    @_builtins.property
+    @pulumi.getter(name="ageSeconds")
+    def age_seconds(self) -> Optional[_builtins.int]:
+        """
+        How old its oldest snapshot is, in seconds; not set: not known.
+        """
+        return pulumi.get(self, "age_seconds")
 
     @_builtins.property
     @pulumi.getter
@@ -93,6 +104,7 @@ class AwaitableCheckRollbackResult(CheckRollbackResult):
         if False:
             yield self
         return CheckRollbackResult(
+            age_seconds=self.age_seconds,
             plans=self.plans,
             skew_seconds=self.skew_seconds,
             taken_at=self.taken_at,
@@ -101,6 +113,7 @@ class AwaitableCheckRollbackResult(CheckRollbackResult):
 
 
 def check_rollback(checkpoint: Optional[_builtins.str] = None,
+                   max_age: Optional[_builtins.str] = None,
                    power_policy: Optional['PowerPolicy'] = None,
                    safety_snapshot: Optional[_builtins.bool] = None,
                    to: Optional[_builtins.str] = None,
@@ -123,9 +136,26 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
 
     pulumi.export("text", way_back.text)
     ```
+    ### An alert when the last checkpoint is too old
+
+    It fails when the checkpoint is older than 26 hours: a nightly one has not been taken, then.
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    last_night = vmsnapshot.check_rollback_output(
+        virtual_machines=[{"vm_name": "db-1"}, {"vm_name": "web-1"}],
+        to=pulumi.Config().require("latest"),
+        max_age="26h",
+    )
+
+    pulumi.export("ageSeconds", last_night.age_seconds)
+    ```
 
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
@@ -133,6 +163,7 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
     """
     __args__ = dict()
     __args__['checkpoint'] = checkpoint
+    __args__['maxAge'] = max_age
     __args__['powerPolicy'] = power_policy
     __args__['safetySnapshot'] = safety_snapshot
     __args__['to'] = to
@@ -141,12 +172,14 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
     __ret__ = pulumi.runtime.invoke('vmsnapshot:index:checkRollback', __args__, opts=opts, typ=CheckRollbackResult).value
 
     return AwaitableCheckRollbackResult(
+        age_seconds=pulumi.get(__ret__, 'age_seconds'),
         plans=pulumi.get(__ret__, 'plans'),
         skew_seconds=pulumi.get(__ret__, 'skew_seconds'),
         taken_at=pulumi.get(__ret__, 'taken_at'),
         text=pulumi.get(__ret__, 'text'),
         to=pulumi.get(__ret__, 'to'))
 def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                          max_age: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                           power_policy: pulumi.Input[Optional[Optional['PowerPolicy']]] = None,
                           safety_snapshot: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
                           to: pulumi.Input[Optional[_builtins.str]] = None,
@@ -169,9 +202,26 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
 
     pulumi.export("text", way_back.text)
     ```
+    ### An alert when the last checkpoint is too old
+
+    It fails when the checkpoint is older than 26 hours: a nightly one has not been taken, then.
+
+    ```python
+    import pulumi
+    import pulumi_vmsnapshot as vmsnapshot
+
+    last_night = vmsnapshot.check_rollback_output(
+        virtual_machines=[{"vm_name": "db-1"}, {"vm_name": "web-1"}],
+        to=pulumi.Config().require("latest"),
+        max_age="26h",
+    )
+
+    pulumi.export("ageSeconds", last_night.age_seconds)
+    ```
 
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
@@ -179,6 +229,7 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
     """
     __args__ = dict()
     __args__['checkpoint'] = checkpoint
+    __args__['maxAge'] = max_age
     __args__['powerPolicy'] = power_policy
     __args__['safetySnapshot'] = safety_snapshot
     __args__['to'] = to
@@ -186,6 +237,7 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
     opts = pulumi.InvokeOutputOptions.merge(_utilities.get_invoke_opts_defaults(), opts)
     __ret__ = pulumi.runtime.invoke_output('vmsnapshot:index:checkRollback', __args__, opts=opts, typ=CheckRollbackResult)
     return __ret__.apply(lambda __response__: CheckRollbackResult(
+        age_seconds=pulumi.get(__response__, 'age_seconds'),
         plans=pulumi.get(__response__, 'plans'),
         skew_seconds=pulumi.get(__response__, 'skew_seconds'),
         taken_at=pulumi.get(__response__, 'taken_at'),

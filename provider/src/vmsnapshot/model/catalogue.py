@@ -6,11 +6,10 @@ import dataclasses
 from typing import Final
 
 from vmsnapshot.model._base import Model
+from vmsnapshot.model.check_rollback import CheckRollbackArgs, CheckRollbackResult
 from vmsnapshot.model.environment import (
     CheckpointInputs,
     CheckpointState,
-    CheckRollbackArgs,
-    CheckRollbackResult,
     RollbackInputs,
     RollbackState,
 )

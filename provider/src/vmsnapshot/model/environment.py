@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
-from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import Fingerprint, LeftoverSafetySnapshot, PowerPolicy
 from vmsnapshot.model.snapshot import Quiesce
 from vmsnapshot.model.status import Condition
@@ -366,43 +365,3 @@ class RollbackState(RollbackInputs):
     machines: Annotated[
         dict[str, Machine] | None, Property("The live VMs, refreshed before each preview.")
     ] = None
-
-
-class CheckRollbackArgs(Model):
-    """Which rollback to check."""
-
-    virtual_machines: Annotated[Members, Property("The VMs of the environment.")]
-    to: Annotated[Label, Property("The label of the checkpoint to go back to.")]
-    checkpoint: Annotated[
-        str | None,
-        Field(min_length=1),
-        Property(
-            "The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on "
-            "one of the VMs. Default: the only one."
-        ),
-    ] = None
-    power_policy: Annotated[
-        PowerPolicy, Property("The VMs' power after the rollback. Default: `snapshot`.")
-    ] = "snapshot"
-    safety_snapshot: Annotated[
-        bool, Property("Whether safety snapshots would be taken, which must fit too. Default: false.")
-    ] = False
-
-
-class CheckRollbackResult(Model):
-    """That every VM can be rolled back; when one can't, the function fails instead."""
-
-    to: Annotated[str, Property("The label.")]
-    taken_at: Annotated[
-        str | None,
-        Property("When its first snapshot was taken (RFC 3339, UTC); not set: not known."),
-    ] = None
-    skew_seconds: Annotated[
-        float | None,
-        Property("Seconds between its first and its last snapshot; not set: not known."),
-    ] = None
-    plans: Annotated[
-        dict[str, RevertPlan],
-        Property("What the rollback would do to each VM, by the VM as `virtualMachines` names it."),
-    ]
-    text: Annotated[str, Property("The same for people.")]

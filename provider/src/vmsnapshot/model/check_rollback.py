@@ -1,0 +1,63 @@
+"""checkRollback: whether every VM of an environment could be rolled back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from vmsnapshot.model._base import Model, Property
+from vmsnapshot.model.duration import Duration
+from vmsnapshot.model.environment import Label, Members
+from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.revert import PowerPolicy
+
+
+class CheckRollbackArgs(Model):
+    """Which rollback to check."""
+
+    virtual_machines: Annotated[Members, Property("The VMs of the environment.")]
+    to: Annotated[Label, Property("The label of the checkpoint to go back to.")]
+    checkpoint: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on "
+            "one of the VMs. Default: the only one."
+        ),
+    ] = None
+    power_policy: Annotated[
+        PowerPolicy, Property("The VMs' power after the rollback. Default: `snapshot`.")
+    ] = "snapshot"
+    safety_snapshot: Annotated[
+        bool, Property("Whether safety snapshots would be taken, which must fit too. Default: false.")
+    ] = False
+    max_age: Annotated[
+        Duration | None,
+        Property(
+            "Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by "
+            "the server's clock, or when its age is not known. Default: any age will do."
+        ),
+    ] = None
+
+
+class CheckRollbackResult(Model):
+    """That every VM can be rolled back; when one can't, the function fails instead."""
+
+    to: Annotated[str, Property("The label.")]
+    taken_at: Annotated[
+        str | None,
+        Property("When its first snapshot was taken (RFC 3339, UTC); not set: not known."),
+    ] = None
+    skew_seconds: Annotated[
+        float | None,
+        Property("Seconds between its first and its last snapshot; not set: not known."),
+    ] = None
+    age_seconds: Annotated[
+        int | None, Property("How old its oldest snapshot is, in seconds; not set: not known.")
+    ] = None
+    plans: Annotated[
+        dict[str, RevertPlan],
+        Property("What the rollback would do to each VM, by the VM as `virtualMachines` names it."),
+    ]
+    text: Annotated[str, Property("The same for people.")]
