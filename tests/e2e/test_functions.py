@@ -143,13 +143,13 @@ def test_the_inventory_filtered(answers: dict[str, Any]) -> None:
 
 
 def test_the_inventory_from_the_command_line(vsphere: Simulator, stack: Stack) -> None:
-    """`pulumi do` calls the function, and gives its result as JSON."""
+    """`pulumi do` calls the function, and gives its result as JSON and nothing else, for jq."""
     with other_client(vsphere) as client:
         client.take("web-1", "theirs")
     command = ["do", "--package", str(ROOT / "provider" / "pulumi-resource-vmsnapshot")]
     command += ["vmsnapshot:index:getSnapshotInventory", "--vm-name-pattern", "web-*", "--sort-by", "size"]
     told = stack.run(*command, "--vmsnapshot:ca-file", vsphere.certificate).check().text
-    found = json.loads(told[told.index("{") :])
+    found = json.loads(told)
     assert [item["path"] for item in found["snapshots"]] == ["theirs"]
     assert found["vmCount"] == 2
 

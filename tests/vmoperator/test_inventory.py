@@ -10,8 +10,10 @@ from devkit.waiting import until
 from tests.support.plugin import plugin
 from tests.support.vsphere import operation
 from tests.vmoperator.harness import Harness
+from vmsnapshot.backends.vmoperator._watching import Space
 from vmsnapshot.lifecycle.errors import Denied
-from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
 
 NAMESPACE = InventoryScope()
 # Neither VMs nor snapshots may be listed.
@@ -46,6 +48,21 @@ def test_snapshots_of_a_vm_that_is_gone(harness: Harness) -> None:
     harness.make("orphan", vmName="never-there")
     until(lambda: "never-there" in read(harness))
     assert [item.name for item in read(harness)["never-there"].vm.snapshots] == ["orphan"]
+
+
+def test_a_server_without_the_kind(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What snapshots its VMs have isn't known: each VM is told as not read."""
+    ready = Space.ready
+
+    def without_snapshots(space: Space, doing: Operation) -> bool:
+        ready(space, doing)
+        return False
+
+    monkeypatch.setattr(Space, "ready", without_snapshots)
+    (found,) = harness.backend.inventory(NAMESPACE, operation("reading the inventory"))
+    assert isinstance(found, NotRead)
+    assert (found.name, found.vm_id) == ("web-1", f"{harness.namespace}/web-1")
+    assert "has no kind VirtualMachineSnapshot" in found.reason.message
 
 
 @pytest.mark.parametrize("namespace", [PODS_ONLY], indirect=True)

@@ -65,9 +65,7 @@ class Fleet:
         container = _container(scope, places, operation)
         ids = self._call(operation, "listing VMs", lambda login: _members(login, container))
         for start in range(0, len(ids), _PAGE):
-            page = ids[start : start + _PAGE]
-            yield from self._page(page, places, operation)
-            operation.progress(f"{start + len(page)} of {len(ids)} VMs read")
+            yield from self._page(ids[start : start + _PAGE], places, operation)
 
     def _page(
         self, page: Sequence[str], places: Index, operation: Operation
