@@ -278,9 +278,19 @@ class Backend(Protocol):
         """Remove a snapshot and wait for it; one that is already gone counts as removed."""
         ...
 
-    def revert(self, vm: VirtualMachine, snapshot: Snapshot, request_id: str, operation: Operation) -> None:
+    def revert(
+        self,
+        vm: VirtualMachine,
+        snapshot: Snapshot,
+        request_id: str,
+        operation: Operation,
+        *,
+        suppress_power_on: bool = False,
+    ) -> None:
         """Revert the VM to a snapshot and wait for it.
 
+        With `suppress_power_on`, a VM whose snapshot holds the memory of a running VM doesn't run again,
+        where the platform can do that (vSphere: it is suspended then).
         `request_id` is kept by the platform with the task, where it can.  When the connection
         drops before the answer, this raises Unreachable instead of sending again: the caller
         looks for the task.

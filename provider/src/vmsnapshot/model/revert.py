@@ -19,7 +19,8 @@ PowerPolicy: TypeAlias = Annotated[
         {
             "snapshot": "Whatever the snapshot holds: on only with the memory of a running VM.",
             "on": "The VM is powered on after the revert.",
-            "off": "The VM is powered off after the revert.",
+            "off": "The VM is off after the revert. On vSphere the snapshot's memory doesn't run before "
+            "(suppressPowerOn).",
         },
     ),
 ]

@@ -284,7 +284,15 @@ class VmOperatorBackend:
         space = self._inventory.space(namespace, operation)
         Snapshots(self._client, space).remove(name, snapshot, operation, _about(operation, vm, snapshot.id))
 
-    def revert(self, vm: VirtualMachine, snapshot: Snapshot, request_id: str, operation: Operation) -> None:
+    def revert(
+        self,
+        vm: VirtualMachine,
+        snapshot: Snapshot,
+        request_id: str,
+        operation: Operation,
+        *,
+        suppress_power_on: bool = False,  # noqa: ARG002 - the VM Operator's API has no such choice
+    ) -> None:
         """Revert the VM to a snapshot and wait for it.
 
         A lost answer is looked up here; the request is never sent where it could take effect twice.

@@ -339,8 +339,18 @@ class VsphereBackend:
             except Gone:
                 return
 
-    def revert(self, vm: VirtualMachine, snapshot: Snapshot, request_id: str, operation: Operation) -> None:
+    def revert(
+        self,
+        vm: VirtualMachine,
+        snapshot: Snapshot,
+        request_id: str,
+        operation: Operation,
+        *,
+        suppress_power_on: bool = False,
+    ) -> None:
         """Revert the VM to a snapshot and wait for it.
+
+        With `suppress_power_on`, a snapshot with the memory of a running VM leaves it suspended.
 
         Raises:
             Gone: The snapshot is definitely no longer there.
@@ -350,7 +360,7 @@ class VsphereBackend:
 
         def start(login: Login) -> Any:
             return login.ref("VirtualMachineSnapshot", snapshot.id).RevertToSnapshot_Task(
-                host=None, suppressPowerOn=False
+                host=None, suppressPowerOn=suppress_power_on
             )
 
         subject = Subject.of(operation.what, vm, snapshot)

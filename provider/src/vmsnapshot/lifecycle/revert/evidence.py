@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.revert import PowerPolicy
 
 # People run an interrupted update again soon.  What an interrupted run did longer ago counts only
 # while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
@@ -35,11 +36,13 @@ class RevertRequest:
         id: Kept by the platform with the task; the same for the same request run again.
         vm: The VM, as found before anything changes.
         target: The snapshot to go back to.
+        power_policy: The power afterwards.
     """
 
     id: str
     vm: VirtualMachine
     target: Snapshot
+    power_policy: PowerPolicy = "snapshot"
 
 
 @dataclasses.dataclass(frozen=True)

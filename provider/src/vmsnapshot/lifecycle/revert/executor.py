@@ -89,7 +89,13 @@ class RevertExecutor:
         operation.progress(f'reverting to "{request.target.name}"')
         while True:
             try:
-                self._session.backend.revert(request.vm, request.target, request.id, operation)
+                self._session.backend.revert(
+                    request.vm,
+                    request.target,
+                    request.id,
+                    operation,
+                    suppress_power_on=request.power_policy == "off",
+                )
             except Unreachable:
                 # The answer was lost, the revert perhaps not: look before asking again.
                 operation.pause(1)
@@ -218,7 +224,7 @@ class RevertRun:
             )
             raise Refused(message)
         identifier = request_id(self._urn, target, inputs, self._before)
-        request = RevertRequest(identifier, planned.vm, target)
+        request = RevertRequest(identifier, planned.vm, target, inputs.power_policy)
         vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = plan_request(self._session, inputs, operation, asker)

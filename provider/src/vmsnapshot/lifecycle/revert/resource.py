@@ -26,7 +26,7 @@ from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
-from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
+from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, powered
 from vmsnapshot.lifecycle.revert.state import (
     COMPUTED,
     NAMING,
@@ -38,15 +38,18 @@ from vmsnapshot.lifecycle.revert.state import (
     is_asked,
     is_first,
     moved_text,
+    pending_power,
     request_id,
     revert_state,
     watched,
     with_unknown,
     without_gone,
+    without_power_pending,
     without_vm,
 )
+from vmsnapshot.lifecycle.revert.text import still_to_power_text
 from vmsnapshot.model.catalogue import REVERT
-from vmsnapshot.model.machine import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, VirtualMachineIdentity
 from vmsnapshot.model.revert import (
     RevertInputs,
     RevertState,
@@ -127,6 +130,8 @@ class RevertResource:
                 live, target = planned.vm.machine.properties(), planned.after.properties()
             if isinstance(target, Mapping):
                 changes |= compare_machines(("machine",), live, target)
+        elif (machine := _still_to_power(state, request.new_inputs)) is not None:
+            changes |= compare_machines(("machine",), request.old_state.get("machine"), machine.properties())
         return rq.DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
@@ -165,6 +170,11 @@ class RevertResource:
                 gone = request.old_inputs.keys() - {"machine"}
                 known = {name: value for name, value in request.old_state.items() if name not in gone}
                 known |= {LEFTOVER: []} if LEFTOVER in known else {}
+                if (machine := _still_to_power(old, request.new_inputs)) is not None:
+                    known["machine"] = machine.properties()
+                    now = None if old.machine is None else old.machine.power_state
+                    text = still_to_power_text(old.vm_name, now, machine.power_state)
+                    self._session.log(request.urn, rq.Severity.WARNING, text)
             tree = with_unknown(preview_outputs(REVERT, request.new_inputs, known))
             return watched(request.id, tree, request.new_inputs)
         operation = self._operation(request.urn, request.new_inputs, request.timeout)
@@ -212,7 +222,8 @@ class RevertResource:
             self._session.log(request.urn, rq.Severity.WARNING, gone_text(gone.message))
             fresh = without_vm(old)
         else:
-            fresh = revert_state(old, vm, old, conditions=without_gone(old.conditions))
+            conditions = without_power_pending(without_gone(old.conditions), old.power_policy, vm.machine)
+            fresh = revert_state(old, vm, old, conditions=conditions)
             if (text := moved_text(old, vm)) is not None:
                 self._session.log(request.urn, rq.Severity.INFO, text)
         self._states[request.urn] = fresh
@@ -284,6 +295,18 @@ class RevertResource:
         if checked is not None and checked[1] is planned:  # what follows in this preview looks no more
             self._checked[urn] = checked[0], recalled
         return recalled
+
+
+def _still_to_power(state: RevertState, inputs: rq.Properties) -> Machine | None:
+    """The VM once its power is as powerPolicy asks, where an earlier update failed with that; else None."""
+    if has_unknown(inputs.get("powerPolicy")):
+        return None
+    policy = load(
+        RevertInputs, {"vmName": state.vm_name, "powerPolicy": inputs.get("powerPolicy")}
+    ).power_policy
+    if state.machine is None or pending_power(state, policy) is None:
+        return None
+    return powered(state.machine, policy)
 
 
 def _watched(

@@ -152,6 +152,22 @@ def power_asked(policy: PowerPolicy, machine: Machine) -> Literal["on", "off"] |
     return None
 
 
+def pending_power(state: RevertState, policy: PowerPolicy) -> Literal["on", "off"] | None:
+    """What is still to be done about the power because an earlier update failed with it, or None."""
+    if state.machine is None or not any(item.reason == POWER_PENDING for item in state.conditions):
+        return None
+    return power_asked(policy, state.machine)
+
+
+def without_power_pending(
+    conditions: list[Condition], policy: PowerPolicy, machine: Machine
+) -> list[Condition]:
+    """The conditions, without the one that says that the power is still to be done where it is as asked."""
+    if power_asked(policy, machine) is not None:
+        return conditions
+    return [item for item in conditions if item.reason != POWER_PENDING]
+
+
 def revert_state(
     inputs: RevertInputs,
     vm: VirtualMachine,

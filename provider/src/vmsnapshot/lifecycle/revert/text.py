@@ -9,7 +9,7 @@ from typing import Literal
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
 from vmsnapshot.model.formatting import format_age, format_size
-from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.machine import PastTask, PowerState, Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
 
@@ -76,6 +76,16 @@ def found_text(
         )
         if power is not None:
             text += f" It will be powered {power} (powerPolicy: {policy})."
+    return "\n".join(wrapped(text))
+
+
+def still_to_power_text(vm_name: str, now: PowerState | None, after: PowerState | None) -> str:
+    """What an update does that only finishes the power step of an earlier one."""
+    before = "not known" if now is None else _POWER[now]
+    text = (
+        f'VM "{printable(vm_name)}" was reverted by an earlier update, which failed before its power was as '
+        f"powerPolicy asks. Power: {before} now; will be {_POWER[after or 'PoweredOff']}. It is not reverted."
+    )
     return "\n".join(wrapped(text))
 
 

@@ -144,7 +144,7 @@ class WaveExecutor:
         if plan.target is not None:
             where = f'"{plan.vm.path(plan.target.id)}"'
             step = step_of(part, f"reverting {format_vm(plan.vm)} to snapshot {where}")
-            request = RevertRequest(plan.attempt.id, plan.vm, plan.target)
+            request = RevertRequest(plan.attempt.id, plan.vm, plan.target, self._policy)
             ended = self._reverts.revert(request, step).completed or self._reverts.now(step)
             self.record_revert(key, ended)
         if self._policy != "snapshot" and self.progress.of(key).power_pending:
