@@ -127,7 +127,7 @@ def test_preview_of_an_environment(dynamic: Dynamic, vsphere: Simulator) -> None
 @pytest.mark.parametrize(
     ("token", "vm", "method", "done"),
     [
-        (SNAPSHOT, "web-4", "CreateSnapshot_Task", ["create"]),
+        (SNAPSHOT, "web-4", "CreateSnapshotEx_Task", ["create"]),
         (REVERT, "web-5", "RevertToSnapshot_Task", ["create", "revert"]),
     ],
 )

@@ -55,7 +55,7 @@ def test_the_calls_of_a_stack_of_100_snapshots(tmp_path: Path) -> None:
         stack = new_stack(tmp_path / "snapshots", server, resources)
 
         calls = calls_of(server, stack, "up", "--yes", "--skip-preview")
-        assert calls["CreateSnapshot_Task"] == COUNT
+        assert calls["CreateSnapshotEx_Task"] == COUNT
         assert sum(calls.values()) <= 2 * COUNT + RUN, calls
 
         calls = calls_of(server, stack, "refresh", "--yes", "--skip-preview")

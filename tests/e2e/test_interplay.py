@@ -131,4 +131,4 @@ def test_two_stacks_queue_on_one_vm(vsphere: Simulator, client: Client) -> None:
     second.result().check()
     assert client.names("web-1") == ["one", "two"]
     assert two.resource("two").outputs["path"] == "one/two"
-    assert vsphere.calls()["CreateSnapshot_Task"] == 2
+    assert vsphere.calls()["CreateSnapshotEx_Task"] == 2

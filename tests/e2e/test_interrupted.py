@@ -26,7 +26,7 @@ Write = Callable[..., None]
 # Where the platform stands when the kill comes.
 BEFORE, RUNNING, DONE = "before the call", "the task runs", "the task is done, and not answered"
 STEPS = [BEFORE, RUNNING, DONE]
-OPS = {"CreateSnapshot_Task": "create", "RevertToSnapshot_Task": "revert"}
+OPS = {"CreateSnapshotEx_Task": "create", "RevertToSnapshot_Task": "revert"}
 
 
 class Standing:
@@ -127,7 +127,7 @@ def test_a_killed_create_leaves_one_snapshot(
     """Killed at any step and run again: one snapshot was taken, and state holds it."""
     mini = mini_stack(vsphere)
     mini.write(before=snapshot(name="ours", description="text"))
-    kill(mini, vsphere, "CreateSnapshot_Task", step, victim)
+    kill(mini, vsphere, "CreateSnapshotEx_Task", step, victim)
     assert mini.entries == {}
     assert mini.up().check().ops == {"before": "create"}
     state = mini.resource("before").outputs
@@ -175,7 +175,7 @@ def test_a_create_whose_real_engine_is_killed_leaves_one_snapshot(
 ) -> None:
     """With the engine's own lock and pending operation, too: one snapshot, which destroy removes."""
     write(before=snapshot(name="ours", description="text"))
-    kill_the_engine(stack, vsphere, "CreateSnapshot_Task", RUNNING)
+    kill_the_engine(stack, vsphere, "CreateSnapshotEx_Task", RUNNING)
     stack.up().check()
     state = stack.resource("before")["outputs"]
     assert client.ids("web-1") == [state["uniqueID"]]

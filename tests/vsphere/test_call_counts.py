@@ -52,7 +52,7 @@ def test_the_calls_of_200_vms(many: Simulator, connect: Connect) -> None:
     many.reset_calls()
     vms = each(names, create)
     calls = many.calls()
-    assert calls["CreateSnapshot_Task"] == COUNT
+    assert calls["CreateSnapshotEx_Task"] == COUNT
     assert sum(calls.values()) <= 2 * COUNT + 10, calls
     assert calls["Login"] == 1
 

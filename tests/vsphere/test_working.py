@@ -154,6 +154,17 @@ def test_a_server_without_the_newer_call_quiesces_with_the_older(
     assert simulator.calls()["CreateSnapshot_Task"] == 1
 
 
+def test_the_newer_call_comes_first(simulator: Simulator, backend: VsphereBackend) -> None:
+    """CreateSnapshot_Task is deprecated since 8.0 (API reference): servers without the other call get it."""
+    vm = find(backend, "web-1")
+    take(backend, vm, "a")
+    assert "CreateSnapshot_Task" not in simulator.calls()
+    simulator.fault("MethodNotFound", method="CreateSnapshotEx_Task")
+    take(backend, vm, "b")
+    assert [simulator.calls()[f"CreateSnapshot{which}_Task"] for which in ("", "Ex")] == [1, 2]
+    assert [item.name for item in again(backend, vm).snapshots] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("given", "minutes"), [(1, 5), (299, 5), (300, 5), (301, 6), (600, 10), (14400, 240), (99999, 240)]
 )
@@ -243,7 +254,7 @@ def test_a_create_whose_answer_is_lost_is_not_sent_again(
     simulator.drop(when, method="CreateSnapshot_Task")
     with pytest.raises(Unreachable, match="web-1"):
         take(backend, vm)
-    assert simulator.calls()["CreateSnapshot_Task"] == 1
+    assert simulator.calls()["CreateSnapshotEx_Task"] == 1
     found = find_task(backend, vm, request().request_id)
     assert (found is not None) == bool(made)
     if found is not None:
@@ -343,7 +354,7 @@ def test_cancelling_a_call_that_hangs(simulator: Simulator, backend: VsphereBack
     simulator.delay(60_000, method="CreateSnapshot_Task")
     cancellation = Cancellation()
     taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
-    until(lambda: "CreateSnapshot_Task" in simulator.calls())
+    until(lambda: "CreateSnapshotEx_Task" in simulator.calls())
     cancellation.cancel()
     with pytest.raises(Cancelled):
         taking.result()
@@ -436,7 +447,7 @@ def test_operations_on_one_vm_queue(simulator: Simulator, backend: VsphereBacken
     for each in doing:
         each.result()
     assert sorted(item.name for item in again(backend, vm).snapshots) == names
-    assert simulator.calls()["CreateSnapshot_Task"] == len(names)
+    assert simulator.calls()["CreateSnapshotEx_Task"] == len(names)
 
 
 def test_the_queue_is_in_order(simulator: Simulator, backend: VsphereBackend) -> None:

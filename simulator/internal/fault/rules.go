@@ -195,7 +195,7 @@ func (r *Rules) Drop(when When, method string, vm func() string) bool {
 func take[T any](rules *[]T, method string, vm func() string, match func(*T) (*Match, bool)) (T, bool) {
 	for i := range *rules {
 		m, ok := match(&(*rules)[i])
-		if !ok || (m.Method != "" && m.Method != method) || (m.VM != "" && m.VM != vm()) {
+		if !ok || (m.Method != "" && !Means(m.Method, method)) || (m.VM != "" && m.VM != vm()) {
 			continue
 		}
 		found := (*rules)[i]
@@ -208,4 +208,10 @@ func take[T any](rules *[]T, method string, vm func() string, match func(*T) (*M
 	}
 	var none T
 	return none, false
+}
+
+// Means says whether a rule for the method asked is about the method called: what is said of
+// CreateSnapshot_Task holds for its successor CreateSnapshotEx_Task, too.
+func Means(asked, called string) bool {
+	return asked == called || (asked == "CreateSnapshot_Task" && called == "CreateSnapshotEx_Task")
 }

@@ -83,7 +83,7 @@ type Which struct {
 }
 
 func (w Which) matches(s Spec) bool {
-	return (w.VM == "" || w.VM == s.EntityName) && (w.Method == "" || w.Method == s.Method)
+	return (w.VM == "" || w.VM == s.EntityName) && (w.Method == "" || fault.Means(w.Method, s.Method))
 }
 
 // Hold keeps tasks running until Release.

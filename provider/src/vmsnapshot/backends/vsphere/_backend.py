@@ -460,10 +460,13 @@ class VsphereBackend:
 def _start_snapshot(vm: Any, request: SnapshotRequest, uuid: str | None) -> Any:
     name = escape(request.name)
     stored = ownership.describe(request.description, request.owner, uuid, request.name)
-    if request.quiesce is None:
-        return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=False)
-    spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))
+    spec = None
+    if request.quiesce is not None:
+        spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))
     try:
         return vm.CreateSnapshotEx_Task(name, stored, request.memory, spec)
-    except (vmodl.fault.MethodNotFound, vmodl.fault.NotSupported):
-        return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=True)
+    except (vmodl.fault.MethodNotFound, vmodl.fault.NotSupported) as fault:
+        # Servers older than 6.5 don't have the call (API reference); some have no quiesceSpec.
+        if spec is None and isinstance(fault, vmodl.fault.NotSupported):
+            raise
+        return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=spec is not None)
