@@ -105,6 +105,10 @@ export interface GetRevertPlanResult {
      */
     readonly powerState: outputs.PowerChange;
     /**
+     * When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+     */
+    readonly sizesAsOf?: string;
+    /**
      * The snapshot to go back to.
      */
     readonly target: outputs.SnapshotSummary;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -83,6 +84,13 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
             {"running_tasks": (RunningTask(id="task-1", operation="x"),)}, "taskRunning", "warning", id="task"
         ),
         pytest.param({"consolidation_needed": True}, "consolidationNeeded", "warning", id="consolidation"),
+        pytest.param({"vm_service": True}, "vmService", "warning", id="VM Service"),
+        pytest.param(
+            {"power_off_behavior": "revert"}, "snapshotPowerOffBehavior", "warning", id="power-off behavior"
+        ),
+        pytest.param(
+            {"first_class_disks": ("Hard disk 2",)}, "diskSnapshotsUnknown", "unknown", id="first-class disk"
+        ),
         pytest.param({"discarded_bytes": None}, "discardedUnknown", "unknown", id="size unknown"),
         pytest.param({"snapshots_supported": None}, "capabilityUnknown", "unknown", id="capability unknown"),
         pytest.param({"machine": Machine(num_cpus=1)}, "powerStateUnknown", "unknown", id="power unknown"),
@@ -124,6 +132,17 @@ def test_a_target_that_cannot_be_reverted_to_is_refused(target: dict[str, Any], 
         pytest.param({"tools_running": None}, {"quiesce": {}}, "toolsUnknown", "unknown", id="Tools unknown"),
         pytest.param({"snapshots_locked": True}, {}, "snapshotsLocked", "error", id="locked"),
         pytest.param({"vks_node": True}, {}, "vksNode", "error", id="VKS node"),
+        pytest.param({"vm_service": True}, {}, "vmService", "warning", id="VM Service"),
+        pytest.param(
+            {"machine": Machine(power_state="Suspended")},
+            {},
+            "suspendedWithMemory",
+            "warning",
+            id="suspended",
+        ),
+        pytest.param(
+            {"power_off_behavior": "take"}, {}, "snapshotPowerOffBehavior", "warning", id="power-off behavior"
+        ),
         pytest.param(
             {"consolidation_needed": True}, {}, "consolidationNeeded", "warning", id="consolidation"
         ),
@@ -161,17 +180,38 @@ def test_a_safety_snapshot_needs_an_unlocked_tree() -> None:
         pytest.param(3, False, "lowSpace", id="little is left"),
         pytest.param(100, True, None, id="room enough"),
         pytest.param(None, True, None, id="not known"),
-        pytest.param(-1, True, None, id="no number that can be"),
     ],
 )
 def test_a_snapshot_needs_room_on_its_datastore(free_gib: int | None, memory: bool, code: str | None) -> None:
     """A memory that doesn't fit and little room are warnings; an unknown size is none."""
-    free = None if free_gib is None else free_gib * 1024**3
+    free = {} if free_gib is None else {"ds": free_gib * 1024**3}
     live = Machine(power_state="PoweredOn", memory_mb=2048)
-    vm = machine(snapshot("base"), machine=live, datastore="ds", datastore_free_bytes=free)
+    vm = machine(snapshot("base"), machine=live, datastore="ds", delta_datastores=("ds",), free_bytes=free)
     asked = SnapshotInputs(vm_name="web-1", name="n", memory=memory)
     found = [(item.code, item.severity) for item in snapshot_findings(vm, asked)]
     assert found == ([(code, "warning")] if code else [])
+
+
+def test_room_is_looked_at_where_each_file_grows() -> None:
+    """Memory goes to the snapshotDirectory, deltas beside their disks: each datastore has its own room."""
+    gib = 1024**3
+    live = Machine(power_state="PoweredOn", memory_mb=8192)
+    places: dict[str, Any] = {"machine": live, "datastore": "vmfs", "delta_datastores": ("fast", "slow")}
+    vm = machine(snapshot("base"), **places, free_bytes={"vmfs": 9 * gib, "fast": 2 * gib, "slow": 90 * gib})
+    asked = SnapshotInputs(vm_name="web-1", name="n", memory=True)
+    (found,) = snapshot_findings(vm, asked)
+    assert (found.code, "datastore fast" in found.message) == ("lowSpace", True)
+    vm = machine(snapshot("base"), **places, free_bytes={"vmfs": 7 * gib})
+    (found,) = snapshot_findings(vm, asked)
+    assert (found.code, "datastore vmfs" in found.message) == ("noSpaceForMemory", True)
+
+
+def test_sizes_are_shown_with_their_time() -> None:
+    """What vCenter last looked at some time ago may have grown since; a fresh size stands alone."""
+    for minutes, words in ((0, "5.0 GiB on disk."), (29, "5.0 GiB on disk as of 29 minutes ago.")):
+        looked = NOW - dt.timedelta(minutes=minutes)
+        vm = machine(snapshot("base"), discarded_bytes=5 * 1024**3, sizes_as_of=looked)
+        assert words in " ".join(plan(vm, "base").text.split())
 
 
 def test_no_line_is_wider_than_the_terminal() -> None:

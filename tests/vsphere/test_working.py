@@ -203,6 +203,18 @@ def test_what_would_be_discarded(simulator: Simulator, backend: VsphereBackend) 
     assert vm.machine.disks == find(backend, "web-1").machine.disks, "the base file stays the same"
 
 
+def test_sizes_are_as_old_as_the_servers_look_at_them(simulator: Simulator, backend: VsphereBackend) -> None:
+    """VCenter looks at files each quarter of an hour or later: the time of that comes with the sizes."""
+    take(backend, find(backend, "web-1"))
+    simulator.set("web-1", layoutAgeMinutes=29)
+    simulator.set("web-1", deltaGrowthMiB=64)
+    vm = find(backend, "web-1")
+    assert vm.sizes_as_of is not None
+    age = backend.now(operation()) - vm.sizes_as_of
+    assert timedelta(minutes=28) < age < timedelta(minutes=31)
+    assert (vm.discarded_bytes or 0) < 64 << 20
+
+
 def test_what_a_vm_tells_of_itself(simulator: Simulator, backend: VsphereBackend) -> None:
     """Template, fault tolerance, consolidation, disabled operations and running tasks are seen."""
     vm = find(backend, "web-1")
@@ -576,4 +588,6 @@ def test_the_room_is_known(simulator: Simulator, backend: VsphereBackend, strang
     vm = find(backend, "web-1")
     view = stranger.viewManager.CreateContainerView(stranger.rootFolder, [vim.Datastore], recursive=True)
     stores = {store.name: store.summary.freeSpace for store in view.view}
-    assert vm.datastore_free_bytes == stores[vm.datastore]
+    assert vm.datastore is not None
+    assert vm.delta_datastores == (vm.datastore,)
+    assert vm.free_bytes == {vm.datastore: stores[vm.datastore]}

@@ -105,6 +105,8 @@ type GetRevertPlanResult struct {
 	Possible bool `pulumi:"possible"`
 	// The power state before and after.
 	PowerState PowerChange `pulumi:"powerState"`
+	// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+	SizesAsOf *string `pulumi:"sizesAsOf"`
 	// The snapshot to go back to.
 	Target SnapshotSummary `pulumi:"target"`
 	// The plan as the preview shows it.
@@ -203,6 +205,11 @@ func (o GetRevertPlanResultOutput) Possible() pulumi.BoolOutput {
 // The power state before and after.
 func (o GetRevertPlanResultOutput) PowerState() PowerChangeOutput {
 	return o.ApplyT(func(v GetRevertPlanResult) PowerChange { return v.PowerState }).(PowerChangeOutput)
+}
+
+// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+func (o GetRevertPlanResultOutput) SizesAsOf() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v GetRevertPlanResult) *string { return v.SizesAsOf }).(pulumi.StringPtrOutput)
 }
 
 // The snapshot to go back to.

@@ -448,7 +448,7 @@ const (
 	PowerPolicySnapshot = PowerPolicy("snapshot")
 	// The VM is powered on after the revert.
 	PowerPolicyOn = PowerPolicy("on")
-	// The VM is powered off after the revert.
+	// The VM is off after the revert. On vSphere the snapshot's memory doesn't run before (suppressPowerOn).
 	PowerPolicyOff = PowerPolicy("off")
 )
 

@@ -547,6 +547,10 @@ export interface RevertPlan {
      */
     powerState: outputs.PowerChange;
     /**
+     * When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+     */
+    sizesAsOf?: string;
+    /**
      * The snapshot to go back to.
      */
     target: outputs.SnapshotSummary;

@@ -73,7 +73,7 @@ class PowerPolicy(_builtins.str, Enum):
     """
     OFF = "off"
     """
-    The VM is powered off after the revert.
+    The VM is off after the revert. On vSphere the snapshot's memory doesn't run before (suppressPowerOn).
     """
 
 

@@ -28,7 +28,7 @@ class GetRevertPlanResult:
     """
     What a revert of one VM to one snapshot would do, computed without doing anything.
     """
-    def __init__(__self__, after=None, age_seconds=None, changes=None, discarded_bytes=None, findings=None, leaves_branch=None, live=None, lost_since=None, possible=None, power_state=None, target=None, text=None, untouched_disks=None, vm=None):
+    def __init__(__self__, after=None, age_seconds=None, changes=None, discarded_bytes=None, findings=None, leaves_branch=None, live=None, lost_since=None, possible=None, power_state=None, sizes_as_of=None, target=None, text=None, untouched_disks=None, vm=None):
         if after and not isinstance(after, dict):
             raise TypeError("Expected argument 'after' to be a dict")
         pulumi.set(__self__, "after", after)
@@ -59,6 +59,9 @@ class GetRevertPlanResult:
         if power_state and not isinstance(power_state, dict):
             raise TypeError("Expected argument 'power_state' to be a dict")
         pulumi.set(__self__, "power_state", power_state)
+        if sizes_as_of and not isinstance(sizes_as_of, str):
+            raise TypeError("Expected argument 'sizes_as_of' to be a str")
+        pulumi.set(__self__, "sizes_as_of", sizes_as_of)
         if target and not isinstance(target, dict):
             raise TypeError("Expected argument 'target' to be a dict")
         pulumi.set(__self__, "target", target)
@@ -153,6 +156,14 @@ class GetRevertPlanResult:
         return pulumi.get(self, "power_state")
 
     @_builtins.property
+    @pulumi.getter(name="sizesAsOf")
+    def sizes_as_of(self) -> Optional[_builtins.str]:
+        """
+        When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+        """
+        return pulumi.get(self, "sizes_as_of")
+
+    @_builtins.property
     @pulumi.getter
     def target(self) -> 'outputs.SnapshotSummary':
         """
@@ -201,6 +212,7 @@ class AwaitableGetRevertPlanResult(GetRevertPlanResult):
             lost_since=self.lost_since,
             possible=self.possible,
             power_state=self.power_state,
+            sizes_as_of=self.sizes_as_of,
             target=self.target,
             text=self.text,
             untouched_disks=self.untouched_disks,
@@ -256,6 +268,7 @@ def get_revert_plan(namespace: Optional[_builtins.str] = None,
         lost_since=pulumi.get(__ret__, 'lost_since'),
         possible=pulumi.get(__ret__, 'possible'),
         power_state=pulumi.get(__ret__, 'power_state'),
+        sizes_as_of=pulumi.get(__ret__, 'sizes_as_of'),
         target=pulumi.get(__ret__, 'target'),
         text=pulumi.get(__ret__, 'text'),
         untouched_disks=pulumi.get(__ret__, 'untouched_disks'),
@@ -308,6 +321,7 @@ def get_revert_plan_output(namespace: pulumi.Input[Optional[Optional[_builtins.s
         lost_since=pulumi.get(__response__, 'lost_since'),
         possible=pulumi.get(__response__, 'possible'),
         power_state=pulumi.get(__response__, 'power_state'),
+        sizes_as_of=pulumi.get(__response__, 'sizes_as_of'),
         target=pulumi.get(__response__, 'target'),
         text=pulumi.get(__response__, 'text'),
         untouched_disks=pulumi.get(__response__, 'untouched_disks'),

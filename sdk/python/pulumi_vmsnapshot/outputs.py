@@ -1624,7 +1624,8 @@ class RevertPlan(dict):
                  vm: 'outputs.VirtualMachineIdentity',
                  age_seconds: Optional[_builtins.int] = None,
                  discarded_bytes: Optional[_builtins.int] = None,
-                 lost_since: Optional[_builtins.str] = None):
+                 lost_since: Optional[_builtins.str] = None,
+                 sizes_as_of: Optional[_builtins.str] = None):
         """
         What a revert of one VM to one snapshot would do, computed without doing anything.
 
@@ -1642,6 +1643,7 @@ class RevertPlan(dict):
         :param _builtins.int age_seconds: How old that snapshot is, in seconds; not set: not known.
         :param _builtins.int discarded_bytes: Bytes written to disks since then, which are discarded; not set: not known.
         :param _builtins.str lost_since: From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        :param _builtins.str sizes_as_of: When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
         """
         pulumi.set(__self__, "after", after)
         pulumi.set(__self__, "changes", changes)
@@ -1660,6 +1662,8 @@ class RevertPlan(dict):
             pulumi.set(__self__, "discarded_bytes", discarded_bytes)
         if lost_since is not None:
             pulumi.set(__self__, "lost_since", lost_since)
+        if sizes_as_of is not None:
+            pulumi.set(__self__, "sizes_as_of", sizes_as_of)
 
     @_builtins.property
     @pulumi.getter
@@ -1772,6 +1776,14 @@ class RevertPlan(dict):
         From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
         """
         return pulumi.get(self, "lost_since")
+
+    @_builtins.property
+    @pulumi.getter(name="sizesAsOf")
+    def sizes_as_of(self) -> Optional[_builtins.str]:
+        """
+        When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+        """
+        return pulumi.get(self, "sizes_as_of")
 
 
 @pulumi.output_type

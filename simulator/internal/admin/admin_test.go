@@ -273,8 +273,8 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// A VKS node is told by its manager, an ordinary machine has none.
-func TestVKSNode(t *testing.T) {
+// A machine of the VM Service is told by its manager, an ordinary machine has none.
+func TestVMService(t *testing.T) {
 	e := simtest.New(t)
 	machine := e.VM("web-1")
 	read := func() []types.DynamicProperty {
@@ -293,14 +293,14 @@ func TestVKSNode(t *testing.T) {
 	if got := read(); len(got) != 0 {
 		t.Error(got)
 	}
-	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "vksNode": true}, nil)
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "vmService": true}, nil)
 	if got := read(); len(got) != 1 || got[0].Val != "com.vmware.vcenter.wcp" {
 		t.Error(got)
 	}
 	if by := e.Read(machine, "config.managedBy").Config.ManagedBy; by == nil || by.Type != "VirtualMachine" {
 		t.Error(by)
 	}
-	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "vksNode": false}, nil)
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "vmService": false}, nil)
 	if got := read(); len(got) != 0 {
 		t.Error(got)
 	}

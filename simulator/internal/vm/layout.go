@@ -29,7 +29,7 @@ func (m *Machine) layout() []types.PropertyChange {
 		layout = clone(*m.Layout)
 	}
 	layout.Disk, layout.Snapshot = nil, nil
-	ex := types.VirtualMachineFileLayoutEx{Timestamp: now}
+	ex := types.VirtualMachineFileLayoutEx{Timestamp: now.Add(-m.state.layoutAge)}
 
 	disks := m.chains(files, m.Config.Hardware.Device)
 	ex.Disk = disks

@@ -148,9 +148,11 @@ func label(devices []types.BaseVirtualDevice) {
 	}
 }
 
-// RefreshStorageInfo rebuilds the file layout; upstream's forgets the files that
-// only exist in the simulator.
+// RefreshStorageInfo rebuilds the file layout, which vCenter else does each quarter of
+// an hour or later (see layoutAgeMinutes); upstream's forgets the files that only exist
+// in the simulator.
 func (m *Machine) RefreshStorageInfo(ctx *simulator.Context, _ *types.RefreshStorageInfo) soap.HasFault {
+	m.state.layoutAge = 0
 	ctx.Update(m.VirtualMachine, m.layout())
 	return &methods.RefreshStorageInfoBody{Res: &types.RefreshStorageInfoResponse{}}
 }

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -19,10 +20,12 @@ type Settings struct {
 	ConsolidationNeeded *bool     `json:"consolidationNeeded"`
 	Template            *bool     `json:"template"`
 	FaultTolerance      *bool     `json:"faultTolerance"`
-	VKSNode             *bool     `json:"vksNode"`
+	VMService           *bool     `json:"vmService"`
 	Connected           *bool     `json:"connected"`
 	ConnectionState     *string   `json:"connectionState"`
 	Question            *string   `json:"question"`
+	FirstClassDisk      *bool     `json:"firstClassDisk"`
+	LayoutAgeMinutes    *int      `json:"layoutAgeMinutes"`
 }
 
 // The states of VMware Tools that Settings knows.
@@ -66,16 +69,29 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 	if s.Template != nil {
 		config.Template = *s.Template
 	}
-	if s.VKSNode != nil {
-		// Machines of the Supervisor's VM Operator, which VKS nodes are, show the
-		// Supervisor's extension as their manager.
+	if s.VMService != nil {
+		// All machines of a Supervisor's VM Service show its extension as their manager
+		// (vm-operator, ManagedByExtensionKey).
 		config.ManagedBy = nil
-		if *s.VKSNode {
+		if *s.VMService {
 			config.ManagedBy = &types.ManagedByInfo{ExtensionKey: "com.vmware.vcenter.wcp", Type: "VirtualMachine"}
 		}
 	}
 	if s.IndependentDisk != nil && *s.IndependentDisk {
 		config.Hardware.Device = append(config.Hardware.Device, independentDisk(config.Hardware.Device, m))
+	}
+	if s.FirstClassDisk != nil {
+		for i, device := range config.Hardware.Device {
+			if disk, ok := device.(*types.VirtualDisk); ok {
+				disk = clone(disk)
+				disk.VDiskId = nil
+				if *s.FirstClassDisk {
+					disk.VDiskId = &types.ID{Id: disk.DiskObjectId + "6000c298-8fbe-4d9c-9dcf-f1f2c0b9ea11"}
+				}
+				config.Hardware.Device[i] = disk
+				break
+			}
+		}
 	}
 	summary := clone(m.Summary.Config)
 	summarize(&summary, &config)
@@ -95,6 +111,11 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 				m.state.sizes[b.file()] += *s.DeltaGrowthMiB << 20
 			}
 		}
+	}
+	if s.LayoutAgeMinutes != nil {
+		m.state.layoutAge = time.Duration(*s.LayoutAgeMinutes) * time.Minute
+	} else if m.state.layoutAge > 0 && s.DeltaGrowthMiB != nil {
+		return // nobody has looked at the files since
 	}
 	ctx.Update(m.VirtualMachine, m.layout())
 }

@@ -48,6 +48,8 @@ type state struct {
 	// tools is the state VMware Tools takes whenever the machine is on.
 	tools          types.VirtualMachineToolsRunningStatus
 	toolsInstalled bool
+	// layoutAge is how long ago the server has looked at the files' sizes.
+	layoutAge      time.Duration
 	faultTolerance bool
 }
 

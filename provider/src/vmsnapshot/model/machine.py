@@ -188,9 +188,7 @@ class Snapshot(Model):
         PowerState | None,
         Property("What a revert leaves: `PoweredOn` only with memory; null: not known (yet)."),
     ]
-    quiesced: Annotated[bool | None, Property("Whether the file systems were quiesced; null: not known.")] = (
-        False
-    )
+    quiesced: Annotated[bool | None, Property("Whether quiescing was asked for; null: not known.")] = False
     parent_id: Annotated[str | None, Property("The parent's id.")] = None
     ready: Annotated[bool, Property("Whether it is complete and a revert may go back to it.")] = True
     conditions: Annotated[
@@ -296,16 +294,44 @@ class VirtualMachine(Model):
         ),
     ] = {}
     datastore: Annotated[
-        str | None, Property("The datastore on which its snapshots are kept; null: not known.")
+        str | None,
+        Property(
+            "The datastore of its snapshots' memory and settings (`snapshotDirectory`); null: not known."
+        ),
     ] = None
-    datastore_free_bytes: Annotated[
-        int | None, Property("Free bytes on that datastore; null: not known.")
-    ] = None
+    delta_datastores: Annotated[
+        tuple[str, ...], Property("The datastores on which its disks' deltas grow, as far as known.")
+    ] = ()
+    free_bytes: Annotated[
+        dict[str, int], Property("Free bytes of its datastores by name, as far as known.")
+    ] = {}
     discarded_bytes: Annotated[
         int | None, Property("Bytes written since the current snapshot; null: not known.")
     ] = None
+    sizes_as_of: Annotated[
+        dt.datetime | None,
+        Property(
+            "When the platform last looked at the sizes of its files (UTC), by which `discarded_bytes` and "
+            "the snapshots' `storage` go; null: not known."
+        ),
+    ] = None
+    first_class_disks: Annotated[
+        tuple[str, ...],
+        Property("The labels of its first-class disks, which may have snapshots of their own."),
+    ] = ()
+    power_off_behavior: Annotated[
+        str | None,
+        Property(
+            "What vSphere does with its snapshots when it is powered off (`snapshotPowerOffBehavior`: "
+            "`powerOff`, `revert`, `prompt` or `take`); null: not known."
+        ),
+    ] = None
     vks_node: Annotated[
-        bool, Property("Whether it is a node of a Kubernetes cluster that vSphere manages (VKS).")
+        bool,
+        Property("Whether it is a node of a Kubernetes cluster that vSphere manages (VKS; VM Operator)."),
+    ] = False
+    vm_service: Annotated[
+        bool, Property("Whether a Supervisor's VM Service manages it (vSphere), as it does VKS nodes.")
     ] = False
     csi_volumes: Annotated[
         tuple[str, ...], Property("Its volumes that a CSI driver provides (VM Operator).")

@@ -65,6 +65,13 @@ class RevertPlan(Model):
         int | None,
         Property("Bytes written to disks since then, which are discarded; not set: not known."),
     ] = None
+    sizes_as_of: Annotated[
+        str | None,
+        Property(
+            "When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, "
+            "UTC): vCenter does so each quarter of an hour or later; not set: not known."
+        ),
+    ] = None
     leaves_branch: Annotated[
         list[SnapshotSummary],
         Property("Snapshots that leave the current branch; they stay and can be reverted to."),

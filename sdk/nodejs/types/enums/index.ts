@@ -59,7 +59,7 @@ export const PowerPolicy = {
      */
     On: "on",
     /**
-     * The VM is powered off after the revert.
+     * The VM is off after the revert. On vSphere the snapshot's memory doesn't run before (suppressPowerOn).
      */
     Off: "off",
 } as const;

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from vmsnapshot.backends.vsphere._observe import VERSION, Properties
+from vmsnapshot.backends.vsphere._observe import VERSION, Properties, from_configuration
 from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.machine import Machine, VirtualMachine
@@ -18,12 +19,12 @@ class Known:
     Attributes:
         version: What the server calls the VM's configuration of that time; every change of it has another.
         machine: The hardware and settings; the power is no part of it.
-        shared_bus: What `VirtualMachine.shared_bus` says.
+        beside: What else of `VirtualMachine` only the whole configuration tells.
     """
 
     version: str
     machine: Machine
-    shared_bus: bool | None
+    beside: Mapping[str, Any]
 
     def is_old(self, outcome: Outcome[Reading]) -> bool:
         """Whether the VM, as just read, may have other hardware now."""
@@ -32,7 +33,7 @@ class Known:
     def completes(self, vm: VirtualMachine) -> VirtualMachine:
         """The VM, read without its hardware, with it."""
         machine = self.machine.model_copy(update={"power_state": vm.machine.power_state})
-        return vm.model_copy(update={"machine": machine, "shared_bus": self.shared_bus})
+        return vm.model_copy(update={"machine": machine, **self.beside})
 
 
 class Hardware:
@@ -50,7 +51,8 @@ class Hardware:
         """Know a VM's that was read as a whole, where the server tells its version."""
         version = properties.get(VERSION)
         if version:
-            self._known[vm.identity.id] = Known(version, vm.machine, vm.shared_bus)
+            beside = from_configuration(properties.get("config"), vm.datastore)
+            self._known[vm.identity.id] = Known(version, vm.machine, beside)
 
     def forget(self, vm_id: str) -> None:
         """A VM's is about to be another."""

@@ -105,8 +105,12 @@ _POWER: Final[dict[str, PowerState]] = {
 # The states of a task.
 RUNNING: Final = frozenset({"queued", "running"})
 ENDED: Final = frozenset({"success", "error"})
-# Who manages the VMs that are nodes of vSphere's own Kubernetes clusters.
-_VKS: Final = "com.vmware.vcenter.wcp"
+# Who manages the VMs of a Supervisor's VM Service; nodes of VKS clusters are among them, and vSphere has no
+# mark of those (vm-operator, pkg/providers/vsphere/constants: ManagedByExtensionKey).
+_VM_SERVICE: Final = "com.vmware.vcenter.wcp"
+# Where this is true, deltas go to snapshotDirectory; else each lies beside its parent (ManageIQ
+# vmware_web_service, MiqVimVm).
+_REDO_NOT_WITH_PARENT: Final = "snapshot.redoNotWithParent"
 _TOOLS_RUNNING: Final = frozenset({"guestToolsRunning", "guestToolsExecutingScripts"})
 
 
@@ -167,7 +171,8 @@ def virtual_machine(
     state = properties.get("runtime.powerState")
     tools = properties.get("guest.toolsRunningStatus")
     tolerance = properties.get("runtime.faultToleranceState")
-    datastore = _snapshot_datastore(properties)
+    datastore = _datastore_of(properties.get("config.files.snapshotDirectory"))
+    timestamp = getattr(layout, "timestamp", None)
     return VirtualMachine(
         identity=VirtualMachineIdentity(
             id=vm_id,
@@ -180,7 +185,6 @@ def virtual_machine(
         current_snapshot_id=current,
         tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
         tools_status=_text(properties.get("guest.toolsStatus")),
-        shared_bus=_shared_bus(properties.get("config")),
         connection=_text(properties.get("runtime.connectionState")),
         question=_text(getattr(properties.get("runtime.question"), "text", None)),
         configuration_missing=properties.get("config.template") is None,
@@ -198,20 +202,50 @@ def virtual_machine(
         ),
         discarded_bytes=_discarded(layout, current),
         datastore=datastore,
-        datastore_free_bytes=_free_space(datastores, datastore),
-        vks_node=properties.get("config.managedBy.extensionKey") == _VKS,
+        free_bytes=_free_space(datastores),
+        sizes_as_of=None if timestamp is None else utc(timestamp),
+        vm_service=properties.get("config.managedBy.extensionKey") == _VM_SERVICE,
+        **from_configuration(properties.get("config"), datastore),
     )
 
 
-def _snapshot_datastore(properties: Properties) -> str | None:
-    """The datastore of `[name] folder/`, where the VM's snapshots are kept."""
-    folder = properties.get("config.files.snapshotDirectory") or ""
-    return folder[1:].partition("]")[0] if folder.startswith("[") else None
+def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str, Any]:
+    """What `VirtualMachine` tells beside `machine` that only the whole configuration has.
+
+    Args:
+        config: Its VirtualMachineConfigInfo; None: it wasn't read.
+        snapshot_datastore: The datastore of its snapshotDirectory, as far as known.
+    """
+    if config is None:
+        return {}
+    disks = [item for item in config.hardware.device if isinstance(item, vim.vm.device.VirtualDisk)]
+    extra = {item.key: str(item.value).lower() for item in config.extraConfig or ()}
+    if extra.get(_REDO_NOT_WITH_PARENT) == "true":
+        places = {snapshot_datastore}
+    else:
+        # Independent disks have no deltas.
+        places = {
+            _datastore_of(getattr(disk.backing, "fileName", None))
+            for disk in disks
+            if not str(getattr(disk.backing, "diskMode", None)).startswith("independent")
+        }
+    return {
+        "shared_bus": _shared_bus(config),
+        "delta_datastores": tuple(sorted(place for place in places if place is not None)),
+        "first_class_disks": tuple(_label(disk) for disk in disks if disk.vDiskId is not None),
+        "power_off_behavior": _text(getattr(config.flags, "snapshotPowerOffBehavior", None)),
+    }
 
 
-def _free_space(datastores: Mapping[str, Properties], name: str | None) -> int | None:
-    found = (item.get("summary.freeSpace") for item in datastores.values() if item.get("name") == name)
-    return next(found, None)
+def _datastore_of(path: str | None) -> str | None:
+    """The datastore of `[name] folder/file`."""
+    return path[1:].partition("]")[0] if path and path.startswith("[") else None
+
+
+def _free_space(datastores: Mapping[str, Properties]) -> dict[str, int]:
+    free = {item.get("name"): item.get("summary.freeSpace") for item in datastores.values()}
+    # vSphere never says less than nothing; some simulators do.
+    return {name: size for name, size in free.items() if name is not None and size is not None and size >= 0}
 
 
 def recent_tasks(properties: Properties) -> list[str]:
@@ -303,9 +337,7 @@ def _snapshots_supported(properties: Properties) -> bool | None:
     return False if properties.get("capability.multipleSnapshotsSupported") else None
 
 
-def _shared_bus(config: Any) -> bool | None:
-    if config is None:
-        return None
+def _shared_bus(config: Any) -> bool:
     return any(
         str(device.sharedBus) != "noSharing"
         for device in config.hardware.device

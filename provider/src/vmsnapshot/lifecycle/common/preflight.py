@@ -85,6 +85,12 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
                     "Whether VMware Tools run in the guest, which quiescing needs, could not be read.",
                 )
             )
+    if vm.machine.power_state == "Suspended" and not inputs.memory:
+        text = (
+            "The VM is suspended: its snapshot holds its memory, although `memory` is false, unless the "
+            "server can leave that out."
+        )
+        found.append(_finding("warning", "suspendedWithMemory", text))
     if inputs.memory and running:
         found += memory_findings(vm)
         if (size := vm.machine.memory_mb or 0) >= LARGE_MEMORY_MB:
@@ -96,6 +102,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
                     "the VM's datastore, and the VM may stall meanwhile.",
                 )
             )
+    found += [*_power_off_behavior(vm), *_vm_service(vm)]
     found += [*_adoption(vm, inputs), *space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:
         found.append(_consolidation())
@@ -123,22 +130,25 @@ def outside_count(vm: VirtualMachine) -> int:
 
 
 def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
-    """Returns a warning if the datastore is known to have little room for a snapshot.
+    """Returns a warning for each datastore that is known to have little room for a snapshot.
 
-    Never an error: vSphere itself refreshes the number only now and then.
+    Memory and settings go to the VM's snapshotDirectory, each disk's delta beside its parent. Never an error:
+    vSphere itself refreshes the numbers only now and then.
     """
-    free = vm.datastore_free_bytes
-    if free is None or free < 0:  # vSphere never says less than nothing; some simulators do
-        return []
-    where = f"datastore {vm.datastore}, which has {format_size(free)} free"
+    found = []
     needed = (vm.machine.memory_mb or 0) * 1024**2 if memory else 0
-    if needed > free:
-        text = f"The snapshot's memory ({format_size(needed)}) does not fit on {where}."
-        return [_finding("warning", "noSpaceForMemory", text)]
-    if free - needed < LOW_SPACE:
-        text = f"Little room is left for a snapshot's disks to grow on {where}."
-        return [_finding("warning", "lowSpace", text)]
-    return []
+    for name in sorted({vm.datastore or "", *vm.delta_datastores} & vm.free_bytes.keys()):
+        left = vm.free_bytes[name]
+        where = f"datastore {name}, which has {format_size(left)} free"
+        if name == vm.datastore:
+            left -= needed
+        if left < 0:
+            text = f"The snapshot's memory ({format_size(needed)}) does not fit on {where}."
+            found.append(_finding("warning", "noSpaceForMemory", text))
+        elif name in vm.delta_datastores and left < LOW_SPACE:
+            text = f"Little room is left for a snapshot's disks to grow on {where}."
+            found.append(_finding("warning", "lowSpace", text))
+    return found
 
 
 def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
@@ -294,6 +304,31 @@ def _sorted(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda item: order.index(item.severity))
 
 
+def _power_off_behavior(vm: VirtualMachine) -> list[Finding]:
+    """Returns a warning where powering the VM off does something to its snapshots."""
+    effects = {
+        "revert": "reverts the VM to its current snapshot",
+        "prompt": "asks what to do with its snapshots",
+        "take": "takes another snapshot",
+    }
+    if (effect := effects.get(vm.power_off_behavior or "")) is None:
+        return []
+    text = f"Powering this VM off {effect}: its snapshotPowerOffBehavior is {vm.power_off_behavior}."
+    return [_finding("warning", "snapshotPowerOffBehavior", text)]
+
+
+def _vm_service(vm: VirtualMachine) -> list[Finding]:
+    """Returns a warning for a VM that the VM Operator manages, seen from vSphere."""
+    if not vm.vm_service:
+        return []
+    text = (
+        "A Supervisor's VM Service manages this VM (managedBy com.vmware.vcenter.wcp): use "
+        "`backend: vmoperator` for it. If it is a node of a Kubernetes cluster (VKS), which vSphere "
+        "doesn't tell, snapshots and reverts break it."
+    )
+    return [_finding("warning", "vmService", text)]
+
+
 def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
     found = [
         _finding(
@@ -305,6 +340,14 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
     ]
     if vm.consolidation_needed:
         found.append(_consolidation())
+    found += [*_power_off_behavior(vm), *_vm_service(vm)]
+    if vm.first_class_disks:
+        text = (
+            f"Whether a first-class disk of the VM ({', '.join(vm.first_class_disks)}) has snapshots of its "
+            "own, across which vSphere refuses to revert (msg.snapshot.vigor.revert.errorFcd), could not be "
+            "read."
+        )
+        found.append(_finding("unknown", "diskSnapshotsUnknown", text))
     if (independent := ", ".join(vm.machine.independent_disks)) != "":
         found.append(
             _finding(

@@ -164,6 +164,7 @@ def plan_revert(
         ),
         lost_since=timestamp_or_none(since),
         discarded_bytes=vm.discarded_bytes,
+        sizes_as_of=timestamp_or_none(vm.sizes_as_of),
         leaves_branch=[summary(vm, item) for item in leaving],
         untouched_disks=vm.machine.independent_disks,
         findings=findings,

@@ -16,6 +16,9 @@ from vmsnapshot.model.revert import PowerPolicy
 # All but the first line stand in from the margin.
 _INDENT = "  "
 
+# A size that was read longer ago than this is shown with its time. Ours: a busy VM writes some GiB an hour.
+_FRESH = dt.timedelta(minutes=1)
+
 _POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "suspended"}
 
 
@@ -138,10 +141,19 @@ def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
     return f"Power: {_POWER[before]} now; will be {_POWER[after]}{why}."
 
 
+def as_of(looked: dt.datetime | None, moment: dt.datetime) -> str:
+    """Since when the size isn't known to be right, where that is long enough for it to have grown."""
+    if looked is None or moment - looked < _FRESH:
+        return ""
+    return f" as of {format_age(moment - looked)} ago"
+
+
 def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
     current = vm.current_snapshot
     where = "disks" if plan.power_state.before == "PoweredOff" else "memory and disks"
-    size = "" if plan.discarded_bytes is None else f", {format_size(plan.discarded_bytes)} on disk"
+    size = ""
+    if plan.discarded_bytes is not None:
+        size = f", {format_size(plan.discarded_bytes)} on disk{as_of(vm.sizes_as_of, moment)}"
     if current is None:
         return f"Lost for good: everything on {where} that no snapshot holds{size}."
     taken = current.create_time

@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.revert.text import as_of
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.lifecycle.rollback.restore_points import made_by
 from vmsnapshot.model.formatting import format_age, format_size
@@ -45,7 +46,7 @@ def rollback_text(planned: PlannedRollback, *, done: int = 0) -> str:
     if len(plans) <= _WHOLE:
         lines += [plan.text for _, _, plan in plans]
     else:
-        lines += [*_left(plans), *_grouped(plans)]
+        lines += [*_sizes_as_of(plans, planned.moment), *_left(plans), *_grouped(plans)]
     return "\n".join(lines)
 
 
@@ -164,6 +165,17 @@ def _lost(plan: RevertPlan, moment: dt.datetime) -> str:
         return size
     since = parse_timestamp(plan.lost_since)
     return f"{format_age(moment - since)}, {size}"
+
+
+def _sizes_as_of(plans: Sequence[tuple[int, str, RevertPlan]], moment: dt.datetime) -> Iterator[str]:
+    """A line on how old the sizes are, where that matters and the plans themselves aren't shown."""
+    looked = [
+        parse_timestamp(plan.sizes_as_of)
+        for _, _, plan in plans
+        if plan.sizes_as_of is not None and plan.discarded_bytes is not None
+    ]
+    if looked and (oldest := as_of(min(looked), moment)):
+        yield from wrapped(f"Sizes on disk are{oldest} or later.", first=_INDENT)
 
 
 def _left(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
