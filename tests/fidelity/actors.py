@@ -15,7 +15,7 @@ from tests.support.client import Client
 Power: TypeAlias = Literal["on", "off", "suspended"]
 
 # Networks that the simulator's hosts have.
-_NETWORKS = ("VM Network", "DC0_DVPG0")
+_NETWORKS = ("VM Network", "DC0_DVPG0", "DC0_NSX0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Actor:
             "annotation": config.annotation,
             "disks": {str(item.key): _disk(item) for item in hardware.device if isinstance(item, disks)},
             "networkAdapters": {
-                str(item.key): _adapter(item) for item in hardware.device if isinstance(item, cards)
+                str(item.key): self._adapter(item) for item in hardware.device if isinstance(item, cards)
             },
             "otherDevices": {
                 str(item.key): item.deviceInfo.label.strip()
@@ -170,7 +170,7 @@ class Actor:
     def add_adapter(self, kind: str, network: int) -> None:
         """Add a network adapter."""
         card = getattr(vim.vm.device, kind)(
-            key=-1, addressType="generated", backing=self._network(_NETWORKS[network % 2])
+            key=-1, addressType="generated", backing=self._network(_NETWORKS[network % len(_NETWORKS)])
         )
         self._device("add", card)
 
@@ -179,7 +179,7 @@ class Actor:
         cards = self._devices(vim.vm.device.VirtualEthernetCard)
         if cards:
             card = cards[which % len(cards)]
-            card.backing = self._network(_NETWORKS[network % 2])
+            card.backing = self._network(_NETWORKS[network % len(_NETWORKS)])
             self._device("edit", card)
 
     def remove_adapter(self, which: int) -> None:
@@ -188,10 +188,37 @@ class Actor:
         if cards:
             self._device("remove", cards[which % len(cards)])
 
+    def _adapter(self, card: Any) -> dict[str, Any]:
+        backing = card.backing
+        named = {
+            getattr(item, "key", None) or getattr(item.summary, "opaqueNetworkId", None): item.name
+            for item in self._networks()
+        }
+        key = getattr(backing, "opaqueNetworkId", None)
+        if isinstance(backing, vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo):
+            key = backing.port.portgroupKey
+        return {
+            "label": card.deviceInfo.label,
+            "type": re.sub(r".*\.Virtual", "", type(card).__name__).lower(),
+            "network": backing.deviceName if key is None else named[key],
+            "macAddress": card.macAddress,
+        }
+
+    def _networks(self) -> list[Any]:
+        place = self.vm
+        while not isinstance(place, vim.Datacenter):
+            place = place.parent
+        found = place.networkFolder.childEntity
+        return [item for item in found if isinstance(item, vim.Network)]
+
     def _network(self, name: str) -> Any:
         kinds = vim.vm.device.VirtualEthernetCard
-        networks = self.vm.runtime.host.network
-        network = next(item for item in networks if item.name == name)
+        network = next(item for item in self._networks() if item.name == name)
+        if isinstance(network, vim.OpaqueNetwork):
+            opaque: Any = network.summary
+            return kinds.OpaqueNetworkBackingInfo(
+                opaqueNetworkId=opaque.opaqueNetworkId, opaqueNetworkType=opaque.opaqueNetworkType
+            )
         if not isinstance(network, vim.dvs.DistributedVirtualPortgroup):
             return kinds.NetworkBackingInfo(deviceName=name, network=network)
         dvs: Any = network.config.distributedVirtualSwitch
@@ -218,16 +245,4 @@ def _disk(disk: Any) -> dict[str, Any]:
         "GiB": disk.capacityInKB / 2**20,
         "mode": disk.backing.diskMode,
         "backing": base.fileName,
-    }
-
-
-def _adapter(card: Any) -> dict[str, Any]:
-    distributed = isinstance(
-        card.backing, vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo
-    )
-    return {
-        "label": card.deviceInfo.label,
-        "type": re.sub(r".*\.Virtual", "", type(card).__name__).lower(),
-        "network": card.backing.port.portgroupKey if distributed else card.backing.deviceName,
-        "macAddress": card.macAddress,
     }

@@ -14,6 +14,7 @@ from tests.support.vsphere import find, operation
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere._inventory import Entry, Index, _Node
 from vmsnapshot.backends.vsphere._names import unescape
+from vmsnapshot.backends.vsphere._observe import machine
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model.machine import Machine, VirtualMachine
@@ -44,6 +45,7 @@ INDEX = Index(
         _listed("vm-4", "100%25 a%2fb", "group-v1"),
         _listed("vm-5", "Z\u00fcrich", "group-v1"),
     ],
+    {"dvportgroup-1": "prod", "dvportgroup-2": "test", "dvportgroup-3": "test"},
 )
 
 LOOK_UPS = [
@@ -212,3 +214,54 @@ def test_hardware_is_known_until_the_configuration_changes(
         assert len(seen().disks or {}) == len(vm.machine.disks or {}) + 1
         client.revert("web-1", "base")
         assert seen() == vm.machine.model_copy(update={"power_state": "PoweredOff"})
+
+
+def test_networks_of_one_name_are_told_apart() -> None:
+    """A port group's name stands alone unless another has it, too."""
+    assert INDEX.networks == {
+        "dvportgroup-1": "prod",
+        "dvportgroup-2": "test (dvportgroup-2)",
+        "dvportgroup-3": "test (dvportgroup-3)",
+    }
+
+
+def test_networks_are_shown_by_their_names(backend: VsphereBackend, stranger: Any) -> None:
+    """Adapters name distributed port groups by key and opaque networks by UUID: both are looked up once.
+
+    Of 924 recorded adapters, 827 are of these kinds (lamw/govc-recordings).
+    """
+    networks = {item.name: item for item in stranger.rootFolder.childEntity[0].networkFolder.childEntity}
+    machine = stranger.searchIndex.FindByInventoryPath("/DC0/vm/web-1")
+    kinds = vim.vm.device.VirtualEthernetCard
+
+    def connect(backing: Any) -> str | None:
+        card = next(item for item in machine.config.hardware.device if isinstance(item, kinds))
+        card.backing = backing
+        change = vim.vm.device.VirtualDeviceSpec(operation="edit", device=card)
+        _done(machine.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[change])))
+        return next(iter((find(backend, "web-1").machine.network_adapters or {}).values())).network
+
+    assert next(iter((find(backend, "web-1").machine.network_adapters or {}).values())).network == "DC0_DVPG0"
+    opaque = networks["DC0_NSX0"].summary
+    named = kinds.OpaqueNetworkBackingInfo(
+        opaqueNetworkId=opaque.opaqueNetworkId, opaqueNetworkType=opaque.opaqueNetworkType
+    )
+    hardware = vim.vm.VirtualHardware(device=[vim.vm.device.VirtualVmxnet3(key=4000, backing=named)])
+    asked = vim.vm.ConfigInfo(hardware=hardware)
+    assert backend._inventory.networks(asked, operation())[opaque.opaqueNetworkId] == "DC0_NSX0"
+    assert connect(named) == "DC0_NSXPG0"  # as a server does that has a port group for the segment
+    assert connect(kinds.NetworkBackingInfo(deviceName="VM Network")) == "VM Network"
+
+
+def test_a_network_that_is_gone_is_looked_for_once(simulator: Simulator, backend: VsphereBackend) -> None:
+    """A port group that was removed since is shown by its key, and the index is read once more for it."""
+    port = vim.dvs.PortConnection(portgroupKey="dvportgroup-999", switchUuid="50")
+    backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+    card = vim.vm.device.VirtualVmxnet3(key=4000, backing=backing)
+    gone = vim.vm.ConfigInfo(hardware=vim.vm.VirtualHardware(device=[card]))
+    for _ in range(3):
+        names = backend._inventory.networks(gone, operation())
+        assert "dvportgroup-999" not in names
+    (adapter,) = (machine({"config": gone}, None, names).network_adapters or {}).values()
+    assert adapter.network == "dvportgroup-999"
+    assert simulator.calls()["CreateContainerView"] == 2

@@ -262,7 +262,8 @@ class VsphereBackend:
                 failures[snapshot_id] = outcome
             else:
                 power = wanted[snapshot_id].power_state
-                self._machines[snapshot_id] = machine(outcome.properties, power)
+                names = self._inventory.networks(outcome.properties.get("config"), operation)
+                self._machines[snapshot_id] = machine(outcome.properties, power, names)
         return [failures.get(snapshot.id) or self._machines[snapshot.id] for _, snapshot in targets]
 
     def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
@@ -452,7 +453,8 @@ class VsphereBackend:
         properties = reading.properties
         parent = properties.get("parentVApp") or properties.get("parent")
         path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
-        vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path)
+        names = self._inventory.networks(properties.get("config"), operation)
+        vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
         identity = vm.identity.model_copy(update={"server": self._session.server})
         return vm.model_copy(update={"identity": identity, "remembered": past_tasks(recent(reading))})
 

@@ -93,7 +93,7 @@ class Fleet:
         path = parent and name and places.path(object_id(parent), name)
         if reason is not None:
             return NotRead(vm_id, name, path, reason)
-        vm = virtual_machine(vm_id, properties, {}, {}, path)
+        vm = virtual_machine(vm_id, properties, {}, {}, path, networks={})
         identity = vm.identity.model_copy(update={"server": self._session.server})
         needed = properties.get("runtime.consolidationNeeded")
         return InventoryEntry(vm.model_copy(update={"identity": identity}), needed)

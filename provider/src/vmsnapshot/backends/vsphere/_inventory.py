@@ -6,9 +6,9 @@ import dataclasses
 import difflib
 import threading
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from pyVmomi import vim, vmodl
 
@@ -17,6 +17,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as reference_to
+from vmsnapshot.backends.vsphere._observe import network_keys
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
@@ -31,6 +32,10 @@ _NAMED: Final = {
     "Datacenter": ("name", "parent"),
     "VirtualApp": ("name", "parentFolder", "parent"),
 }
+# Of networks; an opaque network's id stands in its summary.
+_NETWORKS: Final = dict.fromkeys(
+    ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork"), ("name", "summary")
+)
 _PLACES: Final = {**_NAMED, "ComputeResource": ("name", "parent")}
 
 
@@ -64,14 +69,23 @@ class Index:
         nodes: Name and parent of every folder, datacenter and vApp by id. The root folder isn't
             among them.
         machines: Every VM as listed, with its parent's id. Its `path` is computed here.
+        networks: The names of distributed port groups by their key, and of opaque networks by their id.
+
+    Attributes:
+        networks: The same, where several have one name with the key behind it.
     """
 
     def __init__(
         self,
         nodes: dict[str, _Node],
         machines: Iterable[tuple[Entry, str | None]],
+        networks: Mapping[str, str],
     ) -> None:
         self._nodes = nodes
+        count = Counter(networks.values())
+        self.networks = {
+            key: name if count[name] == 1 else f"{name} ({key})" for key, name in networks.items()
+        }
         self.entries = {
             entry.id: dataclasses.replace(entry, path=self.path(parent, entry.name) or entry.path)
             for entry, parent in machines
@@ -169,6 +183,21 @@ class Inventory:
                 self._hidden.add(parent)
         return path
 
+    def networks(self, config: Any, operation: Operation) -> Mapping[str, str]:
+        """The names of networks by their keys, with all those that a VM's configuration names by key.
+
+        A network that the login may not see is missing.
+        """
+        wanted = network_keys(config)
+        if not wanted:
+            return {}
+        known = self.index(operation).networks
+        if not wanted - known.keys() <= self._hidden:
+            # Perhaps a network that was made since the index was read; looked for once.
+            known = self.index(operation, newer_than=self._generation).networks
+            self._hidden |= wanted - known.keys()
+        return known
+
     def find(self, reference: str, operation: Operation, *, newer_than: int = 0) -> Entry:
         """The VM that a reference means.
 
@@ -218,7 +247,7 @@ class Inventory:
 
 def read_index(login: Login) -> Index:
     """Read the whole inventory's names: three calls, and one for each further page."""
-    return _read_index(login, {"VirtualMachine": _LISTED, **_NAMED})
+    return _read_index(login, {"VirtualMachine": _LISTED, **_NAMED, **_NETWORKS})
 
 
 def read_places(login: Login) -> Index:
@@ -246,10 +275,18 @@ def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
         view.DestroyView()
     nodes: dict[str, _Node] = {}
     machines: list[tuple[Entry, str | None]] = []
+    named: dict[str, str] = {}
     for content in contents:
         found = {item.name: item.val for item in content.propSet or ()}
         if (name := found.get("name")) is None:
             continue  # not for this login to see
+        if isinstance(content.obj, vim.Network):
+            # A port group's key is its managed object id, too (`dvportgroup-102`).
+            key = None
+            if isinstance(content.obj, vim.OpaqueNetwork):
+                key = getattr(found.get("summary"), "opaqueNetworkId", None)
+            named[key or object_id(content.obj)] = unescape(name)
+            continue
         parent = found.get("parentVApp") or found.get("parentFolder") or found.get("parent")
         parent_id = None if parent is None else object_id(parent)
         kind, found_id = reference_to(content.obj)
@@ -258,7 +295,7 @@ def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
             machines.append((Entry(found_id, name, f"/{name}", *uuids), parent_id))
         else:
             nodes[found_id] = _Node(name, parent_id, kind)
-    return Index(nodes, machines)
+    return Index(nodes, machines, named)
 
 
 def _split(path: str) -> tuple[str, ...]:

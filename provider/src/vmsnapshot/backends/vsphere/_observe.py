@@ -126,8 +126,14 @@ def utc(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.timezone.utc)
 
 
-def machine(properties: Properties, power: PowerState | None) -> Machine:
-    """The hardware and settings of a VM, or of what a snapshot holds of it."""
+def machine(properties: Properties, power: PowerState | None, networks: Mapping[str, str]) -> Machine:
+    """The hardware and settings of a VM, or of what a snapshot holds of it.
+
+    Args:
+        properties: With its `config`, where that was read.
+        power: The VM's, or what a revert leaves.
+        networks: The names of those that the configuration names by a key, as far as known.
+    """
     config = properties.get("config")
     if config is None:
         return Machine(power_state=power)
@@ -142,7 +148,7 @@ def machine(properties: Properties, power: PowerState | None) -> Machine:
         guest_id=config.guestId,
         annotation=config.annotation,
         disks=None if devices is None else dict(_disks(devices)),
-        network_adapters=None if devices is None else dict(_adapters(devices)),
+        network_adapters=None if devices is None else dict(_adapters(devices, networks)),
         other_devices=None if devices is None else dict(_others(devices)),
     )
     return found.with_configuration(settings(config))
@@ -154,6 +160,8 @@ def virtual_machine(
     tasks: Mapping[str, Properties],
     datastores: Mapping[str, Properties],
     path: str | None,
+    *,
+    networks: Mapping[str, str],
 ) -> VirtualMachine:
     """One VM.
 
@@ -163,6 +171,7 @@ def virtual_machine(
         tasks: Properties of recent tasks by task id.
         datastores: Properties of the VM's datastores by id.
         path: The VM's inventory path, as far as known.
+        networks: The names of networks by their keys, as far as known.
     """
     tree = properties.get("snapshot")
     roots = getattr(tree, "rootSnapshotList", None) or ()
@@ -180,7 +189,7 @@ def virtual_machine(
             path=path,
             instance_uuid=properties.get("config.instanceUuid"),
         ),
-        machine=machine(properties, power_state(state)),
+        machine=machine(properties, power_state(state), networks),
         snapshots=tuple(_snapshots(roots, None, _sizes(layout), properties.get("config.instanceUuid"))),
         current_snapshot_id=current,
         tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
@@ -300,16 +309,24 @@ def _disks(devices: Iterable[Any]) -> Iterable[tuple[str, Disk]]:
             )
 
 
-def _adapters(devices: Iterable[Any]) -> Iterable[tuple[str, NetworkAdapter]]:
+def network_keys(config: Any) -> set[str]:
+    """The networks that a configuration names by a key: distributed port groups and opaque networks."""
+    devices = () if config is None else config.hardware.device
+    cards = (item for item in devices if isinstance(item, vim.vm.device.VirtualEthernetCard))
+    return {key for card in cards if (key := _network_key(card.backing)) is not None}
+
+
+def _network_key(backing: Any) -> str | None:
+    port = getattr(backing, "port", None)
+    return getattr(port, "portgroupKey", None) or getattr(backing, "opaqueNetworkId", None)
+
+
+def _adapters(devices: Iterable[Any], networks: Mapping[str, str]) -> Iterable[tuple[str, NetworkAdapter]]:
     for device in devices:
         if isinstance(device, vim.vm.device.VirtualEthernetCard):
             backing = device.backing
-            port = getattr(backing, "port", None)
-            network = (
-                getattr(backing, "deviceName", None)
-                or getattr(port, "portgroupKey", None)
-                or getattr(backing, "opaqueNetworkId", None)
-            )
+            key = _network_key(backing)
+            network = getattr(backing, "deviceName", None) if key is None else networks.get(key, key)
             yield (
                 str(device.key),
                 NetworkAdapter(
