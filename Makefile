@@ -56,12 +56,12 @@ demo: ## Snapshot, change, revert and destroy VMs with the real Pulumi engine (B
 
 .PHONY: test
 test: ## Run all tests (ARGS: arguments of pytest)
-	$(call setup,python pulumi property-path simulator govc archive apiserver crds examples python-program typescript-program go-program)
+	$(call setup,python pulumi property-path simulator govc archive apiserver crds recordings examples python-program typescript-program go-program)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-fast
 test-fast: ## Run the fast half of the tests: no engine, no API server, a minute (ARGS: arguments of pytest)
-	$(call setup,python simulator crds)
+	$(call setup,python simulator crds recordings)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal -m fast $(ARGS)
 
 .PHONY: test-simulator

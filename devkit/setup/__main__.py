@@ -2,7 +2,7 @@
 
 import sys
 
-from devkit.setup import go, kubernetes, node, parts, programs, pulumi, python
+from devkit.setup import go, kubernetes, node, parts, programs, pulumi, python, recordings
 
 PARTS = {
     part.name: part
@@ -22,6 +22,7 @@ PARTS = {
         pulumi.PULUMI,
         kubernetes.APISERVER,
         kubernetes.CRDS,
+        recordings.RECORDINGS,
         programs.PYTHON,
         programs.TYPESCRIPT,
         programs.GO,
