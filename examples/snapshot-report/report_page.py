@@ -51,7 +51,7 @@ def _head(fleet: Any, limits: Limits) -> Iterator[str]:
 def _fleet(fleet: Any, limits: Limits) -> Iterator[str]:
     if not fleet.snapshots:
         return
-    yield f"<h2>Age and size</h2>{chart(fleet.snapshots, limits)}{KEY}"
+    yield f'<h2>Age and size</h2><div class="scroll">{chart(fleet.snapshots, limits)}</div>{KEY}'
     names = [f"{it.vm.name}: {it.path}" for it in named(fleet.snapshots, limits)]
     about = [
         f"{age_text(it.age_seconds)}, {size_text(it.size_bytes)}" for it in named(fleet.snapshots, limits)

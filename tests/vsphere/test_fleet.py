@@ -59,6 +59,23 @@ def test_a_place(backend: VsphereBackend, kind: str, written: str) -> None:
     assert set(by_name(read(backend, scope))) == {"web-1", "web-2", "db-1"}
 
 
+def test_a_single_host(connect: Connect) -> None:
+    """On ESXi the one datacenter and the one compute resource are places, too."""
+    with running("--host-mode", "esx", "--task-duration", "1ms") as host:
+        backend = connect(host)
+        everything = by_name(read(backend))
+        assert len(everything) == 3
+        take(backend, find(backend, min(everything)))
+        for kind, place in (
+            ("folder", "/ha-datacenter/vm"),
+            ("datacenter", "ha-datacenter"),
+            ("cluster", "localhost.localdomain"),
+        ):
+            found = by_name(read(backend, InventoryScope(kind, place)))  # type: ignore[arg-type]
+            assert found.keys() == everything.keys()
+            assert len(found[min(everything)].vm.snapshots) == 1
+
+
 def test_a_place_that_is_not_there(backend: VsphereBackend) -> None:
     """Close names are suggested, of places of that kind."""
     with pytest.raises(NotFound, match=r"there is no datacenter \"DC1\" .* Did you mean 'DC0'\?"):
