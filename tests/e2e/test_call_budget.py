@@ -24,10 +24,16 @@ REFRESH = 25
 
 
 def calls_of(server: Simulator, stack: Stack, *command: str) -> dict[str, int]:
-    """Run a command that must succeed; the calls that it made."""
+    """Run a command that must succeed; the calls that it made.
+
+    Further pages of an answer are left out: how many there are is for the server to say, which gives 100
+    objects at once (vmware/govmomi issue 3455).
+    """
     server.reset_calls()
     stack.run(*command).check()
-    return server.calls()
+    calls = server.calls()
+    calls.pop("ContinueRetrievePropertiesEx", None)
+    return calls
 
 
 def new_stack(folder: Path, server: Simulator, resources: dict[str, dict[str, Any]]) -> Stack:

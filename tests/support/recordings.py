@@ -23,7 +23,7 @@ from devkit.setup.recordings import FOLDER
 from vmsnapshot.backends.vsphere._observe import PROPERTIES, Properties
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 
-# What a name that our own code reads is called in the recordings: one property of the VM, then a path below it.
+# One exchange fetches one property of one object.
 _FETCHED = re.compile(r"<_this[^>]*>([^<]*)</_this><prop[^>]*>([^<]*)</prop>")
 
 

@@ -61,7 +61,7 @@ def test_a_recorded_vm_is_found_by_each_of_its_names(recording: str, vm_id: str)
 
 @pytest.mark.parametrize("config", [*(fetched(r)[v]["config"] for r, v in VMS), configuration()])
 def test_no_setting_is_unreadable(config: Any) -> None:
-    """Every value has a text and no object's address; what changes by itself is left out, extraConfig whole."""
+    """Each value has a text, no object's address; what changes by itself is left out, extraConfig whole."""
     found = settings(config)
     assert len(found) > 50
     assert not [name for name, text in found.items() if " object at 0x" in text]

@@ -120,7 +120,9 @@ type PropertyCollector struct {
 	unlocked
 
 	// once reads properties; that part of upstream's is as it should be.
-	once    simulator.PropertyCollector
+	once simulator.PropertyCollector
+	// pages holds what each page that is still to be read is a page of, by its token.
+	pages   sync.Map
 	hub     *Hub
 	session string
 	wake    chan struct{}

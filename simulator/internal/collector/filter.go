@@ -162,7 +162,7 @@ type contents map[types.ManagedObjectReference]*types.ObjectContent
 
 func (f *PropertyFilter) retrieve(ctx *simulator.Context, spec types.PropertyFilterSpec) (contents, types.BaseMethodFault) {
 	spec.ReportMissingObjectsInResults = types.NewBool(true)
-	res := f.pc.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{spec}})
+	res := f.pc.read(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{spec}})
 	if fault := res.Fault(); fault != nil {
 		if f, ok := fault.VimFault().(types.BaseMethodFault); ok {
 			return nil, f

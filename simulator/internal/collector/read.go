@@ -9,8 +9,22 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// RetrievePropertiesEx reads properties once.
+// RetrievePropertiesEx reads properties once, in pages of at most maxObjects, whatever the
+// client asks for (vmware/govmomi issue 3455).
 func (pc *PropertyCollector) RetrievePropertiesEx(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
+	paged := *req
+	if paged.Options.MaxObjects <= 0 || paged.Options.MaxObjects > maxObjects {
+		paged.Options.MaxObjects = maxObjects
+	}
+	res := pc.read(ctx, &paged)
+	if body, ok := res.(*methods.RetrievePropertiesExBody); ok && body.Res != nil && body.Res.Returnval != nil {
+		pc.turn(body.Res.Returnval.Token, req.SpecSet)
+	}
+	return res
+}
+
+// read reads all that a request selects, as far as its own maximum.
+func (pc *PropertyCollector) read(ctx *simulator.Context, req *types.RetrievePropertiesEx) soap.HasFault {
 	res := pc.once.RetrievePropertiesEx(ctx, req)
 	body, ok := res.(*methods.RetrievePropertiesExBody)
 	if !ok || body.Res == nil {
@@ -24,17 +38,29 @@ func (pc *PropertyCollector) RetrievePropertiesEx(ctx *simulator.Context, req *t
 	return body
 }
 
+// turn remembers what the next page is a page of.
+func (pc *PropertyCollector) turn(token string, specs []types.PropertyFilterSpec) {
+	if token != "" {
+		pc.pages.Store(token, specs)
+	}
+}
+
 // ContinueRetrievePropertiesEx reads the next page.
 func (pc *PropertyCollector) ContinueRetrievePropertiesEx(
 	ctx *simulator.Context, req *types.ContinueRetrievePropertiesEx,
 ) soap.HasFault {
 	res := pc.once.ContinueRetrievePropertiesEx(ctx, req)
 	if body, ok := res.(*methods.ContinueRetrievePropertiesExBody); ok && body.Res != nil {
-		objects, f := pc.hub.withhold(ctx, nil, body.Res.Returnval.Objects)
+		var specs []types.PropertyFilterSpec
+		if found, ok := pc.pages.LoadAndDelete(req.Token); ok {
+			specs = found.([]types.PropertyFilterSpec)
+		}
+		objects, f := pc.hub.withhold(ctx, specs, body.Res.Returnval.Objects)
 		if f != nil {
 			return &methods.ContinueRetrievePropertiesExBody{Fault_: refuse(f)}
 		}
 		body.Res.Returnval.Objects = objects
+		pc.turn(body.Res.Returnval.Token, specs)
 	}
 	return res
 }
@@ -42,7 +68,7 @@ func (pc *PropertyCollector) ContinueRetrievePropertiesEx(
 // RetrieveProperties reads properties once, without pages.
 func (pc *PropertyCollector) RetrieveProperties(ctx *simulator.Context, req *types.RetrieveProperties) soap.HasFault {
 	body := &methods.RetrievePropertiesBody{}
-	res := pc.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{This: req.This, SpecSet: req.SpecSet})
+	res := pc.read(ctx, &types.RetrievePropertiesEx{This: req.This, SpecSet: req.SpecSet})
 	if f := res.Fault(); f != nil {
 		body.Fault_ = f
 		return body
@@ -83,7 +109,7 @@ func (pc *PropertyCollector) Fetch(ctx *simulator.Context, req any) soap.HasFaul
 		content := ctx.Map.Get(this).(*simulator.ServiceInstance).ServiceContent()
 		return &fetchBody{Res: &FetchResponse{Returnval: content}}
 	}
-	res := pc.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{{
+	res := pc.read(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{{
 		PropSet:   []types.PropertySpec{{Type: this.Type, PathSet: []string{name}}},
 		ObjectSet: []types.ObjectSpec{{Obj: this}},
 	}}})

@@ -188,6 +188,7 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
 
     Raises:
         NotAuthenticated: The session is over; some servers say so per property only.
+        Denied: The login may not read a further page.
     """
     collector = login.content.propertyCollector
     page = collector.RetrievePropertiesEx(specs, vmodl.query.PropertyCollector.RetrieveOptions())
@@ -197,7 +198,19 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
                 if faults.is_expired(missing.fault):
                     raise missing.fault
             yield content
-        page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+        page = _next_page(collector, page.token) if page.token else None
+
+
+def _next_page(collector: Any, token: str) -> Any:
+    try:
+        return collector.ContinueRetrievePropertiesEx(token)
+    except vim.fault.NoPermission as fault:
+        raise Denied(
+            "reading the next 100 objects: vCenter refuses ContinueRetrievePropertiesEx with NoPermission "
+            f"({fault.privilegeId or 'no privilege named'}). Releases 7.0.3.2 to 8.0.2 do so for logins "
+            "without rights on the root folder (vmware/govmomi issue 3455): give this login the role Read-only "
+            "on the root folder of the inventory; it need not propagate to its children."
+        ) from fault
 
 
 # What a VM can be read as.
