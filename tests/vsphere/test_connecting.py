@@ -309,3 +309,13 @@ def test_the_api_version_is_the_servers_own(
         assert backend.list_machines(operation("listing VMs"))
         assert vars(backend)["_session"]._version != _session._DEFAULT_VERSION
     assert spoilt == [status]
+
+
+@pytest.mark.parametrize("method", ["RetrieveServiceContent", "Login"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_login_that_breaks_is_made_again(
+    simulator: Simulator, connect: Connect, method: str, when: Any
+) -> None:
+    """Whoever asks first, if only for the server's identity: the first login of a process is tried again."""
+    simulator.drop(when, method=method)
+    assert connect(simulator).server(operation()) is not None

@@ -29,7 +29,7 @@ from vmsnapshot.backends.vsphere._observe import (
     machine,
     virtual_machine,
 )
-from vmsnapshot.backends.vsphere._reads import Reading, Reads
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
 from vmsnapshot.lifecycle import ownership
@@ -102,7 +102,12 @@ class VsphereBackend:
     def server(self, operation: Operation) -> str | None:
         """The server's `about.instanceUuid`, which the login has read."""
         if not self._session.is_logged_in:
-            self._session.call(operation, Subject(operation.what), lambda _login: None)
+            subject = Subject(operation.what)
+            again(
+                operation,
+                WORTH_ANOTHER_READ,
+                lambda: self._session.call(operation, subject, lambda _login: None),
+            )
         return self._session.server
 
     def now(self, operation: Operation) -> dt.datetime:

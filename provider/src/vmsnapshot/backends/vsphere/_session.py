@@ -295,11 +295,11 @@ class Session:
 
     def _open(self) -> Login:
         subject = Subject(f"logging in to {self.endpoint}", server=str(self.endpoint))
-        known = self._version is not None
         try:
             return self._log_in()
         except faults.VENDOR as failure:
-            error = self._explain(failure, subject, known=known)
+            # Who has told what it speaks is vSphere: what breaks after that may pass.
+            error = self._explain(failure, subject, known=self._version is not None)
         if isinstance(error, (Denied, InvalidInput)) and not error.retry_helps:
             self._refused = error
         self._failed = time.monotonic(), error
