@@ -74,6 +74,22 @@ fuzz: ## Feed made-up requests, trees, kubeconfigs and answers to what reads the
 	$(call setup,python)
 	@cd "$(ROOT)" && FUZZ="$(EXAMPLES)" python -m pytest -n auto tests/fuzz $(ARGS)
 
+# How many runs of make faults (all: thousands, hours), and what draws them
+COUNT ?= all
+SEED ?= 1
+
+.PHONY: faults
+faults: ## Spoil each exchange of each verb with vSphere in each way (COUNT=800 SEED=2: some), for docs/failure-recovery.md
+	$(call setup,python simulator)
+	@cd "$(ROOT)" && rm -rf .build/faults && FAULTS_RECORD=1 FAULTS_COUNT="$(COUNT)" FAULTS_SEED="$(SEED)" \
+		python -m pytest -n auto --dist worksteal tests/faults -k spoiled_exchange $(ARGS)
+	@cd "$(ROOT)" && python -m tools.fault_matrix
+
+.PHONY: kills
+kills: ## Kill plugins, engines and connections at random instants (ARGS="--count 500 --seed 1")
+	$(call setup,python simulator)
+	@cd "$(ROOT)" && python -m tests.faults.kills $(ARGS)
+
 .PHONY: lint
 lint: ## Check style, types, layers, spelling, Go code, and that generated files are up to date
 	$(call setup,python pulumi codegen)

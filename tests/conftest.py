@@ -18,6 +18,10 @@ from tests.support.simulator import Simulator
 COUNTS = {
     "reverts compared": "fidelity: {} reverts compared with their previews",
     "histories": "identity: {} histories of changing fleets",
+    "faults: runs": f"faults: {{}} runs drawn by the seed {os.environ.get('FAULTS_SEED', '1')}",
+    "faults: spoiled": "faults: {} exchanges really spoiled",
+    "kills: survived": f"kills: {{}} survived, seed {os.environ.get('KILLS_SEED', '1')}",
+    "kills: violated": "kills: {} violated",
 }
 
 # What is not in the fast half, besides all tests that use an API server: folders and files with the real
@@ -37,6 +41,7 @@ NOT_FAST = (
     "environment/test_safety_snapshots.py",
     "examples",
     "fidelity",
+    "faults",
     "fuzz",
     "identity",
     "plugin/test_process.py",
@@ -74,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many reverts were compared with their previews, and how many histories were lived."""
+    """Print how many reverts were compared, histories lived, and faults survived."""
     done = [
         item
         for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")

@@ -1,0 +1,176 @@
+"""Each verb of each resource: what is there before it, what it is asked, and what it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from tests.support.ministack import MiniStack, Outcome
+
+SNAPSHOT: Final = "VirtualMachineSnapshot"
+REVERT: Final = "VirtualMachineRevert"
+CHECKPOINT: Final = "EnvironmentCheckpoint"
+ROLLBACK: Final = "EnvironmentRollback"
+
+# What the names of a rollback's safety snapshots begin with.
+SAFETY: Final = "before-rollback"
+
+Command: TypeAlias = Literal["up", "preview", "refresh", "destroy", "import"]
+Properties: TypeAlias = "dict[str, Any]"
+# What is on two VMs that resources are about: the names of their snapshots, other people's among them.
+Trees: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...]]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """One verb of a resource, on two VMs that have a snapshot `base` of somebody else's.
+
+    Attributes:
+        kind: The resource.
+        verb: What is done with it.
+        before: What it was, update by update.
+        asked: What it is to be; None: the same.
+        command: How it is asked.
+        left: What is on the VMs in the end: names of snapshots, sorted (`SAFETY` for all that begin so).
+        creates: How many snapshots the verb takes of each VM.
+        reverts: How often it reverts each VM.
+        undone: Whether the second VM's revert fails at first, so that the first one's is taken back.
+        retaken: Whether what was taken is removed when something fails, and taken again by the next run.
+    """
+
+    kind: str
+    verb: str
+    before: tuple[Properties, ...] = ()
+    asked: Properties | None = None
+    command: Command = "up"
+    left: Trees = (("base",), ("base",))
+    creates: tuple[int, int] = (0, 0)
+    reverts: tuple[int, int] = (0, 0)
+    retaken: bool = False
+    undone: bool = False
+
+    @property
+    def name(self) -> str:
+        """As the documentation has it."""
+        return f"{self.kind}, {self.verb}"
+
+    @property
+    def is_about_both(self) -> bool:
+        """Whether it is about both VMs."""
+        return self.kind in {CHECKPOINT, ROLLBACK}
+
+    def program(self, properties: Mapping[str, Any], vms: tuple[str, str]) -> Mapping[str, Any]:
+        """The resource of a program with these properties, on these VMs."""
+        whose: dict[str, Any] = {"vmName": vms[0]}
+        if self.is_about_both:
+            members = [{"vmName": vm, "order": order} for order, vm in enumerate(vms)]
+            whose = {"virtualMachines": members}
+        return {"type": f"vmsnapshot:index:{self.kind}", "properties": {**whose, **properties}}
+
+    def prepare(self, stack: MiniStack, vms: tuple[str, str]) -> None:
+        """Do all that comes before the verb, and write the program that asks for it."""
+        for properties in self.before:
+            stack.write(it=self.program(properties, vms))
+            stack.up().check()
+        if self.asked is not None:
+            stack.write(it=self.program(self.asked, vms))
+
+    def act(self, stack: MiniStack, vms: tuple[str, str]) -> Outcome:
+        """Do the verb once."""
+        match self.command:
+            case "up":
+                return stack.up()
+            case "preview":
+                return stack.preview()
+            case "refresh":
+                return stack.refresh()
+            case "destroy":
+                return stack.destroy()
+            case "import":
+                if stack.entries:  # it is imported already
+                    return stack.refresh()
+                snapshot = "@base" if self.kind == SNAPSHOT else ""
+                return stack.import_(f"vmsnapshot:index:{self.kind}", "it", vms[0] + snapshot)
+
+    def is_settled(self, stack: MiniStack) -> bool:
+        """Whether another run would do nothing."""
+        if self.command in {"destroy", "preview", "import"}:
+            return True
+        return not Counter(stack.preview().check().ops)
+
+
+_OURS: Final[Properties] = {"name": "ours", "description": "first"}
+_ASKS: Final[Properties] = {"snapshot": "base"}
+_BACK: Final[Properties] = {"to": "L1"}
+_L1: Final[Properties] = {"label": "L1"}
+_L2: Final[Properties] = {"label": "L2", "keepLast": 1}
+_WITH_OURS: Final[Trees] = (("base", "ours"), ("base",))
+_BOTH_L1: Final[Trees] = (("L1", "base"), ("L1", "base"))
+
+LIVES: Final = (
+    Life(SNAPSHOT, "create", (), _OURS, left=_WITH_OURS, creates=(1, 0)),
+    Life(SNAPSHOT, "update", (_OURS,), {**_OURS, "description": "second"}, left=_WITH_OURS),
+    Life(SNAPSHOT, "rename", (_OURS,), {**_OURS, "name": "new"}, left=(("base", "new"), ("base",))),
+    Life(SNAPSHOT, "replace", (_OURS,), {**_OURS, "memory": True}, left=_WITH_OURS, creates=(1, 0)),
+    Life(SNAPSHOT, "delete", (_OURS,), command="destroy"),
+    Life(SNAPSHOT, "refresh", (_OURS,), command="refresh", left=_WITH_OURS),
+    Life(SNAPSHOT, "import", command="import"),
+    Life(REVERT, "create", (), _ASKS, reverts=(1, 0)),
+    Life(REVERT, "update", ({},), _ASKS, reverts=(1, 0)),
+    Life(
+        REVERT,
+        "update with a safety snapshot",
+        ({},),
+        {**_ASKS, "safetySnapshot": {"name": "lost"}},
+        left=(("base", "lost"), ("base",)),
+        creates=(1, 0),
+        reverts=(1, 0),
+        retaken=True,
+    ),
+    Life(REVERT, "update with power", ({},), {**_ASKS, "powerPolicy": "on"}, reverts=(1, 0)),
+    Life(REVERT, "delete", ({}, _ASKS), command="destroy"),
+    Life(REVERT, "preview", ({},), _ASKS, command="preview"),
+    Life(REVERT, "refresh", ({}, _ASKS), command="refresh"),
+    Life(CHECKPOINT, "create", (), _L1, left=_BOTH_L1, creates=(1, 1), retaken=True),
+    Life(
+        CHECKPOINT,
+        "update with pruning",
+        (_L1,),
+        _L2,
+        left=(("L2", "base"), ("L2", "base")),
+        creates=(1, 1),
+        retaken=True,
+    ),
+    Life(CHECKPOINT, "delete", (_L1,), command="destroy"),
+    Life(CHECKPOINT, "refresh", (_L1,), command="refresh", left=_BOTH_L1),
+    Life(ROLLBACK, "create", (), _BACK, left=_BOTH_L1, reverts=(1, 1)),
+    Life(ROLLBACK, "update", ({},), _BACK, left=_BOTH_L1, reverts=(1, 1)),
+    Life(
+        ROLLBACK,
+        "update with safety snapshots",
+        ({},),
+        {**_BACK, "safetySnapshot": True},
+        left=(("L1", "base", SAFETY), ("L1", "base", SAFETY)),
+        creates=(1, 1),
+        reverts=(1, 1),
+        retaken=True,
+    ),
+    Life(ROLLBACK, "delete", ({}, _BACK), command="destroy", left=_BOTH_L1),
+    Life(ROLLBACK, "preview", ({},), _BACK, command="preview", left=_BOTH_L1),
+    Life(ROLLBACK, "refresh", ({}, _BACK), command="refresh", left=_BOTH_L1),
+)
+
+# What is not among the verbs whose exchanges are spoiled: it fails in any case before it ends.
+UNDO: Final = Life(
+    ROLLBACK,
+    "update that is undone",
+    ({},),
+    {**_BACK, "onFailure": "undo"},
+    left=(("L1", "base", SAFETY), ("L1", "base", SAFETY)),
+    creates=(1, 1),
+    reverts=(1, 1),
+    retaken=True,
+    undone=True,
+)

@@ -1,0 +1,104 @@
+"""Any exchange with the server may be spoiled in any way: a run ends well or says why, and the next one ends.
+
+What of it is run: SEED draws COUNT runs over all verbs; COUNT=all runs everything (`make faults`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from devkit import fault_matrix
+from devkit.fault_matrix import ERROR, LOGIN, PAGE, RIGHT, parse
+from tests.faults.lives import LIVES, Life
+from tests.faults.run import Result, Runs, drawn, every, started
+from tests.faults.ways import WAYS
+
+COUNT = os.environ.get("FAULTS_COUNT", "48")
+SEED = os.environ.get("FAULTS_SEED", "1")
+# Whether what is found is for the documentation.
+RECORDED = "FAULTS_RECORD" in os.environ
+# Runs on one server: it remembers all that was done, and all of that is read again and again.
+BATCH = 60
+
+
+@pytest.fixture
+def batches(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Iterator[Runs]]:
+    """Servers, each for so many runs."""
+
+    def servers() -> Iterator[Runs]:
+        while True:
+            with started(tmp_path_factory.mktemp("proxy")) as runs:
+                for _ in range(BATCH):
+                    yield runs
+
+    return servers
+
+
+@pytest.fixture(scope="module")
+def matrix() -> fault_matrix.Matrix:
+    """The documentation's table."""
+    return parse(PAGE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.name)
+def test_a_spoiled_exchange(
+    life: Life,
+    batches: Callable[[], Iterator[Runs]],
+    matrix: fault_matrix.Matrix,
+    record_property: Callable[..., None],
+) -> None:
+    """It ends well or with one error within its time, no state lies, and the next run finishes, once."""
+    servers = batches()
+    exchanges = next(servers).exchanges(life)
+    possible = every(life, exchanges)
+    count = len(possible) if COUNT == "all" else share(life)
+    found: list[Result] = []
+    failures: list[str] = []
+    for case, runs in zip(drawn(life, exchanges, count, SEED), servers, strict=False):
+        try:
+            result = runs.run(case)
+        except AssertionError as error:
+            failures.append(str(error))
+            continue
+        found.append(result)
+        if not RECORDED and result.spoiled and not case.lasting:
+            told = matrix[result.where][case.way.name]
+            if (told == RIGHT and result.error) or (told == ERROR and not result.error):
+                failures.append(f"{case}: the documentation says {told!r}: {result.error or 'ended well'}")
+    servers.close()  # type: ignore[attr-defined]
+    spoiled = sum(result.spoiled for result in found)
+    record_property("faults: runs", len(found) + len(failures))
+    record_property("faults: spoiled", spoiled)
+    if RECORDED:
+        fault_matrix.record(
+            LIVES.index(life),
+            life.name,
+            [way.name for way in WAYS],
+            [
+                (item.where, item.case.way.name, not item.error)
+                for item in found
+                if item.spoiled and not item.case.lasting
+            ],
+            runs=len(found),
+            spoiled=spoiled,
+            possible=len(possible),
+        )
+    assert not failures, f"seed {SEED}: {len(failures)} of {count} runs:\n" + "\n".join(failures)
+
+
+def share(life: Life) -> int:
+    """How many of all runs that are drawn are this verb's."""
+    each, more = divmod(int(COUNT), len(LIVES))
+    return each + (LIVES.index(life) < more)
+
+
+def test_the_documentation_has_every_verb_and_way(matrix: fault_matrix.Matrix) -> None:
+    """The table in docs/failure-recovery.md has a result for each verb and each way, and no others."""
+    assert list(matrix) == [LOGIN, *(life.name for life in LIVES)]
+    for row, cells in matrix.items():
+        assert list(cells) == [way.name for way in WAYS]
+        assert all(cells.values()), row
