@@ -15,8 +15,8 @@ from tests.support.simulator import Simulator, running
 
 @pytest.fixture(scope="module")
 def vsphere() -> Iterator[Simulator]:
-    """Two running VMs."""
-    with running("--names", "web-1,web-2", "--task-duration", "5ms") as found:
+    """Three running VMs."""
+    with running("--names", "web-1,web-2,web-3", "--task-duration", "5ms") as found:
         yield found
 
 
@@ -61,3 +61,21 @@ def test_a_rollback_suppresses_the_power_on_too(vsphere: Simulator, client: Clie
     assert str(client.vm("web-2").runtime.powerState) == "suspended"
     stack.up().check()
     assert str(client.vm("web-2").runtime.powerState) == "poweredOff"
+
+
+def test_a_revert_whose_power_step_failed_is_not_done_again(vsphere: Simulator, client: Client) -> None:
+    """After such an update the engine keeps the old inputs: what is done is what state says."""
+    vm = "web-3"
+    client.take(vm, "base")
+    stack = mini_stack(vsphere.settings)
+    kind = "vmsnapshot:VirtualMachineRevert"
+    stack.write(web={"type": kind, "properties": {"vmName": vm}})
+    stack.up().check()
+    asked = {"vmName": vm, "snapshot": "base", "powerPolicy": "on"}
+    stack.write(web={"type": kind, "properties": asked})
+    vsphere.fault("InvalidState", method="PowerOnVM_Task", times=1)
+    stack.up().failed()
+    stack.up().check()
+    assert str(client.vm(vm).runtime.powerState) == "poweredOn"
+    assert [item["op"] for item in vsphere.history(vm)].count("revert") == 1
+    assert stack.preview().check().ops == {}

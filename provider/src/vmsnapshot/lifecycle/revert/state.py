@@ -73,19 +73,21 @@ def asks_for_revert(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def is_asked(old_inputs: Mapping[str, Any], old_state: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether an update is to revert: it is newly asked for, or failed when it was.
+    """Whether an update is to revert: what was done, as state says, isn't what is asked for now."""
+    return asks_for_revert(fulfilled_inputs(old_inputs, old_state), new)
 
-    After a create that failed, the engine has the new inputs for old ones; state has not.
+
+def fulfilled_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any]) -> rq.Properties:
+    """The inputs with what state says was asked for and done.
+
+    The engine keeps others with what isn't finished: after a create that failed the new ones, though nothing
+    was reverted; after an update whose revert was done, and whose power step failed, the old ones.
     """
-    return asks_for_revert(old_inputs, new) or (_has_failed(old_state) and asks_for_revert(old_state, new))
-
-
-def fulfilled_inputs(inputs: rq.Properties, state: rq.Properties) -> rq.Properties:
-    """The inputs without a revert that failed, so that the next update asks for it."""
-    if not _has_failed(state) or not any(_differ(state, inputs, name) for name in ASKING):
-        return inputs
+    if not any(_differ(state, inputs, name) for name in ASKING):
+        return dict(inputs)
+    done = ASKING if _has_failed(state) else (*ASKING, *COMPUTED)
     kept = {name: value for name, value in inputs.items() if name not in (*ASKING, *COMPUTED)}
-    return {**kept, **{name: state[name] for name in ASKING if name in state}}
+    return {**kept, **{name: state[name] for name in done if name in state}}
 
 
 def _has_failed(state: Mapping[str, Any]) -> bool:
