@@ -26,12 +26,35 @@ Matrix: TypeAlias = "dict[str, dict[str, str]]"
 
 
 def record(
-    place: int, verb: str, ways: Sequence[str], results: Iterable[tuple[str, str, bool]], **counts: int
+    place: int,
+    verb: str,
+    ways: Sequence[str],
+    results: Iterable[tuple[str, str, bool]],
+    *,
+    possible: int,
+    **counts: int,
 ) -> None:
-    """Leave what was found of a verb: row, column, and whether the run ended well; and how much was done."""
+    """Add what was found of a verb: row, column, and whether the run ended well; and how much was done.
+
+    Args:
+        place: The verb's among all.
+        verb: The verb.
+        ways: All columns.
+        results: What was found.
+        possible: How many runs there are.
+        counts: How much was done.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
-    told = {"verb": verb, "ways": list(ways), "results": list(results), "counts": counts}
-    (RESULTS / f"{place:02}.json").write_text(json.dumps(told), encoding="utf-8")
+    file = RESULTS / f"{place:02}.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"results": [], "counts": {}}
+    done = {name: count + before["counts"].get(name, 0) for name, count in counts.items()}
+    told = {
+        "verb": verb,
+        "ways": list(ways),
+        "results": [*before["results"], *results],
+        "counts": {**done, "possible": possible},
+    }
+    file.write_text(json.dumps(told), encoding="utf-8")
 
 
 def collect() -> tuple[Matrix, dict[str, int]]:

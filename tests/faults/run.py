@@ -171,13 +171,14 @@ def every(life: Life, exchanges: int) -> list[Case]:
 
 
 def drawn(life: Life, exchanges: int, count: int, seed: str) -> list[Case]:
-    """Some cases of a verb: each way once, in an order by chance, before any comes twice."""
+    """Some cases of a verb: each way once, within the login and after it, before any comes twice."""
     draw = random.Random(f"{seed} {life.name}")
     cases = every(life, exchanges)
     draw.shuffle(cases)
-    taken: Counter[tuple[str, bool]] = Counter()
+    taken: Counter[tuple[str, bool, bool]] = Counter()
     rounds: list[tuple[int, Case]] = []
     for case in cases:
-        rounds.append((taken[case.way.name, case.lasting], case))
-        taken[case.way.name, case.lasting] += 1
+        kind = case.way.name, case.lasting, case.nth <= len(_LOGGING_IN)
+        rounds.append((taken[kind], case))
+        taken[kind] += 1
     return [case for _, case in sorted(rounds, key=lambda item: item[0])[:count]]
