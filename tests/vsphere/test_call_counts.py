@@ -131,7 +131,7 @@ def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) 
 def test_a_login_that_may_not_read_further_pages_is_told_what_to_grant(
     many: Simulator, connect: Connect
 ) -> None:
-    """VCenter 7.0.3.2 to 8.0.2 refuses the second page to logins without rights on the root (govmomi 3455)."""
+    """Releases 7.0.3.2 to 8.0.2 refuse the second page to logins without rights on the root: govmomi 3455."""
     backend = connect(many)
     many.fault("NoPermission", method="ContinueRetrievePropertiesEx", times=1)
     with pytest.raises(Denied, match="Read-only on the root folder"):

@@ -15,6 +15,7 @@ import ssl
 import zlib
 from typing import Any, Final
 
+from vmsnapshot.backends.vsphere._proxy import Proxy, proxy_for
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model.configuration import Configuration
 
@@ -46,6 +47,7 @@ class Endpoint:
         ca_file: Certificates of the authorities to trust; None: those of the system.
         pin: The certificate's SHA-256 or SHA-1 in lower-case hexadecimal; None: not pinned.
         verify: Whether an authority must have signed the certificate.
+        proxy: The proxy to reach it by; None: directly.
     """
 
     host: str
@@ -53,6 +55,7 @@ class Endpoint:
     ca_file: str | None = None
     pin: str | None = None
     verify: bool = True
+    proxy: Proxy | None = None
 
     def __str__(self) -> str:
         """As the setting `vsphereServer` is written."""
@@ -64,8 +67,8 @@ class Endpoint:
         """The endpoint of a configuration.
 
         Raises:
-            InvalidInput: `vsphereServer` is not a server, `thumbprint` not a thumbprint, or
-                `caFile` can't be read.
+            InvalidInput: `vsphereServer` is not a server, `thumbprint` not a thumbprint,
+                `caFile` can't be read, or HTTPS_PROXY names no proxy.
         """
         found = _SERVER.fullmatch((configuration.vsphere_server or "").strip())
         port = int(found["port"] or http.client.HTTPS_PORT) if found else 0
@@ -84,9 +87,11 @@ class Endpoint:
                     f"thumbprint: {configuration.thumbprint!r} is not one; give the certificate's SHA-256 "
                     "(64 hexadecimal digits) or SHA-1 (40), with or without colons.",
                 )
+        host = found["six"] or found["host"]
         endpoint = cls(
-            host=found["six"] or found["host"],
+            host=host,
             port=port,
+            proxy=proxy_for(host, port),
             ca_file=configuration.ca_file,
             pin=pin,
             verify=not configuration.allow_unverified_ssl,
@@ -116,13 +121,37 @@ class Endpoint:
         context.verify_mode = ssl.CERT_NONE
         return context
 
+    @property
+    def way(self) -> str:
+        """How it is reached, for messages: empty, or the proxy."""
+        return "" if self.proxy is None else f" through the proxy {self.proxy} (HTTPS_PROXY)"
+
+    def connection(self, timeout: float) -> Connection:
+        """A connection that isn't open yet; a call on it counts as broken after so many seconds."""
+        return Connection(
+            pin=self.pin,
+            proxy=self.proxy,
+            host=self.host,
+            port=self.port,
+            context=self.context,
+            timeout=timeout,
+        )
+
     def thumbprint(self) -> str | None:
         """The SHA-256 of the certificate that the server shows now, for messages; None: it shows none."""
+        connection = dataclasses.replace(self, ca_file=None, pin=None, verify=False).connection(
+            CONNECT_TIMEOUT
+        )
         try:
-            pem = ssl.get_server_certificate((self.host, self.port), timeout=CONNECT_TIMEOUT)
-        except (OSError, ValueError):
+            connection.connect()
+            shown = connection.sock.getpeercert(binary_form=True)
+        except (OSError, ValueError, http.client.HTTPException):
             return None
-        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
+        finally:
+            connection.close()
+        if not shown:
+            return None
+        digest = hashlib.sha256(shown).hexdigest().upper()
         return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
@@ -174,8 +203,14 @@ class Connection(http.client.HTTPSConnection):
 
     response_class = Answer
 
-    def __init__(self, *, pin: str | None, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(
+        self, host: str, port: int, *, pin: str | None, proxy: Proxy | None = None, **arguments: Any
+    ) -> None:
+        if proxy is None:
+            super().__init__(host, port, **arguments)
+        else:
+            super().__init__(proxy.host, proxy.port, **arguments)
+            self.set_tunnel(host, port, proxy.headers)
         self._pin = pin
         self.answered = False
         self.answer: Answer | None = None

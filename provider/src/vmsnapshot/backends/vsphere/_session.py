@@ -66,7 +66,7 @@ class Stub(_Adapter):  # type: ignore[misc]
             sslContext=endpoint.context,
             httpConnectionTimeout=timeout,
         )
-        self.scheme = functools.partial(Connection, pin=endpoint.pin)
+        self.scheme = functools.partial(Connection, pin=endpoint.pin, proxy=endpoint.proxy)
         self._newest: Connection | None = None
         # Which connection a thread's call is on.
         self._calls = threading.local()
@@ -325,14 +325,15 @@ class Session:
         if isinstance(broken, (ConnectionResetError, ConnectionAbortedError, http.client.RemoteDisconnected)):
             # Somebody is there who hung up, as a server that is starting does: that passes.
             return faults.NotSent(
-                f"{subject}: vsphereServer {server} broke the connection ({broken}) during the login."
+                f"{subject}: vsphereServer {server}{server.way} broke the connection ({broken}) during the "
+                "login."
             )
         if isinstance(failure, (vmodl.MethodFault, faults.NotReady)):
             return faults.translate(failure, subject)
         if not isinstance(failure, faults.ConnectFailure):
             return kind(
-                f"{subject}: vsphereServer {server} doesn't answer as vSphere does ({cause or failure}). "
-                "Check the name and the port."
+                f"{subject}: vsphereServer {server}{server.way} doesn't answer as vSphere does "
+                f"({cause or failure}). Check the name and the port."
             )
         if isinstance(cause, WrongCertificate):
             return InvalidInput(
@@ -352,8 +353,9 @@ class Session:
                 "protection, `allowUnverifiedSsl` to true.",
             )
         return kind(
-            f"{subject}: vsphereServer {server} can't be reached ({cause or failure}). Check the name, "
-            "the port, and that the server is up and reachable from here."
+            f"{subject}: vsphereServer {server} can't be reached{server.way} ({cause or failure}). Check the "
+            "name, the port, and that the server is up and reachable from here"
+            f"{'' if server.proxy is None else ', or name it in NO_PROXY to reach it directly'}."
         )
 
 
@@ -377,13 +379,7 @@ def _version_of(endpoint: Endpoint) -> str:
         NotReady: The server is starting, or a proxy has no answer of it.
         Unintelligible: Something else answers: what the server speaks is not known.
     """
-    connection = Connection(
-        pin=endpoint.pin,
-        host=endpoint.host,
-        port=endpoint.port,
-        context=endpoint.context,
-        timeout=_CALL_TIMEOUT,
-    )
+    connection = endpoint.connection(_CALL_TIMEOUT)
     try:
         connection.connect()
         connection.request("GET", "/sdk/vimServiceVersions.xml")
