@@ -79,9 +79,10 @@ COUNT ?= all
 SEED ?= 1
 
 .PHONY: faults
-faults: ## Spoil each exchange of each verb with vSphere in each way (COUNT=800 SEED=2: some), for docs/failure-recovery.md
-	$(call setup,python simulator)
+faults: ## Spoil each exchange of each verb in each way (COUNT=800 SEED=2: some), for docs/failure-recovery.md
+	$(call setup,python simulator apiserver crds)
 	@cd "$(ROOT)" && rm -rf .build/faults && FAULTS_RECORD=1 FAULTS_COUNT="$(COUNT)" FAULTS_SEED="$(SEED)" \
+		FAULTS_VMOPERATOR_COUNT="$(if $(filter all,$(COUNT)),all,2)" \
 		python -m pytest -n auto --dist worksteal tests/faults -k spoiled_exchange $(ARGS)
 	@cd "$(ROOT)" && python -m tools.fault_matrix
 
