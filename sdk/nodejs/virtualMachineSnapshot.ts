@@ -142,7 +142,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public readonly quiesce: pulumi.Output<outputs.Quiesce | undefined>;
     /**
-     * Whether it really was quiesced.
+     * Whether quiescing was asked for, as the platform shows it.
      */
     declare public /*out*/ readonly quiesced: pulumi.Output<boolean | undefined>;
     /**

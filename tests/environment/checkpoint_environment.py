@@ -9,7 +9,7 @@ from tests.environment.resource import Resource
 from tests.support.simulator import Simulator
 
 TOKEN = "vmsnapshot:index:EnvironmentCheckpoint"
-CREATE = "CreateSnapshot_Task"
+CREATE = "CreateSnapshotEx_Task"
 REMOVE = "RemoveSnapshot_Task"
 
 

@@ -232,7 +232,7 @@ def test_a_safety_snapshot_that_fails_leaves_everything(
     """Safety snapshots are taken of all before the first revert; when one fails, none is left."""
     it = Ten("safety")
     asked = it.program("release-41", safetySnapshot=True)
-    vsphere.fault("FileLocked", method="CreateSnapshot_Task", vm=it.db[0], where="task")
+    vsphere.fault("FileLocked", method="CreateSnapshotEx_Task", vm=it.db[0], where="task")
     with pytest.raises(
         Failed, match=r"^rolling back to \"release-41\": 1 of 10 safety snapshots could not be taken"
     ):

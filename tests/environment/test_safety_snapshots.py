@@ -13,7 +13,7 @@ from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 
-CREATE = "CreateSnapshot_Task"
+CREATE = "CreateSnapshotEx_Task"
 REMOVE = "RemoveSnapshot_Task"
 PREFIXES = ["late", "cancel", "again", "stays", "before", "after"]
 

@@ -22,7 +22,7 @@ from vmsnapshot.lifecycle.port import Backend
 
 VMS = [f"web-{number}" for number in range(1, 21)]
 _NAMES = iter(VMS)
-CREATE = "CreateSnapshot_Task"
+CREATE = "CreateSnapshotEx_Task"
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pyVmomi import vim
 
 from tests.support.simulator import Simulator
-from tests.support.vsphere import find, take
+from tests.support.vsphere import find, request, take
 from vmsnapshot.backends.vsphere import VsphereBackend
+from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._observe import from_configuration
+from vmsnapshot.lifecycle.errors import Unsupported
+from vmsnapshot.model.snapshot import WindowsQuiesce
 
 
 def disk(key: int, file: str, *, mode: str = "persistent", first_class: bool = False) -> Any:
@@ -77,3 +81,44 @@ def test_it_stays_known_with_the_hardware(
         assert vm.shared_bus is False
         assert vm.delta_datastores == (vm.datastore,)
     take(backend, again)
+
+
+@pytest.mark.parametrize(
+    ("windows", "sent"),
+    [
+        (None, vim.vm.GuestQuiesceSpec(timeout=10)),
+        (
+            WindowsQuiesce(backup_type="copy", context="ctx_backup", bootable_system_state=False),
+            vim.vm.WindowsQuiesceSpec(
+                timeout=10, vssBackupType=5, vssBackupContext="ctx_backup", vssBootableSystemState=False
+            ),
+        ),
+    ],
+)
+def test_how_windows_is_quiesced(windows: WindowsQuiesce | None, sent: Any) -> None:
+    """As the API's VirtualMachineWindowsQuiesceSpec has it; what isn't said is left to the server."""
+    calls: list[Any] = []
+
+    class Machine:
+        def CreateSnapshotEx_Task(self, *arguments: Any) -> None:  # noqa: N802 - the API's name
+            calls.append(arguments)
+
+    start_snapshot(Machine(), request("base", quiesce=timedelta(minutes=10), windows=windows), "50")
+    ((_, _, memory, spec),) = calls
+    assert (memory, type(spec)) == (False, type(sent))
+    assert [getattr(spec, info.name) for info in spec._GetPropertyList()] == [
+        getattr(sent, info.name) for info in sent._GetPropertyList()
+    ]
+
+
+def test_vss_options_are_not_left_out_on_a_server_that_has_none(
+    simulator: Simulator, backend: VsphereBackend
+) -> None:
+    """Without CreateSnapshotEx_Task they can't be said: nothing is taken in another way."""
+    simulator.set("web-1", tools="running")
+    simulator.fault("MethodNotFound", method="CreateSnapshotEx_Task")
+    with pytest.raises(Unsupported):
+        take(backend, find(backend, "web-1"), quiesce=timedelta(minutes=5), windows=WindowsQuiesce())
+    assert simulator.history("web-1") == []
+    take(backend, find(backend, "web-1"), quiesce=timedelta(minutes=5), windows=WindowsQuiesce())
+    assert find(backend, "web-1").snapshots[0].quiesced

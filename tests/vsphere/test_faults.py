@@ -126,7 +126,7 @@ def test_a_fault_from_the_wire(
 ) -> None:
     """A fault is the same error whether the call raises it or the task ends with it."""
     vm = find(backend, "web-1")
-    simulator.fault(fault, method="CreateSnapshot_Task", where=where, message="Words of the platform.")
+    simulator.fault(fault, method="CreateSnapshotEx_Task", where=where, message="Words of the platform.")
     with pytest.raises(kind) as raised:
         take(backend, vm)
     for part in ("web-1", vm.identity.id, "base", "Words of the platform.", fault):
@@ -138,7 +138,7 @@ def test_a_fault_from_the_wire(
 def test_a_busy_vm_is_tried_again(simulator: Simulator, backend: VsphereBackend, where: Any) -> None:
     """TaskInProgress passes: the operation succeeds once the VM is free, and its user is told."""
     vm = find(backend, "web-1")
-    simulator.fault("TaskInProgress", method="CreateSnapshot_Task", where=where, times=2)
+    simulator.fault("TaskInProgress", method="CreateSnapshotEx_Task", where=where, times=2)
     told: list[str] = []
     made = backend.create_snapshot(vm, request(), operation(progress=told.append))
     assert [deed["snapshot"] for deed in simulator.history("web-1")] == [made]
@@ -148,6 +148,6 @@ def test_a_busy_vm_is_tried_again(simulator: Simulator, backend: VsphereBackend,
 def test_a_busy_vm_is_given_up_when_the_time_is_over(simulator: Simulator, backend: VsphereBackend) -> None:
     """The last failure is part of what the user reads when the time is over."""
     vm = find(backend, "web-1")
-    simulator.fault("TaskInProgress", method="CreateSnapshot_Task", times=0)
+    simulator.fault("TaskInProgress", method="CreateSnapshotEx_Task", times=0)
     with pytest.raises(errors.TimedOut, match="another task is running"):
         backend.create_snapshot(vm, request(), operation(seconds=1))

@@ -263,7 +263,7 @@ def test_a_create_whose_answer_is_lost_is_not_sent_again(
 ) -> None:
     """Unreachable, whether or not it happened; the caller looks by the request's id."""
     vm = find(backend, "web-1")
-    simulator.drop(when, method="CreateSnapshot_Task")
+    simulator.drop(when, method="CreateSnapshotEx_Task")
     with pytest.raises(Unreachable, match="web-1"):
         take(backend, vm)
     assert simulator.calls()["CreateSnapshotEx_Task"] == 1
@@ -363,7 +363,7 @@ def test_cancelling_a_call_that_hangs(simulator: Simulator, backend: VsphereBack
     """Also a call that the server doesn't answer is no longer waited for; what it starts is cancelled."""
     vm = find(backend, "web-1")
     simulator.hold("web-1")
-    simulator.delay(60_000, method="CreateSnapshot_Task")
+    simulator.delay(60_000, method="CreateSnapshotEx_Task")
     cancellation = Cancellation()
     taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
     until(lambda: "CreateSnapshotEx_Task" in simulator.calls())
@@ -527,7 +527,7 @@ def test_a_task_is_found_by_its_request(backend: VsphereBackend) -> None:
 def test_a_task_that_failed_is_found_too(simulator: Simulator, backend: VsphereBackend) -> None:
     """It is told from one that succeeded."""
     vm = find(backend, "web-1")
-    simulator.fault("SnapshotFault", method="CreateSnapshot_Task", where="task")
+    simulator.fault("SnapshotFault", method="CreateSnapshotEx_Task", where="task")
     with pytest.raises(Refused):
         take(backend, vm)
     found = find_task(backend, vm, request().request_id)

@@ -966,6 +966,355 @@ func (in *snapshotTypePtr) ToSnapshotTypePtrOutputWithContext(ctx context.Contex
 	return pulumi.ToOutputWithContext(ctx, in).(SnapshotTypePtrOutput)
 }
 
+type VssBackupContext string
+
+const (
+	// VMware Tools take ctx_backup, or ctx_file_share_backup where that isn't available.
+	VssBackupContext_Ctx_auto = VssBackupContext("ctx_auto")
+	// VSS_CTX_BACKUP: applications that know VSS are quiesced.
+	VssBackupContext_Ctx_backup = VssBackupContext("ctx_backup")
+	// VSS_CTX_FILE_SHARE_BACKUP: without writers.
+	VssBackupContext_Ctx_file_share_backup = VssBackupContext("ctx_file_share_backup")
+)
+
+func (VssBackupContext) ElementType() reflect.Type {
+	return reflect.TypeOf((*VssBackupContext)(nil)).Elem()
+}
+
+func (e VssBackupContext) ToVssBackupContextOutput() VssBackupContextOutput {
+	return pulumi.ToOutput(e).(VssBackupContextOutput)
+}
+
+func (e VssBackupContext) ToVssBackupContextOutputWithContext(ctx context.Context) VssBackupContextOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(VssBackupContextOutput)
+}
+
+func (e VssBackupContext) ToVssBackupContextPtrOutput() VssBackupContextPtrOutput {
+	return e.ToVssBackupContextPtrOutputWithContext(context.Background())
+}
+
+func (e VssBackupContext) ToVssBackupContextPtrOutputWithContext(ctx context.Context) VssBackupContextPtrOutput {
+	return VssBackupContext(e).ToVssBackupContextOutputWithContext(ctx).ToVssBackupContextPtrOutputWithContext(ctx)
+}
+
+func (e VssBackupContext) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e VssBackupContext) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e VssBackupContext) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e VssBackupContext) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type VssBackupContextOutput struct{ *pulumi.OutputState }
+
+func (VssBackupContextOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*VssBackupContext)(nil)).Elem()
+}
+
+func (o VssBackupContextOutput) ToVssBackupContextOutput() VssBackupContextOutput {
+	return o
+}
+
+func (o VssBackupContextOutput) ToVssBackupContextOutputWithContext(ctx context.Context) VssBackupContextOutput {
+	return o
+}
+
+func (o VssBackupContextOutput) ToVssBackupContextPtrOutput() VssBackupContextPtrOutput {
+	return o.ToVssBackupContextPtrOutputWithContext(context.Background())
+}
+
+func (o VssBackupContextOutput) ToVssBackupContextPtrOutputWithContext(ctx context.Context) VssBackupContextPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v VssBackupContext) *VssBackupContext {
+		return &v
+	}).(VssBackupContextPtrOutput)
+}
+
+func (o VssBackupContextOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o VssBackupContextOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e VssBackupContext) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o VssBackupContextOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o VssBackupContextOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e VssBackupContext) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type VssBackupContextPtrOutput struct{ *pulumi.OutputState }
+
+func (VssBackupContextPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**VssBackupContext)(nil)).Elem()
+}
+
+func (o VssBackupContextPtrOutput) ToVssBackupContextPtrOutput() VssBackupContextPtrOutput {
+	return o
+}
+
+func (o VssBackupContextPtrOutput) ToVssBackupContextPtrOutputWithContext(ctx context.Context) VssBackupContextPtrOutput {
+	return o
+}
+
+func (o VssBackupContextPtrOutput) Elem() VssBackupContextOutput {
+	return o.ApplyT(func(v *VssBackupContext) VssBackupContext {
+		if v != nil {
+			return *v
+		}
+		var ret VssBackupContext
+		return ret
+	}).(VssBackupContextOutput)
+}
+
+func (o VssBackupContextPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o VssBackupContextPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *VssBackupContext) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// VssBackupContextInput is an input type that accepts values of the VssBackupContext enum
+// A concrete instance of `VssBackupContextInput` can be one of the following:
+//
+//	VssBackupContext_Ctx_auto
+//	VssBackupContext_Ctx_backup
+//	VssBackupContext_Ctx_file_share_backup
+type VssBackupContextInput interface {
+	pulumi.Input
+
+	ToVssBackupContextOutput() VssBackupContextOutput
+	ToVssBackupContextOutputWithContext(context.Context) VssBackupContextOutput
+}
+
+var vssBackupContextPtrType = reflect.TypeOf((**VssBackupContext)(nil)).Elem()
+
+type VssBackupContextPtrInput interface {
+	pulumi.Input
+
+	ToVssBackupContextPtrOutput() VssBackupContextPtrOutput
+	ToVssBackupContextPtrOutputWithContext(context.Context) VssBackupContextPtrOutput
+}
+
+type vssBackupContextPtr string
+
+func VssBackupContextPtr(v string) VssBackupContextPtrInput {
+	return (*vssBackupContextPtr)(&v)
+}
+
+func (*vssBackupContextPtr) ElementType() reflect.Type {
+	return vssBackupContextPtrType
+}
+
+func (in *vssBackupContextPtr) ToVssBackupContextPtrOutput() VssBackupContextPtrOutput {
+	return pulumi.ToOutput(in).(VssBackupContextPtrOutput)
+}
+
+func (in *vssBackupContextPtr) ToVssBackupContextPtrOutputWithContext(ctx context.Context) VssBackupContextPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(VssBackupContextPtrOutput)
+}
+
+type VssBackupType string
+
+const (
+	// VSS_BT_FULL: each writer's data, whatever was backed up before.
+	VssBackupTypeFull = VssBackupType("full")
+	// VSS_BT_INCREMENTAL: what has changed since the last full or incremental backup.
+	VssBackupTypeIncremental = VssBackupType("incremental")
+	// VSS_BT_DIFFERENTIAL: what has changed since the last full backup.
+	VssBackupTypeDifferential = VssBackupType("differential")
+	// VSS_BT_LOG: the writers' log files.
+	VssBackupTypeLog = VssBackupType("log")
+	// VSS_BT_COPY: as full, but no writer's record of backups changes.
+	VssBackupTypeCopy = VssBackupType("copy")
+	// VSS_BT_OTHER: none of these.
+	VssBackupTypeOther = VssBackupType("other")
+)
+
+func (VssBackupType) ElementType() reflect.Type {
+	return reflect.TypeOf((*VssBackupType)(nil)).Elem()
+}
+
+func (e VssBackupType) ToVssBackupTypeOutput() VssBackupTypeOutput {
+	return pulumi.ToOutput(e).(VssBackupTypeOutput)
+}
+
+func (e VssBackupType) ToVssBackupTypeOutputWithContext(ctx context.Context) VssBackupTypeOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(VssBackupTypeOutput)
+}
+
+func (e VssBackupType) ToVssBackupTypePtrOutput() VssBackupTypePtrOutput {
+	return e.ToVssBackupTypePtrOutputWithContext(context.Background())
+}
+
+func (e VssBackupType) ToVssBackupTypePtrOutputWithContext(ctx context.Context) VssBackupTypePtrOutput {
+	return VssBackupType(e).ToVssBackupTypeOutputWithContext(ctx).ToVssBackupTypePtrOutputWithContext(ctx)
+}
+
+func (e VssBackupType) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e VssBackupType) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e VssBackupType) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e VssBackupType) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type VssBackupTypeOutput struct{ *pulumi.OutputState }
+
+func (VssBackupTypeOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*VssBackupType)(nil)).Elem()
+}
+
+func (o VssBackupTypeOutput) ToVssBackupTypeOutput() VssBackupTypeOutput {
+	return o
+}
+
+func (o VssBackupTypeOutput) ToVssBackupTypeOutputWithContext(ctx context.Context) VssBackupTypeOutput {
+	return o
+}
+
+func (o VssBackupTypeOutput) ToVssBackupTypePtrOutput() VssBackupTypePtrOutput {
+	return o.ToVssBackupTypePtrOutputWithContext(context.Background())
+}
+
+func (o VssBackupTypeOutput) ToVssBackupTypePtrOutputWithContext(ctx context.Context) VssBackupTypePtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v VssBackupType) *VssBackupType {
+		return &v
+	}).(VssBackupTypePtrOutput)
+}
+
+func (o VssBackupTypeOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o VssBackupTypeOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e VssBackupType) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o VssBackupTypeOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o VssBackupTypeOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e VssBackupType) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type VssBackupTypePtrOutput struct{ *pulumi.OutputState }
+
+func (VssBackupTypePtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**VssBackupType)(nil)).Elem()
+}
+
+func (o VssBackupTypePtrOutput) ToVssBackupTypePtrOutput() VssBackupTypePtrOutput {
+	return o
+}
+
+func (o VssBackupTypePtrOutput) ToVssBackupTypePtrOutputWithContext(ctx context.Context) VssBackupTypePtrOutput {
+	return o
+}
+
+func (o VssBackupTypePtrOutput) Elem() VssBackupTypeOutput {
+	return o.ApplyT(func(v *VssBackupType) VssBackupType {
+		if v != nil {
+			return *v
+		}
+		var ret VssBackupType
+		return ret
+	}).(VssBackupTypeOutput)
+}
+
+func (o VssBackupTypePtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o VssBackupTypePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *VssBackupType) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// VssBackupTypeInput is an input type that accepts values of the VssBackupType enum
+// A concrete instance of `VssBackupTypeInput` can be one of the following:
+//
+//	VssBackupTypeFull
+//	VssBackupTypeIncremental
+//	VssBackupTypeDifferential
+//	VssBackupTypeLog
+//	VssBackupTypeCopy
+//	VssBackupTypeOther
+type VssBackupTypeInput interface {
+	pulumi.Input
+
+	ToVssBackupTypeOutput() VssBackupTypeOutput
+	ToVssBackupTypeOutputWithContext(context.Context) VssBackupTypeOutput
+}
+
+var vssBackupTypePtrType = reflect.TypeOf((**VssBackupType)(nil)).Elem()
+
+type VssBackupTypePtrInput interface {
+	pulumi.Input
+
+	ToVssBackupTypePtrOutput() VssBackupTypePtrOutput
+	ToVssBackupTypePtrOutputWithContext(context.Context) VssBackupTypePtrOutput
+}
+
+type vssBackupTypePtr string
+
+func VssBackupTypePtr(v string) VssBackupTypePtrInput {
+	return (*vssBackupTypePtr)(&v)
+}
+
+func (*vssBackupTypePtr) ElementType() reflect.Type {
+	return vssBackupTypePtrType
+}
+
+func (in *vssBackupTypePtr) ToVssBackupTypePtrOutput() VssBackupTypePtrOutput {
+	return pulumi.ToOutput(in).(VssBackupTypePtrOutput)
+}
+
+func (in *vssBackupTypePtr) ToVssBackupTypePtrOutputWithContext(ctx context.Context) VssBackupTypePtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(VssBackupTypePtrOutput)
+}
+
 func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*ChildPolicyInput)(nil)).Elem(), ChildPolicy("keep"))
 	pulumi.RegisterInputType(reflect.TypeOf((*ChildPolicyPtrInput)(nil)).Elem(), ChildPolicy("keep"))
@@ -975,6 +1324,10 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*PowerPolicyPtrInput)(nil)).Elem(), PowerPolicy("snapshot"))
 	pulumi.RegisterInputType(reflect.TypeOf((*SnapshotTypeInput)(nil)).Elem(), SnapshotType("Managed"))
 	pulumi.RegisterInputType(reflect.TypeOf((*SnapshotTypePtrInput)(nil)).Elem(), SnapshotType("Managed"))
+	pulumi.RegisterInputType(reflect.TypeOf((*VssBackupContextInput)(nil)).Elem(), VssBackupContext("ctx_auto"))
+	pulumi.RegisterInputType(reflect.TypeOf((*VssBackupContextPtrInput)(nil)).Elem(), VssBackupContext("ctx_auto"))
+	pulumi.RegisterInputType(reflect.TypeOf((*VssBackupTypeInput)(nil)).Elem(), VssBackupType("full"))
+	pulumi.RegisterInputType(reflect.TypeOf((*VssBackupTypePtrInput)(nil)).Elem(), VssBackupType("full"))
 	pulumi.RegisterOutputType(ChildPolicyOutput{})
 	pulumi.RegisterOutputType(ChildPolicyPtrOutput{})
 	pulumi.RegisterOutputType(FindingSeverityOutput{})
@@ -989,4 +1342,8 @@ func init() {
 	pulumi.RegisterOutputType(SnapshotOwnershipPtrOutput{})
 	pulumi.RegisterOutputType(SnapshotTypeOutput{})
 	pulumi.RegisterOutputType(SnapshotTypePtrOutput{})
+	pulumi.RegisterOutputType(VssBackupContextOutput{})
+	pulumi.RegisterOutputType(VssBackupContextPtrOutput{})
+	pulumi.RegisterOutputType(VssBackupTypeOutput{})
+	pulumi.RegisterOutputType(VssBackupTypePtrOutput{})
 }

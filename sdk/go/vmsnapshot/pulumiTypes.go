@@ -1676,6 +1676,8 @@ func (o PowerChangeOutput) Before() PowerStatePtrOutput {
 type Quiesce struct {
 	// How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
 	Timeout *string `pulumi:"timeout"`
+	// How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+	Windows *WindowsQuiesce `pulumi:"windows"`
 }
 
 // QuiesceInput is an input type that accepts QuiesceArgs and QuiesceOutput values.
@@ -1693,6 +1695,8 @@ type QuiesceInput interface {
 type QuiesceArgs struct {
 	// How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
 	Timeout pulumi.StringPtrInput `pulumi:"timeout"`
+	// How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+	Windows WindowsQuiescePtrInput `pulumi:"windows"`
 }
 
 func (QuiesceArgs) ElementType() reflect.Type {
@@ -1778,6 +1782,11 @@ func (o QuiesceOutput) Timeout() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Quiesce) *string { return v.Timeout }).(pulumi.StringPtrOutput)
 }
 
+// How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+func (o QuiesceOutput) Windows() WindowsQuiescePtrOutput {
+	return o.ApplyT(func(v Quiesce) *WindowsQuiesce { return v.Windows }).(WindowsQuiescePtrOutput)
+}
+
 type QuiescePtrOutput struct{ *pulumi.OutputState }
 
 func (QuiescePtrOutput) ElementType() reflect.Type {
@@ -1810,6 +1819,16 @@ func (o QuiescePtrOutput) Timeout() pulumi.StringPtrOutput {
 		}
 		return v.Timeout
 	}).(pulumi.StringPtrOutput)
+}
+
+// How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+func (o QuiescePtrOutput) Windows() WindowsQuiescePtrOutput {
+	return o.ApplyT(func(v *Quiesce) *WindowsQuiesce {
+		if v == nil {
+			return nil
+		}
+		return v.Windows
+	}).(WindowsQuiescePtrOutput)
 }
 
 // What a revert of one VM to one snapshot would do, computed without doing anything.
@@ -2921,6 +2940,203 @@ func (o VirtualMachineIdentityMapOutput) MapIndex(k pulumi.StringInput) VirtualM
 	}).(VirtualMachineIdentityOutput)
 }
 
+// How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+type WindowsQuiesce struct {
+	// What type of backup writers prepare for. Default: the server's.
+	BackupType *VssBackupType `pulumi:"backupType"`
+	// Whether the backup holds a bootable system state. Default: the server's.
+	BootableSystemState *bool `pulumi:"bootableSystemState"`
+	// The context of the backup. Default: the server's.
+	Context *VssBackupContext `pulumi:"context"`
+	// Whether parts of files may be backed up. Default: the server's.
+	PartialFileSupport *bool `pulumi:"partialFileSupport"`
+}
+
+// WindowsQuiesceInput is an input type that accepts WindowsQuiesceArgs and WindowsQuiesceOutput values.
+// You can construct a concrete instance of `WindowsQuiesceInput` via:
+//
+//	WindowsQuiesceArgs{...}
+type WindowsQuiesceInput interface {
+	pulumi.Input
+
+	ToWindowsQuiesceOutput() WindowsQuiesceOutput
+	ToWindowsQuiesceOutputWithContext(context.Context) WindowsQuiesceOutput
+}
+
+// How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+type WindowsQuiesceArgs struct {
+	// What type of backup writers prepare for. Default: the server's.
+	BackupType VssBackupTypePtrInput `pulumi:"backupType"`
+	// Whether the backup holds a bootable system state. Default: the server's.
+	BootableSystemState pulumi.BoolPtrInput `pulumi:"bootableSystemState"`
+	// The context of the backup. Default: the server's.
+	Context VssBackupContextPtrInput `pulumi:"context"`
+	// Whether parts of files may be backed up. Default: the server's.
+	PartialFileSupport pulumi.BoolPtrInput `pulumi:"partialFileSupport"`
+}
+
+func (WindowsQuiesceArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*WindowsQuiesce)(nil)).Elem()
+}
+
+func (i WindowsQuiesceArgs) ToWindowsQuiesceOutput() WindowsQuiesceOutput {
+	return i.ToWindowsQuiesceOutputWithContext(context.Background())
+}
+
+func (i WindowsQuiesceArgs) ToWindowsQuiesceOutputWithContext(ctx context.Context) WindowsQuiesceOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(WindowsQuiesceOutput)
+}
+
+func (i WindowsQuiesceArgs) ToWindowsQuiescePtrOutput() WindowsQuiescePtrOutput {
+	return i.ToWindowsQuiescePtrOutputWithContext(context.Background())
+}
+
+func (i WindowsQuiesceArgs) ToWindowsQuiescePtrOutputWithContext(ctx context.Context) WindowsQuiescePtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(WindowsQuiesceOutput).ToWindowsQuiescePtrOutputWithContext(ctx)
+}
+
+// WindowsQuiescePtrInput is an input type that accepts WindowsQuiesceArgs, WindowsQuiescePtr and WindowsQuiescePtrOutput values.
+// You can construct a concrete instance of `WindowsQuiescePtrInput` via:
+//
+//	        WindowsQuiesceArgs{...}
+//
+//	or:
+//
+//	        nil
+type WindowsQuiescePtrInput interface {
+	pulumi.Input
+
+	ToWindowsQuiescePtrOutput() WindowsQuiescePtrOutput
+	ToWindowsQuiescePtrOutputWithContext(context.Context) WindowsQuiescePtrOutput
+}
+
+type windowsQuiescePtrType WindowsQuiesceArgs
+
+func WindowsQuiescePtr(v *WindowsQuiesceArgs) WindowsQuiescePtrInput {
+	return (*windowsQuiescePtrType)(v)
+}
+
+func (*windowsQuiescePtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**WindowsQuiesce)(nil)).Elem()
+}
+
+func (i *windowsQuiescePtrType) ToWindowsQuiescePtrOutput() WindowsQuiescePtrOutput {
+	return i.ToWindowsQuiescePtrOutputWithContext(context.Background())
+}
+
+func (i *windowsQuiescePtrType) ToWindowsQuiescePtrOutputWithContext(ctx context.Context) WindowsQuiescePtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(WindowsQuiescePtrOutput)
+}
+
+// How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+type WindowsQuiesceOutput struct{ *pulumi.OutputState }
+
+func (WindowsQuiesceOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*WindowsQuiesce)(nil)).Elem()
+}
+
+func (o WindowsQuiesceOutput) ToWindowsQuiesceOutput() WindowsQuiesceOutput {
+	return o
+}
+
+func (o WindowsQuiesceOutput) ToWindowsQuiesceOutputWithContext(ctx context.Context) WindowsQuiesceOutput {
+	return o
+}
+
+func (o WindowsQuiesceOutput) ToWindowsQuiescePtrOutput() WindowsQuiescePtrOutput {
+	return o.ToWindowsQuiescePtrOutputWithContext(context.Background())
+}
+
+func (o WindowsQuiesceOutput) ToWindowsQuiescePtrOutputWithContext(ctx context.Context) WindowsQuiescePtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v WindowsQuiesce) *WindowsQuiesce {
+		return &v
+	}).(WindowsQuiescePtrOutput)
+}
+
+// What type of backup writers prepare for. Default: the server's.
+func (o WindowsQuiesceOutput) BackupType() VssBackupTypePtrOutput {
+	return o.ApplyT(func(v WindowsQuiesce) *VssBackupType { return v.BackupType }).(VssBackupTypePtrOutput)
+}
+
+// Whether the backup holds a bootable system state. Default: the server's.
+func (o WindowsQuiesceOutput) BootableSystemState() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v WindowsQuiesce) *bool { return v.BootableSystemState }).(pulumi.BoolPtrOutput)
+}
+
+// The context of the backup. Default: the server's.
+func (o WindowsQuiesceOutput) Context() VssBackupContextPtrOutput {
+	return o.ApplyT(func(v WindowsQuiesce) *VssBackupContext { return v.Context }).(VssBackupContextPtrOutput)
+}
+
+// Whether parts of files may be backed up. Default: the server's.
+func (o WindowsQuiesceOutput) PartialFileSupport() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v WindowsQuiesce) *bool { return v.PartialFileSupport }).(pulumi.BoolPtrOutput)
+}
+
+type WindowsQuiescePtrOutput struct{ *pulumi.OutputState }
+
+func (WindowsQuiescePtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**WindowsQuiesce)(nil)).Elem()
+}
+
+func (o WindowsQuiescePtrOutput) ToWindowsQuiescePtrOutput() WindowsQuiescePtrOutput {
+	return o
+}
+
+func (o WindowsQuiescePtrOutput) ToWindowsQuiescePtrOutputWithContext(ctx context.Context) WindowsQuiescePtrOutput {
+	return o
+}
+
+func (o WindowsQuiescePtrOutput) Elem() WindowsQuiesceOutput {
+	return o.ApplyT(func(v *WindowsQuiesce) WindowsQuiesce {
+		if v != nil {
+			return *v
+		}
+		var ret WindowsQuiesce
+		return ret
+	}).(WindowsQuiesceOutput)
+}
+
+// What type of backup writers prepare for. Default: the server's.
+func (o WindowsQuiescePtrOutput) BackupType() VssBackupTypePtrOutput {
+	return o.ApplyT(func(v *WindowsQuiesce) *VssBackupType {
+		if v == nil {
+			return nil
+		}
+		return v.BackupType
+	}).(VssBackupTypePtrOutput)
+}
+
+// Whether the backup holds a bootable system state. Default: the server's.
+func (o WindowsQuiescePtrOutput) BootableSystemState() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v *WindowsQuiesce) *bool {
+		if v == nil {
+			return nil
+		}
+		return v.BootableSystemState
+	}).(pulumi.BoolPtrOutput)
+}
+
+// The context of the backup. Default: the server's.
+func (o WindowsQuiescePtrOutput) Context() VssBackupContextPtrOutput {
+	return o.ApplyT(func(v *WindowsQuiesce) *VssBackupContext {
+		if v == nil {
+			return nil
+		}
+		return v.Context
+	}).(VssBackupContextPtrOutput)
+}
+
+// Whether parts of files may be backed up. Default: the server's.
+func (o WindowsQuiescePtrOutput) PartialFileSupport() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v *WindowsQuiesce) *bool {
+		if v == nil {
+			return nil
+		}
+		return v.PartialFileSupport
+	}).(pulumi.BoolPtrOutput)
+}
+
 func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*EnvironmentMemberInput)(nil)).Elem(), EnvironmentMemberArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*EnvironmentMemberArrayInput)(nil)).Elem(), EnvironmentMemberArray{})
@@ -2928,6 +3144,8 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*QuiescePtrInput)(nil)).Elem(), QuiesceArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*SafetySnapshotInput)(nil)).Elem(), SafetySnapshotArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*SafetySnapshotPtrInput)(nil)).Elem(), SafetySnapshotArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*WindowsQuiesceInput)(nil)).Elem(), WindowsQuiesceArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*WindowsQuiescePtrInput)(nil)).Elem(), WindowsQuiesceArgs{})
 	pulumi.RegisterOutputType(CapabilityOutput{})
 	pulumi.RegisterOutputType(CheckpointOutput{})
 	pulumi.RegisterOutputType(CheckpointMapOutput{})
@@ -2988,4 +3206,6 @@ func init() {
 	pulumi.RegisterOutputType(VirtualMachineIdentityPtrOutput{})
 	pulumi.RegisterOutputType(VirtualMachineIdentityArrayOutput{})
 	pulumi.RegisterOutputType(VirtualMachineIdentityMapOutput{})
+	pulumi.RegisterOutputType(WindowsQuiesceOutput{})
+	pulumi.RegisterOutputType(WindowsQuiescePtrOutput{})
 }

@@ -119,7 +119,7 @@ type VirtualMachineSnapshot struct {
 	PowerState PowerStatePtrOutput `pulumi:"powerState"`
 	// Quiesce the guest's file systems first; VMware Tools must be running. Default: not quiesced. A change takes a new snapshot.
 	Quiesce QuiescePtrOutput `pulumi:"quiesce"`
-	// Whether it really was quiesced.
+	// Whether quiescing was asked for, as the platform shows it.
 	Quiesced pulumi.BoolPtrOutput `pulumi:"quiesced"`
 	// The space it takes.
 	Storage SnapshotStoragePtrOutput `pulumi:"storage"`
@@ -389,7 +389,7 @@ func (o VirtualMachineSnapshotOutput) Quiesce() QuiescePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) QuiescePtrOutput { return v.Quiesce }).(QuiescePtrOutput)
 }
 
-// Whether it really was quiesced.
+// Whether quiescing was asked for, as the platform shows it.
 func (o VirtualMachineSnapshotOutput) Quiesced() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.BoolPtrOutput { return v.Quiesced }).(pulumi.BoolPtrOutput)
 }

@@ -50,6 +50,10 @@ export interface QuiesceArgs {
      * How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
      */
     timeout?: pulumi.Input<string | undefined>;
+    /**
+     * How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+     */
+    windows?: pulumi.Input<inputs.WindowsQuiesceArgs | undefined>;
 }
 
 /**
@@ -74,3 +78,24 @@ export interface SafetySnapshotArgs {
     name?: pulumi.Input<string | undefined>;
 }
 
+/**
+ * How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+ */
+export interface WindowsQuiesceArgs {
+    /**
+     * What type of backup writers prepare for. Default: the server's.
+     */
+    backupType?: pulumi.Input<enums.VssBackupType | undefined>;
+    /**
+     * Whether the backup holds a bootable system state. Default: the server's.
+     */
+    bootableSystemState?: pulumi.Input<boolean | undefined>;
+    /**
+     * The context of the backup. Default: the server's.
+     */
+    context?: pulumi.Input<enums.VssBackupContext | undefined>;
+    /**
+     * Whether parts of files may be backed up. Default: the server's.
+     */
+    partialFileSupport?: pulumi.Input<boolean | undefined>;
+}

@@ -500,6 +500,10 @@ export interface Quiesce {
      * How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
      */
     timeout?: string;
+    /**
+     * How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+     */
+    windows?: outputs.WindowsQuiesce;
 }
 
 /**
@@ -774,5 +778,27 @@ export interface VirtualMachineIdentity {
      * The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
      */
     server?: string;
+}
+
+/**
+ * How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+ */
+export interface WindowsQuiesce {
+    /**
+     * What type of backup writers prepare for. Default: the server's.
+     */
+    backupType?: enums.VssBackupType;
+    /**
+     * Whether the backup holds a bootable system state. Default: the server's.
+     */
+    bootableSystemState?: boolean;
+    /**
+     * The context of the backup. Default: the server's.
+     */
+    context?: enums.VssBackupContext;
+    /**
+     * Whether parts of files may be backed up. Default: the server's.
+     */
+    partialFileSupport?: boolean;
 }
 

@@ -14,6 +14,8 @@ __all__ = [
     'PowerState',
     'SnapshotOwnership',
     'SnapshotType',
+    'VssBackupContext',
+    'VssBackupType',
 ]
 
 
@@ -118,4 +120,48 @@ class SnapshotType(_builtins.str, Enum):
     UNMANAGED = "Unmanaged"
     """
     Made by anybody else.
+    """
+
+
+@pulumi.type_token("vmsnapshot:index:VssBackupContext")
+class VssBackupContext(_builtins.str, Enum):
+    CTX_AUTO = "ctx_auto"
+    """
+    VMware Tools take ctx_backup, or ctx_file_share_backup where that isn't available.
+    """
+    CTX_BACKUP = "ctx_backup"
+    """
+    VSS_CTX_BACKUP: applications that know VSS are quiesced.
+    """
+    CTX_FILE_SHARE_BACKUP = "ctx_file_share_backup"
+    """
+    VSS_CTX_FILE_SHARE_BACKUP: without writers.
+    """
+
+
+@pulumi.type_token("vmsnapshot:index:VssBackupType")
+class VssBackupType(_builtins.str, Enum):
+    FULL = "full"
+    """
+    VSS_BT_FULL: each writer's data, whatever was backed up before.
+    """
+    INCREMENTAL = "incremental"
+    """
+    VSS_BT_INCREMENTAL: what has changed since the last full or incremental backup.
+    """
+    DIFFERENTIAL = "differential"
+    """
+    VSS_BT_DIFFERENTIAL: what has changed since the last full backup.
+    """
+    LOG = "log"
+    """
+    VSS_BT_LOG: the writers' log files.
+    """
+    COPY = "copy"
+    """
+    VSS_BT_COPY: as full, but no writer's record of backups changes.
+    """
+    OTHER = "other"
+    """
+    VSS_BT_OTHER: none of these.
     """

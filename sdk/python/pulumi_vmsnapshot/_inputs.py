@@ -24,6 +24,8 @@ __all__ = [
     'QuiesceArgsDict',
     'SafetySnapshotArgs',
     'SafetySnapshotArgsDict',
+    'WindowsQuiesceArgs',
+    'WindowsQuiesceArgsDict',
 ]
 
 class EnvironmentMemberDict(TypedDict):
@@ -180,18 +182,26 @@ class QuiesceArgsDict(TypedDict):
     """
     How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
     """
+    windows: NotRequired[pulumi.Input[Optional['WindowsQuiesceArgsDict']]]
+    """
+    How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+    """
 
 @pulumi.input_type
 class QuiesceArgs:
     def __init__(__self__, *,
-                 timeout: pulumi.Input[Optional[_builtins.str]] = None):
+                 timeout: pulumi.Input[Optional[_builtins.str]] = None,
+                 windows: pulumi.Input[Optional['WindowsQuiesceArgs']] = None):
         """
         Bring the guest's file systems to rest before the snapshot is taken.
 
         :param pulumi.Input[_builtins.str] timeout: How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
+        :param pulumi.Input['WindowsQuiesceArgs'] windows: How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
         """
         if timeout is not None:
             pulumi.set(__self__, "timeout", timeout)
+        if windows is not None:
+            pulumi.set(__self__, "windows", windows)
 
     @_builtins.property
     @pulumi.getter
@@ -204,6 +214,18 @@ class QuiesceArgs:
     @timeout.setter
     def timeout(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "timeout", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def windows(self) -> pulumi.Input[Optional['WindowsQuiesceArgs']]:
+        """
+        How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+        """
+        return pulumi.get(self, "windows")
+
+    @windows.setter
+    def windows(self, value: pulumi.Input[Optional['WindowsQuiesceArgs']]):
+        pulumi.set(self, "windows", value)
 
 
 class SafetySnapshotArgsDict(TypedDict):
@@ -298,5 +320,99 @@ class SafetySnapshotArgs:
     @name.setter
     def name(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "name", value)
+
+
+class WindowsQuiesceArgsDict(TypedDict):
+    """
+    How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+    """
+    backup_type: NotRequired[pulumi.Input[Optional['VssBackupType']]]
+    """
+    What type of backup writers prepare for. Default: the server's.
+    """
+    bootable_system_state: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether the backup holds a bootable system state. Default: the server's.
+    """
+    context: NotRequired[pulumi.Input[Optional['VssBackupContext']]]
+    """
+    The context of the backup. Default: the server's.
+    """
+    partial_file_support: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    Whether parts of files may be backed up. Default: the server's.
+    """
+
+@pulumi.input_type
+class WindowsQuiesceArgs:
+    def __init__(__self__, *,
+                 backup_type: pulumi.Input[Optional['VssBackupType']] = None,
+                 bootable_system_state: pulumi.Input[Optional[_builtins.bool]] = None,
+                 context: pulumi.Input[Optional['VssBackupContext']] = None,
+                 partial_file_support: pulumi.Input[Optional[_builtins.bool]] = None):
+        """
+        How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+
+        :param pulumi.Input['VssBackupType'] backup_type: What type of backup writers prepare for. Default: the server's.
+        :param pulumi.Input[_builtins.bool] bootable_system_state: Whether the backup holds a bootable system state. Default: the server's.
+        :param pulumi.Input['VssBackupContext'] context: The context of the backup. Default: the server's.
+        :param pulumi.Input[_builtins.bool] partial_file_support: Whether parts of files may be backed up. Default: the server's.
+        """
+        if backup_type is not None:
+            pulumi.set(__self__, "backup_type", backup_type)
+        if bootable_system_state is not None:
+            pulumi.set(__self__, "bootable_system_state", bootable_system_state)
+        if context is not None:
+            pulumi.set(__self__, "context", context)
+        if partial_file_support is not None:
+            pulumi.set(__self__, "partial_file_support", partial_file_support)
+
+    @_builtins.property
+    @pulumi.getter(name="backupType")
+    def backup_type(self) -> pulumi.Input[Optional['VssBackupType']]:
+        """
+        What type of backup writers prepare for. Default: the server's.
+        """
+        return pulumi.get(self, "backup_type")
+
+    @backup_type.setter
+    def backup_type(self, value: pulumi.Input[Optional['VssBackupType']]):
+        pulumi.set(self, "backup_type", value)
+
+    @_builtins.property
+    @pulumi.getter(name="bootableSystemState")
+    def bootable_system_state(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the backup holds a bootable system state. Default: the server's.
+        """
+        return pulumi.get(self, "bootable_system_state")
+
+    @bootable_system_state.setter
+    def bootable_system_state(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "bootable_system_state", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def context(self) -> pulumi.Input[Optional['VssBackupContext']]:
+        """
+        The context of the backup. Default: the server's.
+        """
+        return pulumi.get(self, "context")
+
+    @context.setter
+    def context(self, value: pulumi.Input[Optional['VssBackupContext']]):
+        pulumi.set(self, "context", value)
+
+    @_builtins.property
+    @pulumi.getter(name="partialFileSupport")
+    def partial_file_support(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether parts of files may be backed up. Default: the server's.
+        """
+        return pulumi.get(self, "partial_file_support")
+
+    @partial_file_support.setter
+    def partial_file_support(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "partial_file_support", value)
 
 

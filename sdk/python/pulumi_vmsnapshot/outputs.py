@@ -46,6 +46,7 @@ __all__ = [
     'Tools',
     'UnfinishedCheckpoint',
     'VirtualMachineIdentity',
+    'WindowsQuiesce',
 ]
 
 @pulumi.output_type
@@ -1587,14 +1588,18 @@ class Quiesce(dict):
     Bring the guest's file systems to rest before the snapshot is taken.
     """
     def __init__(__self__, *,
-                 timeout: Optional[_builtins.str] = None):
+                 timeout: Optional[_builtins.str] = None,
+                 windows: Optional['outputs.WindowsQuiesce'] = None):
         """
         Bring the guest's file systems to rest before the snapshot is taken.
 
         :param _builtins.str timeout: How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
+        :param 'WindowsQuiesce' windows: How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
         """
         if timeout is not None:
             pulumi.set(__self__, "timeout", timeout)
+        if windows is not None:
+            pulumi.set(__self__, "windows", windows)
 
     @_builtins.property
     @pulumi.getter
@@ -1603,6 +1608,14 @@ class Quiesce(dict):
         How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
         """
         return pulumi.get(self, "timeout")
+
+    @_builtins.property
+    @pulumi.getter
+    def windows(self) -> Optional['outputs.WindowsQuiesce']:
+        """
+        How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
+        """
+        return pulumi.get(self, "windows")
 
 
 @pulumi.output_type
@@ -2425,5 +2438,86 @@ class VirtualMachineIdentity(dict):
         The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
         """
         return pulumi.get(self, "server")
+
+
+@pulumi.output_type
+class WindowsQuiesce(dict):
+    """
+    How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "backupType":
+            suggest = "backup_type"
+        elif key == "bootableSystemState":
+            suggest = "bootable_system_state"
+        elif key == "partialFileSupport":
+            suggest = "partial_file_support"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in WindowsQuiesce. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        WindowsQuiesce.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        WindowsQuiesce.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 backup_type: Optional['VssBackupType'] = None,
+                 bootable_system_state: Optional[_builtins.bool] = None,
+                 context: Optional['VssBackupContext'] = None,
+                 partial_file_support: Optional[_builtins.bool] = None):
+        """
+        How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+
+        :param 'VssBackupType' backup_type: What type of backup writers prepare for. Default: the server's.
+        :param _builtins.bool bootable_system_state: Whether the backup holds a bootable system state. Default: the server's.
+        :param 'VssBackupContext' context: The context of the backup. Default: the server's.
+        :param _builtins.bool partial_file_support: Whether parts of files may be backed up. Default: the server's.
+        """
+        if backup_type is not None:
+            pulumi.set(__self__, "backup_type", backup_type)
+        if bootable_system_state is not None:
+            pulumi.set(__self__, "bootable_system_state", bootable_system_state)
+        if context is not None:
+            pulumi.set(__self__, "context", context)
+        if partial_file_support is not None:
+            pulumi.set(__self__, "partial_file_support", partial_file_support)
+
+    @_builtins.property
+    @pulumi.getter(name="backupType")
+    def backup_type(self) -> Optional['VssBackupType']:
+        """
+        What type of backup writers prepare for. Default: the server's.
+        """
+        return pulumi.get(self, "backup_type")
+
+    @_builtins.property
+    @pulumi.getter(name="bootableSystemState")
+    def bootable_system_state(self) -> Optional[_builtins.bool]:
+        """
+        Whether the backup holds a bootable system state. Default: the server's.
+        """
+        return pulumi.get(self, "bootable_system_state")
+
+    @_builtins.property
+    @pulumi.getter
+    def context(self) -> Optional['VssBackupContext']:
+        """
+        The context of the backup. Default: the server's.
+        """
+        return pulumi.get(self, "context")
+
+    @_builtins.property
+    @pulumi.getter(name="partialFileSupport")
+    def partial_file_support(self) -> Optional[_builtins.bool]:
+        """
+        Whether parts of files may be backed up. Default: the server's.
+        """
+        return pulumi.get(self, "partial_file_support")
 
 

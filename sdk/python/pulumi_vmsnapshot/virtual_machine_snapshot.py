@@ -542,7 +542,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def quiesced(self) -> pulumi.Output[Optional[_builtins.bool]]:
         """
-        Whether it really was quiesced.
+        Whether quiescing was asked for, as the platform shows it.
         """
         return pulumi.get(self, "quiesced")
 

@@ -12,6 +12,7 @@ from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.snapshot import WindowsQuiesce
 
 _T = TypeVar("_T")
 
@@ -54,6 +55,7 @@ class SnapshotRequest:
         description: What the user wrote.
         owner: Who takes it; kept with the snapshot, and read back as `Snapshot.mark`.
         quiesce: How long quiescing may take; None: no quiescing.
+        windows: How VSS quiesces a guest that runs Windows; None: as the server does.
     """
 
     name: str
@@ -61,6 +63,7 @@ class SnapshotRequest:
     owner: Owner
     memory: bool
     quiesce: timedelta | None
+    windows: WindowsQuiesce | None = None
 
     @property
     def request_id(self) -> str:

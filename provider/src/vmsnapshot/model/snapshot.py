@@ -38,6 +38,50 @@ Kind: TypeAlias = Annotated[
 SnapshotName: TypeAlias = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT), AfterValidator(storable)]
 
 
+VssBackupType: TypeAlias = Annotated[
+    Literal["full", "incremental", "differential", "log", "copy", "other"],
+    Choice(
+        "VssBackupType",
+        {
+            "full": "VSS_BT_FULL: each writer's data, whatever was backed up before.",
+            "incremental": "VSS_BT_INCREMENTAL: what has changed since the last full or incremental backup.",
+            "differential": "VSS_BT_DIFFERENTIAL: what has changed since the last full backup.",
+            "log": "VSS_BT_LOG: the writers' log files.",
+            "copy": "VSS_BT_COPY: as full, but no writer's record of backups changes.",
+            "other": "VSS_BT_OTHER: none of these.",
+        },
+    ),
+]
+VssBackupContext: TypeAlias = Annotated[
+    Literal["ctx_auto", "ctx_backup", "ctx_file_share_backup"],
+    Choice(
+        "VssBackupContext",
+        {
+            "ctx_auto": "VMware Tools take ctx_backup, or ctx_file_share_backup where that isn't available.",
+            "ctx_backup": "VSS_CTX_BACKUP: applications that know VSS are quiesced.",
+            "ctx_file_share_backup": "VSS_CTX_FILE_SHARE_BACKUP: without writers.",
+        },
+    ),
+]
+
+
+class WindowsQuiesce(Model):
+    """How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec."""
+
+    backup_type: Annotated[
+        VssBackupType | None, Property("What type of backup writers prepare for. Default: the server's.")
+    ] = None
+    context: Annotated[
+        VssBackupContext | None, Property("The context of the backup. Default: the server's.")
+    ] = None
+    bootable_system_state: Annotated[
+        bool | None, Property("Whether the backup holds a bootable system state. Default: the server's.")
+    ] = None
+    partial_file_support: Annotated[
+        bool | None, Property("Whether parts of files may be backed up. Default: the server's.")
+    ] = None
+
+
 class Quiesce(Model):
     """Bring the guest's file systems to rest before the snapshot is taken."""
 
@@ -47,6 +91,10 @@ class Quiesce(Model):
             "How long quiescing may take, as a duration such as `10m` (`10min` is understood "
             "too). vSphere takes 5 to 240 whole minutes. Default: `10m`."
         ),
+    ] = None
+    windows: Annotated[
+        WindowsQuiesce | None,
+        Property("How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does."),
     ] = None
 
 
@@ -168,7 +216,9 @@ class SnapshotState(SnapshotInputs):
         PowerState | None,
         Property("The power state a revert leaves: `PoweredOn` only with memory."),
     ] = None
-    quiesced: Annotated[bool | None, Property("Whether it really was quiesced.")] = None
+    quiesced: Annotated[
+        bool | None, Property("Whether quiescing was asked for, as the platform shows it.")
+    ] = None
     create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC).")] = None
     path: Annotated[
         str | None, Property("Its path in the VM's snapshot tree, such as `base/release-41`.")

@@ -112,3 +112,49 @@ export const SnapshotType = {
 } as const;
 
 export type SnapshotType = (typeof SnapshotType)[keyof typeof SnapshotType];
+
+export const VssBackupContext = {
+    /**
+     * VMware Tools take ctx_backup, or ctx_file_share_backup where that isn't available.
+     */
+    Ctx_auto: "ctx_auto",
+    /**
+     * VSS_CTX_BACKUP: applications that know VSS are quiesced.
+     */
+    Ctx_backup: "ctx_backup",
+    /**
+     * VSS_CTX_FILE_SHARE_BACKUP: without writers.
+     */
+    Ctx_file_share_backup: "ctx_file_share_backup",
+} as const;
+
+export type VssBackupContext = (typeof VssBackupContext)[keyof typeof VssBackupContext];
+
+export const VssBackupType = {
+    /**
+     * VSS_BT_FULL: each writer's data, whatever was backed up before.
+     */
+    Full: "full",
+    /**
+     * VSS_BT_INCREMENTAL: what has changed since the last full or incremental backup.
+     */
+    Incremental: "incremental",
+    /**
+     * VSS_BT_DIFFERENTIAL: what has changed since the last full backup.
+     */
+    Differential: "differential",
+    /**
+     * VSS_BT_LOG: the writers' log files.
+     */
+    Log: "log",
+    /**
+     * VSS_BT_COPY: as full, but no writer's record of backups changes.
+     */
+    Copy: "copy",
+    /**
+     * VSS_BT_OTHER: none of these.
+     */
+    Other: "other",
+} as const;
+
+export type VssBackupType = (typeof VssBackupType)[keyof typeof VssBackupType];

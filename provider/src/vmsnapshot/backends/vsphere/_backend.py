@@ -6,12 +6,10 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from pyVmomi import vim, vmodl
-
 from vmsnapshot.backends._queue import Queues
-from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._fleet import Fleet
@@ -284,7 +282,7 @@ class VsphereBackend:
 
         def start(login: Login) -> Any:
             target = login.ref("VirtualMachine", vm.identity.id)
-            return _start_snapshot(target, request, vm.identity.instance_uuid)
+            return start_snapshot(target, request, vm.identity.instance_uuid)
 
         with self._queues.turn(vm.identity.id, operation):
             result = again(
@@ -462,18 +460,3 @@ class VsphereBackend:
         vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
         identity = vm.identity.model_copy(update={"server": self._session.server})
         return vm.model_copy(update={"identity": identity, "remembered": past_tasks(recent(reading))})
-
-
-def _start_snapshot(vm: Any, request: SnapshotRequest, uuid: str | None) -> Any:
-    name = escape(request.name)
-    stored = ownership.describe(request.description, request.owner, uuid, request.name)
-    spec = None
-    if request.quiesce is not None:
-        spec = vim.vm.GuestQuiesceSpec(timeout=quiesce_minutes(request.quiesce))
-    try:
-        return vm.CreateSnapshotEx_Task(name, stored, request.memory, spec)
-    except (vmodl.fault.MethodNotFound, vmodl.fault.NotSupported) as fault:
-        # Servers older than 6.5 don't have the call (API reference); some have no quiesceSpec.
-        if spec is None and isinstance(fault, vmodl.fault.NotSupported):
-            raise
-        return vm.CreateSnapshot_Task(name, stored, request.memory, quiesce=spec is not None)

@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.common.comparison import compare_inputs, ignored, not_
 from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
 from vmsnapshot.lifecycle.common.observed import failed_condition, now, preview_outputs
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
+from vmsnapshot.lifecycle.common.platform_check import validate_vss
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.validation import check, load, without_handed_back
@@ -82,6 +83,8 @@ class CheckpointResource:
         given = without_handed_back(request.new_inputs, old or {}, [_PLANNED])
         result = check(CheckpointInputs, given)
         failures = [*result.failures, *validate_members(result.inputs, self._session.platform)]
+        if not result.failures:
+            failures += validate_vss(result.inputs, self._session.platform)
         if failures:
             return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)

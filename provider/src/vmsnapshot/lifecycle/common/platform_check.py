@@ -25,6 +25,7 @@ def validate_snapshot(inputs: SnapshotInputs, platform: Platform) -> Iterator[Ch
     """Yields a failure for each input of a snapshot that the platform doesn't support."""
     yield from validate_namespace({"namespace": inputs.namespace}, platform)
     yield from name_error(inputs.name, platform, "name")
+    yield from validate_vss(inputs.properties(), platform)
     if inputs.child_policy == "remove" and not platform.can_remove_children:
         yield CheckFailure(
             "childPolicy",
@@ -34,6 +35,15 @@ def validate_snapshot(inputs: SnapshotInputs, platform: Platform) -> Iterator[Ch
         yield CheckFailure(
             "consolidate",
             f"{platform.title} always consolidates the disks when a snapshot is deleted; remove it",
+        )
+
+
+def validate_vss(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+    """Yields a failure for VSS options on a platform that has none."""
+    quiesce = plain(inputs.get("quiesce"))
+    if isinstance(quiesce, Mapping) and quiesce.get("windows") is not None and not platform.can_tune_vss:
+        yield CheckFailure(
+            "quiesce.windows", f"{platform.title} can't say how VSS quiesces Windows; remove it"
         )
 
 

@@ -24,6 +24,7 @@ class Platform:
         can_rename: Whether a snapshot's name can change in place.
         can_remove_children: Whether a delete can take the snapshots below along.
         can_defer_consolidation: Whether a delete can leave the disks unconsolidated.
+        can_tune_vss: Whether a snapshot can say how VSS quiesces Windows.
         has_namespaces: Whether VMs live in namespaces.
         snapshots_outlive_vm: Whether a snapshot may still be there when its VM is gone.
         separator: What stands in a snapshot's resource id between where it is and the snapshot's id.
@@ -36,6 +37,7 @@ class Platform:
     can_rename: bool
     can_remove_children: bool
     can_defer_consolidation: bool
+    can_tune_vss: bool
     has_namespaces: bool
     snapshots_outlive_vm: bool
     separator: str
@@ -66,6 +68,7 @@ VSPHERE: Final = Platform(
     can_rename=True,
     can_remove_children=True,
     can_defer_consolidation=True,
+    can_tune_vss=True,
     has_namespaces=False,
     snapshots_outlive_vm=False,
     separator="@",
@@ -78,6 +81,7 @@ VM_OPERATOR: Final = Platform(
     can_rename=False,
     can_remove_children=False,
     can_defer_consolidation=False,
+    can_tune_vss=False,
     has_namespaces=True,
     snapshots_outlive_vm=True,
     separator="/",

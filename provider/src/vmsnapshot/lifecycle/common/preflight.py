@@ -85,6 +85,13 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
                     "Whether VMware Tools run in the guest, which quiescing needs, could not be read.",
                 )
             )
+    if inputs.quiesce is not None and inputs.quiesce.windows is not None:
+        guest = vm.machine.guest_id
+        if guest is not None and not guest.startswith(
+            "win"
+        ):  # as all of Windows' are (API, GuestOsIdentifier)
+            text = f"quiesce.windows counts for Windows only; the VM's guestID is {guest}."
+            found.append(_finding("warning", "quiesceNotWindows", text))
     if vm.machine.power_state == "Suspended" and not inputs.memory:
         text = (
             "The VM is suspended: its snapshot holds its memory, although `memory` is false, unless the "

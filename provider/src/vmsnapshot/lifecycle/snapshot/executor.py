@@ -101,6 +101,7 @@ class SnapshotCreator:
             owner=owner,
             memory=self._inputs.memory,
             quiesce=quiesce_timeout(self._inputs.quiesce),
+            windows=None if self._inputs.quiesce is None else self._inputs.quiesce.windows,
         )
         return create_once(self._session, vm, request, operation)
 
