@@ -237,3 +237,25 @@ def test_a_new_resource_after_destroy_reverts_again(
     mini.destroy().check()
     mini.up().check()
     assert reverts(vsphere) == 2
+
+
+def test_a_failed_power_step_is_finished_without_another_revert(
+    stack: Stack, vsphere: Simulator, client: Client, write: Write
+) -> None:
+    """After an update that reverted and failed to switch the VM off, the next one shows and does that alone."""
+    client.take("web-1", "with-memory", memory=True)
+    write(web=revert())
+    stack.up().check()
+    write(web=revert(snapshot="with-memory", powerPolicy="off"))
+    vsphere.fault("InvalidState", method="PowerOffVM_Task", times=1)
+    stack.up().failed()
+    assert (reverts(vsphere), str(client.vm("web-1").runtime.powerState)) == (1, "suspended")
+    for _ in range(2):  # the first one's refresh forgets that the resource isn't complete
+        text = " ".join(stack.preview().check().text.split())
+        assert "was reverted by an earlier update" in text
+        assert '~ powerState: "Suspended" => "PoweredOff"' in text
+        assert "will be reverted to" not in text
+        stack.refresh().check()
+    stack.up().check()
+    assert (reverts(vsphere), str(client.vm("web-1").runtime.powerState)) == (1, "poweredOff")
+    assert "to update" not in stack.preview().check().text

@@ -2940,7 +2940,7 @@ func (o VirtualMachineIdentityMapOutput) MapIndex(k pulumi.StringInput) VirtualM
 	}).(VirtualMachineIdentityOutput)
 }
 
-// How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+// How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
 type WindowsQuiesce struct {
 	// What type of backup writers prepare for. Default: the server's.
 	BackupType *VssBackupType `pulumi:"backupType"`
@@ -2963,7 +2963,7 @@ type WindowsQuiesceInput interface {
 	ToWindowsQuiesceOutputWithContext(context.Context) WindowsQuiesceOutput
 }
 
-// How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+// How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
 type WindowsQuiesceArgs struct {
 	// What type of backup writers prepare for. Default: the server's.
 	BackupType VssBackupTypePtrInput `pulumi:"backupType"`
@@ -3028,7 +3028,7 @@ func (i *windowsQuiescePtrType) ToWindowsQuiescePtrOutputWithContext(ctx context
 	return pulumi.ToOutputWithContext(ctx, i).(WindowsQuiescePtrOutput)
 }
 
-// How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+// How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
 type WindowsQuiesceOutput struct{ *pulumi.OutputState }
 
 func (WindowsQuiesceOutput) ElementType() reflect.Type {

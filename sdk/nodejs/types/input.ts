@@ -79,7 +79,7 @@ export interface SafetySnapshotArgs {
 }
 
 /**
- * How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+ * How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
  */
 export interface WindowsQuiesceArgs {
     /**

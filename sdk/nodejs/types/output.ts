@@ -781,7 +781,7 @@ export interface VirtualMachineIdentity {
 }
 
 /**
- * How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+ * How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
  */
 export interface WindowsQuiesce {
     /**

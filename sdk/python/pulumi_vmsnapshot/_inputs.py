@@ -324,7 +324,7 @@ class SafetySnapshotArgs:
 
 class WindowsQuiesceArgsDict(TypedDict):
     """
-    How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+    How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
     """
     backup_type: NotRequired[pulumi.Input[Optional['VssBackupType']]]
     """
@@ -351,7 +351,7 @@ class WindowsQuiesceArgs:
                  context: pulumi.Input[Optional['VssBackupContext']] = None,
                  partial_file_support: pulumi.Input[Optional[_builtins.bool]] = None):
         """
-        How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+        How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
 
         :param pulumi.Input['VssBackupType'] backup_type: What type of backup writers prepare for. Default: the server's.
         :param pulumi.Input[_builtins.bool] bootable_system_state: Whether the backup holds a bootable system state. Default: the server's.

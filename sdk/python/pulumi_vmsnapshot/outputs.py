@@ -2443,7 +2443,7 @@ class VirtualMachineIdentity(dict):
 @pulumi.output_type
 class WindowsQuiesce(dict):
     """
-    How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+    How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -2472,7 +2472,7 @@ class WindowsQuiesce(dict):
                  context: Optional['VssBackupContext'] = None,
                  partial_file_support: Optional[_builtins.bool] = None):
         """
-        How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec.
+        How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec.
 
         :param 'VssBackupType' backup_type: What type of backup writers prepare for. Default: the server's.
         :param _builtins.bool bootable_system_state: Whether the backup holds a bootable system state. Default: the server's.

@@ -66,7 +66,7 @@ VssBackupContext: TypeAlias = Annotated[
 
 
 class WindowsQuiesce(Model):
-    """How Windows quiesces by VSS (Volume Shadow Copy Service): vSphere's VirtualMachineWindowsQuiesceSpec."""
+    """How VSS (Volume Shadow Copy Service) quiesces Windows: the API's VirtualMachineWindowsQuiesceSpec."""
 
     backup_type: Annotated[
         VssBackupType | None, Property("What type of backup writers prepare for. Default: the server's.")

@@ -81,7 +81,7 @@ class RevertResource:
             return rq.CheckResult(result.inputs, failures)
         inputs = dict(result.inputs)
         if not asks_for_revert(old, inputs):
-            return rq.CheckResult(carried_over(old, inputs))
+            return rq.CheckResult(self._carried_over(request.urn, old, inputs))
         if any(has_unknown(inputs.get(name)) for name in NAMING):
             return rq.CheckResult({**inputs, **dict.fromkeys(COMPUTED, UNKNOWN)})
         asked = load(RevertInputs, {**inputs, "triggers": None})
@@ -96,7 +96,7 @@ class RevertResource:
         inputs["target"] = planned.target.id
         planned = self._after(planned, request.urn)
         if not asks_for_revert(old, inputs):  # only another name for the same snapshot
-            return rq.CheckResult(carried_over(old, inputs))
+            return rq.CheckResult(self._carried_over(request.urn, old, inputs))
         state = self._states.get(request.urn)
         if state is not None or request.old_inputs is None:
             planned = self._recalled(request.urn, planned, inputs, state, operation)
@@ -110,6 +110,13 @@ class RevertResource:
                 for item in planned.errors
             ],
         )
+
+    def _carried_over(self, urn: str, old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
+        """The inputs without a new request; `machine` shows what is still to be done about the power."""
+        carried = carried_over(old, inputs)
+        state = self._states.get(urn)
+        machine = None if state is None else _still_to_power(state, inputs)
+        return carried if machine is None else {**carried, "machine": machine.properties()}
 
     def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
         """Inputs against inputs; and, only when a revert is asked for, live VM against target."""
