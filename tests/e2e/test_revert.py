@@ -242,7 +242,7 @@ def test_a_new_resource_after_destroy_reverts_again(
 def test_a_failed_power_step_is_finished_without_another_revert(
     stack: Stack, vsphere: Simulator, client: Client, write: Write
 ) -> None:
-    """After an update that reverted and failed to switch the VM off, the next one shows and does that alone."""
+    """After an update that reverted and failed to switch the VM off, the next shows and does that alone."""
     client.take("web-1", "with-memory", memory=True)
     write(web=revert())
     stack.up().check()
