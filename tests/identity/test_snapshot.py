@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.identity.conftest import Serve, Stacks, program, snapshot
 from tests.support.client import other_client
 
 OTHER = "11111111-2222-4333-8444-555555555555"
 
 
-def test_another_server_at_the_address(serve: Serve, stacks: Stacks) -> None:
-    """Where the ids are in use on another server, every verb refuses and names both; nothing is changed."""
-    with serve("--names", "web-1") as first:
+@pytest.mark.parametrize("kind", ["vpx", "esx"])
+def test_another_server_at_the_address(kind: str, serve: Serve, stacks: Stacks) -> None:
+    """Where the ids are in use on another server, every verb refuses and names both; nothing is changed.
+
+    Most of all on single hosts, each of which counts its ids from 1 (`1-snapshot-1`), and which are known by
+    their hardware's UUID.
+    """
+    with serve("--host-mode", kind, "--names", "web-1") as first:
         stack = stacks(first)
         stack.write(program(s=snapshot("web-1", name="base")))
         stack.up().check()
         known = stack.resource("s")
         first_uuid = known["outputs"]["vm"]["server"]
-    with serve("--names", "web-1", "--instance-uuid", OTHER) as second, other_client(second) as client:
+        assert (known["outputs"]["uniqueID"] == "1-snapshot-1") == (kind == "esx")
+    again = serve("--host-mode", kind, "--names", "web-1", "--instance-uuid", OTHER)
+    with again as second, other_client(second) as client:
         assert client.take("web-1", "theirs", description="hands off") == known["outputs"]["uniqueID"]
         stack.write(program(s=snapshot("web-1", name="renamed")))
         empty = program()

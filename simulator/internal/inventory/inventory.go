@@ -37,7 +37,7 @@ type Config struct {
 	Names []string
 	// Plain leaves the API version as upstream has it.
 	Plain bool
-	// InstanceUUID is the server's identity (about.instanceUuid); "" leaves upstream's, which is the
+	// InstanceUUID is the server's identity (about.instanceUuid; of a host, its hardware's UUID); "" leaves upstream's, which is the
 	// same for all simulators, as for one server that is started again.
 	InstanceUUID string
 }
@@ -58,11 +58,21 @@ func New(config Config) (*simulator.Model, error) {
 			model.OpaqueNetwork = 1
 		}
 	}
-	if config.InstanceUUID != "" {
+	if config.InstanceUUID != "" && !config.ESX {
 		model.ServiceContent.About.InstanceUuid = config.InstanceUUID
 	}
 	if err := model.Create(); err != nil {
 		return nil, err
+	}
+	if config.ESX {
+		// A host has no about.instanceUuid (govmomi's simulator/esx, as captured): its hardware tells it.
+		model.ServiceContent.About.InstanceUuid = ""
+		for _, entity := range model.Map().All("HostSystem") {
+			if host, ok := entity.(*simulator.HostSystem); ok && config.InstanceUUID != "" {
+				host.Summary.Hardware.Uuid = config.InstanceUUID
+				host.Hardware.SystemInfo.Uuid = config.InstanceUUID
+			}
+		}
 	}
 
 	ctx := context.Background()

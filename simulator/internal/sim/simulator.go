@@ -70,7 +70,7 @@ func New(config Config, host string) (*Simulator, error) {
 	calls := &wire.Calls{}
 	tasks := task.NewRunner(s.Rules, calls, config.TaskDuration)
 	registry.Put(task.NewManager(registry, tasks))
-	s.World = vm.NewWorld(registry, tasks, calls)
+	s.World = vm.NewWorld(registry, tasks, calls, config.ESX)
 	s.World.Prepare()
 	s.Front.Calls, s.Front.NameOf = calls, s.World.NameOf
 	pc := service.Context.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.PropertyCollector

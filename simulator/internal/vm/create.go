@@ -91,9 +91,10 @@ func (m *Machine) take(ctx *simulator.Context, req request) (types.AnyType, type
 		Quiesced:        quiesced,
 		ReplaySupported: types.NewBool(false),
 	}
-	s := m.world.newSnapshot(mo.VirtualMachineSnapshot{Vm: m.Self, Config: clone(*m.Config)})
-	node.Snapshot = m.world.Registry.Put(s).Reference()
 	m.state.lastID++
+	s := m.world.newSnapshot(mo.VirtualMachineSnapshot{Vm: m.Self, Config: clone(*m.Config)})
+	s.Self.Value = m.snapshotID(m.state.lastID)
+	node.Snapshot = m.world.Registry.Put(s).Reference()
 	node.Id = m.state.lastID
 	m.state.ids[node.Snapshot] = node.Id
 	if node.State != types.VirtualMachinePowerStatePoweredOff {

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -21,11 +22,16 @@ func (w *World) Reregister(name string) error {
 	if w.Tasks.Busy(m.Self) != nil {
 		return fmt.Errorf("a task is running on %q", name)
 	}
+	return w.again(m)
+}
+
+// again adds a machine once more, under a new id.
+func (w *World) again(m *Machine) error {
 	ctx := w.context()
 	old := m.Self
 	folder, isFolder := w.Registry.Get(*m.Parent).(*simulator.Folder)
 	if !isFolder {
-		return fmt.Errorf("%q is in no folder", name)
+		return fmt.Errorf("%q is in no folder", m.Name)
 	}
 	w.Registry.RemoveReference(ctx, folder, &folder.ChildEntity, old)
 	w.eachUser(m, func(user mo.Reference, list *[]types.ManagedObjectReference) {
@@ -33,7 +39,7 @@ func (w *World) Reregister(name string) error {
 	})
 	w.Registry.Remove(ctx, old)
 
-	m.Self = types.ManagedObjectReference{Type: old.Type}
+	m.Self = types.ManagedObjectReference{Type: old.Type, Value: w.machineID()}
 	w.Registry.PutEntity(folder, m.VirtualMachine)
 	w.mu.Lock()
 	w.states[m.Self] = m.state
@@ -46,13 +52,33 @@ func (w *World) Reregister(name string) error {
 
 	ids := map[types.ManagedObjectReference]types.ManagedObjectReference{}
 	for _, ref := range m.snapshots() {
-		ids[ref] = w.Registry.Put(w.newSnapshot(mo.VirtualMachineSnapshot{})).Reference()
+		s := w.newSnapshot(mo.VirtualMachineSnapshot{})
+		s.Self.Value = m.snapshotID(m.state.ids[ref])
+		ids[ref] = w.Registry.Put(s).Reference()
 	}
 	ctx.WithLock(m.VirtualMachine, func() { m.renumber(ctx, ids) })
 	for ref := range ids {
 		w.Registry.Remove(ctx, ref)
 	}
 	return nil
+}
+
+// machineID is the id of the next machine: a host counts its own from 1 (rapid7's
+// vm-automation shows `9` of an ESXi 6.5); "" leaves it to the registry, as on a vCenter.
+func (w *World) machineID() string {
+	if !w.esx {
+		return ""
+	}
+	w.machines++
+	return strconv.Itoa(w.machines)
+}
+
+// snapshotID is the id of the machine's nth snapshot: on a host `9-snapshot-3`, likewise.
+func (m *Machine) snapshotID(n int32) string {
+	if !m.world.esx {
+		return ""
+	}
+	return fmt.Sprintf("%s-snapshot-%d", m.Self.Value, n)
 }
 
 // Restore gives every snapshot the id of another, as a server may that is restored from

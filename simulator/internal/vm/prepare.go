@@ -1,16 +1,32 @@
 package vm
 
 import (
+	"cmp"
+	"log"
+	"slices"
+
 	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
 // Prepare completes what upstream leaves out of the machines it made: capabilities,
 // Tools, file layout and summaries as a vCenter shows them.
 func (w *World) Prepare() {
-	for _, entity := range w.Registry.All("VirtualMachine") {
+	entities := w.Registry.All("VirtualMachine")
+	slices.SortFunc(entities, func(a, b mo.Entity) int { // in the order in which they were made
+		x, y := a.Reference().Value, b.Reference().Value
+		return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y))
+	})
+	for _, entity := range entities {
 		if upstream, ok := entity.(*simulator.VirtualMachine); ok {
-			w.prepare(w.Wrap(upstream))
+			m := w.Wrap(upstream)
+			if w.esx {
+				if err := w.again(m); err != nil {
+					log.Printf("%s keeps its id: %v", m.Name, err)
+				}
+			}
+			w.prepare(m)
 		}
 	}
 }

@@ -18,6 +18,11 @@ type World struct {
 	Registry *simulator.Registry
 	Tasks    *task.Runner
 	Calls    *wire.Calls
+
+	// esx says that this is a single host, whose ids are small numbers of its own.
+	esx bool
+	// machines counts the ids of machines that a host has given.
+	machines int
 	History  *History
 
 	mu     sync.Mutex
@@ -25,8 +30,9 @@ type World struct {
 }
 
 // NewWorld returns the world of the machines in registry.
-func NewWorld(registry *simulator.Registry, tasks *task.Runner, calls *wire.Calls) *World {
+func NewWorld(registry *simulator.Registry, tasks *task.Runner, calls *wire.Calls, esx bool) *World {
 	return &World{
+		esx:      esx,
 		Registry: registry,
 		Tasks:    tasks,
 		Calls:    calls,

@@ -22,6 +22,7 @@ from vmsnapshot.backends._waiting import in_background
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._objects import property_spec
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,
@@ -155,6 +156,8 @@ class Login:
     stub: Stub
     content: Any
     endpoint: Endpoint
+    # The server's own identity, which stays when its address changes; None: it tells none.
+    server: str | None
 
     def ref(self, kind: str, object_id: str) -> Any:
         """The server's object of that kind (`VirtualMachine`, `Task`) and id."""
@@ -174,11 +177,6 @@ class Login:
     def is_vcenter(self) -> bool:
         """Whether this is a vCenter Server rather than a single ESXi host."""
         return bool(self.content.about.apiType == "VirtualCenter")
-
-    @property
-    def server(self) -> str | None:
-        """The server's own identity, which stays when its address changes; None: it tells none."""
-        return self.content.about.instanceUuid or None
 
 
 class Session:
@@ -313,10 +311,11 @@ class Session:
         try:
             content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
             content.sessionManager.Login(self._user, self._password, "en")
+            server = content.about.instanceUuid or _host_uuid(content, stub)
         except faults.VENDOR:
             stub.retire()
             raise
-        return Login(stub, content, self.endpoint)
+        return Login(stub, content, self.endpoint, server)
 
     def _explain(self, failure: BaseException, subject: Subject, *, known: bool) -> VmsnapshotError:
         server, cause = self.endpoint, failure.__cause__
@@ -370,6 +369,22 @@ def marked(request_id: str) -> Iterator[None]:
     finally:
         for key in mark:
             context.pop(key, None)
+
+
+def _host_uuid(content: Any, stub: Stub) -> str | None:
+    """A single host's hardware UUID: an ESXi has no `about.instanceUuid` (govmomi, simulator/esx)."""
+    if content.about.apiType != "HostAgent":
+        return None
+    collector = vmodl.query.PropertyCollector
+    host = vim.HostSystem("ha-host", stub)  # the id of itself on each host (likewise)
+    spec = collector.FilterSpec(
+        propSet=[property_spec(vim.HostSystem, ["summary.hardware.uuid"])],
+        objectSet=[collector.ObjectSpec(obj=host)],
+        reportMissingObjectsInResults=True,
+    )
+    found = content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
+    values = [item.val for each in found.objects for item in each.propSet] if found else []
+    return values[0] if values else None
 
 
 def _version_of(endpoint: Endpoint) -> str:
