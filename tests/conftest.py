@@ -49,6 +49,7 @@ NOT_FAST = (
     "plugin/test_real_engine.py",
     "sdk",
     "table",
+    "vsphere/test_bad_answers.py",
     "vsphere/test_call_counts.py",
 )
 
