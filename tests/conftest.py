@@ -34,6 +34,7 @@ NOT_FAST = (
     "environment/test_checkpoint.py",
     "environment/test_checkpoint_budget.py",
     "environment/test_checkpoint_engine.py",
+    "environment/test_checkpoint_life.py",
     "environment/test_examples.py",
     "environment/test_rollback.py",
     "environment/test_rollback_budget.py",
