@@ -13,7 +13,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._inventory import Index, read_places
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec
 from vmsnapshot.backends.vsphere._observe import Properties, virtual_machine
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve, unread
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve, unread
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -149,11 +149,11 @@ def _read(login: Login, page: Sequence[str]) -> dict[str, tuple[Properties, Vmsn
     contents = _contents(login, page, _VM)
     if left_out := [vm_id for vm_id in page if vm_id not in contents]:
         contents |= _contents(login, left_out, _VM)
-    found = {vm_id: (_properties(content), unread(content)) for vm_id, content in contents.items()}
+    found = {vm_id: (properties_of(content), unread(content)) for vm_id, content in contents.items()}
     with_snapshots = [vm_id for vm_id, (told, _) in found.items() if "snapshot" in told]
     for vm_id, content in _contents(login, with_snapshots, _LAYOUT).items():
         told, reason = found[vm_id]
-        found[vm_id] = {**told, **_properties(content)}, reason
+        found[vm_id] = {**told, **properties_of(content)}, reason
     return found
 
 
@@ -170,7 +170,3 @@ def _contents(login: Login, vm_ids: Sequence[str], paths: Sequence[str]) -> dict
         reportMissingObjectsInResults=True,
     )
     return {object_id(content.obj): content for content in retrieve(login, [spec])}
-
-
-def _properties(content: Any) -> Properties:
-    return {item.name: item.val for item in content.propSet or ()}

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vmsnapshot.backends.vsphere._observe import VERSION, Properties, from_configuration
+from vmsnapshot.backends.vsphere._observe import BESIDE_HARDWARE, VERSION, Properties
 from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.machine import Machine, VirtualMachine
@@ -51,7 +51,7 @@ class Hardware:
         """Know a VM's that was read as a whole, where the server tells its version."""
         version = properties.get(VERSION)
         if version:
-            beside = from_configuration(properties.get("config"), vm.datastore)
+            beside = {name: getattr(vm, name) for name in BESIDE_HARDWARE}
             self._known[vm.identity.id] = Known(version, vm.machine, beside)
 
     def forget(self, vm_id: str) -> None:

@@ -218,6 +218,10 @@ def virtual_machine(
     )
 
 
+# What `from_configuration` tells of a VM.
+BESIDE_HARDWARE: Final = ("shared_bus", "delta_datastores", "first_class_disks", "power_off_behavior")
+
+
 def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str, Any]:
     """What `VirtualMachine` tells beside `machine` that only the whole configuration has.
 

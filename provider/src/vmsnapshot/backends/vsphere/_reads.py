@@ -132,7 +132,7 @@ class EndedTasks:
             # One that the server forgets meanwhile says nothing of the VMs.
             with contextlib.suppress(vmodl.fault.ManagedObjectNotFound):
                 contents = retrieve(login, [_spec(login, missing, PROPERTIES)])
-                known.update({object_id(content.obj): _properties(content) for content in contents})
+                known.update({object_id(content.obj): properties_of(content) for content in contents})
         found = {task_id: known[task_id] for task_id in listed if task_id in known}
         self._ended |= {key: task for key, task in found.items() if str(task.get("info.state")) in ENDED}
         self._vms |= vms.keys()
@@ -152,7 +152,7 @@ def _read(
                 contents |= _contents(login, _specs(login, [asked], ended, report_missing=False))
             except vmodl.fault.ManagedObjectNotFound as fault:
                 failed[reference] = _not_found(reference, fault)
-    properties = {reference: _properties(content) for reference, content in contents.items()}
+    properties = {reference: properties_of(content) for reference, content in contents.items()}
     vms = {found_id: found for (kind, found_id), found in properties.items() if kind == _WHOLE}
     read = {found_id: found for (kind, found_id), found in properties.items() if kind == "Task"}
     tasks = ended.complete(login, vms, read)
@@ -283,7 +283,8 @@ def _spec(
     )
 
 
-def _properties(content: Any) -> Properties:
+def properties_of(content: Any) -> Properties:
+    """What the server told of one object, by the property's path."""
     return {item.name: item.val for item in content.propSet or ()}
 
 
@@ -326,7 +327,7 @@ def unread(content: Any) -> VmsnapshotError | None:
             f"{error.message.rstrip('.')}: its property {missing.path} could not be read",
             retry_helps=error.retry_helps,
         )
-    if kind == _WHOLE and _is_empty(_properties(content)):
+    if kind == _WHOLE and _is_empty(properties_of(content)):
         return faults.Unread(
             f"{_subject(reference)}: vSphere has neither its configuration nor its snapshots now, which "
             "happens while its files can't be reached. Nothing is known of them",

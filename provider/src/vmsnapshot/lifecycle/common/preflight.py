@@ -87,9 +87,8 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
             )
     if inputs.quiesce is not None and inputs.quiesce.windows is not None:
         guest = vm.machine.guest_id
-        if guest is not None and not guest.startswith(
-            "win"
-        ):  # as all of Windows' are (API, GuestOsIdentifier)
+        # All of Windows' begin so (API reference, VirtualMachineGuestOsIdentifier).
+        if guest is not None and not guest.startswith("win"):
             text = f"quiesce.windows counts for Windows only; the VM's guestID is {guest}."
             found.append(_finding("warning", "quiesceNotWindows", text))
     if vm.machine.power_state == "Suspended" and not inputs.memory:
