@@ -280,20 +280,18 @@ FIRST_ANSWERS = [
     (404, b"<html>no such page</html>", False),
     (200, b"<html>log in first</html>", False),
     (200, b"<html><body><br></body></html>", False),
+    (200, b"<namespaces><namespace>", False),
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "passes"), FIRST_ANSWERS)
-def test_the_api_version_is_the_servers_own(
-    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, *, passes: bool
-) -> None:
-    """What a proxy, or a server that is starting, answers first doesn't fix the version for the process."""
+def spoil_answers(monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, times: int) -> list[int]:
+    """Spoil the first answers; the list grows with each."""
     get = Connection.getresponse
     spoilt: list[int] = []
 
     def getresponse(self: Any) -> Any:
         response: Any = get(self)
-        if not spoilt:
+        if len(spoilt) < times:
             spoilt.append(status)
             response.read()
             response.status, response.reason = status, http.client.responses[status]
@@ -301,14 +299,36 @@ def test_the_api_version_is_the_servers_own(
         return response
 
     monkeypatch.setattr(Connection, "getresponse", getresponse)
+    return spoilt
+
+
+@pytest.mark.parametrize(("status", "body", "_passes"), FIRST_ANSWERS)
+def test_one_first_answer_that_is_not_vspheres_is_asked_for_again(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, *, _passes: bool
+) -> None:
+    """What a proxy, or a server that is starting, says first neither fails the run nor fixes the version."""
+    spoilt = spoil_answers(monkeypatch, status, body, 1)
     backend = wire(settings(simulator, allow_unverified_ssl=True))
     with contextlib.closing(backend):
-        if not passes:
-            with pytest.raises(Unreachable, match="doesn't answer as vSphere does"):
-                backend.list_machines(operation("listing VMs"))
         assert backend.list_machines(operation("listing VMs"))
         assert vars(backend)["_session"]._version != _session._DEFAULT_VERSION
     assert spoilt == [status]
+
+
+@pytest.mark.parametrize(("status", "body"), [answer[:2] for answer in FIRST_ANSWERS if not answer[2]])
+def test_first_answers_that_are_never_vspheres_fail_with_one_error(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
+) -> None:
+    """Asked three times within moments; the error says when trying again helps, and the next run logs in."""
+    spoilt = spoil_answers(monkeypatch, status, body, 3)
+    backend = wire(settings(simulator, allow_unverified_ssl=True))
+    with contextlib.closing(backend):
+        with pytest.raises(Unreachable, match="doesn't answer as vSphere does") as raised:
+            backend.list_machines(operation("listing VMs"))
+        assert "asked 3 times" in raised.value.message
+        assert "trying again helps when" in raised.value.message
+        assert spoilt == [status] * 3
+        assert backend.list_machines(operation("listing VMs"))
 
 
 @pytest.mark.parametrize("method", ["RetrieveServiceContent", "Login"])

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyVmomi import vim
 
 from devkit.waiting import until
+from tests.faults.proxy import between
+from tests.faults.ways import WAYS
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, find_task, operation, owner_of, request, run_out, take
 from tests.vsphere.conftest import Connect
@@ -357,6 +360,43 @@ def test_cancelling_stops_at_once_and_cancels_the_task(simulator: Simulator, bac
     assert simulator.history("web-1") == []
     take(backend, vm, "later")
     assert [item.name for item in again(backend, vm).snapshots] == ["later"]
+
+
+def test_a_task_that_was_cancelled_before_the_answer_came_was_asked_to_stop(
+    simulator: Simulator, connect: Connect, tmp_path: Path
+) -> None:
+    """News of its end, after which it is no longer cancelable, makes no "can't be cancelled" of it."""
+    slow = next(way for way in WAYS if way.name == "slow drip")
+    with between(simulator.server, tmp_path) as proxy:
+        backend = connect(simulator, vsphere_server=proxy.address, thumbprint=proxy.thumbprint)
+        vm = find(backend, "web-1")
+        simulator.hold("web-1")
+        cancellation = Cancellation()
+        taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
+        until(lambda: proxy.seen[-1] == "WaitForUpdatesEx" and watched(simulator))
+        proxy.arm(slow, 1)
+        cancellation.cancel()
+        with pytest.raises(Cancelled, match="was asked to stop"):
+            taking.result()
+        assert proxy.spoiled == ["CancelTask"]
+
+
+def test_cancelling_what_the_server_cannot_cancel(simulator: Simulator, backend: VsphereBackend) -> None:
+    """A revert can't be cancelled: the server says so, and then we do; it still runs, to its end."""
+    vm = find(backend, "web-1")
+    take(backend, vm)
+    vm = again(backend, vm)
+    simulator.hold("web-1")
+    cancellation = Cancellation()
+    doing = operation(cancellation=cancellation)
+    reverting = Doing(lambda: backend.revert(vm, vm.snapshots[0], "revert-1", doing))
+    until(lambda: simulator.tasks() and watched(simulator))
+    cancellation.cancel()
+    with pytest.raises(Cancelled, match=r"task-\w+ can't be cancelled and still runs on vSphere"):
+        reverting.result()
+    simulator.release("web-1")
+    until(lambda: not simulator.tasks())
+    assert [done["op"] for done in simulator.history("web-1")] == ["create", "revert"]
 
 
 def test_cancelling_a_call_that_hangs(simulator: Simulator, backend: VsphereBackend) -> None:

@@ -37,9 +37,10 @@ class Ticket(Generic[T]):
             self._error, self._done = error, True
         self._woken.set()
 
-    def wait_briefly(self, seconds: float) -> bool:
-        """Wait for the value or error, whatever it is, but no longer; whether it came."""
-        return self._woken.wait(seconds)
+    def brought_within(self, seconds: float) -> T | None:
+        """The value, if it comes so soon; None: it doesn't, or an error does."""
+        self._woken.wait(seconds)
+        return self._value
 
     def wait(self, operation: Operation) -> T:
         """The value.
@@ -72,7 +73,7 @@ class Ticket(Generic[T]):
 
 
 def in_background(
-    name: str, function: Callable[[], T], late: Callable[[T], None] = lambda _value: None
+    name: str, function: Callable[[], T], late: Callable[[T], object] = lambda _value: None
 ) -> Ticket[T]:
     """Run a function in a thread of its own, so that its caller can stop waiting for it.
 

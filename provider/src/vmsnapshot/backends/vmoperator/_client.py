@@ -336,7 +336,7 @@ class Client:
 
         None where that isn't to be found out.
         """
-        self.read_schema().wait_briefly(_SCHEMA_TIME)
+        self.read_schema().brought_within(_SCHEMA_TIME)
         return self._supported
 
     def read_schema(self) -> Ticket[None]:

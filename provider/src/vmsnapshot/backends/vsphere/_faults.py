@@ -49,6 +49,10 @@ class NeverReached(Unreachable):
     """The server could not be reached even once: probably a wrong setting."""
 
 
+class NotVsphere(NeverReached):
+    """What answers there has never answered as vSphere does."""
+
+
 class Unread(Unreachable):
     """The server answered, but not for this object: nothing is known of it."""
 

@@ -44,6 +44,22 @@ _DEFAULT_VERSION: Final = "vim25/6.5"
 _LATER: Final = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
 
 
+# Seconds before asking again who gave a first answer that isn't vSphere's: what a proxy or a load balancer
+# slips in once passes; what answers so each time is asked for no longer, as the address may be wrong.
+_FIRST_PAUSES: Final = (0.25, 0.75)
+_NOT_VSPHERE: Final = (
+    f"It was asked {len(_FIRST_PAUSES) + 1} times. Check the name and the port; if they are right, something "
+    "in between answers in its place, such as a proxy's login page: trying again helps when that has ended."
+)
+
+# How somebody who is there hangs up, as a server that is starting does.
+_HUNG_UP: Final = (
+    ConnectionResetError,
+    ConnectionAbortedError,
+    http.client.RemoteDisconnected,
+    http.client.IncompleteRead,
+)
+
 # What expat says of a document that ends too early.
 _CUT_SHORT: Final = {
     expat_errors.codes[expat_errors.XML_ERROR_NO_ELEMENTS],
@@ -207,7 +223,7 @@ class Session:
         function: Callable[[Login], T],
         *,
         once: bool = False,
-        late: Callable[[T], None] = lambda _value: None,
+        late: Callable[[T], object] = lambda _value: None,
     ) -> T:
         """Make calls for one operation, which can stop waiting for them at any moment.
 
@@ -293,11 +309,15 @@ class Session:
 
     def _open(self) -> Login:
         subject = Subject(f"logging in to {self.endpoint}", server=str(self.endpoint))
-        try:
-            return self._log_in()
-        except faults.VENDOR as failure:
-            # Who has told what it speaks is vSphere: what breaks after that may pass.
-            error = self._explain(failure, subject, known=self._version is not None)
+        for pause in (*_FIRST_PAUSES, None):
+            try:
+                return self._log_in()
+            except faults.VENDOR as failure:
+                # Who has told what it speaks is vSphere: what breaks after that may pass.
+                error = self._explain(failure, subject, known=self._version is not None)
+            if pause is None or not isinstance(error, faults.NotVsphere):
+                break
+            time.sleep(pause)
         if isinstance(error, (Denied, InvalidInput)) and not error.retry_helps:
             self._refused = error
         self._failed = time.monotonic(), error
@@ -321,8 +341,8 @@ class Session:
         server, cause = self.endpoint, failure.__cause__
         kind = faults.NotSent if known else faults.NeverReached
         broken = failure if cause is None else cause
-        if isinstance(broken, (ConnectionResetError, ConnectionAbortedError, http.client.RemoteDisconnected)):
-            # Somebody is there who hung up, as a server that is starting does: that passes.
+        if isinstance(broken, _HUNG_UP):
+            # That passes.
             return faults.NotSent(
                 f"{subject}: vsphereServer {server}{server.way} broke the connection ({broken}) during the "
                 "login."
@@ -330,10 +350,11 @@ class Session:
         if isinstance(failure, (vmodl.MethodFault, faults.NotReady)):
             return faults.translate(failure, subject)
         if not isinstance(failure, faults.ConnectFailure):
-            return kind(
+            text = (
                 f"{subject}: vsphereServer {server}{server.way} doesn't answer as vSphere does "
-                f"({cause or failure}). Check the name and the port."
+                f"({cause or failure})."
             )
+            return faults.NotSent(text) if known else faults.NotVsphere(f"{text} {_NOT_VSPHERE}")
         if isinstance(cause, WrongCertificate):
             return InvalidInput(
                 "thumbprint",

@@ -26,7 +26,7 @@ from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._observe import ENDED
 from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
-from vmsnapshot.lifecycle.errors import Cancelled, PlatformError, TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Cancelled, PlatformError, TimedOut, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration
 
@@ -46,7 +46,10 @@ _SURELY_RUNNING: Final = 0.6
 # Seconds that a cancellation takes at most to reach the server before we go on without knowing.
 _CANCEL_TIME: Final = 1.0
 
-_WATCHED: Final = ("info.state", "info.result", "info.error", "info.cancelable")
+# What became of a task that the server didn't take a request to cancel for.
+_NOT_ASKED: Final = "could not be asked to stop and may still run on vSphere"
+
+_WATCHED: Final = ("info.state", "info.result", "info.error")
 
 
 class Watch:
@@ -128,8 +131,6 @@ class Tasks:
         self._watches: dict[str, Watch] = {}
         self._ended: set[str] = set()
         self._usual_time = 0.0
-        # Those that the server has taken a request to cancel for.
-        self._cancelled: set[str] = set()
         self._starting = 0
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
@@ -204,11 +205,11 @@ class Tasks:
             self._members.ask(task_id, operation)
             self._follow(watch, operation)
         except (Cancelled, TimedOut) as over:
-            asked = False
+            fate = _NOT_ASKED
             if cancel and isinstance(over, Cancelled):
                 asking = in_background("cancel", lambda: self._cancel(task_id))
-                asked = asking.wait_briefly(_CANCEL_TIME) and task_id in self._cancelled
-            raise self._still_running(over, watch, operation, subject, asked=asked) from None
+                fate = asking.brought_within(_CANCEL_TIME) or _NOT_ASKED
+            raise self._still_running(over, watch, operation, subject, fate) from None
         finally:
             undo()
             with self._changed:
@@ -246,7 +247,7 @@ class Tasks:
                 operation.progress(f"{operation.what}: {told} %")
 
     def _still_running(
-        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, *, asked: bool
+        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, fate: str
     ) -> VmsnapshotError:
         done = "" if watch.progress is None else f", {watch.progress} % done"
         if isinstance(over, TimedOut):
@@ -255,20 +256,24 @@ class Tasks:
                 f"{watch.task_id} still runs on vSphere{done}. The next update continues from here; "
                 "customTimeouts gives it more time."
             )
-        can = watch.info.get("info.cancelable")
-        fate = "was asked to stop" if asked else "could not be asked to stop and may still run on vSphere"
-        if can is False:
-            fate = "can't be cancelled and still runs on vSphere"
         return Cancelled(f"{over.message} The task {watch.task_id}{done} {fate}.")
 
-    def _cancel(self, task_id: str) -> None:
-        """Ask the server to cancel a task; one that can't be, or has ended, is left alone."""
-        with contextlib.suppress(VmsnapshotError):
+    def _cancel(self, task_id: str) -> str:
+        """Ask the server to cancel a task; what came of that.
+
+        Only its answer counts: `info.cancelable` is false of a task that has ended, as one has that was
+        cancelled, and may be of one that waits for its turn.
+        """
+        try:
             self._session.direct(
                 Subject(f"cancelling task {task_id}"),
                 lambda login: login.ref("Task", task_id).Cancel(),
             )
-            self._cancelled.add(task_id)
+        except Unsupported:
+            return "can't be cancelled and still runs on vSphere"
+        except VmsnapshotError:
+            return _NOT_ASKED
+        return "was asked to stop"
 
     @contextlib.contextmanager
     def _in_flight(self) -> Iterator[None]:
