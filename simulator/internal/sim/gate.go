@@ -182,6 +182,8 @@ var privileges = map[string]string{
 	"SuspendVM_Task":               "VirtualMachine.Interact.Suspend",
 	"ResetVM_Task":                 "VirtualMachine.Interact.Reset",
 	"ReconfigVM_Task":              "VirtualMachine.Config.Settings",
+	"CloneVM_Task":                 "VirtualMachine.Provisioning.Clone",
+	"Destroy_Task":                 "VirtualMachine.Inventory.Delete",
 	"CancelTask":                   "Global.CancelTask",
 }
 

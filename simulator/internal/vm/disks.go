@@ -123,6 +123,8 @@ func (m *Machine) points() [][]types.BaseVirtualDevice {
 type consolidation struct {
 	lists [][]types.BaseVirtualDevice
 	sizes map[string]int64
+	// shared are files that disks of other machines stand on: a vCenter leaves them alone.
+	shared map[string]bool
 }
 
 // run merges every file that nothing stands on any more into its only child: the
@@ -170,9 +172,11 @@ func (c *consolidation) next() (file, child string, ok bool) {
 		}
 	}
 	for _, parent := range order {
-		if !tops[parent] && len(children[parent]) == 1 {
+		if !tops[parent] && len(children[parent]) == 1 && !c.shared[parent] {
 			for only := range children[parent] {
-				return parent, only, true
+				if !c.shared[only] {
+					return parent, only, true
+				}
 			}
 		}
 	}

@@ -26,6 +26,7 @@ func (w *World) Prepare() {
 					log.Printf("%s keeps its id: %v", m.Name, err)
 				}
 			}
+			w.know(m.Config.InstanceUuid)
 			w.prepare(m)
 		}
 	}

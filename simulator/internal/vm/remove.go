@@ -142,7 +142,11 @@ func (m *Machine) drop(
 
 // consolidate shortens the chains of the machine and of its snapshots.
 func (m *Machine) consolidate(ctx *simulator.Context) {
-	c := &consolidation{sizes: m.state.sizes, lists: [][]types.BaseVirtualDevice{clone(m.Config.Hardware.Device)}}
+	c := &consolidation{
+		sizes:  m.state.sizes,
+		lists:  [][]types.BaseVirtualDevice{clone(m.Config.Hardware.Device)},
+		shared: m.world.stoodOn(m.Self),
+	}
 	var kept []*VirtualMachineSnapshot
 	if m.Snapshot != nil {
 		for _, ref := range refs(m.Snapshot.RootSnapshotList) {

@@ -27,6 +27,10 @@ type World struct {
 
 	mu     sync.Mutex
 	states map[types.ManagedObjectReference]*state
+	// instances holds the instance UUIDs of all machines.
+	instances map[string]bool
+	// standing holds which linked clones' disks stand on a file.
+	standing map[string]map[types.ManagedObjectReference]bool
 }
 
 // NewWorld returns the world of the machines in registry.
@@ -38,6 +42,9 @@ func NewWorld(registry *simulator.Registry, tasks *task.Runner, calls *wire.Call
 		Calls:    calls,
 		History:  &History{},
 		states:   map[types.ManagedObjectReference]*state{},
+
+		instances: map[string]bool{},
+		standing:  map[string]map[types.ManagedObjectReference]bool{},
 	}
 }
 
