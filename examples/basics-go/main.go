@@ -35,9 +35,12 @@ func program(ctx *pulumi.Context) error {
 		VmName:   pulumi.String(vm),
 		Snapshot: pulumi.String(settings.Require("clean")),
 		// Another value asks for another revert.
-		Triggers:       pulumi.Map{"run": pulumi.String(settings.Require("run"))},
-		PowerPolicy:    vmsnapshot.PowerPolicyOn,
-		SafetySnapshot: vmsnapshot.SafetySnapshotArgs{KeepUpdates: pulumi.Int(1)},
+		Triggers:    pulumi.Map{"run": pulumi.String(settings.Require("run"))},
+		PowerPolicy: vmsnapshot.PowerPolicyOn,
+		SafetySnapshot: vmsnapshot.SafetySnapshotArgs{
+			KeepUpdates:  pulumi.Int(1),
+			DeletePolicy: vmsnapshot.SafetyDeletePolicyRemove,
+		},
 	}, pulumi.DependsOn([]pulumi.Resource{before}))
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ lab = vmsnapshot.VirtualMachineRevert(
     snapshot=config.require("clean"),
     triggers={"run": config.require("run")},  # another value asks for another revert
     power_policy=vmsnapshot.PowerPolicy.ON,
-    safety_snapshot={"keep_updates": 1},
+    safety_snapshot={"keep_updates": 1, "delete_policy": "remove"},
     opts=pulumi.ResourceOptions(depends_on=[before]),
 )
 

@@ -22,7 +22,7 @@ const lab = new vmsnapshot.VirtualMachineRevert(
         snapshot: config.require("clean"),
         triggers: { run: config.require("run") }, // another value asks for another revert
         powerPolicy: vmsnapshot.PowerPolicy.On,
-        safetySnapshot: { keepUpdates: 1 },
+        safetySnapshot: { keepUpdates: 1, deletePolicy: "remove" },
     },
     { dependsOn: before },
 );

@@ -17,7 +17,7 @@ machine = vmsnapshot.VirtualMachineRevert(
     "machine",
     vm_name=names[0],
     snapshot=config.get("revertTo") or None,  # without one, the VM is only watched
-    safety_snapshot={"keep_updates": 3},
+    safety_snapshot={"keep_updates": 3, "delete_policy": "remove"},
 )
 releases = vmsnapshot.EnvironmentCheckpoint(
     "releases",

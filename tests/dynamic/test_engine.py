@@ -14,6 +14,7 @@ from devkit.places import BINARIES, ROOT
 from tests.dynamic.conftest import PASSWORD
 from tests.support.client import other_client
 from tests.support.engine import Stack
+from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
 
 
@@ -33,31 +34,35 @@ def stack(tmp_path: Path, vsphere: Simulator) -> Iterator[Stack]:
     """A stack of the example, with the login in its configuration and no plugin."""
     made = Stack(tmp_path / "stack", plugins={}, runtime="python", environment={"PATH": PATH})
     shutil.copy(ROOT / "examples" / "dynamic" / "__main__.py", made.project)
-    for name, value in vsphere.settings.items():
-        made.config(f"vmsnapshot:{name}", value, secret=name == "password")
-    made.config("virtualMachines", "web-1,web-2")
-    made.config("release", "r1")
     yield made
     made.close()
 
 
 def test_a_life_on_the_engine(stack: Stack, vsphere: Simulator) -> None:
-    """Create, revert, rollback, refresh, no change, destroy; no session left.
+    """The README's commands, a revert, a refresh: no change, no snapshot and no session is left.
 
     No password is in the state of a resource; Pulumi's own copy of the stack's configuration is encrypted.
     """
-    stack.up().check()
+    mine = {
+        "vcenter.example.com": vsphere.server,
+        "pulumi@vsphere.local": vsphere.user,
+        "vmsnapshot:password": f"vmsnapshot:password '{PASSWORD}'",
+    }
+    readme = Readme(stack, "dynamic", mine)
+    readme.through("stack init")
+    stack.config("vmsnapshot:thumbprint", vsphere.thumbprint)
+    readme.through("pulumi up")
     assert [item["op"] for item in vsphere.history("web-1")] == ["create", "create"]
     path = stack.resource("before-release")["outputs"]["path"]
     with other_client(vsphere) as client:
         client.reconfigure("web-1", numCPUs=8)
         stack.config("revertTo", path)
-        stack.config("rollBackTo", "r1")
-        text = stack.run("up", "--yes").check().text  # with a preview
+        readme.through("rollBackTo r41")
+        text = readme.through("pulumi up").text  # with a preview
         preview, update = text.split("Updating (dev)")
         assert f'will be reverted to snapshot "{path}"' in " ".join(preview.split())
         assert "~ numCPUs: 8 => 2" in preview
-        assert '2 VMs will be rolled back to "r1"' in preview
+        assert '2 VMs will be rolled back to "r41"' in preview
         assert "~ 2 updated" in update
         assert [item["op"] for item in vsphere.history("web-1")][2:] == ["create", "revert", "revert"]
         assert client.vm("web-1").config.hardware.numCPU == 2
@@ -70,8 +75,9 @@ def test_a_life_on_the_engine(stack: Stack, vsphere: Simulator) -> None:
     decrypted = stack.export()["deployment"]["resources"]
     assert {item["type"] for item in decrypted if PASSWORD in str(item)} == {"pulumi:providers:pulumi-python"}
 
-    stack.destroy().check()
-    assert [item["op"] for item in vsphere.history("web-1")][5:] == ["remove", "remove"]
+    readme.to_the_end()
+    with other_client(vsphere) as client:
+        assert snapshots(client, "web-1", "web-2") == {"web-1": [], "web-2": []}
     calls = vsphere.calls()
     assert calls["Login"] == calls["Logout"] > 3
 

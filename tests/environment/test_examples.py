@@ -12,6 +12,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.example import EXAMPLES, example_stack
+from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
 
 NAMES = ["app-1", "db-1", "web-1", "web-2"]
@@ -37,39 +38,44 @@ def gate(stack: Stack, vsphere: Simulator, *arguments: str) -> subprocess.Comple
     )
 
 
-@pytest.mark.parametrize("language", ["yaml", "python"])
-def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Client, language: str) -> None:
-    """A release takes a checkpoint; `rollbackTo` previews the way back and goes it.
+def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
+    """The README's commands take a checkpoint, show the way back, go it, and remove what they made.
 
-    The gate lets the update pass while every VM can go back, and stops when one no longer can.
+    The label of another commit is left alone then.
     """
-    before = f"release-{language}"
-    name = f"environment-rollback/{language}"
-    stack = example_stack(tmp_path / "stack", name, environment=vsphere.environment())
-    stack.config("release", before)
-    stack.up().check()
-    assert [client.names(name)[-1] for name in NAMES] == [before] * 4
-    if language == "yaml":
-        passed = gate(stack, vsphere)
-        assert (passed.returncode, passed.stdout) == (0, f'gate: go. Every VM can go back to "{before}".\n')
-
+    before = snapshots(client, *NAMES)
+    name = "environment-rollback/python"
+    stack = example_stack(tmp_path / "stack" / "python", name, environment=vsphere.environment())
+    (stack.project / "python").symlink_to(stack.project)
+    readme = Readme(stack, "environment-rollback")
+    readme.through("pulumi up")
+    assert [client.names(name)[-1] for name in NAMES] == ["release-41"] * 4
     client.reconfigure("web-1", numCPUs=8)
-    if language == "python":  # the program then leaves the label of another commit alone
-        stack.config("release", "release-of-another-commit")
-    stack.config("rollbackTo", before)
+    stack.config("release", "release-of-another-commit")
     done = len(vsphere.history())
-    text = stack.run("up", "--yes", "--diff").check().text
-    assert f'4 VMs will be rolled back to "{before}"' in text
+    text = readme.through("pulumi preview").text
+    assert '4 VMs will be rolled back to "release-41"' in text
     assert re.search("~ numCPUs *: 8 => 2", text)
+    readme.through("pulumi up")
     history = [(item["op"], item["name"]) for item in vsphere.history()[done:]]
-    assert history.count(("revert", before)) == 4
-    assert not [op for op, _ in history if op in {"create", "remove"}]
+    assert history == [("revert", "release-41")] * 4
+    readme.to_the_end()
+    assert snapshots(client, *NAMES) == before
+    stack.close()
 
-    if language == "yaml":
-        vsphere.set("db-1", snapshotDisabled=True)
-        stopped = gate(stack, vsphere, before)
-        assert stopped.returncode == 1
-        assert '- db-1: VM "db-1" (' in stopped.stderr
-        assert "gate: STOP. It is not sure that every VM can go back" in stopped.stderr
-        vsphere.set("db-1", snapshotDisabled=False)
+
+def test_the_gate(tmp_path: Path, vsphere: Simulator) -> None:
+    """It passes while every VM can go back to the last checkpoint; else it stops, with the cause."""
+    name = "environment-rollback/yaml"
+    stack = example_stack(tmp_path / "stack", name, environment=vsphere.environment())
+    stack.config("release", "gated")
+    stack.up().check()
+    passed = gate(stack, vsphere)
+    assert (passed.returncode, passed.stdout) == (0, 'gate: go. Every VM can go back to "gated".\n')
+    vsphere.set("db-1", snapshotDisabled=True)
+    stopped = gate(stack, vsphere, "gated")
+    assert stopped.returncode == 1
+    assert '- db-1: VM "db-1" (' in stopped.stderr
+    assert "gate: STOP. It is not sure that every VM can go back" in stopped.stderr
+    vsphere.set("db-1", snapshotDisabled=False)
     stack.close()

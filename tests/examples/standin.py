@@ -72,6 +72,12 @@ class Machines(Provider):
         self._client.wait(made.PowerOnVM_Task())
         return rq.Resource(made._moId, {**told, "moid": made._moId}, request.inputs)
 
+    def delete(self, request: rq.DeleteRequest) -> None:
+        """Off, and gone with its snapshots."""
+        vm = self._client.vm(plain(request.state)["name"])
+        self._client.wait(vm.PowerOffVM_Task())
+        self._client.wait(vm.Destroy_Task())
+
     def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
         """What is asked for, with an id."""
         return rq.InvokeResult({**args, "id": f"id of {plain(args)['name']}"})

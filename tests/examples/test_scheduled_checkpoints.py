@@ -15,6 +15,7 @@ import yaml
 from tests.support.client import other_client
 from tests.support.engine import Stack
 from tests.support.example import EXAMPLES, example_stack
+from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
 
 FOLDER = EXAMPLES / "scheduled-checkpoints"
@@ -42,30 +43,30 @@ def run(stack: Stack, server: Simulator, script: str) -> subprocess.CompletedPro
 
 def test_a_night_and_one_without_a_checkpoint(tmp_path: Path, server: Simulator) -> None:
     """The script takes one checkpoint, once in an hour; the alert is silent, and fails when it is too old."""
-    stack = example_stack(tmp_path / "stack", "scheduled-checkpoints", environment=server.environment())
-    for script in ("checkpoint.sh", "alert.sh"):
-        shutil.copy(FOLDER / script, stack.project)
+    stack = example_stack(
+        tmp_path / "stack", "scheduled-checkpoints", environment=server.environment(), stack="prod"
+    )
     shutil.copytree(EXAMPLES / "ci-gate", stack.project.parent / "ci-gate")
     missing = run(stack, server, "alert.sh")
     assert missing.returncode == 1
     assert "alert: there is no checkpoint." in missing.stderr
 
-    taken = run(stack, server, "checkpoint.sh")
-    assert taken.returncode == 0, taken.stdout + taken.stderr
+    readme = Readme(stack, "scheduled-checkpoints")
+    readme.through("checkpoint.sh")
     with other_client(server) as client:
         (name,) = client.names("db-1")
         assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d\d00", name)
         assert client.names("web-1") == [name]
-    fine = run(stack, server, "alert.sh")
-    assert (fine.returncode, fine.stdout.splitlines()[-1]) == (
-        0,
-        f'gate: go. Every VM can go back to "{name}".',
-    ), fine.stderr
+    fine = readme.through("alert.sh").text
+    assert fine.splitlines()[-1] == f'gate: go. Every VM can go back to "{name}".'
 
     server.set_clock(timedelta(hours=27))
     late = run(stack, server, "alert.sh")
     assert late.returncode == 1
     assert "the checkpoint is 1 day old, older than maxAge (26h)" in " ".join(late.stderr.split())
+    readme.to_the_end()
+    with other_client(server) as client:
+        assert snapshots(client, "db-1", "web-1") == {"db-1": [], "web-1": []}
     stack.close()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.client import other_client
 from tests.support.example import EXAMPLES, example_stack
+from tests.support.readme import Readme
 from tests.support.simulator import Simulator, running
 
 HOSTILE = "<script>alert(1)</script> | `x`"
@@ -78,8 +79,10 @@ def test_the_report_of_a_vcenter(tmp_path: Path, aged: Simulator) -> None:
     """Old snapshots stand out with their VM and their path; nothing is changed."""
     done = len(aged.history())
     stack = example_stack(tmp_path / "stack", "snapshot-report", environment=aged.environment())
+    readme = Readme(stack, "snapshot-report", {"/dc/vm/shop": "/DC0/vm"})
+    readme.through("stack init")
     stack.config("deepLevels", "2")
-    stack.up("--suppress-outputs").check()
+    readme.through("pulumi up")
     outputs = stack.resource("made-up-dev")["outputs"]
     page = Page(outputs["page"])
     harmless(page)
@@ -92,6 +95,11 @@ def test_the_report_of_a_vcenter(tmp_path: Path, aged: Simulator) -> None:
     assert sorted(row.rsplit(" | ", 1)[1] for row in rows) == ["deep |", "old |", "old |"]
     assert sum("| 40 d |" in row for row in rows) == 2
     assert "\\<script\\>" in "".join(rows)
+    page_file = stack.project / "snapshots.html"
+    readme.through("stack output page")
+    assert page_file.read_text(encoding="utf-8").strip() == outputs["page"].strip()
+    readme.to_the_end()
+    assert not page_file.exists()
     assert len(aged.history()) == done
     stack.close()
 

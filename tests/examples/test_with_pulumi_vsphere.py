@@ -11,6 +11,7 @@ from devkit.places import ROOT
 from tests.examples.conftest import ENVIRONMENT
 from tests.support.client import Client
 from tests.support.example import example_stack
+from tests.support.readme import Readme
 from tests.support.simulator import Simulator
 
 
@@ -38,13 +39,19 @@ def test_a_vm_made_there_is_snapshotted_and_reverted_here(
         plugins={"vsphere": standin},
         python=ENVIRONMENT / "bin" / "python",
     )
-    for key in ("datacenter", "resourcePool", "datastore", "network", "run"):
+    readme = Readme(stack, "with-pulumi-vsphere")
+    readme.through("config set datacenter")
+    for key in ("resourcePool", "datastore", "network", "run"):
         stack.config(key, key)
-    assert "+ 4 created" in stack.run("up", "--yes").check().text
+    assert "+ 4 created" in readme.through("pulumi up").text
     (name,) = client.names("lab")
     assert stack.resource("made-up-dev")["outputs"]["installed"] == name
     assert stack.resource("installed")["inputs"]["vmName"] == client.vm("lab")._moId
     done = [(item["op"], item["name"]) for item in vsphere.history("lab")]
     assert done == [("create", name), ("revert", name)]
     assert client.vm("lab").runtime.powerState == "poweredOn"
+    readme.through("pulumi up")
+    assert [item["op"] for item in vsphere.history("lab")] == ["create", "revert", "revert"]
+    readme.to_the_end()
+    assert not client.content.searchIndex.FindByInventoryPath("/DC0/vm/lab")
     stack.close()

@@ -243,6 +243,62 @@ def test_one_of_a_state_without_marks_is_removed(life: Life) -> None:
     assert (life.safety, life.recorded) == ([], [])
 
 
+@pytest.mark.parametrize("policy", [None, "keep", "remove"])
+def test_destroying_the_revert_does_what_its_policy_says(life: Life, policy: str | None) -> None:
+    """They stay by default, and are named; with `remove` the VM has the snapshots that it had before.
+
+    The preview of the revert says which of both it will be.
+    """
+    rule = {"keepUpdates": 5} if policy is None else {"keepUpdates": 5, "deletePolicy": policy}
+    life.write(safetySnapshot=rule)
+    shown = life.stack.preview().check().words
+    removed = policy == "remove"
+    assert "A safety snapshot is taken first; it is removed after 5 more updates." in shown
+    told = "removes them from the VM" if removed else "leaves them on the VM"
+    assert f"Deleting this resource {told} (safetySnapshot.deletePolicy: {policy or 'keep'})" in shown
+    life.stack.up().check()
+    life.write(safetySnapshot=rule, triggers={"again": 1})
+    life.stack.up().check()
+    taken = life.safety
+    assert len(taken) == 2
+    outcome = life.stack.destroy().check()
+    assert life.safety == ([] if removed else taken)
+    for name in taken:
+        assert name in outcome.words
+    assert ("was removed: its resource is deleted" in outcome.words) == removed
+    assert ("stay on the platform" in outcome.words) != removed
+
+
+def test_destroying_leaves_what_somebody_uses_or_has_changed(life: Life) -> None:
+    """With `remove`: one that the VM runs on and one that was renamed stay, and are named."""
+    rule = {"deletePolicy": "remove"}
+    life.write(safetySnapshot=rule)
+    life.stack.up().check()
+    life.write(safetySnapshot=rule, triggers={"again": 1})
+    life.stack.up().check()
+    used, renamed = life.safety
+    life.client.revert(life.vm, used)
+    life.client.edit(life.vm, renamed, name="for-the-audit")
+    outcome = life.stack.destroy().check()
+    assert life.safety == [used, "for-the-audit"]
+    assert f'stay on the platform: "{used}".' in outcome.words
+    assert f'"{renamed}"' in outcome.words
+    assert "is kept, although its resource is deleted" in outcome.words
+
+
+def test_a_destroy_that_could_not_remove_them_is_done_again(life: Life) -> None:
+    """The resource stays in state with its safety snapshot; the next destroy removes that, and it alone."""
+    life.write(safetySnapshot={"deletePolicy": "remove"})
+    life.stack.up().check()
+    life.vsphere.fault("NoPermission", method="RemoveSnapshot_Task", vm=life.vm)
+    assert life.stack.destroy().errors
+    assert [item["name"] for item in life.recorded] == life.safety != []
+    life.vsphere.clear()
+    life.stack.destroy().check()
+    assert life.safety == []
+    assert life.client.names(life.vm) == ["base"]
+
+
 def test_a_killed_safety_snapshot_is_found_again(life: Life) -> None:
     """Killed while its task runs: the next update waits for it and takes no other."""
     life.write()

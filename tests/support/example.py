@@ -23,6 +23,7 @@ def example_stack(
     environment: Mapping[str, str],
     plugins: Mapping[str, Path] | None = None,
     python: Path = Path(sys.executable),
+    stack: str = "dev",
 ) -> Stack:
     """A stack of an example's program, with this checkout's plugin.
 
@@ -32,14 +33,15 @@ def example_stack(
         environment: The provider's login.
         plugins: Further ones, by package name.
         python: What Python programs and policy packs run in.
+        stack: The stack's name.
     """
     found = {"vmsnapshot": ROOT / "provider", **(plugins or {})}
-    stack = Stack(folder, plugins=found, environment=environment)
+    made = Stack(folder, plugins=found, environment=environment, name=stack)
     program = yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text(encoding="utf-8"))
     config = {key.replace(program["name"], "made-up"): about for key, about in program["config"].items()}
-    stack.write({**program, "name": "made-up", "config": config})
+    made.write({**program, "name": "made-up", "config": config})
     for file in (EXAMPLES / name).iterdir():
-        if file.suffix in {".css", ".py"}:
-            shutil.copy(file, stack.project)
-    stack.environment["PATH"] = f"{python.parent}{os.pathsep}{stack.environment['PATH']}"
-    return stack
+        if file.suffix in {".css", ".py", ".sh"}:
+            shutil.copy(file, made.project)
+    made.environment["PATH"] = f"{python.parent}{os.pathsep}{made.environment['PATH']}"
+    return made

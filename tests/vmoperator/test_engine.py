@@ -16,7 +16,9 @@ from devkit.kubernetes import ApiServer
 from devkit.places import ROOT
 from devkit.vmoperator.steering import Step
 from devkit.waiting import until
+from tests.support.client import other_client
 from tests.support.engine import Stack
+from tests.support.readme import Readme, snapshots
 from tests.support.simulator import running
 from tests.vmoperator.environment import environment
 
@@ -32,7 +34,7 @@ COMPUTED = {"seen", "target"}
 HARDWARE = ("guestID", "hardwareVersion", "memoryMB", "numCPUs", "powerState")
 
 
-def example(folder: Path, environment: dict[str, str], **settings: str) -> Stack:
+def example(folder: Path, environment: dict[str, str]) -> Stack:
     """A stack of the example for one platform: the same program, other settings."""
     stack = Stack(
         folder, plugins={"vmsnapshot": ROOT / "provider"}, runtime="python", environment=environment
@@ -40,9 +42,6 @@ def example(folder: Path, environment: dict[str, str], **settings: str) -> Stack
     path = stack.environment["PATH"]
     stack.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
     shutil.copy(EXAMPLE / "__main__.py", stack.project)
-    stack.config("vm", "my-vm")
-    for name, value in settings.items():
-        stack.config(f"vmsnapshot:{name}", value)
     return stack
 
 
@@ -77,28 +76,38 @@ def test_the_same_program_on_both_platforms(tmp_path: Path, api_server: ApiServe
         for server in (vcenter, here.vcenter):
             server.set("my-vm", tools="running")
         login = {name: text for name, text in vcenter.environment().items() if not name.endswith("_SSL")}
-        vsphere = example(tmp_path / "vsphere", login, caFile=certificate)
-        operator = example(tmp_path / "operator", {}, namespace=namespace)
+        vsphere = example(tmp_path / "vsphere", login)
+        operator = example(tmp_path / "operator", {})
+        there = Readme(operator, "vm-operator", {"my-namespace": namespace})
+        here_too = Readme(
+            vsphere, "vm-operator", {"pulumi config set vmsnapshot:namespace my-namespace": "true"}
+        )
+        there.through("stack init")
+        here_too.through("stack init")
         kubeconfig = api_server.kubeconfig.read_text(encoding="utf-8")
         token = yaml.safe_load(kubeconfig)["users"][0]["user"]["token"]
         operator.config("vmsnapshot:kubeconfig", kubeconfig, secret=True)
+        vsphere.config("vmsnapshot:caFile", certificate)
 
-        said = operator.up().check().text
-        vsphere.up().check()
+        said = there.through("pulumi up").text
+        here_too.through("pulumi up")
         assert told(operator) == told(vsphere)
         assert here.stand_in.history.creates() == list(SNAPSHOTS)
         assert here.snapshot("snap-3").spec["quiesce"] == {"timeout": "10m0s"}  # the program says 10min
         assert said.count('VirtualMachineSnapshotReady    : "True"') == len(SNAPSHOTS)
 
-        for stack in (operator, vsphere):
-            stack.config("revertTo", "snap-1")
-        said += operator.up().check().text
-        vsphere.up().check()
+        said += there.through("pulumi up").text
+        here_too.through("pulumi up")
         assert told(operator) == told(vsphere)
         assert told(operator)["my-vm"]["revertedTo"] == "snap-1"
         assert here.stand_in.history.reverts() == ["snap-1"]
         assert [item["op"] for item in vcenter.history("my-vm")] == [*["create"] * 3, "revert"]
         assert token not in operator.state_text() + said
+        there.to_the_end()
+        here_too.to_the_end()
+        assert here.snapshots() == []
+        with other_client(vcenter) as client:
+            assert snapshots(client, "my-vm") == {"my-vm": []}
 
 
 def test_a_killed_engine(tmp_path: Path, api_server: ApiServer, namespace: str) -> None:

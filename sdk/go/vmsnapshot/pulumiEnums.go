@@ -705,6 +705,173 @@ func (o PowerStatePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) p
 	}).(pulumi.StringPtrOutput)
 }
 
+type SafetyDeletePolicy string
+
+const (
+	// They stay on the VM, with the state that the reverts discarded.
+	SafetyDeletePolicyKeep = SafetyDeletePolicy("keep")
+	// They are removed from the VM; what the reverts discarded is then gone for good.
+	SafetyDeletePolicyRemove = SafetyDeletePolicy("remove")
+)
+
+func (SafetyDeletePolicy) ElementType() reflect.Type {
+	return reflect.TypeOf((*SafetyDeletePolicy)(nil)).Elem()
+}
+
+func (e SafetyDeletePolicy) ToSafetyDeletePolicyOutput() SafetyDeletePolicyOutput {
+	return pulumi.ToOutput(e).(SafetyDeletePolicyOutput)
+}
+
+func (e SafetyDeletePolicy) ToSafetyDeletePolicyOutputWithContext(ctx context.Context) SafetyDeletePolicyOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(SafetyDeletePolicyOutput)
+}
+
+func (e SafetyDeletePolicy) ToSafetyDeletePolicyPtrOutput() SafetyDeletePolicyPtrOutput {
+	return e.ToSafetyDeletePolicyPtrOutputWithContext(context.Background())
+}
+
+func (e SafetyDeletePolicy) ToSafetyDeletePolicyPtrOutputWithContext(ctx context.Context) SafetyDeletePolicyPtrOutput {
+	return SafetyDeletePolicy(e).ToSafetyDeletePolicyOutputWithContext(ctx).ToSafetyDeletePolicyPtrOutputWithContext(ctx)
+}
+
+func (e SafetyDeletePolicy) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e SafetyDeletePolicy) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e SafetyDeletePolicy) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e SafetyDeletePolicy) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type SafetyDeletePolicyOutput struct{ *pulumi.OutputState }
+
+func (SafetyDeletePolicyOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*SafetyDeletePolicy)(nil)).Elem()
+}
+
+func (o SafetyDeletePolicyOutput) ToSafetyDeletePolicyOutput() SafetyDeletePolicyOutput {
+	return o
+}
+
+func (o SafetyDeletePolicyOutput) ToSafetyDeletePolicyOutputWithContext(ctx context.Context) SafetyDeletePolicyOutput {
+	return o
+}
+
+func (o SafetyDeletePolicyOutput) ToSafetyDeletePolicyPtrOutput() SafetyDeletePolicyPtrOutput {
+	return o.ToSafetyDeletePolicyPtrOutputWithContext(context.Background())
+}
+
+func (o SafetyDeletePolicyOutput) ToSafetyDeletePolicyPtrOutputWithContext(ctx context.Context) SafetyDeletePolicyPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v SafetyDeletePolicy) *SafetyDeletePolicy {
+		return &v
+	}).(SafetyDeletePolicyPtrOutput)
+}
+
+func (o SafetyDeletePolicyOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o SafetyDeletePolicyOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e SafetyDeletePolicy) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o SafetyDeletePolicyOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o SafetyDeletePolicyOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e SafetyDeletePolicy) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type SafetyDeletePolicyPtrOutput struct{ *pulumi.OutputState }
+
+func (SafetyDeletePolicyPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**SafetyDeletePolicy)(nil)).Elem()
+}
+
+func (o SafetyDeletePolicyPtrOutput) ToSafetyDeletePolicyPtrOutput() SafetyDeletePolicyPtrOutput {
+	return o
+}
+
+func (o SafetyDeletePolicyPtrOutput) ToSafetyDeletePolicyPtrOutputWithContext(ctx context.Context) SafetyDeletePolicyPtrOutput {
+	return o
+}
+
+func (o SafetyDeletePolicyPtrOutput) Elem() SafetyDeletePolicyOutput {
+	return o.ApplyT(func(v *SafetyDeletePolicy) SafetyDeletePolicy {
+		if v != nil {
+			return *v
+		}
+		var ret SafetyDeletePolicy
+		return ret
+	}).(SafetyDeletePolicyOutput)
+}
+
+func (o SafetyDeletePolicyPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o SafetyDeletePolicyPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *SafetyDeletePolicy) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// SafetyDeletePolicyInput is an input type that accepts values of the SafetyDeletePolicy enum
+// A concrete instance of `SafetyDeletePolicyInput` can be one of the following:
+//
+//	SafetyDeletePolicyKeep
+//	SafetyDeletePolicyRemove
+type SafetyDeletePolicyInput interface {
+	pulumi.Input
+
+	ToSafetyDeletePolicyOutput() SafetyDeletePolicyOutput
+	ToSafetyDeletePolicyOutputWithContext(context.Context) SafetyDeletePolicyOutput
+}
+
+var safetyDeletePolicyPtrType = reflect.TypeOf((**SafetyDeletePolicy)(nil)).Elem()
+
+type SafetyDeletePolicyPtrInput interface {
+	pulumi.Input
+
+	ToSafetyDeletePolicyPtrOutput() SafetyDeletePolicyPtrOutput
+	ToSafetyDeletePolicyPtrOutputWithContext(context.Context) SafetyDeletePolicyPtrOutput
+}
+
+type safetyDeletePolicyPtr string
+
+func SafetyDeletePolicyPtr(v string) SafetyDeletePolicyPtrInput {
+	return (*safetyDeletePolicyPtr)(&v)
+}
+
+func (*safetyDeletePolicyPtr) ElementType() reflect.Type {
+	return safetyDeletePolicyPtrType
+}
+
+func (in *safetyDeletePolicyPtr) ToSafetyDeletePolicyPtrOutput() SafetyDeletePolicyPtrOutput {
+	return pulumi.ToOutput(in).(SafetyDeletePolicyPtrOutput)
+}
+
+func (in *safetyDeletePolicyPtr) ToSafetyDeletePolicyPtrOutputWithContext(ctx context.Context) SafetyDeletePolicyPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(SafetyDeletePolicyPtrOutput)
+}
+
 type SnapshotOwnership string
 
 const (
@@ -1322,6 +1489,8 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*OnFailurePtrInput)(nil)).Elem(), OnFailure("stop"))
 	pulumi.RegisterInputType(reflect.TypeOf((*PowerPolicyInput)(nil)).Elem(), PowerPolicy("snapshot"))
 	pulumi.RegisterInputType(reflect.TypeOf((*PowerPolicyPtrInput)(nil)).Elem(), PowerPolicy("snapshot"))
+	pulumi.RegisterInputType(reflect.TypeOf((*SafetyDeletePolicyInput)(nil)).Elem(), SafetyDeletePolicy("keep"))
+	pulumi.RegisterInputType(reflect.TypeOf((*SafetyDeletePolicyPtrInput)(nil)).Elem(), SafetyDeletePolicy("keep"))
 	pulumi.RegisterInputType(reflect.TypeOf((*SnapshotTypeInput)(nil)).Elem(), SnapshotType("Managed"))
 	pulumi.RegisterInputType(reflect.TypeOf((*SnapshotTypePtrInput)(nil)).Elem(), SnapshotType("Managed"))
 	pulumi.RegisterInputType(reflect.TypeOf((*VssBackupContextInput)(nil)).Elem(), VssBackupContext("ctx_auto"))
@@ -1338,6 +1507,8 @@ func init() {
 	pulumi.RegisterOutputType(PowerPolicyPtrOutput{})
 	pulumi.RegisterOutputType(PowerStateOutput{})
 	pulumi.RegisterOutputType(PowerStatePtrOutput{})
+	pulumi.RegisterOutputType(SafetyDeletePolicyOutput{})
+	pulumi.RegisterOutputType(SafetyDeletePolicyPtrOutput{})
 	pulumi.RegisterOutputType(SnapshotOwnershipOutput{})
 	pulumi.RegisterOutputType(SnapshotOwnershipPtrOutput{})
 	pulumi.RegisterOutputType(SnapshotTypeOutput{})

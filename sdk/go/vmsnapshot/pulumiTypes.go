@@ -2071,6 +2071,8 @@ func (o RevertedToPtrOutput) UniqueID() pulumi.StringPtrOutput {
 
 // A snapshot of the state that a revert is about to lose.
 type SafetySnapshot struct {
+	// What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+	DeletePolicy *SafetyDeletePolicy `pulumi:"deletePolicy"`
 	// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
 	KeepUpdates *int `pulumi:"keepUpdates"`
 	// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
@@ -2094,6 +2096,8 @@ type SafetySnapshotInput interface {
 
 // A snapshot of the state that a revert is about to lose.
 type SafetySnapshotArgs struct {
+	// What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+	DeletePolicy SafetyDeletePolicyPtrInput `pulumi:"deletePolicy"`
 	// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
 	KeepUpdates pulumi.IntPtrInput `pulumi:"keepUpdates"`
 	// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
@@ -2182,6 +2186,11 @@ func (o SafetySnapshotOutput) ToSafetySnapshotPtrOutputWithContext(ctx context.C
 	}).(SafetySnapshotPtrOutput)
 }
 
+// What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+func (o SafetySnapshotOutput) DeletePolicy() SafetyDeletePolicyPtrOutput {
+	return o.ApplyT(func(v SafetySnapshot) *SafetyDeletePolicy { return v.DeletePolicy }).(SafetyDeletePolicyPtrOutput)
+}
+
 // Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
 func (o SafetySnapshotOutput) KeepUpdates() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v SafetySnapshot) *int { return v.KeepUpdates }).(pulumi.IntPtrOutput)
@@ -2224,6 +2233,16 @@ func (o SafetySnapshotPtrOutput) Elem() SafetySnapshotOutput {
 		var ret SafetySnapshot
 		return ret
 	}).(SafetySnapshotOutput)
+}
+
+// What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+func (o SafetySnapshotPtrOutput) DeletePolicy() SafetyDeletePolicyPtrOutput {
+	return o.ApplyT(func(v *SafetySnapshot) *SafetyDeletePolicy {
+		if v == nil {
+			return nil
+		}
+		return v.DeletePolicy
+	}).(SafetyDeletePolicyPtrOutput)
 }
 
 // Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.

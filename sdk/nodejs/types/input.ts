@@ -61,6 +61,10 @@ export interface QuiesceArgs {
  */
 export interface SafetySnapshotArgs {
     /**
+     * What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+     */
+    deletePolicy?: pulumi.Input<enums.SafetyDeletePolicy | undefined>;
+    /**
      * Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
      */
     keepUpdates?: pulumi.Input<number | undefined>;

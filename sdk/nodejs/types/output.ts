@@ -595,6 +595,10 @@ export interface RevertedTo {
  */
 export interface SafetySnapshot {
     /**
+     * What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+     */
+    deletePolicy?: enums.SafetyDeletePolicy;
+    /**
      * Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
      */
     keepUpdates?: number;

@@ -12,6 +12,7 @@ __all__ = [
     'OnFailure',
     'PowerPolicy',
     'PowerState',
+    'SafetyDeletePolicy',
     'SnapshotOwnership',
     'SnapshotType',
     'VssBackupContext',
@@ -92,6 +93,18 @@ class PowerState(_builtins.str, Enum):
     SUSPENDED = "Suspended"
     """
     The VM is suspended, its memory stored.
+    """
+
+
+@pulumi.type_token("vmsnapshot:index:SafetyDeletePolicy")
+class SafetyDeletePolicy(_builtins.str, Enum):
+    KEEP = "keep"
+    """
+    They stay on the VM, with the state that the reverts discarded.
+    """
+    REMOVE = "remove"
+    """
+    They are removed from the VM; what the reverts discarded is then gone for good.
     """
 
 

@@ -232,6 +232,10 @@ class SafetySnapshotArgsDict(TypedDict):
     """
     A snapshot of the state that a revert is about to lose.
     """
+    delete_policy: NotRequired[pulumi.Input[Optional['SafetyDeletePolicy']]]
+    """
+    What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+    """
     keep_updates: NotRequired[pulumi.Input[Optional[_builtins.int]]]
     """
     Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
@@ -252,6 +256,7 @@ class SafetySnapshotArgsDict(TypedDict):
 @pulumi.input_type
 class SafetySnapshotArgs:
     def __init__(__self__, *,
+                 delete_policy: pulumi.Input[Optional['SafetyDeletePolicy']] = None,
                  keep_updates: pulumi.Input[Optional[_builtins.int]] = None,
                  max_age: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -259,11 +264,14 @@ class SafetySnapshotArgs:
         """
         A snapshot of the state that a revert is about to lose.
 
+        :param pulumi.Input['SafetyDeletePolicy'] delete_policy: What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
         :param pulumi.Input[_builtins.int] keep_updates: Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
         :param pulumi.Input[_builtins.str] max_age: Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
         :param pulumi.Input[_builtins.bool] memory: Whether it holds the memory of a running VM. Default: false.
         :param pulumi.Input[_builtins.str] name: Its name. Default: `before-revert` with a suffix of its own for each revert.
         """
+        if delete_policy is not None:
+            pulumi.set(__self__, "delete_policy", delete_policy)
         if keep_updates is not None:
             pulumi.set(__self__, "keep_updates", keep_updates)
         if max_age is not None:
@@ -272,6 +280,18 @@ class SafetySnapshotArgs:
             pulumi.set(__self__, "memory", memory)
         if name is not None:
             pulumi.set(__self__, "name", name)
+
+    @_builtins.property
+    @pulumi.getter(name="deletePolicy")
+    def delete_policy(self) -> pulumi.Input[Optional['SafetyDeletePolicy']]:
+        """
+        What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+        """
+        return pulumi.get(self, "delete_policy")
+
+    @delete_policy.setter
+    def delete_policy(self, value: pulumi.Input[Optional['SafetyDeletePolicy']]):
+        pulumi.set(self, "delete_policy", value)
 
     @_builtins.property
     @pulumi.getter(name="keepUpdates")

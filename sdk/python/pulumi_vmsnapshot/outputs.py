@@ -1873,7 +1873,9 @@ class SafetySnapshot(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "keepUpdates":
+        if key == "deletePolicy":
+            suggest = "delete_policy"
+        elif key == "keepUpdates":
             suggest = "keep_updates"
         elif key == "maxAge":
             suggest = "max_age"
@@ -1890,6 +1892,7 @@ class SafetySnapshot(dict):
         return super().get(key, default)
 
     def __init__(__self__, *,
+                 delete_policy: Optional['SafetyDeletePolicy'] = None,
                  keep_updates: Optional[_builtins.int] = None,
                  max_age: Optional[_builtins.str] = None,
                  memory: Optional[_builtins.bool] = None,
@@ -1897,11 +1900,14 @@ class SafetySnapshot(dict):
         """
         A snapshot of the state that a revert is about to lose.
 
+        :param 'SafetyDeletePolicy' delete_policy: What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
         :param _builtins.int keep_updates: Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
         :param _builtins.str max_age: Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
         :param _builtins.bool memory: Whether it holds the memory of a running VM. Default: false.
         :param _builtins.str name: Its name. Default: `before-revert` with a suffix of its own for each revert.
         """
+        if delete_policy is not None:
+            pulumi.set(__self__, "delete_policy", delete_policy)
         if keep_updates is not None:
             pulumi.set(__self__, "keep_updates", keep_updates)
         if max_age is not None:
@@ -1910,6 +1916,14 @@ class SafetySnapshot(dict):
             pulumi.set(__self__, "memory", memory)
         if name is not None:
             pulumi.set(__self__, "name", name)
+
+    @_builtins.property
+    @pulumi.getter(name="deletePolicy")
+    def delete_policy(self) -> Optional['SafetyDeletePolicy']:
+        """
+        What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
+        """
+        return pulumi.get(self, "delete_policy")
 
     @_builtins.property
     @pulumi.getter(name="keepUpdates")

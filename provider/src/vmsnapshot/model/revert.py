@@ -26,6 +26,18 @@ PowerPolicy: TypeAlias = Annotated[
 ]
 
 
+SafetyDeletePolicy: TypeAlias = Annotated[
+    Literal["keep", "remove"],
+    Choice(
+        "SafetyDeletePolicy",
+        {
+            "keep": "They stay on the VM, with the state that the reverts discarded.",
+            "remove": "They are removed from the VM; what the reverts discarded is then gone for good.",
+        },
+    ),
+]
+
+
 class SafetySnapshot(Model):
     """A snapshot of the state that a revert is about to lose."""
 
@@ -49,6 +61,14 @@ class SafetySnapshot(Model):
             "Default: it stays until somebody removes it."
         ),
     ] = None
+    delete_policy: Annotated[
+        SafetyDeletePolicy,
+        Property(
+            "What happens to the resource's safety snapshots when the resource is deleted or replaced: "
+            "`keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, "
+            "always stays."
+        ),
+    ] = "keep"
 
     @model_validator(mode="after")
     def _one_rule(self) -> SafetySnapshot:

@@ -83,6 +83,19 @@ export const PowerState = {
 
 export type PowerState = (typeof PowerState)[keyof typeof PowerState];
 
+export const SafetyDeletePolicy = {
+    /**
+     * They stay on the VM, with the state that the reverts discarded.
+     */
+    Keep: "keep",
+    /**
+     * They are removed from the VM; what the reverts discarded is then gone for good.
+     */
+    Remove: "remove",
+} as const;
+
+export type SafetyDeletePolicy = (typeof SafetyDeletePolicy)[keyof typeof SafetyDeletePolicy];
+
 export const SnapshotOwnership = {
     /**
      * It carries this provider's ownership mark, bound to this VM and to this name.

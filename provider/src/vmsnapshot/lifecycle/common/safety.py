@@ -263,38 +263,47 @@ class SafetySnapshots:
     ) -> list[TakenSafetySnapshot]:
         """Remove the expired safety snapshots; returns those that state still holds.
 
-        One that the VM runs on (somebody undid the revert) stays as long as it does. One that isn't
-        surely ours is kept, and the user is told.
+        One that the VM runs on (somebody undid the revert) stays as long as it does.
         """
         moment = self._session.now(operation)
         over = [item for item in kept if is_over(item, rule, moment)]
         if not over:
             return list(kept)
         vm = self._session.backend.observe(vm_id, operation)
-        in_use = {item.id for item in vm.ancestry(vm.current_snapshot_id)}
-        still = [item for item in kept if item not in over]
-        for item in over:
+        in_use = self.remove_recorded(over, vm, "it has expired", operation)
+        return [item for item in kept if item not in over or item in in_use]
+
+    def remove_recorded(
+        self, recorded: Sequence[TakenSafetySnapshot], vm: VirtualMachine, why: str, operation: Operation
+    ) -> list[TakenSafetySnapshot]:
+        """Remove safety snapshots that state holds; returns those that stay because the VM runs on them.
+
+        One that isn't surely ours is kept, and the user is told.
+        """
+        branch = {item.id for item in vm.ancestry(vm.current_snapshot_id)}
+        in_use: list[TakenSafetySnapshot] = []
+        for item in recorded:
             ours = self._recorded(vm, item)
-            if ours is not None and ours.id in in_use:
-                still.append(item)
+            if ours is not None and ours.id in branch:
+                in_use.append(item)
                 continue
             head = f'Safety snapshot "{item.name}" of {format_vm(vm)}'
             if ours is not None:
                 self._remove(vm, ours, operation)
-                self._log(f"{head} was removed: its time is over.")
+                self._log(f"{head} was removed: {why}.")
             elif (
                 other := find_by_reference(vm, item)
                 or next(iter(marked_as_recorded(vm, item.ownership or "")), None)
             ) is not None:
                 self._log(
-                    f"{head} is kept, although its time is over: {format_snapshot(vm, other)} doesn't carry "
-                    "the mark, the name and the date that the stack's state holds. It is no longer part of "
-                    "the state; remove it yourself if nobody needs it.",
+                    f"{head} is kept, although {why}: {format_snapshot(vm, other)} doesn't carry the mark, "
+                    "the name and the date that the stack's state holds. It is no longer part of the state; "
+                    "remove it yourself if nobody needs it.",
                     rq.Severity.WARNING,
                 )
             else:
                 self._log(f"{head} is no longer there: it has been removed before.")
-        return [item for item in kept if item in still]
+        return in_use
 
     def _recorded(self, vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:
         """Returns the snapshot that state holds, if its mark and its date prove that it is that one."""

@@ -171,7 +171,7 @@ def plan_revert(
         possible=all(item.severity != "error" for item in findings),
         text="",
     )
-    return plan.model_copy(update={"text": plan_text(plan, vm, target, inputs.power_policy, moment)})
+    return plan.model_copy(update={"text": plan_text(plan, vm, target, inputs, moment)})
 
 
 def _with_setting_changes(then: Machine, live: Machine) -> Machine:

@@ -13,10 +13,8 @@ from vmsnapshot.lifecycle.common.observed import (
     with_secrets,
 )
 from vmsnapshot.lifecycle.common.platform_check import validate_revert
-from vmsnapshot.lifecycle.common.safety_records import (
-    LEFTOVER,
-    leftover_changes,
-)
+from vmsnapshot.lifecycle.common.safety import SafetySnapshots
+from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load, without_empty, without_handed_back
@@ -41,6 +39,7 @@ from vmsnapshot.lifecycle.revert.state import (
     pending_power,
     request_id,
     revert_state,
+    safety_spec,
     watched,
     with_unknown,
     without_gone,
@@ -50,10 +49,7 @@ from vmsnapshot.lifecycle.revert.state import (
 from vmsnapshot.lifecycle.revert.text import still_to_power_text
 from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.machine import Machine, VirtualMachineIdentity
-from vmsnapshot.model.revert import (
-    RevertInputs,
-    RevertState,
-)
+from vmsnapshot.model.revert import LeftoverSafetySnapshot, RevertInputs, RevertState, TakenSafetySnapshot
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
 
@@ -197,14 +193,26 @@ class RevertResource:
         return _watched(state, request.new_inputs, secrets=request.new_inputs)
 
     def delete(self, request: rq.DeleteRequest) -> None:
-        """Forget. The VM and its snapshots stay as they are."""
+        """Forget. The VM stays as it is; its safety snapshots go if deletePolicy says so.
+
+        Raises:
+            VmsnapshotError: Safety snapshots could not be removed; the resource is still there then.
+        """
         state = load(RevertState, request.state)
+        left: list[TakenSafetySnapshot | LeftoverSafetySnapshot] = [
+            *state.safety_snapshots,
+            *state.leftover_safety_snapshots,
+        ]
+        rule = state.safety_snapshot
+        if left and state.vm is not None and rule is not None and rule.delete_policy == "remove":
+            what = f'removing the safety snapshots of VM "{state.vm_name}"'
+            operation = self._session.operation(request.urn, what, request.timeout)
+            safety = SafetySnapshots(self._session, request.urn, safety_spec(state))
+            left = list(_remove_safety_snapshots(self._session, safety, state, state.vm, operation))
         forget(self._session, request.urn, [] if state.vm is None else [state.vm])
         self._states.pop(request.urn, None)
-        left = [item.name for item in state.safety_snapshots]
-        left += [item.name for item in state.leftover_safety_snapshots]
         if left:
-            names = ", ".join(f'"{name}"' for name in left)
+            names = ", ".join(f'"{item.name}"' for item in left)
             self._session.log(
                 request.urn,
                 rq.Severity.INFO,
@@ -302,6 +310,26 @@ class RevertResource:
         if checked is not None and checked[1] is planned:  # what follows in this preview looks no more
             self._checked[urn] = checked[0], recalled
         return recalled
+
+
+def _remove_safety_snapshots(
+    session: Session,
+    safety: SafetySnapshots,
+    state: RevertState,
+    known: VirtualMachineIdentity,
+    operation: Operation,
+) -> list[TakenSafetySnapshot]:
+    """Remove all that state holds; returns those that stay because the VM runs on them."""
+    try:
+        vm = session.locate(known, operation)
+    except Gone:
+        return []
+    leftovers = [item.model_copy(update={"vm": vm.identity.id}) for item in state.leftover_safety_snapshots]
+    not_removed = safety.clean_up(leftovers, {}, operation)
+    if not_removed is not None:
+        raise not_removed.error
+    vm = session.backend.observe(vm.identity.id, operation)
+    return safety.remove_recorded(state.safety_snapshots, vm, "its resource is deleted", operation)
 
 
 def _still_to_power(state: RevertState, inputs: rq.Properties) -> Machine | None:

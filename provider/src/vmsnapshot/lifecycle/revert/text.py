@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrappe
 from vmsnapshot.model.formatting import format_age, format_size
 from vmsnapshot.model.machine import PastTask, PowerState, Snapshot, VirtualMachine, VirtualMachineIdentity
 from vmsnapshot.model.plan import RevertPlan
-from vmsnapshot.model.revert import PowerPolicy
+from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
 
 # All but the first line stand in from the margin.
 _INDENT = "  "
@@ -23,11 +23,12 @@ _POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "
 
 
 def plan_text(
-    plan: RevertPlan, vm: VirtualMachine, target: Snapshot, policy: PowerPolicy, moment: dt.datetime
+    plan: RevertPlan, vm: VirtualMachine, target: Snapshot, inputs: RevertInputs, moment: dt.datetime
 ) -> str:
     """What a person reads before agreeing: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
-    sentences = [_power(plan, policy), _lost(plan, vm, moment)]
+    sentences = [_power(plan, inputs.power_policy), _lost(plan, vm, moment)]
+    sentences += [] if inputs.safety_snapshot is None else [_safety(inputs.safety_snapshot)]
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
@@ -102,6 +103,21 @@ def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -
         f"{vm.identity.instance_uuid}."
     )
     yield from wrapped(text, first=_INDENT)
+
+
+def _safety(rule: SafetySnapshot) -> str:
+    """What is taken before the revert, and how long it stays."""
+    until = "it stays until somebody removes it"
+    if rule.keep_updates is not None:
+        count = f"{rule.keep_updates} more updates" if rule.keep_updates > 1 else "one more update"
+        until = f"it is removed after {count}"
+    elif rule.max_age is not None:
+        until = f"the first update after {rule.max_age} removes it"
+    after = "leaves them on the VM" if rule.delete_policy == "keep" else "removes them from the VM"
+    return (
+        f"A safety snapshot is taken first; {until}. Deleting this resource {after} "
+        f"(safetySnapshot.deletePolicy: {rule.delete_policy})."
+    )
 
 
 def _detached(plan: RevertPlan) -> Iterable[str]:

@@ -351,8 +351,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 f"{format_snapshot(vm, snapshot)} is not removed: it has children ({names}) and "
                 "childPolicy is `refuse`. Remove them first; or set childPolicy to `keep` (they move up) or "
                 f"`remove`, update this resource alone with `pulumi up --target '{request.urn}'`, and delete "
-                "again. An update of everything makes again what this run has deleted already: a "
-                "VirtualMachineRevert among it reverts its VM once more."
+                f"again; or give the snapshot up with `pulumi state delete '{request.urn}'`, which leaves it "
+                "on the VM. Don't update the whole stack: that creates again what this run has deleted "
+                "already, and a VirtualMachineRevert among it reverts its VM once more."
             )
             raise Refused(message)
         for text in children_text(children, state.child_policy):
