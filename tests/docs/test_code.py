@@ -145,7 +145,10 @@ def help_of(*command: str) -> str:
         check=True,
         text=True,
     )
-    assert f"pulumi {' '.join(command)}" in ran.stdout, command
+    # A command that has an alias is shown by its other name (`stack new` for `stack init`).
+    aliases = re.findall(r"^Aliases:\n  (.+)$", ran.stdout, re.MULTILINE)
+    known = f"pulumi {' '.join(command)}" in ran.stdout
+    assert known or command[-1] in ", ".join(aliases).split(", "), command
     return ran.stdout
 
 
