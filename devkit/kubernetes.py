@@ -12,7 +12,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -47,7 +47,7 @@ VirtualMachineSnapshot = create_namespaced_resource(
     GROUP, VERSION, "VirtualMachineSnapshot", "virtualmachinesnapshots"
 )
 # lightkube's own class would copy 300 KB of schema into objects and back.
-_Definition = create_global_resource(
+Definition = create_global_resource(
     "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
 )
 
@@ -203,13 +203,15 @@ class ApiServer:
         review: Any = SubjectAccessReview.from_dict({"spec": spec})
         return bool(self.client.create(review).status.allowed)
 
-    def define(self, *plurals: str) -> None:
+    def define(self, *crds: Mapping[str, Any]) -> None:
         """Make the VM Operator's resources, and wait until they are served."""
-        for plural in plurals:
+        for crd in crds:
             with already_there():
-                self.client.create(_Definition.from_dict(definition(plural)))
-        for plural in plurals:
-            until(partial(self._serves, f"/apis/{GROUP}/{VERSION}/{plural}"))
+                self.client.create(Definition.from_dict(dict(crd)))
+        for crd in crds:
+            for version in crd["spec"]["versions"]:
+                plural = crd["spec"]["names"]["plural"]
+                until(partial(self._serves, f"/apis/{GROUP}/{version['name']}/{plural}"))
 
     def _serves(self, path: str) -> bool:
         return bool(self.ask("GET", path).is_success)
@@ -291,16 +293,17 @@ def definition(plural: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[ApiServer]:
+def running(*arguments: str, crd: Callable[[str], Mapping[str, Any]] = definition) -> Iterator[ApiServer]:
     """An API server that serves VirtualMachines and their snapshots, for as long as the block runs.
 
     Args:
         arguments: Further flags of kube-apiserver.
+        crd: A resource's CRD, by its plural.
     """
     with tempfile.TemporaryDirectory(prefix="apiserver-") as folder:
         server = ApiServer(Path(folder), *arguments)
         try:
-            server.define(*PLURALS)
+            server.define(*map(crd, PLURALS))
             yield server
         finally:
             server.stop()

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from devkit.kubernetes import ApiServer, running
 from devkit.vmoperator import admission
+from devkit.vmoperator.conversion import running_newer
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator
 
@@ -76,7 +77,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = item.path.relative_to(here)
         slow = any(path.is_relative_to(other) for other in NOT_FAST)
-        if not slow and "api_server" not in getattr(item, "fixturenames", ()):
+        servers = {"api_server", "newer_api_server"}
+        if not slow and servers.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("fast")
 
 
@@ -98,6 +100,15 @@ def api_server() -> Iterator[ApiServer]:
     """A real API server with the VM Operator's CRDs, and the stand-in for its admission webhooks."""
     assert "VMSNAPSHOT_TEST_FAST" not in os.environ
     with running() as server:
+        admission.install(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def newer_api_server() -> Iterator[ApiServer]:
+    """The same with the VM Operator's main: v1alpha6 is stored, v1alpha5 served by a conversion webhook."""
+    assert "VMSNAPSHOT_TEST_FAST" not in os.environ
+    with running_newer() as server:
         admission.install(server)
         yield server
 

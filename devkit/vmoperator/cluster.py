@@ -17,7 +17,8 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 from lightkube.types import PatchType
 
-from devkit.vmoperator.objects import KINDS, MACHINE, SNAPSHOT, Key, Object, key_of
+from devkit.kubernetes import GROUP, Definition
+from devkit.vmoperator.objects import KINDS, MACHINE, SNAPSHOT, VERSIONS, Key, Object, key_of
 
 LOG = logging.getLogger("vm-operator-stand-in")
 FIELD_MANAGER = "vm-operator-stand-in"
@@ -31,6 +32,10 @@ class Cluster:
     Args:
         kubeconfig: A file.
         changed: Told the VM of each object that came, changed or went; from another thread.
+
+    Attributes:
+        client: A client of the user who works here.
+        version: The API version that it speaks: the one that is stored.
     """
 
     def __init__(self, kubeconfig: Path, changed: Callable[[Key], None]) -> None:
@@ -39,7 +44,9 @@ class Cluster:
         self._config = config
         self._changed = changed
         self._lock = threading.Lock()
-        self._seen: dict[str, dict[str, Object]] = {kind: {} for kind in KINDS}
+        self.version = self._stored_version()
+        self._kinds = KINDS[self.version]
+        self._seen: dict[str, dict[str, Object]] = {kind: {} for kind in self._kinds}
         # The uids of what was deleted: a write's answer may come after the news of that.
         self._gone: set[str] = set()
         self._order: dict[str, int] = {}
@@ -47,6 +54,16 @@ class Cluster:
         self._loop = asyncio.new_event_loop()
         self._watches: asyncio.Task[Any] | None = None
         self._thread = threading.Thread(target=self._run, name=f"{FIELD_MANAGER}-watches")
+
+    @property
+    def api_version(self) -> str:
+        """What objects say of their version."""
+        return f"{GROUP}/{self.version}"
+
+    def _stored_version(self) -> str:
+        crd = self.client.get(Definition, f"virtualmachines.{GROUP}")
+        stored = [one["name"] for one in crd["spec"]["versions"] if one["storage"]]
+        return next(version for version in VERSIONS if version in stored)
 
     def start(self) -> None:
         """Watch."""
@@ -64,7 +81,7 @@ class Cluster:
     def synced(self) -> bool:
         """Whether both kinds were listed once."""
         with self._lock:
-            return len(self._listed) == len(KINDS)
+            return len(self._listed) == len(self._kinds)
 
     def machine(self, key: Key) -> Object | None:
         """A VM's object."""
@@ -104,7 +121,7 @@ class Cluster:
     def fresh(self, item: Object) -> Object:
         """An object as the server has it now; the watches may be behind."""
         metadata = item["metadata"]
-        found = self.client.get(KINDS[item["kind"]], metadata["name"], namespace=metadata["namespace"])
+        found = self.client.get(self._kinds[item["kind"]], metadata["name"], namespace=metadata["namespace"])
         return self._keep(found)
 
     # Writing: each refuses with a conflict if the object isn't what was seen
@@ -113,7 +130,7 @@ class Cluster:
         """Make a VM object, and its namespace if need be."""
         with contextlib.suppress(ApiError):  # it is there already; anything else shows in the next call
             self.client.create(Namespace(metadata=ObjectMeta(name=item["metadata"]["namespace"])))
-        return self._keep(self.client.create(KINDS[MACHINE](item)))
+        return self._keep(self.client.create(self._kinds[MACHINE](item)))
 
     def edit(self, item: Object, metadata: Object) -> Object:
         """Change metadata by a merge."""
@@ -134,7 +151,7 @@ class Cluster:
         kept = [one for one in item["metadata"]["finalizers"] if one != finalizer]
         version = item["metadata"]["resourceVersion"]
         self.client.patch(
-            KINDS[item["kind"]],
+            self._kinds[item["kind"]],
             item["metadata"]["name"],
             {"metadata": {"finalizers": kept or None, "resourceVersion": version}},
             namespace=item["metadata"]["namespace"],
@@ -143,25 +160,25 @@ class Cluster:
 
     def replace(self, item: Object) -> Object:
         """Put an object in the place of what is there; its status stays."""
-        return self._keep(self.client.replace(KINDS[item["kind"]](item)))
+        return self._keep(self.client.replace(self._kinds[item["kind"]](item)))
 
     def set_status(self, item: Object, status: Object) -> Object:
         """Put a status in the place of what is there; without a request if it is the same."""
         if status == (item.get("status") or {}):
             return item
-        whole = KINDS[item["kind"]].Status({**item, "status": status})
+        whole = self._kinds[item["kind"]].Status({**item, "status": status})
         return self._keep(self.client.replace(whole))
 
     def delete(self, item: Object) -> None:
         """Delete an object."""
         metadata = item["metadata"]
-        self.client.delete(KINDS[item["kind"]], metadata["name"], namespace=metadata["namespace"])
+        self.client.delete(self._kinds[item["kind"]], metadata["name"], namespace=metadata["namespace"])
 
     def _patch(self, item: Object, body: Object) -> Object:
         metadata = item["metadata"]
         body = {**body, "metadata": {**body["metadata"], "resourceVersion": metadata["resourceVersion"]}}
         answer = self.client.patch(
-            KINDS[item["kind"]],
+            self._kinds[item["kind"]],
             metadata["name"],
             body,
             namespace=metadata["namespace"],
@@ -209,17 +226,19 @@ class Cluster:
         self._watches = asyncio.current_task()
         client = AsyncClient(self._config, field_manager=FIELD_MANAGER, trust_env=False)
         try:
-            await asyncio.gather(*(self._watch(client, kind) for kind in KINDS))
+            await asyncio.gather(*(self._watch(client, kind) for kind in self._kinds))
         finally:
             await client.close()
 
     async def _watch(self, client: AsyncClient, kind: str) -> None:
         while True:
             try:
-                listed = client.list(KINDS[kind], namespace="*")
+                listed = client.list(self._kinds[kind], namespace="*")
                 found = [dict(item) async for item in listed]
                 self._relist(kind, found, int(listed.resourceVersion))
-                changes = client.watch(KINDS[kind], namespace="*", resource_version=listed.resourceVersion)
+                changes = client.watch(
+                    self._kinds[kind], namespace="*", resource_version=listed.resourceVersion
+                )
                 async for change, item in changes:
                     self._see(change, dict(item))
             # A server that restarts, a version that is too old (410), half a line: all begin anew.

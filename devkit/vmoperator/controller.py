@@ -105,7 +105,7 @@ class StandIn:
         machine = self._vsphere.machine(name)
         assert machine is not None, f"the simulator has no VM {name}"
         key = (namespace, name)
-        self._cluster.create_machine(describe(key, machine, **changes))
+        self._cluster.create_machine(describe(key, machine, self._cluster.api_version, **changes))
         if PAUSED not in changes.get("annotations", {}):
             until(lambda: ((self._cluster.machine(key) or {}).get("status") or {}).get("uniqueID"))
         return self._cluster.machine(key) or {}

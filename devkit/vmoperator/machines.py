@@ -9,7 +9,6 @@ from pyVmomi import vim
 
 from devkit.vmoperator.cluster import Cluster
 from devkit.vmoperator.objects import (
-    API_VERSION,
     LAST_APPLIED,
     MACHINE,
     ZONE_LABEL,
@@ -107,7 +106,7 @@ class Machines:
         if labels_of(item):
             metadata["labels"] = labels_of(item)
         copy = {
-            "apiVersion": API_VERSION,
+            "apiVersion": self._cluster.api_version,
             "kind": MACHINE,
             "metadata": metadata,
             "spec": item.get("spec", {}),
@@ -131,12 +130,13 @@ class Machines:
         return {"name": node.name, "type": "Managed"}
 
 
-def describe(key: Key, machine: Machine, **changes: Any) -> Object:
+def describe(key: Key, machine: Machine, api_version: str, **changes: Any) -> Object:
     """A VM's object with a spec such as a user would have written.
 
     Args:
         key: Namespace and name.
         machine: The VM.
+        api_version: What the object says of its version.
         changes: Members of the spec; `labels` and `annotations` go to the metadata.
     """
     config = machine.seen["config"]
@@ -183,7 +183,7 @@ def describe(key: Key, machine: Machine, **changes: Any) -> Object:
             {"name": _volume(disk), "persistentVolumeClaim": {"claimName": f"{key[1]}-{_volume(disk)}"}}
             for disk in later
         ]
-    return {"apiVersion": API_VERSION, "kind": MACHINE, "metadata": metadata, "spec": spec | changes}
+    return {"apiVersion": api_version, "kind": MACHINE, "metadata": metadata, "spec": spec | changes}
 
 
 def _status(item: Object, machine: Machine, host: str) -> Object:
@@ -210,7 +210,7 @@ def _status(item: Object, machine: Machine, host: str) -> Object:
         "conditions": deepcopy(old.get("conditions", [])),
     }
     if name := item.get("spec", {}).get("className"):
-        status["class"] = {"apiVersion": API_VERSION, "kind": "VirtualMachineClass", "name": name}
+        status["class"] = {"apiVersion": item["apiVersion"], "kind": "VirtualMachineClass", "name": name}
     for kind in _STANDING:
         if condition(item, kind) is None:
             mark(status, kind)

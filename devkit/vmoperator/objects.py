@@ -6,16 +6,25 @@ import re
 from datetime import datetime, timezone
 from typing import Any
 
+from lightkube.generic_resource import create_namespaced_resource
+
 from devkit.kubernetes import GROUP, VERSION, VirtualMachine, VirtualMachineSnapshot
 
 Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name of a VirtualMachine: all work is done VM by VM."""
 
-API_VERSION = f"{GROUP}/{VERSION}"
 MACHINE = "VirtualMachine"
 SNAPSHOT = "VirtualMachineSnapshot"
-KINDS: dict[str, Any] = {MACHINE: VirtualMachine, SNAPSHOT: VirtualMachineSnapshot}
+# The API versions that it speaks, the newest first: the VM Operator works with the one that is stored.
+VERSIONS = ("v1alpha6", VERSION)
+KINDS: dict[str, dict[str, Any]] = {
+    VERSIONS[0]: {
+        MACHINE: create_namespaced_resource(GROUP, VERSIONS[0], MACHINE, "virtualmachines"),
+        SNAPSHOT: create_namespaced_resource(GROUP, VERSIONS[0], SNAPSHOT, "virtualmachinesnapshots"),
+    },
+    VERSION: {MACHINE: VirtualMachine, SNAPSHOT: VirtualMachineSnapshot},
+}
 
 FINALIZER = "vmoperator.vmware.com/virtualmachinesnapshot"
 VM_NAME_LABEL = "snapshot.vmoperator.vmware.com/vm-name"

@@ -10,7 +10,6 @@ from pyVmomi import vim, vmodl
 
 from devkit.vmoperator.cluster import Cluster
 from devkit.vmoperator.objects import (
-    API_VERSION,
     CREATED,
     CREATION_FAILED,
     CREATION_IN_PROGRESS,
@@ -71,7 +70,12 @@ class Snapshots:
         owners = item["metadata"].get("ownerReferences") or []
         uid = machine["metadata"]["uid"] if machine else None
         if machine and not any(owner["uid"] == uid for owner in owners):
-            owner = {"apiVersion": API_VERSION, "kind": MACHINE, "name": key_of(machine)[1], "uid": uid}
+            owner = {
+                "apiVersion": self._cluster.api_version,
+                "kind": MACHINE,
+                "name": key_of(machine)[1],
+                "uid": uid,
+            }
             metadata["ownerReferences"] = [*owners, owner]
         if metadata:
             if self.brief:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from lightkube.generic_resource import create_global_resource
 from lightkube.types import PatchType
 
-from devkit.kubernetes import GROUP, VERSION, ApiServer
+from devkit.kubernetes import GROUP, VERSION, ApiServer, Definition
 from devkit.waiting import until
 
-_Definition = create_global_resource(
-    "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions"
-)
 _NAME = f"virtualmachines.{GROUP}"
 _SPEC = "schema/openAPIV3Schema/properties/spec/properties"
 _FIELD = "currentSnapshotName"
@@ -25,7 +21,7 @@ def snapshots_switched_off(server: ApiServer) -> Iterator[None]:
 
     A Supervisor on which snapshots are switched off serves it so.
     """
-    versions = server.client.get(_Definition, _NAME)["spec"]["versions"]
+    versions = server.client.get(Definition, _NAME)["spec"]["versions"]
     number = next(index for index, one in enumerate(versions) if one["name"] == VERSION)
     spec = versions[number]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
     path = f"/spec/versions/{number}/{_SPEC}/{_FIELD}"
@@ -39,7 +35,7 @@ def snapshots_switched_off(server: ApiServer) -> Iterator[None]:
 
 
 def _change(server: ApiServer, change: dict[str, object]) -> None:
-    server.client.patch(_Definition, _NAME, [change], patch_type=PatchType.JSON)
+    server.client.patch(Definition, _NAME, [change], patch_type=PatchType.JSON)
 
 
 def _known(server: ApiServer) -> bool:

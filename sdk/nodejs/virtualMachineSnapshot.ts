@@ -90,6 +90,10 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly children: pulumi.Output<outputs.SnapshotReference[]>;
     /**
+     * Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+     */
+    declare public readonly cleanupOnFail: pulumi.Output<boolean>;
+    /**
      * The observed conditions.
      */
     declare public /*out*/ readonly conditions: pulumi.Output<outputs.Condition[]>;
@@ -181,6 +185,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
                 throw new Error("Missing required property 'vmName'");
             }
             resourceInputs["childPolicy"] = (args?.childPolicy) ?? "keep";
+            resourceInputs["cleanupOnFail"] = (args?.cleanupOnFail) ?? true;
             resourceInputs["consolidate"] = (args?.consolidate) ?? true;
             resourceInputs["description"] = args?.description;
             resourceInputs["memory"] = (args?.memory) ?? false;
@@ -204,6 +209,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
         } else {
             resourceInputs["childPolicy"] = undefined /*out*/;
             resourceInputs["children"] = undefined /*out*/;
+            resourceInputs["cleanupOnFail"] = undefined /*out*/;
             resourceInputs["conditions"] = undefined /*out*/;
             resourceInputs["consolidate"] = undefined /*out*/;
             resourceInputs["createTime"] = undefined /*out*/;
@@ -237,6 +243,10 @@ export interface VirtualMachineSnapshotArgs {
      * What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
      */
     childPolicy?: pulumi.Input<enums.ChildPolicy | undefined>;
+    /**
+     * Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+     */
+    cleanupOnFail?: pulumi.Input<boolean | undefined>;
     /**
      * Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
      */

@@ -62,7 +62,7 @@ def test_what_is_added_one_way_is_deleted_the_other(old: dict[str, Any], new: di
 @given(inputs)
 def test_a_property_that_is_missing_counts_as_its_default(tree: dict[str, Any]) -> None:
     """State of an older release, without a property that came later, compares as unchanged."""
-    full = {"memory": False, "childPolicy": "keep", "consolidate": True, **tree}
+    full = {"memory": False, "childPolicy": "keep", "consolidate": True, "cleanupOnFail": True, **tree}
     assert compare_inputs(SnapshotInputs, tree, full) == {}
 
 

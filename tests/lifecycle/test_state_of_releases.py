@@ -95,7 +95,7 @@ def _without_identity(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_state_of_0_1_0(vsphere: Simulator) -> None:
-    """A refresh adds how each snapshot is recognised; a preview shows no change; all else works on it."""
+    """A refresh adds how each is recognised, and newer inputs' defaults; no preview shows a change."""
     stack = build(vsphere)
     old = json.loads(RECORDED.read_text(encoding="utf-8"))
     assert set(old) == set(stack.entries) == {"s", "c", "v", "b"}
@@ -107,7 +107,8 @@ def test_state_of_0_1_0(vsphere: Simulator) -> None:
         )
         stack.entries[name] = form
     before = _without_identity(stack.resource("c").outputs)
-    assert stack.refresh().check().ops == {"c": "update"}
+    assert stack.preview().check().ops == {}
+    assert stack.refresh().check().ops == {"s": "update", "c": "update"}
     assert _without_identity(stack.resource("c").outputs) == before
     assert stack.preview().check().ops == {}
     stack.write(**first("r2", description="after"), **then(2))

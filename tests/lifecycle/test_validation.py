@@ -44,6 +44,7 @@ def test_defaults_are_filled_in_and_durations_brought_to_one_form() -> None:
         "quiesce": {"timeout": "10m"},
         "childPolicy": "keep",
         "consolidate": True,
+        "cleanupOnFail": True,
     }
 
 

@@ -115,6 +115,7 @@ def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, lang
         "childPolicy": "keep",
         # the provider's defaults:
         "consolidate": True,
+        "cleanupOnFail": True,
         "memory": False,
     }
     assert given(stack, "before") == before

@@ -135,6 +135,7 @@ ON_THE_VM_OPERATOR = (
 REFUSED_ON_VSPHERE = (
     Refusal(SNAPSHOT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
     Refusal(REVERT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
+    Refusal(SNAPSHOT, {"cleanupOnFail": False}, "cleanupOnFail", "doesn't go on trying"),
 )
 REFUSED_ON_THE_VM_OPERATOR = (
     Refusal(SNAPSHOT, {"name": "Release 41"}, "name", "can't be the name of a Kubernetes object"),

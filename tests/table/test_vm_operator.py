@@ -17,10 +17,15 @@ from tests.table.world import World
 CASES = {case.name: case for case in (*COMMON, *ON_THE_VM_OPERATOR)}
 
 
-@pytest.fixture(scope="module")
-def world(api_server: ApiServer) -> Iterator[World]:
-    """One stand-in for all cases."""
-    with vm_operator(api_server) as found:
+# The API versions that the VM Operator stores, and the API server on which it does.
+STORED = {"v1alpha5": "api_server", "v1alpha6": "newer_api_server"}
+
+
+@pytest.fixture(scope="module", params=list(STORED.values()), ids=list(STORED))
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """One stand-in for all cases; others (kubectl) speak v1alpha5 in any case."""
+    server: ApiServer = request.getfixturevalue(request.param)
+    with vm_operator(server) as found:
         yield found
 
 

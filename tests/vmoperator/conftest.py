@@ -8,8 +8,10 @@ import pytest
 from devkit.kubernetes import ApiServer
 from devkit.vmoperator import StandIn
 from tests.support.client import Client, other_client
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
 from tests.support.simulator import running as simulator_running
+from tests.vmoperator.desk import Desk
 from tests.vmoperator.harness import Harness, give_back
 
 _NUMBERS = itertools.count(1)
@@ -50,3 +52,10 @@ def harness(api_server: ApiServer, stand_in: StandIn, stranger: Client, namespac
     yield made
     made.close()
     give_back(api_server, stand_in, stranger, namespace)
+
+
+@pytest.fixture
+def desk(harness: Harness) -> Iterator[Desk]:
+    """The plugin, configured as a program would."""
+    with plugin({"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace}) as engine:
+        yield Desk(harness, engine)

@@ -93,6 +93,8 @@ type VirtualMachineSnapshot struct {
 	ChildPolicy ChildPolicyOutput `pulumi:"childPolicy"`
 	// The snapshots directly below it.
 	Children SnapshotReferenceArrayOutput `pulumi:"children"`
+	// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+	CleanupOnFail pulumi.BoolOutput `pulumi:"cleanupOnFail"`
 	// The observed conditions.
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
@@ -146,6 +148,9 @@ func NewVirtualMachineSnapshot(ctx *pulumi.Context,
 	if args.ChildPolicy == nil {
 		args.ChildPolicy = ChildPolicy("keep")
 	}
+	if args.CleanupOnFail == nil {
+		args.CleanupOnFail = pulumi.BoolPtr(true)
+	}
 	if args.Consolidate == nil {
 		args.Consolidate = pulumi.BoolPtr(true)
 	}
@@ -187,6 +192,8 @@ func (VirtualMachineSnapshotState) ElementType() reflect.Type {
 type virtualMachineSnapshotArgs struct {
 	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy *ChildPolicy `pulumi:"childPolicy"`
+	// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+	CleanupOnFail *bool `pulumi:"cleanupOnFail"`
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate *bool `pulumi:"consolidate"`
 	// What the snapshot is for. Default: empty. A change updates in place.
@@ -209,6 +216,8 @@ type virtualMachineSnapshotArgs struct {
 type VirtualMachineSnapshotArgs struct {
 	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy ChildPolicyPtrInput
+	// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+	CleanupOnFail pulumi.BoolPtrInput
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate pulumi.BoolPtrInput
 	// What the snapshot is for. Default: empty. A change updates in place.
@@ -322,6 +331,11 @@ func (o VirtualMachineSnapshotOutput) ChildPolicy() ChildPolicyOutput {
 // The snapshots directly below it.
 func (o VirtualMachineSnapshotOutput) Children() SnapshotReferenceArrayOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) SnapshotReferenceArrayOutput { return v.Children }).(SnapshotReferenceArrayOutput)
+}
+
+// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+func (o VirtualMachineSnapshotOutput) CleanupOnFail() pulumi.BoolOutput {
+	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.BoolOutput { return v.CleanupOnFail }).(pulumi.BoolOutput)
 }
 
 // The observed conditions.

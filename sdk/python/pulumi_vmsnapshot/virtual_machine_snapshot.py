@@ -24,6 +24,7 @@ class VirtualMachineSnapshotArgs:
     def __init__(__self__, *,
                  vm_name: pulumi.Input[_builtins.str],
                  child_policy: pulumi.Input[Optional['ChildPolicy']] = None,
+                 cleanup_on_fail: pulumi.Input[Optional[_builtins.bool]] = None,
                  consolidate: pulumi.Input[Optional[_builtins.bool]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -36,6 +37,7 @@ class VirtualMachineSnapshotArgs:
 
         :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
+        :param pulumi.Input[_builtins.bool] cleanup_on_fail: Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of a running VM is part of the snapshot. Without memory, a revert leaves the VM powered off. Default: false. A change takes a new snapshot.
@@ -49,6 +51,10 @@ class VirtualMachineSnapshotArgs:
             child_policy = 'keep'
         if child_policy is not None:
             pulumi.set(__self__, "child_policy", child_policy)
+        if cleanup_on_fail is None:
+            cleanup_on_fail = True
+        if cleanup_on_fail is not None:
+            pulumi.set(__self__, "cleanup_on_fail", cleanup_on_fail)
         if consolidate is None:
             consolidate = True
         if consolidate is not None:
@@ -91,6 +97,18 @@ class VirtualMachineSnapshotArgs:
     @child_policy.setter
     def child_policy(self, value: pulumi.Input[Optional['ChildPolicy']]):
         pulumi.set(self, "child_policy", value)
+
+    @_builtins.property
+    @pulumi.getter(name="cleanupOnFail")
+    def cleanup_on_fail(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        """
+        return pulumi.get(self, "cleanup_on_fail")
+
+    @cleanup_on_fail.setter
+    def cleanup_on_fail(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "cleanup_on_fail", value)
 
     @_builtins.property
     @pulumi.getter
@@ -184,6 +202,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  child_policy: pulumi.Input[Optional['ChildPolicy']] = None,
+                 cleanup_on_fail: pulumi.Input[Optional[_builtins.bool]] = None,
                  consolidate: pulumi.Input[Optional[_builtins.bool]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -246,6 +265,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
+        :param pulumi.Input[_builtins.bool] cleanup_on_fail: Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of a running VM is part of the snapshot. Without memory, a revert leaves the VM powered off. Default: false. A change takes a new snapshot.
@@ -327,6 +347,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
                  child_policy: pulumi.Input[Optional['ChildPolicy']] = None,
+                 cleanup_on_fail: pulumi.Input[Optional[_builtins.bool]] = None,
                  consolidate: pulumi.Input[Optional[_builtins.bool]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  memory: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -347,6 +368,9 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
             if child_policy is None:
                 child_policy = 'keep'
             __props__.__dict__["child_policy"] = child_policy
+            if cleanup_on_fail is None:
+                cleanup_on_fail = True
+            __props__.__dict__["cleanup_on_fail"] = cleanup_on_fail
             if consolidate is None:
                 consolidate = True
             __props__.__dict__["consolidate"] = consolidate
@@ -397,6 +421,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
 
         __props__.__dict__["child_policy"] = None
         __props__.__dict__["children"] = None
+        __props__.__dict__["cleanup_on_fail"] = None
         __props__.__dict__["conditions"] = None
         __props__.__dict__["consolidate"] = None
         __props__.__dict__["create_time"] = None
@@ -433,6 +458,14 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         The snapshots directly below it.
         """
         return pulumi.get(self, "children")
+
+    @_builtins.property
+    @pulumi.getter(name="cleanupOnFail")
+    def cleanup_on_fail(self) -> pulumi.Output[_builtins.bool]:
+        """
+        Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        """
+        return pulumi.get(self, "cleanup_on_fail")
 
     @_builtins.property
     @pulumi.getter

@@ -253,6 +253,14 @@ class Backend(Protocol):
         """
         ...
 
+    def withdraw_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
+        """Take back a snapshot that was asked for and never taken, where the platform would go on trying.
+
+        Returns:
+            Whether it is gone. One that was taken, or may be being taken, is left.
+        """
+        ...
+
     def change_snapshot(  # noqa: PLR0917 - what is to be kept and who keeps it, like the others
         self,
         vm: VirtualMachine,

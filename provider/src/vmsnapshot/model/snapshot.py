@@ -170,6 +170,15 @@ class SnapshotInputs(Model):
             "only updates state."
         ),
     ] = True
+    cleanup_on_fail: Annotated[
+        bool,
+        Property(
+            "Whether the object of a snapshot that was never taken is deleted again, when its time is over "
+            "or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody "
+            "deletes it). Only what the same update asked for is deleted. Default: true. A change only "
+            "updates state."
+        ),
+    ] = True
 
 
 class SnapshotFilter(Model):

@@ -28,6 +28,7 @@ from vmsnapshot.backends.vmoperator._records import note_power
 from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._watching import vm_of
+from vmsnapshot.backends.vmoperator._withdrawal import Withdrawal
 from vmsnapshot.lifecycle.errors import (
     Denied,
     Gone,
@@ -237,6 +238,15 @@ class VmOperatorBackend:
         space = self._inventory.space(namespace, operation)
         Snapshots(self._client, space).settle(
             name, snapshot_id, operation, _about(operation, vm, snapshot_id)
+        )
+
+    def withdraw_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
+        """Delete the object of a snapshot that was never taken; whether it is gone."""
+        namespace, name = split_id(vm.identity.id)
+        space = self._inventory.space(namespace, operation)
+        about = _about(operation, vm, snapshot_id)
+        return Withdrawal(self._client, space, vm_name=name, snapshot_id=snapshot_id, about=about).run(
+            operation
         )
 
     def change_snapshot(  # noqa: PLR0917 - as the port has it

@@ -21,6 +21,8 @@ KINDS: Final = {MACHINES: "VirtualMachine", SNAPSHOTS: "VirtualMachineSnapshot"}
 CREATED: Final = "VirtualMachineSnapshotCreated"
 CSI_SYNCED: Final = "VirtualMachineSnapshotCSISynced"
 READY: Final = "VirtualMachineSnapshotReady"
+CREATION_IN_PROGRESS: Final = "VirtualMachineSnapshotCreationInProgress"
+CREATION_FAILED: Final = "VirtualMachineSnapshotCreationFailed"
 REVERT_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 REVERT_IN_PROGRESS: Final = "VirtualMachineSnapshotRevertInProgress"
 # True while VMware Tools run in the guest

@@ -12,6 +12,7 @@ from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._objects import (
     BINDING,
     CREATED,
+    CREATION_FAILED,
     CSI_SYNCED,
     KINDS,
     MACHINE,
@@ -51,7 +52,6 @@ _PLACING: Final = 3.0
 # What is kept of the VM with its snapshot; all annotations of an object have 256 KiB together.
 _MOST_OF_MACHINE: Final = 64 * 1024
 _LABEL: Final = 63
-_CREATION_FAILED: Final = "VirtualMachineSnapshotCreationFailed"
 
 
 class Snapshots:
@@ -247,14 +247,14 @@ class Snapshots:
         if tries:
             times = "once" if tries == 1 else f"{tries} times"
             said.append(
-                f"The VM Operator was seen to fail {times} and goes on trying, whether or not anybody waits: "
-                "delete the object, or destroy the resource, to end that."
+                f"The VM Operator was seen to fail {times} and goes on trying, whether or not anybody waits, "
+                "until the object is deleted (destroying the resource does that)."
             )
         if not said and item is not None and not status_of(item).get("conditions"):
             said.append("The VM Operator has reported nothing about it yet; does it run?")
         for other in self._space.snapshots_of(vm_name):
             failed = condition_of(other, CREATED)
-            if name_of(other) != snapshot_id and (failed or {}).get("reason") == _CREATION_FAILED:
+            if name_of(other) != snapshot_id and (failed or {}).get("reason") == CREATION_FAILED:
                 said.append(
                     f'Snapshot "{name_of(other)}" of the same VM is in its way: {in_words(failed or {})}.'
                 )
@@ -316,7 +316,7 @@ def _tell(item: Object, told: set[str], failures: set[str], operation: Operation
         found = condition_of(item, kind)
         if found is None:
             continue
-        failed = found.get("reason") == _CREATION_FAILED
+        failed = found.get("reason") == CREATION_FAILED
         if failed:
             failures.add(f"{found.get('lastTransitionTime')} {in_words(found)}")
         words = in_words(found) if found.get("status") != "True" else f"{kind} is True"

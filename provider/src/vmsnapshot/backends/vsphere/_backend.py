@@ -297,6 +297,15 @@ class VsphereBackend:
     def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
         """Nothing: a snapshot is complete when it is made."""
 
+    def withdraw_snapshot(
+        self,
+        vm: VirtualMachine,  # noqa: ARG002 - the port's
+        snapshot_id: str,  # noqa: ARG002
+        operation: Operation,  # noqa: ARG002
+    ) -> bool:
+        """Nothing: a snapshot that has an id is taken."""
+        return False
+
     def change_snapshot(  # noqa: PLR0917 - the port's
         self,
         vm: VirtualMachine,

@@ -108,6 +108,7 @@ class VirtualMachineSnapshot(_Resource, kind=SNAPSHOT):
         triggers: pulumi.Input[Mapping[str, Any]] | None = None,
         child_policy: pulumi.Input[str] | None = None,
         consolidate: pulumi.Input[bool] | None = None,
+        cleanup_on_fail: pulumi.Input[bool] | None = None,
     ) -> None:
         super().__init__(
             resource_name,
@@ -122,6 +123,7 @@ class VirtualMachineSnapshot(_Resource, kind=SNAPSHOT):
                 "triggers": triggers,
                 "child_policy": child_policy,
                 "consolidate": consolidate,
+                "cleanup_on_fail": cleanup_on_fail,
             },
         )
 

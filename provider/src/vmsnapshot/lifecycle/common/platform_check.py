@@ -36,6 +36,12 @@ def validate_snapshot(inputs: SnapshotInputs, platform: Platform) -> Iterator[Ch
             "consolidate",
             f"{platform.title} always consolidates the disks when a snapshot is deleted; remove it",
         )
+    if inputs.cleanup_on_fail is False and not platform.retries_creation:
+        yield CheckFailure(
+            "cleanupOnFail",
+            f"{platform.title} doesn't go on trying after a snapshot has failed, and keeps nothing of it; "
+            "remove it",
+        )
 
 
 def validate_vss(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:

@@ -25,6 +25,7 @@ class Platform:
         can_remove_children: Whether a delete can take the snapshots below along.
         can_defer_consolidation: Whether a delete can leave the disks unconsolidated.
         can_tune_vss: Whether a snapshot can say how VSS quiesces Windows.
+        retries_creation: Whether it goes on trying after a snapshot could not be taken.
         has_namespaces: Whether VMs live in namespaces.
         snapshots_outlive_vm: Whether a snapshot may still be there when its VM is gone.
         separator: What stands in a snapshot's resource id between where it is and the snapshot's id.
@@ -38,6 +39,7 @@ class Platform:
     can_remove_children: bool
     can_defer_consolidation: bool
     can_tune_vss: bool
+    retries_creation: bool
     has_namespaces: bool
     snapshots_outlive_vm: bool
     separator: str
@@ -69,6 +71,7 @@ VSPHERE: Final = Platform(
     can_remove_children=True,
     can_defer_consolidation=True,
     can_tune_vss=True,
+    retries_creation=False,
     has_namespaces=False,
     snapshots_outlive_vm=False,
     separator="@",
@@ -82,6 +85,7 @@ VM_OPERATOR: Final = Platform(
     can_remove_children=False,
     can_defer_consolidation=False,
     can_tune_vss=False,
+    retries_creation=True,
     has_namespaces=True,
     snapshots_outlive_vm=True,
     separator="/",

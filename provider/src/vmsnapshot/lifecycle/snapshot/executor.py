@@ -9,9 +9,10 @@ from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import has_mark_of
+from vmsnapshot.lifecycle.common.preflight import outside_count
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.errors import Cancelled, Refused, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner
 from vmsnapshot.lifecycle.port import SnapshotRequest
@@ -23,6 +24,9 @@ from vmsnapshot.model.snapshot import Quiesce, SnapshotInputs
 # A snapshot that an interrupted run took is taken over by the next run. One that is older than
 # this says too little of today's VM to pass for the restore point that is asked for now.
 INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
+
+# What deleting the object of a snapshot that was never taken may last, beyond the resource's own time.
+WITHDRAW_WITHIN: Final = dt.timedelta(seconds=20)
 
 # What is asked of quiescing when the user names no time of its own (the VM Operator's examples).
 QUIESCE_TIMEOUT: Final = dt.timedelta(minutes=10)
@@ -104,6 +108,33 @@ class SnapshotCreator:
             windows=None if self._inputs.quiesce is None else self._inputs.quiesce.windows,
         )
         return create_once(self._session, vm, request, operation)
+
+    def withdraw(self, vm: VirtualMachine, snapshot_id: str, error: VmsnapshotError) -> bool:
+        """Take back what was never taken, once nobody waits for it any more; whether it is gone.
+
+        What became of it is added to the error's message.
+        """
+        if not self._inputs.cleanup_on_fail or not isinstance(error, (TimedOut, Cancelled)):
+            return False
+        # Not with the session's cancellation: that may be why it ends.
+        within = Operation(f'deleting "{snapshot_id}" again', timeout=WITHDRAW_WITHIN)
+        backend = self._session.backend
+        try:
+            if not backend.withdraw_snapshot(vm, snapshot_id, within):
+                return False
+            text = "No snapshot had been taken, so its object was deleted again (cleanupOnFail)."
+            after = backend.observe(vm.identity.id, within, hardware=False)
+            if outside_count(after) > outside_count(vm):
+                text = (
+                    "Its object was deleted again (cleanupOnFail). vSphere seems to have taken a snapshot at "
+                    "that very moment: the VM has one more that the VM Operator doesn't manage. Remove it in "
+                    "vSphere if nobody needs it."
+                )
+        except VmsnapshotError as failure:
+            error.message += f" It could not be deleted again (cleanupOnFail): {failure.message}"
+            return False
+        error.message += f" {text}"
+        return True
 
     def adopt(self, vm: VirtualMachine, orphan: Snapshot, operation: Operation) -> Owner:
         """Make an interrupted run's snapshot this one, under a new mark.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
+from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
@@ -130,3 +131,17 @@ def vm_of(identifier: str, state: SnapshotState) -> VirtualMachineIdentity:
     if state.vm is not None:
         return state.vm
     return VirtualMachineIdentity(id=identifier.partition("@")[0], name=state.vm_name)
+
+
+def taken_over(urn: str, state: SnapshotState, snapshot: Snapshot) -> bool:
+    """Whether another resource has marked the snapshot since state was written."""
+    theirs = snapshot.mark not in (None, state.ownership) and not has_mark_of(snapshot, urn)
+    return theirs and snapshot.mark_proof == "exact"
+
+
+def taker_of(urn: str, snapshot: Snapshot) -> str:
+    """Who has marked a snapshot, in words."""
+    if has_mark_of(snapshot, urn):
+        return "a later run of this resource"
+    maker = snapshot.made_by
+    return "another resource" + ("" if maker is None else f' ("{maker.resource}" of stack {maker.stack})')

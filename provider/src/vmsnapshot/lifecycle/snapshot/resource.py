@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
-from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, vm_of
+from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.lifecycle.snapshot.state import (
     ambiguous_text,
@@ -31,8 +31,9 @@ from vmsnapshot.lifecycle.snapshot.state import (
     replacement_text,
     snapshot_state,
     unread_state,
+    was_complete,
 )
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
 
 # Properties whose change means a call to the platform; the others only stand in state.
@@ -104,7 +105,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise_for_errors(snapshot_findings(vm, inputs), what)
             owner = new_owner(request.urn)
             snapshot_id = creator.take(vm, owner, operation)
-        return self._finish(request, vm, snapshot_id, owner, operation)
+        asked = creator if orphan is None else None
+        return self._finish(request, vm, snapshot_id, owner, operation, asked=asked)
 
     def _creator(self, urn: str, inputs: SnapshotInputs) -> SnapshotCreator:
         return SnapshotCreator(self._session, urn, inputs, self._memory.of(urn))
@@ -149,8 +151,13 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         snapshot_id: str,
         owner: Owner,
         operation: Operation,
+        *,
+        asked: SnapshotCreator | None,
     ) -> SnapshotAnswer:
-        """The state of a snapshot just taken; incomplete if it isn't ready or can't be read."""
+        """The state of a snapshot just taken; incomplete if it isn't ready or can't be read.
+
+        `asked`: who asked for it in this run; None: an interrupted run did.
+        """
         inputs = request.inputs.model
         backend = self._session.backend
         identifier = backend.identifier(vm, snapshot_id)
@@ -160,6 +167,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         except Gone:
             raise
         except VmsnapshotError as error:
+            if asked is not None and asked.withdraw(vm, snapshot_id, error):
+                raise
             partial = self._unsettled(inputs, vm, snapshot_id, owner, error)
             raise verbs.Incomplete(verbs.Answer(identifier, partial), error) from error
         snapshot = after.snapshot(snapshot_id)
@@ -262,23 +271,24 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         what = f'updating snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         touched = {path[0] for path in request.changes}
-        if touched and _ON_PLATFORM.isdisjoint(touched) and state.create_time is not None:
+        if touched and _ON_PLATFORM.isdisjoint(touched) and was_complete(state):
             fresh = state.model_copy(
                 update={
                     "vm_name": inputs.vm_name,
                     "child_policy": inputs.child_policy,
                     "consolidate": inputs.consolidate,
+                    "cleanup_on_fail": inputs.cleanup_on_fail,
                 }
             )
             return verbs.Answer(request.id, fresh)
         backend = self._session.backend
         vm = self._session.locate(vm_of(request.id, state), operation, hardware=False)
         snapshot = self.lookup.still_there(vm, request.id, state)
-        if _taken_over(request.urn, state, snapshot):
+        if taken_over(request.urn, state, snapshot):
             message = (
                 f"{what}: {format_snapshot(vm, snapshot)} has been taken over by "
-                f"{_taker(request.urn, snapshot)}. Nothing was changed. If that is right, take this resource "
-                f"out of the state alone: `pulumi state delete '{request.urn}'`"
+                f"{taker_of(request.urn, snapshot)}. Nothing was changed. If that is right, take this "
+                f"resource out of the state alone: `pulumi state delete '{request.urn}'`"
             )
             raise Refused(message)
         mark = parse_mark(state.ownership or snapshot.mark)
@@ -340,7 +350,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             self._session.log(
                 request.urn,
                 requests.Severity.WARNING,
-                f"{format_snapshot(vm, snapshot)} has been taken over by {_taker(request.urn, snapshot)} "
+                f"{format_snapshot(vm, snapshot)} has been taken over by {taker_of(request.urn, snapshot)} "
                 "and is kept.",
             )
             return
@@ -378,17 +388,3 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
         self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
-
-
-def _taken_over(urn: str, state: SnapshotState, snapshot: Snapshot) -> bool:
-    """Whether another resource has marked the snapshot since state was written."""
-    theirs = snapshot.mark not in (None, state.ownership) and not has_mark_of(snapshot, urn)
-    return theirs and snapshot.mark_proof == "exact"
-
-
-def _taker(urn: str, snapshot: Snapshot) -> str:
-    """Who has marked a snapshot, in words."""
-    if has_mark_of(snapshot, urn):
-        return "a later run of this resource"
-    maker = snapshot.made_by
-    return "another resource" + ("" if maker is None else f' ("{maker.resource}" of stack {maker.stack})')

@@ -72,6 +72,11 @@ def _complete(since: dt.datetime) -> list[Condition]:
     return [_condition(kind, "True", "True", since) for kind in (_CREATED, _READY)]
 
 
+def was_complete(state: SnapshotState) -> bool:
+    """Whether the snapshot that state holds was complete; an earlier run may have stopped waiting for it."""
+    return bool(state.conditions) and all(item.status == "True" for item in state.conditions)
+
+
 def _not_read(error: VmsnapshotError) -> Condition:
     return Condition(
         type=_READY,

@@ -26,6 +26,8 @@ _SIGNED: Final = bytes.fromhex("300a06082a8648ce3d040302")
 _COMMON_NAME: Final = bytes.fromhex("0603550403")
 _OTHER_NAMES: Final = bytes.fromhex("0603551d11")
 _SEQUENCE: Final = 0x30
+# From this size on, the length has a length of its own (X.690, 8.1.3.5).
+_LONG_FORM: Final = 0x80
 
 
 def make(folder: Path) -> tuple[Path, str]:
@@ -96,7 +98,10 @@ def _bytes(number: int) -> bytes:
 
 def _der(tag: int, body: bytes) -> bytes:
     size = len(body)
-    length = bytes((size,)) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
+    if size < _LONG_FORM:
+        return bytes((tag, size)) + body
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")  # as few as will do: DER
+    length = bytes((_LONG_FORM | len(octets),)) + octets
     return bytes((tag,)) + length + body
 
 
