@@ -32,7 +32,7 @@ def there(harness: Harness, name: str) -> bool:
 def enough(desk: Desk) -> float:
     """Seconds that are enough for all that isn't waiting."""
     desk.write(SNAPSHOT, name="ours")
-    return plenty(lambda: desk.stack.preview().check(), least=3)
+    return plenty(lambda: desk.stack.preview().check(), least=6)
 
 
 def withdrawn(harness: Harness, name: str) -> bool:
