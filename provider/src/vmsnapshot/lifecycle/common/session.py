@@ -1,4 +1,4 @@
-"""What all resources of one plugin process share: the backend, the user's console, planned paths."""
+"""What all resources of one plugin process share: the backend, the user's console, snapshots' paths."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TypeVar
 from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.notes import Notes
+from vmsnapshot.lifecycle.common.paths import SnapshotPaths
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import (
@@ -45,13 +46,13 @@ class Session:
 
     def __init__(self, connect: Callable[[Configuration], Backend], logger: Logger, notes: Notes) -> None:
         self.notes = notes
+        self.paths = SnapshotPaths()
         self.cancellation = Cancellation()
         self._connect = connect
         self._logger = logger
         self._lock = threading.Lock()
         self._configuration: Configuration | None = None
         self._backend: Backend | None = None
-        self._planned_paths: dict[tuple[str, str], str] = {}
 
     def configure(self, configuration: Configuration) -> None:
         """Set the configuration; the platform is contacted at the first use of `backend`."""
@@ -295,17 +296,6 @@ class Session:
     def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""
         self._logger.log(urn, severity, text)
-
-    def plan_path(self, vm_id: str, path: str, snapshot_id: str) -> None:
-        """Record that a snapshot will have this path after the update that is being previewed.
-
-        Resources that depend on it refer to it by that path in the same preview.
-        """
-        self._planned_paths[vm_id, path] = snapshot_id
-
-    def planned_path(self, vm_id: str, path: str) -> str | None:
-        """Returns the id of the snapshot that is recorded to have this path; None: there is none."""
-        return self._planned_paths.get((vm_id, path))
 
     def close(self) -> None:
         """Close the backend, if it was connected."""

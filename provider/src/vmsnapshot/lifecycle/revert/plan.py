@@ -8,11 +8,16 @@ import re
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
-from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
+from vmsnapshot.lifecycle.common.identity import (
+    KnownSnapshot,
+    Sameness,
+    compare_vm,
+    find_known_snapshot,
+)
 from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
-from vmsnapshot.lifecycle.common.selection import CURRENT, select_target
+from vmsnapshot.lifecycle.common.selection import CURRENT, format_snapshot, select_target
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.operation import Operation
@@ -227,13 +232,34 @@ def powered(machine: Machine, policy: PowerPolicy) -> Machine:
 
 
 def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
-    foreseen = vm.snapshot(session.planned_path(vm.identity.id, reference))
+    """The snapshot that is asked for; a path of state that it no longer has is followed by its id."""
+    foreseen = vm.snapshot(session.paths.planned(vm.identity.id, reference))
     if foreseen is not None:
         return foreseen
+    held = _known(session, vm, session.paths.known(vm.identity.id, reference))
     try:
-        return select_target(vm, reference)
+        found = select_target(vm, reference)
     except (NotFound, Ambiguous) as error:
+        moved = held or _known(session, vm, session.paths.reached(vm.identity.id, reference))
+        if moved is not None and isinstance(error, NotFound):
+            return moved
         raise type(error)(f"snapshot: {error.message}") from None
+    if held is not None and held.id != found.id:
+        message = (
+            f"snapshot: {reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
+            f"path for {format_snapshot(vm, held)}. Run `pulumi refresh`, or give the uniqueID of the one "
+            "that is meant."
+        )
+        raise Ambiguous(message)
+    return found
+
+
+def _known(session: Session, vm: VirtualMachine, known: KnownSnapshot | None) -> Snapshot | None:
+    """A known snapshot, wherever it is in the tree now; None: it isn't surely there."""
+    if known is None:
+        return None
+    sameness, found = find_known_snapshot(known, vm, ids_are_unique=session.platform.has_namespaces)
+    return found if sameness in (Sameness.SAME, Sameness.ELSEWHERE) else None
 
 
 def _before_safety_snapshot(

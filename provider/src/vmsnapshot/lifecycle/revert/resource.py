@@ -8,10 +8,8 @@ from collections.abc import Mapping
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.comparison import compare_inputs, compare_machines, not_ignored
-from vmsnapshot.lifecycle.common.observed import (
-    preview_outputs,
-    with_secrets,
-)
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.platform_check import validate_revert
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
 from vmsnapshot.lifecycle.common.safety_records import LEFTOVER, leftover_changes
@@ -81,6 +79,7 @@ class RevertResource:
         if any(has_unknown(inputs.get(name)) for name in NAMING):
             return rq.CheckResult({**inputs, **dict.fromkeys(COMPUTED, UNKNOWN)})
         asked = load(RevertInputs, {**inputs, "triggers": None})
+        self._tell_target(request.urn)
         # The engine checks one resource after another.
         what = f'looking at VM "{asked.vm_name}"'
         operation = self._session.operation(request.urn, what, alone=True)
@@ -106,6 +105,17 @@ class RevertResource:
                 for item in planned.errors
             ],
         )
+
+    def _tell_target(self, urn: str) -> None:
+        """Record which snapshot `snapshot` named when the VM was reverted last."""
+        state = self._states.get(urn)
+        if state is None or state.vm is None or state.reverted_to is None:
+            return
+        if state.snapshot is None or state.target is None or state.reverted_to.create_time is None:
+            return
+        moment = parse_timestamp(state.reverted_to.create_time)
+        known = KnownSnapshot(state.target, state.reverted_to.name, moment, mark=None)
+        self._session.paths.reach(state.vm.id, state.snapshot, known)
 
     def _carried_over(self, urn: str, old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
         """The inputs without a new request; `machine` shows what is still to be done about the power."""

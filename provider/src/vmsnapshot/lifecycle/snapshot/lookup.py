@@ -73,11 +73,27 @@ class SnapshotLookup:
         self, vm: VirtualMachine, identifier: str, state: SnapshotState
     ) -> tuple[Sameness, Snapshot | None]:
         """Find the snapshot that state means; an id alone may be another's by now."""
+        known = self._known(identifier, state)
+        return find_known_snapshot(known, vm, ids_are_unique=self._session.platform.has_namespaces)
+
+    def tell_path(self, identifier: str, state: SnapshotState, *, written: bool = False) -> None:
+        """Tell resources that refer to the snapshot by its path which one that is.
+
+        Args:
+            identifier: The resource's id.
+            state: What state holds.
+            written: Whether that was written just now; else the snapshot may have another path by now.
+        """
+        if state.path:
+            paths = self._session.paths
+            tell = paths.write if written else paths.hold
+            tell(vm_of(identifier, state).id, state.path, self._known(identifier, state))
+
+    def _known(self, identifier: str, state: SnapshotState) -> KnownSnapshot:
         # State follows a VM to its new ids at once, the resource's own id only with a refresh.
         namespaced = self._session.platform.has_namespaces
         found_id = self._session.platform.snapshot_id(identifier) if namespaced else state.unique_id
-        known = KnownSnapshot.of_state(found_id or self._session.platform.snapshot_id(identifier), state)
-        return find_known_snapshot(known, vm, ids_are_unique=namespaced)
+        return KnownSnapshot.of_state(found_id or self._session.platform.snapshot_id(identifier), state)
 
     def say_moved(self, urn: str, state: SnapshotState, vm: VirtualMachine, snapshot: Snapshot) -> None:
         """Say under which ids the same VM and snapshot are found now."""

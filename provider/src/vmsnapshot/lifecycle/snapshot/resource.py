@@ -184,6 +184,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             self._session.log(request.urn, requests.Severity.WARNING, text)
         state = snapshot_state(inputs, after, snapshot, str(owner.mark))
         self._memory.of(request.urn).states[snapshot_id] = state
+        self.lookup.tell_path(identifier, state, written=True)
         return verbs.Answer(identifier, state)
 
     def _unsettled(
@@ -259,7 +260,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             head, _, _ = (state.path or "").rpartition("/")
             name = request.new_inputs.model.name or state.name
             path = f"{head}/{name}" if head else name
-            self._session.plan_path(vm_of(request.id, state).id, path, self._snapshot_id(request.id))
+            self._session.paths.plan(vm_of(request.id, state).id, path, self._snapshot_id(request.id))
             state = state.model_copy(update={"path": path})
         return verbs.Preview(state)
 
@@ -317,6 +318,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             vm = backend.observe(vm.identity.id, operation, hardware=False)
             snapshot = self.lookup.still_there(vm, request.id, state)
             fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
+        self.lookup.tell_path(request.id, fresh, written=True)
         return verbs.Answer(request.id, fresh)
 
     def delete(self, request: verbs.DeleteRequest[SnapshotState]) -> None:
@@ -385,6 +387,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         """What state holds is known from now on."""
         if identifier:
             self._memory.of(urn).states[self._snapshot_id(identifier)] = state
+            self.lookup.tell_path(identifier, state)
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
         self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
