@@ -19,8 +19,8 @@ from tests.support.simulator import Simulator
 def test_replaced_moved_up_and_reverted(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
     """Each requested revert goes to the program's own snapshot.
 
-    That is so after it was replaced (the new one is taken below the old one, which is then removed), and after
-    somebody removed the snapshot above it.
+    That is so after it was replaced (the new one is taken below the old one, which is then removed), and
+    after somebody removed the snapshot above it.
     """
     text = next(block.text for block in blocks_of(ROOT / "README.md") if block.language == "python")
     stack = new_stack(tmp_path / "stack", vsphere)
