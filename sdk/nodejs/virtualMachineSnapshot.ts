@@ -158,6 +158,10 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public readonly triggers: pulumi.Output<{[key: string]: any} | undefined>;
     /**
+     * The UID of the snapshot's object (VM Operator): one that is made anew has another.
+     */
+    declare public /*out*/ readonly uid: pulumi.Output<string | undefined>;
+    /**
      * The snapshot's identifier on vSphere, such as `snapshot-226`; not set before it is taken.
      */
     declare public /*out*/ readonly uniqueID: pulumi.Output<string | undefined>;
@@ -204,6 +208,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
             resourceInputs["powerState"] = undefined /*out*/;
             resourceInputs["quiesced"] = undefined /*out*/;
             resourceInputs["storage"] = undefined /*out*/;
+            resourceInputs["uid"] = undefined /*out*/;
             resourceInputs["uniqueID"] = undefined /*out*/;
             resourceInputs["vm"] = undefined /*out*/;
         } else {
@@ -226,6 +231,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
             resourceInputs["quiesced"] = undefined /*out*/;
             resourceInputs["storage"] = undefined /*out*/;
             resourceInputs["triggers"] = undefined /*out*/;
+            resourceInputs["uid"] = undefined /*out*/;
             resourceInputs["uniqueID"] = undefined /*out*/;
             resourceInputs["vm"] = undefined /*out*/;
             resourceInputs["vmName"] = undefined /*out*/;

@@ -15,7 +15,8 @@ from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec
 from vmsnapshot.lifecycle.rollback.restore_points import find_restore_points
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.environment import EnvironmentMember
-from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)

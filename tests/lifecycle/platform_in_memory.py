@@ -12,7 +12,8 @@ from typing import Any
 from vmsnapshot.lifecycle.errors import Gone, NotFound, PlatformError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference
-from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 
 
 @dataclasses.dataclass
@@ -33,9 +34,9 @@ class PlatformInMemory:
     _ids: Any = dataclasses.field(default_factory=itertools.count)
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
-    def server(self, operation: Operation) -> str | None:
+    def server(self, vm_id: str, operation: Operation) -> ServerIdentity:
         """It tells none."""
-        return None
+        return ServerIdentity()
 
     def now(self, operation: Operation) -> dt.datetime:
         """By its clock."""

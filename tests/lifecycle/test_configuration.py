@@ -94,9 +94,9 @@ def test_a_login_that_has_left_the_environment(environment: dict[str, str], vari
 
 
 def test_every_setting_is_somebodys() -> None:
-    """Each setting but `backend` belongs to one platform."""
+    """Each setting belongs to one platform, but for two that concern both."""
     names = [name for group in SETTINGS.values() for name in group]
-    assert sorted(["backend", *names]) == sorted(property_names(Configuration))
+    assert sorted(["backend", "movedFromServer", *names]) == sorted(property_names(Configuration))
 
 
 def test_nothing_at_all() -> None:

@@ -24,7 +24,8 @@ from vmsnapshot.lifecycle.errors import (
 )
 from vmsnapshot.lifecycle.operation import Cancellation, Operation
 from vmsnapshot.model.environment import LABEL_LIMIT, EnvironmentMember
-from vmsnapshot.model.machine import Machine, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, VirtualMachine
 from vmsnapshot.model.snapshot import NAME_LIMIT
 
 

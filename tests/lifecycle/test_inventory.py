@@ -14,7 +14,8 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.catalogue import GET_SNAPSHOT_INVENTORY
-from vmsnapshot.model.machine import Machine, Maker, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Maker, Snapshot, VirtualMachine
 from vmsnapshot.model.status import SnapshotStorage
 
 NOW = dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.timezone.utc)

@@ -8,7 +8,8 @@ import pytest
 
 from vmsnapshot.lifecycle.common.selection import select_snapshot, select_target
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
-from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 
 WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 

@@ -25,10 +25,15 @@ READING = [{**rule, "verbs": ["list", "watch"]} for rule in documented_rules()]
 
 
 def missing_one() -> Iterator[Any]:
-    """The documentation's rules without one verb, and what is missing."""
+    """The documentation's rules without one verb, and what is missing.
+
+    Which cluster it is need not be told as long as the VM is there: see `test_identity`.
+    """
     rules = documented_rules()
     for index, rule in enumerate(rules):
         (group,), (resource,) = rule["apiGroups"], rule["resources"]
+        if resource == "namespaces":
+            continue
         for verb in rule["verbs"]:
             fewer: Rule = {**rule, "verbs": [one for one in rule["verbs"] if one != verb]}
             kept = [*rules[:index], fewer, *rules[index + 1 :]]

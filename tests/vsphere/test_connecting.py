@@ -338,4 +338,4 @@ def test_a_login_that_breaks_is_made_again(
 ) -> None:
     """Whoever asks first, if only for the server's identity: the first login of a process is tried again."""
     simulator.drop(when, method=method)
-    assert connect(simulator).server(operation()) is not None
+    assert connect(simulator).server("", operation()).server is not None

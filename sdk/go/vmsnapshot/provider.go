@@ -71,7 +71,7 @@ type providerArgs struct {
 	IgnoreTaskHistory *bool `pulumi:"ignoreTaskHistory"`
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig *string `pulumi:"kubeconfig"`
-	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
 	MovedFromServer *string `pulumi:"movedFromServer"`
 	// VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 	Namespace *string `pulumi:"namespace"`
@@ -99,7 +99,7 @@ type ProviderArgs struct {
 	IgnoreTaskHistory pulumi.BoolPtrInput
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig pulumi.StringPtrInput
-	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+	// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
 	MovedFromServer pulumi.StringPtrInput
 	// VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 	Namespace pulumi.StringPtrInput

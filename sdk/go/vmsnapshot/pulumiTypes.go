@@ -66,7 +66,7 @@ type Checkpoint struct {
 	Missing []string `pulumi:"missing"`
 	// The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 	Ownership *string `pulumi:"ownership"`
-	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
 	Server *string `pulumi:"server"`
 	// Seconds between its first and its last snapshot: the VMs aren't of one moment.
 	SkewSeconds float64 `pulumi:"skewSeconds"`
@@ -101,7 +101,7 @@ func (o CheckpointOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
-// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
 func (o CheckpointOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
@@ -149,14 +149,20 @@ type CheckpointSnapshot struct {
 	Id string `pulumi:"id"`
 	// The VM's instance UUID; not set: not known.
 	InstanceUUID *string `pulumi:"instanceUUID"`
+	// The UID of its namespace (VM Operator), if known.
+	NamespaceUID *string `pulumi:"namespaceUID"`
 	// Its path in the VM's snapshot tree; not set: not known.
 	Path *string `pulumi:"path"`
 	// The power state that a rollback leaves.
 	PowerState *PowerState `pulumi:"powerState"`
+	// The UID of the snapshot's object (VM Operator).
+	Uid *string `pulumi:"uid"`
 	// The snapshot's uniqueID; not set: not known.
 	UniqueID *string `pulumi:"uniqueID"`
 	// The VM's own identifier on the platform.
 	Vm string `pulumi:"vm"`
+	// The UID of the VM's object (VM Operator).
+	VmUID *string `pulumi:"vmUID"`
 }
 
 // One VM's part of a checkpoint.
@@ -189,6 +195,11 @@ func (o CheckpointSnapshotOutput) InstanceUUID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.InstanceUUID }).(pulumi.StringPtrOutput)
 }
 
+// The UID of its namespace (VM Operator), if known.
+func (o CheckpointSnapshotOutput) NamespaceUID() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.NamespaceUID }).(pulumi.StringPtrOutput)
+}
+
 // Its path in the VM's snapshot tree; not set: not known.
 func (o CheckpointSnapshotOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.Path }).(pulumi.StringPtrOutput)
@@ -199,6 +210,11 @@ func (o CheckpointSnapshotOutput) PowerState() PowerStatePtrOutput {
 	return o.ApplyT(func(v CheckpointSnapshot) *PowerState { return v.PowerState }).(PowerStatePtrOutput)
 }
 
+// The UID of the snapshot's object (VM Operator).
+func (o CheckpointSnapshotOutput) Uid() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.Uid }).(pulumi.StringPtrOutput)
+}
+
 // The snapshot's uniqueID; not set: not known.
 func (o CheckpointSnapshotOutput) UniqueID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.UniqueID }).(pulumi.StringPtrOutput)
@@ -207,6 +223,11 @@ func (o CheckpointSnapshotOutput) UniqueID() pulumi.StringPtrOutput {
 // The VM's own identifier on the platform.
 func (o CheckpointSnapshotOutput) Vm() pulumi.StringOutput {
 	return o.ApplyT(func(v CheckpointSnapshot) string { return v.Vm }).(pulumi.StringOutput)
+}
+
+// The UID of the VM's object (VM Operator).
+func (o CheckpointSnapshotOutput) VmUID() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v CheckpointSnapshot) *string { return v.VmUID }).(pulumi.StringPtrOutput)
 }
 
 type CheckpointSnapshotMapOutput struct{ *pulumi.OutputState }
@@ -2784,10 +2805,14 @@ type VirtualMachineIdentity struct {
 	Name string `pulumi:"name"`
 	// The VM's Kubernetes namespace (VM Operator).
 	Namespace *string `pulumi:"namespace"`
+	// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+	NamespaceUID *string `pulumi:"namespaceUID"`
 	// The VM's inventory path.
 	Path *string `pulumi:"path"`
-	// The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+	// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
 	Server *string `pulumi:"server"`
+	// The UID of the VM's object (VM Operator): one that is made anew has another.
+	Uid *string `pulumi:"uid"`
 }
 
 // Which VM a resource is about.
@@ -2825,14 +2850,24 @@ func (o VirtualMachineIdentityOutput) Namespace() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Namespace }).(pulumi.StringPtrOutput)
 }
 
+// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+func (o VirtualMachineIdentityOutput) NamespaceUID() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.NamespaceUID }).(pulumi.StringPtrOutput)
+}
+
 // The VM's inventory path.
 func (o VirtualMachineIdentityOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Path }).(pulumi.StringPtrOutput)
 }
 
-// The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
 func (o VirtualMachineIdentityOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Server }).(pulumi.StringPtrOutput)
+}
+
+// The UID of the VM's object (VM Operator): one that is made anew has another.
+func (o VirtualMachineIdentityOutput) Uid() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Uid }).(pulumi.StringPtrOutput)
 }
 
 type VirtualMachineIdentityPtrOutput struct{ *pulumi.OutputState }
@@ -2899,6 +2934,16 @@ func (o VirtualMachineIdentityPtrOutput) Namespace() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+func (o VirtualMachineIdentityPtrOutput) NamespaceUID() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
+		if v == nil {
+			return nil
+		}
+		return v.NamespaceUID
+	}).(pulumi.StringPtrOutput)
+}
+
 // The VM's inventory path.
 func (o VirtualMachineIdentityPtrOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
@@ -2909,13 +2954,23 @@ func (o VirtualMachineIdentityPtrOutput) Path() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
 func (o VirtualMachineIdentityPtrOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
 		if v == nil {
 			return nil
 		}
 		return v.Server
+	}).(pulumi.StringPtrOutput)
+}
+
+// The UID of the VM's object (VM Operator): one that is made anew has another.
+func (o VirtualMachineIdentityPtrOutput) Uid() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Uid
 	}).(pulumi.StringPtrOutput)
 }
 

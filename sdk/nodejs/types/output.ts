@@ -41,7 +41,7 @@ export interface Checkpoint {
      */
     ownership?: string;
     /**
-     * The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+     * The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
      */
     server?: string;
     /**
@@ -75,6 +75,10 @@ export interface CheckpointSnapshot {
      */
     instanceUUID?: string;
     /**
+     * The UID of its namespace (VM Operator), if known.
+     */
+    namespaceUID?: string;
+    /**
      * Its path in the VM's snapshot tree; not set: not known.
      */
     path?: string;
@@ -83,6 +87,10 @@ export interface CheckpointSnapshot {
      */
     powerState?: enums.PowerState;
     /**
+     * The UID of the snapshot's object (VM Operator).
+     */
+    uid?: string;
+    /**
      * The snapshot's uniqueID; not set: not known.
      */
     uniqueID?: string;
@@ -90,6 +98,10 @@ export interface CheckpointSnapshot {
      * The VM's own identifier on the platform.
      */
     vm: string;
+    /**
+     * The UID of the VM's object (VM Operator).
+     */
+    vmUID?: string;
 }
 
 /**
@@ -775,13 +787,21 @@ export interface VirtualMachineIdentity {
      */
     namespace?: string;
     /**
+     * The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+     */
+    namespaceUID?: string;
+    /**
      * The VM's inventory path.
      */
     path?: string;
     /**
-     * The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+     * The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
      */
     server?: string;
+    /**
+     * The UID of the VM's object (VM Operator): one that is made anew has another.
+     */
+    uid?: string;
 }
 
 /**

@@ -145,7 +145,7 @@ class Checkpoint(dict):
         :param _builtins.str taken_at: When its first snapshot was taken (RFC 3339, UTC).
         :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
         :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
-        :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+        :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
         """
         pulumi.set(__self__, "skew_seconds", skew_seconds)
         pulumi.set(__self__, "snapshots", snapshots)
@@ -201,7 +201,7 @@ class Checkpoint(dict):
     @pulumi.getter
     def server(self) -> Optional[_builtins.str]:
         """
-        The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`).
+        The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
         """
         return pulumi.get(self, "server")
 
@@ -218,10 +218,14 @@ class CheckpointSnapshot(dict):
             suggest = "create_time"
         elif key == "instanceUUID":
             suggest = "instance_uuid"
+        elif key == "namespaceUID":
+            suggest = "namespace_uid"
         elif key == "powerState":
             suggest = "power_state"
         elif key == "uniqueID":
             suggest = "unique_id"
+        elif key == "vmUID":
+            suggest = "vm_uid"
 
         if suggest:
             pulumi.log.warn(f"Key '{key}' not found in CheckpointSnapshot. Access the value via the '{suggest}' property getter instead.")
@@ -239,9 +243,12 @@ class CheckpointSnapshot(dict):
                  vm: _builtins.str,
                  create_time: Optional[_builtins.str] = None,
                  instance_uuid: Optional[_builtins.str] = None,
+                 namespace_uid: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
                  power_state: Optional['PowerState'] = None,
-                 unique_id: Optional[_builtins.str] = None):
+                 uid: Optional[_builtins.str] = None,
+                 unique_id: Optional[_builtins.str] = None,
+                 vm_uid: Optional[_builtins.str] = None):
         """
         One VM's part of a checkpoint.
 
@@ -249,9 +256,12 @@ class CheckpointSnapshot(dict):
         :param _builtins.str vm: The VM's own identifier on the platform.
         :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
         :param _builtins.str instance_uuid: The VM's instance UUID; not set: not known.
+        :param _builtins.str namespace_uid: The UID of its namespace (VM Operator), if known.
         :param _builtins.str path: Its path in the VM's snapshot tree; not set: not known.
         :param 'PowerState' power_state: The power state that a rollback leaves.
+        :param _builtins.str uid: The UID of the snapshot's object (VM Operator).
         :param _builtins.str unique_id: The snapshot's uniqueID; not set: not known.
+        :param _builtins.str vm_uid: The UID of the VM's object (VM Operator).
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "vm", vm)
@@ -259,12 +269,18 @@ class CheckpointSnapshot(dict):
             pulumi.set(__self__, "create_time", create_time)
         if instance_uuid is not None:
             pulumi.set(__self__, "instance_uuid", instance_uuid)
+        if namespace_uid is not None:
+            pulumi.set(__self__, "namespace_uid", namespace_uid)
         if path is not None:
             pulumi.set(__self__, "path", path)
         if power_state is not None:
             pulumi.set(__self__, "power_state", power_state)
+        if uid is not None:
+            pulumi.set(__self__, "uid", uid)
         if unique_id is not None:
             pulumi.set(__self__, "unique_id", unique_id)
+        if vm_uid is not None:
+            pulumi.set(__self__, "vm_uid", vm_uid)
 
     @_builtins.property
     @pulumi.getter
@@ -299,6 +315,14 @@ class CheckpointSnapshot(dict):
         return pulumi.get(self, "instance_uuid")
 
     @_builtins.property
+    @pulumi.getter(name="namespaceUID")
+    def namespace_uid(self) -> Optional[_builtins.str]:
+        """
+        The UID of its namespace (VM Operator), if known.
+        """
+        return pulumi.get(self, "namespace_uid")
+
+    @_builtins.property
     @pulumi.getter
     def path(self) -> Optional[_builtins.str]:
         """
@@ -315,12 +339,28 @@ class CheckpointSnapshot(dict):
         return pulumi.get(self, "power_state")
 
     @_builtins.property
+    @pulumi.getter
+    def uid(self) -> Optional[_builtins.str]:
+        """
+        The UID of the snapshot's object (VM Operator).
+        """
+        return pulumi.get(self, "uid")
+
+    @_builtins.property
     @pulumi.getter(name="uniqueID")
     def unique_id(self) -> Optional[_builtins.str]:
         """
         The snapshot's uniqueID; not set: not known.
         """
         return pulumi.get(self, "unique_id")
+
+    @_builtins.property
+    @pulumi.getter(name="vmUID")
+    def vm_uid(self) -> Optional[_builtins.str]:
+        """
+        The UID of the VM's object (VM Operator).
+        """
+        return pulumi.get(self, "vm_uid")
 
 
 @pulumi.output_type
@@ -2365,6 +2405,8 @@ class VirtualMachineIdentity(dict):
         suggest = None
         if key == "instanceUUID":
             suggest = "instance_uuid"
+        elif key == "namespaceUID":
+            suggest = "namespace_uid"
 
         if suggest:
             pulumi.log.warn(f"Key '{key}' not found in VirtualMachineIdentity. Access the value via the '{suggest}' property getter instead.")
@@ -2382,8 +2424,10 @@ class VirtualMachineIdentity(dict):
                  name: _builtins.str,
                  instance_uuid: Optional[_builtins.str] = None,
                  namespace: Optional[_builtins.str] = None,
+                 namespace_uid: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
-                 server: Optional[_builtins.str] = None):
+                 server: Optional[_builtins.str] = None,
+                 uid: Optional[_builtins.str] = None):
         """
         Which VM a resource is about.
 
@@ -2391,8 +2435,10 @@ class VirtualMachineIdentity(dict):
         :param _builtins.str name: The VM's name.
         :param _builtins.str instance_uuid: The VM's instance UUID.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator).
+        :param _builtins.str namespace_uid: The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
         :param _builtins.str path: The VM's inventory path.
-        :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+        :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+        :param _builtins.str uid: The UID of the VM's object (VM Operator): one that is made anew has another.
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
@@ -2400,10 +2446,14 @@ class VirtualMachineIdentity(dict):
             pulumi.set(__self__, "instance_uuid", instance_uuid)
         if namespace is not None:
             pulumi.set(__self__, "namespace", namespace)
+        if namespace_uid is not None:
+            pulumi.set(__self__, "namespace_uid", namespace_uid)
         if path is not None:
             pulumi.set(__self__, "path", path)
         if server is not None:
             pulumi.set(__self__, "server", server)
+        if uid is not None:
+            pulumi.set(__self__, "uid", uid)
 
     @_builtins.property
     @pulumi.getter
@@ -2438,6 +2488,14 @@ class VirtualMachineIdentity(dict):
         return pulumi.get(self, "namespace")
 
     @_builtins.property
+    @pulumi.getter(name="namespaceUID")
+    def namespace_uid(self) -> Optional[_builtins.str]:
+        """
+        The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+        """
+        return pulumi.get(self, "namespace_uid")
+
+    @_builtins.property
     @pulumi.getter
     def path(self) -> Optional[_builtins.str]:
         """
@@ -2449,9 +2507,17 @@ class VirtualMachineIdentity(dict):
     @pulumi.getter
     def server(self) -> Optional[_builtins.str]:
         """
-        The server on which the VM was last seen (vSphere: its `about.instanceUuid`).
+        The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
         """
         return pulumi.get(self, "server")
+
+    @_builtins.property
+    @pulumi.getter
+    def uid(self) -> Optional[_builtins.str]:
+        """
+        The UID of the VM's object (VM Operator): one that is made anew has another.
+        """
+        return pulumi.get(self, "uid")
 
 
 @pulumi.output_type

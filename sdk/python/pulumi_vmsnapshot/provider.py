@@ -40,7 +40,7 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
         :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
-        :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+        :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
@@ -156,7 +156,7 @@ class ProviderArgs:
     @pulumi.getter(name="movedFromServer")
     def moved_from_server(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+        The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         """
         return pulumi.get(self, "moved_from_server")
 
@@ -255,7 +255,7 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
         :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
-        :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+        :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.

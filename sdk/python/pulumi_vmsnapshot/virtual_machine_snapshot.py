@@ -395,6 +395,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
             __props__.__dict__["power_state"] = None
             __props__.__dict__["quiesced"] = None
             __props__.__dict__["storage"] = None
+            __props__.__dict__["uid"] = None
             __props__.__dict__["unique_id"] = None
             __props__.__dict__["vm"] = None
         super(VirtualMachineSnapshot, __self__).__init__(
@@ -438,6 +439,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         __props__.__dict__["quiesced"] = None
         __props__.__dict__["storage"] = None
         __props__.__dict__["triggers"] = None
+        __props__.__dict__["uid"] = None
         __props__.__dict__["unique_id"] = None
         __props__.__dict__["vm"] = None
         __props__.__dict__["vm_name"] = None
@@ -594,6 +596,14 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
         """
         return pulumi.get(self, "triggers")
+
+    @_builtins.property
+    @pulumi.getter
+    def uid(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The UID of the snapshot's object (VM Operator): one that is made anew has another.
+        """
+        return pulumi.get(self, "uid")
 
     @_builtins.property
     @pulumi.getter(name="uniqueID")

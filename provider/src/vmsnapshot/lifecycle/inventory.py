@@ -19,7 +19,8 @@ from vmsnapshot.model.functions import (
     NotReadVirtualMachine,
     SnapshotOwnership,
 )
-from vmsnapshot.model.machine import Snapshot, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot
 from vmsnapshot.model.status import parse_quantity
 
 _PLACES: Final = ("folder", "datacenter", "cluster")

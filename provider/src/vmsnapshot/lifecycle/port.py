@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner
+from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import WindowsQuiesce
 
@@ -126,8 +127,12 @@ class Backend(Protocol):
     A VM's id is `VirtualMachine.identity.id`; a snapshot's is `Snapshot.id`.
     """
 
-    def server(self, operation: Operation) -> str | None:
-        """The identity of the server (vSphere: `about.instanceUuid`); None: the platform tells none."""
+    def server(self, vm_id: str, operation: Operation) -> ServerIdentity:
+        """Which server it is, where a VM of that id would be; what the login may not read isn't known.
+
+        Raises:
+            Unreachable: It could not be asked.
+        """
         ...
 
     def now(self, operation: Operation) -> dt.datetime:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
 # The field's own spelling (VM Operator: `uniqueID`, vSphere: `numCPUs`) wins over plain camelCase.
-_ACRONYMS = {"id": "ID", "ids": "IDs", "cpus": "CPUs", "uuid": "UUID", "mb": "MB"}
+_ACRONYMS = {"id": "ID", "ids": "IDs", "cpus": "CPUs", "uuid": "UUID", "uid": "UID", "mb": "MB"}
 
 
 def camel(name: str) -> str:

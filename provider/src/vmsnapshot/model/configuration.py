@@ -74,7 +74,8 @@ class Configuration(Model):
         Property(
             "The instanceUuid of the server that the stack's VMs were moved from. The stack's state may "
             "then be about VMs of that server: each is looked for on the present one, by its instance UUID. "
-            "Default: none; state about another server is refused.",
+            "VM Operator: the UID by which the error message names the former cluster; what isn't found in "
+            "the present one then counts as gone. Default: none; state about another server is refused.",
             env=("VMSNAPSHOT_MOVED_FROM_SERVER",),
         ),
     ] = None
@@ -113,6 +114,11 @@ class Configuration(Model):
         ),
     ] = None
 
+    @property
+    def address(self) -> str | None:
+        """How the settings name the server; None: they leave that to a default."""
+        return self.context if self.backend == "vmoperator" else self.vsphere_server
+
 
 def variable_of(value: object, about: Property) -> str | None:
     """Returns the environment variable that a setting refers to (`$VSPHERE_PASSWORD`), or None."""
@@ -128,7 +134,6 @@ SETTINGS: Final = {
         "allowUnverifiedSsl",
         "caFile",
         "thumbprint",
-        "movedFromServer",
         "ignoreTaskHistory",
     ),
     "vmoperator": ("kubeconfig", "context", "namespace"),

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
-from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.revert import Fingerprint, LeftoverSafetySnapshot, PowerPolicy
 from vmsnapshot.model.snapshot import Quiesce
 from vmsnapshot.model.status import Condition
@@ -88,6 +89,9 @@ class CheckpointSnapshot(Model):
         None
     )
     instance_uuid: Annotated[str | None, Property("The VM's instance UUID; not set: not known.")] = None
+    vm_uid: Annotated[str | None, Property("The UID of the VM's object (VM Operator).")] = None
+    namespace_uid: Annotated[str | None, Property("The UID of its namespace (VM Operator), if known.")] = None
+    uid: Annotated[str | None, Property("The UID of the snapshot's object (VM Operator).")] = None
 
 
 class Checkpoint(Model):
@@ -117,7 +121,10 @@ class Checkpoint(Model):
     ] = None
     server: Annotated[
         str | None,
-        Property("The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`)."),
+        Property(
+            "The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM "
+            "Operator: the UID of the namespace `kube-system`, where the login may read it)."
+        ),
     ] = None
 
     @property

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
-from vmsnapshot.model.machine import Machine, Maker, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Maker, PowerState
 from vmsnapshot.model.snapshot import Kind, SnapshotReference
 from vmsnapshot.model.status import Quantity
 

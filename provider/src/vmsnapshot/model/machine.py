@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, PrivateAttr
 
 from vmsnapshot.model._base import Choice, Model, Property
+from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.status import Condition, SnapshotStorage
 
 PowerState: TypeAlias = Annotated[
@@ -127,20 +128,6 @@ class Machine(Model):
         return [disk.label for disk in (self.disks or {}).values() if disk.independent]
 
 
-class VirtualMachineIdentity(Model):
-    """Which VM a resource is about."""
-
-    id: Annotated[str, Property("The platform's own identifier (vSphere: the managed object id).")]
-    name: Annotated[str, Property("The VM's name.")]
-    path: Annotated[str | None, Property("The VM's inventory path.")] = None
-    namespace: Annotated[str | None, Property("The VM's Kubernetes namespace (VM Operator).")] = None
-    instance_uuid: Annotated[str | None, Property("The VM's instance UUID.")] = None
-    server: Annotated[
-        str | None,
-        Property("The server on which the VM was last seen (vSphere: its `about.instanceUuid`)."),
-    ] = None
-
-
 class Maker(Model):
     """The resource of this provider that made a snapshot, as the platform tells it."""
 
@@ -161,6 +148,9 @@ class Snapshot(Model):
     unique_id: Annotated[
         str | None, Property("Its identifier on vSphere, such as `snapshot-226`; null: not known (yet).")
     ]
+    uid: Annotated[
+        str | None, Property("The UID of its object (VM Operator): one that is made anew has another.")
+    ] = None
     name: Annotated[str, Property("The snapshot's name as people see it.")]
     stored_name: Annotated[
         str | None,

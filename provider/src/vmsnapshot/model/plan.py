@@ -8,7 +8,8 @@ from pydantic import Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.functions import GetVirtualMachineArgs, SnapshotSummary
-from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.revert import PowerPolicy
 
 Severity: TypeAlias = Annotated[

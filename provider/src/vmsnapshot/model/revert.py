@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
-from vmsnapshot.model.machine import Machine, PowerState, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.snapshot import SnapshotName, SnapshotReference
 from vmsnapshot.model.status import Condition
 

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
-from vmsnapshot.model.machine import PowerState, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.status import Condition, SnapshotStorage
 from vmsnapshot.model.text import StoredText, storable
 
@@ -220,6 +221,10 @@ class SnapshotState(SnapshotInputs):
     unique_id: Annotated[
         str | None,
         Property("The snapshot's identifier on vSphere, such as `snapshot-226`; not set before it is taken."),
+    ] = None
+    uid: Annotated[
+        str | None,
+        Property("The UID of the snapshot's object (VM Operator): one that is made anew has another."),
     ] = None
     power_state: Annotated[
         PowerState | None,

@@ -57,7 +57,7 @@ func GetKubeconfig(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:kubeconfig")
 }
 
-// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+// The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
 func GetMovedFromServer(ctx *pulumi.Context) string {
 	v, err := config.Try(ctx, "vmsnapshot:movedFromServer")
 	if err == nil {

@@ -65,7 +65,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def moved_from_server(self) -> Optional[str]:
         """
-        The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. Default: none; state about another server is refused.
+        The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         """
         return __config__.get('movedFromServer') or _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')
 

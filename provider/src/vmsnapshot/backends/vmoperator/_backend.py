@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from vmsnapshot.backends._queue import Queues
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._cluster import Cluster
 from vmsnapshot.backends.vmoperator._fate import Notes
 from vmsnapshot.backends.vmoperator._inventory import Inventory, suggested
 from vmsnapshot.backends.vmoperator._objects import (
     MACHINE,
-    MACHINES,
     Object,
     annotations_of,
     machine_id,
     name_of,
     parsed,
-    spec_of,
     split_id,
-    status_of,
 )
 from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, virtual_machine
-from vmsnapshot.backends.vmoperator._records import note_power
+from vmsnapshot.backends.vmoperator._power import PowerRequest
 from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._watching import vm_of
@@ -48,12 +46,11 @@ from vmsnapshot.lifecycle.port import (
     VMReference,
 )
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 
 T = TypeVar("T")
 V = TypeVar("V")
-
-_POWER: Final = {"on": "PoweredOn", "off": "PoweredOff"}
 
 
 class VmOperatorBackend:
@@ -69,7 +66,8 @@ class VmOperatorBackend:
 
     def __init__(self, access: Access) -> None:
         self._client = Client(access)
-        self._inventory = Inventory(self._client, access.namespace)
+        self._cluster = Cluster(self._client)
+        self._inventory = Inventory(self._client, self._cluster, access.namespace)
         self._queues = Queues()
 
     @classmethod
@@ -83,9 +81,9 @@ class VmOperatorBackend:
 
     # Looking
 
-    def server(self, operation: Operation) -> str | None:  # noqa: ARG002 - the port's
-        """Nothing: an object's UID is what tells it from another."""
-        return None
+    def server(self, vm_id: str, operation: Operation) -> ServerIdentity:
+        """The cluster, by the UIDs of `kube-system` and of the VM's namespace, as far as they may be read."""
+        return self._cluster.identity(split_id(vm_id)[0], operation)
 
     def now(self, operation: Operation) -> dt.datetime:
         """The time by the Date header of the API server's answers."""
@@ -318,7 +316,13 @@ class VmOperatorBackend:
         with self._queues.turn(vm.identity.id, operation):
             space = self._inventory.space(namespace, operation)
             asked = Revert(
-                self._client, space, vm_name=name, target=snapshot.id, request_id=request_id, about=about
+                self._client,
+                space,
+                vm_name=name,
+                vm_uid=vm.identity.uid,
+                target=snapshot.id,
+                request_id=request_id,
+                about=about,
             )
             asked.run(snapshot.power_state, operation)
 
@@ -371,27 +375,12 @@ class VmOperatorBackend:
         part_of: str | None = None,
     ) -> None:
         """Ask for a power state and wait for it; off is as the VM's `spec.powerOffMode` says."""
-        wanted = _POWER[power]
         namespace, name = split_id(vm.identity.id)
         about = _about(operation, vm)
-
-        def live() -> Object:
-            found = space.machines.get(name)
-            if found is None:
-                raise Gone(f"{about}: the VM is no longer there.")
-            return found
-
         with self._queues.turn(vm.identity.id, operation):
             space = self._inventory.space(namespace, operation)
-            if spec_of(live()).get("powerState") != wanted:
-                if part_of is not None:
-                    note_power(self._client, space, name, part_of, power=wanted, operation=operation)
-                path = self._client.path(namespace, MACHINES, name)
-                change = {"spec": {"powerState": wanted}}
-                space.machines.absorb(self._client.merge(path, change, operation, about))
-            space.news.until(
-                name, lambda: True if status_of(live()).get("powerState") == wanted else None, operation
-            )
+            asked = PowerRequest(self._client, space, vm_name=name, vm_uid=vm.identity.uid, about=about)
+            asked.run(power, operation, part_of=part_of)
 
     def close(self) -> None:
         """End the watches and the connections; further calls raise Unreachable."""

@@ -9,11 +9,12 @@ from typing import Final
 
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._cluster import Cluster
 from vmsnapshot.backends.vmoperator._fate import Notes
 from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._watching import Space, vm_of
-from vmsnapshot.lifecycle.errors import Denied, Gone, NotFound, Unsupported
+from vmsnapshot.lifecycle.errors import Gone, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, NotRead, VMReference
 from vmsnapshot.model.machine import VirtualMachine
@@ -26,12 +27,14 @@ class Inventory:
 
     Args:
         client: The server.
+        cluster: Which cluster it is.
         default: The namespace of what has none.
     """
 
-    def __init__(self, client: Client, default: str) -> None:
+    def __init__(self, client: Client, cluster: Cluster, default: str) -> None:
         self.default = default
         self._client = client
+        self._cluster = cluster
         self._lock = threading.Lock()
         self._spaces: dict[str, Space] = {}
 
@@ -72,7 +75,11 @@ class Inventory:
             supported=supported,
             of_others=lambda one: (found := space.snapshots.get(one)) is not None and vm_of(found) != name,
         )
-        return vm.model_copy(update={"remembered": Notes(space).all(name)})
+        on = self._cluster.identity(namespace, operation)
+        identity = vm.identity.model_copy(
+            update={"server": on.server, "namespace_uid": on.namespace_uid},
+        )
+        return vm.model_copy(update={"identity": identity, "remembered": Notes(space).all(name)})
 
     def entries(self, namespace: str, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a namespace with its snapshots; also a VM that is gone, if some of its are left.
@@ -106,7 +113,7 @@ class Inventory:
     def nowhere(self, namespace: str, name: str, operation: Operation) -> str:
         """That a VM isn't there, with what the user may have meant."""
         names = [name_of(item) for item in self.known(namespace).machines.all()]
-        if not names and not self._exists(namespace, operation):
+        if not names and not self._cluster.exists(namespace, operation):
             return f'{operation.what}: there is no VM "{name}": there is no namespace "{namespace}".'
         return f'{operation.what}: there is no VM "{name}" in namespace "{namespace}"{suggested(name, names)}'
 
@@ -124,19 +131,9 @@ class Inventory:
         try:
             return space, space.ready(operation)
         except faults.Forbidden:
-            if self._exists(namespace, operation):
+            if self._cluster.exists(namespace, operation):
                 raise
             raise NotFound(f'{operation.what}: there is no namespace "{namespace}".') from None
-
-    def _exists(self, namespace: str, operation: Operation) -> bool:
-        """Whether there is such a namespace; who may not look believes so."""
-        try:
-            self._client.get(f"/api/v1/namespaces/{namespace}", operation, operation.what)
-        except NotFound:
-            return False
-        except (Denied, Unsupported):
-            return True
-        return True
 
 
 def suggested(name: str, known: Sequence[str]) -> str:

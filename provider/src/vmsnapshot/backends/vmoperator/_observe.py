@@ -21,17 +21,12 @@ from vmsnapshot.backends.vmoperator._objects import (
     machine_id,
     spec_of,
     status_of,
+    uid_of,
 )
 from vmsnapshot.backends.vmoperator._tree import power_state, tree
 from vmsnapshot.model._base import fields
-from vmsnapshot.model.machine import (
-    Disk,
-    Machine,
-    NetworkAdapter,
-    PowerState,
-    VirtualMachine,
-    VirtualMachineIdentity,
-)
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Disk, Machine, NetworkAdapter, PowerState, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath, format_path
 from vmsnapshot.model.status import parse_quantity
 
@@ -155,7 +150,7 @@ def virtual_machine(
         supported: Whether the server has snapshots of VMs.
         of_others: Whether a name is that of another VM's snapshot object.
     """
-    identity = VirtualMachineIdentity(id=machine_id(namespace, name), name=name)
+    identity = VirtualMachineIdentity(id=machine_id(namespace, name), name=name, namespace=namespace)
     if item is None:
         placed, _ = tree({}, snapshots)
         return VirtualMachine(identity=identity, machine=unknown_machine(), snapshots=placed)
@@ -165,7 +160,10 @@ def virtual_machine(
     requested = spec.get("currentSnapshotName") or None
     return VirtualMachine(
         identity=identity.model_copy(
-            update={"instance_uuid": status.get("instanceUUID") or spec.get("instanceUUID")}
+            update={
+                "instance_uuid": status.get("instanceUUID") or spec.get("instanceUUID"),
+                "uid": uid_of(item) or None,
+            }
         ),
         machine=machine(item),
         snapshots=placed,

@@ -5,21 +5,28 @@ from __future__ import annotations
 from typing import Final
 
 from vmsnapshot.backends.vmoperator._fate import Attempt
-from vmsnapshot.backends.vmoperator._objects import REVERT, REVERTING, Object, annotations_of
+from vmsnapshot.backends.vmoperator._objects import REVERT, REVERTING, Object, annotations_of, uid_of
 
 _ANNOTATIONS: Final = "/metadata/annotations"
 _NOTE: Final = f"{_ANNOTATIONS}/" + REVERT.replace("/", "~1")
 _BEGUN: Final = f"{_ANNOTATIONS}/" + REVERTING.replace("/", "~1")
 _FIELD: Final = "/spec/currentSnapshotName"
+_POWER: Final = "/spec/powerState"
 
 
 def prepare(machine: Object, attempt: Attempt) -> list[Object]:
     """Note an attempt on a VM that nothing is asked of, instead of the note that is on it."""
     note, known = attempt.note("prepared"), annotations_of(machine)
-    free = _test(_FIELD, None)
+    tests = [same_object(machine), _test(_FIELD, None)]
     if not known:
-        return [free, _test(_ANNOTATIONS, None), {"op": "add", "path": _ANNOTATIONS, "value": {REVERT: note}}]
-    return [free, _test(_NOTE, known.get(REVERT)), {"op": "add", "path": _NOTE, "value": note}]
+        add = {"op": "add", "path": _ANNOTATIONS, "value": {REVERT: note}}
+        return [*tests, _test(_ANNOTATIONS, None), add]
+    return [*tests, _test(_NOTE, known.get(REVERT)), {"op": "add", "path": _NOTE, "value": note}]
+
+
+def power(machine: Object, wanted: str) -> list[Object]:
+    """Ask for a power state of this very VM."""
+    return [same_object(machine), {"op": "add", "path": _POWER, "value": wanted}]
 
 
 def request(attempt: Attempt) -> list[Object]:
@@ -51,6 +58,11 @@ def take_away(attempt: Attempt, phase: str) -> list[Object]:
 def end(known: str, ended: str) -> list[Object]:
     """Note on a snapshot that the attempt that is noted there has ended."""
     return [_test(_NOTE, known), {"op": "replace", "path": _NOTE, "value": ended}]
+
+
+def same_object(item: Object) -> Object:
+    """Nothing is applied unless it still is this object: one that is made anew has another UID."""
+    return _test("/metadata/uid", uid_of(item))
 
 
 def _test(path: str, value: str | None) -> Object:

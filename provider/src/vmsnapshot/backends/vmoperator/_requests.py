@@ -66,9 +66,11 @@ from vmsnapshot.backends.vmoperator._objects import (
     REVERT_SUCCEEDED,
     REVERTING,
     Object,
+    anew,
     annotations_of,
     condition_of,
     in_words,
+    is_another,
     parsed,
     spec_of,
     status_of,
@@ -95,18 +97,28 @@ class RevertRequest:
         client: The server.
         space: The VM's namespace.
         vm_name: The VM.
+        vm_uid: The UID of the object that was looked at; one that is made anew is another VM.
         target: The snapshot's name.
         request_id: What `Notes.find` looks for.
         about: For messages.
     """
 
     def __init__(
-        self, client: Client, space: Space, *, vm_name: str, target: str, request_id: str, about: str
+        self,
+        client: Client,
+        space: Space,
+        *,
+        vm_name: str,
+        vm_uid: str | None,
+        target: str,
+        request_id: str,
+        about: str,
     ) -> None:
         self._client = client
         self._space = space
         self._notes = Notes(space)
         self._vm_name = vm_name
+        self._vm_uid = vm_uid
         self._about = about
         self._path = client.path(space.name, MACHINES, vm_name)
         self._attempt = Attempt(request_id, secrets.token_hex(8), target)
@@ -215,6 +227,7 @@ class RevertRequest:
             self._client,
             self._space,
             vm_name=self._vm_name,
+            vm_uid=self._vm_uid,
             target=attempt.target,
             request_id=attempt.id,
             about=self._about,
@@ -286,8 +299,8 @@ class RevertRequest:
 
     def _machine(self) -> Object:
         found = self._space.machines.get(self._vm_name)
-        if found is None:
-            raise Gone(f"{self._about}: the VM is no longer there.")
+        if found is None or is_another(found, self._vm_uid):
+            raise Gone(f"{self._about}: the VM is no longer there{anew(found)}.")
         return found
 
 

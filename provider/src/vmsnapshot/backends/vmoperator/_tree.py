@@ -21,6 +21,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     name_of,
     spec_of,
     status_of,
+    uid_of,
 )
 from vmsnapshot.lifecycle.ownership import Proof, check, parse_mark, resource_name, stack_of
 from vmsnapshot.model.machine import (
@@ -104,6 +105,7 @@ def snapshot(item: Object) -> Snapshot:
     return Snapshot(
         id=name_of(item),
         unique_id=status.get("uniqueID") or None,
+        uid=uid_of(item) or None,
         name=name_of(item),
         description=spec.get("description") or "",
         mark=None if proof is None else annotations_of(item).get(MARK),

@@ -54,6 +54,7 @@ from vmsnapshot.lifecycle.port import (
     values,
 )
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 
 # After these nothing was done, so the same can be sent again.
@@ -97,7 +98,7 @@ class VsphereBackend:
             ignore_history=configuration.ignore_task_history,
         )
 
-    def server(self, operation: Operation) -> str | None:
+    def server(self, vm_id: str, operation: Operation) -> ServerIdentity:  # noqa: ARG002 - one for all VMs
         """The server's `about.instanceUuid`, which the login has read."""
         if not self._session.is_logged_in:
             subject = Subject(operation.what)
@@ -106,7 +107,7 @@ class VsphereBackend:
                 WORTH_ANOTHER_READ,
                 lambda: self._session.call(operation, subject, lambda _login: None),
             )
-        return self._session.server
+        return ServerIdentity(self._session.server)
 
     def now(self, operation: Operation) -> dt.datetime:
         """The server's `CurrentTime`, reckoned on by this machine's clock."""

@@ -16,6 +16,7 @@ from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import class_name, object_id
 from vmsnapshot.backends.vsphere._settings import settings
 from vmsnapshot.lifecycle import ownership
+from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import (
     Disk,
     Machine,
@@ -25,7 +26,6 @@ from vmsnapshot.model.machine import (
     RunningTask,
     Snapshot,
     VirtualMachine,
-    VirtualMachineIdentity,
 )
 from vmsnapshot.model.status import SnapshotStorage, quantity
 

@@ -115,9 +115,7 @@ def _ours(session: Session, urn: str, removal: _Removal, vm: VirtualMachine) -> 
     Raises:
         Unreachable: What was read doesn't tell which one it is.
     """
-    sameness, found = find_part(
-        removal.checkpoint, removal.part, vm, ids_are_unique=session.platform.has_namespaces
-    )
+    sameness, found = find_part(removal.checkpoint, removal.part, vm)
     if sameness is Sameness.UNKNOWN:
         message = (
             f"several snapshots of {format_vm(vm)} could be the one of checkpoint "

@@ -12,7 +12,8 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.environment import Checkpoint
-from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import VirtualMachine
 
 
 def refresh(
@@ -27,8 +28,7 @@ def refresh(
     """
     known = located_vms(checkpoints.values())
     observed = session.locate_all(known, operation, hardware=False, sizes=False)
-    unique = session.platform.has_namespaces
-    fresh = {label: refreshed(item, observed, ids_are_unique=unique) for label, item in checkpoints.items()}
+    fresh = {label: refreshed(item, observed) for label, item in checkpoints.items()}
     for text in _moves(known, observed):
         session.log(urn, rq.Severity.INFO, "\n".join(wrapped(text)))
     for label, checkpoint in fresh.items():

@@ -25,15 +25,16 @@ from vmsnapshot.model.environment import (
     CheckpointState,
     UnfinishedCheckpoint,
 )
-from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import Secret, has_secret
 
 # What holds labels and VMs' names as keys, which can't be concealed one by one.
 _NAMED: tuple[str, ...] = ("checkpoints", "latest", "unfinished")
 
-# A VM's id where it was last seen, and its instance UUID.
-VMKey: TypeAlias = tuple[str, str | None]
+# A VM's id where it was last seen, and what tells it from others: its UID and its instance UUID.
+VMKey: TypeAlias = tuple[str, str | None, str | None]
 
 READY: Final = "EnvironmentCheckpointReady"
 
@@ -65,9 +66,7 @@ def taken_checkpoint(
     )
 
 
-def refreshed(
-    checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]], *, ids_are_unique: bool
-) -> Checkpoint:
+def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]]) -> Checkpoint:
     """Returns a checkpoint as its snapshots are now.
 
     Only what is definitely gone is dropped; what could not be read stays as it was.
@@ -75,7 +74,6 @@ def refreshed(
     Args:
         checkpoint: As state holds it.
         observed: Its VMs as they were located, by `vm_key`.
-        ids_are_unique: As of `find_known_snapshot`.
     """
     parts: dict[str, CheckpointSnapshot] = {}
     found: list[Snapshot] = []
@@ -88,7 +86,7 @@ def refreshed(
         if isinstance(outcome, VmsnapshotError):
             parts[key] = part
             continue
-        sameness, snapshot = find_part(checkpoint, part, outcome, ids_are_unique=ids_are_unique)
+        sameness, snapshot = find_part(checkpoint, part, outcome)
         if sameness in (Sameness.GONE, Sameness.ANOTHER):
             missing.append(key)
         elif snapshot is None:
@@ -109,15 +107,20 @@ def refreshed(
 
 
 def vm_key(part: CheckpointSnapshot) -> VMKey:
-    """Returns what tells the VM of a part from others: its last known id, and its instance UUID."""
-    return part.vm, part.instance_uuid
+    """Returns what tells the VM of a part from others."""
+    return part.vm, part.vm_uid, part.instance_uuid
 
 
 def located_vms(checkpoints: Iterable[Checkpoint]) -> dict[VMKey, VirtualMachineIdentity]:
     """Returns what state knows of the VMs of checkpoints."""
     return {
         vm_key(part): VirtualMachineIdentity(
-            id=part.vm, name=key, instance_uuid=part.instance_uuid, server=checkpoint.server
+            id=part.vm,
+            name=key,
+            instance_uuid=part.instance_uuid,
+            uid=part.vm_uid,
+            namespace_uid=part.namespace_uid,
+            server=checkpoint.server,
         )
         for checkpoint in checkpoints
         for key, part in checkpoint.snapshots.items()
@@ -125,7 +128,7 @@ def located_vms(checkpoints: Iterable[Checkpoint]) -> dict[VMKey, VirtualMachine
 
 
 def find_part(
-    checkpoint: Checkpoint, part: CheckpointSnapshot, vm: VirtualMachine, *, ids_are_unique: bool
+    checkpoint: Checkpoint, part: CheckpointSnapshot, vm: VirtualMachine
 ) -> tuple[Sameness, Snapshot | None]:
     """Finds a VM's part of a checkpoint, as `find_known_snapshot` does."""
     moment = part.create_time
@@ -134,8 +137,10 @@ def find_part(
         name=(part.path or "").rpartition("/")[2],
         create_time=None if moment is None else parse_timestamp(moment),
         mark=checkpoint.ownership,
+        uid=part.uid,
+        unique_id=part.unique_id,
     )
-    return find_known_snapshot(known, vm, ids_are_unique=ids_are_unique)
+    return find_known_snapshot(known, vm)
 
 
 def _times(found: Iterable[Snapshot | None], moment: dt.datetime) -> tuple[str, float]:
@@ -146,17 +151,23 @@ def _times(found: Iterable[Snapshot | None], moment: dt.datetime) -> tuple[str, 
 
 
 def _part(vm: VirtualMachine, snapshot_id: str, snapshot: Snapshot | None) -> CheckpointSnapshot:
-    if snapshot is None:
-        return CheckpointSnapshot(id=snapshot_id, vm=vm.identity.id, instance_uuid=vm.identity.instance_uuid)
-    return CheckpointSnapshot(
+    part = CheckpointSnapshot(
         id=snapshot_id,
         vm=vm.identity.id,
-        unique_id=snapshot.unique_id,
-        path=vm.path(snapshot_id),
-        power_state=snapshot.power_state,
-        create_time=timestamp_or_none(snapshot.create_time),
         instance_uuid=vm.identity.instance_uuid,
+        vm_uid=vm.identity.uid,
+        namespace_uid=vm.identity.namespace_uid,
     )
+    if snapshot is None:
+        return part
+    told = {
+        "unique_id": snapshot.unique_id,
+        "uid": snapshot.uid,
+        "path": vm.path(snapshot_id),
+        "power_state": snapshot.power_state,
+        "create_time": timestamp_or_none(snapshot.create_time),
+    }
+    return part.model_copy(update=told)
 
 
 def taken_at(checkpoint: Checkpoint) -> dt.datetime:

@@ -1,9 +1,14 @@
 """Tells whether what was found is what state means.
 
-A VM is known by its server and instance UUID, a snapshot by its VM, its creation time and its mark.
+What stays, on vSphere and on the VM Operator::
+
+    a server     about.instanceUuid             UID of the namespace kube-system, where the login may
+                                                read it, else of the VM's own namespace
+    a VM         its server, instance UUID      its server, UID of the object
+    a snapshot   its VM, creation time, mark    its VM, UID of the object
 
 Managed object ids are unique within one server only, and small and per host on ESXi; names pass from VM to
-VM.  Both say where something was last seen, never what it is::
+VM, and an object may be made anew under its name.  They say where something was last seen, never what it is::
 
     Sameness
     ├── SAME        found where state says
@@ -23,7 +28,8 @@ import enum
 from collections.abc import Mapping
 
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
-from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotState
 
 
@@ -37,20 +43,32 @@ class Sameness(enum.Enum):
     UNKNOWN = "unknown"
 
 
+def compare_servers(known: ServerIdentity, seen: ServerIdentity) -> Sameness:
+    """Returns whether the server that was seen is the known one: SAME, ANOTHER or UNKNOWN.
+
+    Two logins may know a cluster by different namespaces: then nothing can be compared.
+    """
+    for mine, theirs in ((known.server, seen.server), (known.namespace_uid, seen.namespace_uid)):
+        if mine is not None and theirs is not None:
+            return Sameness.SAME if mine == theirs else Sameness.ANOTHER
+    return Sameness.UNKNOWN
+
+
 def compare_vm(known: VirtualMachineIdentity, seen: VirtualMachineIdentity) -> Sameness:
     """Returns whether the VM that was seen is the known one.
 
-    State of release 0.1.0 has no server; a VM without an instance UUID in state is known by its id alone.
+    State of release 0.1.0 has no server and no UID; a VM without an instance UUID in it is known by its id
+    alone.
     """
-    if known.server is not None and seen.server is not None and known.server != seen.server:
+    if compare_servers(known.on, seen.on) is Sameness.ANOTHER:
         return Sameness.ANOTHER
-    if known.instance_uuid is None:
-        return Sameness.SAME if known.id == seen.id else Sameness.UNKNOWN
-    if seen.instance_uuid is None:
-        return Sameness.UNKNOWN
-    if known.instance_uuid.lower() != seen.instance_uuid.lower():
-        return Sameness.ANOTHER
-    return Sameness.SAME if known.id == seen.id else Sameness.ELSEWHERE
+    found = Sameness.SAME if known.id == seen.id else Sameness.ELSEWHERE
+    for mine, theirs in ((known.uid, seen.uid), (known.instance_uuid, seen.instance_uuid)):
+        if mine is not None and theirs is not None:
+            return found if mine.lower() == theirs.lower() else Sameness.ANOTHER
+    if known.uid is None and known.instance_uuid is None and found is Sameness.SAME:
+        return Sameness.SAME
+    return Sameness.UNKNOWN
 
 
 def other_vms(
@@ -73,12 +91,16 @@ class KnownSnapshot:
         name: Its name then.
         create_time: When it was taken; None: state doesn't tell.
         mark: Which resource made it, in which making; None: state doesn't tell, or somebody else did.
+        uid: The UID of its object (VM Operator); None: state of an older release, or another platform.
+        unique_id: Its id on vSphere, where that isn't `id`; None: state doesn't tell.
     """
 
     id: str
     name: str
     create_time: dt.datetime | None
     mark: str | None
+    uid: str | None = None
+    unique_id: str | None = None
 
     @classmethod
     def of_state(cls, snapshot_id: str, state: SnapshotState) -> KnownSnapshot:
@@ -89,32 +111,48 @@ class KnownSnapshot:
             state.name,
             None if moment is None else parse_timestamp(moment),
             state.ownership,
+            state.uid,
+            state.unique_id,
         )
 
 
-def find_known_snapshot(
-    known: KnownSnapshot, vm: VirtualMachine, *, ids_are_unique: bool = False
-) -> tuple[Sameness, Snapshot | None]:
+def find_known_snapshot(known: KnownSnapshot, vm: VirtualMachine) -> tuple[Sameness, Snapshot | None]:
     """Find a known snapshot among those of its VM.
 
     Args:
         known: What state knows.
         vm: The VM, as observed.
-        ids_are_unique: Whether an id is never given to another snapshot (VM Operator: the name of an
-            object, whose mark is its own).
 
     Returns:
         The answer; and the snapshot, where it is the same (or, with ANOTHER, what has its id now).
     """
     here = vm.snapshot(known.id)
-    if here is not None and (ids_are_unique or _is(known, here)):
+    if here is not None and here.uid is not None:  # an object can't be renamed: it is here or nowhere
+        sameness = _compare_objects(known, here)
+        return sameness, None if sameness is Sameness.UNKNOWN else here
+    if here is not None and _is(known, here):
         return Sameness.SAME, here
+    if known.uid is not None:
+        return (Sameness.GONE, None) if here is None else (Sameness.ANOTHER, here)
     elsewhere = [item for item in vm.snapshots if item.id != known.id and _is_moved(known, item)]
     if len(elsewhere) == 1:
         return Sameness.ELSEWHERE, elsewhere[0]
     if elsewhere:
         return Sameness.UNKNOWN, None
     return (Sameness.GONE, None) if here is None else (Sameness.ANOTHER, here)
+
+
+def _compare_objects(known: KnownSnapshot, found: Snapshot) -> Sameness:
+    """Whether the object under the known name is the known one.
+
+    State of an older release has no UID: the snapshot on vSphere tells, or the mark. (The time doesn't: it is
+    that of the object until the snapshot is taken.)
+    """
+    by = ((known.uid, found.uid), (known.unique_id, found.unique_id), (known.mark, found.mark))
+    for mine, theirs in by:
+        if mine is not None and theirs is not None:
+            return Sameness.SAME if mine == theirs else Sameness.ANOTHER
+    return Sameness.UNKNOWN
 
 
 def _is(known: KnownSnapshot, found: Snapshot) -> bool:

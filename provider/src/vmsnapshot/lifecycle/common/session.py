@@ -11,7 +11,12 @@ from types import NoneType
 from typing import TypeVar
 
 from vmsnapshot.lifecycle.common import observed
-from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
+from vmsnapshot.lifecycle.common.identity import Sameness, compare_servers, compare_vm
+from vmsnapshot.lifecycle.common.identity_text import (
+    another_server_text,
+    format_known_vm,
+    unknown_server_text,
+)
 from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.paths import SnapshotPaths
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
@@ -29,7 +34,8 @@ from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operat
 from vmsnapshot.lifecycle.port import Backend, Outcome, VMReference, values
 from vmsnapshot.lifecycle.requests import Change, Logger, PropertyChange, Severity
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.machine import VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
+from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 
 _K = TypeVar("_K", bound=Hashable)
@@ -78,15 +84,10 @@ class Session:
                 self._backend = self._connect(self._configuration)
             return self._backend
 
-    @property
-    def _address(self) -> str:
-        configured = None if self._configuration is None else self._configuration.vsphere_server
-        return configured or "the provider's address"
-
-    @property
-    def _moved_from(self) -> str | None:
-        """The server that the VMs were moved from on purpose, as the configuration says."""
-        return None if self._configuration is None else self._configuration.moved_from_server
+    def _is_moved(self, known: VirtualMachineIdentity) -> bool:
+        """Returns whether a VM is one of those that were moved on purpose, as the configuration says."""
+        moved_from = None if self._configuration is None else self._configuration.moved_from_server
+        return moved_from is not None and moved_from in (known.server, known.namespace_uid)
 
     def operation(
         self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
@@ -161,7 +162,7 @@ class Session:
             Refused: The provider's server is another than the one that a VM was on.
         """
         for identity in known.values():
-            self.require_server(identity.server, f'VM "{identity.name}" ({identity.id})', operation)
+            self.require_server(identity, operation)
         sought = {key: self._accepted(identity) for key, identity in known.items()}
         reads = {"hardware": hardware, "sizes": sizes}
         ids = list(dict.fromkeys(identity.id for identity in sought.values()))
@@ -182,31 +183,22 @@ class Session:
                 elsewhere[key] = identity
             else:
                 found[key] = outcome
-        found |= self._by_uuid(elsewhere, operation, reads)
+        if self.platform.has_namespaces:  # an object can't be renamed: it is there or nowhere
+            found |= {key: self._absent(known[key], operation) for key in elsewhere}
+        else:
+            found |= self._by_uuid(elsewhere, operation, reads)
         return {key: found[key] for key in known}
 
-    def require_server(self, known: str | None, what: str, operation: Operation) -> None:
-        """Go on only on the server on which state knows something.
-
-        Args:
-            known: That server's identity; None: state of an older release, which doesn't tell.
-            what: What state knows there, for the message.
-            operation: Whose time counts.
+    def require_server(self, known: VirtualMachineIdentity, operation: Operation) -> None:
+        """Go on only on the server on which state knows a VM, as far as that can be told.
 
         Raises:
             Refused: The provider's address leads to another server.
         """
-        server = self.backend.server(operation)
-        if known is None or server is None or known in (server, self._moved_from):
-            return
-        message = (
-            f"{operation.what}: state knows {what} on the server with the instanceUuid {known}, but "
-            f"{self._address} leads to the server with the instanceUuid {server}. Nothing was read into "
-            "state or changed. Point the provider at the first server again (the setting vsphereServer); or, "
-            f"if its VMs were moved to the second one on purpose, set movedFromServer to {known}: each VM is "
-            "then looked for there by its instance UUID"
-        )
-        raise Refused(message)
+        server = self.backend.server(known.id, operation)
+        if compare_servers(known.on, server) is Sameness.ANOTHER and not self._is_moved(known):
+            address = None if self._configuration is None else self._configuration.address
+            raise Refused(another_server_text(known, server, self.platform, address, operation.what))
 
     def without_same_vm(
         self,
@@ -250,9 +242,18 @@ class Session:
 
     def _accepted(self, known: VirtualMachineIdentity) -> VirtualMachineIdentity:
         """Returns the identity to look for: without its server, if that is the one that VMs moved from."""
-        if known.server is None or known.server != self._moved_from:
+        if not self._is_moved(known):
             return known
-        return known.model_copy(update={"server": None})
+        return known.model_copy(update={"server": None, "namespace_uid": None})
+
+    def _absent(self, known: VirtualMachineIdentity, operation: Operation) -> VmsnapshotError:
+        """Returns what it means that a VM isn't where it was: gone, if this is certainly its server."""
+        told = known.on != ServerIdentity() or known.uid is not None
+        if told and not self._is_moved(known):
+            server = self.backend.server(known.id, operation)
+            if compare_servers(known.on, server) is Sameness.UNKNOWN:
+                return Unreachable(unknown_server_text(known, operation.what), retry_helps=False)
+        return _gone(known, operation)
 
     def _by_uuid(
         self, known: Mapping[_K, VirtualMachineIdentity], operation: Operation, reads: dict[str, bool]
@@ -261,7 +262,7 @@ class Session:
         found: dict[_K, Outcome[VirtualMachine]] = {}
         sought: dict[_K, str] = {}
         for key, identity in known.items():
-            if self.platform.has_namespaces or identity.instance_uuid is None:
+            if identity.instance_uuid is None:
                 found[key] = _gone(identity, operation)
             else:
                 sought[key] = identity.instance_uuid
@@ -305,15 +306,12 @@ class Session:
 
 
 def _gone(known: VirtualMachineIdentity, operation: Operation) -> Gone:
-    return Gone(
-        f'{operation.what}: VM "{known.name}" ({known.id}, instance UUID {known.instance_uuid}) is no '
-        "longer there"
-    )
+    return Gone(f"{operation.what}: VM {format_known_vm(known)} is no longer there")
 
 
 def _unknown(known: VirtualMachineIdentity, seen: VirtualMachine, operation: Operation) -> Unreachable:
     return Unreachable(
         f'{operation.what}: whether {format_vm(seen)} is VM "{known.name}" ({known.id}) could not be read: '
-        "its configuration, with the instance UUID, is missing; that of the known one is "
-        f"{known.instance_uuid}"
+        f"its {'UID' if known.uid is not None else 'configuration, with the instance UUID,'} is missing; "
+        f"that of the known one is {known.uid or known.instance_uuid}"
     )

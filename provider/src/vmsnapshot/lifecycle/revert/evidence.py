@@ -15,7 +15,8 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
-from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
 
 # People run an interrupted update again soon.  What an interrupted run did longer ago counts only

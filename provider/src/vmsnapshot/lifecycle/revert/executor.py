@@ -208,8 +208,7 @@ class RevertRun:
     def _revert(self, operation: Operation) -> RevertState:
         inputs, old, executor = self._inputs, self._old, self._executor
         if self._before is not None and self._before.vm is not None:
-            known = self._before.vm
-            self._session.require_server(known.server, f'VM "{known.name}" ({known.id})', operation)
+            self._session.require_server(self._before.vm, operation)
         asker = Asker(self._urn, inputs, self._before)
         planned = plan_request(self._session, inputs, operation, asker)
         if self._before is not None:

@@ -24,14 +24,8 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import another_vm_text, found_text, plan_text
-from vmsnapshot.model.machine import (
-    Machine,
-    PastTask,
-    PowerState,
-    Snapshot,
-    VirtualMachine,
-    VirtualMachineIdentity,
-)
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, PastTask, PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, PowerChange, RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs, RevertState
@@ -258,7 +252,7 @@ def _known(session: Session, vm: VirtualMachine, known: KnownSnapshot | None) ->
     """A known snapshot, wherever it is in the tree now; None: it isn't surely there."""
     if known is None:
         return None
-    sameness, found = find_known_snapshot(known, vm, ids_are_unique=session.platform.has_namespaces)
+    sameness, found = find_known_snapshot(known, vm)
     return found if sameness in (Sameness.SAME, Sameness.ELSEWHERE) else None
 
 

@@ -46,7 +46,8 @@ from vmsnapshot.lifecycle.revert.state import (
 )
 from vmsnapshot.lifecycle.revert.text import still_to_power_text
 from vmsnapshot.model.catalogue import REVERT
-from vmsnapshot.model.machine import Machine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, RevertInputs, RevertState, TakenSafetySnapshot
 from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 

@@ -6,10 +6,12 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Literal
 
+from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
 from vmsnapshot.model.formatting import format_age, format_size
-from vmsnapshot.model.machine import PastTask, PowerState, Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import PastTask, PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
 
@@ -99,8 +101,7 @@ def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -
         return
     text = (
         f'This is another VM than the one that this resource was about: that was "{printable(before.name)}" '
-        f"({before.id}, instance UUID {before.instance_uuid}); {format_vm(vm)} has the instance UUID "
-        f"{vm.identity.instance_uuid}."
+        f"({before.id}, {vm_identity(before)}); {format_vm(vm)} has the {vm_identity(vm.identity)}."
     )
     yield from wrapped(text, first=_INDENT)
 

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.identity import other_vms
+from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.members import Environment, find_members
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
@@ -25,7 +26,8 @@ from vmsnapshot.lifecycle.rollback.restore_points import (
 )
 from vmsnapshot.lifecycle.rollback.state import RollbackRequest
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs
-from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetySnapshot
@@ -255,7 +257,7 @@ def plan_found(
     unread: dict[str, VmsnapshotError] = {}
     for key, before in other_vms(begun_with or {}, environment.machines).items():
         message = (
-            f"this rollback was begun with the VM {before.id} (instance UUID {before.instance_uuid}); "
+            f"this rollback was begun with the VM {before.id} ({vm_identity(before)}); "
             f"{format_vm(environment.machines[key])} is another. To roll back the VMs that have the names "
             "now, change `triggers`"
         )

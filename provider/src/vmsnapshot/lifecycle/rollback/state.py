@@ -14,7 +14,8 @@ from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.environment import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
-from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.values import has_unknown, plain
 

@@ -15,7 +15,8 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
-from vmsnapshot.model.machine import Snapshot, VirtualMachine, VirtualMachineIdentity
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
 
 
@@ -73,8 +74,7 @@ class SnapshotLookup:
         self, vm: VirtualMachine, identifier: str, state: SnapshotState
     ) -> tuple[Sameness, Snapshot | None]:
         """Find the snapshot that state means; an id alone may be another's by now."""
-        known = self._known(identifier, state)
-        return find_known_snapshot(known, vm, ids_are_unique=self._session.platform.has_namespaces)
+        return find_known_snapshot(self._known(identifier, state), vm)
 
     def tell_path(self, identifier: str, state: SnapshotState, *, written: bool = False) -> None:
         """Tell resources that refer to the snapshot by its path which one that is.

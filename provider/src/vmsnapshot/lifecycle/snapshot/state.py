@@ -26,6 +26,7 @@ def snapshot_state(
         name=snapshot.name,
         description=snapshot.description or None,
         unique_id=snapshot.unique_id,
+        uid=snapshot.uid,
         power_state=snapshot.power_state,
         quiesced=snapshot.quiesced,
         create_time=timestamp_or_none(created),
@@ -122,9 +123,9 @@ def known_text(state: SnapshotState) -> str:
 def ambiguous_text(vm: VirtualMachine, state: SnapshotState) -> str:
     """Why it isn't known which snapshot state means, and what to do."""
     return (
-        f'several snapshots of VM "{vm.identity.name}" ({vm.identity.id}) could be the one that state means '
-        f"({known_text(state)}), so nothing was done. Remove the resource from state with `pulumi state "
-        "delete`, and import the right one"
+        f'which snapshot of VM "{vm.identity.name}" ({vm.identity.id}) is the one that state means '
+        f"({known_text(state)}) isn't certain, so nothing was done. Remove the resource from state with "
+        "`pulumi state delete`, and import the right one"
     )
 
 

@@ -1,0 +1,61 @@
+"""Which cluster it is: the UIDs of namespaces, which are never given twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._objects import uid_of
+from vmsnapshot.lifecycle.errors import Denied, NotFound, Unsupported
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.identity import ServerIdentity
+
+# Every cluster has it, and nobody makes it anew.
+_SYSTEM: Final = "kube-system"
+
+
+class Cluster:
+    """The namespaces of one cluster, as far as the login may read them; each is read once.
+
+    Args:
+        client: The server.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._uids: dict[str, str | None] = {}
+
+    def identity(self, namespace: str, operation: Operation) -> ServerIdentity:
+        """Which cluster it is, seen from a namespace.
+
+        Raises:
+            Unreachable: The server could not be asked.
+        """
+        return ServerIdentity(self._uid(_SYSTEM, operation), self._uid(namespace, operation))
+
+    def exists(self, namespace: str, operation: Operation) -> bool:
+        """Whether there is such a namespace now; who may not look believes so."""
+        try:
+            self._read(namespace, operation)
+        except NotFound:
+            return False
+        except (Denied, Unsupported):
+            return True
+        return True
+
+    def _uid(self, namespace: str, operation: Operation) -> str | None:
+        with self._lock:
+            if namespace in self._uids:
+                return self._uids[namespace]
+        try:
+            uid = self._read(namespace, operation)
+        except (NotFound, Denied, Unsupported):
+            uid = None
+        with self._lock:
+            return self._uids.setdefault(namespace, uid)
+
+    def _read(self, namespace: str, operation: Operation) -> str | None:
+        item = self._client.get(f"/api/v1/namespaces/{namespace}", operation, operation.what)
+        return uid_of(item) or None if item.get("metadata") else None

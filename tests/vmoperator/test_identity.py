@@ -1,0 +1,262 @@
+"""A VM is its object's UID, a cluster the UID of a namespace; names may lead to others."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot, documented_rules
+from devkit.kubernetes import running as api_server_running
+from devkit.places import ROOT
+from devkit.vmoperator import admission
+from devkit.waiting import until
+from tests.support.engine import Stack
+from tests.support.ministack import MiniStack
+from tests.vmoperator.environment import Environment, environment
+
+CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
+REVERT = "vmsnapshot:VirtualMachineRevert"
+ROLLBACK = "vmsnapshot:EnvironmentRollback"
+SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
+MEMBERS = [{"vmName": "web-1"}]
+BASE: dict[str, Any] = {"type": SNAPSHOT, "properties": {"vmName": "web-1", "name": "base"}}
+RELEASE: dict[str, Any] = {"type": CHECKPOINT, "properties": {"virtualMachines": MEMBERS, "label": "r1"}}
+
+MakeStack: TypeAlias = Callable[[Environment], Stack]
+
+
+@pytest.fixture
+def here(api_server: ApiServer, namespace: str) -> Iterator[Environment]:
+    """One VM."""
+    with environment(api_server, namespace, "web-1") as found:
+        yield found
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> Iterator[MakeStack]:
+    """Makes stacks of a namespace, each with a kubeconfig of its own."""
+    made: list[Stack] = []
+
+    def make(here: Environment) -> Stack:
+        folder = tmp_path / f"stack-{len(made)}"
+        stack = Stack(folder, plugins={"vmsnapshot": ROOT / "provider"})
+        made.append(stack)
+        shutil.copy(here.server.kubeconfig, kubeconfig(stack))
+        stack.config("vmsnapshot:kubeconfig", str(kubeconfig(stack)))
+        stack.config("vmsnapshot:namespace", here.namespace)
+        return stack
+
+    yield make
+    for stack in made:
+        stack.close()
+
+
+def kubeconfig(stack: Stack) -> Path:
+    """The kubeconfig of a stack."""
+    return stack.project.parent / "kubeconfig"
+
+
+def flat(text: str) -> str:
+    """A text without its line ends."""
+    return " ".join(text.split())
+
+
+def revert(snapshot: str, trigger: int = 0) -> dict[str, Any]:
+    """The resource that reverts web-1."""
+    given = {"vmName": "web-1", "snapshot": snapshot, "triggers": {"n": trigger}}
+    return {"type": REVERT, "properties": given}
+
+
+def rollback(trigger: int = 0) -> dict[str, Any]:
+    """The resource that rolls web-1 back."""
+    given = {"virtualMachines": MEMBERS, "to": "r1", "triggers": {"n": trigger}}
+    return {"type": ROLLBACK, "properties": given}
+
+
+def uid(here: Environment, namespace: str) -> str:
+    """A namespace's UID."""
+    found: Any = here.server.ask("GET", f"/api/v1/namespaces/{namespace}").json()
+    return str(found["metadata"]["uid"])
+
+
+def theirs(here: Environment) -> dict[str, tuple[Any, ...]]:
+    """Each snapshot's object: which it is, and what people say of it."""
+    found = {name: here.snapshot(name) for name in here.snapshots()}
+    return {
+        name: (item.metadata.uid, item.spec, item.metadata.annotations, item.metadata.labels)
+        for name, item in found.items()
+    }
+
+
+def make_anew(here: Environment) -> None:
+    """Somebody deletes the VM's object, and makes one of the same name, even for the same VM on vSphere."""
+    here.server.client.delete(VirtualMachine, "web-1", namespace=here.namespace)
+    until(lambda: not here.snapshots())
+    until(lambda: not any(known[0] == here.namespace for known in here.stand_in._cluster.known("web-1")))
+    here.stand_in.add_machine(here.namespace, "web-1")
+
+
+@pytest.mark.timeout(300)  # a second API server, and a dozen commands of the engine
+def test_another_cluster_at_the_same_context(here: Environment, stacks: MakeStack) -> None:
+    """Every verb of every resource refuses and names both clusters; nothing is read into state or changed."""
+    stack = stacks(here)
+    here.make("clean", vmName="web-1")
+    until(lambda: here.ready("clean"))
+    made = {"s": BASE, "c": RELEASE, "v": revert("clean")}
+    stack.write({"resources": made})
+    stack.up().check()
+    made["b"] = rollback()
+    stack.write({"resources": made})
+    stack.up().check()
+    known = {name: stack.resource(name)["outputs"] for name in made}
+    assert known["s"]["vm"]["namespaceUID"] == uid(here, here.namespace)
+    with api_server_running() as second:
+        admission.install(second)
+        second.namespace(here.namespace)
+        with environment(second, here.namespace, "web-1") as there:
+            for name in ("clean", "base", "web-1-r1"):
+                there.make(name, vmName="web-1", description="hands off")
+                until(lambda name=name: there.ready(name))  # type: ignore[misc]
+            objects = theirs(there)
+            began = second.mark()
+            shutil.copy(second.kubeconfig, kubeconfig(stack))
+            changed = {"s": {**BASE, "properties": {**BASE["properties"], "description": "changed"}}}
+            changed |= {"c": RELEASE, "v": revert("clean", 1), "b": rollback(1)}
+            for program, command in (
+                (changed, stack.preview),
+                (changed, stack.refresh),
+                (changed, stack.up),
+                ({}, stack.up),
+                (changed, stack.destroy),
+            ):
+                stack.write({"resources": program})
+                told = flat(command().failed().text)
+                assert f"has the UID {uid(here, here.namespace)}" in told
+                assert f"has the UID {uid(there, here.namespace)}" in told
+                assert "Nothing was read into state or changed" in told
+            for name in made:  # each by itself: the first one that refuses keeps the engine from the others
+                urn = stack.resource(name)["urn"]
+                told = flat(stack.run("refresh", "--yes", "--target", urn).failed().text)
+                assert f"has the UID {uid(there, here.namespace)}" in told
+            assert {name: stack.resource(name)["outputs"] for name in made} == known
+            assert theirs(there) == objects
+            assert there.stand_in.history.reverts() == []
+            assert {one.verb for one in there.requests(began)} <= {"get", "list", "watch"}
+            shutil.copy(here.server.kubeconfig, kubeconfig(stack))
+        stack.write({"resources": made})
+        assert "5 unchanged" in stack.up().check().text
+
+
+def test_a_vm_made_anew_under_its_name(here: Environment, stacks: MakeStack) -> None:
+    """It is another VM: not reverted until that is asked for, and its snapshots are not those of state."""
+    stack = stacks(here)
+    here.make("clean", vmName="web-1")
+    until(lambda: here.ready("clean"))
+    made = {"s": BASE, "c": RELEASE, "v": revert("clean")}
+    stack.write({"resources": made})
+    stack.up().check()
+    before = stack.resource("v")["outputs"]["vm"]
+    make_anew(here)
+    for name in ("clean", "base", "web-1-r1"):
+        here.make(name, vmName="web-1", description="hands off")
+        until(lambda name=name: here.ready(name))  # type: ignore[misc]
+    only = {"v": revert("clean")}
+    for _ in range(2):
+        told = flat(stack.run("up", "--yes", "--target", stack.resource("v")["urn"]).check().text)
+        assert "is no longer there" in told
+    assert here.stand_in.history.reverts() == ["clean"]
+    assert stack.resource("v")["outputs"]["vm"] == before
+    changed = {**BASE, "properties": {**BASE["properties"], "description": "changed"}}
+    stack.write({"resources": {**made, "s": changed}})
+    told = flat(stack.up().failed().text)
+    assert "no longer there" in told
+    stack.write({"resources": only})
+    stack.up().check()  # the snapshot and the checkpoint leave the program
+    assert {name: here.snapshot(name).spec["description"] for name in here.snapshots()} == dict.fromkeys(
+        ("base", "clean", "web-1-r1"), "hands off"
+    )
+    stack.write({"resources": {"v": revert("clean", 1)}})
+    told = flat(stack.preview().check().text)
+    assert "This is another VM than the one that this resource was about" in told
+    assert before["uid"] in told
+    stack.up().check()
+    assert here.stand_in.history.reverts() == ["clean", "clean"]
+
+
+def test_a_snapshot_made_anew_under_its_name(here: Environment, stacks: MakeStack) -> None:
+    """It is another snapshot: neither described nor removed; a refresh drops the one that is gone."""
+    stack = stacks(here)
+    stack.write({"resources": {"s": BASE, "c": RELEASE}})
+    stack.up().check()
+    for name in ("base", "web-1-r1"):
+        here.server.client.delete(VirtualMachineSnapshot, name, namespace=here.namespace)
+        until(lambda name=name: name not in here.snapshots())  # type: ignore[misc]
+        here.make(name, vmName="web-1", description="hands off")
+        until(lambda name=name: here.ready(name))  # type: ignore[misc]
+    kept = {name: here.snapshot(name).metadata.uid for name in here.snapshots()}
+    changed = {**BASE, "properties": {**BASE["properties"], "description": "changed"}}
+    stack.write({"resources": {"s": changed, "c": RELEASE}})
+    told = flat(stack.up().failed().text)
+    assert "has its id now: it is left alone" in told
+    told = flat(stack.destroy().check().text)
+    assert "is not the one that state means" in told
+    assert {name: here.snapshot(name).metadata.uid for name in here.snapshots()} == kept
+
+
+def test_what_is_not_known_is_not_gone(api_server: ApiServer, namespace: str, stacks: MakeStack) -> None:
+    """To a login that may not read which cluster it is, a VM that isn't there is an error, and not gone."""
+    rules = [rule for rule in documented_rules() if rule["resources"] != ["namespaces"]]
+    lowly = f"{namespace}-lowly"
+    api_server.namespace(lowly, rules)
+    with environment(api_server, lowly, "web-1") as here:
+        stack = stacks(here)
+        stack.write({"resources": {"s": BASE}})
+        stack.up().check()
+        known = stack.resource("s")["outputs"]
+        assert "namespaceUID" not in known["vm"]
+        assert known["vm"]["uid"] == here.machine("web-1").metadata.uid
+        stack.refresh().check()
+        here.server.client.delete(VirtualMachine, "web-1", namespace=lowly)
+        until(lambda: not here.snapshots())
+        told = flat(stack.refresh().failed().text)
+        assert "whether this is the cluster that it was in could not be read" in told
+        assert f"of the namespace {lowly}" in told
+        assert stack.resource("s")["outputs"] == known
+
+
+def test_state_of_the_last_release(here: Environment) -> None:
+    """State without UIDs is read: what is there is known by its name and marks, and the UIDs are recorded."""
+    stack = MiniStack(here.plugin)
+    here.make("clean", vmName="web-1")
+    until(lambda: here.ready("clean"))
+    stack.write(s=BASE, c=RELEASE, v=revert("clean"))
+    stack.up().check()
+    stack.write(s=BASE, c=RELEASE, v=revert("clean"), b=rollback())
+    stack.up().check()
+    before = {name: copy.deepcopy(stack.resource(name).outputs) for name in "scvb"}
+    for name in "scvb":
+        entry = stack.entries[name]
+        stack.entries[name] = dataclasses.replace(entry, outputs=without_uids(entry.outputs))
+    stack.up().check()
+    stack.refresh().check()
+    assert [stack.resource(name).outputs["vm"] for name in "sv"] == [before[name]["vm"] for name in "sv"]
+    assert stack.resource("s").outputs["uid"] == before["s"]["uid"]
+    assert stack.resource("c").outputs["checkpoints"] == before["c"]["checkpoints"]
+    assert stack.resource("b").outputs["vms"] == before["b"]["vms"]
+    assert (here.stand_in.history.reverts(), len(here.snapshots())) == (["clean", "web-1-r1"], 3)
+    stack.destroy().check()
+    assert here.snapshots() == ["clean"]
+
+
+def without_uids(tree: Any) -> Any:
+    """What release 0.1.0 would have recorded."""
+    later = {"uid", "vmUID", "namespaceUID", "server", "namespace"}
+    if isinstance(tree, dict):
+        return {name: without_uids(item) for name, item in tree.items() if name not in later}
+    return [without_uids(item) for item in tree] if isinstance(tree, list) else tree
