@@ -118,7 +118,7 @@ class Snapshots:
             Gone: Somebody has removed it.
             TimedOut: The message gives the condition that isn't True.
         """
-        told, failures = set[str](), set[str]()
+        told, failures = set[str](), dict[str, str]()
         first = self._space.snapshots.get(snapshot_id)
 
         def complete() -> Object | None:
@@ -131,7 +131,7 @@ class Snapshots:
         try:
             item = self._space.news.until(vm_name, complete, operation)
         except (TimedOut, Cancelled) as over:
-            why = self._why(vm_name, snapshot_id, tries=len(failures))
+            why = self._why(vm_name, snapshot_id, tuple(failures.values()))
             raise type(over)(f"{over.message} {why}") from None
         if item is not None:
             self._doubt_machine(item, operation, about)
@@ -233,19 +233,22 @@ class Snapshots:
         current = (status.get("currentSnapshot") or {}).get("name")
         return True if current == snapshot_id or status_of(item).get("children") else None
 
-    def _why(self, vm_name: str, snapshot_id: str, *, tries: int = 0) -> str:
+    def _why(self, vm_name: str, snapshot_id: str, failures: Sequence[str] = ()) -> str:
         """What the objects say of a snapshot that isn't complete, in sentences.
 
         Args:
             vm_name: Its VM.
             snapshot_id: The snapshot.
-            tries: How often the VM Operator was seen to fail.
+            failures: Each time that the VM Operator was seen to fail, in words.
         """
         item = self._space.snapshots.get(snapshot_id)
         found = [_first_untrue(item)] if item is not None else []
         said = [f"{in_words(one)}." for one in found if one is not None]
-        if tries:
-            times = "once" if tries == 1 else f"{tries} times"
+        if failures:
+            # Just then it may be trying again.
+            if not any(in_words(one) == failures[-1] for one in found if one is not None):
+                said.append(f"It has failed before: {failures[-1]}.")
+            times = "once" if len(failures) == 1 else f"{len(failures)} times"
             said.append(
                 f"The VM Operator was seen to fail {times} and goes on trying, whether or not anybody waits, "
                 "until the object is deleted (destroying the resource does that)."
@@ -305,13 +308,13 @@ def _taken(about: str, namespace: str, seen: Object) -> str:
     )
 
 
-def _tell(item: Object, told: set[str], failures: set[str], operation: Operation) -> None:
+def _tell(item: Object, told: set[str], failures: dict[str, str], operation: Operation) -> None:
     """Report each condition once, however often it comes back: what fails is tried without a pause.
 
     Args:
         item: The snapshot's object.
         told: What was told already.
-        failures: The failures that were seen, each with its time.
+        failures: The failures that were seen, by their time and words.
         operation: Where it is shown.
     """
     for kind in (READY,) if holds(item, READY) else (CREATED, CSI_SYNCED, READY):
@@ -320,7 +323,7 @@ def _tell(item: Object, told: set[str], failures: set[str], operation: Operation
             continue
         failed = found.get("reason") == CREATION_FAILED
         if failed:
-            failures.add(f"{found.get('lastTransitionTime')} {in_words(found)}")
+            failures[f"{found.get('lastTransitionTime')} {in_words(found)}"] = in_words(found)
         words = in_words(found) if found.get("status") != "True" else f"{kind} is True"
         if words not in told:
             told.add(words)
