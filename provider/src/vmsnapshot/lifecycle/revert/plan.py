@@ -230,11 +230,11 @@ def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
     foreseen = vm.snapshot(session.paths.planned(vm.identity.id, reference))
     if foreseen is not None:
         return foreseen
-    held = _known(session, vm, session.paths.known(vm.identity.id, reference))
+    held = _known(vm, session.paths.known(vm.identity.id, reference))
     try:
         found = select_target(vm, reference)
     except (NotFound, Ambiguous) as error:
-        moved = held or _known(session, vm, session.paths.reached(vm.identity.id, reference))
+        moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))
         if moved is not None and isinstance(error, NotFound):
             return moved
         raise type(error)(f"snapshot: {error.message}") from None
@@ -248,7 +248,7 @@ def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
     return found
 
 
-def _known(session: Session, vm: VirtualMachine, known: KnownSnapshot | None) -> Snapshot | None:
+def _known(vm: VirtualMachine, known: KnownSnapshot | None) -> Snapshot | None:
     """A known snapshot, wherever it is in the tree now; None: it isn't surely there."""
     if known is None:
         return None
