@@ -9,10 +9,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from devkit.places import BINARIES
 from devkit.processes import end
+
+# What a server keeps of a client's mark with a task.
+Marks: TypeAlias = Literal["exact", "suffixed", "none", "nothing"]
 
 # The admin endpoint is on loopback: no proxy of the machine's environment is to be asked.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -136,13 +139,24 @@ class Simulator:
         rule = {"fault": fault, "vm": vm, "times": times, "property": property_path}
         self._ask("POST", "/faults", {**rule, "where": "read", "withheld": "property"})
 
-    def keep_marks(self, marks: Literal["exact", "suffixed", "none"]) -> None:
-        """Let new tasks keep the client's mark as it is, with text behind it (the default), or not at all."""
+    def keep_marks(self, marks: Marks) -> None:
+        """Let new tasks keep the client's mark as it is, with text behind it (the default), or not at all.
+
+        With `nothing`, there is no event of a revert either.
+        """
         self._ask("POST", "/marks", {"marks": marks})
 
     def set_clock(self, ahead: timedelta) -> None:
         """Put the server's clock before (or, below 0, behind) this machine's."""
         self._ask("POST", "/clock", {"ms": int(ahead.total_seconds() * 1000)})
+
+    def let_history_be_late(self, by: timedelta) -> None:
+        """Let new tasks be missing from what the server remembers for so long after their call."""
+        self._ask("POST", "/history-late", {"ms": int(by.total_seconds() * 1000)})
+
+    def deny(self, *privileges: str) -> None:
+        """Take privileges, such as `Global.LogEvent`, from everybody, in place of those taken before."""
+        self._ask("POST", "/privileges", {"missing": list(privileges)})
 
     def leave_out(self, vm: str, *, times: int = 0) -> None:
         """Leave a VM and its snapshots out of answers without a word; 0 times means always."""

@@ -27,7 +27,7 @@ type options struct {
 	listen, hostMode, names, certOut string
 	user, password                   string
 	readOnlyUser, readOnlyPassword   string
-	instanceUUID                     string
+	otherUser, instanceUUID          string
 	vms                              int
 	plain, admin, exitWithStdin, tls bool
 	taskDuration                     time.Duration
@@ -46,6 +46,7 @@ func parse() options {
 	flag.StringVar(&o.password, "password", "pass", "that user's password")
 	flag.StringVar(&o.readOnlyUser, "read-only-user", "", "who may log in but change nothing")
 	flag.StringVar(&o.readOnlyPassword, "read-only-password", "", "that user's password")
+	flag.StringVar(&o.otherUser, "other-user", "", "who may log in, too, with the same password")
 	flag.BoolVar(&o.admin, "admin", false, "serve the admin endpoint on a second loopback port")
 	flag.BoolVar(&o.tls, "tls", true, "serve https with a certificate made at start-up")
 	flag.StringVar(&o.certOut, "cert-out", "", "write that certificate, PEM, to `file`")
@@ -90,6 +91,7 @@ func run(o options) error {
 		TaskDuration: o.taskDuration,
 		Login:        sim.Account{User: o.user, Password: o.password},
 		ReadOnly:     sim.Account{User: o.readOnlyUser, Password: o.readOnlyPassword},
+		OtherUser:    o.otherUser,
 	}
 	if o.hostMode != "esx" && o.hostMode != "vpx" {
 		return errors.New("--host-mode is vpx or esx")

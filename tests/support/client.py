@@ -111,14 +111,14 @@ class Client:
 
 
 @contextmanager
-def other_client(simulator: Simulator) -> Iterator[Client]:
-    """A session of its own, ended with the block."""
+def other_client(simulator: Simulator, user: str | None = None) -> Iterator[Client]:
+    """A session of its own, ended with the block; `user` is another user of the same password."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     host, _, port = simulator.server.partition(":")
     instance: Any = SmartConnect(
-        host=host, port=int(port), user=simulator.user, pwd=simulator.password, sslContext=context
+        host=host, port=int(port), user=user or simulator.user, pwd=simulator.password, sslContext=context
     )
     try:
         yield Client(instance.RetrieveContent())

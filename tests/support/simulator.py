@@ -1,5 +1,5 @@
 """The vSphere simulator, as tests start it and steer it."""
 
-from devkit.simulator import Simulator, running, start
+from devkit.simulator import Marks, Simulator, running, start
 
-__all__ = ["Simulator", "running", "start"]
+__all__ = ["Marks", "Simulator", "running", "start"]

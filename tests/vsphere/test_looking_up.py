@@ -264,4 +264,4 @@ def test_a_network_that_is_gone_is_looked_for_once(simulator: Simulator, backend
         assert "dvportgroup-999" not in names
     (adapter,) = (machine({"config": gone}, None, names).network_adapters or {}).values()
     assert adapter.network == "dvportgroup-999"
-    assert simulator.calls()["CreateContainerView"] == 2
+    assert simulator.calls()["RetrievePropertiesEx"] == 2

@@ -80,6 +80,20 @@ func extended(mux *http.ServeMux, world *vm.World) {
 		world.Tasks.SetAhead(time.Duration(body.Milliseconds) * time.Millisecond)
 		return nil
 	}))
+	mux.HandleFunc("POST /history-late", accept(func(body struct {
+		Milliseconds int `json:"ms"`
+	},
+	) error {
+		world.Tasks.SetLate(time.Duration(body.Milliseconds) * time.Millisecond)
+		return nil
+	}))
+	mux.HandleFunc("POST /privileges", accept(func(body struct {
+		Missing []string `json:"missing"`
+	},
+	) error {
+		world.Deny(body.Missing)
+		return nil
+	}))
 	mux.HandleFunc("POST /reregister", accept(func(body named) error { return world.Reregister(body.VM) }))
 	mux.HandleFunc("POST /restore", accept(func(struct{}) error {
 		world.Restore()

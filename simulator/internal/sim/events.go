@@ -23,9 +23,6 @@ func (m *userEvents) LogUserEvent(ctx *simulator.Context, req *types.LogUserEven
 		name := types.EntityEventArgument{Name: m.world.NameOf(req.Entity)}
 		event.Vm = &types.VmEventArgument{EntityEventArgument: name, Vm: req.Entity}
 	}
-	ctx.WithLock(m.EventManager, func() {
-		m.PostEvent(ctx, &types.PostEvent{EventToPost: event})
-		event.CreatedTime = m.world.Tasks.Now()
-	})
+	m.world.Post(ctx, event)
 	return &methods.LogUserEventBody{Res: &types.LogUserEventResponse{}}
 }

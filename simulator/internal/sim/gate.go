@@ -37,7 +37,7 @@ func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 	if method.Name == "Logout" {
 		g.leave(ctx.Session)
 	}
-	if g.readOnly != "" && ctx.Session.UserName == g.readOnly && changes(method.Name) {
+	if g.denies(ctx, method.Name, privileges[method.Name]) {
 		return nil, denied(method)
 	}
 	upstream := machineOf(ctx, method.This)
@@ -48,6 +48,15 @@ func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 		g.install(ctx, upstream)
 	}
 	return nil, nil
+}
+
+// denies says whether the session's user lacks a privilege: nobody has one that was taken
+// from everybody, and who may read only has none that changes anything.
+func (g *gate) denies(ctx *simulator.Context, method, privilege string) bool {
+	if g.readOnly != "" && ctx.Session.UserName == g.readOnly && changes(method) {
+		return true
+	}
+	return privilege != "" && g.world.Denies(privilege)
 }
 
 // stranger refuses what upstream answers, empty, without a session: a client must be
@@ -104,6 +113,9 @@ func (g *gate) equip(ctx *simulator.Context) {
 		session.Registry.Put(&userEvents{ctx.Map.EventManager(), g.world})
 		if service, ok := ctx.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance); ok {
 			session.Registry.Put(&clock{service, g.world.Tasks})
+			if manager, ok := ctx.Map.Get(*service.Content.AuthorizationManager).(*simulator.AuthorizationManager); ok {
+				session.Registry.Put(&authorization{manager, g})
+			}
 		}
 	}
 }
@@ -185,6 +197,7 @@ var privileges = map[string]string{
 	"CloneVM_Task":                 "VirtualMachine.Provisioning.Clone",
 	"Destroy_Task":                 "VirtualMachine.Inventory.Delete",
 	"CancelTask":                   "Global.CancelTask",
+	"LogUserEvent":                 "Global.LogEvent",
 }
 
 func denied(method *simulator.Method) *types.NoPermission {

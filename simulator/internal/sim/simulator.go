@@ -28,6 +28,8 @@ type Config struct {
 	TaskDuration time.Duration
 	// Login may do everything, ReadOnly nothing that changes the inventory.
 	Login, ReadOnly Account
+	// OtherUser has what Login has.
+	OtherUser string
 }
 
 // Simulator is a simulated vCenter or ESXi.
@@ -57,6 +59,9 @@ func New(config Config, host string) (*Simulator, error) {
 	sessions.ServiceHostName = host
 	sessions.ValidLogin = func(req *types.Login) bool {
 		given := Account{req.UserName, req.Password}
+		if given.User == config.OtherUser && config.OtherUser != "" {
+			given.User = config.Login.User
+		}
 		return given == config.Login || (config.ReadOnly.User != "" && given == config.ReadOnly)
 	}
 	service.Listen = &url.URL{

@@ -41,6 +41,8 @@ type Spec struct {
 	EntityName    string
 	Cancelable    bool
 	Effect        Effect
+	// Done, if set, is called after the effect without any lock, before the task has ended.
+	Done func(*simulator.Context)
 }
 
 // Runner starts tasks, one at a time per entity.
@@ -51,6 +53,7 @@ type Runner struct {
 
 	duration atomic.Int64
 	ahead    atomic.Int64
+	late     atomic.Int64
 	marks    atomic.Value
 
 	mu      sync.Mutex
@@ -75,6 +78,11 @@ func NewRunner(rules *fault.Rules, calls *wire.Calls, d time.Duration) *Runner {
 
 // SetDuration sets how long tasks started from now on take.
 func (r *Runner) SetDuration(d time.Duration) { r.duration.Store(int64(d)) }
+
+// SetLate lets tasks that start from now on be missing from what the server remembers for
+// as long after their call: a task can be missing for a while (the VM Operator looks for
+// 30 s, vmware-tanzu/vm-operator PR 802).
+func (r *Runner) SetLate(by time.Duration) { r.late.Store(int64(by)) }
 
 // Which says which tasks are held: empty fields match all.
 type Which struct {
@@ -183,11 +191,27 @@ func (r *Runner) Start(ctx *simulator.Context, spec Spec) (types.ManagedObjectRe
 	t.Info.Task = t.Self
 	t.Info.EventChainId = r.Log.chain()
 	ctx.Map.Put(t)
-	r.Log.add(t)
-	remember(ctx, spec.Entity, t.Self)
+	r.tell(ctx, t)
 
 	go t.run(time.Duration(r.duration.Load()))
 	return t.Self, nil
+}
+
+// tell lets clients see a task among those that the server remembers, now or later.
+func (r *Runner) tell(ctx *simulator.Context, t *Task) {
+	late := time.Duration(r.late.Load())
+	if late == 0 {
+		r.Log.add(t)
+		remember(ctx, t.spec.Entity, t.Self)
+		return
+	}
+	time.AfterFunc(late, func() {
+		background := t.background()
+		r.Log.add(t)
+		if background.Map.Get(t.Self) != nil {
+			remember(background, t.spec.Entity, t.Self)
+		}
+	})
 }
 
 // Adopt completes the info of the task that upstream starts for entity during call:

@@ -87,6 +87,9 @@ func (t *Task) finish() (types.AnyType, *types.LocalizedMethodFault) {
 	if refused != nil {
 		return failed(refused, "")
 	}
+	if t.spec.Done != nil {
+		t.spec.Done(ctx)
+	}
 	return result, nil
 }
 

@@ -19,13 +19,7 @@ func (s *VirtualMachineSnapshot) RevertToSnapshotTask(ctx *simulator.Context, re
 		body.Fault_ = refuse(&types.ManagedObjectNotFound{Obj: req.This})
 		return body
 	}
-	ref, fault := m.change(ctx, task.Spec{
-		Method:        "RevertToSnapshot_Task",
-		DescriptionID: "vm.Snapshot.revert",
-		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
-			return nil, m.revert(ctx, s.Self, isTrue(req.SuppressPowerOn))
-		},
-	})
+	ref, fault := m.change(ctx, m.reverting("RevertToSnapshot_Task", "vm.Snapshot.revert", s.Self, req.SuppressPowerOn))
 	if fault != nil {
 		body.Fault_ = fault
 		return body
@@ -43,19 +37,37 @@ func (m *Machine) RevertToCurrentSnapshotTask(ctx *simulator.Context, req *types
 		return body
 	}
 	current := *m.Snapshot.CurrentSnapshot
-	ref, fault := m.change(ctx, task.Spec{
-		Method:        "RevertToCurrentSnapshot_Task",
-		DescriptionID: "VirtualMachine.revertToCurrentSnapshot",
-		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
-			return nil, m.revert(ctx, current, isTrue(req.SuppressPowerOn))
-		},
-	})
+	ref, fault := m.change(ctx, m.reverting(
+		"RevertToCurrentSnapshot_Task", "VirtualMachine.revertToCurrentSnapshot", current, req.SuppressPowerOn,
+	))
 	if fault != nil {
 		body.Fault_ = fault
 		return body
 	}
 	body.Res = &types.RevertToCurrentSnapshot_TaskResponse{Returnval: ref}
 	return body
+}
+
+// reverting is the task of a revert, at whose end there is an event.
+func (m *Machine) reverting(
+	method, description string, ref types.ManagedObjectReference, suppressPowerOn *bool,
+) task.Spec {
+	var event *types.EventEx
+	return task.Spec{
+		Method:        method,
+		DescriptionID: description,
+		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+			if node := treeOf(m.Snapshot).find(ref); node != nil {
+				event = m.reverted(node)
+			}
+			return nil, m.revert(ctx, ref, isTrue(suppressPowerOn))
+		},
+		Done: func(ctx *simulator.Context) {
+			if m.world.Tasks.LogsReverts() {
+				m.world.Post(ctx, event)
+			}
+		},
+	}
 }
 
 // revert is the effect. What was written since is lost; the name, the place of the

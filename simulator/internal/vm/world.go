@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type World struct {
 	instances map[string]bool
 	// standing holds which linked clones' disks stand on a file.
 	standing map[string]map[types.ManagedObjectReference]bool
+	// denied are the privileges that nobody has.
+	denied []string
 }
 
 // NewWorld returns the world of the machines in registry.
@@ -46,6 +49,20 @@ func NewWorld(registry *simulator.Registry, tasks *task.Runner, calls *wire.Call
 		instances: map[string]bool{},
 		standing:  map[string]map[types.ManagedObjectReference]bool{},
 	}
+}
+
+// Deny takes privileges from everybody, in place of those that were taken before.
+func (w *World) Deny(privileges []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.denied = privileges
+}
+
+// Denies says whether a privilege was taken from everybody.
+func (w *World) Denies(privilege string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Contains(w.denied, privilege)
 }
 
 // state is what a machine needs to know beside its managed object. It is guarded by

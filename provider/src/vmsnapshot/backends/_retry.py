@@ -14,6 +14,8 @@ T = TypeVar("T")
 # Seconds before the second attempt, and the most between two.
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 20.0
+# How often what may or may not pass is tried.
+_BRIEFLY: Final = 3
 
 
 class When:
@@ -48,19 +50,28 @@ def pauses() -> Iterator[float]:
         longest = min(2 * longest, LONGEST_PAUSE)
 
 
-def again(operation: Operation, when: When, attempt: Callable[[], T]) -> T:
+NEVER: Final = When(lambda _error: False)
+
+
+def again(operation: Operation, when: When, attempt: Callable[[], T], *, briefly: When = NEVER) -> T:
     """Make attempts until one succeeds, fails for good, or the operation's time is over.
+
+    Args:
+        operation: Whose time counts.
+        when: What passes by itself.
+        attempt: What to try.
+        briefly: What may pass or not: it is tried three times in all.
 
     Raises:
         Cancelled: The user cancelled.
         TimedOut: The time is over; the message holds the last failure.
     """
-    for pause in pauses():
+    for tries, pause in enumerate(pauses(), start=1):
         operation.check()
         try:
             return attempt()
         except VmsnapshotError as error:
-            if not when.holds(error):
+            if not when.holds(error) and not (tries < _BRIEFLY and briefly.holds(error)):
                 raise
             failure = error
         operation.progress(f"{failure.message} Trying again.")

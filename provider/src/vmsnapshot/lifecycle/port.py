@@ -327,6 +327,13 @@ class Backend(Protocol):
         """
         ...
 
+    def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> str | None:
+        """Why an interrupted revert of these VMs might not be recognised, and what helps, for previews.
+
+        None: it will be, as far as can be told. It is found out once per login.
+        """
+        ...
+
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Write down, where that can be, that a request which was begun has failed for certain."""
         ...

@@ -217,6 +217,14 @@ class PastTask(Model):
             "of the request with it."
         ),
     ] = False
+    by_us: Annotated[
+        bool | None,
+        Property("Whether the login's own user has started it; null: not known."),
+    ] = None
+    reverted_to: Annotated[
+        str | None,
+        Property("The name of the snapshot that it reverted to, as an event tells; null: not known."),
+    ] = None
     uncertain: Annotated[
         bool,
         Property(

@@ -329,6 +329,9 @@ class VmOperatorBackend:
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
         """Nothing: a revert leaves its own note on the VM before it asks."""
 
+    def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> None:
+        """It isn't: the notes on the VM and its snapshots tell."""
+
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Nothing: its note says how a revert ended."""
 

@@ -27,6 +27,7 @@ from vmsnapshot.backends.vsphere._observe import (
     machine,
     virtual_machine,
 )
+from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
@@ -79,6 +80,7 @@ class VsphereBackend:
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)
         self._history = History(self._session, self._reads, ignored=ignore_history)
+        self._protection = Protection(self._session, self._history)
         self._hardware = Hardware()
         self._queues = Queues()
         # What a snapshot holds never changes, and its id is never given to another.
@@ -389,6 +391,10 @@ class VsphereBackend:
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
         """Write down on the server that requests begin: in its event log, where it has one and lets us."""
         return self._history.events.begin(requests, operation)
+
+    def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> str | None:
+        """What this server and this login lack by which an interrupted revert would be recognised."""
+        return self._protection.weaker(vms, operation)
 
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Write down on the server that a request has failed."""

@@ -2,7 +2,8 @@
 
 An event outlives the plugin, the engine and the machine that they ran on, and a revert doesn't take it
 back (`EventManager.LogUserEvent`, API reference; the privilege is Global.LogEvent).  Where a server keeps no
-mark with a task, the event says since when one of the VM's tasks may be the request's.
+mark with a task, the event says since when one of the VM's tasks may be the request's; and vCenter's own
+event of a revert says to which snapshot it went.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import marks_in
+from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
 from vmsnapshot.backends.vsphere._session import Login, Session
@@ -42,10 +44,27 @@ _FORGETS: Final = "Pulumi (vmsnapshot) forgets the resource"
 _IN_ONE: Final = 16
 # The newest of so many events are looked through: vSphere's largest page.
 _PAGE: Final = 1000
+# What a revert leaves: an EventEx with the arguments snapshotName and snapshotId (ManageIQ, recorded events).
+_REVERTED: Final = "com.vmware.vc.vm.VmStateRevertedToSnapshot"
 # Both spellings of the type are in use (vSphere Web Services SDK: `vim.event.…`; govc: the bare name).
 _TYPES: Final = ("vim.event.GeneralUserEvent", "GeneralUserEvent")
 # What a server says that can't log events, or lets this login not.
 _CANNOT: Final = (Denied, PlatformError, Refused, Unsupported)
+
+
+@dataclasses.dataclass(frozen=True)
+class RevertSeen:
+    """A revert as vCenter's own event tells of it.
+
+    Attributes:
+        vm_id: Which VM.
+        snapshot: The name of the snapshot, as the server stores it.
+        moment: When it was logged, by the server's clock.
+    """
+
+    vm_id: str
+    snapshot: str
+    moment: dt.datetime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +73,14 @@ class _Event:
     marks: list[str]
     ends: bool = False
     forgotten: str | None = None
+    reverted: RevertSeen | None = None
 
     @classmethod
     def of(cls, event: Any) -> _Event:
         text = getattr(event, "message", None) or ""
         moment = utc(event.createdTime)
+        if getattr(event, "eventTypeId", None) == _REVERTED:
+            return cls(moment, [], reverted=_revert_seen(event, moment))
         if text.startswith(_FORGETS):
             return cls(moment, [], forgotten=text.rpartition(" ")[2])
         return cls(moment, marks_in(text), ends=text.startswith(_ENDS))
@@ -70,15 +92,20 @@ class EventLog:
     Args:
         session: The login.
         clock: The server's.
+        ignored: Whether events that can't be read count as none, because the user says so.
     """
 
-    def __init__(self, session: Session, clock: ServerClock) -> None:
+    def __init__(self, session: Session, clock: ServerClock, *, ignored: bool = False) -> None:
         self._session = session
         self._clock = clock
+        self._ignored = ignored
         self._lock = threading.Lock()
         self._begun: defaultdict[str, list[dt.datetime]] = defaultdict(list)
         self._forgotten: dict[str, dt.datetime] = {}
+        self._reverts: list[RevertSeen] = []
         self._read = False
+        # Why the events can't be read.
+        self._unread: VmsnapshotError | None = None
         self._refusal: str | None = None
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
@@ -113,21 +140,52 @@ class EventLog:
             self._write(vm_id, f"{_FORGETS} {owner}", operation)
 
     def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
-        """When the resource with these marks was deleted last; None: not as far as the server tells."""
+        """When the resource with these marks was deleted last; None: it wasn't, as far as events go back.
+
+        Raises:
+            PlatformError: The events can't be read; likewise Denied, Refused, and Unsupported.
+        """
         self._ensure_read(operation)
+        if self._unread is not None:
+            raise self.unknown(self._unread)
         return self._forgotten.get(owner)
 
     def begun(self, mark: str, operation: Operation) -> Sequence[dt.datetime]:
-        """When a request was begun of which no end is known; as of the first time that this is asked."""
+        """When a request was begun of which no end is known; as of the first time that this is asked.
+
+        Where the events can't be read (`unread`), those that this process has logged are all that is known.
+        """
         self._ensure_read(operation)
         with self._lock:
             return sorted(self._begun.get(mark, ()))
+
+    def unread(self, operation: Operation) -> VmsnapshotError | None:
+        """Why the events can't be read; None: they can."""
+        self._ensure_read(operation)
+        return self._unread
+
+    def reverts(self, vm_id: str, operation: Operation) -> Sequence[RevertSeen]:
+        """The reverts of a VM that events tell of, the oldest first; as of the first time."""
+        self._ensure_read(operation)
+        return [seen for seen in self._reverts if seen.vm_id == vm_id]
+
+    @staticmethod
+    def unknown(error: VmsnapshotError) -> VmsnapshotError:
+        """The error of what can't be told as the events can't be read."""
+        text = (
+            f"{error.message.rstrip('.')}. Whether an interrupted run has done this already can't be read "
+            "from the server's events, so nothing was done. If it isn't done yet, set the provider's "
+            "ignoreTaskHistory to true for this update"
+        )
+        return type(error)(text, retry_helps=error.retry_helps)
 
     def _ensure_read(self, operation: Operation) -> None:
         with self._lock:
             if self._read:
                 return
             for event in sorted(self._look(operation), key=lambda item: item.moment):
+                if event.reverted is not None:
+                    self._reverts.append(event.reverted)
                 if event.forgotten is not None:
                     self._forgotten[event.forgotten] = event.moment
                 for found in event.marks:
@@ -167,13 +225,27 @@ class EventLog:
 
         subject = Subject(f"{operation.what}: looking for events")
         try:
-            return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
-        except _CANNOT:
+            return again(
+                operation,
+                WORTH_ANOTHER_READ,
+                lambda: self._session.call(operation, subject, look),
+                briefly=raises(PlatformError),
+            )
+        except _CANNOT as error:
+            if not self._ignored:
+                self._unread = error
             return []
 
 
+def _revert_seen(event: Any, moment: dt.datetime) -> RevertSeen | None:
+    arguments = {item.key: item.value for item in event.arguments or ()}
+    if event.vm is None or "snapshotName" not in arguments:
+        return None
+    return RevertSeen(object_id(event.vm.vm), str(arguments["snapshotName"]), moment)
+
+
 def _newest(login: Login) -> list[_Event]:
-    """The newest events that people and programs have logged, and which of our requests they are about."""
-    spec = vim.event.EventFilterSpec(eventTypeId=list(_TYPES), maxCount=_PAGE)
+    """The newest events that people and programs have logged, and those of reverts."""
+    spec = vim.event.EventFilterSpec(eventTypeId=[*_TYPES, _REVERTED], maxCount=_PAGE)
     events: Sequence[Any] = login.content.eventManager.QueryEvents(spec) or ()
     return [_Event.of(event) for event in events]

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import again, raises
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
-from vmsnapshot.backends.vsphere._events import EventLog
+from vmsnapshot.backends.vsphere._events import EventLog, RevertSeen
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
+from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, RUNNING, Properties, utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
@@ -38,6 +39,8 @@ _REVERTING: Final = ("snapshot.revert",)
 # A task can be missing from what a server tells for a while after its call: the VM Operator looks for 30 s
 # (vmware-tanzu/vm-operator, PR 802).
 LATE_WITHIN: Final = dt.timedelta(seconds=30)
+# How long after its task's end the event of a revert may be dated. Ours.
+_EVENT_WITHIN: Final = dt.timedelta(seconds=2)
 _LOOK_AGAIN_AFTER: Final = 2.0
 
 
@@ -52,6 +55,7 @@ class Remembered:
     queued: dt.datetime
     completed: dt.datetime | None
     entity_id: str | None = None
+    user: str | None = None
 
     @classmethod
     def of_properties(cls, task_id: str, properties: Properties) -> Remembered | None:
@@ -67,6 +71,7 @@ class Remembered:
             properties.get("info.activationId"),
             utc(queued),
             completed and utc(completed),
+            user=_user(properties.get("info.reason")),
         )
 
     @classmethod
@@ -80,7 +85,18 @@ class Remembered:
             utc(info.queueTime),
             info.completeTime and utc(info.completeTime),
             info.entity and object_id(info.entity),
+            _user(info.reason),
         )
+
+    @property
+    def is_revert(self) -> bool:
+        """Whether it reverts a VM."""
+        return any(word in self.description_id.lower() for word in _REVERTING)
+
+
+def _user(reason: Any) -> str | None:
+    """Who has asked for a task; None: nobody has, or it isn't told."""
+    return getattr(reason, "userName", None) or None
 
 
 def recent(reading: Reading) -> list[Remembered]:
@@ -98,12 +114,24 @@ def past_tasks(tasks: Iterable[Remembered]) -> dict[str, PastTask]:
 
 
 def past_task(
-    tasks: Iterable[Remembered], request_id: str, begun: Sequence[dt.datetime] = ()
+    tasks: Iterable[Remembered],
+    request_id: str,
+    begun: Sequence[dt.datetime] = (),
+    *,
+    user: str | None = None,
+    reverts: Sequence[RevertSeen] = (),
 ) -> PastTask | None:
     """The newest task of a request among all that are remembered of one VM.
 
     Where none carries its mark, it is the first revert without any mark of ours since the request was last
-    begun (`begun`): by its time, not for certain.
+    begun: by its time, not for certain.
+
+    Args:
+        tasks: All of the VM that are remembered.
+        request_id: The request.
+        begun: When it was begun.
+        user: The login's own.
+        reverts: What events tell of the VM's reverts.
     """
     ordered = sorted(tasks, key=lambda task: task.queued)
     marked = [task for task in ordered if carries(task.activation_id, request_id)]
@@ -112,9 +140,7 @@ def past_task(
         marked = [
             task
             for task in ordered
-            if task.queued >= begun[-1]
-            and not marks_in(task.activation_id)
-            and any(word in task.description_id.lower() for word in _REVERTING)
+            if task.queued >= begun[-1] and not marks_in(task.activation_id) and task.is_revert
         ][:1]
     if not marked:
         return None
@@ -128,7 +154,18 @@ def past_task(
         completed=found.completed,
         latest=not any(word in task.description_id.lower() for task in later for word in _CHANGING),
         by_time=by_time,
+        by_us=None if user is None or found.user is None else found.user.casefold() == user.casefold(),
+        reverted_to=_seen_of(found, reverts) if by_time else None,
     )
+
+
+def _seen_of(task: Remembered, reverts: Sequence[RevertSeen]) -> str | None:
+    """The name of the snapshot that a revert went to, by the one event that was logged while it ran."""
+    if task.completed is None:
+        return None
+    end = task.completed + _EVENT_WITHIN
+    names = [unescape(seen.snapshot) for seen in reverts if task.queued <= seen.moment <= end]
+    return names[0] if len(names) == 1 else None
 
 
 class History:
@@ -142,7 +179,7 @@ class History:
 
     def __init__(self, session: Session, reads: Reads, *, ignored: bool = False) -> None:
         self.clock = ServerClock(session)
-        self.events = EventLog(session, self.clock)
+        self.events = EventLog(session, self.clock, ignored=ignored)
         self._ignored = ignored
         self._session = session
         self._reads = reads
@@ -158,10 +195,8 @@ class History:
             return task
         task, certain = self._of_late(mark, operation)
         # What is running now is not in what ended.
-        if (
-            (task is None and not certain)
-            or (task is not None and vm.running_tasks)
-            or (task is None and not self._late_has_marks and self.events.begun(mark, operation))
+        if (task is None and (not certain or self._may_be_begun(mark, operation))) or (
+            task is not None and vm.running_tasks
         ):
             (task,) = self.find([(vm, mark)], operation)
         return task
@@ -192,15 +227,43 @@ class History:
         """The newest task of a request that the server doesn't list with its VM."""
         task, certain = self._of_late(mark, operation)
         begun = self.events.begun(mark, operation)
-        if not begun and certain and task is None:
+        if not self._may_be_begun(mark, operation) and certain and task is None:
             return None
+        user = self._session.user
         while True:
-            known = [*self._of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
-            task = past_task({item.id: item for item in known}.values(), mark, begun)
+            both = [*self._of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
+            known = list({item.id: item for item in both}.values())
+            reverts = self.events.reverts(vm.identity.id, operation)
+            task = past_task(known, mark, begun, user=user, reverts=reverts)
             if task is not None or not begun or self.clock.now(operation) - begun[-1] > LATE_WITHIN:
+                if task is None and not begun:
+                    self._require_known(known, operation)
                 return task
             operation.progress(f"looking for the task of what was begun at {begun[-1]:%H:%M:%S} UTC")
             operation.pause(_LOOK_AGAIN_AFTER)
+
+    def _may_be_begun(self, mark: str, operation: Operation) -> bool:
+        """Whether events tell that a request was begun, or can't be read."""
+        return bool(self.events.begun(mark, operation)) or self.events.unread(operation) is not None
+
+    def _require_known(self, tasks: Sequence[Remembered], operation: Operation) -> None:
+        """Go on only if no revert of these can be a request's of which events would tell that it was begun.
+
+        Raises:
+            PlatformError: One can; likewise whatever else keeps the events from being read.
+        """
+        error = self.events.unread(operation)
+        keeps_marks = self._late_has_marks or any(marks_in(task.activation_id) for task in tasks)
+        if error is not None and not keeps_marks and any(task.is_revert for task in tasks):
+            raise self.events.unknown(error) from error
+
+    def has_marks(self, vms: Sequence[VirtualMachine]) -> bool:
+        """Whether the server is seen to keep marks of ours with its tasks, by what was read already."""
+        return self._late_has_marks or any(vm.remembered for vm in vms)
+
+    def keeps_marks(self, vm: VirtualMachine, operation: Operation) -> bool:
+        """The same, by all the tasks of a VM that it remembers."""
+        return any(marks_in(task.activation_id) for task in self._of(vm, operation))
 
     def _listed(self, vms: Sequence[VirtualMachine], operation: Operation) -> dict[str, list[Remembered]]:
         ids = list(dict.fromkeys(vm.identity.id for vm in vms))
@@ -253,7 +316,12 @@ class History:
         self, look: Callable[[Login], list[Remembered]], operation: Operation, subject: Subject
     ) -> list[Remembered]:
         try:
-            return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
+            return again(
+                operation,
+                WORTH_ANOTHER_READ,
+                lambda: self._session.call(operation, subject, look),
+                briefly=raises(PlatformError),
+            )
         except (Unsupported, PlatformError, Denied) as error:
             if self._ignored:
                 return []

@@ -255,24 +255,28 @@ def read_places(login: Login) -> Index:
     return _read_index(login, _PLACES)
 
 
-def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
-    view = login.content.viewManager.CreateContainerView(
-        login.content.rootFolder, [login.kind(kind) for kind in kinds], recursive=True
-    )
-    try:
-        collector = vmodl.query.PropertyCollector
-        spec = collector.FilterSpec(
-            propSet=[property_spec(login.kind(kind), paths) for kind, paths in kinds.items()],
-            objectSet=[
-                collector.ObjectSpec(
-                    obj=view, skip=True, selectSet=[traversal(vim.view.ContainerView, "view")]
-                )
-            ],
-            reportMissingObjectsInResults=True,
+def _view_of(login: Login, kinds: Iterable[str]) -> Any:
+    """A view of all objects of these kinds; it is kept for the next time, and ends with the session."""
+    key = f"all of {', '.join(kinds)}"
+    if key not in login.kept:
+        login.kept[key] = login.content.viewManager.CreateContainerView(
+            login.content.rootFolder, [login.kind(kind) for kind in kinds], recursive=True
         )
-        contents = list(retrieve(login, [spec]))
-    finally:
-        view.DestroyView()
+    return login.kept[key]
+
+
+def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
+    collector = vmodl.query.PropertyCollector
+    spec = collector.FilterSpec(
+        propSet=[property_spec(login.kind(kind), paths) for kind, paths in kinds.items()],
+        objectSet=[
+            collector.ObjectSpec(
+                obj=_view_of(login, kinds), skip=True, selectSet=[traversal(vim.view.ContainerView, "view")]
+            )
+        ],
+        reportMissingObjectsInResults=True,
+    )
+    contents = list(retrieve(login, [spec]))
     nodes: dict[str, _Node] = {}
     machines: list[tuple[Entry, str | None]] = []
     named: dict[str, str] = {}

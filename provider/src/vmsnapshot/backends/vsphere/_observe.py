@@ -84,6 +84,7 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
         "info.activationId",
         "info.queueTime",
         "info.completeTime",
+        "info.reason",
     ),
     "Datastore": ("name", "summary.freeSpace"),
 }

@@ -174,6 +174,11 @@ class Login:
     endpoint: Endpoint
     # The server's own identity, which stays when its address changes; None: it tells none.
     server: str | None
+    # The session's key, and its user as tasks and events name them.
+    key: str = ""
+    user: str | None = None
+    # Objects of the session that are used more than once.
+    kept: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def ref(self, kind: str, object_id: str) -> Any:
         """The server's object of that kind (`VirtualMachine`, `Task`) and id."""
@@ -291,6 +296,11 @@ class Session:
         """The identity of the server of the latest login; None: it tells none, or nobody has logged in."""
         return self._server
 
+    @property
+    def user(self) -> str | None:
+        """The user of the login as tasks and events name them; None: it isn't told, or there is no login."""
+        return None if self._login is None else self._login.user
+
     def expired(self, login: Login) -> None:
         """Forget a login that the server no longer knows; another thread's newer one stays."""
         with self._lock:
@@ -330,12 +340,12 @@ class Session:
         stub = Stub(self.endpoint, version, _CALL_TIMEOUT)
         try:
             content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
-            content.sessionManager.Login(self._user, self._password, "en")
+            session = content.sessionManager.Login(self._user, self._password, "en")
             server = content.about.instanceUuid or _host_uuid(content, stub)
         except faults.VENDOR:
             stub.retire()
             raise
-        return Login(stub, content, self.endpoint, server)
+        return Login(stub, content, self.endpoint, server, session.key, session.userName)
 
     def _explain(self, failure: BaseException, subject: Subject, *, known: bool) -> VmsnapshotError:
         server, cause = self.endpoint, failure.__cause__

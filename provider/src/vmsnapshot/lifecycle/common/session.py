@@ -59,6 +59,7 @@ class Session:
         self._lock = threading.Lock()
         self._configuration: Configuration | None = None
         self._backend: Backend | None = None
+        self._said: set[str] = set()
 
     def configure(self, configuration: Configuration) -> None:
         """Set the configuration; the platform is contacted at the first use of `backend`."""
@@ -293,6 +294,13 @@ class Session:
             else:
                 found[key] = outcome
         return found
+
+    def is_first(self, what: str) -> bool:
+        """Returns whether nobody has asked this before: for what is said once by all resources together."""
+        with self._lock:
+            first = what not in self._said
+            self._said.add(what)
+            return first
 
     def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""

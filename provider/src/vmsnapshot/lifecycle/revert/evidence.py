@@ -12,9 +12,11 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
+from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
@@ -87,6 +89,16 @@ def forget(session: Session, urn: str, vms: Sequence[VirtualMachineIdentity]) ->
     with contextlib.suppress(VmsnapshotError):
         for vm in vms[:1]:
             session.backend.forget(vm.id, owner_id(urn), operation)
+
+
+def say_weaker_protection(
+    session: Session, urn: str, vms: Sequence[VirtualMachine], operation: Operation
+) -> None:
+    """In a preview, say once that an interrupted revert might not be recognised on this platform, and why."""
+    if session.is_first("weaker protection"):
+        text = session.backend.weaker_protection(vms, operation)
+        if text is not None:
+            session.log(urn, Severity.WARNING, "\n".join(wrapped(text)))
 
 
 class RevertEvidence:
@@ -260,8 +272,12 @@ class RevertEvidence:
         """
         if not task.by_time or not task.succeeded:
             return
+        to_target = task.reverted_to == target.name
+        if to_target and task.by_us and (task.latest or not self._first):
+            return
         on_target = vm.current_snapshot_id == target.id
-        if on_target and (task.latest or not self._first or not self._is_recent(task)):
+        alone = task.latest or not self._first or not self._is_recent(task)
+        if on_target and alone and task.by_us is not False and (to_target or task.reverted_to is None):
             return
         since = "" if on_target else ", and the VM runs on another snapshot by now"
         message = (

@@ -19,7 +19,12 @@ from vmsnapshot.lifecycle.common.validation import check, load, without_empty, w
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
-from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget
+from vmsnapshot.lifecycle.revert.evidence import (
+    RevertEvidence,
+    RevertRequest,
+    forget,
+    say_weaker_protection,
+)
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, powered
@@ -281,6 +286,8 @@ class RevertResource:
         planned = dataclasses.replace(planned, before=None if old is None else old.vm)
         planned = self._recalled(urn, planned, new_inputs, old, operation)
         self._session.log(urn, rq.Severity.WARNING, planned.text)
+        if not planned.is_done:
+            say_weaker_protection(self._session, urn, [planned.vm], operation)
         self._session.notes.show(urn, fingerprint_of(planned.vm))
 
     def _asker(self, urn: str, inputs: rq.Properties) -> Asker | None:

@@ -22,7 +22,7 @@ from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, PropertyChange
-from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.revert.text import another_vm_text
@@ -312,6 +312,9 @@ class RollbackResource:
             lines = another_vm_text(before, checked.planned.environment.machines[key])
             text = "\n".join([text, *lines])
         self._session.log(urn, rq.Severity.WARNING, text)
+        if machines := [checked.planned.vm(key) for key in checked.planned.plans]:
+            operation = self._session.operation(urn, "looking at the environment")
+            say_weaker_protection(self._session, urn, machines, operation)
         self._session.notes.show_all(
             {f"{urn} {key}": fingerprint_of(checked.planned.vm(key)) for key in checked.planned.plans}
         )
