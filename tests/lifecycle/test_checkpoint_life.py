@@ -13,13 +13,15 @@ from tests.lifecycle.platform_in_memory import PlatformInMemory
 from tests.lifecycle.retention_model import stays
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle import requests as rq
-from vmsnapshot.lifecycle.checkpoint import resource as checkpoint
+from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
 from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules
+from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.environment import CheckpointInputs, CheckpointState
 from vmsnapshot.model.property_path import format_path
 
 URN = f"urn:pulumi:dev::shop::{CHECKPOINT.token}::whole"
@@ -47,9 +49,7 @@ class Engine:
 
     def up(self, inputs: dict[str, Any]) -> bool:
         """One update with a plugin of its own; whether it succeeded."""
-        session = Session(lambda _configuration: self._platform, Silent(), NoNotes())  # type: ignore[arg-type,return-value]
-        session.configure(Configuration())
-        resource = checkpoint.CheckpointResource(session)
+        resource = self._plugin()
         token = CHECKPOINT.token
         old = self.state
         try:
@@ -80,14 +80,17 @@ class Engine:
 
     def destroy(self) -> None:
         """Delete it."""
-        session = Session(lambda _configuration: self._platform, Silent(), NoNotes())  # type: ignore[arg-type,return-value]
-        session.configure(Configuration())
         if self.state is not None:
             request = rq.DeleteRequest(
                 URN, CHECKPOINT.token, self.state.id, self.state.state, self.state.inputs
             )
-            checkpoint.CheckpointResource(session).delete(request)
+            self._plugin().delete(request)
             self.state = None
+
+    def _plugin(self) -> Adapter[CheckpointInputs, CheckpointState]:
+        session = Session(lambda _configuration: self._platform, Silent(), NoNotes())  # type: ignore[arg-type,return-value]
+        session.configure(Configuration())
+        return Adapter(CHECKPOINT, CheckpointInputs, CheckpointState, CheckpointResource(session))
 
 
 class Life(RuleBasedStateMachine):

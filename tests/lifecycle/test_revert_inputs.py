@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.revert.resource import RevertResource
 from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.revert import RevertInputs, RevertState
 
 URN = f"urn:pulumi:dev::shop::{REVERT.token}::web"
 
@@ -30,6 +32,7 @@ def test_an_empty_snapshot_is_none() -> None:
     session.configure(Configuration())
     given = {"vmName": "web-1", "snapshot": ""}
     for old in (None, {"vmName": "web-1"}, {"vmName": "web-1", "snapshot": "base", "target": "snapshot-1"}):
-        checked = RevertResource(session).check(rq.CheckRequest(URN, REVERT.token, given, old))
+        revert = Adapter(REVERT, RevertInputs, RevertState, RevertResource(session))
+        checked = revert.check(rq.CheckRequest(URN, REVERT.token, given, old))
         assert not checked.failures
         assert checked.inputs.keys().isdisjoint({"snapshot", "target", "machine"})

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.rollback.resource import RollbackResource
 from vmsnapshot.lifecycle.rollback.state import COMPUTED
 from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.environment import RollbackInputs, RollbackState
 from vmsnapshot.model.values import UNKNOWN
 
 URN = f"urn:pulumi:dev::shop::{ROLLBACK.token}::whole"
@@ -33,7 +35,8 @@ def check(**inputs: Any) -> rq.CheckResult:
     session = Session(lambda _configuration: pytest.fail("connected"), Silent(), NoNotes())
     session.configure(Configuration())
     given = {"virtualMachines": [{"vmName": "web-1"}], **inputs}
-    return RollbackResource(session).check(rq.CheckRequest(URN, ROLLBACK.token, given, None))
+    rollback = Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session))
+    return rollback.check(rq.CheckRequest(URN, ROLLBACK.token, given, None))
 
 
 def test_an_empty_label_is_none() -> None:

@@ -27,13 +27,26 @@ class VmsnapshotError(Exception):
     Args:
         message: What was tried, on which VM and snapshot, and the platform's words.
         retry_helps: Whether doing the same again may work without anybody changing anything.
+        property: The input that is to blame; None: none is.
+
+    Attributes:
+        message: The sentence, after the property if there is one: `vmName: there is no VM "web-1"`.
+        reason: The sentence alone.
     """
 
     retry_helps = False
 
-    def __init__(self, message: str, *, retry_helps: bool | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_helps: bool | None = None,
+        property: str | None = None,  # noqa: A002 - the engine's term
+    ) -> None:
+        self.reason = message
+        self.property = property
+        self.message = message if property is None else f"{property}: {message}"
+        super().__init__(self.message)
         if retry_helps is not None:
             self.retry_helps = retry_helps
 
@@ -44,7 +57,9 @@ class VmsnapshotError(Exception):
 
 
 class InvalidInput(VmsnapshotError):
-    """A property or setting is wrong; `property` names it."""
+    """A property or setting is wrong; `property` names it, and the message says which."""
+
+    property: str
 
     def __init__(self, property: str, message: str) -> None:  # noqa: A002 - the engine's term
         super().__init__(message)

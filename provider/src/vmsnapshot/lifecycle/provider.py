@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from vmsnapshot.lifecycle import configuration, functions, inventory, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
@@ -21,34 +21,24 @@ from vmsnapshot.lifecycle.snapshot.resource import SnapshotResource
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.catalogue import (
     CHECK_ROLLBACK,
+    CHECKPOINT,
     GET_REVERT_PLAN,
     GET_SNAPSHOT_INVENTORY,
     GET_VIRTUAL_MACHINE,
     GET_VIRTUAL_MACHINE_SNAPSHOTS,
+    REVERT,
+    ROLLBACK,
     SNAPSHOT,
     FunctionType,
-    ResourceType,
 )
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.environment import CheckpointInputs, CheckpointState, RollbackInputs, RollbackState
+from vmsnapshot.model.revert import RevertInputs, RevertState
 from vmsnapshot.model.snapshot import SnapshotFilter, SnapshotInputs, SnapshotState
 from vmsnapshot.model.values import conceal, secret_strings
 
 _SHORT: Final = 2
 _R = TypeVar("_R", bound="requests.Resource | None")
-
-
-class _Verbs(Protocol):
-    """A resource over property trees: an `Adapter`, or a resource whose verbs aren't typed yet."""
-
-    @property
-    def kind(self) -> ResourceType: ...
-
-    def check(self, request: requests.CheckRequest) -> requests.CheckResult: ...
-    def diff(self, request: requests.DiffRequest) -> requests.DiffResult: ...
-    def create(self, request: requests.CreateRequest) -> requests.Resource: ...
-    def read(self, request: requests.ReadRequest) -> requests.Resource | None: ...
-    def update(self, request: requests.UpdateRequest) -> requests.Resource: ...
-    def delete(self, request: requests.DeleteRequest) -> None: ...
 
 
 class Provider:
@@ -73,13 +63,14 @@ class Provider:
         # What any resource was given as a secret. Adding to a set and copying it are atomic in CPython.
         self._secrets: set[str] = set()
         self._snapshots = SnapshotResource(self._session)
-        verbs: tuple[_Verbs, ...] = (
+        session = self._session
+        adapters: tuple[Adapter[Any, Any], ...] = (
             Adapter(SNAPSHOT, SnapshotInputs, SnapshotState, self._snapshots),
-            RevertResource(self._session),
-            CheckpointResource(self._session),
-            RollbackResource(self._session),
+            Adapter(REVERT, RevertInputs, RevertState, RevertResource(session), watches=True),
+            Adapter(CHECKPOINT, CheckpointInputs, CheckpointState, CheckpointResource(session), watches=True),
+            Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session), watches=True),
         )
-        self._resources = {item.kind.token: item for item in verbs}
+        self._resources = {item.kind.token: item for item in adapters}
         self._functions: dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]] = {
             kind.token: (kind, call)
             for kind, call in (
@@ -115,32 +106,32 @@ class Provider:
         """Validate a resource's inputs; defaults and computed values filled in."""
         own = set(secret_strings(request.new_inputs))
         self._secrets.update(own)
-        result = self._verbs(request.token).check(request)
+        result = self._adapter(request.token).check(request)
         computed = {name: item for name, item in result.inputs.items() if name not in request.new_inputs}
         concealed = self._without_secrets(conceal(computed, own))
         return dataclasses.replace(result, inputs={**result.inputs, **concealed})
 
     def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """Compare a resource's state with new inputs."""
-        return self._verbs(request.token).diff(request)
+        return self._adapter(request.token).diff(request)
 
     def create(self, request: requests.CreateRequest) -> requests.Resource:
         """Make a resource, or say what would come."""
-        return self._concealed(lambda: self._verbs(request.token).create(request), request.inputs)
+        return self._concealed(lambda: self._adapter(request.token).create(request), request.inputs)
 
     def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """A resource as it is now; None when it is definitely gone."""
         trees = request.inputs or {}, request.state or {}
-        return self._concealed(lambda: self._verbs(request.token).read(request), *trees)
+        return self._concealed(lambda: self._adapter(request.token).read(request), *trees)
 
     def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """Change a resource in place, or say what would come."""
         trees = request.old_inputs, request.old_state, request.new_inputs
-        return self._concealed(lambda: self._verbs(request.token).update(request), *trees)
+        return self._concealed(lambda: self._adapter(request.token).update(request), *trees)
 
     def delete(self, request: requests.DeleteRequest) -> None:
         """Remove a resource."""
-        self._verbs(request.token).delete(request)
+        self._adapter(request.token).delete(request)
 
     def invoke(self, token: str, args: requests.Properties) -> requests.InvokeResult:
         """Call a function."""
@@ -195,7 +186,7 @@ class Provider:
         secrets = {secret for secret in set(self._secrets) if len(secret) > _SHORT}
         return conceal(tree, secrets, whole_words=True)
 
-    def _verbs(self, token: str) -> _Verbs:
+    def _adapter(self, token: str) -> Adapter[Any, Any]:
         if token not in self._resources:
             message = f"there is no resource {token}; there are: {', '.join(self._resources)}"
             raise InvalidInput("type", message)

@@ -46,6 +46,7 @@ class Property:
         secret: Encrypted in state, never shown.
         env: Environment names read in this order when the property is not set.
         computed: The provider sets it; a user's own value is refused.
+        empty_is_unset: An empty text counts as not given: a YAML program has no other way to leave one out.
         login: Who logs in: where the environment says it, each command asks that anew, and state has only the
             environment name, such as `$VSPHERE_PASSWORD`.
     """
@@ -55,6 +56,7 @@ class Property:
     secret: bool = False
     env: tuple[str, ...] = ()
     computed: bool = False
+    empty_is_unset: bool = False
     login: bool = False
 
 

@@ -226,7 +226,8 @@ class RollbackInputs(Model):
         Label | None,
         Property(
             "The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A "
-            "change rolls the environment back."
+            "change rolls the environment back.",
+            empty_is_unset=True,
         ),
     ] = None
     checkpoint: Annotated[

@@ -119,7 +119,8 @@ class RevertInputs(Model):
             "The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the "
             "current one, which discards what was written since. "
             "Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, "
-            "unless it only spells the same snapshot in another way (a renamed one, say)."
+            "unless it only spells the same snapshot in another way (a renamed one, say).",
+            empty_is_unset=True,
         ),
     ] = None
     triggers: Annotated[

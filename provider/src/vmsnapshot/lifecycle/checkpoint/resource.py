@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import ownership
-from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint.executor import Checkpointing, Failed, refuse
+from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
 from vmsnapshot.lifecycle.checkpoint.pruning import prune, remove_marked
 from vmsnapshot.lifecycle.checkpoint.refresh import refresh
 from vmsnapshot.lifecycle.checkpoint.retention import Held, to_remove
@@ -18,11 +17,9 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     asks_for_checkpoint,
     held_labels,
     held_snapshots,
-    named_in_secret,
     planned_labels,
     rules_of,
     state_of,
-    state_tree,
 )
 from vmsnapshot.lifecycle.checkpoint.text import (
     left_lines,
@@ -31,32 +28,38 @@ from vmsnapshot.lifecycle.checkpoint.text import (
     pruning_text,
     taking_text,
 )
-from vmsnapshot.lifecycle.common.comparison import compare_inputs, ignored, not_ignored
+from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.comparison import ignored, not_ignored
 from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
-from vmsnapshot.lifecycle.common.observed import failed_condition, now, preview_outputs
+from vmsnapshot.lifecycle.common.observed import failed_condition, now
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.platform_check import validate_vss
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.common.validation import check, load, without_handed_back
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.model.catalogue import CHECKPOINT
+from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
-from vmsnapshot.model.property_path import expressible_part
-from vmsnapshot.model.values import UNKNOWN, Secret, has_unknown, plain
+from vmsnapshot.model.property_path import PropertyPath, expressible_part
 
 # The input that check computes, and the output that it becomes.
 _PLANNED: Final = "checkpoints"
 
-# What decides which checkpoints there will be.
-_DECIDING: Final = ("virtualMachines", "label", "keepLast", "maxAge", "pinned")
+# The attributes that decide which checkpoints there will be.
+_DECIDING: Final = ("virtual_machines", "label", "keep_last", "max_age", "pinned")
+
+# Outputs that only the update tells.
+_AFTERWARDS: Final = ("latest", "unfinished", "conditions")
 
 _FAILED: Final = "EnvironmentCheckpointFailed"
 _PRUNING_PENDING: Final = "EnvironmentCheckpointPruningPending"
 
+CheckpointAnswer: TypeAlias = verbs.Answer[CheckpointInputs, CheckpointState]
+CheckpointUpdate: TypeAlias = verbs.UpdateRequest[CheckpointInputs, CheckpointState]
 
-class CheckpointResource:
+
+class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     """The restore points of an environment: a new one for each new label, the old ones pruned.
 
     It is refreshed before updates: what a preview shows of retention must be about the restore
@@ -64,122 +67,100 @@ class CheckpointResource:
     never taken again under its old label, for only a change of `label` takes a checkpoint.
     """
 
-    kind = CHECKPOINT
-
     def __init__(self, session: Session) -> None:
         self._session = session
-        # What the engine has shown of each resource's state in this run: check isn't shown it.
-        self._states: dict[str, CheckpointState] = {}
-        # The ids of the VMs that check has found, by the member's key: so is each looked up once.
-        self._ids: dict[str, dict[str, str]] = {}
-        # Of which resources check had to plan without having seen the state.
-        self._unseen: set[str] = set()
+        self._memory = verbs.Memory(CheckpointMemory)
 
     # --- check and diff ---------------------------------------------------------------------
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+    def check(self, request: verbs.CheckRequest[CheckpointInputs]) -> verbs.CheckAnswer[CheckpointInputs]:
         """Validate; look at the VMs if a checkpoint is asked for; say which ones there will be."""
-        old = request.old_inputs
-        given = without_handed_back(request.new_inputs, old or {}, [_PLANNED])
-        result = check(CheckpointInputs, given)
-        failures = [*result.failures, *validate_members(result.inputs, self._session.platform)]
-        if not result.failures:
-            failures += validate_vss(result.inputs, self._session.platform)
+        asked, memory = request.inputs.model, self._memory.of(request.urn)
+        old = None if request.old_inputs is None else request.old_inputs.model
+        if request.failures:
+            return verbs.CheckAnswer(asked)
+        failures = list(validate_vss(asked.quiesce, self._session.platform))
+        if request.inputs.knows("virtual_machines"):
+            failures += validate_members(asked.virtual_machines, self._session.platform)
         if failures:
-            return rq.CheckResult(result.inputs, failures)
-        inputs = dict(result.inputs)
-        if any(has_unknown(inputs.get(name)) for name in _DECIDING):
-            return rq.CheckResult({**inputs, _PLANNED: UNKNOWN})
-        asked = load(CheckpointInputs, {name: item for name, item in inputs.items() if not has_unknown(item)})
-        state = None if old is None else self._states.get(request.urn)
+            return verbs.CheckAnswer(asked, failures)
+        if not request.inputs.knows(*_DECIDING):
+            return verbs.CheckAnswer(asked, unknown=[_PLANNED])
+        state = None if old is None else memory.state
         if old is not None and state is None:
-            self._unseen.add(request.urn)
-            return self._check_unseen(asked, old, inputs)
+            memory.is_unseen = True
+            return _check_unseen(asked, old)
         labels = _labels_after(asked, state, self._moment(asked))[0]
-        inputs[_PLANNED] = Secret(labels) if named_in_secret(inputs) else labels
-        return rq.CheckResult(inputs, self._failures(request.urn, asked, state, old))
-
-    def _check_unseen(
-        self, asked: CheckpointInputs, old: rq.Properties, inputs: rq.Properties
-    ) -> rq.CheckResult:
-        """The same where the engine has not shown the state: what the old inputs know must do."""
-        before = plain(old.get(_PLANNED))
-        labels = dict(before) if isinstance(before, dict) else {}
-        if asked.label != plain(old.get("label")):
-            if asked.label in labels:
-                reason = _taken_before(asked.label, str(plain(old.get("label"))))
-                return rq.CheckResult(inputs, [rq.CheckFailure("label", reason)])
-            keys = sorted(member.key for member in asked.virtual_machines)
-            labels[asked.label] = {"virtualMachines": keys}
-        return rq.CheckResult({**inputs, _PLANNED: Secret(labels) if named_in_secret(inputs) else labels})
+        planned = asked.model_copy(update={"checkpoints": labels})
+        return verbs.CheckAnswer(planned, self._failures(request.urn, asked, state, old))
 
     def _failures(
-        self, urn: str, asked: CheckpointInputs, state: CheckpointState | None, old: rq.Properties | None
-    ) -> list[rq.CheckFailure]:
+        self, urn: str, asked: CheckpointInputs, state: CheckpointState | None, old: CheckpointInputs | None
+    ) -> list[CheckFailure]:
         """Why it can't work, as far as a quick look at the VMs tells; the preview looks at their hardware."""
         taking = asks_for_checkpoint(state, asked.label)
         if taking and state is not None and asked.label in state.checkpoints:
-            return [rq.CheckFailure("label", _taken_before(asked.label, state.label))]
+            return [CheckFailure("label", _taken_before(asked.label, state.label))]
         members = asked.virtual_machines
-        before = plain((old or {}).get("virtualMachines"))
-        if not taking and before == [item.properties() for item in members]:
+        if not taking and old is not None and old.virtual_machines == members:
             return []
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the VMs", alone=True)
         environment = find_members(self._session, members, operation, hardware=False)
         if not taking:
             return environment.check_failures()
-        self._ids[urn] = {key: vm.identity.id for key, vm in environment.machines.items()}
-        known = self._states.get(urn)
-        return Checkpointing(self._session, urn, asked, known).plan(environment).check_failures()
+        memory = self._memory.of(urn)
+        memory.ids = {key: vm.identity.id for key, vm in environment.machines.items()}
+        return Checkpointing(self._session, urn, asked, memory.state).plan(environment).check_failures()
 
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+    def diff(self, request: verbs.DiffRequest[CheckpointInputs, CheckpointState]) -> DiffResult:
         """Inputs against inputs; and the checkpoints that there are against those that will be."""
-        self._remember(request.urn, request.old_state)
-        changes = compare_inputs(CheckpointInputs, request.old_inputs, request.new_inputs)
-        there, planned = plain(request.old_state.get(_PLANNED)), plain(request.new_inputs.get(_PLANNED))
-        if isinstance(planned, Mapping):
-            there = there if isinstance(there, Mapping) else {}
+        memory = self._memory.of(request.urn)
+        memory.state = request.old_state
+        changes: dict[PropertyPath, PropertyChange] = dict(request.changes)
+        there, planned = request.old_state.checkpoints, request.new_inputs.model.checkpoints
+        if planned is not None:
             for label in [item for item in there if item not in planned]:
-                changes[_PLANNED, label] = _label_change(label, rq.Change.DELETE)
+                changes[_PLANNED, label] = _label_change(label, Change.DELETE)
             new = [label for label in planned if label not in there]
-            if request.urn in self._unseen:  # what check took to be there may be long gone
-                new = [label for label in new if label == plain(request.new_inputs.get("label"))]
+            if memory.is_unseen:  # what check took to be there may be long gone
+                new = [label for label in new if label == request.new_inputs.model.label]
             for label in new:
-                changes[_PLANNED, label] = _label_change(label, rq.Change.ADD)
-        return rq.DiffResult(not_ignored(changes, request.ignore_changes))
+                changes[_PLANNED, label] = _label_change(label, Change.ADD)
+        return DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
 
-    def create(self, request: rq.CreateRequest) -> rq.Resource:
+    def preview_create(
+        self, request: verbs.CreateRequest[CheckpointInputs]
+    ) -> verbs.Preview[CheckpointState]:
+        """Say of which VMs the first checkpoint is taken."""
+        self._announce(request.urn, None, request.inputs)
+        return _preview(request.inputs.model, None)
+
+    def create(self, request: verbs.CreateRequest[CheckpointInputs]) -> CheckpointAnswer:
         """Take the first checkpoint, or complete the one that an interrupted run began."""
-        if request.preview:
-            self._announce(request.urn, None, request.inputs)
-            return _watched("", _previewed(request.inputs, {}), request.inputs)
-        identifier = ownership.owner_id(request.urn)
-        return self._apply(request.urn, identifier, None, {}, request.inputs, timeout=request.timeout)
+        inputs = request.inputs.model
+        operation = self._session.operation(request.urn, f'checkpoint "{inputs.label}"', request.timeout)
+        return self._apply(request.urn, ownership.owner_id(request.urn), None, inputs, operation)
 
-    def update(self, request: rq.UpdateRequest) -> rq.Resource:
+    def preview_update(self, request: CheckpointUpdate) -> verbs.Preview[CheckpointState]:
+        """Say of which VMs a checkpoint is taken, and which labels are removed."""
+        self._memory.of(request.urn).state = request.old_state
+        self._announce(request.urn, request.old_state, request.new_inputs)
+        return _preview(request.new_inputs.model, request.old_state)
+
+    def update(self, request: CheckpointUpdate) -> CheckpointAnswer:
         """Take a checkpoint if the label is new, then remove those whose time is over."""
-        self._remember(request.urn, request.old_state)
-        old = load(CheckpointState, request.old_state)
-        if request.preview:
-            self._announce(request.urn, old, request.new_inputs)
-            tree = _previewed(request.new_inputs, request.old_state)
-            return _watched(request.id, tree, request.new_inputs)
-        return self._apply(
-            request.urn,
-            request.id,
-            old,
-            request.old_state,
-            request.new_inputs,
-            timeout=request.timeout,
-            keep=ignored((_PLANNED,), request.ignore_changes),
-        )
+        self._memory.of(request.urn).state = request.old_state
+        inputs = request.new_inputs.model
+        operation = self._session.operation(request.urn, f'checkpoint "{inputs.label}"', request.timeout)
+        keep = ignored((_PLANNED,), request.ignore_changes)
+        return self._apply(request.urn, request.id, request.old_state, inputs, operation, keep=keep)
 
-    def delete(self, request: rq.DeleteRequest) -> None:
+    def delete(self, request: verbs.DeleteRequest[CheckpointState]) -> None:
         """Remove every snapshot of every checkpoint; `retainOnDelete` keeps them."""
-        state = load(CheckpointState, request.state)
+        state = request.state
         operation = self._session.operation(request.urn, "removing all checkpoints", request.timeout)
         failures = self._remove_unfinished(state, list(state.unfinished), operation)
         pruned = prune(self._session, request.urn, state.checkpoints, list(state.checkpoints), operation)
@@ -189,28 +170,32 @@ class CheckpointResource:
 
     # --- read -------------------------------------------------------------------------------
 
-    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+    def import_(self, request: verbs.ImportRequest) -> CheckpointAnswer:
+        """Refuse: a checkpoint is only ever taken.
+
+        Raises:
+            Unsupported: Always.
+        """
+        message = (
+            f"importing {request.id}: an EnvironmentCheckpoint can't be imported. Create one; its first "
+            "label takes new snapshots. Existing snapshots can be imported one by one as "
+            "VirtualMachineSnapshot"
+        )
+        raise Unsupported(message)
+
+    def read(self, request: verbs.ReadRequest[CheckpointInputs, CheckpointState]) -> CheckpointAnswer:
         """The checkpoints as their snapshots are now; what is definitely gone is dropped."""
-        if request.state is None:
-            message = (
-                f"importing {request.id}: an EnvironmentCheckpoint can't be imported. Create one; its first "
-                "label takes new snapshots. Existing snapshots can be imported one by one as "
-                "VirtualMachineSnapshot"
-            )
-            raise Unsupported(message)
-        state = load(CheckpointState, request.state)
+        state = request.state
         operation = self._session.operation(request.urn, "reading the checkpoints", request.timeout)
         checkpoints = refresh(self._session, request.urn, state.checkpoints, operation)
         after = state_of(state, checkpoints, state.unfinished, state.conditions)
-        self._states[request.urn] = after
-        tree = state_tree(after, request.state, request.state)
-        inputs = dict(request.inputs or {})
-        # After an update that took a checkpoint and failed later, the engine keeps the old inputs.
-        if plain(inputs.get("label")) != state.label:
-            inputs["label"] = tree["label"]
+        self._memory.of(request.urn).state = after
+        if request.inputs is None:
+            return verbs.Answer(request.id, after)
+        # After an update that took a checkpoint and failed later, the engine keeps the old label.
         labels = planned_labels(checkpoints, (), None, ())
-        inputs[_PLANNED] = Secret(labels) if isinstance(tree.get(_PLANNED), Secret) else labels
-        return _watched(request.id, tree, inputs)
+        live = request.inputs.model.model_copy(update={"label": state.label, "checkpoints": labels})
+        return verbs.Answer(request.id, after, live)
 
     # --- the work ---------------------------------------------------------------------------
 
@@ -219,20 +204,17 @@ class CheckpointResource:
         urn: str,
         identifier: str,
         old: CheckpointState | None,
-        old_tree: rq.Properties,
-        new_tree: rq.Properties,
+        inputs: CheckpointInputs,
+        operation: Operation,
         *,
-        timeout: dt.timedelta | None,
         keep: bool = False,
-    ) -> rq.Resource:
-        inputs = load(CheckpointInputs, new_tree)
-        operation = self._session.operation(urn, f'checkpoint "{inputs.label}"', timeout)
+    ) -> CheckpointAnswer:
         checkpoints = dict(old.checkpoints) if old is not None else {}
         unfinished = dict(old.unfinished) if old is not None else {}
         if asks_for_checkpoint(old, inputs.label):
             taken = self._take(urn, inputs, old, operation)
             if isinstance(taken, Failed):
-                raise self._failed(identifier, taken, inputs, old, old_tree or new_tree)
+                raise _not_taken(identifier, taken, inputs, old)
             checkpoints[inputs.label] = taken
             unfinished.pop(inputs.label, None)
         failures = {}
@@ -248,13 +230,16 @@ class CheckpointResource:
             unfinished = unfinished if rest else {}
             failures |= rest
         after = state_of(inputs, checkpoints, unfinished)
+        memory = self._memory.of(urn)
+        memory.state = after
         if not failures:
-            return self._kept(urn, identifier, after, new_tree, old_tree)
+            return verbs.Answer(identifier, after)
         error = aggregate_errors(
             "older checkpoints could not all be removed; the next update goes on.", failures
         )
         after = after.model_copy(update={"conditions": [failed_condition(READY, _PRUNING_PENDING, error)]})
-        raise rq.PartialState(self._kept(urn, identifier, after, new_tree, old_tree), error)
+        memory.state = after
+        raise verbs.Incomplete(verbs.Answer(identifier, after), error)
 
     def _take(
         self, urn: str, inputs: CheckpointInputs, old: CheckpointState | None, operation: Operation
@@ -267,45 +252,16 @@ class CheckpointResource:
         """
         if old is not None and inputs.label in old.checkpoints:
             raise InvalidInput("label", f"label: {_taken_before(inputs.label, old.label)}")
-        known = old or self._states.get(urn)  # of the one that this replaces
+        memory = self._memory.of(urn)
+        known = old or memory.state  # of the one that this replaces
         checkpointing = Checkpointing(self._session, urn, inputs, known)
-        ids = self._ids.pop(urn, {})
+        ids, memory.ids = memory.ids, {}
         environment = look_again(self._session, inputs.virtual_machines, ids, operation)
         plan = checkpointing.plan(checkpointing.settled(environment, operation))
         refuse(plan)
         if lines := [*left_lines(plan), *orphan_lines(plan)]:
-            self._session.log(urn, rq.Severity.WARNING, "\n".join(lines))
+            self._session.log(urn, Severity.WARNING, "\n".join(lines))
         return checkpointing.take(plan, operation)
-
-    def _failed(
-        self,
-        identifier: str,
-        failed: Failed,
-        inputs: CheckpointInputs,
-        old: CheckpointState | None,
-        tree: rq.Properties,
-    ) -> VmsnapshotError:
-        """What to raise: with state, where there was some or something could not be taken back."""
-        if old is None and failed.unfinished is None:
-            return failed.error
-        state = state_of(inputs, {}) if old is None else old
-        unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
-        if failed.unfinished is not None:
-            unfinished[inputs.label] = failed.unfinished
-        changes = {"unfinished": unfinished, "conditions": [failed_condition(READY, _FAILED, failed.error)]}
-        state = state.model_copy(update=changes)
-        return rq.PartialState(_watched(identifier, state_tree(state, tree, tree), tree), failed.error)
-
-    def _kept(
-        self,
-        urn: str,
-        identifier: str,
-        state: CheckpointState,
-        tree: rq.Properties,
-        old_tree: rq.Properties,
-    ) -> rq.Resource:
-        self._states[urn] = state
-        return _watched(identifier, state_tree(state, tree, old_tree), tree)
 
     def _remove_unfinished(
         self, state: CheckpointState, labels: list[str], operation: Operation
@@ -322,20 +278,20 @@ class CheckpointResource:
         """The time by the server's clock, where something is to be removed by its age."""
         return now() if asked.max_age is None else self._session.planned_now()
 
-    def _announce(self, urn: str, old: CheckpointState | None, tree: rq.Properties) -> None:
+    def _announce(self, urn: str, old: CheckpointState | None, given: Inputs[CheckpointInputs]) -> None:
         """In a preview, say what the update will do; what can't work fails the preview."""
-        if any(has_unknown(tree.get(name)) for name in _DECIDING):
+        if not given.knows(*_DECIDING):
             text = "Of which VMs a checkpoint will be taken is not known before the update."
-            self._session.log(urn, rq.Severity.WARNING, text)
+            self._session.log(urn, Severity.WARNING, text)
             return
-        known = {name: item for name, item in tree.items() if not has_unknown(item)}
-        asked = load(CheckpointInputs, known)
+        asked = given.model
         moment = self._moment(asked)
         texts = []
         if asks_for_checkpoint(old, asked.label):
             operation = self._session.operation(urn, f'planning checkpoint "{asked.label}"')
             environment = find_members(self._session, asked.virtual_machines, operation)
-            plan = Checkpointing(self._session, urn, asked, self._states.get(urn)).plan(environment)
+            known = self._memory.of(urn).state
+            plan = Checkpointing(self._session, urn, asked, known).plan(environment)
             refuse(plan)
             texts.append(taking_text(plan, asked, old))
         else:
@@ -344,10 +300,45 @@ class CheckpointResource:
             assert old is not None  # noqa: S101 - only what is there can be over its time
             texts.append(pruning_text(old.checkpoints, over, moment))
         if texts:
-            self._session.log(urn, rq.Severity.WARNING, "\n".join(texts))
+            self._session.log(urn, Severity.WARNING, "\n".join(texts))
 
-    def _remember(self, urn: str, tree: rq.Properties) -> None:
-        self._states[urn] = load(CheckpointState, tree)
+
+def _check_unseen(asked: CheckpointInputs, old: CheckpointInputs) -> verbs.CheckAnswer[CheckpointInputs]:
+    """What check answers where the engine has not shown the state: what the old inputs know must do."""
+    labels = dict(old.checkpoints or {})
+    if asked.label != old.label:
+        if asked.label in labels:
+            reason = _taken_before(asked.label, old.label)
+            return verbs.CheckAnswer(asked, [CheckFailure("label", reason)])
+        keys = sorted(member.key for member in asked.virtual_machines)
+        labels[asked.label] = {"virtualMachines": keys}
+    return verbs.CheckAnswer(asked.model_copy(update={"checkpoints": labels}))
+
+
+def _not_taken(
+    identifier: str, failed: Failed, inputs: CheckpointInputs, old: CheckpointState | None
+) -> Exception:
+    """What to raise: with state, where there was some or something could not be taken back."""
+    if old is None and failed.unfinished is None:
+        return failed.error
+    state = state_of(inputs, {}) if old is None else old
+    unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
+    if failed.unfinished is not None:
+        unfinished[inputs.label] = failed.unfinished
+    changes = {"unfinished": unfinished, "conditions": [failed_condition(READY, _FAILED, failed.error)]}
+    answer: CheckpointAnswer = verbs.Answer(identifier, state.model_copy(update=changes))
+    return verbs.Incomplete(answer, failed.error, keeps_old_inputs=old is not None)
+
+
+def _preview(inputs: CheckpointInputs, old: CheckpointState | None) -> verbs.Preview[CheckpointState]:
+    """The checkpoints that stay as they are; the new one is not known yet."""
+    afterwards: list[PropertyPath] = [(name,) for name in _AFTERWARDS]
+    if inputs.checkpoints is None:
+        return verbs.Preview(unknown=[*afterwards, (_PLANNED,)])
+    there = {} if old is None else old.checkpoints
+    kept = {label: there[label] for label in inputs.checkpoints if label in there}
+    new: list[PropertyPath] = [(_PLANNED, label) for label in inputs.checkpoints if label not in there]
+    return verbs.Preview(state_of(inputs, kept), [*afterwards, *new])
 
 
 def _labels_after(
@@ -363,29 +354,14 @@ def _labels_after(
     return planned_labels(checkpoints, over, new, [item.key for item in asked.virtual_machines]), over
 
 
-def _watched(identifier: str, state: rq.Properties, inputs: rq.Properties) -> rq.Resource:
-    return rq.Resource(identifier, state, inputs, refresh_before_update=True)
-
-
-def _previewed(inputs: rq.Properties, old_tree: rq.Properties) -> rq.Properties:
-    """The state in a preview: the checkpoints that stay as they are, the new one not known yet."""
-    planned, there = plain(inputs.get(_PLANNED)), plain(old_tree.get(_PLANNED)) or {}
-    known: dict[str, Any] = {_PLANNED: UNKNOWN}
-    if isinstance(planned, Mapping):
-        labels: Any = {label: there.get(label, UNKNOWN) for label in planned}
-        concealed = isinstance(inputs.get(_PLANNED), Secret) or isinstance(old_tree.get(_PLANNED), Secret)
-        known[_PLANNED] = Secret(labels) if concealed else labels
-    return preview_outputs(CHECKPOINT, inputs, known)
-
-
-def _label_change(label: str, change: rq.Change) -> rq.PropertyChange:
+def _label_change(label: str, change: Change) -> PropertyChange:
     """The change of one label in `checkpoints`: drawn from the checkpoints that there are.
 
     A label without a spelling makes the engine draw `checkpoints` as a whole: from the old inputs then, which
     list labels with their VMs just as the new ones do.
     """
     path = (_PLANNED, label)
-    return rq.PropertyChange(change, input_diff=expressible_part(path) != path)
+    return PropertyChange(change, input_diff=expressible_part(path) != path)
 
 
 def _taken_before(label: str, last: str) -> str:

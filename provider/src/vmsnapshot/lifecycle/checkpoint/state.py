@@ -6,15 +6,9 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.checkpoint import retention
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
-from vmsnapshot.lifecycle.common.observed import (
-    parse_timestamp,
-    timestamp,
-    timestamp_or_none,
-    with_secrets,
-)
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.duration import parse_duration
@@ -28,10 +22,6 @@ from vmsnapshot.model.environment import (
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.status import Condition
-from vmsnapshot.model.values import Secret, has_secret
-
-# What holds labels and VMs' names as keys, which can't be concealed one by one.
-_NAMED: tuple[str, ...] = ("checkpoints", "latest", "unfinished")
 
 # A VM's id where it was last seen, and what tells it from others: its UID and its instance UUID.
 VMKey: TypeAlias = tuple[str, str | None, str | None]
@@ -226,22 +216,3 @@ def state_of(
         unfinished=dict(unfinished or {}),
         conditions=list(conditions),
     )
-
-
-def state_tree(
-    state: CheckpointState, inputs: rq.Properties, old: rq.Properties | None = None
-) -> rq.Properties:
-    """The same as the engine keeps it; what was given as a secret stays one.
-
-    Labels and VMs' names are keys, too, which can't be secrets: then all that they stand in is one.
-    """
-    tree = with_secrets(state, inputs)
-    was_secret = any(isinstance((old or {}).get(name), Secret) for name in _NAMED)
-    if was_secret or named_in_secret(inputs):
-        tree |= {name: Secret(tree[name]) for name in _NAMED if name in tree}
-    return tree
-
-
-def named_in_secret(inputs: Mapping[str, Any]) -> bool:
-    """Whether a label or a VM's name was given as a secret."""
-    return any(has_secret(inputs.get(name)) for name in ("label", "virtualMachines"))

@@ -15,12 +15,18 @@ from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import Changes, compare_inputs
 from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
-from vmsnapshot.lifecycle.common.validation import check, load, load_known, not_fitting
+from vmsnapshot.lifecycle.common.validation import (
+    check,
+    load,
+    load_known,
+    not_fitting,
+    without_handed_back,
+)
 from vmsnapshot.lifecycle.common.verbs import I, Inputs, S
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
-from vmsnapshot.model._base import Model, property_names
+from vmsnapshot.model._base import Model, fields, property_names
 from vmsnapshot.model.catalogue import ResourceType
 from vmsnapshot.model.property_path import PropertyPath
 
@@ -37,7 +43,7 @@ class Adapter(Generic[I, S]):
         state: The model of its state.
         resource: The resource.
         migrations: The steps from version 0 of its state to the present one, in order.
-        refresh_before_update: Whether the engine reads it before each preview and update.
+        watches: Whether it holds what is live on the platform, and so is read before each preview and update.
     """
 
     def __init__(
@@ -48,25 +54,30 @@ class Adapter(Generic[I, S]):
         resource: verbs.Verbs[I, S],
         *,
         migrations: Sequence[Migration] = (),
-        refresh_before_update: bool = False,
+        watches: bool = False,
     ) -> None:
         self.kind = kind
         self._inputs = inputs
         self._state = state
         self._resource = resource
         self._migrations = migrations
-        self._refresh_before_update = refresh_before_update
+        self._watches = watches
+        self._computed = [name for name, _, about in fields(inputs) if about.computed]
+        self._given = set(property_names(inputs))
+        # Outputs that state holds as secrets, by URN. Labels and names of VMs are keys in some, which can't
+        # be concealed one by one: they stay secret after the program has stopped naming the secret.
+        self._secret_outputs: dict[str, frozenset[str]] = {}
 
     def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """Validate inputs against the model, and let the resource complete them."""
-        checked = check(self._inputs, request.new_inputs)
+        old = request.old_inputs
+        checked = check(self._inputs, without_handed_back(request.new_inputs, old or {}, self._computed))
         # Names of properties are plain, whatever keys may follow.
         refused = {re.split(r"[.\[]", failure.property, maxsplit=1)[0] for failure in checked.failures}
         fitting = {
             name: values.UNKNOWN if name in refused else value for name, value in checked.inputs.items()
         }
         given = decode(self._inputs, fitting, lenient=True)
-        old = request.old_inputs
         answer = self._resource.check(
             verbs.CheckRequest(
                 urn=request.urn,
@@ -74,13 +85,20 @@ class Adapter(Generic[I, S]):
                 old_inputs=None if old is None else decode(self._inputs, old, lenient=True),
                 random_seed=request.random_seed,
                 autonaming=request.autonaming,
+                failures=checked.failures,
             )
         )
         tree = _completed(checked.inputs, given.model, answer.inputs)
+        secret = self._secret_outputs.get(request.urn, frozenset()) | _secret_names(old or {})
+        tree |= {
+            name: values.Secret(tree[name]) for name in self._computed if name in tree and name in secret
+        }
+        tree |= dict.fromkeys(answer.unknown, values.UNKNOWN)
         return requests.CheckResult(tree, [*checked.failures, *answer.failures])
 
     def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """Compare state with new inputs."""
+        self._see(request.urn, request.old_state)
         return self._resource.diff(
             verbs.DiffRequest(
                 urn=request.urn,
@@ -98,14 +116,15 @@ class Adapter(Generic[I, S]):
         asked = verbs.CreateRequest(request.urn, decode(self._inputs, request.inputs), request.timeout)
         if request.preview:
             return self._previewed("", request.inputs, {}, self._resource.preview_create(asked))
-        return self._answered(lambda: self._resource.create(asked), request.inputs, request.inputs)
+        return self._answered(lambda: self._resource.create(asked), request.inputs)
 
     def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """Read the resource, or bind to what is there; None: it is gone."""
         if request.state is None:
             wanted = verbs.ImportRequest(request.urn, request.id, request.timeout)
-            return self._answered(lambda: self._resource.import_(wanted), {}, {})
+            return self._answered(lambda: self._resource.import_(wanted), {})
         old = request.inputs
+        self._see(request.urn, request.state)
         asked = verbs.ReadRequest(
             urn=request.urn,
             id=request.id,
@@ -118,6 +137,7 @@ class Adapter(Generic[I, S]):
 
     def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """Change the resource in place, or say what would come."""
+        secret = self._see(request.urn, request.old_state)
         asked = verbs.UpdateRequest(
             urn=request.urn,
             id=request.id,
@@ -131,12 +151,21 @@ class Adapter(Generic[I, S]):
         if request.preview:
             preview = self._resource.preview_update(asked)
             return self._previewed(request.id, request.new_inputs, request.old_state, preview)
-        return self._answered(lambda: self._resource.update(asked), request.new_inputs, request.new_inputs)
+        try:
+            return self._answered(lambda: self._resource.update(asked), request.new_inputs, secret)
+        except verbs.Incomplete as error:
+            kept = self._encoded(error.answer, request.old_inputs, request.old_state)
+            raise requests.PartialState(kept, error.cause) from error
 
     def delete(self, request: requests.DeleteRequest) -> None:
         """Remove the resource."""
         state = self._load(request.state)
         self._resource.delete(verbs.DeleteRequest(request.urn, request.id, state, request.timeout))
+
+    def _see(self, urn: str, state: Properties) -> frozenset[str]:
+        """Returns the names of the outputs that state holds as secrets; `check` isn't shown them."""
+        self._secret_outputs[urn] = _secret_names(state) - (self._given - set(self._computed))
+        return self._secret_outputs[urn]
 
     def _changes(self, request: requests.DiffRequest | requests.UpdateRequest) -> Changes:
         return compare_inputs(self._inputs, request.old_inputs, request.new_inputs)
@@ -145,23 +174,39 @@ class Adapter(Generic[I, S]):
         return load(self._state, migrate(tree, self._migrations))
 
     def _answered(
-        self, act: Callable[[], verbs.Answer[I, S]], inputs: Properties, secrets: Properties
+        self,
+        act: Callable[[], verbs.Answer[I, S]],
+        inputs: Properties,
+        secret: frozenset[str] = frozenset(),
     ) -> requests.Resource:
         try:
-            return self._encoded(act(), inputs, secrets)
+            return self._encoded(act(), inputs, inputs, secret)
         except verbs.Incomplete as error:
-            kept = self._encoded(error.answer, inputs, secrets)
+            if error.keeps_old_inputs:
+                raise
+            kept = self._encoded(error.answer, inputs, inputs, secret)
             raise requests.PartialState(kept, error.cause) from error
 
     def _encoded(
-        self, answer: verbs.Answer[I, S], inputs: Properties, secrets: Properties
+        self,
+        answer: verbs.Answer[I, S],
+        inputs: Properties,
+        held: Properties,
+        secret: frozenset[str] = frozenset(),
     ) -> requests.Resource:
-        """Returns the answer's trees; what is a secret, or contains one, in the request is one again."""
-        tree = with_secrets(answer.state, secrets)
+        """Returns the answer's trees; what is a secret, or contains one, in the request is one again.
+
+        Args:
+            answer: What the resource answered.
+            inputs: The request's inputs.
+            held: The request's tree whose secrets count.
+            secret: Names of outputs that are secrets, too.
+        """
+        tree = with_secrets(answer.state, held, secret)
         if self._migrations:
             tree[VERSION] = len(self._migrations)
-        found = inputs if answer.inputs is None else _live(self._inputs, inputs, answer.inputs)
-        return requests.Resource(answer.id, tree, found, self._refresh_before_update)
+        found = inputs if answer.inputs is None else _live(self._inputs, inputs, answer.inputs, held)
+        return requests.Resource(answer.id, tree, found, self._watches)
 
     def _previewed(
         self, id_: str, inputs: Properties, old_state: Properties, preview: verbs.Preview[S]
@@ -169,11 +214,13 @@ class Adapter(Generic[I, S]):
         """Returns the tree of a preview: the inputs, the known outputs, and unknowns for the rest."""
         known: Properties = {}
         if preview.state is not None:
-            given = set(property_names(self._inputs))
             tree = with_secrets(preview.state, {**old_state, **inputs})
-            known = {name: value for name, value in tree.items() if name not in given}
+            plain = self._given - set(self._computed)
+            known = {name: value for name, value in tree.items() if name not in plain}
         tree = preview_outputs(self.kind, inputs, known)
-        return requests.Resource(id_, tree, inputs, self._refresh_before_update)
+        for path in preview.unknown:
+            tree = _with_unknown(tree, path)
+        return requests.Resource(id_, tree, inputs, self._watches)
 
 
 def decode(model: type[I], tree: Mapping[str, Any], *, lenient: bool = False) -> Inputs[I]:
@@ -241,9 +288,30 @@ def _completed(tree: Properties, before: Model, after: Model) -> Properties:
     return {**kept, **{name: value for name, value in new.items() if name in changed}}
 
 
-def _live(model: type[Model], old: Properties, live: Model) -> Properties:
-    """Returns the old inputs' tree with what the platform has now; secrets stay secret where unchanged."""
-    fresh = live.properties()
-    kept = {name: value for name, value in old.items() if name in fresh}
-    changed = {str(path[0]) for path in compare_inputs(model, old, fresh)}
+def _secret_names(tree: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(name for name, value in tree.items() if isinstance(value, values.Secret))
+
+
+def _with_unknown(tree: Properties, path: PropertyPath) -> Properties:
+    """Returns the tree with the value at a path unknown; a secret around it stays one."""
+    head, *rest = path
+    name = str(head)
+    inner = tree.get(name)
+    if rest and isinstance(inner, values.Secret) and isinstance(inner.value, dict):
+        return {**tree, name: values.Secret(_with_unknown(inner.value, tuple(rest)))}
+    if rest and isinstance(inner, dict):
+        return {**tree, name: _with_unknown(inner, tuple(rest))}
+    return {**tree, name: values.UNKNOWN}
+
+
+def _live(model: type[Model], old: Properties, live: Model, held: Properties) -> Properties:
+    """Returns the old inputs' tree with what the platform has now; what state holds as a secret is one."""
+    fresh, plain = with_secrets(live, {**held, **old}), live.properties()
+    kept = {name: value for name, value in old.items() if name in plain}
+    changed = {str(path[0]) for path in compare_inputs(model, old, plain)}
+    changed |= {
+        name
+        for name, _, about in fields(model)
+        if about.computed and name in plain and values.plain(old.get(name)) != plain[name]
+    }
     return {**(kept or fresh), **{name: item for name, item in fresh.items() if name in changed}}

@@ -16,11 +16,10 @@ from vmsnapshot.lifecycle.common.tree import printable
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
-from vmsnapshot.lifecycle.requests import CheckFailure, Properties
+from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.property_path import format_path
-from vmsnapshot.model.values import plain
 
 # How many VMs a message names one by one.
 _NAMED: Final = 12
@@ -104,16 +103,13 @@ def look_again(
     return Environment(members, *partition(found))
 
 
-def validate_members(inputs: Properties, platform: Platform) -> list[CheckFailure]:
+def validate_members(members: Sequence[EnvironmentMember], platform: Platform) -> list[CheckFailure]:
     """Returns a failure for each member with a namespace, if the platform has no namespaces."""
-    listed = plain(inputs.get("virtualMachines"))
-    members = listed if isinstance(listed, list) else []
     return [
         failure
         for index, member in enumerate(members)
-        if isinstance(member, dict)
         for failure in validate_namespace(
-            member, platform, format_path(("virtualMachines", index, "namespace"))
+            member.namespace, platform, format_path(("virtualMachines", index, "namespace"))
         )
     ]
 

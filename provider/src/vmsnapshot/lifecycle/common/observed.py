@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from vmsnapshot.lifecycle.errors import VmsnapshotError
@@ -60,14 +60,19 @@ def reference_to(snapshot: Snapshot | None) -> SnapshotReference | None:
     return SnapshotReference(name=snapshot.name or None, type=kind_of(snapshot))
 
 
-def with_secrets(state: Model, inputs: Mapping[str, Any]) -> Properties:
-    """Returns a state's tree in which every value that the inputs hold as a secret is one."""
-    secrets = set(values.secret_strings(dict(inputs)))
-    tree: Properties = values.conceal(state.properties(), secrets)
-    for name, value in inputs.items():
-        if isinstance(value, values.Secret) and name in tree:
-            tree[name] = values.Secret(values.plain(tree[name]))
-    return tree
+def with_secrets(model: Model, held: Mapping[str, Any], also: Collection[str] = ()) -> Properties:
+    """Returns a model's tree in which every value that another tree holds as a secret is one.
+
+    Args:
+        model: The inputs or the state.
+        held: The other tree.
+        also: Names of properties that are secrets, too.
+    """
+    tree: Properties = values.conceal(model.properties(), set(values.secret_strings(dict(held))))
+    whole = {name for name, value in held.items() if isinstance(value, values.Secret)} | set(also)
+    return {
+        name: values.Secret(values.plain(value)) if name in whole else value for name, value in tree.items()
+    }
 
 
 def preview_outputs(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from vmsnapshot.lifecycle.common.platforms import Platform
-from vmsnapshot.lifecycle.requests import CheckFailure, Properties
-from vmsnapshot.model.snapshot import SnapshotInputs
-from vmsnapshot.model.values import plain
+from vmsnapshot.lifecycle.requests import CheckFailure
+from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.snapshot import Quiesce, SnapshotInputs
 
 
 def validate_namespace(
-    inputs: Properties, platform: Platform, path: str = "namespace"
+    namespace: str | None, platform: Platform, path: str = "namespace"
 ) -> Iterator[CheckFailure]:
     """Yields a failure for a namespace on a platform without namespaces."""
-    if inputs.get("namespace") is not None and not platform.has_namespaces:
+    if namespace is not None and not platform.has_namespaces:
         yield CheckFailure(
             path, f"{platform.title} has no namespaces; remove it, or set `backend: vmoperator`"
         )
@@ -23,9 +22,9 @@ def validate_namespace(
 
 def validate_snapshot(inputs: SnapshotInputs, platform: Platform) -> Iterator[CheckFailure]:
     """Yields a failure for each input of a snapshot that the platform doesn't support."""
-    yield from validate_namespace({"namespace": inputs.namespace}, platform)
+    yield from validate_namespace(inputs.namespace, platform)
     yield from name_error(inputs.name, platform, "name")
-    yield from validate_vss(inputs.properties(), platform)
+    yield from validate_vss(inputs.quiesce, platform)
     if inputs.child_policy == "remove" and not platform.can_remove_children:
         yield CheckFailure(
             "childPolicy",
@@ -44,26 +43,23 @@ def validate_snapshot(inputs: SnapshotInputs, platform: Platform) -> Iterator[Ch
         )
 
 
-def validate_vss(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+def validate_vss(quiesce: Quiesce | None, platform: Platform) -> Iterator[CheckFailure]:
     """Yields a failure for VSS options on a platform that has none."""
-    quiesce = plain(inputs.get("quiesce"))
-    if isinstance(quiesce, Mapping) and quiesce.get("windows") is not None and not platform.can_tune_vss:
+    if quiesce is not None and quiesce.windows is not None and not platform.can_tune_vss:
         yield CheckFailure(
             "quiesce.windows", f"{platform.title} can't say how VSS quiesces Windows; remove it"
         )
 
 
-def validate_revert(inputs: Properties, platform: Platform) -> Iterator[CheckFailure]:
+def validate_revert(inputs: RevertInputs, platform: Platform) -> Iterator[CheckFailure]:
     """Yields a failure for each input of a revert that the platform doesn't support."""
-    yield from validate_namespace(inputs, platform)
-    safety = plain(inputs.get("safetySnapshot"))
-    if isinstance(safety, Mapping):
-        yield from name_error(safety.get("name"), platform, "safetySnapshot.name")
+    yield from validate_namespace(inputs.namespace, platform)
+    if inputs.safety_snapshot is not None:
+        yield from name_error(inputs.safety_snapshot.name, platform, "safetySnapshot.name")
 
 
-def name_error(name: Any, platform: Platform, path: str) -> Iterator[CheckFailure]:
+def name_error(name: str | None, platform: Platform, path: str) -> Iterator[CheckFailure]:
     """Yields a failure for a snapshot name that the platform doesn't accept."""
-    given = plain(name)
-    wrong = platform.name_error(given) if isinstance(given, str) else None
+    wrong = None if name is None else platform.name_error(name)
     if wrong is not None:
         yield CheckFailure(path, wrong)

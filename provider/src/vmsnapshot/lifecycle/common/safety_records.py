@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import failed_condition, parse_timestamp
@@ -15,7 +15,6 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot
 from vmsnapshot.model.status import Condition
-from vmsnapshot.model.values import plain
 
 # The property of state that holds those that an update left.
 LEFTOVER: Final = "leftoverSafetySnapshots"
@@ -55,9 +54,9 @@ class NotRemoved:
         return failed_condition(REMOVED, "SafetySnapshotsLeftOver", self.error)
 
 
-def leftover_changes(old_state: Mapping[str, Any]) -> dict[PropertyPath, rq.PropertyChange]:
+def leftover_changes(left: Sequence[LeftoverSafetySnapshot]) -> dict[PropertyPath, rq.PropertyChange]:
     """Returns the change that makes the next update remove what an earlier one left, if there is any."""
-    if not plain(old_state.get(LEFTOVER)):
+    if not left:
         return {}
     return {(LEFTOVER,): rq.PropertyChange(rq.Change.DELETE, input_diff=False)}
 

@@ -126,7 +126,7 @@ class Session:
         try:
             return self.backend.find(VMReference(vm_name, namespace), operation)
         except (NotFound, Ambiguous) as error:
-            raise type(error)(f"vmName: {error.message}") from None
+            raise type(error)(error.message, property="vmName") from None
 
     def locate(
         self, known: VirtualMachineIdentity, operation: Operation, *, hardware: bool = True

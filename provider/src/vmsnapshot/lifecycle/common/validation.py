@@ -33,6 +33,8 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
         for key, value in tree.items()
         if not (isinstance(value, values.Secret) and values.plain(value) is None)
     }
+    empty = {name for name, _, about in fields(model) if about.empty_is_unset}
+    tree = {key: value for key, value in tree.items() if key not in empty or values.plain(value) != ""}
     known = {
         key: values.plain(value)
         for key, value in tree.items()
@@ -50,11 +52,6 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
         ]
         return CheckResult(tree, failures)
     return CheckResult(_merge(tree, checked.properties()), failures)
-
-
-def without_empty(tree: Properties, name: str) -> Properties:
-    """Removes a property that is an empty text: a YAML program has no other way to leave one out."""
-    return {key: value for key, value in tree.items() if key != name or values.plain(value) != ""}
 
 
 def without_handed_back(tree: Properties, old: Properties, names: Iterable[str]) -> Properties:

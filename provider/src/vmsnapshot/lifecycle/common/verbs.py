@@ -2,18 +2,6 @@
 
 A resource implements `Verbs` over its two models and never sees a property tree: `common.adapter`
 decodes the frontends' trees into these requests and encodes the answers.
-
-How to convert a resource whose verbs still take the requests of `lifecycle.requests`:
-
-1. Derive its class from `Verbs[Inputs, State]` and take the requests below.  A request's inputs are
-   `Inputs`: `inputs.model` holds what is known, `inputs.unknown` and `inputs.secret` say which paths
-   are unknown or secret.  Ask `inputs.knows("vm_name")` before a preview uses a property.
-2. Answer with models.  Unknown values, secrets, and outputs that contain a secret text are put back by
-   the adapter, so that `load`, `with_secrets` and `preview_outputs` are not called any more.
-3. Split `create`, `read` and `update` where they ask for `preview` or an import: these are verbs of
-   their own (`preview_create`, `preview_update`, `import_`).
-4. Replace the dictionaries by URN with one `Memory` of a dataclass.
-5. Wrap the resource in `Adapter` in `provider.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -57,21 +45,30 @@ class Inputs(Generic[I]):
 
 @dataclasses.dataclass(frozen=True)
 class CheckRequest(Generic[I]):
-    """Complete inputs that fit their model. What doesn't fit is refused already, and unknown here."""
+    """Complete inputs that fit their model.
+
+    What doesn't fit is refused already, as `failures` says, and unknown here. Computed inputs are not among
+    them, also where `ignoreChanges` made the engine hand them back.
+    """
 
     urn: str
     inputs: Inputs[I]
     old_inputs: Inputs[I] | None
     random_seed: bytes = b""
     autonaming: Autonaming | None = None
+    failures: Sequence[CheckFailure] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckAnswer(Generic[I]):
-    """The inputs with computed values, and why properties are refused besides."""
+    """The inputs with computed values, and why properties are refused besides.
+
+    `unknown` names computed properties that only the update can tell.
+    """
 
     inputs: I
     failures: Sequence[CheckFailure] = ()
+    unknown: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,22 +148,38 @@ class Answer(Generic[I, S]):
 
 @dataclasses.dataclass(frozen=True)
 class Preview(Generic[S]):
-    """What an update will make. `state` holds the outputs that are known already; None: none is."""
+    """What an update will make.
+
+    Attributes:
+        state: Holds the outputs that are known already; None: none is. Inputs that a program gives are
+            those of the request.
+        unknown: The paths of outputs that aren't known, whatever `state` and the inputs hold there.
+    """
 
     state: S | None = None
+    unknown: Collection[PropertyPath] = ()
 
 
 class Incomplete(Exception, Generic[I, S]):
     """It exists but isn't as asked; the engine keeps `answer` and the next update continues.
 
+    Args:
+        answer: What state is to hold.
+        cause: Why.
+        keeps_old_inputs: Whether the engine keeps the inputs from before an update, so that the next one
+            asks for the same again.
+
     A signal from the verb to the adapter, which turns it into `requests.PartialState`: no error of the
     hierarchy in `errors`, so that nothing else catches it.
     """
 
-    def __init__(self, answer: Answer[I, S], cause: VmsnapshotError) -> None:
+    def __init__(
+        self, answer: Answer[I, S], cause: VmsnapshotError, *, keeps_old_inputs: bool = False
+    ) -> None:
         super().__init__(cause.message)
         self.answer = answer
         self.cause = cause
+        self.keeps_old_inputs = keeps_old_inputs
 
 
 class Verbs(abc.ABC, Generic[I, S]):

@@ -237,14 +237,14 @@ def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
         moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))
         if moved is not None and isinstance(error, NotFound):
             return moved
-        raise type(error)(f"snapshot: {error.message}") from None
+        raise type(error)(error.message, property="snapshot") from None
     if held is not None and held.id != found.id:
         message = (
-            f"snapshot: {reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
+            f"{reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
             f"path for {format_snapshot(vm, held)}. Run `pulumi refresh`, or give the uniqueID of the one "
             "that is meant."
         )
-        raise Ambiguous(message)
+        raise Ambiguous(message, property="snapshot")
     return found
 
 

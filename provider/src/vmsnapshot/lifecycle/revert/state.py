@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import (
     PowerPolicy,
     RevertInputs,
@@ -21,13 +21,12 @@ from vmsnapshot.model.revert import (
     TakenSafetySnapshot,
 )
 from vmsnapshot.model.status import Condition
-from vmsnapshot.model.values import UNKNOWN, has_unknown, plain
 
 # Inputs that check computes.
 COMPUTED: Final = ("machine", "target", "seen")
 
-# What says which VM and which snapshot a revert is about.
-NAMING: Final = ("vmName", "namespace", "snapshot")
+# Attributes that say which VM and which snapshot a revert is about.
+NAMING: Final = ("vm_name", "namespace", "snapshot")
 
 # What asks for a revert when it changes.
 ASKING: Final = ("snapshot", "triggers")
@@ -58,44 +57,38 @@ class Unfinished(Exception):
         self.reverted = reverted
 
 
-def asks_for_revert(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def asks_for_revert(old: RevertInputs | None, new: Inputs[RevertInputs]) -> bool:
     """Whether new inputs ask for a revert that the old ones didn't.
 
     They do when the triggers change, or when `snapshot` does; not when it is only spelt in another
     way, and still names the snapshot (`target`) that was asked for before.
     """
-    if new.get("snapshot") is None:
+    asked = new.model
+    if asked.snapshot is None and new.knows("snapshot"):
         return False
-    if old.get("snapshot") is None or _differ(old, new, "triggers"):
+    if old is None or old.snapshot is None or old.triggers != asked.triggers or not new.knows("triggers"):
         return True
-    same_target = new.get("target") is not None and not _differ(old, new, "target")
-    return _differ(old, new, "snapshot") and not same_target
+    same_target = asked.target is not None and asked.target == old.target
+    return not same_target and (old.snapshot != asked.snapshot or not new.knows("snapshot"))
 
 
-def is_asked(old_inputs: Mapping[str, Any], old_state: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def is_asked(old_inputs: RevertInputs, old_state: RevertState, new: Inputs[RevertInputs]) -> bool:
     """Whether an update is to revert: what was done, as state says, isn't what is asked for now."""
     return asks_for_revert(fulfilled_inputs(old_inputs, old_state), new)
 
 
-def fulfilled_inputs(inputs: Mapping[str, Any], state: Mapping[str, Any]) -> rq.Properties:
+def fulfilled_inputs(inputs: RevertInputs, state: RevertState) -> RevertInputs:
     """The inputs with what state says was asked for and done.
 
     The engine keeps others with what isn't finished: after a create that failed the new ones, though nothing
     was reverted; after an update whose revert was done, and whose power step failed, the old ones.
     """
-    if not any(_differ(state, inputs, name) for name in ASKING):
-        return dict(inputs)
-    done = ASKING if _has_failed(state) else (*ASKING, *COMPUTED)
-    kept = {name: value for name, value in inputs.items() if name not in (*ASKING, *COMPUTED)}
-    return {**kept, **{name: state[name] for name in done if name in state}}
-
-
-def _has_failed(state: Mapping[str, Any]) -> bool:
-    return any(item.get("reason") == REVERT_FAILED for item in plain(state.get("conditions")) or ())
-
-
-def _differ(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
-    return has_unknown(new.get(name)) or plain(old.get(name)) != plain(new.get(name))
+    if (state.snapshot, state.triggers) == (inputs.snapshot, inputs.triggers):
+        return inputs
+    done = inputs.model_copy(update={"snapshot": state.snapshot, "triggers": state.triggers})
+    if any(item.reason == REVERT_FAILED for item in state.conditions):
+        return done.model_copy(update=dict.fromkeys(COMPUTED))
+    return done.model_copy(update={name: getattr(state, name) for name in COMPUTED})
 
 
 def request_id(urn: str, target: Snapshot, inputs: RevertInputs, old: RevertState | None) -> str:
@@ -124,11 +117,16 @@ def safety_spec(inputs: RevertInputs) -> SafetySpec:
     return SafetySpec("revert", rule.name, rule.memory)
 
 
-def carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
+def carried_over(old: RevertInputs | None, inputs: RevertInputs) -> RevertInputs:
     """The inputs without a new request: what was computed for the last one stays."""
-    if inputs.get("snapshot") is None:
+    if inputs.snapshot is None or old is None:
         return inputs
-    return {**inputs, **{name: old[name] for name in COMPUTED if name in old}}
+    return inputs.model_copy(update={name: getattr(old, name) for name in COMPUTED})
+
+
+def with_inputs(state: RevertState, inputs: RevertInputs) -> RevertState:
+    """What state holds, with other inputs; `machine` is theirs, too."""
+    return state.model_copy(update={name: getattr(inputs, name) for name in RevertInputs.model_fields})
 
 
 def count_update(old: RevertState) -> list[TakenSafetySnapshot]:
@@ -242,16 +240,9 @@ def moved_text(old: RevertState, vm: VirtualMachine) -> str | None:
     return None
 
 
-def with_unknown(foreseen: rq.Properties) -> rq.Properties:
-    """A preview's state in which what isn't known of the VM's past is unknown, and not absent."""
-    machine = plain(foreseen.get("machine"))
-    missing = machine.get("notKnown") if isinstance(machine, Mapping) else None
-    if not missing:
-        return foreseen
-    unknown = dict.fromkeys([*(name for name in missing if "." not in name), "notKnown"], UNKNOWN)
-    return {**foreseen, "machine": {**machine, **unknown}}
-
-
-def watched(identifier: str, state: rq.Properties, inputs: rq.Properties) -> rq.Resource:
-    """A revert as it is now; the live VM is read before each preview and update."""
-    return rq.Resource(identifier, state, inputs, refresh_before_update=True)
+def unknown_outputs(machine: Machine | None) -> list[PropertyPath]:
+    """The paths of what a preview can't tell of the VM: what isn't known of its past, and is not absent."""
+    if machine is None or not machine.not_known:
+        return []
+    names = [name for name in machine.not_known if "." not in name]
+    return [("machine", name) for name in (*names, "notKnown")]

@@ -9,21 +9,20 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.environment import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.status import Condition
-from vmsnapshot.model.values import has_unknown, plain
 
 # Inputs that check computes.
 COMPUTED: Final = ("machines", "targets", "seen")
 
-# What says which VMs and which checkpoint a rollback is about.
-NAMING: Final = ("virtualMachines", "to", "checkpoint")
+# Attributes that say which VMs and which checkpoint a rollback is about.
+NAMING: Final = ("virtual_machines", "to", "checkpoint")
 
 # What asks for a rollback when it changes.
 ASKING: Final = ("to", "triggers")
@@ -45,9 +44,9 @@ class RollbackRequest:
     after: str | None
 
 
-def request_of(urn: str, inputs: rq.Properties, old: RollbackState | None) -> RollbackRequest:
+def request_of(urn: str, inputs: RollbackInputs, old: RollbackState | None) -> RollbackRequest:
     """The request that inputs make: the open one of state if they are the same, or a new one after it."""
-    asked = [urn, *(plain(inputs.get(name)) for name in ("to", "triggers"))]
+    asked = [urn, inputs.to, inputs.triggers]
     if old is None:
         return RollbackRequest(_digest([asked, None]), None)
     open_ = RollbackRequest(_digest([asked, old.after]), old.after)
@@ -119,19 +118,22 @@ def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
     )
 
 
-def asks_for_rollback(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def asks_for_rollback(old: RollbackInputs | None, new: Inputs[RollbackInputs]) -> bool:
     """Whether new inputs ask for a rollback that the old ones (or state) didn't."""
-    if new.get("to") is None:
+    asked = new.model
+    if asked.to is None and new.knows("to"):
         return False
-    return any(has_unknown(new.get(name)) or not _same(old, new, name) for name in ASKING)
+    if old is None or not new.knows(*ASKING):
+        return True
+    return (old.to, old.triggers) != (asked.to, asked.triggers)
 
 
-def is_open(state: Mapping[str, Any]) -> bool:
+def is_open(state: RollbackState) -> bool:
     """Whether the last rollback that was asked for is not complete."""
-    return any(item.get("type") == SUCCEEDED for item in plain(state.get("conditions")) or ())
+    return any(item.type == SUCCEEDED for item in state.conditions)
 
 
-def is_asked(old_inputs: Mapping[str, Any], old_state: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def is_asked(old_inputs: RollbackInputs, old_state: RollbackState, new: Inputs[RollbackInputs]) -> bool:
     """Whether an update is to roll back: it is newly asked for, or not complete.
 
     After a create that failed half-way, the engine has the new inputs for old ones; state has not.
@@ -139,20 +141,19 @@ def is_asked(old_inputs: Mapping[str, Any], old_state: Mapping[str, Any], new: M
     return asks_for_rollback(old_inputs, new) or (is_open(old_state) and asks_for_rollback(old_state, new))
 
 
-def fulfilled_inputs(inputs: rq.Properties, state: RollbackState) -> rq.Properties:
+def fulfilled_inputs(inputs: RollbackInputs, state: RollbackState) -> RollbackInputs:
     """The inputs without what was asked for and isn't complete, so that the next update asks for it."""
-    done = state.properties()
-    if all(_same(inputs, done, name) for name in ASKING):
+    if (inputs.to, inputs.triggers) == (state.to, state.triggers):
         return inputs
-    kept = {name: value for name, value in inputs.items() if name not in (*ASKING, *COMPUTED)}
-    return {**kept, **{name: done[name] for name in ASKING if name in done}}
+    done = {"to": state.to, "triggers": state.triggers}
+    return inputs.model_copy(update={**dict.fromkeys(COMPUTED), **done})
 
 
-def carried_over(old: rq.Properties, inputs: rq.Properties) -> rq.Properties:
+def carried_over(old: RollbackInputs | None, inputs: RollbackInputs) -> RollbackInputs:
     """The inputs without a new request: what was computed for the last one stays."""
-    if inputs.get("to") is None:
+    if inputs.to is None or old is None:
         return inputs
-    return {**inputs, **{name: old[name] for name in COMPUTED if name in old}}
+    return inputs.model_copy(update={name: getattr(old, name) for name in COMPUTED})
 
 
 def watching(
@@ -165,6 +166,13 @@ def watching(
         # Whatever was asked for before is over: asked for again, it is another request.
         kept["after"] = remembered.request or remembered.after
     return RollbackState(**{**_asked(inputs), **kept, **_live(machines)})
+
+
+def with_inputs(state: RollbackState, inputs: RollbackInputs) -> RollbackState:
+    """What state holds after an update that only records the inputs; `machines` are the live VMs."""
+    return state.model_copy(
+        update={**_asked(inputs), "machines": state.machines, "leftover_safety_snapshots": []}
+    )
 
 
 def with_leftovers(state: RollbackState, not_removed: NotRemoved) -> RollbackState:
@@ -237,10 +245,6 @@ def _live(machines: Mapping[str, VirtualMachine]) -> dict[str, Any]:
         "vms": {key: vm.identity for key, vm in machines.items()},
         "machines": {key: vm.machine for key, vm in machines.items()},
     }
-
-
-def _same(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
-    return bool(plain(old.get(name)) == plain(new.get(name)))
 
 
 def _digest(value: object) -> str:

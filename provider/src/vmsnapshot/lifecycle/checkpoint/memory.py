@@ -1,0 +1,22 @@
+"""What the verbs of one environment's checkpoints pass on to each other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vmsnapshot.model.environment import CheckpointState
+
+
+@dataclasses.dataclass
+class CheckpointMemory:
+    """What this process knows of one checkpoint resource.
+
+    Attributes:
+        state: What the engine has shown of its state: check isn't shown it.
+        ids: The ids of the VMs that check has found, by the member's key: so is each looked up once.
+        is_unseen: Whether check had to plan without having seen the state.
+    """
+
+    state: CheckpointState | None = None
+    ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    is_unseen: bool = False
