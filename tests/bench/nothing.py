@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from vmsnapshot.frontends.plugin.__main__ import serve
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.provider import Provider
 
 TOKEN = "nothing:index:Thing"
@@ -31,36 +31,38 @@ class Nothing(Provider):
     def __init__(self) -> None:
         """Nothing to connect to."""
 
-    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+    def check_configuration(self, new_inputs: requests.Properties) -> requests.CheckResult:
         """All good."""
-        return rq.CheckResult(new_inputs)
+        return requests.CheckResult(new_inputs)
 
-    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+    def diff_configuration(
+        self, old_inputs: requests.Properties, new_inputs: requests.Properties
+    ) -> requests.DiffResult:
         """Never different."""
-        return rq.DiffResult({})
+        return requests.DiffResult({})
 
-    def configure(self, inputs: rq.Properties) -> rq.Properties:
+    def configure(self, inputs: requests.Properties) -> requests.Properties:
         """Nothing to keep."""
         return inputs
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+    def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """All good."""
-        return rq.CheckResult(request.new_inputs)
+        return requests.CheckResult(request.new_inputs)
 
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+    def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """Never different."""
-        return rq.DiffResult({})
+        return requests.DiffResult({})
 
-    def create(self, request: rq.CreateRequest) -> rq.Resource:
+    def create(self, request: requests.CreateRequest) -> requests.Resource:
         """Made by saying so."""
         id_ = "" if request.preview else request.urn.rpartition("::")[2]
-        return rq.Resource(id_, request.inputs, request.inputs)
+        return requests.Resource(id_, request.inputs, request.inputs)
 
-    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+    def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """As it was."""
-        return rq.Resource(request.id, request.state or {}, request.inputs or {})
+        return requests.Resource(request.id, request.state or {}, request.inputs or {})
 
-    def delete(self, request: rq.DeleteRequest) -> None:
+    def delete(self, request: requests.DeleteRequest) -> None:
         """Gone by saying so."""
 
     def cancel(self) -> None:

@@ -16,7 +16,7 @@ from pyVmomi import vim
 
 from tests.support.client import Client
 from vmsnapshot.frontends.plugin.__main__ import serve
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.values import UNKNOWN, plain
 
@@ -26,7 +26,7 @@ SCHEMA: dict[str, Any] = {"name": "vsphere", "provider": {"inputProperties": {}}
 class Machines(Provider):
     """Makes VMs, and leaves them alone."""
 
-    def __init__(self, logger: rq.Logger) -> None:
+    def __init__(self, logger: requests.Logger) -> None:
         host, _, port = os.environ["VSPHERE_SERVER"].partition(":")
         context = ssl._create_unverified_context()
         login = (os.environ["VSPHERE_USER"], os.environ["VSPHERE_PASSWORD"])
@@ -35,30 +35,32 @@ class Machines(Provider):
         )
         self._client = Client(self._session.RetrieveContent())
 
-    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+    def check_configuration(self, new_inputs: requests.Properties) -> requests.CheckResult:
         """The login comes from the environment."""
-        return rq.CheckResult(new_inputs)
+        return requests.CheckResult(new_inputs)
 
-    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+    def diff_configuration(
+        self, old_inputs: requests.Properties, new_inputs: requests.Properties
+    ) -> requests.DiffResult:
         """Nothing to compare."""
-        return rq.DiffResult()
+        return requests.DiffResult()
 
-    def configure(self, inputs: rq.Properties) -> rq.Properties:
+    def configure(self, inputs: requests.Properties) -> requests.Properties:
         """Nothing to set."""
         return inputs
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+    def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """Anything goes."""
-        return rq.CheckResult(request.new_inputs)
+        return requests.CheckResult(request.new_inputs)
 
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+    def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """The program never changes its VM."""
-        return rq.DiffResult()
+        return requests.DiffResult()
 
-    def create(self, request: rq.CreateRequest) -> rq.Resource:
+    def create(self, request: requests.CreateRequest) -> requests.Resource:
         """A running VM; its `moid` isn't known in a preview."""
         if request.preview:
-            return rq.Resource("", {**request.inputs, "moid": UNKNOWN}, request.inputs)
+            return requests.Resource("", {**request.inputs, "moid": UNKNOWN}, request.inputs)
         told = plain(request.inputs)
         other = self._client.vm("web-1")
         spec = vim.vm.ConfigSpec(
@@ -70,17 +72,17 @@ class Machines(Provider):
         )
         made = self._client.wait(other.parent.CreateVM_Task(config=spec, pool=other.resourcePool))
         self._client.wait(made.PowerOnVM_Task())
-        return rq.Resource(made._moId, {**told, "moid": made._moId}, request.inputs)
+        return requests.Resource(made._moId, {**told, "moid": made._moId}, request.inputs)
 
-    def delete(self, request: rq.DeleteRequest) -> None:
+    def delete(self, request: requests.DeleteRequest) -> None:
         """Off, and gone with its snapshots."""
         vm = self._client.vm(plain(request.state)["name"])
         self._client.wait(vm.PowerOffVM_Task())
         self._client.wait(vm.Destroy_Task())
 
-    def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
+    def invoke(self, token: str, args: requests.Properties) -> requests.InvokeResult:
         """What is asked for, with an id."""
-        return rq.InvokeResult({**args, "id": f"id of {plain(args)['name']}"})
+        return requests.InvokeResult({**args, "id": f"id of {plain(args)['name']}"})
 
     def cancel(self) -> None:
         """Nothing waits."""

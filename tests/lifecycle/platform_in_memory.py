@@ -86,7 +86,7 @@ class PlatformInMemory:
             )
             return found
 
-    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+    def wait_until_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
         """It is complete."""
 
     def remove_snapshot(

@@ -11,8 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.lifecycle.platform_in_memory import PlatformInMemory
 from tests.lifecycle.retention_model import stays
-from vmsnapshot.lifecycle import ownership
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
 from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules
 from vmsnapshot.lifecycle.common.adapter import Adapter
@@ -31,7 +30,7 @@ VMS = ("db-1", "web-1", "web-2")
 class Silent:
     """A user who hears nothing."""
 
-    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: requests.Severity, text: str) -> None:
         """Not shown."""
 
     def log_status(self, urn: str, text: str) -> None:
@@ -45,7 +44,7 @@ class Engine:
         self._platform = platform
         self._refreshes = refreshes
         self.changes: set[str] = set()
-        self.state: rq.Resource | None = None
+        self.state: requests.Resource | None = None
 
     def up(self, inputs: dict[str, Any]) -> bool:
         """One update with a plugin of its own; whether it succeeded."""
@@ -54,25 +53,25 @@ class Engine:
         old = self.state
         try:
             if old is not None and self._refreshes:
-                old = resource.read(rq.ReadRequest(URN, token, old.id, old.state, old.inputs))
+                old = resource.read(requests.ReadRequest(URN, token, old.id, old.state, old.inputs))
                 assert old is not None
                 self.state = old
-            checked = resource.check(rq.CheckRequest(URN, token, inputs, old.inputs if old else None))
+            checked = resource.check(requests.CheckRequest(URN, token, inputs, old.inputs if old else None))
             if checked.failures:
                 return False
             new = checked.inputs
             if old is None:
-                self.state = resource.create(rq.CreateRequest(URN, token, new))
+                self.state = resource.create(requests.CreateRequest(URN, token, new))
                 return True
-            request = rq.UpdateRequest(URN, token, old.id, old.inputs, old.state, new)
-            diff = resource.diff(rq.DiffRequest(URN, token, old.id, old.inputs, old.state, new))
+            request = requests.UpdateRequest(URN, token, old.id, old.inputs, old.state, new)
+            diff = resource.diff(requests.DiffRequest(URN, token, old.id, old.inputs, old.state, new))
             self.changes = {format_path(path) for path in diff.changes}
             if self.changes:
                 self.state = resource.update(request)
-        except rq.PartialState as partial:
+        except requests.PartialState as partial:
             # As the engine does it: the new outputs, and after an update the old inputs.
             kept = partial.resource
-            self.state = kept if old is None else rq.Resource(kept.id, kept.state, old.inputs)
+            self.state = kept if old is None else requests.Resource(kept.id, kept.state, old.inputs)
             return False
         except VmsnapshotError:
             return False
@@ -81,7 +80,7 @@ class Engine:
     def destroy(self) -> None:
         """Delete it."""
         if self.state is not None:
-            request = rq.DeleteRequest(
+            request = requests.DeleteRequest(
                 URN, CHECKPOINT.token, self.state.id, self.state.state, self.state.inputs
             )
             self._plugin().delete(request)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.provider import Provider
@@ -28,7 +28,7 @@ class Nowhere:
 class Silent:
     """Nobody listens."""
 
-    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: requests.Severity, text: str) -> None:
         """Say nothing."""
 
     def log_status(self, urn: str, text: str) -> None:
@@ -38,7 +38,7 @@ class Silent:
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
-        pytest.param({"snapshot": "base"}, rq.PartialState, id="a revert was asked for"),
+        pytest.param({"snapshot": "base"}, requests.PartialState, id="a revert was asked for"),
         pytest.param({"powerPolicy": "on"}, Unreachable, id="none was"),
     ],
 )
@@ -51,10 +51,10 @@ def test_only_a_revert_that_was_asked_for_is_recorded_as_failed(
     inputs = {"vmName": "web-1"}
     state = {**inputs, "vm": {"id": "vm-1", "name": "web-1"}, "conditions": [], "safetySnapshots": []}
     urn = "urn:pulumi:dev::shop::vmsnapshot:index:VirtualMachineRevert::web"
-    request = rq.UpdateRequest(urn, REVERT.token, "vm-1", inputs, state, {**inputs, **asked})
+    request = requests.UpdateRequest(urn, REVERT.token, "vm-1", inputs, state, {**inputs, **asked})
     with pytest.raises(error) as raised:
         provider.update(request)
-    if isinstance(raised.value, rq.PartialState):
+    if isinstance(raised.value, requests.PartialState):
         (condition,) = raised.value.resource.state["conditions"]
         assert condition["reason"] == "VirtualMachineSnapshotRevertFailed"
         assert raised.value.resource.inputs == inputs

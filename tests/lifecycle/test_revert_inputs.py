@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
@@ -19,7 +19,7 @@ URN = f"urn:pulumi:dev::shop::{REVERT.token}::web"
 class Silent:
     """A user who hears nothing."""
 
-    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: requests.Severity, text: str) -> None:
         """Not shown."""
 
     def log_status(self, urn: str, text: str) -> None:
@@ -33,6 +33,6 @@ def test_an_empty_snapshot_is_none() -> None:
     given = {"vmName": "web-1", "snapshot": ""}
     for old in (None, {"vmName": "web-1"}, {"vmName": "web-1", "snapshot": "base", "target": "snapshot-1"}):
         revert = Adapter(REVERT, RevertInputs, RevertState, RevertResource(session))
-        checked = revert.check(rq.CheckRequest(URN, REVERT.token, given, old))
+        checked = revert.check(requests.CheckRequest(URN, REVERT.token, given, old))
         assert not checked.failures
         assert checked.inputs.keys().isdisjoint({"snapshot", "target", "machine"})

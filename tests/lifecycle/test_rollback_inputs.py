@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
@@ -23,20 +23,20 @@ URN = f"urn:pulumi:dev::shop::{ROLLBACK.token}::whole"
 class Silent:
     """A user who hears nothing."""
 
-    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: requests.Severity, text: str) -> None:
         """Not shown."""
 
     def log_status(self, urn: str, text: str) -> None:
         """Not shown."""
 
 
-def check(**inputs: Any) -> rq.CheckResult:
+def check(**inputs: Any) -> requests.CheckResult:
     """Check a new resource's inputs; whoever connects fails."""
     session = Session(lambda _configuration: pytest.fail("connected"), Silent(), NoNotes())
     session.configure(Configuration())
     given = {"virtualMachines": [{"vmName": "web-1"}], **inputs}
     rollback = Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session))
-    return rollback.check(rq.CheckRequest(URN, ROLLBACK.token, given, None))
+    return rollback.check(requests.CheckRequest(URN, ROLLBACK.token, given, None))
 
 
 def test_an_empty_label_is_none() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vmsnapshot.frontends.plugin.__main__ import serve
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import Cancelled, Refused
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.property_path import PropertyPath
@@ -60,47 +60,49 @@ SCHEMA: dict[str, Any] = {
 class Things(Provider):
     """Makes things that exist in a file only."""
 
-    def __init__(self, logger: rq.Logger) -> None:
+    def __init__(self, logger: requests.Logger) -> None:
         self._logger = logger
         self._store = Path(os.environ["FAKE_STORE"])
         self._log = Path(os.environ["FAKE_LOG"])
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
 
-    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+    def check_configuration(self, new_inputs: requests.Properties) -> requests.CheckResult:
         """Any settings will do."""
         self._note("check_configuration", new_inputs)
-        return rq.CheckResult(new_inputs)
+        return requests.CheckResult(new_inputs)
 
-    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+    def diff_configuration(
+        self, old_inputs: requests.Properties, new_inputs: requests.Properties
+    ) -> requests.DiffResult:
         """Settings are compared one by one."""
-        return rq.DiffResult(_changes(old_inputs, new_inputs))
+        return requests.DiffResult(_changes(old_inputs, new_inputs))
 
-    def configure(self, inputs: rq.Properties) -> rq.Properties:
+    def configure(self, inputs: requests.Properties) -> requests.Properties:
         """Nothing to connect to."""
         self._note("configure", inputs)
         return inputs
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+    def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """A thing must not be labelled `bad`."""
         self._note("check", request)
         if request.new_inputs.get("label") == "bad":
-            return rq.CheckResult({}, [rq.CheckFailure("label", "no thing is called bad")])
-        return rq.CheckResult(request.new_inputs)
+            return requests.CheckResult({}, [requests.CheckFailure("label", "no thing is called bad")])
+        return requests.CheckResult(request.new_inputs)
 
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+    def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """Another kind makes another thing."""
         self._note("diff", request)
-        return rq.DiffResult(_changes(request.old_inputs, request.new_inputs))
+        return requests.DiffResult(_changes(request.old_inputs, request.new_inputs))
 
-    def create(self, request: rq.CreateRequest) -> rq.Resource:
+    def create(self, request: requests.CreateRequest) -> requests.Resource:
         """Make a thing, or do what `behave` says."""
         if self._cancelled.is_set():  # before the note: who reads that may cancel at once
             raise Cancelled("everything was cancelled before")
         self._note("create", request)
         if request.preview:
             return self._resource("", request.inputs, UNKNOWN)
-        self._logger.log(request.urn, rq.Severity.INFO, "first line\nsecond line")
+        self._logger.log(request.urn, requests.Severity.INFO, "first line\nsecond line")
         self._logger.log_status(request.urn, "40 %")
         name = request.urn.rpartition("::")[2]
         match request.inputs.get("behave"):
@@ -115,10 +117,10 @@ class Things(Provider):
                 threading.Event().wait()
             case "half":
                 made = self._save(f"id-{name}", request.inputs)
-                raise rq.PartialState(made, Refused("it isn't ready yet"))
+                raise requests.PartialState(made, Refused("it isn't ready yet"))
         return self._save(f"id-{name}", request.inputs)
 
-    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+    def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """What the file says."""
         self._note("read", request)
         found = self._things().get(request.id)
@@ -127,14 +129,14 @@ class Things(Provider):
         inputs = request.inputs or {"label": found["label"], "kind": found["kind"]}
         return self._resource(request.id, {**inputs, "label": found["label"]}, found["cpus"])
 
-    def update(self, request: rq.UpdateRequest) -> rq.Resource:
+    def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """Change a thing."""
         self._note("update", request)
         if request.preview:
             return self._resource(request.id, request.new_inputs, 2)
         return self._save(request.id, request.new_inputs)
 
-    def delete(self, request: rq.DeleteRequest) -> None:
+    def delete(self, request: requests.DeleteRequest) -> None:
         """Remove a thing."""
         self._note("delete", request)
         with self._lock:
@@ -142,19 +144,19 @@ class Things(Provider):
             things.pop(request.id, None)
             self._store.write_text(json.dumps(things), encoding="utf-8")
 
-    def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
+    def invoke(self, token: str, args: requests.Properties) -> requests.InvokeResult:
         """The arguments back."""
         self._note("invoke", args)
         if plain(args.get("text")) == "fail":
-            return rq.InvokeResult({}, [rq.CheckFailure("text", "this one fails")])
-        return rq.InvokeResult(args)
+            return requests.InvokeResult({}, [requests.CheckFailure("text", "this one fails")])
+        return requests.InvokeResult(args)
 
-    def list(self, token: str, query: rq.Properties) -> Iterator[rq.Listed]:
+    def list(self, token: str, query: requests.Properties) -> Iterator[requests.Listed]:
         """All things of a kind."""
         self._note("list", query)
         for id_, thing in sorted(self._things().items()):
             if query.get("kind") in {None, thing["kind"]}:
-                yield rq.Listed(id_, thing["label"])
+                yield requests.Listed(id_, thing["label"])
 
     def cancel(self) -> None:
         """Let go of what blocks."""
@@ -174,7 +176,7 @@ class Things(Provider):
         things: dict[str, Any] = json.loads(self._store.read_text(encoding="utf-8"))
         return things
 
-    def _save(self, id_: str, inputs: rq.Properties) -> rq.Resource:
+    def _save(self, id_: str, inputs: requests.Properties) -> requests.Resource:
         with self._lock:
             things = self._things()
             cpus = things.get(id_, {"cpus": 2})["cpus"]
@@ -184,24 +186,24 @@ class Things(Provider):
         return self._resource(id_, inputs, cpus)
 
     @staticmethod
-    def _resource(id_: str, inputs: rq.Properties, cpus: Any) -> rq.Resource:
+    def _resource(id_: str, inputs: requests.Properties, cpus: Any) -> requests.Resource:
         computed = f"made as {id_}" if id_ else UNKNOWN
         state = {**inputs, "computed": computed, "cpus": cpus}
-        return rq.Resource(id_, state, inputs, refresh_before_update=True)
+        return requests.Resource(id_, state, inputs, refresh_before_update=True)
 
 
 def _changes(
-    old: rq.Properties, new: rq.Properties, path: PropertyPath = ()
-) -> dict[PropertyPath, rq.PropertyChange]:
-    found: dict[PropertyPath, rq.PropertyChange] = {}
+    old: requests.Properties, new: requests.Properties, path: PropertyPath = ()
+) -> dict[PropertyPath, requests.PropertyChange]:
+    found: dict[PropertyPath, requests.PropertyChange] = {}
     for key in sorted(old.keys() | new.keys()):
         where = (*path, key)
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             found |= _changes(before, after, where)
         elif before != after:
-            change = rq.Change.UPDATE_REPLACE if key == "kind" else rq.Change.UPDATE
-            found[where] = rq.PropertyChange(rq.Change.ADD if before is None else change)
+            change = requests.Change.UPDATE_REPLACE if key == "kind" else requests.Change.UPDATE
+            found[where] = requests.PropertyChange(requests.Change.ADD if before is None else change)
     return found
 
 

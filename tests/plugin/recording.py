@@ -13,7 +13,7 @@ from vmsnapshot.frontends.engine import _limits
 from vmsnapshot.frontends.engine._protocol import provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin._servicer import Servicer
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.provider import Provider
 
 SCHEMA: dict[str, Any] = {
@@ -44,56 +44,58 @@ class Recording(Provider):
             raise self.answer
         return self.answer(*request) if callable(self.answer) else self.answer
 
-    def check_configuration(self, new_inputs: rq.Properties) -> rq.CheckResult:
+    def check_configuration(self, new_inputs: requests.Properties) -> requests.CheckResult:
         """As told."""
-        result: rq.CheckResult = self._answer(new_inputs)
+        result: requests.CheckResult = self._answer(new_inputs)
         return result
 
-    def diff_configuration(self, old_inputs: rq.Properties, new_inputs: rq.Properties) -> rq.DiffResult:
+    def diff_configuration(
+        self, old_inputs: requests.Properties, new_inputs: requests.Properties
+    ) -> requests.DiffResult:
         """As told."""
-        result: rq.DiffResult = self._answer(old_inputs, new_inputs)
+        result: requests.DiffResult = self._answer(old_inputs, new_inputs)
         return result
 
-    def configure(self, inputs: rq.Properties) -> rq.Properties:
+    def configure(self, inputs: requests.Properties) -> requests.Properties:
         """As told."""
         self._answer(inputs)
         return inputs
 
-    def check(self, request: rq.CheckRequest) -> rq.CheckResult:
+    def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """As told."""
-        result: rq.CheckResult = self._answer(request)
+        result: requests.CheckResult = self._answer(request)
         return result
 
-    def diff(self, request: rq.DiffRequest) -> rq.DiffResult:
+    def diff(self, request: requests.DiffRequest) -> requests.DiffResult:
         """As told."""
-        result: rq.DiffResult = self._answer(request)
+        result: requests.DiffResult = self._answer(request)
         return result
 
-    def create(self, request: rq.CreateRequest) -> rq.Resource:
+    def create(self, request: requests.CreateRequest) -> requests.Resource:
         """As told."""
-        result: rq.Resource = self._answer(request)
+        result: requests.Resource = self._answer(request)
         return result
 
-    def read(self, request: rq.ReadRequest) -> rq.Resource | None:
+    def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """As told."""
-        result: rq.Resource | None = self._answer(request)
+        result: requests.Resource | None = self._answer(request)
         return result
 
-    def update(self, request: rq.UpdateRequest) -> rq.Resource:
+    def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """As told."""
-        result: rq.Resource = self._answer(request)
+        result: requests.Resource = self._answer(request)
         return result
 
-    def delete(self, request: rq.DeleteRequest) -> None:
+    def delete(self, request: requests.DeleteRequest) -> None:
         """As told."""
         self._answer(request)
 
-    def invoke(self, token: str, args: rq.Properties) -> rq.InvokeResult:
+    def invoke(self, token: str, args: requests.Properties) -> requests.InvokeResult:
         """As told."""
-        result: rq.InvokeResult = self._answer(token, args)
+        result: requests.InvokeResult = self._answer(token, args)
         return result
 
-    def list(self, token: str, query: rq.Properties) -> Iterator[rq.Listed]:
+    def list(self, token: str, query: requests.Properties) -> Iterator[requests.Listed]:
         """As told."""
         yield from self._answer(token, query)
 

@@ -16,15 +16,14 @@ from vmsnapshot._version import __version__
 from vmsnapshot.frontends.engine._protocol import engine_pb2, plugin_pb2, provider_pb2, status_pb2
 from vmsnapshot.frontends.plugin import _codec
 from vmsnapshot.frontends.plugin._codec import decode, encode
-from vmsnapshot.lifecycle import errors
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import errors, requests
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.values import UNKNOWN, Secret
 
 URN = "urn:pulumi:dev::project::vmsnapshot:index:VirtualMachineSnapshot::before"
 TOKEN = "vmsnapshot:index:VirtualMachineSnapshot"
 WHO: dict[str, Any] = {"urn": URN, "type": TOKEN, "name": "before"}
-RESOURCE = rq.Resource(
+RESOURCE = requests.Resource(
     "vm@before", {"name": "before", "size": 3}, {"name": "before"}, refresh_before_update=True
 )
 
@@ -92,7 +91,7 @@ def test_there_are_no_mappings(plugin: Plugin) -> None:
 
 def test_settings_arrive_with_their_types(plugin: Plugin) -> None:
     """Strings that hold JSON are decoded where the schema has another type, and only there."""
-    plugin.provider.answer = rq.CheckResult({})
+    plugin.provider.answer = requests.CheckResult({})
     news = {"user": "true", "verify": "true", "hosts": '["a", "b"]', "other": "1"}
     plugin.stub.CheckConfig(provider_pb2.CheckRequest(news=encode(news)))
     assert plugin.provider.asked == [{"user": "true", "verify": True, "hosts": ["a", "b"], "other": "1"}]
@@ -118,7 +117,7 @@ def test_a_bool_setting_is_a_bool(plugin: Plugin, sent: Any, received: Any) -> N
 
 def test_a_secret_setting_is_secret_however_it_arrives(plugin: Plugin) -> None:
     """CheckConfig gets secrets in clear; the schema says what they are, and so does the answer."""
-    plugin.provider.answer = rq.CheckResult
+    plugin.provider.answer = requests.CheckResult
     news = encode({"password": "swordfish"})
     answer = plugin.stub.CheckConfig(provider_pb2.CheckRequest(news=news))
     assert plugin.provider.asked == [{"password": Secret("swordfish")}]
@@ -127,7 +126,7 @@ def test_a_secret_setting_is_secret_however_it_arrives(plugin: Plugin) -> None:
 
 def test_the_engines_own_keys_are_not_settings(plugin: Plugin) -> None:
     """The provider doesn't see the version that the engine asks for; the engine gets it back."""
-    plugin.provider.answer = rq.CheckResult
+    plugin.provider.answer = requests.CheckResult
     news = encode({"user": "me", "version": "1.2.3"})
     answer = plugin.stub.CheckConfig(provider_pb2.CheckRequest(news=news))
     plugin.stub.Configure(provider_pb2.ConfigureRequest(args=news))
@@ -146,8 +145,8 @@ def test_settings_of_an_old_engine_are_variables(plugin: Plugin) -> None:
 
 def test_refused_settings_are_failures_without_secrets(plugin: Plugin) -> None:
     """A failure names the setting in its reason: for a property, the engine would print the password."""
-    failure = rq.CheckFailure("password", "'swordfish' is too short")
-    plugin.provider.answer = rq.CheckResult({}, [failure])
+    failure = requests.CheckFailure("password", "'swordfish' is too short")
+    plugin.provider.answer = requests.CheckResult({}, [failure])
     news = encode({"password": "swordfish"})
     answer = plugin.stub.CheckConfig(provider_pb2.CheckRequest(news=news))
     assert [(item.property, item.reason) for item in answer.failures] == [
@@ -157,7 +156,9 @@ def test_refused_settings_are_failures_without_secrets(plugin: Plugin) -> None:
 
 def test_a_changed_setting_is_a_diff_of_inputs(plugin: Plugin) -> None:
     """Old and new settings are compared in their true types."""
-    plugin.provider.answer = rq.DiffResult({("user",): rq.PropertyChange(rq.Change.UPDATE_REPLACE)})
+    plugin.provider.answer = requests.DiffResult(
+        {("user",): requests.PropertyChange(requests.Change.UPDATE_REPLACE)}
+    )
     answer = plugin.stub.DiffConfig(
         provider_pb2.DiffRequest(
             olds=encode({"user": "outputs"}),
@@ -174,7 +175,7 @@ def test_a_changed_setting_is_a_diff_of_inputs(plugin: Plugin) -> None:
 
 def test_check_passes_everything_on(plugin: Plugin) -> None:
     """Unknowns, secrets, the random seed and the proposed name arrive; the inputs go back."""
-    plugin.provider.answer = rq.CheckResult({"name": Secret("x"), "vmName": UNKNOWN})
+    plugin.provider.answer = requests.CheckResult({"name": Secret("x"), "vmName": UNKNOWN})
     options = provider_pb2.CheckRequest.AutonamingOptions
     answer = plugin.stub.Check(
         provider_pb2.CheckRequest(
@@ -186,13 +187,13 @@ def test_check_passes_everything_on(plugin: Plugin) -> None:
         )
     )
     assert plugin.provider.asked == [
-        rq.CheckRequest(
+        requests.CheckRequest(
             urn=URN,
             token=TOKEN,
             new_inputs={"vmName": UNKNOWN, "nested": [{"a": Secret(None)}]},
             old_inputs={"vmName": "web"},
             random_seed=b"seed",
-            autonaming=rq.Autonaming("before-1", rq.Naming.ENFORCE),
+            autonaming=requests.Autonaming("before-1", requests.Naming.ENFORCE),
         )
     ]
     assert decode(answer.inputs) == {"name": Secret("x"), "vmName": UNKNOWN}
@@ -200,7 +201,7 @@ def test_check_passes_everything_on(plugin: Plugin) -> None:
 
 def test_check_without_an_old_resource_has_no_old_inputs(plugin: Plugin) -> None:
     """The engine sends an empty object where there is no old resource; that is None here."""
-    plugin.provider.answer = rq.CheckResult({})
+    plugin.provider.answer = requests.CheckResult({})
     plugin.stub.Check(provider_pb2.CheckRequest(**WHO, news=encode({}), olds=encode({})))
     assert plugin.provider.asked[0].old_inputs is None
     assert plugin.provider.asked[0].autonaming is None
@@ -209,7 +210,7 @@ def test_check_without_an_old_resource_has_no_old_inputs(plugin: Plugin) -> None
 @pytest.mark.parametrize("parents", ["", "my:index:Component$", "my:index:Component$other:index:Part$"])
 def test_the_type_is_read_from_the_urn_if_it_is_not_sent(plugin: Plugin, parents: str) -> None:
     """Engines before 2024 send the type only inside the URN, after its parents' types."""
-    plugin.provider.answer = rq.CheckResult({})
+    plugin.provider.answer = requests.CheckResult({})
     urn = f"urn:pulumi:dev::project::{parents}{TOKEN}::na::me"
     plugin.stub.Check(provider_pb2.CheckRequest(urn=urn))
     assert plugin.provider.asked[0].token == TOKEN
@@ -227,7 +228,7 @@ def test_a_value_of_a_wrong_kind_is_a_failure_of_its_property(plugin: Plugin) ->
 
 def test_no_change_is_none(plugin: Plugin) -> None:
     """An empty diff says outright that nothing changes."""
-    plugin.provider.answer = rq.DiffResult()
+    plugin.provider.answer = requests.DiffResult()
     answer = plugin.stub.Diff(provider_pb2.DiffRequest(**WHO))
     assert answer == provider_pb2.DiffResponse(
         changes=provider_pb2.DiffResponse.DIFF_NONE, hasDetailedDiff=True
@@ -236,15 +237,15 @@ def test_no_change_is_none(plugin: Plugin) -> None:
 
 def test_each_change_is_told_with_its_kind(plugin: Plugin) -> None:
     """Kinds and `inputDiff` arrive by path; top-level names are listed once each."""
-    changes: dict[PropertyPath, rq.PropertyChange] = {
-        ("name",): rq.PropertyChange(rq.Change.UPDATE_REPLACE),
-        ("quiesce", "timeout"): rq.PropertyChange(rq.Change.ADD_REPLACE),
-        ("quiesce", "other"): rq.PropertyChange(rq.Change.DELETE_REPLACE),
-        ("machine", "disks", "2001"): rq.PropertyChange(rq.Change.DELETE, input_diff=False),
-        ("machine", "numCPUs"): rq.PropertyChange(rq.Change.UPDATE, input_diff=False),
-        ('a.b"c', "d"): rq.PropertyChange(rq.Change.ADD),
+    changes: dict[PropertyPath, requests.PropertyChange] = {
+        ("name",): requests.PropertyChange(requests.Change.UPDATE_REPLACE),
+        ("quiesce", "timeout"): requests.PropertyChange(requests.Change.ADD_REPLACE),
+        ("quiesce", "other"): requests.PropertyChange(requests.Change.DELETE_REPLACE),
+        ("machine", "disks", "2001"): requests.PropertyChange(requests.Change.DELETE, input_diff=False),
+        ("machine", "numCPUs"): requests.PropertyChange(requests.Change.UPDATE, input_diff=False),
+        ('a.b"c', "d"): requests.PropertyChange(requests.Change.ADD),
     }
-    plugin.provider.answer = rq.DiffResult(changes, delete_before_replace=True)
+    plugin.provider.answer = requests.DiffResult(changes, delete_before_replace=True)
     answer = plugin.stub.Diff(
         provider_pb2.DiffRequest(
             **WHO,
@@ -256,7 +257,7 @@ def test_each_change_is_told_with_its_kind(plugin: Plugin) -> None:
         )
     )
     assert plugin.provider.asked == [
-        rq.DiffRequest(URN, TOKEN, "vm@before", {"a": 1}, {"a": 2}, {"a": 3}, ("b",))
+        requests.DiffRequest(URN, TOKEN, "vm@before", {"a": 1}, {"a": 2}, {"a": 3}, ("b",))
     ]
     kinds = provider_pb2.PropertyDiff
     assert {path: (diff.kind, diff.inputDiff) for path, diff in answer.detailedDiff.items()} == {
@@ -275,13 +276,13 @@ def test_each_change_is_told_with_its_kind(plugin: Plugin) -> None:
 
 def test_a_change_that_the_engine_cannot_spell_is_one_of_what_holds_it(plugin: Plugin) -> None:
     """A key without a spelling makes the nearest map around it change as a whole, and only once."""
-    changes: dict[PropertyPath, rq.PropertyChange] = {
-        ("triggers", "plain"): rq.PropertyChange(rq.Change.ADD),
-        ("triggers", "a.b\\"): rq.PropertyChange(rq.Change.DELETE_REPLACE),
-        ("machine", "settings", "[\\"): rq.PropertyChange(rq.Change.ADD, input_diff=False),
-        ("machine", "numCPUs"): rq.PropertyChange(rq.Change.UPDATE, input_diff=False),
+    changes: dict[PropertyPath, requests.PropertyChange] = {
+        ("triggers", "plain"): requests.PropertyChange(requests.Change.ADD),
+        ("triggers", "a.b\\"): requests.PropertyChange(requests.Change.DELETE_REPLACE),
+        ("machine", "settings", "[\\"): requests.PropertyChange(requests.Change.ADD, input_diff=False),
+        ("machine", "numCPUs"): requests.PropertyChange(requests.Change.UPDATE, input_diff=False),
     }
-    plugin.provider.answer = rq.DiffResult(changes)
+    plugin.provider.answer = requests.DiffResult(changes)
     answer = plugin.stub.Diff(provider_pb2.DiffRequest(**WHO))
     kinds = provider_pb2.PropertyDiff
     assert {path: (diff.kind, diff.inputDiff) for path, diff in answer.detailedDiff.items()} == {
@@ -299,12 +300,12 @@ def test_a_change_that_the_engine_cannot_spell_is_one_of_what_holds_it(plugin: P
 @pytest.mark.parametrize(("sent", "received"), [(0, None), (90.5, timedelta(seconds=90.5))])
 def test_create_passes_everything_on(plugin: Plugin, sent: float, received: timedelta | None) -> None:
     """Inputs, preview and timeout arrive; without a timeout there is none."""
-    plugin.provider.answer = rq.Resource("", {"name": UNKNOWN}, {})
+    plugin.provider.answer = requests.Resource("", {"name": UNKNOWN}, {})
     answer = plugin.stub.Create(
         provider_pb2.CreateRequest(**WHO, properties=encode({"a": UNKNOWN}), preview=True, timeout=sent)
     )
     assert plugin.provider.asked == [
-        rq.CreateRequest(URN, TOKEN, {"a": UNKNOWN}, preview=True, timeout=received)
+        requests.CreateRequest(URN, TOKEN, {"a": UNKNOWN}, preview=True, timeout=received)
     ]
     assert answer.id == ""
     assert decode(answer.properties) == {"name": UNKNOWN}
@@ -319,7 +320,7 @@ def test_read_gives_state_and_inputs(plugin: Plugin) -> None:
         )
     )
     assert plugin.provider.asked == [
-        rq.ReadRequest(URN, TOKEN, "vm@before", {"a": 1}, {"b": 2}, timedelta(seconds=5))
+        requests.ReadRequest(URN, TOKEN, "vm@before", {"a": 1}, {"b": 2}, timedelta(seconds=5))
     ]
     assert (answer.id, decode(answer.properties), decode(answer.inputs)) == (
         RESOURCE.id,
@@ -332,7 +333,7 @@ def test_an_import_reads_without_state_and_inputs(plugin: Plugin) -> None:
     """On an import the engine knows the id only."""
     plugin.provider.answer = RESOURCE
     plugin.stub.Read(provider_pb2.ReadRequest(**WHO, id="vm@before", inputs=encode({})))
-    assert plugin.provider.asked == [rq.ReadRequest(URN, TOKEN, "vm@before")]
+    assert plugin.provider.asked == [requests.ReadRequest(URN, TOKEN, "vm@before")]
 
 
 def test_what_is_gone_has_no_id(plugin: Plugin) -> None:
@@ -356,7 +357,7 @@ def test_update_passes_everything_on(plugin: Plugin) -> None:
         )
     )
     assert plugin.provider.asked == [
-        rq.UpdateRequest(
+        requests.UpdateRequest(
             URN,
             TOKEN,
             "vm@before",
@@ -379,7 +380,7 @@ def test_delete_passes_everything_on(plugin: Plugin) -> None:
         )
     )
     assert plugin.provider.asked == [
-        rq.DeleteRequest(URN, TOKEN, "vm@before", {"a": 1}, {"b": 2}, timedelta(seconds=3))
+        requests.DeleteRequest(URN, TOKEN, "vm@before", {"a": 1}, {"b": 2}, timedelta(seconds=3))
     ]
 
 
@@ -391,12 +392,12 @@ def test_refresh_before_update_is_asked_for_only_where_it_is_known(
     """An engine that didn't say that it refreshes before updates isn't asked to."""
     _handshake(plugin, supports_refresh_before_update=supported)
     plugin.provider.answer = RESOURCE
-    requests = {
+    asked = {
         "Create": provider_pb2.CreateRequest(**WHO),
         "Read": provider_pb2.ReadRequest(**WHO, id="x"),
         "Update": provider_pb2.UpdateRequest(**WHO, id="x"),
     }
-    for method, request in requests.items():
+    for method, request in asked.items():
         assert getattr(plugin.stub, method)(request).refresh_before_update is supported
 
 
@@ -405,7 +406,7 @@ def test_refresh_before_update_is_asked_for_only_where_it_is_known(
 
 def test_invoke_gives_the_result(plugin: Plugin) -> None:
     """Arguments arrive with their secrets, and the result goes back."""
-    plugin.provider.answer = rq.InvokeResult({"text": Secret("x")})
+    plugin.provider.answer = requests.InvokeResult({"text": Secret("x")})
     answer = plugin.stub.Invoke(provider_pb2.InvokeRequest(tok="f", args=encode({"a": Secret(1)})))
     assert plugin.provider.asked == [("f", {"a": Secret(1)})]
     assert decode(getattr(answer, "return")) == {"text": Secret("x")}
@@ -413,7 +414,9 @@ def test_invoke_gives_the_result(plugin: Plugin) -> None:
 
 def test_refused_arguments_are_failures(plugin: Plugin) -> None:
     """A refused argument is named with its reason."""
-    plugin.provider.answer = rq.InvokeResult({}, [rq.CheckFailure("vmName", "no such VM: swordfish")])
+    plugin.provider.answer = requests.InvokeResult(
+        {}, [requests.CheckFailure("vmName", "no such VM: swordfish")]
+    )
     args = encode({"vmName": Secret("swordfish")})
     answer = plugin.stub.Invoke(provider_pb2.InvokeRequest(tok="f", args=args))
     assert [(item.property, item.reason) for item in answer.failures] == [("vmName", "no such VM: [secret]")]
@@ -443,7 +446,7 @@ def _list(plugin: Plugin, **fields: Any) -> tuple[list[str], str, bool]:
 )
 def test_list_gives_pages(plugin: Plugin, fields: dict[str, Any], expected: tuple[list[str], str]) -> None:
     """A page holds at most its size and the limit; a token leads on while there is more."""
-    plugin.provider.answer = [rq.Listed(str(number), f"name {number}") for number in range(5)]
+    plugin.provider.answer = [requests.Listed(str(number), f"name {number}") for number in range(5)]
     assert _list(plugin, **fields) == (*expected, False)
 
 
@@ -457,7 +460,7 @@ def test_a_list_that_fails_has_given_what_it_had(plugin: Plugin) -> None:
     """An error in the middle of a list has its own status."""
 
     def some(*_request: Any) -> Any:
-        yield rq.Listed("0", "a")
+        yield requests.Listed("0", "a")
         raise errors.Denied("no")
 
     plugin.provider.answer = some
@@ -523,8 +526,10 @@ def test_an_unexpected_error_asks_for_a_report(
 def test_partial_state_is_what_the_engine_reads_as_such(plugin: Plugin, method: str) -> None:
     """Status UNKNOWN with details that hold what exists, and why it isn't as asked."""
     _handshake(plugin, supports_refresh_before_update=True)
-    resource = rq.Resource("vm@before", {"size": Secret(3)}, {"name": "before"}, refresh_before_update=True)
-    plugin.provider.answer = rq.PartialState(resource, errors.TimedOut("Not ready."))
+    resource = requests.Resource(
+        "vm@before", {"size": Secret(3)}, {"name": "before"}, refresh_before_update=True
+    )
+    plugin.provider.answer = requests.PartialState(resource, errors.TimedOut("Not ready."))
     with pytest.raises(grpc.RpcError) as caught:
         getattr(plugin.stub, method)(getattr(provider_pb2, f"{method}Request")(**WHO))
     assert caught.value.code() is grpc.StatusCode.UNKNOWN
@@ -548,7 +553,7 @@ def test_cancel_gets_through_when_every_thread_is_taken() -> None:
     blocked = threading.Barrier(3)
     let_go = threading.Event()
 
-    def block(*_request: Any) -> rq.Resource:
+    def block(*_request: Any) -> requests.Resource:
         blocked.wait(30)
         let_go.wait(30)
         return RESOURCE
@@ -566,7 +571,7 @@ def test_cancel_gets_through_when_every_thread_is_taken() -> None:
 def test_large_messages_go_both_ways(plugin: Plugin) -> None:
     """Far more than gRPC's usual 4 MB is accepted and sent."""
     text = "x" * 10_000_000
-    plugin.provider.answer = rq.Resource("x", {"text": text}, {})
+    plugin.provider.answer = requests.Resource("x", {"text": text}, {})
     properties = encode({"text": text})
     answer = plugin.stub.Create(provider_pb2.CreateRequest(**WHO, properties=properties))
     assert decode(answer.properties) == {"text": text}
@@ -576,5 +581,5 @@ def test_severities_are_the_engines() -> None:
     """The lifecycle's severities have the engine's numbers."""
     from vmsnapshot.frontends.engine import _link as _engine  # noqa: PLC0415 - used by this test only
 
-    assert set(_engine._SEVERITIES) == set(rq.Severity)
-    assert _engine._SEVERITIES[rq.Severity.ERROR] == engine_pb2.ERROR
+    assert set(_engine._SEVERITIES) == set(requests.Severity)
+    assert _engine._SEVERITIES[requests.Severity.ERROR] == engine_pb2.ERROR

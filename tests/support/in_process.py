@@ -11,7 +11,7 @@ from tests.support.plugin import Diff, Failed, HalfMade, Message
 from tests.support.vsphere import Doing
 from vmsnapshot.composition import connect
 from vmsnapshot.frontends.plugin._codec import decode, encode
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.port import Backend
@@ -35,16 +35,18 @@ class Process:
         self.said: list[Message] = []
         self.provider = provider(self)
 
-    def log(self, urn: str, severity: rq.Severity, text: str) -> None:
+    def log(self, urn: str, severity: requests.Severity, text: str) -> None:
         """Remembered."""
         self.said.append(Message(urn, severity.value, text))
 
     def log_status(self, urn: str, text: str) -> None:
         """Not remembered."""
 
-    def check(self, urn: str, old: rq.Properties | None, new: rq.Properties) -> rq.Properties:
+    def check(
+        self, urn: str, old: requests.Properties | None, new: requests.Properties
+    ) -> requests.Properties:
         """The inputs that the program's become."""
-        asked = rq.CheckRequest(urn, _token(urn), _wire(new), _wire(old) if old else None, urn.encode())
+        asked = requests.CheckRequest(urn, _token(urn), _wire(new), _wire(old) if old else None, urn.encode())
         with _failing():
             checked = self.provider.check(asked)
         if checked.failures:
@@ -57,59 +59,70 @@ class Process:
         urn: str,
         id_: str,
         *,
-        old_inputs: rq.Properties,
-        old_state: rq.Properties,
-        new_inputs: rq.Properties,
+        old_inputs: requests.Properties,
+        old_state: requests.Properties,
+        new_inputs: requests.Properties,
     ) -> Diff:
         """What differs."""
         trees = (_wire(old_inputs), _wire(old_state), _wire(new_inputs))
         with _failing():
-            found = self.provider.diff(rq.DiffRequest(urn, _token(urn), id_, *trees))
+            found = self.provider.diff(requests.DiffRequest(urn, _token(urn), id_, *trees))
         changes = {format_path(path): change for path, change in found.changes.items()}
         replaces = tuple(path for path, change in changes.items() if change.change.replaces)
         return Diff(changes, replaces, found.delete_before_replace)
 
-    def create(self, urn: str, inputs: rq.Properties, *, preview: bool, seconds: float = 0) -> rq.Resource:
+    def create(
+        self, urn: str, inputs: requests.Properties, *, preview: bool, seconds: float = 0
+    ) -> requests.Resource:
         """Make it, or say what would come."""
         with _failing():
-            return self.provider.create(rq.CreateRequest(urn, _token(urn), _wire(inputs), preview=preview))
+            return self.provider.create(
+                requests.CreateRequest(urn, _token(urn), _wire(inputs), preview=preview)
+            )
 
     def read(
-        self, urn: str, id_: str, *, inputs: rq.Properties | None = None, state: rq.Properties | None = None
-    ) -> rq.Resource | None:
+        self,
+        urn: str,
+        id_: str,
+        *,
+        inputs: requests.Properties | None = None,
+        state: requests.Properties | None = None,
+    ) -> requests.Resource | None:
         """What it is now; None: it is gone."""
         known = (_wire(state), _wire(inputs or {})) if state else ()
         with _failing():
-            return self.provider.read(rq.ReadRequest(urn, _token(urn), id_, *known))
+            return self.provider.read(requests.ReadRequest(urn, _token(urn), id_, *known))
 
     def update(
         self,
         urn: str,
         id_: str,
         *,
-        old_inputs: rq.Properties,
-        old_state: rq.Properties,
-        new_inputs: rq.Properties,
+        old_inputs: requests.Properties,
+        old_state: requests.Properties,
+        new_inputs: requests.Properties,
         preview: bool,
         seconds: float = 0,
-    ) -> rq.Resource:
+    ) -> requests.Resource:
         """Change it, or say what would come."""
         trees = (_wire(old_inputs), _wire(old_state), _wire(new_inputs))
         with _failing():
-            return self.provider.update(rq.UpdateRequest(urn, _token(urn), id_, *trees, preview=preview))
+            return self.provider.update(
+                requests.UpdateRequest(urn, _token(urn), id_, *trees, preview=preview)
+            )
 
     def delete(
         self,
         urn: str,
         id_: str,
         *,
-        inputs: rq.Properties,
-        state: rq.Properties,
+        inputs: requests.Properties,
+        state: requests.Properties,
         seconds: float = 0,
     ) -> None:
         """Remove it."""
         with _failing():
-            self.provider.delete(rq.DeleteRequest(urn, _token(urn), id_, _wire(state), _wire(inputs)))
+            self.provider.delete(requests.DeleteRequest(urn, _token(urn), id_, _wire(state), _wire(inputs)))
 
 
 class CrashingBackend:
@@ -175,13 +188,13 @@ def mini_stack(
 def _failing() -> Iterator[None]:
     try:
         yield
-    except rq.PartialState as partial:
+    except requests.PartialState as partial:
         raise HalfMade(partial.resource, [str(partial)]) from partial
     except VmsnapshotError as error:
         raise Failed(str(error)) from error
 
 
-def _wire(tree: rq.Properties) -> rq.Properties:
+def _wire(tree: requests.Properties) -> requests.Properties:
     """A tree as it arrives on the other side of the protocol."""
     return decode(encode(tree))
 

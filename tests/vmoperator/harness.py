@@ -97,7 +97,7 @@ class Harness:
     def take(self, name: str, **changes: Any) -> Snapshot:
         """Take a snapshot, and wait until it is complete."""
         made = self.create(name, **changes)
-        self.backend.settle_snapshot(self.vm(), made, operation(f'taking snapshot "{name}"'))
+        self.backend.wait_until_complete(self.vm(), made, operation(f'taking snapshot "{name}"'))
         return self.snapshot(name)
 
     def remove(self, name: str, doing: Operation | None = None, **how: bool) -> None:

@@ -37,8 +37,8 @@ def kubeconfig_of(server: ApiServer, user: str = "provider") -> dict[str, Any]:
 
 def drop_watches(backend: VmOperatorBackend, namespace: str) -> None:
     """Cut the connections of a namespace's watches."""
-    space = backend._inventory._spaces[namespace]
-    for informer in (space.machines, space.snapshots):
+    cache = backend._inventory._caches[namespace]
+    for informer in (cache.machines, cache.snapshots):
         until(partial(getattr, informer, "_watch")).abort()
 
 
@@ -56,7 +56,7 @@ def test_a_dropped_watch_goes_on_from_where_it_was(harness: Harness) -> None:
 def test_a_watch_that_is_too_old_lists_again(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """410 Gone, as an answer or among the changes: everything is listed anew, and what is gone is gone."""
     harness.take("base")
-    informer = harness.backend._inventory._spaces[harness.namespace].snapshots
+    informer = harness.backend._inventory._caches[harness.namespace].snapshots
     status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
     take = informer._take
     told = 0
@@ -227,7 +227,7 @@ def test_the_server_restarts_while_we_wait(harness: Harness) -> None:
     harness.stand_in.steering.hold("csi")
     harness.create("base")
     vm = harness.vm()
-    waiting = Doing(lambda: harness.backend.settle_snapshot(vm, "base", listener.doing("taking it")))
+    waiting = Doing(lambda: harness.backend.wait_until_complete(vm, "base", listener.doing("taking it")))
     until(lambda: harness.stand_in.steering.waiting("csi"))
     before = (harness.server.url, harness.server.kubeconfig.read_bytes(), harness.object("base"))
     harness.server.kill()

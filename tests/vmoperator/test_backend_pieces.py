@@ -17,7 +17,7 @@ from vmsnapshot.backends.vmoperator._faults import (
     Forbidden,
     Interrupted,
     Overloaded,
-    TooOld,
+    ResourceExpired,
     translate,
 )
 from vmsnapshot.backends.vmoperator._login import TokenAuth
@@ -443,7 +443,7 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
             'with "kubectl"',
         ),
         (answer(409, "Conflict", "the UID in the precondition (a) does not match"), Gone, "no longer there"),
-        (answer(410, "Expired"), TooOld, "it said so"),
+        (answer(410, "Expired"), ResourceExpired, "it said so"),
         (answer(400, "BadRequest"), Refused, "it said so"),
         (
             answer(422, "Invalid", causes=[{"field": "spec.memory", "message": "immutable"}]),

@@ -12,7 +12,7 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import Harness, Listener
 from tests.vmoperator.reverting import REQUEST, dead, found, noted, on_write
-from vmsnapshot.backends.vmoperator import VmOperatorBackend, _fate, _reverts
+from vmsnapshot.backends.vmoperator import VmOperatorBackend, _revert_status, _reverts
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -39,7 +39,7 @@ def too_long(harness: Harness, request: str = REQUEST) -> None:
     """A revert whose time is over while it is waited for; what it raises is raised."""
     doing = operation()
     asking = Doing(lambda: harness.revert("base", request, doing))
-    asking.until(lambda: harness.backend._inventory.known(harness.namespace).news._waiting)
+    asking.until(lambda: harness.backend._inventory.known(harness.namespace).changes._waiting)
     run_out(doing)
     asking.result()
 
@@ -112,7 +112,7 @@ def test_a_failed_revert_is_cleared(harness: Harness, monkeypatch: pytest.Monkey
     task = found(harness)
     assert task is not None
     assert (task.running, task.uncertain) == (True, True), "it may have begun again, which nothing would show"
-    monkeypatch.setattr(_fate, "SETTLED", 0.2)
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.2)
     harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
     assert found(harness) is None
     harness.stand_in.steering.clear()
@@ -264,7 +264,7 @@ def test_time_is_over_before_it_begins(harness: Harness, monkeypatch: pytest.Mon
     assert harness.vm().revert_requested is None
     harness.take("next")  # the VM's next work is done, and no revert
     assert harness.reverts() == []
-    monkeypatch.setattr(_fate, "SETTLED", 0.2)
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.2)
     harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
     assert found(harness) is None
     harness.revert("base")
@@ -275,7 +275,7 @@ def test_a_revert_that_is_never_begun(harness: Harness, monkeypatch: pytest.Monk
     """Nothing shows why: after a while the wait says what the reason may be, once, and goes on."""
     harness.take("base")
     harness.stand_in.steering.hold("revert")
-    monkeypatch.setattr(_reverts, "SETTLED", 0.2)
+    monkeypatch.setattr(_reverts, "UNSHOWN_TIME", 0.2)
     monkeypatch.setattr(_reverts, "LOOK_AGAIN", 0.1)
     listener = Listener()
     doing = Doing(lambda: harness.revert("base", doing=listener.doing("reverting")))
@@ -308,7 +308,7 @@ def test_cancelled_after_it_has_begun(harness: Harness, monkeypatch: pytest.Monk
     assert task is not None
     assert (task.running, task.uncertain) == (True, True)
     if again == "before its end":
-        monkeypatch.setattr(_fate, "SETTLED", 0.2)
+        monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.2)
         after.wait_for_task(harness.vm(after), REQUEST, operation())
         assert found(harness, after) is None
         doing = Doing(lambda: harness.revert("base", backend=after))
@@ -325,7 +325,7 @@ def test_the_end_of_another_takes_the_request_away(harness: Harness, monkeypatch
     """The wait ends: what became of it isn't known, and what the VM is on is told; a new request goes on."""
     for name in ("base", "later", "last"):
         harness.take(name)
-    monkeypatch.setattr(_fate, "SETTLED", 0.5)
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.5)
     cancelled(harness)
     doing = Doing(lambda: harness.revert("later", "request-2"))
     doing.until(lambda: harness.machine().spec.get("currentSnapshotName") == "later")
@@ -333,7 +333,7 @@ def test_the_end_of_another_takes_the_request_away(harness: Harness, monkeypatch
     with pytest.raises(Refused, match=r'is not known.*The VM runs on snapshot "base" now.*change `triggers`'):
         doing.result()
     assert harness.reverts() == ["base"]
-    monkeypatch.setattr(_fate, "SETTLED", 600.0)
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 600.0)
     after = harness.connect()
     first, second = found(harness, after), found(harness, after, "request-2")
     assert first is not None
@@ -351,7 +351,7 @@ def test_somebody_goes_back_by_hand_after_a_death(harness: Harness, monkeypatch:
     dead(harness, REQUEST, "base", 4, "before")
     harness.change(spec={"currentSnapshotName": "root"})
     until(lambda: harness.vm().current_snapshot_id == "root")
-    monkeypatch.setattr(_fate, "SETTLED", 0.5)
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.5)
     harness.backend.wait_for_task(harness.vm(), REQUEST, operation())
     task = found(harness)
     assert task is not None
@@ -363,7 +363,7 @@ def test_somebody_takes_the_request_back(harness: Harness, monkeypatch: pytest.M
     """A cleared field isn't taken for a revert, nor for none: it says so."""
     harness.take("base")
     harness.stand_in.steering.hold("revert")
-    monkeypatch.setattr(_fate, "SETTLED", 0.5)
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.5)
     doing = Doing(lambda: harness.revert("base"))
     until(lambda: harness.stand_in.steering.waiting("revert"))
     harness.change(spec={"currentSnapshotName": None})

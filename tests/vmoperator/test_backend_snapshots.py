@@ -112,7 +112,7 @@ def test_a_failed_creation_is_waited_for(harness: Harness) -> None:
     listener = Listener()
     harness.stand_in.steering.fail("create", "the datastore is full", times=2)
     harness.create("base")
-    harness.backend.settle_snapshot(harness.vm(), "base", listener.doing("taking it"))
+    harness.backend.wait_until_complete(harness.vm(), "base", listener.doing("taking it"))
     assert listener.heard("VirtualMachineSnapshotCreationFailed): failed to create snapshot for VM")
     assert listener.heard("the VM Operator tries again")
     assert listener.said[-1] == "VirtualMachineSnapshotReady is True"
@@ -127,7 +127,7 @@ def test_time_is_over_while_it_isnt_ready(harness: Harness) -> None:
     harness.create("base")
     until(lambda: "VirtualMachineSnapshotCreationFailed" in reasons(harness, "base"))
     with pytest.raises(TimedOut) as failed:
-        harness.backend.settle_snapshot(harness.vm(), "base", operation("taking it", seconds=0.5))
+        harness.backend.wait_until_complete(harness.vm(), "base", operation("taking it", seconds=0.5))
     assert (
         "VirtualMachineSnapshotCreated is False (VirtualMachineSnapshotCreationFailed): failed to create"
         in failed.value.message
@@ -135,9 +135,9 @@ def test_time_is_over_while_it_isnt_ready(harness: Harness) -> None:
     assert not harness.snapshot("base").ready
     harness.create("second")
     with pytest.raises(TimedOut, match=r'Snapshot "base" of the same VM is in its way: .*CreationFailed'):
-        harness.backend.settle_snapshot(harness.vm(), "second", operation("taking it", seconds=0.3))
+        harness.backend.wait_until_complete(harness.vm(), "second", operation("taking it", seconds=0.3))
     steering.clear()
-    harness.backend.settle_snapshot(harness.vm(), "base", operation("taking it"))
+    harness.backend.wait_until_complete(harness.vm(), "base", operation("taking it"))
     assert harness.creates()[0] == "base"
 
 
@@ -149,7 +149,7 @@ def test_cancelling_leaves_the_object(harness: Harness) -> None:
     switch = Cancellation()
     listener = Listener()
     doing = Doing(
-        lambda: harness.backend.settle_snapshot(
+        lambda: harness.backend.wait_until_complete(
             harness.vm(), "base", listener.doing("taking it", cancellation=switch)
         )
     )
@@ -164,7 +164,7 @@ def test_somebody_removes_it_meanwhile(harness: Harness) -> None:
     """A snapshot that vanishes while it is waited for is Gone."""
     harness.stand_in.steering.hold("create")
     harness.create("base")
-    doing = Doing(lambda: harness.backend.settle_snapshot(harness.vm(), "base", operation("taking it")))
+    doing = Doing(lambda: harness.backend.wait_until_complete(harness.vm(), "base", operation("taking it")))
     until(lambda: harness.stand_in.steering.waiting("create"))
     harness.delete("base")
     with pytest.raises(Gone, match="somebody has removed it"):
@@ -177,7 +177,7 @@ def test_a_paused_vm_is_named_as_the_reason(harness: Harness) -> None:
     until(lambda: harness.vm().paused)
     harness.create("base")
     with pytest.raises(TimedOut, match="The VM is paused"):
-        harness.backend.settle_snapshot(harness.vm(), "base", operation("taking it", seconds=0.3))
+        harness.backend.wait_until_complete(harness.vm(), "base", operation("taking it", seconds=0.3))
 
 
 def test_the_tree(harness: Harness) -> None:
@@ -343,7 +343,7 @@ def test_a_past_that_may_be_another_is_forgotten(harness: Harness) -> None:
     harness.change(spec={"className": "best-effort-large"})
     until(lambda: harness.vm().machine.class_name == "best-effort-large")
     harness.stand_in.steering.release("create")
-    harness.backend.settle_snapshot(harness.vm(), "base", operation("taking it"))
+    harness.backend.wait_until_complete(harness.vm(), "base", operation("taking it"))
     (past,) = harness.backend.machines_at([(harness.vm(), harness.snapshot("base"))], operation())
     assert not isinstance(past, Exception)
     assert past.class_name is None

@@ -10,7 +10,7 @@ from devkit.waiting import until
 from tests.support.plugin import plugin
 from tests.support.vsphere import operation
 from tests.vmoperator.harness import Harness
-from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.lifecycle.errors import Denied
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
@@ -44,7 +44,7 @@ def test_every_vm_of_the_namespace(harness: Harness) -> None:
 
 
 def test_snapshots_of_a_vm_that_is_gone(harness: Harness) -> None:
-    """They take space, so they are told."""
+    """They take cache, so they are told."""
     harness.make("orphan", vmName="never-there")
     until(lambda: "never-there" in read(harness))
     assert [item.name for item in read(harness)["never-there"].vm.snapshots] == ["orphan"]
@@ -52,13 +52,13 @@ def test_snapshots_of_a_vm_that_is_gone(harness: Harness) -> None:
 
 def test_a_server_without_the_kind(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     """What snapshots its VMs have isn't known: each VM is told as not read."""
-    ready = Space.ready
+    ready = NamespaceCache.ready
 
-    def without_snapshots(space: Space, doing: Operation) -> bool:
-        ready(space, doing)
+    def without_snapshots(cache: NamespaceCache, doing: Operation) -> bool:
+        ready(cache, doing)
         return False
 
-    monkeypatch.setattr(Space, "ready", without_snapshots)
+    monkeypatch.setattr(NamespaceCache, "ready", without_snapshots)
     (found,) = harness.backend.inventory(NAMESPACE, operation("reading the inventory"))
     assert isinstance(found, NotRead)
     assert (found.name, found.vm_id) == ("web-1", f"{harness.namespace}/web-1")

@@ -106,7 +106,7 @@ def test_a_permission_that_is_taken_away_while_we_wait(
     harness.stand_in.steering.hold("csi")
     harness.create("base")
     vm = harness.vm()
-    waiting = Doing(lambda: harness.backend.settle_snapshot(vm, "base", operation("taking it")))
+    waiting = Doing(lambda: harness.backend.wait_until_complete(vm, "base", operation("taking it")))
     until(lambda: harness.stand_in.steering.waiting("csi"))
     harness.server.client.delete(RoleBinding, "provider", namespace=harness.namespace)
     until(lambda: not harness.server.may(harness.namespace, "provider", READING[0]))

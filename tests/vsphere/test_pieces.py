@@ -10,10 +10,10 @@ import pytest
 
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
-from vmsnapshot.backends import _retry as retry
-from vmsnapshot.backends._queue import Queues
-from vmsnapshot.backends._waiting import Ticket, in_background
-from vmsnapshot.backends.vsphere._gather import Gatherer
+from vmsnapshot.backends import _retry
+from vmsnapshot.backends._future import Future, in_background
+from vmsnapshot.backends._keyed_lock import KeyedLock
+from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Cancellation
 
@@ -28,7 +28,7 @@ def test_what_comes_while_a_batch_is_under_way_makes_one_batch() -> None:
         may_go.wait(30)
         return {key: key * key for key in keys}
 
-    gatherer: Gatherer[int, int] = Gatherer("test", answer)
+    gatherer: Batcher[int, int] = Batcher("test", answer)
     first = Doing(lambda: gatherer.ask(0, operation()))
     until(lambda: batches)
     rest = [Doing(partial(gatherer.ask, key, operation())) for key in range(1, 20)]
@@ -47,7 +47,7 @@ def test_one_bad_key_fails_only_who_asked_for_it() -> None:
             raise Unreachable("all")
         return {key: Gone("one") if key == 4 else key for key in keys}
 
-    gatherer: Gatherer[int, int] = Gatherer("test", answer)
+    gatherer: Batcher[int, int] = Batcher("test", answer)
     assert gatherer.ask(1, operation()) == 1
     with pytest.raises(Gone):
         gatherer.ask(4, operation())
@@ -67,7 +67,7 @@ def test_an_answer_that_lacks_a_key_is_an_error_for_all() -> None:
             return {}
         return dict.fromkeys(keys, 1)
 
-    gatherer: Gatherer[int, int] = Gatherer("test", answer)
+    gatherer: Batcher[int, int] = Batcher("test", answer)
     with pytest.raises(KeyError):
         gatherer.ask(7, operation(seconds=5))
     broken = False
@@ -76,7 +76,7 @@ def test_an_answer_that_lacks_a_key_is_an_error_for_all() -> None:
 
 def test_many_keys_of_one_caller_let_nobody_be_waited_for() -> None:
     """After one operation has asked for many, the next that asks for one is alone as before."""
-    gatherer: Gatherer[int, int] = Gatherer("test", lambda keys: dict.fromkeys(keys, 1))
+    gatherer: Batcher[int, int] = Batcher("test", lambda keys: dict.fromkeys(keys, 1))
     gatherer.ask_all(range(200), operation())
     assert gatherer._usual == 1
 
@@ -89,7 +89,7 @@ def test_the_same_key_is_asked_once() -> None:
         asked.extend(keys)
         return dict.fromkeys(keys, 1)
 
-    gatherer: Gatherer[int, int] = Gatherer("test", answer, lambda: len(gatherer._waiting) < 5)
+    gatherer: Batcher[int, int] = Batcher("test", answer, lambda: len(gatherer._waiting) < 5)
     for each in [Doing(lambda: gatherer.ask(7, operation())) for _ in range(5)]:
         assert each.result() == 1
     assert asked == [7]
@@ -97,12 +97,12 @@ def test_the_same_key_is_asked_once() -> None:
 
 def test_a_queue_keeps_its_order_and_lets_others_pass() -> None:
     """One VM's operations follow each other; another VM's don't wait."""
-    queues = Queues()
+    queues = KeyedLock()
     order: list[int] = []
     first_may_go = threading.Event()
 
     def work(number: int) -> None:
-        with queues.turn("vm-1", operation()):
+        with queues.hold("vm-1", operation()):
             if number == 0:
                 first_may_go.wait(30)
             order.append(number)
@@ -111,7 +111,7 @@ def test_a_queue_keeps_its_order_and_lets_others_pass() -> None:
     for number in range(4):
         doing.append(Doing(partial(work, number)))
         until(lambda: len(queues._lines["vm-1"]) == len(doing))
-    with queues.turn("vm-2", operation()):
+    with queues.hold("vm-2", operation()):
         assert order == []
     first_may_go.set()
     for each in doing:
@@ -122,21 +122,21 @@ def test_a_queue_keeps_its_order_and_lets_others_pass() -> None:
 
 def test_who_leaves_a_queue_does_not_hold_it_up() -> None:
     """A waiting operation that runs out of time or is cancelled gives up its place only."""
-    queues = Queues()
+    queues = KeyedLock()
     cancelled = Cancellation()
     cancelled.cancel()
-    with queues.turn("vm-1", operation()):
-        with pytest.raises(TimedOut), queues.turn("vm-1", operation(seconds=0.05)):
+    with queues.hold("vm-1", operation()):
+        with pytest.raises(TimedOut), queues.hold("vm-1", operation(seconds=0.05)):
             pass
-        with pytest.raises(Cancelled), queues.turn("vm-1", operation(cancellation=cancelled)):
+        with pytest.raises(Cancelled), queues.hold("vm-1", operation(cancellation=cancelled)):
             pass
-    with queues.turn("vm-1", operation()):
+    with queues.hold("vm-1", operation()):
         assert len(queues._lines) == 1
 
 
 def test_predicates_compose() -> None:
     """`|`, `&` and `~` say which errors are worth another attempt."""
-    passes = retry.raises(Busy) | (retry.raises(Unreachable) & ~retry.raises(Gone))
+    passes = _retry.retry_if(Busy) | (_retry.retry_if(Unreachable) & ~_retry.retry_if(Gone))
     assert passes.holds(Busy("x"))
     assert passes.holds(Unreachable("x"))
     assert not passes.holds(Refused("x"))
@@ -150,17 +150,17 @@ def test_attempts_end_with_the_first_lasting_error() -> None:
         raise failures.pop(0)
 
     with pytest.raises(Refused, match="three"):
-        retry.again(operation(), retry.raises(Busy), attempt)
+        _retry.retry(operation(), _retry.retry_if(Busy), attempt)
     assert len(failures) == 1
 
 
 def test_pauses_grow_up_to_a_limit() -> None:
     """Each pause is at most twice the one before it was allowed to be, and none is above the limit."""
-    waits = retry.pauses()
+    waits = _retry.backoff()
     longest = [next(waits) for _ in range(12)]
-    assert longest[0] <= retry.FIRST_PAUSE
-    assert max(longest) <= retry.LONGEST_PAUSE
-    assert longest[-1] >= retry.LONGEST_PAUSE / 2
+    assert longest[0] <= _retry.FIRST_PAUSE
+    assert max(longest) <= _retry.LONGEST_PAUSE
+    assert longest[-1] >= _retry.LONGEST_PAUSE / 2
 
 
 def test_a_late_value_is_handed_on() -> None:
@@ -176,8 +176,8 @@ def test_a_late_value_is_handed_on() -> None:
 
 def test_a_value_that_is_there_is_given_even_to_the_cancelled() -> None:
     """What has happened has happened: cancellation doesn't hide a result."""
-    ticket: Ticket[int] = Ticket()
-    ticket.bring(3)
+    ticket: Future[int] = Future()
+    ticket.set_result(3)
     cancelled = Cancellation()
     cancelled.cancel()
     assert ticket.wait(operation(cancellation=cancelled)) == 3

@@ -1,4 +1,4 @@
-"""Trying again what may pass."""
+"""Retries of what may pass by itself, with exponential backoff."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ LONGEST_PAUSE: Final = 20.0
 _BRIEFLY: Final = 3
 
 
-class When:
+class RetryCondition:
     """Whether an error is worth another attempt; composed with `|` and `&`."""
 
     def __init__(self, holds: Callable[[VmsnapshotError], bool]) -> None:
         self.holds = holds
 
-    def __or__(self, other: When) -> When:
+    def __or__(self, other: RetryCondition) -> RetryCondition:
         """Either."""
-        return When(lambda error: self.holds(error) or other.holds(error))
+        return RetryCondition(lambda error: self.holds(error) or other.holds(error))
 
-    def __and__(self, other: When) -> When:
+    def __and__(self, other: RetryCondition) -> RetryCondition:
         """Both."""
-        return When(lambda error: self.holds(error) and other.holds(error))
+        return RetryCondition(lambda error: self.holds(error) and other.holds(error))
 
-    def __invert__(self) -> When:
+    def __invert__(self) -> RetryCondition:
         """The opposite."""
-        return When(lambda error: not self.holds(error))
+        return RetryCondition(lambda error: not self.holds(error))
 
 
-def raises(*kinds: type[VmsnapshotError]) -> When:
+def retry_if(*kinds: type[VmsnapshotError]) -> RetryCondition:
     """Whether the error is of one of these kinds."""
-    return When(lambda error: isinstance(error, kinds))
+    return RetryCondition(lambda error: isinstance(error, kinds))
 
 
-def pauses() -> Iterator[float]:
+def backoff() -> Iterator[float]:
     """Seconds between attempts: doubling, each shortened by up to a half at random."""
     longest = FIRST_PAUSE
     while True:
@@ -50,10 +50,12 @@ def pauses() -> Iterator[float]:
         longest = min(2 * longest, LONGEST_PAUSE)
 
 
-NEVER: Final = When(lambda _error: False)
+NEVER: Final = RetryCondition(lambda _error: False)
 
 
-def again(operation: Operation, when: When, attempt: Callable[[], T], *, briefly: When = NEVER) -> T:
+def retry(
+    operation: Operation, when: RetryCondition, attempt: Callable[[], T], *, briefly: RetryCondition = NEVER
+) -> T:
     """Make attempts until one succeeds, fails for good, or the operation's time is over.
 
     Args:
@@ -66,7 +68,7 @@ def again(operation: Operation, when: When, attempt: Callable[[], T], *, briefly
         Cancelled: The user cancelled.
         TimedOut: The time is over; the message holds the last failure.
     """
-    for tries, pause in enumerate(pauses(), start=1):
+    for tries, pause in enumerate(backoff(), start=1):
         operation.check()
         try:
             return attempt()
@@ -79,4 +81,4 @@ def again(operation: Operation, when: When, attempt: Callable[[], T], *, briefly
             operation.pause(pause)
         except TimedOut as over:
             raise TimedOut(f"{over.message} The last attempt: {failure.message}") from failure
-    raise AssertionError  # pauses() never ends
+    raise AssertionError  # backoff() never ends

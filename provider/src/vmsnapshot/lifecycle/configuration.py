@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.comparison import compare_inputs
 from vmsnapshot.lifecycle.common.validation import check, load
 from vmsnapshot.lifecycle.errors import InvalidInput
@@ -20,7 +20,9 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
-def check_configuration(given: rq.Properties, environment: Mapping[str, str] = os.environ) -> rq.CheckResult:
+def check_configuration(
+    given: requests.Properties, environment: Mapping[str, str] = os.environ
+) -> requests.CheckResult:
     """Validate the settings, those of the environment included; what state is to hold of them.
 
     Of a login of the environment that is where it came from: `$VSPHERE_PASSWORD`. The engine looks at
@@ -33,24 +35,24 @@ def check_configuration(given: rq.Properties, environment: Mapping[str, str] = o
         asked = plain(given.get(name))
         if about.login and name in kept and (asked is None or variable_of(asked, about)):
             kept[name] = Secret(f"${about.env[0]}") if about.secret else f"${about.env[0]}"
-    return rq.CheckResult(kept, result.failures)
+    return requests.CheckResult(kept, result.failures)
 
 
 def complete_configuration(
-    given: rq.Properties, environment: Mapping[str, str] = os.environ
-) -> rq.CheckResult:
+    given: requests.Properties, environment: Mapping[str, str] = os.environ
+) -> requests.CheckResult:
     """Validate the settings; `backend` and those of the environment are filled in, secrets marked.
 
     Of the environment, only what the backend needs is taken. `$VSPHERE_PASSWORD` stands for what the
     environment has; without it, it stays.
     """
     settings = {name: value for name, value in given.items() if plain(value) is not None}
-    failures: list[rq.CheckFailure] = []
+    failures: list[requests.CheckFailure] = []
     if "backend" not in settings:
         try:
             settings["backend"] = _backend(settings, environment)
         except InvalidInput as error:
-            return rq.CheckResult(settings, [rq.CheckFailure(error.property, error.message)])
+            return requests.CheckResult(settings, [requests.CheckFailure(error.property, error.message)])
     for name, info, about in fields(Configuration):
         value = settings.get(name)
         missing = value is None and _concerns(name, settings["backend"])
@@ -58,11 +60,11 @@ def complete_configuration(
             try:
                 value = _from_environment(info, about, environment) or value
             except ValueError as error:
-                failures.append(rq.CheckFailure(name, str(error)))
+                failures.append(requests.CheckFailure(name, str(error)))
         if value is not None:
             settings[name] = Secret(value) if about.secret and not isinstance(value, Secret) else value
     result = check(Configuration, settings)
-    return rq.CheckResult(result.inputs, [*failures, *result.failures])
+    return requests.CheckResult(result.inputs, [*failures, *result.failures])
 
 
 def _from_environment(info: FieldInfo, about: Property, environment: Mapping[str, str]) -> str | bool | None:
@@ -84,7 +86,7 @@ def _from_environment(info: FieldInfo, about: Property, environment: Mapping[str
     return flag
 
 
-def _backend(settings: rq.Properties, environment: Mapping[str, str]) -> str:
+def _backend(settings: requests.Properties, environment: Mapping[str, str]) -> str:
     """The platform whose settings are given: in the configuration, or else in the environment.
 
     Raises:
@@ -121,7 +123,7 @@ def _concerns(name: str, backend: Any) -> bool:
     return not any(name in names for other, names in SETTINGS.items() if other != plain(backend))
 
 
-def load_configuration(settings: rq.Properties) -> Configuration:
+def load_configuration(settings: requests.Properties) -> Configuration:
     """Complete settings as the backend takes them.
 
     Raises:
@@ -130,12 +132,12 @@ def load_configuration(settings: rq.Properties) -> Configuration:
     return load(Configuration, settings)
 
 
-def diff_configuration(old: rq.Properties, new: rq.Properties) -> rq.DiffResult:
+def diff_configuration(old: requests.Properties, new: requests.Properties) -> requests.DiffResult:
     """A change never replaces the resources: a server's name may change and the server not.
 
     Whether what state holds is still there is found out by reading it.
     """
-    return rq.DiffResult(compare_inputs(Configuration, old, new))
+    return requests.DiffResult(compare_inputs(Configuration, old, new))
 
 
 def _flag(text: str) -> bool | None:

@@ -238,7 +238,7 @@ class Backend(Protocol):
         ...
 
     def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
-        """Take a snapshot, or have it taken; its id. `settle_snapshot` waits until it is complete.
+        """Take a snapshot, or have it taken; its id. `wait_until_complete` waits until it is complete.
 
         On cancellation the task is cancelled where the platform can.  When the connection drops
         before the answer, this raises Unreachable instead of sending again: the caller looks what
@@ -249,7 +249,7 @@ class Backend(Protocol):
         """
         ...
 
-    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+    def wait_until_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
         """Wait until a snapshot that was made is complete; vSphere's are when they are made.
 
         Raises:

@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
-from vmsnapshot.backends._queue import Queues
+from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._cluster import Cluster
-from vmsnapshot.backends.vmoperator._fate import Notes
+from vmsnapshot.backends.vmoperator._informer import vm_of
 from vmsnapshot.backends.vmoperator._inventory import Inventory, suggested
 from vmsnapshot.backends.vmoperator._objects import (
     MACHINE,
@@ -23,9 +23,9 @@ from vmsnapshot.backends.vmoperator._objects import (
 )
 from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, virtual_machine
 from vmsnapshot.backends.vmoperator._power import PowerRequest
+from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
 from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
-from vmsnapshot.backends.vmoperator._watching import vm_of
 from vmsnapshot.backends.vmoperator._withdrawal import Withdrawal
 from vmsnapshot.lifecycle.errors import (
     Denied,
@@ -68,7 +68,7 @@ class VmOperatorBackend:
         self._client = Client(access)
         self._cluster = Cluster(self._client)
         self._inventory = Inventory(self._client, self._cluster, access.namespace)
-        self._queues = Queues()
+        self._vm_lock = KeyedLock()
 
     @classmethod
     def of(cls, configuration: Configuration) -> VmOperatorBackend:
@@ -139,8 +139,8 @@ class VmOperatorBackend:
 
     def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
         """Observe every VM of the configured namespace."""
-        space = self._inventory.space(self._inventory.default, operation)
-        names = [name_of(item) for item in space.machines.all()]
+        cache = self._inventory.cache(self._inventory.default, operation)
+        names = [name_of(item) for item in cache.machines.all()]
         found = self.observe_all([machine_id(self._inventory.default, name) for name in names], operation)
         return [vm for vm in found if isinstance(vm, VirtualMachine)]
 
@@ -161,10 +161,10 @@ class VmOperatorBackend:
         namespace = namespace if separator else self._inventory.default
         if not namespace or not name or "/" in namespace:
             raise InvalidInput("id", f"{identifier!r} names no snapshot; expected <namespace>/<name>.")
-        space = self._inventory.space(namespace, operation)
-        found = space.snapshots.get(name)
+        cache = self._inventory.cache(namespace, operation)
+        found = cache.snapshots.get(name)
         if found is None:
-            known = [name_of(item) for item in space.snapshots.all()]
+            known = [name_of(item) for item in cache.snapshots.all()]
             raise NotFound(
                 f'{operation.what}: namespace {namespace} has no VirtualMachineSnapshot "{name}"'
                 f"{suggested(name, known)}"
@@ -173,7 +173,7 @@ class VmOperatorBackend:
         try:
             vm = self._inventory.observed(namespace, vm_name, operation)
         except Gone:
-            vm = virtual_machine(namespace, vm_name, None, space.snapshots_of(vm_name), supported=None)
+            vm = virtual_machine(namespace, vm_name, None, cache.snapshots_of(vm_name), supported=None)
         snapshot = vm.snapshot(name)
         if snapshot is None:
             raise NotFound(f'{operation.what}: VirtualMachineSnapshot "{identifier}" has just been removed.')
@@ -195,8 +195,8 @@ class VmOperatorBackend:
 
         def look(target: tuple[VirtualMachine, Snapshot]) -> Machine:
             vm, snapshot = target
-            space = self._inventory.space(split_id(vm.identity.id)[0], operation)
-            item = space.snapshots.get(snapshot.id) if snapshot.managed else None
+            cache = self._inventory.cache(split_id(vm.identity.id)[0], operation)
+            item = cache.snapshots.get(snapshot.id) if snapshot.managed else None
             if snapshot.managed and item is None:
                 raise Gone(f'{operation.what}: snapshot "{snapshot.name}" is no longer there.')
             kept = parsed(annotations_of(item).get(MACHINE)) if item is not None else {}
@@ -209,7 +209,7 @@ class VmOperatorBackend:
     # Changing
 
     def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
-        """Make the snapshot's object; its name. `settle_snapshot` waits until the snapshot is taken.
+        """Make the snapshot's object; its name. `wait_until_complete` waits until the snapshot is taken.
 
         Made twice, by the same request, it is one.
 
@@ -217,13 +217,13 @@ class VmOperatorBackend:
             Refused: The namespace has one of that name which this request didn't make.
         """
         namespace, name = split_id(vm.identity.id)
-        space = self._inventory.space(namespace, operation)
+        cache = self._inventory.cache(namespace, operation)
         about = _about(operation, vm, request.name)
-        with self._queues.turn(machine_id(namespace, request.name), operation):
-            Snapshots(self._client, space).create(name, request, operation, about)
+        with self._vm_lock.hold(machine_id(namespace, request.name), operation):
+            Snapshots(self._client, cache).create(name, request, operation, about)
         return request.name
 
-    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+    def wait_until_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
         """Wait until a snapshot that was made is complete.
 
         A creation that failed is tried again by the VM Operator, so it is waited for, too.
@@ -233,17 +233,17 @@ class VmOperatorBackend:
             TimedOut: It isn't complete yet; the message gives the condition's reason. The object stays.
         """
         namespace, name = split_id(vm.identity.id)
-        space = self._inventory.space(namespace, operation)
-        Snapshots(self._client, space).settle(
+        cache = self._inventory.cache(namespace, operation)
+        Snapshots(self._client, cache).wait_until_complete(
             name, snapshot_id, operation, _about(operation, vm, snapshot_id)
         )
 
     def withdraw_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
         """Delete the object of a snapshot that was never taken; whether it is gone."""
         namespace, name = split_id(vm.identity.id)
-        space = self._inventory.space(namespace, operation)
+        cache = self._inventory.cache(namespace, operation)
         about = _about(operation, vm, snapshot_id)
-        return Withdrawal(self._client, space, vm_name=name, snapshot_id=snapshot_id, about=about).run(
+        return Withdrawal(self._client, cache, vm_name=name, snapshot_id=snapshot_id, about=about).run(
             operation
         )
 
@@ -266,9 +266,9 @@ class VmOperatorBackend:
             raise Unsupported(
                 f'{operation.what}: the VM Operator can\'t rename a snapshot ("{snapshot.name}" to "{name}").'
             )
-        space = self._inventory.space(split_id(vm.identity.id)[0], operation)
+        cache = self._inventory.cache(split_id(vm.identity.id)[0], operation)
         about = _about(operation, vm, snapshot.id)
-        Snapshots(self._client, space).change(snapshot.id, description, owner, operation, about)
+        Snapshots(self._client, cache).change(snapshot.id, description, owner, operation, about)
 
     def remove_snapshot(
         self,
@@ -289,8 +289,8 @@ class VmOperatorBackend:
             what = "together with its children" if remove_children else "without consolidating the disks"
             raise Unsupported(f"{operation.what}: the VM Operator can't remove a snapshot {what}.")
         namespace, name = split_id(vm.identity.id)
-        space = self._inventory.space(namespace, operation)
-        Snapshots(self._client, space).remove(name, snapshot, operation, _about(operation, vm, snapshot.id))
+        cache = self._inventory.cache(namespace, operation)
+        Snapshots(self._client, cache).remove(name, snapshot, operation, _about(operation, vm, snapshot.id))
 
     def revert(
         self,
@@ -313,11 +313,11 @@ class VmOperatorBackend:
         _named(snapshot, operation)
         namespace, name = split_id(vm.identity.id)
         about = _about(operation, vm, snapshot.id)
-        with self._queues.turn(vm.identity.id, operation):
-            space = self._inventory.space(namespace, operation)
+        with self._vm_lock.hold(vm.identity.id, operation):
+            cache = self._inventory.cache(namespace, operation)
             asked = Revert(
                 self._client,
-                space,
+                cache,
                 vm_name=name,
                 vm_uid=vm.identity.uid,
                 target=snapshot.id,
@@ -359,15 +359,15 @@ class VmOperatorBackend:
         self._inventory.begin((namespace for namespace, _ in places), operation)
         found: list[PastTask | None] = []
         for (namespace, name), (_, request_id) in zip(places, requests, strict=True):
-            space = self._inventory.space(namespace, operation)
-            found.append(Notes(space).find(name, request_id))
+            cache = self._inventory.cache(namespace, operation)
+            found.append(RevertJournal(cache).find(name, request_id))
         return found
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a request for a revert has ended, however it ended."""
         namespace, name = split_id(vm.identity.id)
-        space = self._inventory.space(namespace, operation)
-        Notes(space).wait(name, task_id, operation)
+        cache = self._inventory.cache(namespace, operation)
+        RevertJournal(cache).wait(name, task_id, operation)
 
     def set_power(
         self,
@@ -380,9 +380,9 @@ class VmOperatorBackend:
         """Ask for a power state and wait for it; off is as the VM's `spec.powerOffMode` says."""
         namespace, name = split_id(vm.identity.id)
         about = _about(operation, vm)
-        with self._queues.turn(vm.identity.id, operation):
-            space = self._inventory.space(namespace, operation)
-            asked = PowerRequest(self._client, space, vm_name=name, vm_uid=vm.identity.uid, about=about)
+        with self._vm_lock.hold(vm.identity.id, operation):
+            cache = self._inventory.cache(namespace, operation)
+            asked = PowerRequest(self._client, cache, vm_name=name, vm_uid=vm.identity.uid, about=about)
             asked.run(power, operation, part_of=part_of)
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from typing import Any, Final
 import httpx2
 
 from vmsnapshot._version import __version__
-from vmsnapshot.backends._retry import again, raises
-from vmsnapshot.backends._waiting import Ticket, in_background
+from vmsnapshot.backends._future import Future, in_background
+from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._clock import DateClock
@@ -44,9 +44,9 @@ _SCHEMA_TIME: Final = 5.0
 _STARTING: Final = 15.0
 
 # After these nothing was done, so the same can be sent again.
-NOTHING_DONE: Final = raises(Busy, faults.NotSent)
+NOTHING_DONE: Final = retry_if(Busy, faults.NotSent)
 # For what may be done twice without harm.
-REPEATABLE: Final = NOTHING_DONE | raises(faults.Interrupted)
+REPEATABLE: Final = NOTHING_DONE | retry_if(faults.Interrupted)
 
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
@@ -73,7 +73,7 @@ class Client:
         # None: nobody has asked for the version yet; True: somebody is asking.
         self._asking: bool | None = None
         self._asked = threading.Condition(self._lock)
-        self._schema: Ticket[None] | None = None
+        self._schema: Future[None] | None = None
         self._supported: bool | None = None
         self.closed = threading.Event()
         try:
@@ -108,7 +108,7 @@ class Client:
         """A JSON patch, sent once.
 
         Raises:
-            Overtaken: It was not applied: one of its tests doesn't hold.
+            PreconditionFailed: It was not applied: one of its tests doesn't hold.
             Interrupted: Nobody knows whether it was applied.
         """
         return self._write("PATCH", path, steps, operation, about, kind=JSON_PATCH, once=True)
@@ -166,7 +166,7 @@ class Client:
                 raise
 
         when = NOTHING_DONE if once else REPEATABLE
-        return again(operation, when, attempt)
+        return retry(operation, when, attempt)
 
     def send(
         self,
@@ -198,7 +198,9 @@ class Client:
         answer = faults.Answer.of(response) if response.is_error else None
         if answer is not None:
             if kind == JSON_PATCH and answer.test_failed:
-                raise faults.Overtaken(f"{about}: somebody else has changed it meanwhile.", retry_helps=True)
+                raise faults.PreconditionFailed(
+                    f"{about}: somebody else has changed it meanwhile.", retry_helps=True
+                )
             raise self._refusal(answer, about)
         try:
             found = response.json()
@@ -246,7 +248,7 @@ class Client:
         """The changes since a resourceVersion, until the server ends it; begun when this returns.
 
         Raises:
-            TooOld: The server no longer knows them: list again.
+            ResourceExpired: The server no longer knows them: list again.
         """
         params = {
             "watch": "true",
@@ -339,7 +341,7 @@ class Client:
         self.read_schema().brought_within(_SCHEMA_TIME)
         return self._supported
 
-    def read_schema(self) -> Ticket[None]:
+    def read_schema(self) -> Future[None]:
         """Begin to read the schema, once."""
         with self._lock:
             if self._schema is None:

@@ -4,7 +4,7 @@
 
     401 Unauthorized                            Denied, with what to look at
     403 Forbidden                               Forbidden, a Denied that names the permission
-        by a webhook, a quota, an ending space  Refused
+        by a webhook, a quota, an ending cache  Refused
     404 NotFound                                Gone; of a namespace NotFound, of a resource Unsupported
     409 AlreadyExists, field conflicts          Refused, naming who has the field
     409 Conflict                                Busy
@@ -73,11 +73,11 @@ class Overloaded(Busy):
         self.pause = pause
 
 
-class Overtaken(Refused):
+class PreconditionFailed(Refused):
     """A JSON patch was not applied: what it tests is no longer so."""
 
 
-class TooOld(Busy):
+class ResourceExpired(Busy):
     """The server no longer knows the changes since that resourceVersion; nothing is known to be gone."""
 
 
@@ -236,8 +236,8 @@ TABLE: Final[dict[str | int, Rule]] = {
     "AlreadyExists": _rule(Refused, "there is one of that name already."),
     "Conflict": _conflict,
     HTTPStatus.CONFLICT: _rule(Busy, "somebody else is changing it."),
-    "Expired": _rule(TooOld),
-    HTTPStatus.GONE: _rule(TooOld),
+    "Expired": _rule(ResourceExpired),
+    HTTPStatus.GONE: _rule(ResourceExpired),
     "BadRequest": _rule(Refused),
     HTTPStatus.BAD_REQUEST: _rule(Refused),
     "Invalid": _rule(Refused),

@@ -10,10 +10,10 @@ from typing import Final
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._cluster import Cluster
-from vmsnapshot.backends.vmoperator._fate import Notes
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
 from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
-from vmsnapshot.backends.vmoperator._watching import Space, vm_of
+from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
 from vmsnapshot.lifecycle.errors import Gone, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, NotRead, VMReference
@@ -36,7 +36,7 @@ class Inventory:
         self._client = client
         self._cluster = cluster
         self._lock = threading.Lock()
-        self._spaces: dict[str, Space] = {}
+        self._caches: dict[str, NamespaceCache] = {}
 
     def begin(self, namespaces: Iterable[str], operation: Operation) -> None:
         """Begin all watches that are needed, to wait for them together afterwards."""
@@ -45,16 +45,16 @@ class Inventory:
         for namespace in dict.fromkeys(namespaces):
             self.known(namespace).start()
 
-    def space(self, namespace: str, operation: Operation) -> Space:
+    def cache(self, namespace: str, operation: Operation) -> NamespaceCache:
         """A namespace as it is now."""
         return self._ready(namespace, operation)[0]
 
-    def known(self, namespace: str) -> Space:
+    def known(self, namespace: str) -> NamespaceCache:
         """A namespace, whatever is known of it."""
         with self._lock:
-            if namespace not in self._spaces:
-                self._spaces[namespace] = Space(self._client, namespace)
-            return self._spaces[namespace]
+            if namespace not in self._caches:
+                self._caches[namespace] = NamespaceCache(self._client, namespace)
+            return self._caches[namespace]
 
     def observed(self, namespace: str, name: str, operation: Operation) -> VirtualMachine:
         """A VM as it is now.
@@ -62,8 +62,8 @@ class Inventory:
         Raises:
             Gone: It isn't there.
         """
-        space, served = self._ready(namespace, operation)
-        item = space.machines.get(name)
+        cache, served = self._ready(namespace, operation)
+        item = cache.machines.get(name)
         if item is None:
             raise Gone(f'{operation.what}: VM "{machine_id(namespace, name)}" is no longer there.')
         supported = self._client.snapshots_supported() if served else False
@@ -71,24 +71,24 @@ class Inventory:
             namespace,
             name,
             item,
-            space.snapshots_of(name),
+            cache.snapshots_of(name),
             supported=supported,
-            of_others=lambda one: (found := space.snapshots.get(one)) is not None and vm_of(found) != name,
+            of_others=lambda one: (found := cache.snapshots.get(one)) is not None and vm_of(found) != name,
         )
         on = self._cluster.identity(namespace, operation)
         identity = vm.identity.model_copy(
             update={"server": on.server, "namespace_uid": on.namespace_uid},
         )
-        return vm.model_copy(update={"identity": identity, "remembered": Notes(space).all(name)})
+        return vm.model_copy(update={"identity": identity, "remembered": RevertJournal(cache).all(name)})
 
     def entries(self, namespace: str, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a namespace with its snapshots; also a VM that is gone, if some of its are left.
 
         The API doesn't tell whether disks need consolidation.
         """
-        space, served = self._ready(namespace, operation)
-        names = {name_of(item) for item in space.machines.all()}
-        for name in sorted(names | {vm_of(item) for item in space.snapshots.all()}):
+        cache, served = self._ready(namespace, operation)
+        names = {name_of(item) for item in cache.machines.all()}
+        for name in sorted(names | {vm_of(item) for item in cache.snapshots.all()}):
             if not served:
                 told = f"{operation.what}: the server has no kind VirtualMachineSnapshot"
                 reason = Unsupported(f"{told}; what snapshots its VMs have isn't known.")
@@ -97,7 +97,7 @@ class Inventory:
             try:
                 vm = self.observed(namespace, name, operation)
             except Gone:
-                left = space.snapshots_of(name)
+                left = cache.snapshots_of(name)
                 if not left:
                     continue
                 vm = virtual_machine(namespace, name, None, left, supported=None)
@@ -120,16 +120,16 @@ class Inventory:
     def stop(self) -> None:
         """End the watches; `Client.closed` is set."""
         with self._lock:
-            spaces = list(self._spaces.values())
-        for space in spaces:
-            space.stop()
+            spaces = list(self._caches.values())
+        for cache in spaces:
+            cache.stop()
 
-    def _ready(self, namespace: str, operation: Operation) -> tuple[Space, bool]:
+    def _ready(self, namespace: str, operation: Operation) -> tuple[NamespaceCache, bool]:
         """A namespace as it is now, and whether the server has snapshots at all."""
         self._client.version(operation)
-        space = self.known(namespace)
+        cache = self.known(namespace)
         try:
-            return space, space.ready(operation)
+            return cache, cache.ready(operation)
         except faults.Forbidden:
             if self._cluster.exists(namespace, operation):
                 raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from vmsnapshot.backends.vmoperator._fate import failure, how_to_clear, is_ours
 from vmsnapshot.backends.vmoperator._objects import (
     PAUSED,
     PREFIX,
@@ -23,6 +22,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
     uid_of,
 )
+from vmsnapshot.backends.vmoperator._revert_status import failure, how_to_clear, is_ours
 from vmsnapshot.backends.vmoperator._tree import power_state, tree
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.identity import VirtualMachineIdentity

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsnapshot.backends.vmoperator._fate import Attempt
 from vmsnapshot.backends.vmoperator._objects import REVERT, REVERTING, Object, annotations_of, uid_of
+from vmsnapshot.backends.vmoperator._revert_status import AttemptNote
 
 _ANNOTATIONS: Final = "/metadata/annotations"
 _NOTE: Final = f"{_ANNOTATIONS}/" + REVERT.replace("/", "~1")
@@ -14,7 +14,7 @@ _FIELD: Final = "/spec/currentSnapshotName"
 _POWER: Final = "/spec/powerState"
 
 
-def prepare(machine: Object, attempt: Attempt) -> list[Object]:
+def prepare(machine: Object, attempt: AttemptNote) -> list[Object]:
     """Note an attempt on a VM that nothing is asked of, instead of the note that is on it."""
     note, known = attempt.note("prepared"), annotations_of(machine)
     tests = [same_object(machine), _test(_FIELD, None)]
@@ -29,7 +29,7 @@ def power(machine: Object, wanted: str) -> list[Object]:
     return [same_object(machine), {"op": "add", "path": _POWER, "value": wanted}]
 
 
-def request(attempt: Attempt) -> list[Object]:
+def request(attempt: AttemptNote) -> list[Object]:
     """Ask for the revert that has been noted."""
     return [
         _test(_NOTE, attempt.note("prepared")),
@@ -39,7 +39,7 @@ def request(attempt: Attempt) -> list[Object]:
     ]
 
 
-def clear(attempt: Attempt, phase: str, *, only_if_not_begun: bool) -> list[Object]:
+def clear(attempt: AttemptNote, phase: str, *, only_if_not_begun: bool) -> list[Object]:
     """Take what was asked for back."""
     return [
         *([_test(_BEGUN, None)] if only_if_not_begun else []),
@@ -50,7 +50,7 @@ def clear(attempt: Attempt, phase: str, *, only_if_not_begun: bool) -> list[Obje
     ]
 
 
-def take_away(attempt: Attempt, phase: str) -> list[Object]:
+def take_away(attempt: AttemptNote, phase: str) -> list[Object]:
     """Take the note away."""
     return [_test(_NOTE, attempt.note(phase)), {"op": "remove", "path": _NOTE}]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import REPEATABLE, Client
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import MACHINES, Object, anew, is_another, spec_of, status_of
 from vmsnapshot.backends.vmoperator._records import note_power
-from vmsnapshot.backends.vmoperator._watching import Space
 from vmsnapshot.lifecycle.errors import Gone
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -22,19 +22,21 @@ class PowerRequest:
 
     Args:
         client: The server.
-        space: The VM's namespace.
+        cache: The VM's namespace.
         vm_name: The VM.
         vm_uid: The UID of the object that was looked at; one that is made anew is another VM.
         about: For messages.
     """
 
-    def __init__(self, client: Client, space: Space, *, vm_name: str, vm_uid: str | None, about: str) -> None:
+    def __init__(
+        self, client: Client, cache: NamespaceCache, *, vm_name: str, vm_uid: str | None, about: str
+    ) -> None:
         self._client = client
-        self._space = space
+        self._cache = cache
         self._vm_name = vm_name
         self._vm_uid = vm_uid
         self._about = about
-        self._path = client.path(space.name, MACHINES, vm_name)
+        self._path = client.path(cache.name, MACHINES, vm_name)
 
     def run(self, power: Literal["on", "off"], operation: Operation, *, part_of: str | None) -> None:
         """Ask, unless the VM is to be so already, and wait until it is.
@@ -47,26 +49,26 @@ class PowerRequest:
         if spec_of(machine).get("powerState") != wanted:
             if part_of is not None:
                 note_power(
-                    self._client, self._space, self._vm_name, part_of, power=wanted, operation=operation
+                    self._client, self._cache, self._vm_name, part_of, power=wanted, operation=operation
                 )
             steps = patches.power(machine, wanted)
             try:
-                kept = again(
+                kept = retry(
                     operation,
                     REPEATABLE,
                     lambda: self._client.patch(self._path, steps, operation, self._about),
                 )
-            except faults.Overtaken:
+            except faults.PreconditionFailed:
                 raise Gone(f"{self._about}: the VM is no longer there.") from None
-            self._space.machines.absorb(kept)
-        self._space.news.until(
+            self._cache.machines.upsert(kept)
+        self._cache.changes.until(
             self._vm_name,
             lambda: True if status_of(self._live()).get("powerState") == wanted else None,
             operation,
         )
 
     def _live(self) -> Object:
-        found = self._space.machines.get(self._vm_name)
+        found = self._cache.machines.get(self._vm_name)
         if found is None or is_another(found, self._vm_uid):
             raise Gone(f"{self._about}: the VM is no longer there{anew(found)}.")
         return found

@@ -6,28 +6,28 @@ import datetime as dt
 
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import Client
-from vmsnapshot.backends.vmoperator._fate import Attempt, Notes, timestamp
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import REVERT, SNAPSHOTS, Object, compact
-from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.backends.vmoperator._revert_status import AttemptNote, RevertJournal, timestamp
 from vmsnapshot.lifecycle.operation import Operation
 
 
 def write(
-    client: Client, space: Space, target: str, record: Object, *, operation: Operation, about: str
+    client: Client, cache: NamespaceCache, target: str, record: Object, *, operation: Operation, about: str
 ) -> None:
     """Write a record on its snapshot, instead of what is there."""
-    path = client.path(space.name, SNAPSHOTS, target)
+    path = client.path(cache.name, SNAPSHOTS, target)
     change = {"metadata": {"annotations": {REVERT: compact(record)}}}
-    space.snapshots.absorb(client.merge(path, change, operation, about))
+    cache.snapshots.upsert(client.merge(path, change, operation, about))
 
 
 def note_power(
-    client: Client, space: Space, vm_name: str, request_id: str, *, power: str, operation: Operation
+    client: Client, cache: NamespaceCache, vm_name: str, request_id: str, *, power: str, operation: Operation
 ) -> None:
     """Note with a revert that the power which is asked for next is a part of the same request."""
-    record, target = Notes(space).record(vm_name, request_id)
+    record, target = RevertJournal(cache).record(vm_name, request_id)
     if record is not None:
-        write(client, space, target, record | {"power": power}, operation=operation, about=operation.what)
+        write(client, cache, target, record | {"power": power}, operation=operation, about=operation.what)
 
 
 def ended(reason: str, moment: dt.datetime) -> Object:
@@ -36,7 +36,13 @@ def ended(reason: str, moment: dt.datetime) -> Object:
 
 
 def end_replaced(
-    client: Client, space: Space, vm_name: str, note: Object, *, by: Attempt, operation: Operation
+    client: Client,
+    cache: NamespaceCache,
+    vm_name: str,
+    note: Object,
+    *,
+    by: AttemptNote,
+    operation: Operation,
 ) -> None:
     """Note of what an attempt has replaced on the VM that it was never carried out.
 
@@ -44,17 +50,17 @@ def end_replaced(
 
     Args:
         client: The server.
-        space: The VM's namespace.
+        cache: The VM's namespace.
         vm_name: The VM.
         note: The note that was replaced.
         by: The attempt; what stands on its own target is replaced anyway.
         operation: The time.
     """
-    for target, text, record in Notes(space).without_end(vm_name, note):
+    for target, text, record in RevertJournal(cache).without_end(vm_name, note):
         if target != by.target:
-            path = client.path(space.name, SNAPSHOTS, target)
+            path = client.path(cache.name, SNAPSHOTS, target)
             steps = patches.end(
-                text, compact(record | ended("another revert came between", space.told_time()))
+                text, compact(record | ended("another revert came between", cache.told_time()))
             )
             about = f"{operation.what}: noting that an earlier request came to nothing"
-            space.snapshots.absorb(client.patch(path, steps, operation, about))
+            cache.snapshots.upsert(client.patch(path, steps, operation, about))

@@ -28,16 +28,16 @@ The steps, and what an interruption after each of them leaves::
 While a revert runs, nothing on the VM's object says so, clearing the request doesn't stop it, and its end
 wipes whatever note and request stand on the VM by then (seen on release 1.10 and main). What failed before
 it began is tried again by itself. So what was taken back may be under way: until the VM's note vanishes, or
-nothing has shown for `SETTLED` that it is. Asking again is safe even then: the end of the first takes the
-second request away with it. A request that was taken away so, by the end of another snapshot's revert, was
-not carried out, and nothing tells it from one that was, and that somebody has gone on from: that is an error
-which says what the VM is on now.
+nothing has shown for `UNSHOWN_TIME` that it is. Asking again is safe even then: the end of the first takes
+the second request away with it. A request that was taken away so, by the end of another snapshot's revert,
+was not carried out, and nothing tells it from one that was, and that somebody has gone on from: that is an
+error which says what the VM is on now.
 
 Step 1 never replaces another's request, however old what was looked at: then it is looked at afresh.
 Step 3 flips the phase that it tests, in one request: sent twice, or by two processes, it is applied once.
-Another request that comes between 1 and 3 replaces the VM's note, names it (`instead_of`), and so tells
-both its own success and that the first one was never asked for.  Its own revert takes that note away: so
-it first notes on the other's snapshot, tested on what is noted there, that the other has ended.
+Another request that comes between 1 and 3 replaces the VM's note, names it (`instead_of`), and so tells both
+its own success and that the first one was never asked for. Its own revert takes that note away: so it first
+notes on the other's snapshot, tested on what is noted there, that the other has ended.
 """
 
 from __future__ import annotations
@@ -52,14 +52,7 @@ from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator import _records as records
 from vmsnapshot.backends.vmoperator._client import Client
-from vmsnapshot.backends.vmoperator._fate import (
-    Attempt,
-    Notes,
-    digest,
-    failure,
-    how_to_clear,
-    timestamp,
-)
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import (
     MACHINES,
     REVERT,
@@ -75,7 +68,14 @@ from vmsnapshot.backends.vmoperator._objects import (
     spec_of,
     status_of,
 )
-from vmsnapshot.backends.vmoperator._watching import Space
+from vmsnapshot.backends.vmoperator._revert_status import (
+    AttemptNote,
+    RevertJournal,
+    digest,
+    failure,
+    how_to_clear,
+    timestamp,
+)
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Gone,
@@ -95,18 +95,18 @@ class RevertRequest:
 
     Args:
         client: The server.
-        space: The VM's namespace.
+        cache: The VM's namespace.
         vm_name: The VM.
         vm_uid: The UID of the object that was looked at; one that is made anew is another VM.
         target: The snapshot's name.
-        request_id: What `Notes.find` looks for.
+        request_id: What `RevertJournal.find` looks for.
         about: For messages.
     """
 
     def __init__(
         self,
         client: Client,
-        space: Space,
+        cache: NamespaceCache,
         *,
         vm_name: str,
         vm_uid: str | None,
@@ -115,13 +115,13 @@ class RevertRequest:
         about: str,
     ) -> None:
         self._client = client
-        self._space = space
-        self._notes = Notes(space)
+        self._cache = cache
+        self._journal = RevertJournal(cache)
         self._vm_name = vm_name
         self._vm_uid = vm_uid
         self._about = about
-        self._path = client.path(space.name, MACHINES, vm_name)
-        self._attempt = Attempt(request_id, secrets.token_hex(8), target)
+        self._path = client.path(cache.name, MACHINES, vm_name)
+        self._attempt = AttemptNote(request_id, secrets.token_hex(8), target)
         self._record: Object = {}
         self._replaced: Object = {}
 
@@ -136,9 +136,9 @@ class RevertRequest:
             "vm": self._vm_name,
             "generation": machine["metadata"].get("generation"),
             "before": (status_of(machine).get("currentSnapshot") or {}).get("name"),
-            "below": self._notes.below(self._attempt.target),
+            "below": self._journal.below(self._attempt.target),
             "failure": digest(condition_of(machine, REVERT_SUCCEEDED)),
-            "began": timestamp(self._space.told_time()),
+            "began": timestamp(self._cache.told_time()),
         }
         try:
             self._note_on_snapshot(operation)
@@ -156,14 +156,14 @@ class RevertRequest:
             except faults.Interrupted as error:
                 operation.progress(f"{error.message} Looking what came of it.")
                 lost = True
-            except faults.Overtaken:
+            except faults.PreconditionFailed:
                 pass
             except Refused as refused:
                 if _UNKNOWN_FIELD not in refused.message:
                     raise
                 raise Unsupported(f"{refused.message} Snapshots are switched off there.") from None
             else:
-                self._space.machines.absorb(kept)
+                self._cache.machines.upsert(kept)
                 if spec_of(kept).get("currentSnapshotName") != self._attempt.target:
                     raise Unsupported(
                         f"{self._about}: the server dropped it: snapshots are switched off there."
@@ -185,20 +185,20 @@ class RevertRequest:
         steps = patches.clear(self._attempt, phase, only_if_not_begun=not for_good)
         about = f"clearing the request for a revert of {self._vm_name}"
         if not best_effort(
-            lambda: self._space.machines.absorb(self._client.patch(self._path, steps, operation, about))
+            lambda: self._cache.machines.upsert(self._client.patch(self._path, steps, operation, about))
         ):
             return False
         if for_good:
             self._give_up(phase, reason)
         elif self._record:
-            self._record |= {"over": timestamp(self._space.told_time()), "reason": reason}
+            self._record |= {"over": timestamp(self._cache.told_time()), "reason": reason}
             best_effort(lambda: self._note_on_snapshot(brief()))
         return True
 
     def _give_up(self, phase: str, reason: str) -> None:
         """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
         known = bool(self._record)
-        self._record |= records.ended(reason, self._space.told_time())
+        self._record |= records.ended(reason, self._cache.told_time())
         if not known or best_effort(lambda: self._note_on_snapshot(brief())):
             self._take_away(phase)
 
@@ -213,19 +213,19 @@ class RevertRequest:
             raise Busy(f'{self._about}: a revert of the VM to snapshot "{asked}" is under way.')
         note = parsed(annotations_of(machine).get(REVERT))
         if note.get("phase") == "requested" and note.get("target") == asked:
-            earlier = self._earlier(Attempt.of(note))
+            earlier = self._earlier(AttemptNote.of(note))
             left_behind = REVERTING in annotations_of(machine)
             if earlier.clear("failed", in_words(failed), operation, for_good=left_behind):
                 return self._machine()
         raise Refused(
             f'{self._about}: a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
-            f"{in_words(failed)}. {how_to_clear(self._space.name, self._vm_name)}"
+            f"{in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}"
         )
 
-    def _earlier(self, attempt: Attempt) -> RevertRequest:
+    def _earlier(self, attempt: AttemptNote) -> RevertRequest:
         found = RevertRequest(
             self._client,
-            self._space,
+            self._cache,
             vm_name=self._vm_name,
             vm_uid=self._vm_uid,
             target=attempt.target,
@@ -233,7 +233,7 @@ class RevertRequest:
             about=self._about,
         )
         found._attempt = attempt
-        found._record = self._notes.record(self._vm_name, attempt.id)[0] or {}
+        found._record = self._journal.record(self._vm_name, attempt.id)[0] or {}
         return found
 
     def _prepare(self, operation: Operation) -> Object:
@@ -253,10 +253,10 @@ class RevertRequest:
                 kept = self._client.patch(self._path, steps, operation, self._about)
             except faults.Interrupted as error:
                 operation.progress(f"{error.message} Looking what came of it.")
-            except faults.Overtaken:
+            except faults.PreconditionFailed:
                 pass
             else:
-                self._space.machines.absorb(kept)
+                self._cache.machines.upsert(kept)
                 return kept
             self._look_afresh(operation)
 
@@ -280,25 +280,25 @@ class RevertRequest:
         steps = patches.take_away(self._attempt, phase)
         about = f"taking the note of a revert away from {self._vm_name}"
         best_effort(
-            lambda: self._space.machines.absorb(self._client.patch(self._path, steps, brief(), about))
+            lambda: self._cache.machines.upsert(self._client.patch(self._path, steps, brief(), about))
         )
 
     def _note_on_snapshot(self, operation: Operation) -> None:
         target, about = self._attempt.target, self._about
-        records.write(self._client, self._space, target, self._record, operation=operation, about=about)
+        records.write(self._client, self._cache, target, self._record, operation=operation, about=about)
 
     def _end_replaced(self, operation: Operation) -> None:
         note, by = self._replaced, self._attempt
-        records.end_replaced(self._client, self._space, self._vm_name, note, by=by, operation=operation)
+        records.end_replaced(self._client, self._cache, self._vm_name, note, by=by, operation=operation)
 
     def _look_afresh(self, operation: Operation) -> Object:
         """The VM as the server has it now."""
         now = self._client.get(self._path, operation, self._about)
-        self._space.machines.absorb(now)
+        self._cache.machines.upsert(now)
         return now
 
     def _machine(self) -> Object:
-        found = self._space.machines.get(self._vm_name)
+        found = self._cache.machines.get(self._vm_name)
         if found is None or is_another(found, self._vm_uid):
             raise Gone(f"{self._about}: the VM is no longer there{anew(found)}.")
         return found

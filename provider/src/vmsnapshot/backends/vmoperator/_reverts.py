@@ -5,16 +5,6 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from vmsnapshot.backends.vmoperator._fate import (
-    LOOK_AGAIN,
-    SETTLED,
-    STALE,
-    Fate,
-    digest,
-    failure,
-    in_progress,
-    timestamp,
-)
 from vmsnapshot.backends.vmoperator._objects import (
     REVERT,
     REVERT_SUCCEEDED,
@@ -26,6 +16,16 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
 )
 from vmsnapshot.backends.vmoperator._requests import RevertRequest, best_effort, brief
+from vmsnapshot.backends.vmoperator._revert_status import (
+    LOOK_AGAIN,
+    STALE,
+    UNSHOWN_TIME,
+    RevertStatus,
+    digest,
+    failure,
+    in_progress,
+    timestamp,
+)
 from vmsnapshot.lifecycle.errors import (
     Cancelled,
     Refused,
@@ -74,22 +74,22 @@ class Revert(RevertRequest):
         except VmsnapshotError:
             self._give_up("prepared", "it was not asked for")
             raise
-        while (fate := self._follow(operation)) is not Fate.SUCCEEDED:
-            if fate is Fate.LOST:
+        while (outcome := self._follow(operation)) is not RevertStatus.SUCCEEDED:
+            if outcome is RevertStatus.LOST:
                 raise self._lost()
-            error = self._failed() if fate is Fate.FAILED else self._withdrawn()
+            error = self._failed() if outcome is RevertStatus.FAILED else self._withdrawn()
             if error is not None:
                 raise error
             operation.progress("the VM Operator tries again")
         self._record |= {
-            "ended": timestamp(self._space.told_time()),
+            "ended": timestamp(self._cache.told_time()),
             "succeeded": True,
             "after": self._machine()["metadata"].get("generation"),
         }
         # It is done, whether or not that can be noted: without the note it is known, too.
         best_effort(lambda: self._note_on_snapshot(brief()))
         if power is not None:
-            self._space.news.until(
+            self._cache.changes.until(
                 self._vm_name,
                 lambda: True if status_of(self._machine()).get("powerState") == power else None,
                 operation,
@@ -97,29 +97,31 @@ class Revert(RevertRequest):
             )
         operation.progress("the VM is reverted")
 
-    def _follow(self, operation: Operation) -> Fate:
+    def _follow(self, operation: Operation) -> RevertStatus:
         """Wait until the VM is reverted, or has failed to be; which of them."""
         told = {self._record["failure"]}
         began = time.monotonic()
 
-        def over() -> Fate | None:
+        def over() -> RevertStatus | None:
             machine = self._machine()
             found = condition_of(machine, REVERT_SUCCEEDED)
             if found is not None and digest(found) not in told:
                 told.add(digest(found))
                 operation.progress(in_words(found))
             stale = time.monotonic() - began >= STALE
-            fate = self._notes.fate(self._vm_name, self._attempt.target, self._record, stale=stale)
-            return fate if self._notes.settled(self._vm_name, self._record, fate) else None
+            outcome = self._journal.revert_status(
+                self._vm_name, self._attempt.target, self._record, stale=stale
+            )
+            return outcome if self._journal.is_final(self._vm_name, self._record, outcome) else None
 
         hint: str | None = _NO_SIGN
         try:
             operation.check()
             while True:
-                fate = self._space.news.until(self._vm_name, over, operation, longest=LOOK_AGAIN)
-                if fate is not None:
-                    return fate
-                if hint is not None and len(told) == 1 and time.monotonic() - began >= SETTLED:
+                outcome = self._cache.changes.until(self._vm_name, over, operation, longest=LOOK_AGAIN)
+                if outcome is not None:
+                    return outcome
+                if hint is not None and len(told) == 1 and time.monotonic() - began >= UNSHOWN_TIME:
                     operation.progress(hint)
                     hint = None
         except (TimedOut, Cancelled) as ended:
@@ -133,7 +135,7 @@ class Revert(RevertRequest):
 
     def _lost(self) -> VmsnapshotError:
         """Note that what became of the request isn't known, so that the next run needn't wait for it."""
-        self._record |= {"unknown": timestamp(self._space.told_time())}
+        self._record |= {"unknown": timestamp(self._cache.told_time())}
         best_effort(lambda: self._note_on_snapshot(brief()))
         current = (status_of(self._machine()).get("currentSnapshot") or {}).get("name")
         where = f'The VM runs on snapshot "{current}" now.' if current else ""
@@ -146,7 +148,7 @@ class Revert(RevertRequest):
     def _failed(self) -> VmsnapshotError | None:
         """Clear the request and say why it failed; None if the VM Operator is trying again by then."""
         # A change of the VM just now would keep the VM Operator from taking its annotation away.
-        self._space.news.until(
+        self._cache.changes.until(
             self._vm_name, lambda: None if self._left_behind() else True, brief(), longest=_TIDYING
         )
         failed, left_behind = failure(self._machine()), self._left_behind()
@@ -186,7 +188,7 @@ class Revert(RevertRequest):
 
         The notes stay, without an end: the revert may be under way, which nothing shows.
         """
-        machine = self._space.machines.get(self._vm_name)
+        machine = self._cache.machines.get(self._vm_name)
         # Whatever is known here may be old: the patch tests it again.
         begun = machine is None or in_progress(machine)
         if not begun and self.clear("withdrawn", "its time was over", brief(), for_good=False):

@@ -9,6 +9,7 @@ from typing import Final
 
 from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
 from vmsnapshot.backends.vmoperator._objects import (
     BINDING,
     CREATED,
@@ -40,7 +41,6 @@ from vmsnapshot.backends.vmoperator._objects import (
 )
 from vmsnapshot.backends.vmoperator._observe import past
 from vmsnapshot.backends.vmoperator._tree import has_unmanaged, in_tree, snapshot
-from vmsnapshot.backends.vmoperator._watching import Space, vm_of
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, bind
@@ -57,9 +57,9 @@ _LABEL: Final = 63
 class Snapshots:
     """The snapshot objects of one namespace."""
 
-    def __init__(self, client: Client, space: Space) -> None:
+    def __init__(self, client: Client, cache: NamespaceCache) -> None:
         self._client = client
-        self._space = space
+        self._cache = cache
 
     def create(self, vm_name: str, request: SnapshotRequest, operation: Operation, about: str) -> None:
         """Make the object, or find the one that this very request made before.
@@ -67,19 +67,19 @@ class Snapshots:
         Raises:
             Refused: There is one of that name which this request didn't make.
         """
-        seen = self._space.snapshots.get(request.name)
+        seen = self._cache.snapshots.get(request.name)
         if seen is not None:
             ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
             if ours and spec_of(seen).get("vmName") == vm_name:
                 return
-            raise Refused(_taken(about, self._space.name, seen))
+            raise Refused(_taken(about, self._cache.name, seen))
         spec: Object = {"vmName": vm_name, "description": request.description}
         if request.memory:
             spec["memory"] = True
         if request.quiesce is not None:
             spec["quiesce"] = {"timeout": go_duration(request.quiesce)}
         annotations = self._marks(vm_name, request.name, request.owner)
-        machine = self._space.machines.get(vm_name)
+        machine = self._cache.machines.get(vm_name)
         kept = compact(past(machine)) if machine is not None else ""
         if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
             annotations[MACHINE] = kept
@@ -95,7 +95,7 @@ class Snapshots:
         Raises:
             Gone: It is definitely no longer there.
         """
-        seen = self._space.snapshots.get(snapshot_id)
+        seen = self._cache.snapshots.get(snapshot_id)
         if seen is None:
             raise Gone(f"{about}: it is no longer there.")
         kept = {
@@ -108,10 +108,10 @@ class Snapshots:
         self._apply(snapshot_id, owner, annotations, spec, operation, about, force=True)
 
     def _marks(self, vm_name: str, name: str, owner: Owner) -> dict[str, str]:
-        vm = machine_id(self._space.name, vm_name)
+        vm = machine_id(self._cache.name, vm_name)
         return {URN: owner.urn, MARK: str(owner.mark), BINDING: bind(owner.mark, vm, name)}
 
-    def settle(self, vm_name: str, snapshot_id: str, operation: Operation, about: str) -> None:
+    def wait_until_complete(self, vm_name: str, snapshot_id: str, operation: Operation, about: str) -> None:
         """Wait until a snapshot is complete and the VM says where it is.
 
         Raises:
@@ -119,53 +119,53 @@ class Snapshots:
             TimedOut: The message gives the condition that isn't True.
         """
         told, failures = set[str](), dict[str, str]()
-        first = self._space.snapshots.get(snapshot_id)
+        first = self._cache.snapshots.get(snapshot_id)
 
         def complete() -> Object | None:
-            item = self._space.snapshots.get(snapshot_id)
+            item = self._cache.snapshots.get(snapshot_id)
             if item is None or first is None or uid_of(item) != uid_of(first):
                 raise Gone(f"{about}: somebody has removed it.")
             _tell(item, told, failures, operation)
             return item if holds(item, READY) and not being_deleted(item) else None
 
         try:
-            item = self._space.news.until(vm_name, complete, operation)
+            item = self._cache.changes.until(vm_name, complete, operation)
         except (TimedOut, Cancelled) as over:
             why = self._why(vm_name, snapshot_id, tuple(failures.values()))
             raise type(over)(f"{over.message} {why}") from None
         if item is not None:
             self._doubt_machine(item, operation, about)
-        self._space.news.until(
+        self._cache.changes.until(
             vm_name, lambda: self._placed(vm_name, snapshot_id), operation, longest=_PLACING
         )
 
     def remove(self, vm_name: str, wanted: Snapshot, operation: Operation, about: str) -> None:
         """Delete the object and wait until its finalizer has removed the snapshot; gone is well."""
         snapshot_id = wanted.id
-        seen = self._space.snapshots.get(snapshot_id)
+        seen = self._cache.snapshots.get(snapshot_id)
         if seen is None or _another(snapshot(seen), wanted):
             return
         if not being_deleted(seen):
-            path = self._client.path(self._space.name, SNAPSHOTS, snapshot_id)
+            path = self._client.path(self._cache.name, SNAPSHOTS, snapshot_id)
             try:
                 answer = self._client.delete(path, uid_of(seen), operation, about)
             except Gone:
-                self._space.snapshots.forget(seen)
+                self._cache.snapshots.forget(seen)
                 return
             if answer.get("kind") == KINDS[SNAPSHOTS]:
-                self._space.snapshots.absorb(answer)
+                self._cache.snapshots.upsert(answer)
             else:
-                self._space.snapshots.forget(seen)
+                self._cache.snapshots.forget(seen)
 
         def gone() -> bool | None:
-            item = self._space.snapshots.get(snapshot_id)
+            item = self._cache.snapshots.get(snapshot_id)
             return True if item is None or uid_of(item) != uid_of(seen) else None
 
         operation.progress("waiting for the VM Operator to remove it")
         try:
-            self._space.news.until(vm_name, gone, operation)
+            self._cache.changes.until(vm_name, gone, operation)
         except (TimedOut, Cancelled) as over:
-            item = self._space.snapshots.get(snapshot_id) or seen
+            item = self._cache.snapshots.get(snapshot_id) or seen
             held = ", ".join(item["metadata"].get("finalizers") or ()) or "nothing"
             raise type(over)(
                 f"{over.message} The object is to be deleted and still held by {held}. "
@@ -189,7 +189,7 @@ class Snapshots:
             "kind": KINDS[SNAPSHOTS],
             "metadata": {
                 "name": name,
-                "namespace": self._space.name,
+                "namespace": self._cache.name,
                 "labels": {
                     "app.kubernetes.io/managed-by": "pulumi",
                     "vmsnapshot/project": label(owner.project),
@@ -200,31 +200,31 @@ class Snapshots:
             },
             "spec": spec,
         }
-        path = self._client.path(self._space.name, SNAPSHOTS, name)
-        self._space.snapshots.absorb(self._client.apply(path, item, operation, about, force=force))
+        path = self._client.path(self._cache.name, SNAPSHOTS, name)
+        self._cache.snapshots.upsert(self._client.apply(path, item, operation, about, force=force))
 
     def _doubt_machine(self, item: Object, operation: Operation, about: str) -> None:
         """Forget what was kept of the VM if it has changed since: the snapshot may hold either."""
         kept = parsed(annotations_of(item).get(MACHINE))
-        machine = self._space.machines.get(vm_of(item))
+        machine = self._cache.machines.get(vm_of(item))
         if not kept or machine is None:
             return
         now = past(machine)
         if any(kept.get(part) != now[part] for part in ("generation", "metadata", "spec")):
-            path = self._client.path(self._space.name, SNAPSHOTS, name_of(item))
+            path = self._client.path(self._cache.name, SNAPSHOTS, name_of(item))
             forget = {"metadata": {"annotations": {MACHINE: None}}}
-            self._space.snapshots.absorb(self._client.merge(path, forget, operation, about))
+            self._cache.snapshots.upsert(self._client.merge(path, forget, operation, about))
 
     def _placed(self, vm_name: str, snapshot_id: str) -> bool | None:
         """Whether the VM says where a snapshot is and runs on it, or on one that came after it.
 
         Nothing is told of what is below a snapshot that was made outside the VM Operator.
         """
-        machine, item = self._space.machines.get(vm_name), self._space.snapshots.get(snapshot_id)
+        machine, item = self._cache.machines.get(vm_name), self._cache.snapshots.get(snapshot_id)
         if machine is None or item is None:
             return True
         status = status_of(machine)
-        items = self._space.snapshots_of(vm_name)
+        items = self._cache.snapshots_of(vm_name)
         if has_unmanaged(status, items):
             return True
         if not in_tree(snapshot_id, status, items):
@@ -241,7 +241,7 @@ class Snapshots:
             snapshot_id: The snapshot.
             failures: Each time that the VM Operator was seen to fail, in words.
         """
-        item = self._space.snapshots.get(snapshot_id)
+        item = self._cache.snapshots.get(snapshot_id)
         found = [_first_untrue(item)] if item is not None else []
         said = [f"{in_words(one)}." for one in found if one is not None]
         if failures:
@@ -255,13 +255,13 @@ class Snapshots:
             )
         if not said and item is not None and not status_of(item).get("conditions"):
             said.append("The VM Operator has reported nothing about it yet; does it run?")
-        for other in self._space.snapshots_of(vm_name):
+        for other in self._cache.snapshots_of(vm_name):
             failed = condition_of(other, CREATED)
             if name_of(other) != snapshot_id and (failed or {}).get("reason") == CREATION_FAILED:
                 said.append(
                     f'Snapshot "{name_of(other)}" of the same VM is in its way: {in_words(failed or {})}.'
                 )
-        machine = self._space.machines.get(vm_name)
+        machine = self._cache.machines.get(vm_name)
         if machine is not None and (PAUSED in annotations_of(machine) or PAUSED in labels_of(machine)):
             said.append(f"The VM is paused ({PAUSED}): nothing is done until that is taken away.")
         return " ".join(said)

@@ -7,6 +7,7 @@ from typing import Final
 
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import (
     CREATED,
     CREATION_FAILED,
@@ -20,7 +21,6 @@ from vmsnapshot.backends.vmoperator._objects import (
 )
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._tree import snapshot
-from vmsnapshot.backends.vmoperator._watching import Space
 from vmsnapshot.lifecycle.errors import Busy, Gone
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -36,19 +36,21 @@ class Withdrawal:
     that nothing is under way; and only if it has failed all the time, whatever it says.
     """
 
-    def __init__(self, client: Client, space: Space, *, vm_name: str, snapshot_id: str, about: str) -> None:
+    def __init__(
+        self, client: Client, cache: NamespaceCache, *, vm_name: str, snapshot_id: str, about: str
+    ) -> None:
         self._client = client
-        self._space = space
+        self._cache = cache
         self._vm_name = vm_name
         self._id = snapshot_id
         self._about = about
 
     def run(self, operation: Operation) -> bool:
         """Delete it unless it was taken, or may be being taken; whether it is gone."""
-        first = self._space.snapshots.get(self._id)
+        first = self._cache.snapshots.get(self._id)
         end = time.monotonic() + _PATIENCE
         failed = False
-        while (item := self._space.snapshots.get(self._id)) is not None:
+        while (item := self._cache.snapshots.get(self._id)) is not None:
             if first is None or uid_of(item) != uid_of(first):
                 break
             if holds(item, CREATED):
@@ -57,7 +59,7 @@ class Withdrawal:
             failed = failed or reason == CREATION_FAILED
             late = time.monotonic() >= end
             if being_deleted(item) or (late and failed):
-                Snapshots(self._client, self._space).remove(
+                Snapshots(self._client, self._cache).remove(
                     self._vm_name, snapshot(item), operation, self._about
                 )
                 return True
@@ -71,7 +73,7 @@ class Withdrawal:
     def _delete(self, item: Object) -> bool:
         """Delete this very version of the object; whether the server has taken that."""
         about = item["metadata"]
-        path = self._client.path(self._space.name, SNAPSHOTS, self._id)
+        path = self._client.path(self._cache.name, SNAPSHOTS, self._id)
         only = {"uid": uid_of(item), "resourceVersion": about.get("resourceVersion")}
         body = {"preconditions": only, "propagationPolicy": "Background"}
         try:
@@ -81,14 +83,14 @@ class Withdrawal:
         except Gone:
             answer = {}
         if uid_of({"metadata": answer.get("metadata") or {}}) == uid_of(item):
-            self._space.snapshots.absorb(answer)
+            self._cache.snapshots.upsert(answer)
         else:
-            self._space.snapshots.forget(item)
+            self._cache.snapshots.forget(item)
         return True
 
     def _wait_for_change(self, item: Object, operation: Operation, end: float) -> None:
         def changed() -> bool | None:
-            return True if self._space.snapshots.get(self._id) is not item else None
+            return True if self._cache.snapshots.get(self._id) is not item else None
 
         longest = max(0.0, end - time.monotonic())
-        self._space.news.until(self._vm_name, changed, operation, longest=longest)
+        self._cache.changes.until(self._vm_name, changed, operation, longest=longest)

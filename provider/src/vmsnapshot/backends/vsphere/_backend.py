@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from vmsnapshot.backends._queue import Queues
-from vmsnapshot.backends._retry import again, raises
+from vmsnapshot.backends._keyed_lock import KeyedLock
+from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
@@ -59,9 +59,9 @@ from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
 
 # After these nothing was done, so the same can be sent again.
-_NOTHING_DONE = raises(Busy, faults.NotSent)
+_NOTHING_DONE = retry_if(Busy, faults.NotSent)
 # For what may be done twice without harm.
-_REPEATABLE = _NOTHING_DONE | raises(faults.Interrupted, faults.Forgotten)
+_REPEATABLE = _NOTHING_DONE | retry_if(faults.Interrupted, faults.Forgotten)
 
 
 class VsphereBackend:
@@ -82,7 +82,7 @@ class VsphereBackend:
         self._history = History(self._session, self._reads, ignored=ignore_history)
         self._protection = Protection(self._session, self._history)
         self._hardware = Hardware()
-        self._queues = Queues()
+        self._vm_lock = KeyedLock()
         # What a snapshot holds never changes, and its id is never given to another.
         self._machines: dict[str, Machine] = {}
 
@@ -104,7 +104,7 @@ class VsphereBackend:
         """The server's `about.instanceUuid`, which the login has read."""
         if not self._session.is_logged_in:
             subject = Subject(operation.what)
-            again(
+            retry(
                 operation,
                 WORTH_ANOTHER_READ,
                 lambda: self._session.call(operation, subject, lambda _login: None),
@@ -287,8 +287,8 @@ class VsphereBackend:
             target = login.ref("VirtualMachine", vm.identity.id)
             return start_snapshot(target, request, vm.identity.instance_uuid)
 
-        with self._queues.turn(vm.identity.id, operation):
-            result = again(
+        with self._vm_lock.hold(vm.identity.id, operation):
+            result = retry(
                 operation,
                 _NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
@@ -297,7 +297,7 @@ class VsphereBackend:
             raise PlatformError(f"{subject}: vSphere says that it is done, but not which snapshot it made.")
         return object_id(result)
 
-    def settle_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
+    def wait_until_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
         """Nothing: a snapshot is complete when it is made."""
 
     def withdraw_snapshot(
@@ -329,8 +329,8 @@ class VsphereBackend:
         def rename(login: Login) -> None:
             login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(escape(name), stored)
 
-        with self._queues.turn(vm.identity.id, operation):
-            again(operation, _REPEATABLE, lambda: self._session.call(operation, subject, rename))
+        with self._vm_lock.hold(vm.identity.id, operation):
+            retry(operation, _REPEATABLE, lambda: self._session.call(operation, subject, rename))
 
     def remove_snapshot(
         self,
@@ -349,9 +349,9 @@ class VsphereBackend:
             )
 
         subject = Subject.of(operation.what, vm, snapshot)
-        with self._queues.turn(vm.identity.id, operation):
+        with self._vm_lock.hold(vm.identity.id, operation):
             try:
-                again(operation, _REPEATABLE, lambda: self._tasks.run(operation, subject, start))
+                retry(operation, _REPEATABLE, lambda: self._tasks.run(operation, subject, start))
             except Gone:
                 return
 
@@ -380,9 +380,9 @@ class VsphereBackend:
             )
 
         subject = Subject.of(operation.what, vm, snapshot)
-        with self._queues.turn(vm.identity.id, operation):
+        with self._vm_lock.hold(vm.identity.id, operation):
             self._hardware.forget(vm.identity.id)
-            again(
+            retry(
                 operation,
                 _NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
@@ -455,9 +455,9 @@ class VsphereBackend:
             if self.observe(vm_id, operation).machine.power_state != wanted:
                 self._tasks.run(operation, subject, start, request_id=mark)
 
-        with self._queues.turn(vm_id, operation):
+        with self._vm_lock.hold(vm_id, operation):
             try:
-                again(operation, _REPEATABLE, switch)
+                retry(operation, _REPEATABLE, switch)
             except Refused:
                 # Somebody else may have done it since we looked.
                 if self.observe(vm_id, operation).machine.power_state != wanted:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
@@ -54,4 +54,4 @@ class ServerClock:
             return utc(vim.ServiceInstance("ServiceInstance", login.stub).CurrentTime())
 
         subject = Subject(f"{operation.what}: reading the server's time")
-        return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, ask))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, ask))

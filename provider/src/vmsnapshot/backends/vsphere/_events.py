@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._retry import again, raises
+from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import marks_in
@@ -204,7 +204,7 @@ class EventLog:
                 login.content.eventManager.LogUserEvent(login.ref("VirtualMachine", vm_id), text)
 
         try:
-            again(
+            retry(
                 operation,
                 WORTH_ANOTHER_READ,
                 lambda: self._session.call(operation, Subject(operation.what), log),
@@ -225,11 +225,11 @@ class EventLog:
 
         subject = Subject(f"{operation.what}: looking for events")
         try:
-            return again(
+            return retry(
                 operation,
                 WORTH_ANOTHER_READ,
                 lambda: self._session.call(operation, subject, look),
-                briefly=raises(PlatformError),
+                briefly=retry_if(PlatformError),
             )
         except _CANNOT as error:
             if not self._ignored:

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from pyVmomi import vim, vmodl
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._inventory import Index, read_places
@@ -100,7 +100,7 @@ class Fleet:
 
     def _call(self, operation: Operation, what: str, function: Callable[[Login], T]) -> T:
         subject = Subject(what)
-        return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, function))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, function))
 
 
 def _container(scope: InventoryScope, places: Index, operation: Operation) -> Reference | None:

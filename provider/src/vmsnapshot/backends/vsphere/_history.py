@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._retry import again, raises
+from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._events import EventLog, RevertSeen
@@ -316,11 +316,11 @@ class History:
         self, look: Callable[[Login], list[Remembered]], operation: Operation, subject: Subject
     ) -> list[Remembered]:
         try:
-            return again(
+            return retry(
                 operation,
                 WORTH_ANOTHER_READ,
                 lambda: self._session.call(operation, subject, look),
-                briefly=raises(PlatformError),
+                briefly=retry_if(PlatformError),
             )
         except (Unsupported, PlatformError, Denied) as error:
             if self._ignored:

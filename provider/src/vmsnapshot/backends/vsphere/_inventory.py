@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pyVmomi import vim, vmodl
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
@@ -171,7 +171,7 @@ class Inventory:
         def read() -> Index:
             return self._session.call(operation, Subject("reading the inventory"), self._read(newer_than))
 
-        return again(operation, WORTH_ANOTHER_READ, read)
+        return retry(operation, WORTH_ANOTHER_READ, read)
 
     def path(self, parent: str, name: str, operation: Operation) -> str | None:
         """The inventory path of a VM with that parent; None: the login may not see the parent."""

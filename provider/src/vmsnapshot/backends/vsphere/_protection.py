@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from vmsnapshot.backends._retry import again
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
@@ -102,4 +102,4 @@ class Protection:
 
     def _asked(self, ask: Callable[[Login], T], operation: Operation) -> T:
         subject = Subject(f"{operation.what}: looking what the server keeps")
-        return again(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, ask))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, ask))

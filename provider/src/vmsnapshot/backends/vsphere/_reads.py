@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from pyVmomi import vim, vmodl
 
-from vmsnapshot.backends._retry import again, raises
+from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import (
@@ -50,7 +50,7 @@ _DISPENSABLE: Final = (
     "runtime.consolidationNeeded",
 )
 
-WORTH_ANOTHER_READ = raises(faults.NotSent, faults.Interrupted, Busy)
+WORTH_ANOTHER_READ = retry_if(faults.NotSent, faults.Interrupted, Busy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Reads:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._gatherer: Gatherer[Reference, Reading] = Gatherer("read", self._answer)
+        self._gatherer: Batcher[Reference, Reading] = Batcher("read", self._answer)
         self._ended = EndedTasks()
 
     def read(self, references: Sequence[Reference], operation: Operation) -> list[Reading]:
@@ -91,7 +91,7 @@ class Reads:
                     raise outcome
             return outcomes
 
-        found = again(operation, WORTH_ANOTHER_READ, attempt)
+        found = retry(operation, WORTH_ANOTHER_READ, attempt)
         return [_outcome(found[reference]) for reference in references]
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:

@@ -18,7 +18,7 @@ from xml.parsers.expat import errors as expat_errors
 from pyVmomi import VmomiSupport, vim, vmodl
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
-from vmsnapshot.backends._waiting import in_background
+from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from pyVmomi import vim, vmodl
 
-from vmsnapshot.backends._retry import pauses
-from vmsnapshot.backends._waiting import in_background
+from vmsnapshot.backends._future import in_background
+from vmsnapshot.backends._retry import backoff
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._gather import Gatherer
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._observe import ENDED
 from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
@@ -135,8 +135,8 @@ class Tasks:
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._members: Gatherer[str, None] = Gatherer("tasks", self._add_members, lambda: self._starting > 0)
-        self._slow: Gatherer[str, None] = Gatherer("progress", self._add_slow)
+        self._members: Batcher[str, None] = Batcher("tasks", self._add_members, lambda: self._starting > 0)
+        self._slow: Batcher[str, None] = Batcher("progress", self._add_slow)
 
     def run(
         self,
@@ -355,11 +355,11 @@ class Tasks:
             self._thread.start()
 
     def _watch(self) -> None:
-        waits = pauses()
+        waits = backoff()
         while self._is_needed():
             try:
                 pause = self._round()
-                waits = pauses()
+                waits = backoff()
             except Exception as error:  # noqa: BLE001 - a thread on which all waits depend must not die
                 self._recover(error)
                 pause = next(waits)

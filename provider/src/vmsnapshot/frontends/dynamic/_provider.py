@@ -15,7 +15,7 @@ from vmsnapshot.frontends.dynamic._changes import changes_in_words, import_id, m
 from vmsnapshot.frontends.dynamic._process import Process, process_of, settings_of
 from vmsnapshot.frontends.dynamic._tree import decode, encode
 from vmsnapshot.frontends.engine import format_error, internal_error
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import Model, fields, pick
 from vmsnapshot.model.catalogue import RESOURCES, SNAPSHOT
@@ -73,7 +73,7 @@ class Provider(dynamic.ResourceProvider):
                 if not failures and not old:
                     self._announce_create(inputs)
         except Failed as error:  # as a failure of the check, it is printed without a traceback
-            failures = [rq.CheckFailure("", str(error))]
+            failures = [requests.CheckFailure("", str(error))]
         return dynamic.CheckResult(encode(_stored(inputs)), list(self._refused(failures)))
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
@@ -93,7 +93,7 @@ class Provider(dynamic.ResourceProvider):
                     raise Failed("\n".join(reasons))
                 new = checked.inputs
             result = self._process.lifecycle.diff(
-                rq.DiffRequest(self._urn, self.token, id_, old_inputs, old, new)
+                requests.DiffRequest(self._urn, self.token, id_, old_inputs, old, new)
             )
             replacing = (str(path[0]) for path, change in result.changes.items() if change.change.replaces)
             replaces = list(dict.fromkeys(replacing))
@@ -109,7 +109,7 @@ class Provider(dynamic.ResourceProvider):
         """Make it. What fails half-way can't be put into state: the next run finds it by its mark."""
         with self._telling():
             made = self._process.lifecycle.create(
-                rq.CreateRequest(self._urn, self.token, decode(props), timeout=self._timeout("create"))
+                requests.CreateRequest(self._urn, self.token, decode(props), timeout=self._timeout("create"))
             )
         return dynamic.CreateResult(made.id, encode(made.state))
 
@@ -131,7 +131,7 @@ class Provider(dynamic.ResourceProvider):
         state = decode(olds)
         with self._telling():
             changed = self._process.lifecycle.update(
-                rq.UpdateRequest(
+                requests.UpdateRequest(
                     self._urn,
                     self.token,
                     id_,
@@ -148,7 +148,7 @@ class Provider(dynamic.ResourceProvider):
         state = decode(props)
         with self._telling():
             self._process.lifecycle.delete(
-                rq.DeleteRequest(
+                requests.DeleteRequest(
                     self._urn,
                     self.token,
                     id_,
@@ -160,36 +160,36 @@ class Provider(dynamic.ResourceProvider):
 
     # --- what previews are told ---------------------------------------------------------------
 
-    def _announce_create(self, inputs: rq.Properties) -> None:
-        self._process.lifecycle.create(rq.CreateRequest(self._urn, self.token, inputs, preview=True))
+    def _announce_create(self, inputs: requests.Properties) -> None:
+        self._process.lifecycle.create(requests.CreateRequest(self._urn, self.token, inputs, preview=True))
         after = machines_of(self.token, inputs)
         named = import_id(self.token, inputs) if after else None
         if named is not None:
-            watched = self._process.lifecycle.read(rq.ReadRequest(self._urn, self.token, named))
+            watched = self._process.lifecycle.read(requests.ReadRequest(self._urn, self.token, named))
             self._announce_changes({} if watched is None else watched.state, inputs)
 
     def _announce_update(
         self,
         id_: str,
-        old_inputs: rq.Properties,
-        old: rq.Properties,
-        new: rq.Properties,
-        changes: Iterable[rq.PropertyChange],
+        old_inputs: requests.Properties,
+        old: requests.Properties,
+        new: requests.Properties,
+        changes: Iterable[requests.PropertyChange],
     ) -> None:
         self._process.lifecycle.update(
-            rq.UpdateRequest(self._urn, self.token, id_, old_inputs, old, new, preview=True)
+            requests.UpdateRequest(self._urn, self.token, id_, old_inputs, old, new, preview=True)
         )
         if not all(change.input_diff for change in changes):
             self._announce_changes(old, new)
 
-    def _announce_changes(self, live: rq.Properties, inputs: rq.Properties) -> None:
+    def _announce_changes(self, live: requests.Properties, inputs: requests.Properties) -> None:
         """In words, what the diff of a plugin shows."""
         after = machines_of(self.token, inputs)
         # What was watched is named by its id.
         before = machines_of(self.token, {**live, "vmName": inputs.get("vmName")})
         text = changes_in_words(before, after)
         if text:
-            self._process.logger.log(self._urn, rq.Severity.WARNING, text)
+            self._process.logger.log(self._urn, requests.Severity.WARNING, text)
 
     # --- small things -------------------------------------------------------------------------
 
@@ -206,27 +206,31 @@ class Provider(dynamic.ResourceProvider):
         (model,) = (kind.inputs for kind in RESOURCES if kind.token == self.token)
         return model
 
-    def _checking(self, new: rq.Properties, old: rq.Properties) -> rq.CheckRequest:
+    def _checking(self, new: requests.Properties, old: requests.Properties) -> requests.CheckRequest:
         # The engine tells a dynamic provider no seed: previews and updates shall make up the same name.
         seed = hashlib.sha256(self._urn.encode()).digest()
-        return rq.CheckRequest(self._urn, self.token, new, old or None, seed)
+        return requests.CheckRequest(self._urn, self.token, new, old or None, seed)
 
-    def _old_inputs(self, state: rq.Properties) -> rq.Properties:
+    def _old_inputs(self, state: requests.Properties) -> requests.Properties:
         """The inputs, of which the engine shows a dynamic provider only what became of them."""
         return _stored(pick(self._inputs, state))
 
-    def _given(self, inputs: rq.Properties) -> rq.Properties:
+    def _given(self, inputs: requests.Properties) -> requests.Properties:
         """The inputs without what a check has computed."""
         computed = {name for name, _, about in fields(self._inputs) if about.computed}
         return {name: value for name, value in inputs.items() if name not in computed}
 
-    def _read(self, id_: str, state: rq.Properties, inputs: rq.Properties) -> rq.Resource | None:
+    def _read(
+        self, id_: str, state: requests.Properties, inputs: requests.Properties
+    ) -> requests.Resource | None:
         timeout = self._timeout("read")
         return self._process.lifecycle.read(
-            rq.ReadRequest(self._urn, self.token, id_, state, inputs, timeout)
+            requests.ReadRequest(self._urn, self.token, id_, state, inputs, timeout)
         )
 
-    def _refreshed(self, id_: str, state: rq.Properties, inputs: rq.Properties) -> rq.Properties:
+    def _refreshed(
+        self, id_: str, state: requests.Properties, inputs: requests.Properties
+    ) -> requests.Properties:
         found = self._read(id_, state, inputs)
         if found is None:
             message = f"{id_} is gone. Run `pulumi refresh`; the next update then makes it anew."
@@ -236,7 +240,7 @@ class Provider(dynamic.ResourceProvider):
     def _timeout(self, verb: str) -> timedelta | None:
         return parse_duration(self.timeouts[verb]) if verb in self.timeouts else None
 
-    def _refused(self, failures: Iterable[rq.CheckFailure]) -> Iterator[dynamic.CheckFailure]:
+    def _refused(self, failures: Iterable[requests.CheckFailure]) -> Iterator[dynamic.CheckFailure]:
         for item in failures:
             yield dynamic.CheckFailure(item.property, self._process.secrets.conceal(self._urn, item.reason))
 
@@ -254,13 +258,13 @@ class Provider(dynamic.ResourceProvider):
             raise Failed(self._process.secrets.conceal(self._urn, text)) from None
 
 
-def _stored(inputs: rq.Properties) -> rq.Properties:
+def _stored(inputs: requests.Properties) -> requests.Properties:
     return {name: value for name, value in inputs.items() if name not in _LIVE}
 
 
-def _unsupported(inputs: rq.Properties) -> Iterator[rq.CheckFailure]:
+def _unsupported(inputs: requests.Properties) -> Iterator[requests.CheckFailure]:
     if inputs.get("requireUnchanged") is True:
-        yield rq.CheckFailure(
+        yield requests.CheckFailure(
             "requireUnchanged",
             "a dynamic resource isn't told what a preview showed. Leave it out, and update from a saved plan "
             "(`pulumi preview --save-plan FILE`, then `pulumi up --plan FILE`), which is refused when the VM "

@@ -30,7 +30,7 @@ from vmsnapshot.frontends.plugin._servicer import Servicer
 from vmsnapshot.lifecycle.provider import Provider
 
 if TYPE_CHECKING:
-    from vmsnapshot.lifecycle import requests as rq
+    from vmsnapshot.lifecycle import requests
     from vmsnapshot.lifecycle.port import Backend
     from vmsnapshot.model.configuration import Configuration
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(
-    make_provider: Callable[[rq.Logger], Provider],
+    make_provider: Callable[[requests.Logger], Provider],
     *,
     engine: str | None,
     schema: Callable[[], dict[str, Any]],

@@ -26,7 +26,7 @@ from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin import _diff, _status
 from vmsnapshot.frontends.plugin._codec import EncodeError, decode, encode
 from vmsnapshot.frontends.plugin._configuration import Settings, engines_own, from_variables
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import InvalidInput, VmsnapshotError
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.values import has_secret, has_unknown
@@ -34,9 +34,9 @@ from vmsnapshot.model.values import has_secret, has_unknown
 DEBUG_VARIABLE: Final = "VMSNAPSHOT_DEBUG"
 
 _NAMING: Final = {
-    provider_pb2.CheckRequest.AutonamingOptions.PROPOSE: rq.Naming.PROPOSE,
-    provider_pb2.CheckRequest.AutonamingOptions.ENFORCE: rq.Naming.ENFORCE,
-    provider_pb2.CheckRequest.AutonamingOptions.DISABLE: rq.Naming.DISABLE,
+    provider_pb2.CheckRequest.AutonamingOptions.PROPOSE: requests.Naming.PROPOSE,
+    provider_pb2.CheckRequest.AutonamingOptions.ENFORCE: requests.Naming.ENFORCE,
+    provider_pb2.CheckRequest.AutonamingOptions.DISABLE: requests.Naming.DISABLE,
 }
 
 _Request = TypeVar("_Request")
@@ -58,7 +58,7 @@ def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.Serv
     if isinstance(error, VmsnapshotError):
         text = servicer.secrets.conceal(urn, format_error(error))
         code = _status.code(error)
-        if isinstance(error, rq.PartialState):
+        if isinstance(error, requests.PartialState):
             try:
                 details = _status.partial_details(
                     error, text, refresh_before_update=servicer.refreshes(error.resource)
@@ -136,7 +136,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         """Give back what the provider holds."""
         self._provider.close()
 
-    def refreshes(self, resource: rq.Resource) -> bool:
+    def refreshes(self, resource: requests.Resource) -> bool:
         """Whether to ask the engine to refresh a resource before each update."""
         return resource.refresh_before_update and self._refresh_before_update
 
@@ -260,9 +260,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         autonaming = None
         if request.HasField("autonaming"):
             asked = request.autonaming
-            autonaming = rq.Autonaming(asked.proposed_name, _NAMING[asked.mode])
+            autonaming = requests.Autonaming(asked.proposed_name, _NAMING[asked.mode])
         result = self._provider.check(
-            rq.CheckRequest(
+            requests.CheckRequest(
                 urn=urn,
                 token=_token(request),
                 new_inputs=new_inputs,
@@ -279,7 +279,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.DiffResponse:
         urn = request.urn
         result = self._provider.diff(
-            rq.DiffRequest(
+            requests.DiffRequest(
                 urn=urn,
                 token=_token(request),
                 id=request.id,
@@ -297,7 +297,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.CreateResponse:
         urn = request.urn
         resource = self._provider.create(
-            rq.CreateRequest(
+            requests.CreateRequest(
                 urn=urn,
                 token=_token(request),
                 inputs=self._tree(urn, request.properties),
@@ -317,7 +317,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.ReadResponse:
         urn = request.urn
         resource = self._provider.read(
-            rq.ReadRequest(
+            requests.ReadRequest(
                 urn=urn,
                 token=_token(request),
                 id=request.id,
@@ -341,7 +341,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.UpdateResponse:
         urn = request.urn
         resource = self._provider.update(
-            rq.UpdateRequest(
+            requests.UpdateRequest(
                 urn=urn,
                 token=_token(request),
                 id=request.id,
@@ -361,7 +361,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         urn = request.urn
         self._provider.delete(
-            rq.DeleteRequest(
+            requests.DeleteRequest(
                 urn=urn,
                 token=_token(request),
                 id=request.id,
@@ -417,13 +417,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             more = provider_pb2.ListResponse.Continuation(continuation_token=str(start + size))
             yield provider_pb2.ListResponse(continuation=more)
 
-    def _tree(self, urn: str, struct: struct_pb2.Struct) -> rq.Properties:
+    def _tree(self, urn: str, struct: struct_pb2.Struct) -> requests.Properties:
         tree = decode(struct)
         self.secrets.learn(urn, tree)
         return tree
 
     def _check_response(
-        self, urn: str, given: rq.Properties, result: rq.CheckResult, beside: struct_pb2.Struct
+        self, urn: str, given: requests.Properties, result: requests.CheckResult, beside: struct_pb2.Struct
     ) -> provider_pb2.CheckResponse:
         if result.failures:
             failures = [_without_value(failure, given) for failure in result.failures]
@@ -432,7 +432,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         inputs.MergeFrom(beside)
         return provider_pb2.CheckResponse(inputs=inputs)
 
-    def _failures(self, urn: str, failures: Iterable[rq.CheckFailure]) -> list[provider_pb2.CheckFailure]:
+    def _failures(
+        self, urn: str, failures: Iterable[requests.CheckFailure]
+    ) -> list[provider_pb2.CheckFailure]:
         return [
             provider_pb2.CheckFailure(
                 property=failure.property, reason=self.secrets.conceal(urn, failure.reason)
@@ -441,15 +443,15 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         ]
 
 
-def _without_value(failure: rq.CheckFailure, given: rq.Properties) -> rq.CheckFailure:
+def _without_value(failure: requests.CheckFailure, given: requests.Properties) -> requests.CheckFailure:
     """The failure in a form for which the engine doesn't print the property's value, if that is secret."""
     if not has_secret(given.get(failure.property)):
         return failure
-    return rq.CheckFailure("", f"{failure.property}: {failure.reason}")
+    return requests.CheckFailure("", f"{failure.property}: {failure.reason}")
 
 
-def _refused(error: InvalidInput) -> rq.CheckResult:
-    return rq.CheckResult({}, [rq.CheckFailure(error.property, error.message)])
+def _refused(error: InvalidInput) -> requests.CheckResult:
+    return requests.CheckResult({}, [requests.CheckFailure(error.property, error.message)])
 
 
 def _token(request: Any) -> str:

@@ -158,7 +158,7 @@ class Checkpointing:
             part.progress("taking its snapshot")
             creator = SnapshotCreator(self._session, self._urn, self._snapshot(vm))
             snapshot_id = creator.take(vm, self._owner, part) if left is None else left.id
-            self._session.backend.settle_snapshot(vm, snapshot_id, part)
+            self._session.backend.wait_until_complete(vm, snapshot_id, part)
             return snapshot_id
 
         for wave in waves(plan.environment.members):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, find_part, located_vms, vm_key
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
@@ -180,7 +180,7 @@ def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation:
 def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snapshot, label: str) -> None:
     session.log(
         urn,
-        rq.Severity.WARNING,
+        requests.Severity.WARNING,
         "\n".join(
             wrapped(
                 f'{format_snapshot(vm, snapshot)} no longer carries the mark of checkpoint "{label}": it is '

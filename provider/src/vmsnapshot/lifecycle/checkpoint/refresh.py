@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
@@ -30,12 +30,12 @@ def refresh(
     observed = session.locate_all(known, operation, hardware=False, sizes=False)
     fresh = {label: refreshed(item, observed) for label, item in checkpoints.items()}
     for text in _moves(known, observed):
-        session.log(urn, rq.Severity.INFO, "\n".join(wrapped(text)))
+        session.log(urn, requests.Severity.INFO, "\n".join(wrapped(text)))
     for label, checkpoint in fresh.items():
         lost = [key for key in checkpoints[label].snapshots if key not in checkpoint.snapshots]
         if lost:
             text = _lost_text(label, lost, checkpoint)
-            session.log(urn, rq.Severity.WARNING, "\n".join(wrapped(text)))
+            session.log(urn, requests.Severity.WARNING, "\n".join(wrapped(text)))
     return {label: item for label, item in fresh.items() if item.snapshots}
 
 

@@ -12,8 +12,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from vmsnapshot.lifecycle import ownership
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded
@@ -134,7 +133,7 @@ class SafetySnapshots:
         else:
             snapshot_id = found.id
         # What isn't complete yet can't bring back what the revert loses.
-        backend.settle_snapshot(vm, snapshot_id, operation)
+        backend.wait_until_complete(vm, snapshot_id, operation)
 
     def _read_back(
         self, asked: Mapping[str, tuple[VirtualMachine, str]], operation: Operation
@@ -299,7 +298,7 @@ class SafetySnapshots:
                     f"{head} is kept, although {why}: {format_snapshot(vm, other)} doesn't carry the mark, "
                     "the name and the date that the stack's state holds. It is no longer part of the state; "
                     "remove it yourself if nobody needs it.",
-                    rq.Severity.WARNING,
+                    requests.Severity.WARNING,
                 )
             else:
                 self._log(f"{head} is no longer there: it has been removed before.")
@@ -326,7 +325,7 @@ class SafetySnapshots:
         within = min(_CLEAN_UP_WITHIN, operation.timeout)
         return self._session.operation(self._urn, "removing safety snapshots", within)
 
-    def _log(self, text: str, severity: rq.Severity = rq.Severity.INFO) -> None:
+    def _log(self, text: str, severity: requests.Severity = requests.Severity.INFO) -> None:
         self._session.log(self._urn, severity, text)
 
     def _owner(self, request_id: str) -> ownership.Owner:

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.observed import failed_condition, parse_timestamp
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
@@ -54,11 +54,11 @@ class NotRemoved:
         return failed_condition(REMOVED, "SafetySnapshotsLeftOver", self.error)
 
 
-def leftover_changes(left: Sequence[LeftoverSafetySnapshot]) -> dict[PropertyPath, rq.PropertyChange]:
+def leftover_changes(left: Sequence[LeftoverSafetySnapshot]) -> dict[PropertyPath, requests.PropertyChange]:
     """Returns the change that makes the next update remove what an earlier one left, if there is any."""
     if not left:
         return {}
-    return {(LEFTOVER,): rq.PropertyChange(rq.Change.DELETE, input_diff=False)}
+    return {(LEFTOVER,): requests.PropertyChange(requests.Change.DELETE, input_diff=False)}
 
 
 def find_by_reference(vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot | None:

@@ -7,7 +7,6 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from vmsnapshot.lifecycle import requests as rq
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
@@ -17,6 +16,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import Asker, plan_request
@@ -82,7 +82,7 @@ class RevertExecutor:
         """Write down on the platform that these reverts begin."""
         weaker = self._session.backend.begin([(request.vm, request.id) for request in requests], operation)
         if weaker is not None:
-            self._session.log(self._urn, rq.Severity.WARNING, "\n".join(wrapped(weaker)))
+            self._session.log(self._urn, Severity.WARNING, "\n".join(wrapped(weaker)))
 
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
         """Revert a VM, and wait for it; the task that did it. `begin` comes first."""
@@ -182,7 +182,7 @@ class RevertRun:
         try:
             vm = self._session.locate(old.vm, operation)
         except Gone as gone:
-            self._session.log(self._urn, rq.Severity.WARNING, gone_text(gone.message))
+            self._session.log(self._urn, Severity.WARNING, gone_text(gone.message))
             asked = {name: getattr(inputs, name) for name in RevertInputs.model_fields}
             return without_vm(old.model_copy(update=asked))
         old = old.model_copy(update={"vm": vm.identity, "conditions": without_gone(old.conditions)})
@@ -229,7 +229,7 @@ class RevertRun:
             planned = plan_request(self._session, inputs, operation, asker)
         planned = dataclasses.replace(planned, found=done)
         raise_for_errors(planned.errors, operation.what)
-        self._session.log(self._urn, rq.Severity.WARNING, planned.text)
+        self._session.log(self._urn, Severity.WARNING, planned.text)
         if done is None:
             self._compare_with_preview(vm, operation)
         leftovers = [] if old is None else old.leftover_safety_snapshots
@@ -286,7 +286,7 @@ class RevertRun:
         if self._old is None:
             if taken is not None:
                 text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
-                self._session.log(self._urn, rq.Severity.WARNING, text)
+                self._session.log(self._urn, Severity.WARNING, text)
             return error
         changes = {
             "safety_snapshots": with_taken(self._old.safety_snapshots, taken),
@@ -310,7 +310,7 @@ class RevertRun:
             )
             raise Refused(message)
         text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
-        self._session.log(self._urn, rq.Severity.WARNING, text)
+        self._session.log(self._urn, Severity.WARNING, text)
 
     def _end(self, result: RevertState, operation: Operation, *, part_of: str | None = None) -> RevertState:
         """After the revert: the power that is asked for, and the VM as it then is.

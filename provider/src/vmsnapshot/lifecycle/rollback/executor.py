@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-from vmsnapshot.lifecycle import requests as rq
+from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.members import find_members
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
@@ -104,7 +104,7 @@ class RollbackExecutor:
         except VmsnapshotError as error:
             raise self._not_begun(error) from error
         text = rollback_text(planned, done=len(executor.reverted))
-        self._session.log(self._urn, rq.Severity.WARNING, text)
+        self._session.log(self._urn, requests.Severity.WARNING, text)
         if self._old is not None:
             attempts = {key: plan.attempt.id for key, plan in executor.plans.items()}
             leftovers = self._old.leftover_safety_snapshots
@@ -166,7 +166,7 @@ class RollbackExecutor:
             plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
         found = [key for key in targets if attempts[key].done is not None]
         if found:
-            self._session.log(self._urn, rq.Severity.WARNING, found_text(found))
+            self._session.log(self._urn, requests.Severity.WARNING, found_text(found))
         executor = WaveExecutor(
             self._reverts,
             {key: plans[key] for key in members},
@@ -207,7 +207,7 @@ class RollbackExecutor:
         if self._inputs.require_unchanged:
             reason = "requireUnchanged is set, so nothing was done. Look at a new preview."
             raise Refused(f"{operation.what}: {reason}\n{listed}")
-        self._session.log(self._urn, rq.Severity.WARNING, listed)
+        self._session.log(self._urn, requests.Severity.WARNING, listed)
 
     # --- when it isn't complete -------------------------------------------------------------
 

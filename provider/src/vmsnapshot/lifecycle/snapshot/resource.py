@@ -162,7 +162,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         backend = self._session.backend
         identifier = backend.identifier(vm, snapshot_id)
         try:
-            backend.settle_snapshot(vm, snapshot_id, operation)
+            backend.wait_until_complete(vm, snapshot_id, operation)
             after = backend.observe(vm.identity.id, operation, hardware=False)
         except Gone:
             raise
@@ -309,7 +309,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if not snapshot.ready:
             # An earlier run stopped waiting for it.
             try:
-                backend.settle_snapshot(vm, snapshot.id, operation)
+                backend.wait_until_complete(vm, snapshot.id, operation)
             except Gone:
                 raise
             except VmsnapshotError as error:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import Any, Final, TypeVar
 
-from vmsnapshot.backends._retry import pauses
+from vmsnapshot.backends._retry import backoff
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client, Watch
 from vmsnapshot.backends.vmoperator._objects import MACHINES, SNAPSHOTS, Object, name_of, spec_of, uid_of
@@ -21,10 +21,10 @@ T = TypeVar("T")
 # The longest pause, in seconds, before a watch that broke is begun again: everybody waits for it.
 _LONGEST_PAUSE: Final = 2.0
 # After these a watch is begun again; after anything else whoever waits is told.
-_PASSING: Final = (Unreachable, Busy, faults.TooOld)
+_PASSING: Final = (Unreachable, Busy, faults.ResourceExpired)
 
 
-class News:
+class ChangeNotifier:
     """Who waits for what: each waiter names a VM, and is woken when something of it has changed.
 
     Args:
@@ -91,17 +91,22 @@ class Informer:
         client: The server.
         namespace: Where.
         plural: Which kind.
-        news: Told of each change.
+        changes: Told of each change.
         key: The VM that an object is, or is of.
     """
 
     def __init__(
-        self, client: Client, namespace: str, plural: str, news: News, key: Callable[[Object], str]
+        self,
+        client: Client,
+        namespace: str,
+        plural: str,
+        changes: ChangeNotifier,
+        key: Callable[[Object], str],
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._plural = plural
-        self._news = news
+        self._changes = changes
         self._key = key
         self._about = f"watching {plural} of namespace {namespace}"
         self._changed = threading.Condition()
@@ -193,7 +198,7 @@ class Informer:
         with self._changed:
             return [self._objects[name] for name in sorted(self._names.get(key, ()))]
 
-    def absorb(self, item: Object) -> None:
+    def upsert(self, item: Object) -> None:
         """Take what the server said of an object, unless something newer is known."""
         with self._changed:
             name = name_of(item)
@@ -204,7 +209,7 @@ class Informer:
                 self._names[self._key(known)].discard(name)
             self._objects[name] = item
             self._names[self._key(item)].add(name)
-        self._news.tell(self._key(item))
+        self._changes.tell(self._key(item))
 
     def forget(self, item: Object) -> None:
         """An object is no longer there."""
@@ -215,7 +220,7 @@ class Informer:
             if known is not None and uid_of(known) == uid_of(item):
                 del self._objects[name]
                 self._names[self._key(known)].discard(name)
-        self._news.tell(self._key(item))
+        self._changes.tell(self._key(item))
 
     def stop(self) -> None:
         """End the watch; `Client.closed` is set."""
@@ -243,23 +248,23 @@ class Informer:
             with self._changed:
                 self._live, self._trouble, self._thread = False, trouble, None
                 self._changed.notify_all()
-            self._news.tell()
+            self._changes.tell()
 
     def _watch_on(self) -> VmsnapshotError | None:
         """Watch until it is closed, or until something doesn't pass by itself: that is given."""
-        waits = pauses()
+        waits = backoff()
         while not self._client.closed.is_set():
             try:
                 if self._version is None:
                     self._list()
-                    waits = pauses()
+                    waits = backoff()
                 if self._follow():
-                    waits = pauses()
+                    waits = backoff()
                 continue
             except faults.NeverReached as error:
                 return error
             except _PASSING as error:
-                if isinstance(error, faults.TooOld):
+                if isinstance(error, faults.ResourceExpired):
                     self._version = None
                 self._stale(error)
                 asked = error.pause if isinstance(error, faults.Overloaded) else 0
@@ -277,7 +282,7 @@ class Informer:
             if uid_of(item) not in listed and not _newer_than(item, version):
                 self.forget(item)
         for item in items:
-            self.absorb(item)
+            self.upsert(item)
         self._version = version
 
     def _follow(self) -> bool:
@@ -314,7 +319,7 @@ class Informer:
         if kind == "DELETED":
             self.forget(item)
         elif kind != "BOOKMARK":
-            self.absorb(item)
+            self.upsert(item)
         version = (item.get("metadata") or {}).get("resourceVersion")
         if version:
             self._version = str(version)
@@ -330,14 +335,14 @@ class Informer:
             self._changed.notify_all()
 
 
-class Space:
+class NamespaceCache:
     """One namespace: its VMs and their snapshots."""
 
     def __init__(self, client: Client, name: str) -> None:
         self.name = name
-        self.news = News(self._ended)
-        self.machines = Informer(client, name, MACHINES, self.news, name_of)
-        self.snapshots = Informer(client, name, SNAPSHOTS, self.news, vm_of)
+        self.changes = ChangeNotifier(self._ended)
+        self.machines = Informer(client, name, MACHINES, self.changes, name_of)
+        self.snapshots = Informer(client, name, SNAPSHOTS, self.changes, vm_of)
         self.told_time = client.told_time
         self._seen: dict[Hashable, tuple[Hashable, float]] = {}
 

@@ -1,4 +1,4 @@
-"""A value that another thread will bring, waited for within an operation's time."""
+"""A future that is waited for within an operation's time: its wait ends with the operation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from vmsnapshot.lifecycle.operation import Operation
 T = TypeVar("T")
 
 
-class Ticket(Generic[T]):
-    """One value, or the error that came instead of it; set once, waited for by one thread."""
+class Future(Generic[T]):
+    """One value, or the error that came instead of it; set once, waited for by one thread.
+
+    `concurrent.futures.Future` has no wait that a cancelled operation ends.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,7 +26,7 @@ class Ticket(Generic[T]):
         self._value: T | None = None
         self._error: BaseException | None = None
 
-    def bring(self, value: T) -> bool:
+    def set_result(self, value: T) -> bool:
         """Set the value; whether somebody still waits for it."""
         with self._lock:
             self._value, self._done = value, True
@@ -74,7 +77,7 @@ class Ticket(Generic[T]):
 
 def in_background(
     name: str, function: Callable[[], T], late: Callable[[T], object] = lambda _value: None
-) -> Ticket[T]:
+) -> Future[T]:
     """Run a function in a thread of its own, so that its caller can stop waiting for it.
 
     Args:
@@ -82,7 +85,7 @@ def in_background(
         function: What to run.
         late: Called with the value when nobody waits for it any more.
     """
-    ticket: Ticket[T] = Ticket()
+    ticket: Future[T] = Future()
 
     def run() -> None:
         try:
@@ -90,7 +93,7 @@ def in_background(
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             ticket.fail(error)
         else:
-            if not ticket.bring(value):
+            if not ticket.set_result(value):
                 late(value)
 
     threading.Thread(target=run, name=f"vmsnapshot-{name}", daemon=True).start()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from vmsnapshot.backends.vmoperator._fate import Attempt, Fate, Notes, digest
 from vmsnapshot.backends.vmoperator._objects import REVERT, REVERT_SUCCEEDED, REVERTING
+from vmsnapshot.backends.vmoperator._revert_status import AttemptNote, RevertJournal, RevertStatus, digest
 
 FAILED = {
     "type": REVERT_SUCCEEDED,
@@ -18,9 +18,9 @@ FAILED = {
 }
 
 
-def fate(*, begun: bool, failure_before: str, stale: bool) -> Fate:
+def outcome(*, begun: bool, failure_before: str, stale: bool) -> RevertStatus:
     """That of a request that stands on a VM with a failure's condition."""
-    attempt = Attempt("request-1", "nonce-1", "base")
+    attempt = AttemptNote("request-1", "nonce-1", "base")
     machine: dict[str, Any] = {
         "metadata": {"annotations": {REVERT: attempt.note("requested")}},
         "spec": {"currentSnapshotName": "base"},
@@ -28,20 +28,20 @@ def fate(*, begun: bool, failure_before: str, stale: bool) -> Fate:
     }
     if begun:
         machine["metadata"]["annotations"][REVERTING] = ""
-    space: Any = SimpleNamespace(machines={"web-1": machine})
+    cache: Any = SimpleNamespace(machines={"web-1": machine})
     record = {"id": "request-1", "nonce": "nonce-1", "failure": failure_before}
-    return Notes(space).fate("web-1", "base", record, stale=stale)
+    return RevertJournal(cache).revert_status("web-1", "base", record, stale=stale)
 
 
 @pytest.mark.parametrize(("begun", "stale"), [(False, False), (False, True), (True, False), (True, True)])
 def test_a_new_failure(begun: bool, stale: bool) -> None:
     """A failure that wasn't there before the request is the request's."""
-    assert fate(begun=begun, failure_before="another", stale=stale) is Fate.FAILED
+    assert outcome(begun=begun, failure_before="another", stale=stale) is RevertStatus.FAILED
 
 
 def test_a_failure_from_before() -> None:
     """One that was counts after a while, unless the VM Operator has begun: then it is not replaced yet."""
     before = digest(FAILED)
-    assert fate(begun=False, failure_before=before, stale=False) is Fate.RUNNING
-    assert fate(begun=False, failure_before=before, stale=True) is Fate.FAILED
-    assert fate(begun=True, failure_before=before, stale=True) is Fate.RUNNING
+    assert outcome(begun=False, failure_before=before, stale=False) is RevertStatus.RUNNING
+    assert outcome(begun=False, failure_before=before, stale=True) is RevertStatus.FAILED
+    assert outcome(begun=True, failure_before=before, stale=True) is RevertStatus.RUNNING

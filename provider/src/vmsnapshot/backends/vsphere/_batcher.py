@@ -1,4 +1,4 @@
-"""Requests that come at the same time, answered together."""
+"""Answers requests of many threads in batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
-from vmsnapshot.backends._waiting import Ticket, in_background
+from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.lifecycle.operation import Operation
 
 K = TypeVar("K")
@@ -24,8 +24,8 @@ FORGETTING: Final = 0.85
 FORGETTING_ALONE: Final = 0.5
 
 
-class Gatherer(Generic[K, V]):
-    """Gathers keys asked for by many threads and answers them with one call.
+class Batcher(Generic[K, V]):
+    """Collects keys asked for by many threads and answers them with one call.
 
     While one batch is under way, the next gathers; so the number of calls doesn't grow with the
     number of threads. An operation that is `alone` waits for nobody.
@@ -47,7 +47,7 @@ class Gatherer(Generic[K, V]):
         self._answer = answer
         self._more_to_come = more_to_come
         self._changed = threading.Condition()
-        self._waiting: list[tuple[K, Ticket[V | Exception]]] = []
+        self._waiting: list[tuple[K, Future[V | Exception]]] = []
         self._callers = 0
         self._leading = False
         self._hurry = False
@@ -75,7 +75,7 @@ class Gatherer(Generic[K, V]):
             TimedOut: The operation's time is over.
         """
         operation.check()
-        tickets = {key: Ticket[V | Exception]() for key in keys}
+        tickets = {key: Future[V | Exception]() for key in keys}
         with self._changed:
             self._waiting += tickets.items()
             self._callers += 1
@@ -99,9 +99,9 @@ class Gatherer(Generic[K, V]):
             for key, ticket in batch:
                 value = answers[key]
                 # Each who asked raises the error: their own traceback begins there.
-                ticket.bring(value.with_traceback(None) if isinstance(value, Exception) else value)
+                ticket.set_result(value.with_traceback(None) if isinstance(value, Exception) else value)
 
-    def _next_batch(self) -> list[tuple[K, Ticket[V | Exception]]]:
+    def _next_batch(self) -> list[tuple[K, Future[V | Exception]]]:
         with self._changed:
             if not self._waiting:
                 self._leading = False

@@ -1,4 +1,4 @@
-"""Operations that change one VM wait for each other, in the order of their coming."""
+"""One lock for each VM: operations that change it hold the lock, in the order in which they asked."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 
-from vmsnapshot.backends._waiting import Ticket
+from vmsnapshot.backends._future import Future
 from vmsnapshot.lifecycle.operation import Operation
 
 
-class Queues:
-    """One queue per VM; those of different VMs don't wait for each other."""
+class KeyedLock:
+    """A fair lock for each key; holders of different keys don't wait for each other."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[str, deque[Ticket[None]]] = defaultdict(deque)
+        self._lines: dict[str, deque[Future[None]]] = defaultdict(deque)
 
     @contextlib.contextmanager
-    def turn(self, vm_id: str, operation: Operation) -> Iterator[None]:
-        """Wait for one's turn on a VM, and let the next one in afterwards.
+    def hold(self, vm_id: str, operation: Operation) -> Iterator[None]:
+        """Hold the lock of a VM; the next in line gets it afterwards.
 
         Raises:
             Cancelled: The user cancelled while waiting.
             TimedOut: The operation's time was over while waiting.
         """
         operation.check()
-        mine: Ticket[None] = Ticket()
+        mine: Future[None] = Future()
         with self._lock:
             line = self._lines[vm_id]
             line.append(mine)
             if first := line[0] is mine:
-                mine.bring(None)
+                mine.set_result(None)
         try:
             if not first:
                 operation.progress("waiting for another operation on this VM")
@@ -41,7 +41,7 @@ class Queues:
         finally:
             self._leave(vm_id, mine)
 
-    def _leave(self, vm_id: str, mine: Ticket[None]) -> None:
+    def _leave(self, vm_id: str, mine: Future[None]) -> None:
         with self._lock:
             line = self._lines[vm_id]
             first = line[0] is mine
@@ -49,4 +49,4 @@ class Queues:
             if not line:
                 del self._lines[vm_id]
             elif first:
-                line[0].bring(None)
+                line[0].set_result(None)

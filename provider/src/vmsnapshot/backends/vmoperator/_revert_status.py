@@ -9,6 +9,7 @@ import hashlib
 import time
 from typing import Any, Final
 
+from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import (
     NOT_BEGUN,
     REVERT,
@@ -24,7 +25,6 @@ from vmsnapshot.backends.vmoperator._objects import (
     spec_of,
     status_of,
 )
-from vmsnapshot.backends.vmoperator._watching import Space
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import PastTask
 
@@ -32,10 +32,10 @@ from vmsnapshot.model.machine import PastTask
 STALE: Final = 15.0
 # Seconds without a change after which no sign of a running revert counts as none. Ours: a revert without
 # memory takes the VM Operator 1.6 to 2.8 s, and it shows nothing while it runs.
-SETTLED: Final = 30.0
+UNSHOWN_TIME: Final = 30.0
 
 
-class Fate(enum.Enum):
+class RevertStatus(enum.Enum):
     """What became of an attempt, as far as the platform shows it."""
 
     NEVER = enum.auto()
@@ -49,13 +49,13 @@ class Fate(enum.Enum):
     LOST = enum.auto()
 
 
-_NOT_SHOWN: Final = (Fate.WITHDRAWN, Fate.LOST)
+_NOT_SHOWN: Final = (RevertStatus.WITHDRAWN, RevertStatus.LOST)
 # Seconds after which what changes by time alone is looked at again.
 LOOK_AGAIN: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Attempt:
+class AttemptNote:
     """One attempt at a request.
 
     Attributes:
@@ -71,7 +71,7 @@ class Attempt:
     instead_of: str = ""
 
     @classmethod
-    def of(cls, note: Object) -> Attempt:
+    def of(cls, note: Object) -> AttemptNote:
         """The attempt that a VM's note is of."""
         return cls(**{item.name: str(note.get(item.name) or "") for item in dataclasses.fields(cls)})
 
@@ -80,15 +80,15 @@ class Attempt:
         return compact(dataclasses.asdict(self) | {"phase": phase})
 
 
-class Notes:
+class RevertJournal:
     """The notes on one namespace's VMs and snapshots."""
 
-    def __init__(self, space: Space) -> None:
-        self._space = space
+    def __init__(self, cache: NamespaceCache) -> None:
+        self._cache = cache
 
     def all(self, vm_name: str) -> dict[str, PastTask]:
         """What became of every request that a snapshot of the VM still notes, by its id."""
-        noted = (parsed(annotations_of(item).get(REVERT)) for item in self._space.snapshots_of(vm_name))
+        noted = (parsed(annotations_of(item).get(REVERT)) for item in self._cache.snapshots_of(vm_name))
         ids = [str(record["id"]) for record in noted if record.get("vm") == vm_name and record.get("id")]
         found = {request_id: self.find(vm_name, request_id) for request_id in ids}
         return {request_id: task for request_id, task in found.items() if task is not None}
@@ -98,16 +98,16 @@ class Notes:
         record, target = self.record(vm_name, request_id)
         if record is None:
             return None
-        fate = self.fate(vm_name, target, record)
-        settled = self.settled(vm_name, record, fate)
-        if fate is Fate.NEVER or (fate is Fate.WITHDRAWN and settled):
+        outcome = self.revert_status(vm_name, target, record)
+        final = self.is_final(vm_name, record, outcome)
+        if outcome is RevertStatus.NEVER or (outcome is RevertStatus.WITHDRAWN and final):
             return None
-        machine = self._space.machines.get(vm_name)
+        machine = self._cache.machines.get(vm_name)
         return PastTask(
             id=request_id,
-            running=not settled,
-            succeeded=fate is Fate.SUCCEEDED,
-            uncertain=fate in _NOT_SHOWN,
+            running=not final,
+            succeeded=outcome is RevertStatus.SUCCEEDED,
+            uncertain=outcome in _NOT_SHOWN,
             # Where nobody noted when it ended: not before it began.
             completed=_when(record.get("ended") or record.get("began")),
             latest=machine is not None and _still_on(machine, target) and _unchanged(machine, record),
@@ -122,28 +122,28 @@ class Notes:
             if record is None:
                 return True
             stale = time.monotonic() - began >= STALE
-            fate = self.fate(vm_name, target, record, stale=stale)
-            return True if self.settled(vm_name, record, fate) else None
+            outcome = self.revert_status(vm_name, target, record, stale=stale)
+            return True if self.is_final(vm_name, record, outcome) else None
 
-        while not self._space.news.until(vm_name, over, operation, longest=LOOK_AGAIN):
+        while not self._cache.changes.until(vm_name, over, operation, longest=LOOK_AGAIN):
             pass
 
-    def settled(self, vm_name: str, record: Object, fate: Fate) -> bool:
-        """Whether a fate stays as it is: what nothing shows, only after a while without a change."""
-        if fate not in _NOT_SHOWN:
-            return fate is not Fate.RUNNING
-        machine = self._space.machines.get(vm_name) or {"metadata": {}}
+    def is_final(self, vm_name: str, record: Object, outcome: RevertStatus) -> bool:
+        """Whether a outcome stays as it is: what nothing shows, only after a while without a change."""
+        if outcome not in _NOT_SHOWN:
+            return outcome is not RevertStatus.RUNNING
+        machine = self._cache.machines.get(vm_name) or {"metadata": {}}
         version = machine["metadata"].get("resourceVersion")
-        if self._space.seen_for(vm_name, fate, version) >= SETTLED:
+        if self._cache.seen_for(vm_name, outcome, version) >= UNSHOWN_TIME:
             return True
-        if fate is Fate.LOST:
+        if outcome is RevertStatus.LOST:
             return bool(record.get("unknown"))
         over = _when(record.get("over"))
-        return over is not None and (self._space.told_time() - over).total_seconds() >= SETTLED
+        return over is not None and (self._cache.told_time() - over).total_seconds() >= UNSHOWN_TIME
 
     def record(self, vm_name: str, request_id: str) -> tuple[Object | None, str]:
         """What a snapshot of the VM notes of a request, and that snapshot's name."""
-        for item in self._space.snapshots_of(vm_name):
+        for item in self._cache.snapshots_of(vm_name):
             record = parsed(annotations_of(item).get(REVERT))
             if record.get("id") == request_id and record.get("vm") == vm_name:
                 return record, name_of(item)
@@ -156,7 +156,7 @@ class Notes:
             Each snapshot's name, its note as it stands there, and the same parsed.
         """
         found: list[tuple[str, str, Object]] = []
-        for item in self._space.snapshots_of(vm_name):
+        for item in self._cache.snapshots_of(vm_name):
             text = annotations_of(item).get(REVERT, "")
             record = parsed(text)
             told = record.get("id") == note.get("id") or record.get("nonce") == note.get("instead_of")
@@ -164,7 +164,9 @@ class Notes:
                 found.append((name_of(item), text, record))
         return found
 
-    def fate(self, vm_name: str, target: str, record: Object, *, stale: bool = False) -> Fate:
+    def revert_status(
+        self, vm_name: str, target: str, record: Object, *, stale: bool = False
+    ) -> RevertStatus:
         """What became of an attempt, from the notes, the field, the status and the condition.
 
         Args:
@@ -173,23 +175,23 @@ class Notes:
             record: What stands on the snapshot.
             stale: Whether a failure that looks like the one before the request is this request's.
         """
-        machine = self._space.machines.get(vm_name)
+        machine = self._cache.machines.get(vm_name)
         note = parsed(annotations_of(machine).get(REVERT)) if machine is not None else {}
         mine = note.get("nonce") == record.get("nonce")
         if not mine and note.get("id") == record.get("id") and note.get("phase") == "prepared":
-            return Fate.NEVER  # of the newer attempt at the same
+            return RevertStatus.NEVER  # of the newer attempt at the same
         if record.get("ended") and record.get("succeeded"):
             # What is known of the VM may be older than that.
-            return Fate.RUNNING if mine or _says_in_progress(machine) else Fate.SUCCEEDED
+            return RevertStatus.RUNNING if mine or _says_in_progress(machine) else RevertStatus.SUCCEEDED
         if record.get("ended"):
-            return Fate.FAILED
+            return RevertStatus.FAILED
         if machine is None or note.get("instead_of") == record.get("nonce"):
-            return Fate.NEVER
+            return RevertStatus.NEVER
         if not mine:
             return self._carried_out(machine, target, record)
         return _pending(machine, str(note.get("phase")), target, record, stale=stale)
 
-    def _carried_out(self, machine: Object, target: str, record: Object) -> Fate:
+    def _carried_out(self, machine: Object, target: str, record: Object) -> RevertStatus:
         """The VM's note is gone, so it was reverted; its status may not say so yet.
 
         Or another revert, which had begun before, has taken the note and the request away at its end.
@@ -197,18 +199,18 @@ class Notes:
         status = status_of(machine)
         asked = spec_of(machine).get("currentSnapshotName") == target
         if asked or _says_in_progress(machine) or not whole(status):
-            return Fate.RUNNING
+            return RevertStatus.RUNNING
         current = (status.get("currentSnapshot") or {}).get("name")
         # Somebody may have taken another since. One that was there before can only have been reverted to.
         before = {record.get("before"), *(record.get("below") or ())}
         newer = current is not None and current not in before and current in self.below(target)
-        return Fate.SUCCEEDED if current == target or newer else Fate.LOST
+        return RevertStatus.SUCCEEDED if current == target or newer else RevertStatus.LOST
 
     def below(self, ancestor: str) -> list[str]:
         """The names of the snapshots that descend from another."""
         todo, found = [ancestor], list[str]()
         while todo:
-            item = self._space.snapshots.get(todo.pop())
+            item = self._cache.snapshots.get(todo.pop())
             children = () if item is None else status_of(item).get("children") or ()
             new = [name for one in children if (name := str(one.get("name") or "")) and name not in found]
             found += new
@@ -241,18 +243,22 @@ def _unchanged(machine: Object, record: Object) -> bool:
     return bool(powered and after + 1 == now)
 
 
-def _pending(machine: Object, phase: str, target: str, record: Object, *, stale: bool) -> Fate:
-    """The fate of an attempt whose note is still on the VM."""
+def _pending(machine: Object, phase: str, target: str, record: Object, *, stale: bool) -> RevertStatus:
+    """The outcome of an attempt whose note is still on the VM."""
     if phase == "prepared":
-        return Fate.NEVER
+        return RevertStatus.NEVER
     if phase != "requested":
-        return Fate.WITHDRAWN
+        return RevertStatus.WITHDRAWN
     failed = failure(machine)
     # Once the VM Operator has begun, the condition from before is only not replaced yet.
     told = stale and REVERTING not in annotations_of(machine)
     if failed is not None and (told or digest(failed) != record.get("failure")):
-        return Fate.FAILED
-    return Fate.RUNNING if spec_of(machine).get("currentSnapshotName") == target else Fate.WITHDRAWN
+        return RevertStatus.FAILED
+    return (
+        RevertStatus.RUNNING
+        if spec_of(machine).get("currentSnapshotName") == target
+        else RevertStatus.WITHDRAWN
+    )
 
 
 def failure(machine: Object) -> Object | None:
