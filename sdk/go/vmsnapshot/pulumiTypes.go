@@ -62,6 +62,8 @@ func (o CapabilityOutput) Template() pulumi.BoolOutput {
 
 // One restore point of the whole environment.
 type Checkpoint struct {
+	// VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
+	Displaced []string `pulumi:"displaced"`
 	// VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
 	Missing []string `pulumi:"missing"`
 	// The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
@@ -89,6 +91,11 @@ func (o CheckpointOutput) ToCheckpointOutput() CheckpointOutput {
 
 func (o CheckpointOutput) ToCheckpointOutputWithContext(ctx context.Context) CheckpointOutput {
 	return o
+}
+
+// VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
+func (o CheckpointOutput) Displaced() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v Checkpoint) []string { return v.Displaced }).(pulumi.StringArrayOutput)
 }
 
 // VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.

@@ -33,6 +33,10 @@ export interface Capability {
  */
 export interface Checkpoint {
     /**
+     * VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
+     */
+    displaced?: string[];
+    /**
      * VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
      */
     missing?: string[];

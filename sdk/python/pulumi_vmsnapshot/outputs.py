@@ -134,6 +134,7 @@ class Checkpoint(dict):
                  skew_seconds: _builtins.float,
                  snapshots: Mapping[str, 'outputs.CheckpointSnapshot'],
                  taken_at: _builtins.str,
+                 displaced: Optional[Sequence[_builtins.str]] = None,
                  missing: Optional[Sequence[_builtins.str]] = None,
                  ownership: Optional[_builtins.str] = None,
                  server: Optional[_builtins.str] = None):
@@ -143,6 +144,7 @@ class Checkpoint(dict):
         :param _builtins.float skew_seconds: Seconds between its first and its last snapshot: the VMs aren't of one moment.
         :param Mapping[str, 'CheckpointSnapshot'] snapshots: Each VM's snapshot, by the VM as `virtualMachines` names it.
         :param _builtins.str taken_at: When its first snapshot was taken (RFC 3339, UTC).
+        :param Sequence[_builtins.str] displaced: VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
         :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
         :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
         :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
@@ -150,6 +152,8 @@ class Checkpoint(dict):
         pulumi.set(__self__, "skew_seconds", skew_seconds)
         pulumi.set(__self__, "snapshots", snapshots)
         pulumi.set(__self__, "taken_at", taken_at)
+        if displaced is not None:
+            pulumi.set(__self__, "displaced", displaced)
         if missing is not None:
             pulumi.set(__self__, "missing", missing)
         if ownership is not None:
@@ -180,6 +184,14 @@ class Checkpoint(dict):
         When its first snapshot was taken (RFC 3339, UTC).
         """
         return pulumi.get(self, "taken_at")
+
+    @_builtins.property
+    @pulumi.getter
+    def displaced(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
+        """
+        return pulumi.get(self, "displaced")
 
     @_builtins.property
     @pulumi.getter

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from vmsnapshot.lifecycle import configuration, functions, inventory, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
+from vmsnapshot.lifecycle.checkpoint.state import is_watched
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.common.session import Session
@@ -66,9 +67,11 @@ class Provider:
         session = self._session
         adapters: tuple[Adapter[Any, Any], ...] = (
             Adapter(SNAPSHOT, SnapshotInputs, SnapshotState, self._snapshots),
-            Adapter(REVERT, RevertInputs, RevertState, RevertResource(session), watches=True),
-            Adapter(CHECKPOINT, CheckpointInputs, CheckpointState, CheckpointResource(session), watches=True),
-            Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session), watches=True),
+            Adapter(REVERT, RevertInputs, RevertState, RevertResource(session), watches=_always),
+            Adapter(
+                CHECKPOINT, CheckpointInputs, CheckpointState, CheckpointResource(session), watches=is_watched
+            ),
+            Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session), watches=_always),
         )
         self._resources = {item.kind.token: item for item in adapters}
         self._functions: dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]] = {
@@ -191,3 +194,7 @@ class Provider:
             message = f"there is no resource {token}; there are: {', '.join(self._resources)}"
             raise InvalidInput("type", message)
         return self._resources[token]
+
+
+def _always(_state: Model) -> bool:
+    return True

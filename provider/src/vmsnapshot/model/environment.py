@@ -112,6 +112,14 @@ class Checkpoint(Model):
             "can't go back to this checkpoint as a whole any more. Empty: it is complete."
         ),
     ] = []
+    displaced: Annotated[
+        list[str],
+        Property(
+            "VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the "
+            "server: it is left alone, and the environment can't go back to this checkpoint as a whole. A "
+            "refresh takes them out of state. Empty: none is known."
+        ),
+    ] = []
     ownership: Annotated[
         str | None,
         Property(
@@ -130,7 +138,7 @@ class Checkpoint(Model):
     @property
     def complete(self) -> bool:
         """Whether every VM still has its snapshot."""
-        return not self.missing
+        return not self.missing and not self.displaced
 
 
 class UnfinishedCheckpoint(Model):

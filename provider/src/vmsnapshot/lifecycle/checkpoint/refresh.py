@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
-from vmsnapshot.model.environment import Checkpoint
+from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import VirtualMachine
 
@@ -19,7 +19,7 @@ from vmsnapshot.model.machine import VirtualMachine
 def refresh(
     session: Session, urn: str, checkpoints: Mapping[str, Checkpoint], operation: Operation
 ) -> dict[str, Checkpoint]:
-    """The checkpoints as their snapshots are now; the user is told what is gone.
+    """The checkpoints as their snapshots are now; the user is told what is gone or another's by now.
 
     Only what is definitely gone is dropped; a checkpoint goes with its last snapshot.
 
@@ -32,6 +32,9 @@ def refresh(
     for text in _moves(known, observed):
         session.log(urn, requests.Severity.INFO, "\n".join(wrapped(text)))
     for label, checkpoint in fresh.items():
+        if new := [key for key in checkpoint.displaced if key not in checkpoints[label].displaced]:
+            text = _displaced_text(label, [checkpoint.snapshots[key] for key in new], new)
+            session.log(urn, requests.Severity.WARNING, "\n".join(wrapped(text)))
         lost = [key for key in checkpoints[label].snapshots if key not in checkpoint.snapshots]
         if lost:
             text = _lost_text(label, lost, checkpoint)
@@ -46,6 +49,15 @@ def _moves(
     for key, outcome in observed.items():
         if isinstance(outcome, VirtualMachine) and outcome.identity.id != known[key].id:
             yield new_id_text(known[key].id, outcome)
+
+
+def _displaced_text(label: str, parts: Sequence[CheckpointSnapshot], keys: Sequence[str]) -> str:
+    each = ", ".join(f"{key} ({part.id})" for key, part in zip(keys, parts, strict=True))
+    return (
+        f'Other snapshots have the ids of checkpoint "{label}"\'s now, on {each}: they are left alone, and '
+        "the environment can't go back to it as a whole. State keeps the entries until the next `pulumi "
+        "refresh`, which drops them."
+    )
 
 
 def _lost_text(label: str, lost: list[str], left: Checkpoint) -> str:

@@ -59,7 +59,9 @@ def taken_checkpoint(
 def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]]) -> Checkpoint:
     """Returns a checkpoint as its snapshots are now.
 
-    Only what is definitely gone is dropped; what could not be read stays as it was.
+    Only what is definitely gone is dropped; what could not be read stays as it was. Where another snapshot
+    has the id of a VM's, that is recorded first and dropped when it is found so again: from then on only a
+    refresh that somebody asks for reads it (see `is_watched`).
 
     Args:
         checkpoint: As state holds it.
@@ -67,7 +69,7 @@ def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMa
     """
     parts: dict[str, CheckpointSnapshot] = {}
     found: list[Snapshot] = []
-    missing = list(checkpoint.missing)
+    missing, displaced = list(checkpoint.missing), list[str]()
     for key, part in checkpoint.snapshots.items():
         outcome = observed[vm_key(part)]
         if isinstance(outcome, Gone):
@@ -75,16 +77,20 @@ def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMa
             continue
         if isinstance(outcome, VmsnapshotError):
             parts[key] = part
+            displaced += [key] if key in checkpoint.displaced else []
             continue
         sameness, snapshot = find_part(checkpoint, part, outcome)
-        if sameness in (Sameness.GONE, Sameness.ANOTHER):
+        if sameness is Sameness.GONE or (sameness is Sameness.ANOTHER and key in checkpoint.displaced):
             missing.append(key)
+        elif sameness is Sameness.ANOTHER:
+            parts[key] = part
+            displaced.append(key)
         elif snapshot is None:
             parts[key] = part
         else:
             parts[key] = _part(outcome, snapshot.id, snapshot)
             found.append(snapshot)
-    changes: dict[str, Any] = {"snapshots": parts, "missing": missing}
+    changes: dict[str, Any] = {"snapshots": parts, "missing": missing, "displaced": displaced}
     servers = {
         outcome.identity.server for outcome in observed.values() if isinstance(outcome, VirtualMachine)
     }
@@ -216,3 +222,12 @@ def state_of(
         unfinished=dict(unfinished or {}),
         conditions=list(conditions),
     )
+
+
+def is_watched(state: CheckpointState) -> bool:
+    """Whether checkpoints are read before each preview and update.
+
+    Nothing tells that read from a refresh that somebody asks for, which alone drops what another snapshot has
+    displaced. So state that knows of such isn't read before an update.
+    """
+    return not any(item.displaced for item in state.checkpoints.values())

@@ -43,7 +43,8 @@ class Adapter(Generic[I, S]):
         state: The model of its state.
         resource: The resource.
         migrations: The steps from version 0 of its state to the present one, in order.
-        watches: Whether it holds what is live on the platform, and so is read before each preview and update.
+        watches: Whether it holds what is live on the platform, and so is read before each preview and update;
+            by its state.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Adapter(Generic[I, S]):
         resource: verbs.Verbs[I, S],
         *,
         migrations: Sequence[Migration] = (),
-        watches: bool = False,
+        watches: Callable[[S], bool] = lambda _state: False,
     ) -> None:
         self.kind = kind
         self._inputs = inputs
@@ -206,7 +207,7 @@ class Adapter(Generic[I, S]):
         if self._migrations:
             tree[VERSION] = len(self._migrations)
         found = inputs if answer.inputs is None else _live(self._inputs, inputs, answer.inputs, held)
-        return requests.Resource(answer.id, tree, found, self._watches)
+        return requests.Resource(answer.id, tree, found, self._watches(answer.state))
 
     def _previewed(
         self, id_: str, inputs: Properties, old_state: Properties, preview: verbs.Preview[S]
@@ -220,7 +221,7 @@ class Adapter(Generic[I, S]):
         tree = preview_outputs(self.kind, inputs, known)
         for path in preview.unknown:
             tree = _with_unknown(tree, path)
-        return requests.Resource(id_, tree, inputs, self._watches)
+        return requests.Resource(id_, tree, inputs)  # the engine keeps nothing of a preview
 
 
 def decode(model: type[I], tree: Mapping[str, Any], *, lenient: bool = False) -> Inputs[I]:
