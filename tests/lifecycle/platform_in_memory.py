@@ -11,7 +11,7 @@ from typing import Any
 
 from vmsnapshot.lifecycle.errors import Gone, NotFound, PlatformError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import Outcome, SnapshotRequest, VMReference
+from vmsnapshot.lifecycle.port import Outcome, ReadMask, SnapshotRequest, VMReference
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 
@@ -46,9 +46,7 @@ class PlatformInMemory:
         self,
         references: Sequence[VMReference],
         operation: Operation,
-        *,
-        hardware: bool = True,
-        sizes: bool = True,
+        read: ReadMask = ReadMask.ALL,
     ) -> list[Outcome[VirtualMachine]]:
         """Each VM, or that there is none."""
         return [
@@ -57,7 +55,7 @@ class PlatformInMemory:
         ]
 
     def observe_all(
-        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True, sizes: bool = True
+        self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
         """Each VM, or that it is gone."""
         return [self._vm(item) if item in self.vms else Gone(f"VM {item} is gone") for item in vm_ids]

@@ -15,7 +15,7 @@ from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
-from vmsnapshot.backends.vsphere import _backend, _history
+from vmsnapshot.backends.vsphere import _history, _reader
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.session import Session
@@ -337,7 +337,7 @@ def test_a_history_that_cannot_be_read_is_unknown(
     life.write(snapshot="base")
     life.die_when_reverted()
     # The VM's own list is over after ten minutes.
-    for module in (_history, _backend):
+    for module in (_history, _reader):
         monkeypatch.setattr(module, "recent", lambda _reading: [])
     life.vsphere.fault(fault, method="CreateCollectorForTasks", times=0)
     try:

@@ -12,6 +12,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.lifecycle.errors import Denied
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.model.machine import VirtualMachine
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def test_one_read_does_not_grow_with_what_is_read(many: Simulator, connect: Conn
     assert calls.pop("RetrievePropertiesEx") <= 2
     # Of each read 100 objects come in one answer, as a vCenter has it (vmware/govmomi issue 3455).
     assert calls.pop("ContinueRetrievePropertiesEx") <= 2 * (PAGES + 1)
-    assert calls == {}
+    assert calls == {"CreateContainerView": 1, "DestroyView": 1}
 
 
 def test_a_vm_is_read_with_its_hardware_when_somebody_asks_for_that(
@@ -86,14 +87,14 @@ def test_a_vm_is_read_with_its_hardware_when_somebody_asks_for_that(
     """Without its hardware it is unknown; reads with and without, at once, don't mix them up."""
     backend = connect(many)
     known = [vm.identity.id for vm in backend.list_machines(operation())][:8]
-    lean = backend.observe(known[0], operation(), hardware=False)
+    lean = backend.observe(known[0], operation(), ReadMask.SIZES)
     assert lean.machine.disks is None
     assert lean.identity == backend.observe(known[0], operation()).identity
-    asked = [(vm_id, hardware) for vm_id in known for hardware in (True, False)]
+    asked = [(vm_id, mask) for vm_id in known for mask in (ReadMask.ALL, ReadMask.SIZES)]
     with ThreadPoolExecutor(len(asked)) as pool:
-        read = list(pool.map(lambda item: backend.observe(item[0], operation(), hardware=item[1]), asked))
+        read = list(pool.map(lambda item: backend.observe(item[0], operation(), item[1]), asked))
     assert [vm.identity.id for vm in read] == [vm_id for vm_id, _ in asked]
-    assert all(vm.machine.disks for vm, (_, hardware) in zip(read, asked, strict=True) if hardware)
+    assert all(vm.machine.disks for vm, (_, mask) in zip(read, asked, strict=True) if mask is ReadMask.ALL)
 
 
 def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) -> None:
@@ -123,7 +124,7 @@ def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) 
     doing.result()
     for calls in (2, 1):
         assert look(calls)[other.identity.id].running_tasks == ()
-    (found,) = backend.find_tasks([(look(1)[one.identity.id], revert)], operation(), just_read=True)
+    (found,) = backend.find_tasks([(look(1)[one.identity.id], revert)], operation(), ReadMask.NOTHING)
     assert found is not None
     assert (found.succeeded, found.latest) == (True, True)
 

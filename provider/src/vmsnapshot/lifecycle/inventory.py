@@ -37,7 +37,7 @@ def get_snapshot_inventory(session: Session, args: GetSnapshotInventoryArgs) -> 
         Ambiguous: Several have that name.
     """
     scope = _scope(session, args)
-    operation = session.operation("", "reading the inventory of snapshots", alone=True)
+    operation = session.operation("", "reading the inventory of snapshots", batched=False)
     moment = session.now(operation)
     filters = list(_filters(args))
     matching: list[InventorySnapshot] = []

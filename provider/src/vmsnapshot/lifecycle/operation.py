@@ -63,8 +63,8 @@ class Operation:
         timeout: How long it may take. Default: 30 minutes.
         cancellation: The flag that the user's Ctrl-C sets.
         progress: Called with a short text while it goes on.
-        alone: Whether nothing else of ours is likely to be under way, so that a backend need not
-            wait for others before it asks the platform.
+        batched: Whether others of ours are likely to ask at the same time, so that a backend may wait a
+            moment to ask the platform for all at once.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class Operation:
         timeout: timedelta = DEFAULT_TIMEOUT,
         cancellation: Cancellation | None = None,
         progress: Callable[[str], None] = lambda _text: None,
-        alone: bool = False,
+        batched: bool = True,
     ) -> None:
         self.what = what
         self.timeout = timeout
         self.cancellation = cancellation or Cancellation()
         self.progress = progress
-        self.alone = alone
+        self.batched = batched
         self._deadline = time.monotonic() + timeout.total_seconds()
 
     def part(self, what: str, progress: Callable[[str], None] = lambda _text: None) -> Operation:
@@ -90,7 +90,7 @@ class Operation:
             timeout=self.timeout,
             cancellation=self.cancellation,
             progress=progress,
-            alone=self.alone,
+            batched=self.batched,
         )
         part._deadline = self._deadline
         return part

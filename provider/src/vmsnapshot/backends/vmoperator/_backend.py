@@ -42,6 +42,7 @@ from vmsnapshot.lifecycle.port import (
     InventoryScope,
     NotRead,
     Outcome,
+    ReadMask,
     SnapshotRequest,
     VMReference,
 )
@@ -101,12 +102,10 @@ class VmOperatorBackend:
         self,
         references: Sequence[VMReference],
         operation: Operation,
-        *,
-        hardware: bool = True,
-        sizes: bool = True,
+        read: ReadMask = ReadMask.ALL,
     ) -> list[Outcome[VirtualMachine]]:
         """Look many up; each as found, or why it wasn't."""
-        del hardware, sizes  # they are in the same object
+        del read  # all of it is in the same object
         places = [self._inventory.place(reference) for reference in references]
         self._inventory.begin((namespace for namespace, _ in places), operation)
 
@@ -119,20 +118,20 @@ class VmOperatorBackend:
 
         return _each(places, look)
 
-    def observe(self, vm_id: str, operation: Operation, *, hardware: bool = True) -> VirtualMachine:
+    def observe(self, vm_id: str, operation: Operation, read: ReadMask = ReadMask.ALL) -> VirtualMachine:
         """Observe a VM whose id is known; the hardware comes with it in any case.
 
         Raises:
             Gone: It is definitely no longer there. Snapshot objects of it may still be there for a
                 while: `find_snapshot` finds them.
         """
-        return _value(self.observe_all([vm_id], operation, hardware=hardware)[0])
+        return _value(self.observe_all([vm_id], operation, read)[0])
 
     def observe_all(
-        self, vm_ids: Sequence[str], operation: Operation, *, hardware: bool = True, sizes: bool = True
+        self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
-        del hardware, sizes  # they are in the same object
+        del read  # all of it is in the same object
         places = [split_id(vm_id) for vm_id in vm_ids]
         self._inventory.begin((namespace for namespace, _ in places), operation)
         return _each(places, lambda place: self._inventory.observed(*place, operation))
@@ -350,11 +349,10 @@ class VmOperatorBackend:
         self,
         requests: Sequence[tuple[VirtualMachine, str]],
         operation: Operation,
-        *,
-        just_read: bool = False,
+        read: ReadMask = ReadMask.TASKS,
     ) -> list[PastTask | None]:
         """What became of each request for a revert, by the notes on the VM and its snapshots."""
-        del just_read  # reading again costs nothing: the VMs are watched
+        del read  # reading again costs nothing: the VMs are watched
         places = [split_id(vm.identity.id) for vm, _ in requests]
         self._inventory.begin((namespace for namespace, _ in places), operation)
         found: list[PastTask | None] = []

@@ -28,7 +28,7 @@ class Batcher(Generic[K, V]):
     """Collects keys asked for by many threads and answers them with one call.
 
     While one batch is under way, the next gathers; so the number of calls doesn't grow with the
-    number of threads. An operation that is `alone` waits for nobody.
+    number of threads. An operation that isn't `batched` waits for nobody.
 
     Args:
         name: For the names of threads.
@@ -81,7 +81,7 @@ class Batcher(Generic[K, V]):
             self._callers += 1
             lead = bool(tickets) and not self._leading
             self._leading |= lead
-            self._hurry |= operation.alone
+            self._hurry |= not operation.batched
             self._changed.notify_all()
         if lead:
             in_background(self._name, self._lead)

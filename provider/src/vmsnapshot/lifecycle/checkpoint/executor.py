@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import parse_mark
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator, is_recent
 from vmsnapshot.model.environment import (
@@ -189,7 +190,7 @@ class Checkpointing:
         """What was taken, as the platform shows it; what can't be read yet shows in the next refresh."""
         ids = [vms[key].identity.id for key in taken]
         try:
-            outcomes = self._session.backend.observe_all(ids, operation, hardware=False, sizes=False)
+            outcomes = self._session.backend.observe_all(ids, operation, ReadMask.NOTHING)
         except VmsnapshotError:
             outcomes = []
         after = partition(dict(zip(taken, outcomes, strict=False)))[0]

@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Gone, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
@@ -104,7 +104,7 @@ def _locate(
     """The VMs of checkpoints, wherever they are now; or why they could not be read."""
     known = located_vms(checkpoints)
     try:
-        return session.locate_all(known, operation, hardware=False, sizes=False)
+        return session.locate_all(known, operation, ReadMask.NOTHING)
     except VmsnapshotError as error:
         return dict.fromkeys(known, error)
 
@@ -165,7 +165,7 @@ def _observe(
     if not vm_ids:
         return {}, {}
     try:
-        outcomes = session.backend.observe_all(list(vm_ids), operation, hardware=False, sizes=False)
+        outcomes = session.backend.observe_all(list(vm_ids), operation, ReadMask.NOTHING)
     except VmsnapshotError as error:
         return {}, dict.fromkeys(vm_ids, error)
     return partition(dict(zip(vm_ids, outcomes, strict=True)))

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import VirtualMachine
@@ -27,7 +27,7 @@ def refresh(
         Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
     """
     known = located_vms(checkpoints.values())
-    observed = session.locate_all(known, operation, hardware=False, sizes=False)
+    observed = session.locate_all(known, operation, ReadMask.NOTHING)
     fresh = {label: refreshed(item, observed) for label, item in checkpoints.items()}
     for text in _moves(known, observed):
         session.log(urn, requests.Severity.INFO, "\n".join(wrapped(text)))

@@ -39,6 +39,7 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
 from vmsnapshot.model.property_path import PropertyPath, expressible_part
@@ -105,8 +106,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if not taking and old is not None and old.virtual_machines == members:
             return []
         # The engine checks one resource after another.
-        operation = self._session.operation(urn, "looking at the VMs", alone=True)
-        environment = find_members(self._session, members, operation, hardware=False)
+        operation = self._session.operation(urn, "looking at the VMs", batched=False)
+        environment = find_members(self._session, members, operation, ReadMask.NOTHING)
         if not taking:
             return environment.check_failures()
         memory = self._memory.of(urn)

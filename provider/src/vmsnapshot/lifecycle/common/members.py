@@ -15,7 +15,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import printable
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import VirtualMachine
@@ -49,18 +49,20 @@ class Environment:
 
 
 def find_members(
-    session: Session, members: Sequence[EnvironmentMember], operation: Operation, *, hardware: bool = True
+    session: Session,
+    members: Sequence[EnvironmentMember],
+    operation: Operation,
+    read: ReadMask = ReadMask.ALL,
 ) -> Environment:
     """Look all VMs of an environment up, in a number of calls that doesn't grow with them.
 
-    Two members that turn out to be the same VM fail, both: it would be worked on twice. Without
-    `hardware`, which is most of the work of reading them, that and the sizes are left unknown.
+    Two members that turn out to be the same VM fail, both: it would be worked on twice.
 
     Raises:
         Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
     """
     references = [VMReference(member.vm_name, member.namespace) for member in members]
-    outcomes = session.backend.find_all(references, operation, hardware=hardware, sizes=hardware)
+    outcomes = session.backend.find_all(references, operation, read)
     machines: dict[str, VirtualMachine] = {}
     failures: dict[str, VmsnapshotError] = {}
     for member, outcome in zip(members, outcomes, strict=True):
@@ -94,11 +96,11 @@ def look_again(
         Unreachable: As of `find_members`.
     """
     if any(member.key not in ids for member in members):
-        return find_members(session, members, operation, hardware=False)
+        return find_members(session, members, operation, ReadMask.NOTHING)
     known = [ids[member.key] for member in members]
-    outcomes = session.backend.observe_all(known, operation, hardware=False, sizes=False)
+    outcomes = session.backend.observe_all(known, operation, ReadMask.NOTHING)
     if any(isinstance(outcome, Gone) for outcome in outcomes):
-        return find_members(session, members, operation, hardware=False)
+        return find_members(session, members, operation, ReadMask.NOTHING)
     found = dict(zip((member.key for member in members), outcomes, strict=True))
     return Environment(members, *partition(found))
 

@@ -29,7 +29,7 @@ from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import SnapshotRequest
+from vmsnapshot.lifecycle.port import ReadMask, SnapshotRequest
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot
 
@@ -218,7 +218,7 @@ class SafetySnapshots:
                     self._remove(after, snapshot, part)
 
         try:
-            observed = self._session.backend.observe_all(list(by_vm), operation, hardware=False, sizes=False)
+            observed = self._session.backend.observe_all(list(by_vm), operation, ReadMask.NOTHING)
         except VmsnapshotError as error:
             return {item.member: error for item in leftovers}
         machines, unread = partition(dict(zip(by_vm, observed, strict=True)))

@@ -31,7 +31,7 @@ from vmsnapshot.lifecycle.errors import (
     VmsnapshotError,
 )
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
-from vmsnapshot.lifecycle.port import Backend, Outcome, VMReference, values
+from vmsnapshot.lifecycle.port import Backend, Outcome, ReadMask, VMReference, values
 from vmsnapshot.lifecycle.requests import Change, Logger, PropertyChange, Severity
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
@@ -91,7 +91,7 @@ class Session:
         return moved_from is not None and moved_from in (known.server, known.namespace_uid)
 
     def operation(
-        self, urn: str, what: str, timeout: timedelta | None = None, *, alone: bool = False
+        self, urn: str, what: str, timeout: timedelta | None = None, *, batched: bool = True
     ) -> Operation:
         """Returns an operation of a resource; `timeout` is the user's customTimeouts."""
         return Operation(
@@ -99,7 +99,7 @@ class Session:
             timeout=timeout or DEFAULT_TIMEOUT,
             cancellation=self.cancellation,
             progress=lambda text: self._logger.log_status(urn, text),
-            alone=alone,
+            batched=batched,
         )
 
     def now(self, operation: Operation | None = None) -> dt.datetime:
@@ -129,7 +129,7 @@ class Session:
             raise type(error)(error.message, property="vmName") from None
 
     def locate(
-        self, known: VirtualMachineIdentity, operation: Operation, *, hardware: bool = True
+        self, known: VirtualMachineIdentity, operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> VirtualMachine:
         """Observe the VM that state means, wherever it is now.
 
@@ -138,23 +138,20 @@ class Session:
             Refused: The provider's server is another than the one that the VM was on.
             Unreachable: What was read doesn't tell which VM has its id.
         """
-        return values(self.locate_all({"": known}, operation, hardware=hardware).values())[0]
+        return values(self.locate_all({"": known}, operation, read).values())[0]
 
     def locate_all(
         self,
         known: Mapping[_K, VirtualMachineIdentity],
         operation: Operation,
-        *,
-        hardware: bool = True,
-        sizes: bool = True,
+        read: ReadMask = ReadMask.ALL,
     ) -> dict[_K, Outcome[VirtualMachine]]:
         """Observe the VMs that state means, in a number of calls that doesn't grow with them.
 
         Args:
             known: What state knows of them, by any keys.
             operation: Whose time counts.
-            hardware: Whether their hardware is read.
-            sizes: Whether the sizes of their snapshots are.
+            read: What of them is read.
 
         Returns:
             Each as it is, or why it could not be read: Gone, Unreachable, Denied.
@@ -165,9 +162,8 @@ class Session:
         for identity in known.values():
             self.require_server(identity, operation)
         sought = {key: self._accepted(identity) for key, identity in known.items()}
-        reads = {"hardware": hardware, "sizes": sizes}
         ids = list(dict.fromkeys(identity.id for identity in sought.values()))
-        observed = dict(zip(ids, self.backend.observe_all(ids, operation, **reads), strict=True))
+        observed = dict(zip(ids, self.backend.observe_all(ids, operation, read), strict=True))
         found: dict[_K, Outcome[VirtualMachine]] = {}
         elsewhere: dict[_K, VirtualMachineIdentity] = {}
         for key, identity in sought.items():
@@ -187,7 +183,7 @@ class Session:
         if self.platform.has_namespaces:  # an object can't be renamed: it is there or nowhere
             found |= {key: self._absent(known[key], operation) for key in elsewhere}
         else:
-            found |= self._by_uuid(elsewhere, operation, reads)
+            found |= self._by_uuid(elsewhere, operation, read)
         return {key: found[key] for key in known}
 
     def require_server(self, known: VirtualMachineIdentity, operation: Operation) -> None:
@@ -257,7 +253,7 @@ class Session:
         return _gone(known, operation)
 
     def _by_uuid(
-        self, known: Mapping[_K, VirtualMachineIdentity], operation: Operation, reads: dict[str, bool]
+        self, known: Mapping[_K, VirtualMachineIdentity], operation: Operation, read: ReadMask
     ) -> dict[_K, Outcome[VirtualMachine]]:
         """Look up by instance UUID the VMs that aren't where they were last seen."""
         found: dict[_K, Outcome[VirtualMachine]] = {}
@@ -268,7 +264,7 @@ class Session:
             else:
                 sought[key] = identity.instance_uuid
         references = [VMReference(uuid) for uuid in sought.values()]
-        outcomes = self.backend.find_all(references, operation, **reads) if references else []
+        outcomes = self.backend.find_all(references, operation, read) if references else []
         missing: list[_K] = []
         for key, outcome in zip(sought, outcomes, strict=True):
             if isinstance(outcome, NotFound):
@@ -282,7 +278,7 @@ class Session:
                 found[key] = outcome
         # A VM without a readable UUID that has the name could be the one that is sought.
         namesakes = [VMReference(known[key].name) for key in missing]
-        outcomes = self.backend.find_all(namesakes, operation, hardware=False, sizes=False) if missing else []
+        outcomes = self.backend.find_all(namesakes, operation, ReadMask.NOTHING) if missing else []
         for key, outcome in zip(missing, outcomes, strict=True):
             if isinstance(outcome, (NotFound, Ambiguous)):
                 found[key] = _gone(known[key], operation)

@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
@@ -125,26 +126,26 @@ class RevertEvidence:
         return self._counted(task, request)
 
     def find(
-        self, request: RevertRequest, operation: Operation, *, just_read: bool = False
+        self, request: RevertRequest, operation: Operation, read: ReadMask = ReadMask.TASKS
     ) -> PastTask | None:
         """The revert of this very request that is under way or done, as far as the platform remembers."""
         pairs = [(request.vm, request.id)]
-        (task,) = self._session.backend.find_tasks(pairs, operation, just_read=just_read)
+        (task,) = self._session.backend.find_tasks(pairs, operation, read)
         return self._counted(task, request)
 
     def wait_until_ended(
-        self, request: RevertRequest, operation: Operation, *, just_read: bool = False
+        self, request: RevertRequest, operation: Operation, read: ReadMask = ReadMask.TASKS
     ) -> tuple[VirtualMachine, PastTask | None]:
         """The VM once no interrupted run of this request works on it; and the revert, if one has done it."""
         backend = self._session.backend
-        task = self.find(request, operation, just_read=just_read)
+        task = self.find(request, operation, read)
         while task is not None and task.running:
             doing = "may still be doing" if task.uncertain else "is still doing"
             operation.progress(f"waiting for the revert that {task.id} {doing}")
             backend.wait_for_task(request.vm, task.id, operation)
             vm = backend.observe(request.vm.identity.id, operation)
             request = dataclasses.replace(request, vm=vm)
-            task = self.find(request, operation, just_read=True)
+            task = self.find(request, operation, ReadMask.NOTHING)
         return request.vm, task
 
     # --- many VMs ---------------------------------------------------------------------------
@@ -157,7 +158,7 @@ class RevertEvidence:
         *,
         kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
         wait: bool = True,
-        just_read: bool = False,
+        read: ReadMask = ReadMask.TASKS,
     ) -> dict[str, RevertAttempt]:
         """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
 
@@ -170,7 +171,7 @@ class RevertEvidence:
             kept: Whether a VM still has the safety snapshot of a try that was to have one. Where the
                 platform notes with it that the try was taken back, its end is all there is to see of that.
             wait: Whether what is still running is waited for.
-            just_read: Whether the VMs are as they were read just now.
+            read: Whether the tasks that the platform lists with the VMs are read anew.
         """
         backend = self._session.backend
         attempts = {key: first[key] for key in targets}
@@ -178,7 +179,7 @@ class RevertEvidence:
         while open_:
             pairs = [(targets[key][0], attempts[key].id) for key in open_]
             pairs += [(targets[key][0], attempts[key].undo_id) for key in open_]
-            tasks = backend.find_tasks(pairs, operation, just_read=just_read)
+            tasks = backend.find_tasks(pairs, operation, read)
             again: list[str] = []
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
@@ -191,7 +192,7 @@ class RevertEvidence:
                 for task in running:
                     operation.progress(f"{key}: waiting for what {task.id} is still doing")
                     backend.wait_for_task(vm, task.id, operation)
-                    just_read = False
+                    read = ReadMask.TASKS
                 if running:
                     again.append(key)
                 elif undone is not None and undone.succeeded:

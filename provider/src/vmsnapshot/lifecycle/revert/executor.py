@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
@@ -224,7 +225,7 @@ class RevertRun:
             raise Refused(message)
         identifier = request_id(self._urn, target, inputs, self._before)
         request = RevertRequest(identifier, planned.vm, target, inputs.power_policy)
-        vm, done = executor.evidence.wait_until_ended(request, operation, just_read=True)
+        vm, done = executor.evidence.wait_until_ended(request, operation, ReadMask.NOTHING)
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = plan_request(self._session, inputs, operation, asker)
         planned = dataclasses.replace(planned, found=done)

@@ -80,7 +80,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         self._tell_target(request.urn)
         # The engine checks one resource after another.
         what = f'looking at VM "{inputs.vm_name}"'
-        operation = self._session.operation(request.urn, what, alone=True)
+        operation = self._session.operation(request.urn, what, batched=False)
         try:
             planned = plan_request(self._session, inputs, operation, self._asker(request.urn, given))
         except (NotFound, Ambiguous) as error:
@@ -136,7 +136,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             if checked is not None:
                 # The old outputs are fresh only where the engine refreshes before an update.
                 operation = self._session.operation(
-                    request.urn, f"looking at {format_vm(checked.vm)}", alone=True
+                    request.urn, f"looking at {format_vm(checked.vm)}", batched=False
                 )
                 planned = self._recalled(request.urn, checked, new, state, operation)
                 live, target = planned.vm.machine, planned.after

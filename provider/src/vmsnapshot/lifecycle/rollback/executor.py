@@ -15,7 +15,7 @@ from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import values
+from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.rollback.plan import (
@@ -116,7 +116,7 @@ class RollbackExecutor:
             raise self._failed(executor, failures, operation)
         try:
             ids = [vm.identity.id for vm in self._vms.values()]
-            after = values(self._session.backend.observe_all(ids, operation, sizes=False))
+            after = values(self._session.backend.observe_all(ids, operation, ReadMask.HARDWARE))
         except VmsnapshotError as error:
             raise self._unfinished(executor, _NOT_READ, error) from error
         machines = dict(zip(self._vms, after, strict=True))
@@ -264,7 +264,7 @@ class RollbackExecutor:
         operation = self._session.operation(self._urn, "reading the environment", _READ_WITHIN)
         ids = [vm.identity.id for vm in self._vms.values()]
         try:
-            outcomes = self._session.backend.observe_all(ids, operation, sizes=False)
+            outcomes = self._session.backend.observe_all(ids, operation, ReadMask.HARDWARE)
         except VmsnapshotError:
             return {}  # the next refresh does
         found = zip(self._vms, outcomes, strict=True)

@@ -13,6 +13,7 @@ from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
@@ -183,7 +184,7 @@ class MemberAttempts:
         """Each VM's next try, or the one that is done; `wait` for those that still run."""
         first = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
         return self._reverts.evidence.find_attempts(
-            targets, first, operation, kept=self._is_kept, wait=wait, just_read=True
+            targets, first, operation, kept=self._is_kept, wait=wait, read=ReadMask.NOTHING
         )
 
     def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> RevertAttempt:

@@ -76,7 +76,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if not given.knows(*NAMING):
             return verbs.CheckAnswer(inputs, unknown=COMPUTED)
         memory = self._memory.of(request.urn)
-        checked = self._plan(request.urn, given, memory.state, alone=True)
+        checked = self._plan(request.urn, given, memory.state, batched=False)
         failures = checked.planned.check_failures()
         if failures:
             return verbs.CheckAnswer(inputs, failures)
@@ -311,7 +311,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         return checked if checked is not None and checked.is_for(inputs) else None
 
     def _plan(
-        self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None, *, alone: bool = False
+        self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None, *, batched: bool = True
     ) -> CheckedPlan:
         inputs = given.model
         asked = inputs.model_copy(update=dict.fromkeys((*COMPUTED, "triggers")))
@@ -319,7 +319,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         request = None if given.unknown else request_of(urn, inputs, old)
         done = {} if request is None else reverted_before(old, request.token)
         # The engine checks one resource after another.
-        operation = self._session.operation(urn, "looking at the environment", alone=alone)
+        operation = self._session.operation(urn, "looking at the environment", batched=batched)
         environment = find_members(self._session, asked.virtual_machines, operation)
         planned = plan_found(
             self._session,

@@ -15,7 +15,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner
-from vmsnapshot.lifecycle.port import SnapshotRequest
+from vmsnapshot.lifecycle.port import ReadMask, SnapshotRequest
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -123,7 +123,7 @@ class SnapshotCreator:
             if not backend.withdraw_snapshot(vm, snapshot_id, within):
                 return False
             text = "No snapshot had been taken, so its object was deleted again (cleanupOnFail)."
-            after = backend.observe(vm.identity.id, within, hardware=False)
+            after = backend.observe(vm.identity.id, within, ReadMask.SIZES)
             if outside_count(after) > outside_count(vm):
                 text = (
                     "Its object was deleted again (cleanupOnFail). vSphere seems to have taken a snapshot at "

@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
 from vmsnapshot.model.identity import VirtualMachineIdentity
@@ -37,7 +37,7 @@ class SnapshotLookup:
             Gone: Neither the VM nor the snapshot is there.
         """
         try:
-            return self._session.locate(vm_of(identifier, state), operation, hardware=False)
+            return self._session.locate(vm_of(identifier, state), operation, ReadMask.SIZES)
         except Gone as gone:
             if not self._session.platform.snapshots_outlive_vm:
                 raise

@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
@@ -163,7 +164,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         identifier = backend.identifier(vm, snapshot_id)
         try:
             backend.wait_until_complete(vm, snapshot_id, operation)
-            after = backend.observe(vm.identity.id, operation, hardware=False)
+            after = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
         except Gone:
             raise
         except VmsnapshotError as error:
@@ -198,7 +199,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         """What is known of a snapshot that was made, and isn't complete or could not be read."""
         looking = self._session.operation(owner.urn, "reading what was made", READING_AFTER_FAILURE)
         try:
-            vm = self._session.backend.observe(vm.identity.id, looking, hardware=False)
+            vm = self._session.backend.observe(vm.identity.id, looking, ReadMask.SIZES)
         except VmsnapshotError:
             found = None
         else:
@@ -283,7 +284,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             )
             return verbs.Answer(request.id, fresh)
         backend = self._session.backend
-        vm = self._session.locate(vm_of(request.id, state), operation, hardware=False)
+        vm = self._session.locate(vm_of(request.id, state), operation, ReadMask.SIZES)
         snapshot = self.lookup.still_there(vm, request.id, state)
         if taken_over(request.urn, state, snapshot):
             message = (
@@ -303,7 +304,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         )
         if asked != (snapshot.name, snapshot.description, snapshot.mark):
             backend.change_snapshot(vm, snapshot, asked[0], asked[1], owner, operation)
-            vm = backend.observe(vm.identity.id, operation, hardware=False)
+            vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
             snapshot = self.lookup.still_there(vm, request.id, state)
         fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         if not snapshot.ready:
@@ -315,7 +316,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             except VmsnapshotError as error:
                 partial = self._unsettled(inputs, vm, snapshot.id, owner, error)
                 raise verbs.Incomplete(verbs.Answer(request.id, partial), error) from error
-            vm = backend.observe(vm.identity.id, operation, hardware=False)
+            vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
             snapshot = self.lookup.still_there(vm, request.id, state)
             fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         self.lookup.tell_path(request.id, fresh, written=True)

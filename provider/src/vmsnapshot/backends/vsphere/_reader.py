@@ -1,0 +1,280 @@
+"""The part of the port that looks, on vSphere."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._endpoint import Endpoint
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._fleet import Fleet
+from vmsnapshot.backends.vsphere._hardware import Hardware
+from vmsnapshot.backends.vsphere._history import History, past_tasks, recent
+from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
+from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._observe import (
+    WITH_KNOWN_HARDWARE,
+    WITHOUT_HARDWARE,
+    WITHOUT_LAYOUT,
+    WITHOUT_SIZES,
+    machine,
+    virtual_machine,
+)
+from vmsnapshot.backends.vsphere._protection import Protection
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
+from vmsnapshot.backends.vsphere._session import Session
+from vmsnapshot.backends.vsphere._tasks import Tasks
+from vmsnapshot.lifecycle.common.selection import select_snapshot
+from vmsnapshot.lifecycle.errors import (
+    Ambiguous,
+    Gone,
+    InvalidInput,
+    NotFound,
+    VmsnapshotError,
+)
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import (
+    InventoryEntry,
+    InventoryScope,
+    NotRead,
+    Outcome,
+    ReadMask,
+    VMReference,
+    values,
+)
+from vmsnapshot.model.identity import ServerIdentity
+from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+
+
+class VsphereReader:
+    """What is on a vCenter or a single ESXi host: VMs, their snapshots and their tasks. Changes nothing.
+
+    Args:
+        endpoint: Where the server is and which certificate it must show.
+        user: The user to log in as, at the first call.
+        password: Their password; it appears in no message.
+        ignore_history: Whether a task history that can't be read counts as empty.
+    """
+
+    def __init__(self, endpoint: Endpoint, user: str, password: str, *, ignore_history: bool = False) -> None:
+        self._session = Session(endpoint, user, password)
+        self._inventory = Inventory(self._session)
+        self._reads = Reads(self._session)
+        self._tasks = Tasks(self._session)
+        self._history = History(self._session, self._reads, ignored=ignore_history)
+        self._protection = Protection(self._session, self._history)
+        self._hardware = Hardware()
+        # What a snapshot holds never changes, and its id is never given to another.
+        self._machines: dict[str, Machine] = {}
+
+    def server(self, vm_id: str, operation: Operation) -> ServerIdentity:  # noqa: ARG002 - one for all VMs
+        """The server's `about.instanceUuid`, which the login has read."""
+        if not self._session.is_logged_in:
+            subject = Subject(operation.what)
+            retry(
+                operation,
+                WORTH_ANOTHER_READ,
+                lambda: self._session.call(operation, subject, lambda _login: None),
+            )
+        return ServerIdentity(self._session.server)
+
+    def now(self, operation: Operation) -> dt.datetime:
+        """The server's `CurrentTime`, reckoned on by this machine's clock."""
+        return self._history.clock.now(operation)
+
+    def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
+        """Look a VM up by what the user wrote, and observe it.
+
+        Raises:
+            NotFound: There is none; close names are suggested.
+            Ambiguous: Several have that name; the message lists their paths and ids.
+        """
+        return values(self.find_all([reference], operation))[0]
+
+    def find_all(
+        self,
+        references: Sequence[VMReference],
+        operation: Operation,
+        read: ReadMask = ReadMask.ALL,
+    ) -> list[Outcome[VirtualMachine]]:
+        """Look many up; each as found, or why it wasn't."""
+        answers: dict[str, Outcome[VirtualMachine]] = {}
+        names = list(dict.fromkeys(reference.name for reference in references))
+        stale = self._look_up(names, answers, operation, read, newer_than=0)
+        if stale:
+            newer_than = self._inventory.generation
+            self._look_up(stale, answers, operation, read, newer_than=newer_than)
+        return [answers[reference.name] for reference in references]
+
+    def _look_up(
+        self,
+        names: Sequence[str],
+        answers: dict[str, Outcome[VirtualMachine]],
+        operation: Operation,
+        read: ReadMask,
+        *,
+        newer_than: int,
+    ) -> list[str]:
+        """Answer by the index; those whose entry turns out stale (renamed, moved, removed)."""
+        entries: dict[str, Entry] = {}
+        for name in names:
+            try:
+                entries[name] = self._inventory.find(name, operation, newer_than=newer_than)
+            except (NotFound, Ambiguous) as error:
+                answers[name] = error
+        ids = [entry.id for entry in entries.values()]
+        observed = self.observe_all(ids, operation, read)
+        stale = []
+        for (name, entry), vm in zip(entries.items(), observed, strict=True):
+            if isinstance(vm, Gone):
+                text = f'{operation.what}: VM "{name}" ({entry.id}) has just been removed.'
+                answers[name] = NotFound(text)
+                stale.append(name)
+            else:
+                answers[name] = vm
+                if isinstance(vm, VirtualMachine) and (vm.identity.name, vm.identity.path) != (
+                    entry.name,
+                    entry.path,
+                ):
+                    stale.append(name)
+        return stale
+
+    def observe(self, vm_id: str, operation: Operation, read: ReadMask = ReadMask.ALL) -> VirtualMachine:
+        """Observe a VM whose id is known.
+
+        Raises:
+            Gone: It is definitely no longer there.
+        """
+        return values(self.observe_all([vm_id], operation, read))[0]
+
+    def observe_all(
+        self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe many; each as it is, or why it could not be read."""
+        hardware, sizes = ReadMask.HARDWARE in read, ReadMask.SIZES in read
+        known = self._hardware.known(vm_ids) if hardware else {}
+        unread = WITHOUT_HARDWARE if sizes else WITHOUT_SIZES
+        if hardware:
+            unread = "VirtualMachine" if sizes else WITHOUT_LAYOUT
+        read_before = WITH_KNOWN_HARDWARE if sizes else WITHOUT_SIZES
+        asked = [(read_before if vm_id in known else unread, vm_id) for vm_id in vm_ids]
+        found = dict(zip(vm_ids, self._reads.outcomes(asked, operation), strict=True))
+        changed = [vm_id for vm_id, item in known.items() if item.is_old(found[vm_id])]
+        whole = self._reads.outcomes([("VirtualMachine", vm_id) for vm_id in changed], operation)
+        found |= zip(changed, whole, strict=True)
+
+        def observed(vm_id: str) -> Outcome[VirtualMachine]:
+            reading = found[vm_id]
+            if isinstance(reading, VmsnapshotError):
+                return reading
+            vm = self._observed(vm_id, reading, operation)
+            if vm_id in known and vm_id not in changed:
+                return known[vm_id].completes(vm)
+            if hardware:
+                self._hardware.keep(vm, reading.properties)
+            return vm
+
+        return [observed(vm_id) for vm_id in vm_ids]
+
+    def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
+        """Observe every VM that the login may see (templates included)."""
+        index = self._inventory.index(operation, newer_than=self._inventory.generation)
+        outcomes = self.observe_all(list(index.entries), operation)
+        return [outcome for outcome in outcomes if isinstance(outcome, VirtualMachine)]
+
+    def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
+        """Every VM of a scope with its snapshots, by pages of the property collector."""
+        return Fleet(self._session).entries(scope, operation)
+
+    def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
+        """The snapshot that an import names by `<vm>@<snapshot>`.
+
+        VM names and snapshot names may hold an `@` themselves: each split is tried.
+
+        Raises:
+            InvalidInput: It has another form.
+            NotFound: There is none.
+            Ambiguous: It names several.
+        """
+        splits = [index for index, letter in enumerate(identifier) if letter == "@"]
+        if not splits:
+            raise InvalidInput(
+                "id",
+                f"{identifier!r} names no snapshot; write <vm>@<snapshot>, such as "
+                "web-1@base/release-41 or vm-42@snapshot-226",
+            )
+        failure: VmsnapshotError | None = None
+        for index in splits:
+            try:
+                vm = self.find(VMReference(identifier[:index]), operation)
+                return vm, select_snapshot(vm, identifier[index + 1 :])
+            except NotFound as error:
+                failure = failure or error
+        assert failure is not None  # noqa: S101 - there was at least one split, and it failed
+        raise failure
+
+    def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
+        """The resource id of a snapshot, such as `vm-42@snapshot-226`."""
+        return f"{vm.identity.id}@{snapshot_id}"
+
+    def machines_at(
+        self, targets: Sequence[tuple[VirtualMachine, Snapshot]], operation: Operation
+    ) -> list[Outcome[Machine]]:
+        """What each VM was when its snapshot was taken: its hardware and settings.
+
+        `power_state` is the one that a revert leaves.
+        """
+        wanted = {snapshot.id: snapshot for _, snapshot in targets}
+        unread = [item for item in wanted if item not in self._machines]
+        failures: dict[str, VmsnapshotError] = {}
+        outcomes = self._reads.outcomes([("VirtualMachineSnapshot", item) for item in unread], operation)
+        for snapshot_id, outcome in zip(unread, outcomes, strict=True):
+            if isinstance(outcome, VmsnapshotError):
+                failures[snapshot_id] = outcome
+            else:
+                power = wanted[snapshot_id].power_state
+                names = self._inventory.networks(outcome.properties.get("config"), operation)
+                self._machines[snapshot_id] = machine(outcome.properties, power, names)
+        return [failures.get(snapshot.id) or self._machines[snapshot.id] for _, snapshot in targets]
+
+    def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> str | None:
+        """What this server and this login lack by which an interrupted revert would be recognised."""
+        return self._protection.weaker(vms, operation)
+
+    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
+        """When a resource was deleted, as far as the server's events tell."""
+        return self._history.events.forgotten(owner, operation)
+
+    def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
+        """The most recent task with that request id, if it runs or ended within the last hour.
+
+        vSphere lists the tasks of some minutes with the VM; a vCenter's history is read once for all.
+        """
+        return self._history.recent(vm, request_id, operation)
+
+    def find_tasks(
+        self,
+        requests: Sequence[tuple[VirtualMachine, str]],
+        operation: Operation,
+        read: ReadMask = ReadMask.TASKS,
+    ) -> list[PastTask | None]:
+        """For each VM the most recent task with that request id, if the platform remembers.
+
+        vSphere remembers tasks for some minutes with the VM, and a vCenter for weeks in its
+        history, which is asked once for all requests.
+        """
+        return self._history.find(requests, operation, just_read=ReadMask.TASKS not in read)
+
+    def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
+        """Wait until a task has ended, however it ended; one that is forgotten has ended."""
+        self._tasks.wait(task_id, operation, Subject.of(operation.what, vm))
+
+    def _observed(self, vm_id: str, reading: Reading, operation: Operation) -> VirtualMachine:
+        properties = reading.properties
+        parent = properties.get("parentVApp") or properties.get("parent")
+        path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
+        names = self._inventory.networks(properties.get("config"), operation)
+        vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
+        identity = vm.identity.model_copy(update={"server": self._session.server})
+        return vm.model_copy(update={"identity": identity, "remembered": past_tasks(recent(reading))})

@@ -1,0 +1,163 @@
+"""The part of the port that looks: nothing on the platform changes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port._values import (
+    InventoryEntry,
+    InventoryScope,
+    NotRead,
+    Outcome,
+    ReadMask,
+    VMReference,
+)
+from vmsnapshot.model.identity import ServerIdentity
+from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+
+
+class Reader(Protocol):
+    """Observes VMs, their snapshots and their tasks.
+
+    Reads that come at the same time are gathered into few calls, and those of many VMs (`find_all`,
+    `observe_all`, `machines_at`, `find_tasks`) take a number of calls that doesn't grow with the VMs.
+
+    What can't be observed is None (`snapshots_supported`, `tools_running`, `shared_bus`, sizes): unknown,
+    which forbids nothing and passes for nothing.
+    """
+
+    def server(self, vm_id: str, operation: Operation) -> ServerIdentity:
+        """Which server it is, where a VM of that id would be; what the login may not read isn't known.
+
+        Raises:
+            Unreachable: It could not be asked.
+        """
+        ...
+
+    def now(self, operation: Operation) -> dt.datetime:
+        """The time by the server's clock (UTC), by which it dates snapshots and tasks.
+
+        Once it has been told, this raises nothing: it is reckoned on from there.
+
+        Raises:
+            Unreachable: The server has not told it yet, and can't be asked.
+        """
+        ...
+
+    def find(self, reference: VMReference, operation: Operation) -> VirtualMachine:
+        """Look a VM up by what the user wrote, and observe it.
+
+        Raises:
+            NotFound: There is none; close names are suggested.
+            Ambiguous: Several have that name; the message lists their paths and ids.
+        """
+        ...
+
+    def find_all(
+        self,
+        references: Sequence[VMReference],
+        operation: Operation,
+        read: ReadMask = ReadMask.ALL,
+    ) -> list[Outcome[VirtualMachine]]:
+        """Look many up; each as found, or why it wasn't (NotFound, Ambiguous, Denied).
+
+        Raises:
+            Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
+        """
+        ...
+
+    def observe(self, vm_id: str, operation: Operation, read: ReadMask = ReadMask.ALL) -> VirtualMachine:
+        """Observe a VM whose id is known.
+
+        Raises:
+            Gone: It is definitely no longer there.
+        """
+        ...
+
+    def observe_all(
+        self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe many; each as it is, or why it could not be read (Gone, Denied).
+
+        Raises:
+            Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
+        """
+        ...
+
+    def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
+        """Observe every VM that the login may see (templates included)."""
+        ...
+
+    def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
+        """Every VM of a scope with its snapshots, as they are read, by pages.
+
+        A page takes a bounded number of calls and isn't kept. A VM is told once, or as not read: none is
+        left out.
+
+        Raises:
+            NotFound: There is no such place.
+            Ambiguous: Several have that name.
+            Unreachable: A page could not be read; likewise whatever else fails all of it.
+        """
+        ...
+
+    def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
+        """The snapshot that an import names: the resource's id, or how people write it.
+
+        vSphere: `<vm>@<snapshot>`; VM Operator: `<namespace>/<name>`.
+
+        Raises:
+            InvalidInput: It has another form.
+            NotFound: There is none.
+            Ambiguous: It names several.
+        """
+        ...
+
+    def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
+        """The resource id of a snapshot: `vm-42@snapshot-226` or `shop/release-41`."""
+        ...
+
+    def machines_at(
+        self, targets: Sequence[tuple[VirtualMachine, Snapshot]], operation: Operation
+    ) -> list[Outcome[Machine]]:
+        """What each VM was when its snapshot was taken: hardware and settings.
+
+        `power_state` is the one that a revert leaves; what the platform doesn't tell is named in
+        `not_known`. Each as it was, or why it could not be read (Gone, Denied).
+        """
+        ...
+
+    def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> str | None:
+        """Why an interrupted revert of these VMs might not be recognised, and what helps, for previews.
+
+        None: it will be, as far as can be told. It is found out once per login.
+        """
+        ...
+
+    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
+        """When that was last; None: it isn't known to have been."""
+        ...
+
+    def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
+        """The most recent task with that request id, if it runs or ended within the last hour.
+
+        For previews: asking one after another takes as few calls as asking at once. What began while
+        this login works isn't looked for.
+        """
+        ...
+
+    def find_tasks(
+        self,
+        requests: Sequence[tuple[VirtualMachine, str]],
+        operation: Operation,
+        read: ReadMask = ReadMask.TASKS,
+    ) -> list[PastTask | None]:
+        """For each VM the most recent task with that request id, if the platform remembers."""
+        ...
+
+    def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
+        """Wait until a task has ended, however it ended; one that is forgotten has ended."""
+        ...
