@@ -14,7 +14,7 @@ from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from vmsnapshot.backends.vsphere._endpoint import Answer, Connection
-from vmsnapshot.backends.vsphere._tasks import Watch
+from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.lifecycle.common import session
 
 VM, BOTH = "web-1", [{"vmName": "db-1"}, {"vmName": "db-2"}]

@@ -40,7 +40,7 @@ class Future(Generic[T]):
             self._error, self._done = error, True
         self._woken.set()
 
-    def brought_within(self, seconds: float) -> T | None:
+    def result_within(self, seconds: float) -> T | None:
         """The value, if it comes so soon; None: it doesn't, or an error does."""
         self._woken.wait(seconds)
         return self._value

@@ -338,7 +338,7 @@ class Client:
 
         None where that isn't to be found out.
         """
-        self.read_schema().brought_within(_SCHEMA_TIME)
+        self.read_schema().result_within(_SCHEMA_TIME)
         return self._supported
 
     def read_schema(self) -> Future[None]:

@@ -1,125 +1,32 @@
-"""Every running task watched by one thread through one WaitForUpdatesEx; nobody polls.
-
-The tasks are members of a list view, and a filter on a property collector of our own (the default
-one loses updates when it is shared) reports their changes.  A new task costs its share of one
-ModifyListView; those that have ended leave the list with the next one.  Progress is watched, in a
-second list, only of tasks that take longer than `PATIENCE`: each step of progress is a call.
-"""
+"""Tasks of vSphere: started, waited for within an operation's time, cancelled with it."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vmodl
 
 from vmsnapshot.backends._future import in_background
-from vmsnapshot.backends._retry import backoff
 from vmsnapshot.backends.vsphere import _faults as faults
-from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._observe import ENDED
-from vmsnapshot.backends.vsphere._session import Login, Session, Stub, marked
-from vmsnapshot.lifecycle.errors import Cancelled, PlatformError, TimedOut, Unsupported, VmsnapshotError
+from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._session import Login, Session, marked
+from vmsnapshot.backends.vsphere._task_watch import Watch
+from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
+from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration
 
 # Seconds after which a task's progress is worth a call.
 PATIENCE: Final = 4.0
-# Seconds: the server answers a wait without news after this long.
-_LONGEST_WAIT: Final = 45
-# Seconds to let further news come before asking again: a share of the time that the longest of
-# the running tasks has taken already, so that tasks started together are seen to end together.
-_GATHERING: Final = (0.02, 0.25)
-_GATHERING_SHARE: Final = 0.2
-# The same where all news was progress, which can be told a little later.
-_GATHERING_PROGRESS: Final = (0.25, 1.0)
-_GATHERING_PROGRESS_SHARE: Final = 0.1
-# What part of the time that tasks took of late is let pass before new ones are first asked about.
-_SURELY_RUNNING: Final = 0.6
 # Seconds that a cancellation takes at most to reach the server before we go on without knowing.
 _CANCEL_TIME: Final = 1.0
-
 # What became of a task that the server didn't take a request to cancel for.
 _NOT_ASKED: Final = "could not be asked to stop and may still run on vSphere"
-
-_WATCHED: Final = ("info.state", "info.result", "info.error")
-
-
-class Watch:
-    """One task on its way."""
-
-    def __init__(self, task_id: str) -> None:
-        self.task_id = task_id
-        self.changed = threading.Condition()
-        self.info: dict[str, Any] = {}
-        self.waiting = 0
-        self.since = time.monotonic()
-        self.slow = False
-        self.forgotten = False
-        # Why nobody can wait for it any more.
-        self.failure: VmsnapshotError | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the task has ended, or nobody can tell any more."""
-        return self.failure is not None or self.forgotten or str(self.info.get("info.state")) in ENDED
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it ended well."""
-        return str(self.info.get("info.state")) == "success"
-
-    @property
-    def progress(self) -> int | None:
-        """Percent done, where the platform tells."""
-        percent = self.info.get("info.progress")
-        return percent if isinstance(percent, int) else None
-
-    def tell(self, changes: Mapping[str, Any]) -> None:
-        """Take news of the task."""
-        with self.changed:
-            self.info.update(changes)
-            self.changed.notify_all()
-
-    def forget(self) -> None:
-        """Take the news that the server no longer knows the task."""
-        with self.changed:
-            self.forgotten = self.forgotten or not self.ended
-            self.changed.notify_all()
-
-    def fail(self, cause: VmsnapshotError) -> None:
-        """End the wait with its cause; the task itself may still run."""
-        with self.changed:
-            if not self.ended:
-                self.failure = cause
-            self.changed.notify_all()
-
-    def wake(self) -> None:
-        """Make whoever waits look again."""
-        with self.changed:
-            self.changed.notify_all()
-
-
-@dataclasses.dataclass
-class _Collector:
-    """What one session holds on the server for us."""
-
-    login: Login
-    collector: Any
-    running: Any
-    # The wait has a connection of its own, which can be broken.
-    stub: Stub
-    waiting: Any
-    progress: Any = None
-    making_progress: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-    version: str = ""
 
 
 class Tasks:
@@ -127,16 +34,7 @@ class Tasks:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._changed = threading.Condition()
-        self._watches: dict[str, Watch] = {}
-        self._ended: set[str] = set()
-        self._usual_time = 0.0
-        self._starting = 0
-        self._collector: _Collector | None = None
-        self._thread: threading.Thread | None = None
-        self._closed = False
-        self._members: Batcher[str, None] = Batcher("tasks", self._add_members, lambda: self._starting > 0)
-        self._slow: Batcher[str, None] = Batcher("progress", self._add_slow)
+        self._watcher = TaskWatcher(session)
 
     def run(
         self,
@@ -167,12 +65,12 @@ class Tasks:
             with marked(request_id) if request_id else contextlib.nullcontext():
                 return object_id(start(login))
 
-        with self._in_flight():
+        with self._watcher.starting():
             # A task that starts after its user has gone is of no use to anybody.
             task_id = self._session.call(operation, subject, call, once=once, late=self._cancel)
         watch = self._wait(task_id, operation, subject, cancel=True)
         if watch.failure is not None:
-            raise self._not_watched(watch, subject)
+            raise _not_watched(watch, subject)
         if watch.forgotten:
             raise faults.Forgotten(f"{subject}: vSphere no longer knows how its task {task_id} ended.")
         if not watch.succeeded:
@@ -184,39 +82,26 @@ class Tasks:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""
         watch = self._wait(task_id, operation, subject, cancel=False)
         if watch.failure is not None:
-            raise self._not_watched(watch, subject)
+            raise _not_watched(watch, subject)
 
     def close(self) -> None:
         """Stop watching."""
-        with self._changed:
-            self._closed = True
-            collector, self._collector = self._collector, None
-            self._changed.notify_all()
-        if collector is not None:
-            collector.stub.retire(abort=True)
+        self._watcher.close()
 
     def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:
-        with self._changed:
-            watch = self._watches.setdefault(task_id, Watch(task_id))
-            watch.waiting += 1
-            self._ensure_thread()
-        undo = operation.cancellation.subscribe(watch.wake)
-        try:
-            self._members.ask(task_id, operation)
-            self._follow(watch, operation)
-        except (Cancelled, TimedOut) as over:
-            fate = _NOT_ASKED
-            if cancel and isinstance(over, Cancelled):
-                asking = in_background("cancel", lambda: self._cancel(task_id))
-                fate = asking.brought_within(_CANCEL_TIME) or _NOT_ASKED
-            raise self._still_running(over, watch, operation, subject, fate) from None
-        finally:
-            undo()
-            with self._changed:
-                watch.waiting -= 1
-                if not watch.waiting:
-                    del self._watches[task_id]
-                    self._ended.add(task_id)
+        with self._watcher.watching(task_id) as watch:
+            undo = operation.cancellation.subscribe(watch.wake)
+            try:
+                self._watcher.add(task_id, operation)
+                self._follow(watch, operation)
+            except (Cancelled, TimedOut) as over:
+                outcome = _NOT_ASKED
+                if cancel and isinstance(over, Cancelled):
+                    asking = in_background("cancel", lambda: self._cancel(task_id))
+                    outcome = asking.result_within(_CANCEL_TIME) or _NOT_ASKED
+                raise self._still_running(over, watch, operation, subject, outcome) from None
+            finally:
+                undo()
         return watch
 
     def _follow(self, watch: Watch, operation: Operation) -> None:
@@ -241,13 +126,13 @@ class Tasks:
             operation.check()
             if slow_at is not None and time.monotonic() >= slow_at:
                 slow_at = None
-                self._slow.ask(watch.task_id, operation)
+                self._watcher.add_progress(watch.task_id, operation)
             if watch.progress is not None and watch.progress != told:
                 told = watch.progress
                 operation.progress(f"{operation.what}: {told} %")
 
     def _still_running(
-        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, fate: str
+        self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, outcome: str
     ) -> VmsnapshotError:
         done = "" if watch.progress is None else f", {watch.progress} % done"
         if isinstance(over, TimedOut):
@@ -256,7 +141,7 @@ class Tasks:
                 f"{watch.task_id} still runs on vSphere{done}. The next update continues from here; "
                 "customTimeouts gives it more time."
             )
-        return Cancelled(f"{over.message} The task {watch.task_id}{done} {fate}.")
+        return Cancelled(f"{over.message} The task {watch.task_id}{done} {outcome}.")
 
     def _cancel(self, task_id: str) -> str:
         """Ask the server to cancel a task; what came of that.
@@ -275,219 +160,12 @@ class Tasks:
             return _NOT_ASKED
         return "was asked to stop"
 
-    @contextlib.contextmanager
-    def _in_flight(self) -> Iterator[None]:
-        with self._changed:
-            self._starting += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._starting -= 1
 
-    # What the server watches for us
-
-    def _add_members(self, task_ids: Sequence[str]) -> Mapping[str, None]:
-        with self._changed:
-            collector = self._collector
-            # One that is waited for again stays on the list.
-            ended, self._ended = self._ended - self._watches.keys(), set()
-            # Without a collector the thread is about to make one, with every watch in it.
-            self._changed.notify_all()
-        if collector is not None:
-            self._modify(collector, collector.running, task_ids, ended)
-        return dict.fromkeys(task_ids)
-
-    def _add_slow(self, task_ids: Sequence[str]) -> Mapping[str, None]:
-        with self._changed:
-            collector = self._collector
-            # A collector that is made later begins with those that are slow by then.
-            for watch in self._watches.values():
-                watch.slow |= watch.task_id in task_ids
-        if collector is not None:
-            self._watch_progress(collector, task_ids)
-        return dict.fromkeys(task_ids)
-
-    def _watch_progress(self, collector: _Collector, task_ids: Sequence[str]) -> None:
-        try:
-            with collector.making_progress:
-                if collector.progress is None:
-                    login, paths = collector.login, ["info.progress"]
-                    collector.progress = _watched_list(login, collector.collector, paths)
-        except faults.VENDOR as failure:
-            self._lost(collector, failure)
-        else:
-            self._modify(collector, collector.progress, task_ids, ())
-
-    def _modify(
-        self,
-        collector: _Collector,
-        view: Any,
-        add: Iterable[str],
-        remove: Iterable[str],
-    ) -> None:
-        login = collector.login
-        try:
-            unknown = view.ModifyListView(
-                add=[login.ref("Task", task_id) for task_id in add],
-                remove=[login.ref("Task", task_id) for task_id in remove],
-            )
-        except faults.VENDOR as failure:
-            self._lost(collector, failure)
-            return
-        for task in unknown or ():
-            self._tell(object_id(task), None)
-
-    def _lost(self, collector: _Collector, failure: BaseException) -> None:
-        """Give a collector up: the thread makes another and adds every running task to it."""
-        if faults.is_expired(failure):
-            self._session.expired(collector.login)
-        with self._changed:
-            if self._collector is collector:
-                self._collector = None
-        collector.stub.retire(abort=True)
-
-    # The one thread that waits
-
-    def _ensure_thread(self) -> None:
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._watch, name="vmsnapshot-tasks", daemon=True)
-            self._thread.start()
-
-    def _watch(self) -> None:
-        waits = backoff()
-        while self._is_needed():
-            try:
-                pause = self._round()
-                waits = backoff()
-            except Exception as error:  # noqa: BLE001 - a thread on which all waits depend must not die
-                self._recover(error)
-                pause = next(waits)
-            if pause:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed, pause)
-
-    def _is_needed(self) -> bool:
-        """Wait until there is a task to watch; False: there never will be."""
-        with self._changed:
-            if not self._watches:
-                self._changed.wait_for(lambda: self._closed or self._watches)
-                self._changed.wait_for(lambda: self._closed, self._first_pause)
-            return not self._closed
-
-    def _round(self) -> float:
-        """Wait for news once; the seconds to let further news come."""
-        collector = self._collector
-        if collector is None:
-            collector = self._session.direct(Subject("watching tasks"), self._make_collector)
-            self._begin(collector)
-            if self._collector is not collector:
-                return 0.0
-        return self._await_news(collector)
-
-    def _recover(self, error: Exception) -> None:
-        """Give up what broke; who waits goes on waiting for what passes by itself, within their own time."""
-        if isinstance(error, VmsnapshotError):
-            if not error.retry_helps:
-                self._fail_all(error)
-            return
-        if (collector := self._collector) is not None:
-            self._lost(collector, error)
-        if not isinstance(error, faults.VENDOR):
-            text = f"watching tasks: {error!r}, which is a mistake in the provider"
-            self._fail_all(PlatformError(text))
-
-    def _fail_all(self, cause: VmsnapshotError) -> None:
-        with self._changed:
-            watches = list(self._watches.values())
-        for watch in watches:
-            watch.fail(cause)
-
-    def _not_watched(self, watch: Watch, subject: Subject) -> VmsnapshotError:
-        assert watch.failure is not None  # noqa: S101 - the callers look
-        error = copy.copy(watch.failure)
-        error.message = (
-            f"{subject}: its task {watch.task_id} was started and may still run on vSphere, but can't be "
-            f"waited for: {error.message}"
-        )
-        return error
-
-    def _make_collector(self, login: Login) -> _Collector:
-        collector = login.content.propertyCollector.CreatePropertyCollector()
-        stub = login.another_stub()
-        waiting = type(collector)(object_id(collector), stub)
-        return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
-
-    def _begin(self, collector: _Collector) -> None:
-        """Watch with this collector from now on."""
-        with self._changed:
-            self._collector = collector
-            waiting = list(self._watches)
-            slow = [watch.task_id for watch in self._watches.values() if watch.slow]
-        self._modify(collector, collector.running, waiting, ())
-        if slow:
-            self._watch_progress(collector, slow)
-
-    def _await_news(self, collector: _Collector) -> float:
-        """Wait for news and hand it out; the seconds to let further news come."""
-        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=_LONGEST_WAIT)
-        news = collector.waiting.WaitForUpdatesEx(collector.version, options)
-        if news is None:
-            return 0.0
-        collector.version = news.version
-        only_progress = True
-        for group in news.filterSet or ():
-            for update in group.objectSet or ():
-                for missing in update.missingSet or ():
-                    if faults.is_expired(missing.fault):
-                        raise missing.fault
-                task_id = object_id(update.obj)
-                changes = {change.name: change.val for change in update.changeSet or ()}
-                only_progress &= changes.keys() <= {"info.progress"}
-                self._tell(task_id, None if update.kind == "leave" else changes)
-        if news.truncated:
-            return 0.0
-        least, most = _GATHERING_PROGRESS if only_progress else _GATHERING
-        share = _GATHERING_PROGRESS_SHARE if only_progress else _GATHERING_SHARE
-        return min(most, max(least, share * self._longest_running()))
-
-    @property
-    def _first_pause(self) -> float:
-        return min(_GATHERING[1], _SURELY_RUNNING * self._usual_time)
-
-    def _longest_running(self) -> float:
-        """Seconds since the oldest task that still runs was added."""
-        with self._changed:
-            running = [watch.since for watch in self._watches.values() if not watch.ended]
-        return time.monotonic() - min(running) if running else 0.0
-
-    def _tell(self, task_id: str, changes: Mapping[str, Any] | None) -> None:
-        with self._changed:
-            watch = self._watches.get(task_id)
-        if watch is None:
-            return
-        if changes is None:
-            watch.forget()
-        else:
-            watch.tell(changes)
-            if watch.ended:
-                took = time.monotonic() - watch.since
-                usual = min(took, 1.1 * self._usual_time) if self._usual_time else took
-                self._usual_time = usual
-
-
-def _watched_list(login: Login, collector: Any, paths: Sequence[str]) -> Any:
-    """An empty list view of tasks whose changes the collector reports."""
-    view = login.content.viewManager.CreateListView([])
-    kinds = vmodl.query.PropertyCollector
-    collector.CreateFilter(
-        kinds.FilterSpec(
-            propSet=[property_spec(vim.Task, paths)],
-            objectSet=[
-                kinds.ObjectSpec(obj=view, skip=True, selectSet=[traversal(vim.view.ListView, "view")])
-            ],
-            reportMissingObjectsInResults=True,
-        ),
-        partialUpdates=False,
+def _not_watched(watch: Watch, subject: Subject) -> VmsnapshotError:
+    assert watch.failure is not None  # noqa: S101 - the callers look
+    error = copy.copy(watch.failure)
+    error.message = (
+        f"{subject}: its task {watch.task_id} was started and may still run on vSphere, but can't be "
+        f"waited for: {error.message}"
     )
-    return view
+    return error

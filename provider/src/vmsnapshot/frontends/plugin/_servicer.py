@@ -1,47 +1,38 @@
-# ruff: noqa: ARG001, ARG002, N802 - the protocol gives the methods their names and arguments
+# ruff: noqa: ARG002, N802 - the protocol gives the methods their names and arguments
 """The plugin's service: decodes a request, calls the lifecycle, encodes what comes back."""
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import functools
 import itertools
 import json
-import os
-import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
-from typing import Any, Final, NoReturn, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
 
 from vmsnapshot._version import __version__
-from vmsnapshot.frontends.engine import _limits, format_error, internal_error
+from vmsnapshot.frontends.engine import _limits
 from vmsnapshot.frontends.engine._protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
-from vmsnapshot.frontends.plugin import _diff, _status
-from vmsnapshot.frontends.plugin._codec import EncodeError, decode, encode
+from vmsnapshot.frontends.plugin import _diff
+from vmsnapshot.frontends.plugin._boundary import answering, fail, unimplemented
+from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.frontends.plugin._configuration import Settings, engines_own, from_variables
+from vmsnapshot.frontends.plugin._messages import refused, timeout, token, without_value
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.errors import InvalidInput, VmsnapshotError
+from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.model.values import has_secret, has_unknown
-
-DEBUG_VARIABLE: Final = "VMSNAPSHOT_DEBUG"
+from vmsnapshot.model.values import has_unknown
 
 _NAMING: Final = {
     provider_pb2.CheckRequest.AutonamingOptions.PROPOSE: requests.Naming.PROPOSE,
     provider_pb2.CheckRequest.AutonamingOptions.ENFORCE: requests.Naming.ENFORCE,
     provider_pb2.CheckRequest.AutonamingOptions.DISABLE: requests.Naming.DISABLE,
 }
-
-_Request = TypeVar("_Request")
-_Response = TypeVar("_Response")
-_Method = Callable[["Servicer", _Request, grpc.ServicerContext], _Response]
 
 
 class EngineLink(Protocol):
@@ -50,48 +41,6 @@ class EngineLink(Protocol):
     def connect(self, address: str) -> None:
         """The engine is at `address` from now on."""
         ...
-
-
-def _fail(servicer: Servicer, error: Exception, request: Any, context: grpc.ServicerContext) -> NoReturn:
-    """End a call with the status of an error."""
-    urn = getattr(request, "urn", "")
-    if isinstance(error, VmsnapshotError):
-        text = servicer.secrets.conceal(urn, format_error(error))
-        code = _status.code(error)
-        if isinstance(error, requests.PartialState):
-            try:
-                details = _status.partial_details(
-                    error, text, refresh_before_update=servicer.refreshes(error.resource)
-                )
-            except EncodeError as broken:
-                _fail(servicer, broken, request, context)
-            context.set_trailing_metadata(((_status.DETAILS_KEY, details),))
-    else:
-        if os.environ.get(DEBUG_VARIABLE):
-            told = "".join(traceback.format_exception(error))
-            with contextlib.suppress(OSError):  # nobody may be listening any more
-                sys.stderr.write(servicer.secrets.conceal(urn, told))
-        text = servicer.secrets.conceal(urn, internal_error(error))
-        code = grpc.StatusCode.INTERNAL
-    context.abort(code, text)
-    raise AssertionError  # abort has raised
-
-
-def _call(method: _Method[_Request, _Response]) -> _Method[_Request, _Response]:
-    """A call whose errors become statuses."""
-
-    @functools.wraps(method)
-    def answer(self: Servicer, request: _Request, context: grpc.ServicerContext) -> _Response:
-        try:
-            return method(self, request, context)
-        except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the engine is told
-            _fail(self, error, request, context)
-
-    return answer
-
-
-def _unimplemented(self: object, request: Any, context: Any) -> Any:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, "vmsnapshot has no components or parameters.")
 
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
@@ -142,7 +91,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     # The engine and the plugin
 
-    @_call
+    @answering
     def Handshake(
         self, request: provider_pb2.ProviderHandshakeRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ProviderHandshakeResponse:
@@ -152,7 +101,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             accept_secrets=True, accept_resources=True, supports_autonaming_configuration=True
         )
 
-    @_call
+    @answering
     def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self._begin(request.address)
         return empty_pb2.Empty()
@@ -170,17 +119,17 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             for link in self._engine_links:
                 link.connect(address)
 
-    @_call
+    @answering
     def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=__version__)
 
-    @_call
+    @answering
     def GetSchema(
         self, request: provider_pb2.GetSchemaRequest, context: grpc.ServicerContext
     ) -> provider_pb2.GetSchemaResponse:
         return provider_pb2.GetSchemaResponse(schema=json.dumps(self._schema()))
 
-    @_call
+    @answering
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:
         self.cancel()
         return empty_pb2.Empty()
@@ -190,38 +139,38 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         _limits.CANCEL_WORKERS, thread_name_prefix="cancel"
     )
 
-    @_call
+    @answering
     def GetMapping(
         self, request: provider_pb2.GetMappingRequest, context: grpc.ServicerContext
     ) -> provider_pb2.GetMappingResponse:
         return provider_pb2.GetMappingResponse()
 
-    @_call
+    @answering
     def GetMappings(
         self, request: provider_pb2.GetMappingsRequest, context: grpc.ServicerContext
     ) -> provider_pb2.GetMappingsResponse:
         return provider_pb2.GetMappingsResponse()
 
-    Parameterize = _unimplemented
-    Construct = _unimplemented
-    Call = _unimplemented
-    StreamInvoke = _unimplemented
+    Parameterize = unimplemented
+    Construct = unimplemented
+    Call = unimplemented
+    StreamInvoke = unimplemented
 
     # The provider's own settings
 
-    @_call
+    @answering
     def CheckConfig(
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
         try:
             inputs = self._settings.decode(request.news)
         except InvalidInput as error:
-            return self._check_response("", {}, _refused(error), struct_pb2.Struct())
+            return self._check_response("", {}, refused(error), struct_pb2.Struct())
         self.secrets.learn("", inputs)
         result = self._provider.check_configuration(inputs)
         return self._check_response("", inputs, result, engines_own(request.news))
 
-    @_call
+    @answering
     def DiffConfig(
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
@@ -231,7 +180,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self.secrets.learn("", [old_inputs, new_inputs])
         return _diff.response(self._provider.diff_configuration(old_inputs, new_inputs))
 
-    @_call
+    @answering
     def Configure(
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
@@ -248,7 +197,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     # Resources
 
-    @_call
+    @answering
     def Check(
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
@@ -256,7 +205,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         try:
             new_inputs = self._tree(urn, request.news)
         except InvalidInput as error:
-            return self._check_response(urn, {}, _refused(error), struct_pb2.Struct())
+            return self._check_response(urn, {}, refused(error), struct_pb2.Struct())
         autonaming = None
         if request.HasField("autonaming"):
             asked = request.autonaming
@@ -264,7 +213,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         result = self._provider.check(
             requests.CheckRequest(
                 urn=urn,
-                token=_token(request),
+                token=token(request),
                 new_inputs=new_inputs,
                 old_inputs=self._tree(urn, request.olds) or None,
                 random_seed=request.randomSeed,
@@ -273,7 +222,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         )
         return self._check_response(urn, new_inputs, result, struct_pb2.Struct())
 
-    @_call
+    @answering
     def Diff(
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
@@ -281,7 +230,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         result = self._provider.diff(
             requests.DiffRequest(
                 urn=urn,
-                token=_token(request),
+                token=token(request),
                 id=request.id,
                 old_inputs=self._tree(urn, request.old_inputs),
                 old_state=self._tree(urn, request.olds),
@@ -291,7 +240,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         )
         return _diff.response(result)
 
-    @_call
+    @answering
     def Create(
         self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
@@ -299,10 +248,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource = self._provider.create(
             requests.CreateRequest(
                 urn=urn,
-                token=_token(request),
+                token=token(request),
                 inputs=self._tree(urn, request.properties),
                 preview=request.preview,
-                timeout=_timeout(request.timeout),
+                timeout=timeout(request.timeout),
             )
         )
         return provider_pb2.CreateResponse(
@@ -311,7 +260,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             refresh_before_update=self.refreshes(resource),
         )
 
-    @_call
+    @answering
     def Read(
         self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ReadResponse:
@@ -319,11 +268,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource = self._provider.read(
             requests.ReadRequest(
                 urn=urn,
-                token=_token(request),
+                token=token(request),
                 id=request.id,
                 state=self._tree(urn, request.properties) or None,
                 inputs=self._tree(urn, request.inputs) or None,
-                timeout=_timeout(request.timeout),
+                timeout=timeout(request.timeout),
             )
         )
         if resource is None:
@@ -335,7 +284,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             refresh_before_update=self.refreshes(resource),
         )
 
-    @_call
+    @answering
     def Update(
         self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.UpdateResponse:
@@ -343,13 +292,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         resource = self._provider.update(
             requests.UpdateRequest(
                 urn=urn,
-                token=_token(request),
+                token=token(request),
                 id=request.id,
                 old_inputs=self._tree(urn, request.old_inputs),
                 old_state=self._tree(urn, request.olds),
                 new_inputs=self._tree(urn, request.news),
                 preview=request.preview,
-                timeout=_timeout(request.timeout),
+                timeout=timeout(request.timeout),
                 ignore_changes=tuple(request.ignoreChanges),
             )
         )
@@ -357,31 +306,31 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             properties=encode(resource.state), refresh_before_update=self.refreshes(resource)
         )
 
-    @_call
+    @answering
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         urn = request.urn
         self._provider.delete(
             requests.DeleteRequest(
                 urn=urn,
-                token=_token(request),
+                token=token(request),
                 id=request.id,
                 state=self._tree(urn, request.properties),
                 inputs=self._tree(urn, request.old_inputs),
-                timeout=_timeout(request.timeout),
+                timeout=timeout(request.timeout),
             )
         )
         return empty_pb2.Empty()
 
     # Functions and lists
 
-    @_call
+    @answering
     def Invoke(
         self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
     ) -> provider_pb2.InvokeResponse:
         try:
             args = self._tree("", request.args)
         except InvalidInput as error:
-            return provider_pb2.InvokeResponse(failures=self._failures("", _refused(error).failures))
+            return provider_pb2.InvokeResponse(failures=self._failures("", refused(error).failures))
         result = self._provider.invoke(request.tok, args)
         return provider_pb2.InvokeResponse(
             **{"return": encode(result.result)},
@@ -394,7 +343,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         try:
             yield from self._list(request)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the engine is told
-            _fail(self, error, request, context)
+            fail(self, error, request, context)
 
     def _list(self, request: provider_pb2.ListRequest) -> Iterator[provider_pb2.ListResponse]:
         """One page. A token counts what came before it, so the order of the list must be stable."""
@@ -426,7 +375,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self, urn: str, given: requests.Properties, result: requests.CheckResult, beside: struct_pb2.Struct
     ) -> provider_pb2.CheckResponse:
         if result.failures:
-            failures = [_without_value(failure, given) for failure in result.failures]
+            failures = [without_value(failure, given) for failure in result.failures]
             return provider_pb2.CheckResponse(failures=self._failures(urn, failures))
         inputs = encode(result.inputs)
         inputs.MergeFrom(beside)
@@ -441,29 +390,3 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             )
             for failure in failures
         ]
-
-
-def _without_value(failure: requests.CheckFailure, given: requests.Properties) -> requests.CheckFailure:
-    """The failure in a form for which the engine doesn't print the property's value, if that is secret."""
-    if not has_secret(given.get(failure.property)):
-        return failure
-    return requests.CheckFailure("", f"{failure.property}: {failure.reason}")
-
-
-def _refused(error: InvalidInput) -> requests.CheckResult:
-    return requests.CheckResult({}, [requests.CheckFailure(error.property, error.message)])
-
-
-def _token(request: Any) -> str:
-    """The resource's type; engines before 2024 send it in the URN only.
-
-    A URN is `urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME`, where only the name may hold `::`.
-    """
-    if request.type:
-        return str(request.type)
-    qualified: str = request.urn.split("::")[2]
-    return qualified.rpartition("$")[2]
-
-
-def _timeout(seconds: float) -> timedelta | None:
-    return timedelta(seconds=seconds) if seconds else None

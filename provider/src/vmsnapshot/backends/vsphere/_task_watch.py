@@ -1,0 +1,66 @@
+"""What is known of one task of vSphere while it is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from vmsnapshot.backends.vsphere._observe import ENDED
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+
+
+class Watch:
+    """One task on its way."""
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        self.changed = threading.Condition()
+        self.info: dict[str, Any] = {}
+        self.waiting = 0
+        self.since = time.monotonic()
+        self.slow = False
+        self.forgotten = False
+        # Why nobody can wait for it any more.
+        self.failure: VmsnapshotError | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has ended, or nobody can tell any more."""
+        return self.failure is not None or self.forgotten or str(self.info.get("info.state")) in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended well."""
+        return str(self.info.get("info.state")) == "success"
+
+    @property
+    def progress(self) -> int | None:
+        """Percent done, where the platform tells."""
+        percent = self.info.get("info.progress")
+        return percent if isinstance(percent, int) else None
+
+    def tell(self, changes: Mapping[str, Any]) -> None:
+        """Take news of the task."""
+        with self.changed:
+            self.info.update(changes)
+            self.changed.notify_all()
+
+    def forget(self) -> None:
+        """Take the news that the server no longer knows the task."""
+        with self.changed:
+            self.forgotten = self.forgotten or not self.ended
+            self.changed.notify_all()
+
+    def fail(self, cause: VmsnapshotError) -> None:
+        """End the wait with its cause; the task itself may still run."""
+        with self.changed:
+            if not self.ended:
+                self.failure = cause
+            self.changed.notify_all()
+
+    def wake(self) -> None:
+        """Make whoever waits look again."""
+        with self.changed:
+            self.changed.notify_all()

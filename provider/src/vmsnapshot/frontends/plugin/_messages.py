@@ -1,0 +1,38 @@
+"""Parts of the protocol's messages, read and written."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from vmsnapshot.lifecycle import requests
+from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.model.values import has_secret
+
+
+def without_value(failure: requests.CheckFailure, given: requests.Properties) -> requests.CheckFailure:
+    """The failure in a form for which the engine doesn't print the property's value, if that is secret."""
+    if not has_secret(given.get(failure.property)):
+        return failure
+    return requests.CheckFailure("", f"{failure.property}: {failure.reason}")
+
+
+def refused(error: InvalidInput) -> requests.CheckResult:
+    """Returns the answer of check for inputs that can't be decoded."""
+    return requests.CheckResult({}, [requests.CheckFailure(error.property, error.message)])
+
+
+def token(request: Any) -> str:
+    """The resource's type; engines before 2024 send it in the URN only.
+
+    A URN is `urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME`, where only the name may hold `::`.
+    """
+    if request.type:
+        return str(request.type)
+    qualified: str = request.urn.split("::")[2]
+    return qualified.rpartition("$")[2]
+
+
+def timeout(seconds: float) -> timedelta | None:
+    """Returns a time limit of the protocol; 0 is none."""
+    return timedelta(seconds=seconds) if seconds else None
