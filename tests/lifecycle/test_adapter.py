@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from vmsnapshot.lifecycle.common.adapter import VERSION, decode, migrate
 from vmsnapshot.lifecycle.common.verbs import Memory
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.requests import Properties
+from vmsnapshot.lifecycle.revert.memory import CheckedPlan
+from vmsnapshot.lifecycle.revert.plan import PlannedRevert
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
+from vmsnapshot.model.machine import Machine
+from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.values import UNKNOWN, Secret
 
@@ -69,3 +75,12 @@ def test_memory_is_kept_by_resource() -> None:
     memory.of("a").in_state = True
     assert memory.of("a").held_ids is None
     assert memory.of("b").held_ids == frozenset()
+
+
+def test_the_plan_of_check_is_known_again_by_its_inputs() -> None:
+    """What a machine holds beside its properties doesn't come back from the engine, and isn't compared."""
+    machine = Machine(power_state="PoweredOff").with_configuration({"cpuHotAddEnabled": "true"})
+    inputs = RevertInputs(vm_name="web-1", snapshot="base", machine=machine, target="snapshot-1")
+    checked = CheckedPlan(inputs, cast("PlannedRevert", None))
+    assert checked.is_for(RevertInputs.model_validate(inputs.properties()))
+    assert not checked.is_for(inputs.model_copy(update={"target": "snapshot-2"}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert
+from vmsnapshot.lifecycle.revert.state import COMPUTED
 from vmsnapshot.model.revert import RevertInputs, RevertState
 
 
@@ -17,8 +18,9 @@ class CheckedPlan:
 
     def is_for(self, inputs: RevertInputs) -> bool:
         """Whether these are the inputs that check computed."""
-        mine = (self.inputs.machine, self.inputs.target, self.inputs.seen)
-        return mine == (inputs.machine, inputs.target, inputs.seen)
+        # Not the models: what a machine holds beside its properties is lost on the way through the engine.
+        names = set(COMPUTED)
+        return self.inputs.model_dump(include=names) == inputs.model_dump(include=names)
 
 
 @dataclasses.dataclass

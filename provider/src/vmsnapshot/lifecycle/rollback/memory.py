@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
+from vmsnapshot.lifecycle.rollback.state import COMPUTED
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
 
 
@@ -28,8 +29,9 @@ class CheckedPlan:
 
     def is_for(self, inputs: RollbackInputs) -> bool:
         """Whether these are the inputs that check computed."""
-        mine = (self.inputs.machines, self.inputs.targets, self.inputs.seen)
-        return mine == (inputs.machines, inputs.targets, inputs.seen)
+        # Not the models: what a machine holds beside its properties is lost on the way through the engine.
+        names = set(COMPUTED)
+        return self.inputs.model_dump(include=names) == inputs.model_dump(include=names)
 
 
 @dataclasses.dataclass
