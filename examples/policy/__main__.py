@@ -91,7 +91,11 @@ def age(taken: dt.datetime) -> dt.timedelta:
 
 
 def shown(passed: dt.timedelta) -> str:
-    return str(dt.timedelta(seconds=int(passed.total_seconds())))
+    seconds = int(passed.total_seconds())
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    parts = {"d": days, "h": hours % 24, "min": minutes % 60, "s": seconds % 60}
+    told = [f"{count} {unit}" for unit, count in parts.items() if count]
+    return " ".join(told[:2]) or "0 s"
 
 
 def time(text: str) -> dt.datetime:

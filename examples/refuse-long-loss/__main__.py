@@ -5,6 +5,11 @@ import datetime as dt
 import pulumi
 import pulumi_vmsnapshot as vmsnapshot
 
+
+def hours(duration: dt.timedelta) -> str:
+    return f"{duration.total_seconds() / 3600:.2f}"
+
+
 config = pulumi.Config()
 vm = config.require("vm")
 snapshot = config.require("rollBackTo")
@@ -15,7 +20,8 @@ lost_since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
 lost = dt.datetime.now(dt.timezone.utc) - lost_since
 if lost > allowed:
     raise pulumi.RunError(
-        f"Refused: going back to {snapshot} loses the work of {lost}, and {allowed} is allowed.\n{plan.text}"
+        f"Refused: going back to {snapshot} loses the work of {hours(lost)} h, "
+        f"and {hours(allowed)} h are allowed.\n{plan.text}"
     )
 
 vmsnapshot.VirtualMachineRevert(vm, vm_name=vm, snapshot=snapshot)

@@ -28,7 +28,7 @@ def test_the_preview_shows_what_will_be_pruned(
     assert environment.resource.changes == {
         "label": PropertyChange(Change.UPDATE),
         'checkpoints["release-3"]': PropertyChange(Change.ADD, input_diff=False),
-        'checkpoints["release-1"]': PropertyChange(Change.DELETE, input_diff=False),
+        'checkpoints["release-1"]': PropertyChange(Change.DELETE, input_diff=True),
     }
     assert set(seen["checkpoints"]) == {"release-2", "release-3"}
     assert seen["checkpoints"]["release-3"] is UNKNOWN

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from vmsnapshot.composition import connect
+from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.lifecycle.configuration import check_configuration, complete_configuration, load_configuration
-from vmsnapshot.lifecycle.errors import InvalidInput
+from vmsnapshot.lifecycle.errors import InvalidInput, Unreachable
+from vmsnapshot.lifecycle.revert.state import gone_text
 from vmsnapshot.model._base import property_names
 from vmsnapshot.model.configuration import SETTINGS, Configuration
 from vmsnapshot.model.values import Secret
@@ -103,3 +105,30 @@ def test_nothing_at_all() -> None:
     """Nothing configured: told of both ways."""
     with pytest.raises(InvalidInput, match=r"vsphereServer is not set.*kubeconfig"):
         connect(load_configuration(complete_configuration({}, {}).inputs))
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("/home/me/.kube/config", True),
+        ("/a/config:/b/config", True),
+        ('{"apiVersion": "v1"}', False),
+        ("apiVersion: v1\nkind: Config", False),
+        ("YXBpVmVyc2lvbjogdjEK" * 20, False),
+    ],
+)
+def test_a_path_of_a_kubeconfig_is_no_secret(given: str, *, shown: bool) -> None:
+    """A message may name the file that isn't there; the content of a kubeconfig is never shown."""
+    secrets = Secrets()
+    secrets.learn_settings({"kubeconfig": Secret(given), "password": Secret("open sesame")})
+    text = f"kubeconfig: there is no file {given}; open sesame"
+    told = given if shown else "[secret]"
+    assert secrets.conceal("", text) == f"kubeconfig: there is no file {told}; [secret]"
+
+
+@pytest.mark.parametrize("ending", ["", "."])
+def test_no_sentence_ends_twice(ending: str) -> None:
+    """What a platform says is quoted with one full stop, whether or not it has one of its own."""
+    error = Unreachable(f"vcenter: no answer{ending}", retry_helps=True)
+    assert str(error) == "vcenter: no answer. Trying again may help."
+    assert "no answer. What this" in gone_text(error.message)

@@ -87,7 +87,7 @@ def test_each_is_worked_on_for_itself() -> None:
     outcomes = parallel_map({"a": 0, "b": 1, "c": 2}, act, operation, "counting", before=4, of=6)
     done, failed = partition(outcomes)
     assert (list(outcomes), done) == (["a", "b", "c"], {"a": 0, "c": 20})
-    assert str(failed["b"]) == 'counting: VM "b" Trying again may help.'
+    assert str(failed["b"]) == 'counting: VM "b". Trying again may help.'
     assert lines[-1] == "counting: 6 of 6 VMs"
 
 

@@ -21,6 +21,11 @@ status at a single place.  Nobody in between catches vendor exceptions::
 from __future__ import annotations
 
 
+def full_stop(text: str) -> str:
+    """Returns a text that ends as a sentence does; one that already does stays as it is."""
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
+
+
 class VmsnapshotError(Exception):
     """A failure with a sentence for the user.
 
@@ -52,8 +57,7 @@ class VmsnapshotError(Exception):
 
     def __str__(self) -> str:
         """The sentence, and whether trying again helps."""
-        hint = "Trying again may help." if self.retry_helps else ""
-        return f"{self.message} {hint}".strip()
+        return f"{full_stop(self.message)} Trying again may help." if self.retry_helps else self.message
 
 
 class InvalidInput(VmsnapshotError):

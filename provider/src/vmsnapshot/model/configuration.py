@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
 from vmsnapshot.model._base import Model, Property
+from vmsnapshot.model.values import plain
 
 
 class Configuration(Model):
@@ -118,6 +120,26 @@ class Configuration(Model):
     def address(self) -> str | None:
         """How the settings name the server; None: they leave that to a default."""
         return self.context if self.backend == "vmoperator" else self.vsphere_server
+
+
+# A longer text is no file's path, but perhaps a kubeconfig in one line or a token.
+_LONGEST_PATH: Final = 255
+
+
+def is_kubeconfig_content(given: str) -> bool:
+    """Whether the setting `kubeconfig` holds a kubeconfig itself, and not where there is one."""
+    return "\n" in given or given.lstrip().startswith("{")
+
+
+def confidential(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings whose secrets no message may show: all but the path of a kubeconfig."""
+    kubeconfig = plain(settings.get("kubeconfig"))
+    is_path = (
+        isinstance(kubeconfig, str)
+        and not is_kubeconfig_content(kubeconfig)
+        and len(kubeconfig) <= _LONGEST_PATH
+    )
+    return {name: value for name, value in settings.items() if not (is_path and name == "kubeconfig")}
 
 
 def variable_of(value: object, about: Property) -> str | None:

@@ -18,7 +18,7 @@ import yaml
 from vmsnapshot.backends.vmoperator._kubeconfig import address_error, shape_error
 from vmsnapshot.backends.vmoperator._login import TokenAuth, from_file, from_program
 from vmsnapshot.lifecycle.errors import InvalidInput
-from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.configuration import Configuration, is_kubeconfig_content
 
 DEFAULT_NAMESPACE: Final = "default"
 _HOME: Final = "~/.kube/config"
@@ -202,7 +202,7 @@ def _kubeconfig(given: str) -> dict[str, Any]:
     Raises:
         InvalidInput: There is no such file, or it is no kubeconfig.
     """
-    if "\n" in given or given.lstrip().startswith("{"):
+    if is_kubeconfig_content(given):
         return _parsed(given, "kubeconfig")
     paths = [Path(part).expanduser() for part in given.split(os.pathsep) if part]
     # As kubectl does: of several files, those that aren't there are left out.

@@ -43,10 +43,10 @@ class Process:
         self.logger = _Once(logger)
         self.lifecycle = Provider(connect, self.logger, _Deletions())
         checked = self.lifecycle.check_configuration(dict(settings))
-        self.secrets.learn("", checked.inputs)
+        self.secrets.learn_settings(checked.inputs)
         self.failures = tuple(f"{PACKAGE}:{item.property}: {item.reason}" for item in checked.failures)
         if not self.failures:
-            self.secrets.learn("", self.lifecycle.configure(checked.inputs))
+            self.secrets.learn_settings(self.lifecycle.configure(checked.inputs))
         address = _engine_address()
         if address is not None:
             logger.connect(address)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
+from vmsnapshot.model.configuration import confidential
 from vmsnapshot.model.values import redact, secret_strings
 
 
@@ -21,6 +23,10 @@ class Secrets:
         found = set(secret_strings(tree))
         with self._lock:
             self._of[urn] |= found
+
+    def learn_settings(self, settings: Mapping[str, Any]) -> None:
+        """Remember what is secret in the provider's settings."""
+        self.learn("", confidential(settings))
 
     def conceal(self, urn: str, text: str) -> str:
         """The text without the secrets of the resource and of the whole program."""

@@ -166,7 +166,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             inputs = self._settings.decode(request.news)
         except InvalidInput as error:
             return self._check_response("", {}, refused(error), struct_pb2.Struct())
-        self.secrets.learn("", inputs)
+        self.secrets.learn_settings(inputs)
         result = self._provider.check_configuration(inputs)
         return self._check_response("", inputs, result, engines_own(request.news))
 
@@ -177,7 +177,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         olds = request.old_inputs if request.HasField("old_inputs") else request.olds
         old_inputs = self._settings.decode(olds)
         new_inputs = self._settings.decode(request.news)
-        self.secrets.learn("", [old_inputs, new_inputs])
+        self.secrets.learn_settings(old_inputs)
+        self.secrets.learn_settings(new_inputs)
         return _diff.response(self._provider.diff_configuration(old_inputs, new_inputs))
 
     @answering
@@ -186,8 +187,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.ConfigureResponse:
         sent = request.args if request.HasField("args") else from_variables(request.variables)
         inputs = self._settings.decode(sent)
-        self.secrets.learn("", inputs)
-        self.secrets.learn("", self._provider.configure(inputs))
+        self.secrets.learn_settings(inputs)
+        self.secrets.learn_settings(self._provider.configure(inputs))
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True,
             acceptResources=True,

@@ -121,8 +121,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         changes: dict[PropertyPath, PropertyChange] = dict(request.changes)
         there, planned = request.old_state.checkpoints, request.new_inputs.model.checkpoints
         if planned is not None:
+            listed = request.old_inputs.model.checkpoints or {}
             for label in [item for item in there if item not in planned]:
-                changes[_PLANNED, label] = _label_change(label, Change.DELETE)
+                # The inputs list a label with its VMs; state has all that is known of its snapshots.
+                changes[_PLANNED, label] = _label_change(label, Change.DELETE, listed=label in listed)
             new = [label for label in planned if label not in there]
             if memory.is_unseen:  # what check took to be there may be long gone
                 new = [label for label in new if label == request.new_inputs.model.label]
@@ -355,14 +357,14 @@ def _labels_after(
     return planned_labels(checkpoints, over, new, [item.key for item in asked.virtual_machines]), over
 
 
-def _label_change(label: str, change: Change) -> PropertyChange:
-    """The change of one label in `checkpoints`: drawn from the checkpoints that there are.
+def _label_change(label: str, change: Change, *, listed: bool = False) -> PropertyChange:
+    """The change of one label in `checkpoints`; drawn from state unless the old inputs list the label.
 
     A label without a spelling makes the engine draw `checkpoints` as a whole: from the old inputs then, which
     list labels with their VMs just as the new ones do.
     """
     path = (_PLANNED, label)
-    return PropertyChange(change, input_diff=expressible_part(path) != path)
+    return PropertyChange(change, input_diff=listed or expressible_part(path) != path)
 
 
 def _taken_before(label: str, last: str) -> str:

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.verbs import Inputs
-from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import (
@@ -220,8 +220,8 @@ def without_gone(conditions: list[Condition]) -> list[Condition]:
 def gone_text(why: str) -> str:
     """What it means that the VM is gone, in words."""
     return (
-        f"{why}. What this resource remembers of it stays in state. No other VM is reverted, also none of "
-        "the same name, until `snapshot` or `triggers` change."
+        f"{full_stop(why)} What this resource remembers of it stays in state. No other VM is reverted, also "
+        "none of the same name, until `snapshot` or `triggers` change."
     )
 
 

@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.verbs import Inputs
-from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError
+from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Severity
@@ -223,8 +223,8 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             if isinstance(outcome, NotFound):
                 self._warn(
                     urn,
-                    f"VM {key} is no longer there: {outcome.message}. What is remembered of it stays, and "
-                    "nothing is rolled back until `to` or `triggers` change.",
+                    f"VM {key} is no longer there: {full_stop(outcome.message)} What is remembered of it "
+                    "stays, and nothing is rolled back until `to` or `triggers` change.",
                 )
             elif isinstance(outcome, VmsnapshotError):
                 self._warn(

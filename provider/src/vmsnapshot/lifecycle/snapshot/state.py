@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
-from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
 from vmsnapshot.model.status import Condition
@@ -133,8 +133,8 @@ def gone_text(old: SnapshotState, why: str) -> str:
     """What it means that a snapshot is gone, in words."""
     return (
         f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
-        f"{old.create_time}, is gone: {why}. That restore point can't be brought back; the next update takes "
-        "a new snapshot of the VM as it is by then."
+        f"{old.create_time}, is gone: {full_stop(why)} That restore point can't be brought back; the "
+        "next update takes a new snapshot of the VM as it is by then."
     )
 
 
