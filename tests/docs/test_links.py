@@ -12,6 +12,10 @@ from tests.docs.pages import pages, read
 
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+# Where the repository's pages are for somebody who reads one of them elsewhere.
+_REPOSITORY = "https://github.com/vmsnapshot/pulumi-vmsnapshot/blob/main/"
+# The pages that the Pulumi Registry shows, which has no others of ours.
+PUBLISHED = ("_index.md", "installation-configuration.md")
 # A path of this repository, as it is written in backticks: `docs/dynamic.md`, `examples/ci-gate`.
 _PATH = re.compile(r"`((?:docs|devkit|examples|provider|sdk|simulator|tests|tools)/[\w./-]*)`")
 # A page of the documentation with the name of a section, as messages to users name them.
@@ -31,10 +35,14 @@ def test_links(page: Path) -> None:
     """Each relative link leads to a file of this repository, and to a heading where it names one."""
     text = read(page)
     for link in _LINK.findall(_CODE.sub("", text)):
-        if link.startswith(("https://", "http://", "mailto:")):
+        own = link.removeprefix(_REPOSITORY)
+        if own.startswith(("https://", "http://", "mailto:")):
             continue
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
+        path, _, anchor = own.partition("#")
+        folder = page.parent if own == link else ROOT
+        target = (folder / path).resolve() if path else page
+        if page.name in PUBLISHED and path.startswith("./"):
+            target = page.parent / f"{path.strip('./')}.md"
         assert target.exists(), link
         assert target.is_relative_to(ROOT), link
         assert not anchor or anchor in anchors(target), link
@@ -54,7 +62,7 @@ def test_messages_name_pages_that_are_there() -> None:
 def test_every_page_can_be_found() -> None:
     """Each page of docs/ is linked from its index."""
     index = (ROOT / "docs" / "_index.md").read_text(encoding="utf-8")
-    linked = set(_LINK.findall(index))
+    linked = {Path(link).name.removesuffix(".md") + ".md" for link in _LINK.findall(index)}
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - linked == {"_index.md"}
 
 
@@ -63,3 +71,14 @@ def test_the_registrys_pages(name: str) -> None:
     """The registry's two pages begin with what it asks for."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert re.match(r"---\ntitle: \S.*\nmeta_desc: \S.*\nlayout: package\n---\n", text)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_page_links_to_no_file(name: str) -> None:
+    """In the Pulumi Registry a page's address has no suffix, and there are no pages but these two."""
+    links = _LINK.findall(_CODE.sub("", read(ROOT / "docs" / name)))
+    relative = {link for link in links if not link.startswith(("https://", "#"))}
+    assert relative <= {f"./{page.removesuffix('.md')}/" for page in PUBLISHED}
+    front = (ROOT / "docs" / name).read_text(encoding="utf-8").split("---")[1]
+    assert re.search(r"^title: .+$", front, re.MULTILINE)
+    assert re.search(r"^meta_desc: .+$", front, re.MULTILINE)
