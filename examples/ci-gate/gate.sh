@@ -3,7 +3,9 @@
 #
 #     cd my-environment && .../gate.sh [LABEL [ARGUMENT...]] && pulumi up --yes
 #
-# LABEL is another checkpoint. MAX_AGE=26h in the environment also stops when it is older than that. Arguments go to `pulumi preview`: --config vmsnapshot:caFile=/etc/ssl/vc.pem
+# LABEL is another checkpoint. MAX_AGE=26h in the environment also stops when it is older than that. The login and
+# the other settings are those of the stack (`pulumi config`), else of the environment. Arguments go to
+# `pulumi preview`.
 # Exit codes: 0, every VM can go back; 1, not every VM can, or that could not be told.
 set -eu
 
@@ -19,6 +21,30 @@ if [ $# -gt 0 ]; then
 else
     label=$(pulumi stack output latest) || stop "The stack has no output latest: no complete checkpoint."
 fi
+
+# The stack's own settings, each under the name that it has in the environment: secrets are written to no file.
+settings='
+backend=VMSNAPSHOT_BACKEND
+vsphereServer=VSPHERE_SERVER
+user=VSPHERE_USER
+password=VSPHERE_PASSWORD
+allowUnverifiedSsl=VSPHERE_ALLOW_UNVERIFIED_SSL
+caFile=VMSNAPSHOT_CA_FILE
+thumbprint=VMSNAPSHOT_THUMBPRINT
+movedFromServer=VMSNAPSHOT_MOVED_FROM_SERVER
+ignoreTaskHistory=VMSNAPSHOT_IGNORE_TASK_HISTORY
+kubeconfig=KUBECONFIG
+context=VMSNAPSHOT_CONTEXT
+namespace=VMSNAPSHOT_NAMESPACE
+'
+configured=$(pulumi config --json) || stop "The stack's configuration could not be read."
+for setting in $settings; do
+    key=vmsnapshot:${setting%%=*}
+    case $configured in *"\"$key\":"*) ;; *) continue ;; esac
+    value=$(pulumi config get "$key") || stop "$key could not be read."
+    [ ! -f "$PWD/$value" ] || value=$PWD/$value # the program below is in another folder
+    export "${setting#*=}=$value"
+done
 
 # A program of its own, with a state of its own that nobody keeps.
 work=$(mktemp -d)

@@ -35,15 +35,15 @@ export class Provider extends pulumi.ProviderResource {
         opts = opts || {};
         {
             resourceInputs["allowUnverifiedSsl"] = pulumi.output((args?.allowUnverifiedSsl) ?? utilities.getEnvBoolean("VSPHERE_ALLOW_UNVERIFIED_SSL")).apply(JSON.stringify);
-            resourceInputs["backend"] = args?.backend;
-            resourceInputs["caFile"] = args?.caFile;
-            resourceInputs["context"] = args?.context;
+            resourceInputs["backend"] = (args?.backend) ?? utilities.getEnv("VMSNAPSHOT_BACKEND");
+            resourceInputs["caFile"] = (args?.caFile) ?? utilities.getEnv("VMSNAPSHOT_CA_FILE");
+            resourceInputs["context"] = (args?.context) ?? utilities.getEnv("VMSNAPSHOT_CONTEXT");
             resourceInputs["ignoreTaskHistory"] = pulumi.output((args?.ignoreTaskHistory) ?? utilities.getEnvBoolean("VMSNAPSHOT_IGNORE_TASK_HISTORY")).apply(JSON.stringify);
             resourceInputs["kubeconfig"] = args?.kubeconfig ? pulumi.secret(args.kubeconfig) : undefined;
             resourceInputs["movedFromServer"] = (args?.movedFromServer) ?? utilities.getEnv("VMSNAPSHOT_MOVED_FROM_SERVER");
-            resourceInputs["namespace"] = args?.namespace;
+            resourceInputs["namespace"] = (args?.namespace) ?? utilities.getEnv("VMSNAPSHOT_NAMESPACE");
             resourceInputs["password"] = args?.password ? pulumi.secret(args.password) : undefined;
-            resourceInputs["thumbprint"] = args?.thumbprint;
+            resourceInputs["thumbprint"] = (args?.thumbprint) ?? utilities.getEnv("VMSNAPSHOT_THUMBPRINT");
             resourceInputs["user"] = args?.user;
             resourceInputs["vsphereServer"] = (args?.vsphereServer) ?? utilities.getEnv("VSPHERE_SERVER");
         }

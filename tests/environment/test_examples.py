@@ -14,6 +14,8 @@ from tests.support.engine import Stack
 from tests.support.example import EXAMPLES, example_stack
 from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
+from vmsnapshot.model._base import fields
+from vmsnapshot.model.configuration import Configuration
 
 NAMES = ["app-1", "db-1", "web-1", "web-2"]
 
@@ -25,12 +27,12 @@ def vsphere() -> Iterator[Simulator]:
         yield found
 
 
-def gate(stack: Stack, vsphere: Simulator, *arguments: str) -> subprocess.CompletedProcess[str]:
+def gate(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the gate as CI does, in the folder of the environment's program."""
     return subprocess.run(
         [EXAMPLES / "ci-gate" / "gate.sh", *arguments],
         cwd=stack.project,
-        env=stack.environment | vsphere.environment(),
+        env=stack.environment,
         check=False,
         capture_output=True,
         text=True,
@@ -65,17 +67,29 @@ def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Cli
 
 
 def test_the_gate(tmp_path: Path, vsphere: Simulator) -> None:
-    """It passes while every VM can go back to the last checkpoint; else it stops, with the cause."""
+    """It passes while every VM can go back to the last checkpoint; else it stops, with the cause.
+
+    The login, with its secret and the thumbprint, is the stack's own: the environment has none.
+    """
     name = "environment-rollback/yaml"
-    stack = example_stack(tmp_path / "stack", name, environment=vsphere.environment())
+    stack = example_stack(tmp_path / "stack", name, environment={})
     stack.config("release", "gated")
+    for setting, value in vsphere.settings.items():
+        stack.config(f"vmsnapshot:{setting}", value, secret=setting == "password")
     stack.up().check()
-    passed = gate(stack, vsphere)
+    passed = gate(stack)
     assert (passed.returncode, passed.stdout) == (0, 'gate: go. Every VM can go back to "gated".\n')
     vsphere.set("db-1", snapshotDisabled=True)
-    stopped = gate(stack, vsphere, "gated")
+    stopped = gate(stack, "gated")
     assert stopped.returncode == 1
     assert '- db-1: VM "db-1" (' in stopped.stderr
     assert "gate: STOP. It is not sure that every VM can go back" in stopped.stderr
     vsphere.set("db-1", snapshotDisabled=False)
     stack.close()
+
+
+def test_the_gate_knows_every_setting() -> None:
+    """Each setting has a variable of the environment, and the gate passes the stack's own on by it."""
+    text = (EXAMPLES / "ci-gate" / "gate.sh").read_text(encoding="utf-8")
+    passed = dict(re.findall(r"^(\w+)=([A-Z_]+)$", text, re.MULTILINE))
+    assert passed == {name: about.env[0] for name, _, about in fields(Configuration)}

@@ -11,9 +11,9 @@ from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.lifecycle.configuration import check_configuration, complete_configuration, load_configuration
 from vmsnapshot.lifecycle.errors import InvalidInput, Unreachable
 from vmsnapshot.lifecycle.revert.state import gone_text
-from vmsnapshot.model._base import property_names
+from vmsnapshot.model._base import fields, property_names
 from vmsnapshot.model.configuration import SETTINGS, Configuration
-from vmsnapshot.model.values import Secret
+from vmsnapshot.model.values import Secret, plain
 
 VSPHERE = {"VSPHERE_SERVER": "vc.example", "VSPHERE_USER": "me", "VSPHERE_PASSWORD": "s3cret"}
 KUBE = {"KUBECONFIG": "/home/me/.kube/config"}
@@ -31,6 +31,8 @@ KUBE = {"KUBECONFIG": "/home/me/.kube/config"}
         ({"context": "c"}, VSPHERE | KUBE, "vmoperator"),
         ({"namespace": "shop"}, VSPHERE | KUBE, "vmoperator"),
         ({"backend": "vmoperator"}, VSPHERE | KUBE, "vmoperator"),
+        ({}, VSPHERE | KUBE | {"VMSNAPSHOT_BACKEND": "vmoperator"}, "vmoperator"),
+        ({"backend": "vsphere"}, KUBE | {"VMSNAPSHOT_BACKEND": "vmoperator"}, "vsphere"),
         ({"backend": "vsphere", "kubeconfig": "/k"}, {}, "vsphere"),
         ({"backend": "vmoperator", "vsphereServer": "vc"}, {}, "vmoperator"),
     ],
@@ -132,3 +134,22 @@ def test_no_sentence_ends_twice(ending: str) -> None:
     error = Unreachable(f"vcenter: no answer{ending}", retry_helps=True)
     assert str(error) == "vcenter: no answer. Trying again may help."
     assert "no answer. What this" in gone_text(error.message)
+
+
+def test_every_setting_has_a_variable() -> None:
+    """What a setting may be can come from the environment; the configuration counts before it."""
+    values = {
+        name: "true" if info.annotation is bool else f"of the environment {name}"
+        for name, info, _ in fields(Configuration)
+        if name != "backend"
+    }
+    for backend in SETTINGS:
+        environment = {
+            about.env[0]: values[name] for name, _, about in fields(Configuration) if name in values
+        }
+        environment["VMSNAPSHOT_BACKEND"] = backend
+        found = complete_configuration({}, environment).inputs
+        told = {name: str(plain(value)).lower() for name, value in found.items() if name in SETTINGS[backend]}
+        assert told == {name: values[name].lower() for name in SETTINGS[backend]}
+        first = SETTINGS[backend][0]
+        assert plain(complete_configuration({first: "mine"}, environment).inputs[first]) == "mine"

@@ -28,6 +28,21 @@ func NewProvider(ctx *pulumi.Context,
 			args.AllowUnverifiedSsl = pulumi.BoolPtr(d.(bool))
 		}
 	}
+	if args.Backend == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_BACKEND"); d != nil {
+			args.Backend = pulumi.StringPtr(d.(string))
+		}
+	}
+	if args.CaFile == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_CA_FILE"); d != nil {
+			args.CaFile = pulumi.StringPtr(d.(string))
+		}
+	}
+	if args.Context == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_CONTEXT"); d != nil {
+			args.Context = pulumi.StringPtr(d.(string))
+		}
+	}
 	if args.IgnoreTaskHistory == nil {
 		if d := internal.GetEnvOrDefault(nil, internal.ParseEnvBool, "VMSNAPSHOT_IGNORE_TASK_HISTORY"); d != nil {
 			args.IgnoreTaskHistory = pulumi.BoolPtr(d.(bool))
@@ -36,6 +51,16 @@ func NewProvider(ctx *pulumi.Context,
 	if args.MovedFromServer == nil {
 		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_MOVED_FROM_SERVER"); d != nil {
 			args.MovedFromServer = pulumi.StringPtr(d.(string))
+		}
+	}
+	if args.Namespace == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_NAMESPACE"); d != nil {
+			args.Namespace = pulumi.StringPtr(d.(string))
+		}
+	}
+	if args.Thumbprint == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_THUMBPRINT"); d != nil {
+			args.Thumbprint = pulumi.StringPtr(d.(string))
 		}
 	}
 	if args.VsphereServer == nil {

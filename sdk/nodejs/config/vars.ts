@@ -24,7 +24,7 @@ Object.defineProperty(exports, "allowUnverifiedSsl", {
 export declare const backend: string | undefined;
 Object.defineProperty(exports, "backend", {
     get() {
-        return __config.get("backend");
+        return __config.get("backend") ?? utilities.getEnv("VMSNAPSHOT_BACKEND");
     },
     enumerable: true,
 });
@@ -35,7 +35,7 @@ Object.defineProperty(exports, "backend", {
 export declare const caFile: string | undefined;
 Object.defineProperty(exports, "caFile", {
     get() {
-        return __config.get("caFile");
+        return __config.get("caFile") ?? utilities.getEnv("VMSNAPSHOT_CA_FILE");
     },
     enumerable: true,
 });
@@ -46,7 +46,7 @@ Object.defineProperty(exports, "caFile", {
 export declare const context: string | undefined;
 Object.defineProperty(exports, "context", {
     get() {
-        return __config.get("context");
+        return __config.get("context") ?? utilities.getEnv("VMSNAPSHOT_CONTEXT");
     },
     enumerable: true,
 });
@@ -90,7 +90,7 @@ Object.defineProperty(exports, "movedFromServer", {
 export declare const namespace: string | undefined;
 Object.defineProperty(exports, "namespace", {
     get() {
-        return __config.get("namespace");
+        return __config.get("namespace") ?? utilities.getEnv("VMSNAPSHOT_NAMESPACE");
     },
     enumerable: true,
 });
@@ -112,7 +112,7 @@ Object.defineProperty(exports, "password", {
 export declare const thumbprint: string | undefined;
 Object.defineProperty(exports, "thumbprint", {
     get() {
-        return __config.get("thumbprint");
+        return __config.get("thumbprint") ?? utilities.getEnv("VMSNAPSHOT_THUMBPRINT");
     },
     enumerable: true,
 });

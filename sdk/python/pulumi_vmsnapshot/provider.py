@@ -51,10 +51,16 @@ class ProviderArgs:
             allow_unverified_ssl = _utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL')
         if allow_unverified_ssl is not None:
             pulumi.set(__self__, "allow_unverified_ssl", allow_unverified_ssl)
+        if backend is None:
+            backend = _utilities.get_env('VMSNAPSHOT_BACKEND')
         if backend is not None:
             pulumi.set(__self__, "backend", backend)
+        if ca_file is None:
+            ca_file = _utilities.get_env('VMSNAPSHOT_CA_FILE')
         if ca_file is not None:
             pulumi.set(__self__, "ca_file", ca_file)
+        if context is None:
+            context = _utilities.get_env('VMSNAPSHOT_CONTEXT')
         if context is not None:
             pulumi.set(__self__, "context", context)
         if ignore_task_history is None:
@@ -67,10 +73,14 @@ class ProviderArgs:
             moved_from_server = _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')
         if moved_from_server is not None:
             pulumi.set(__self__, "moved_from_server", moved_from_server)
+        if namespace is None:
+            namespace = _utilities.get_env('VMSNAPSHOT_NAMESPACE')
         if namespace is not None:
             pulumi.set(__self__, "namespace", namespace)
         if password is not None:
             pulumi.set(__self__, "password", password)
+        if thumbprint is None:
+            thumbprint = _utilities.get_env('VMSNAPSHOT_THUMBPRINT')
         if thumbprint is not None:
             pulumi.set(__self__, "thumbprint", thumbprint)
         if user is not None:
@@ -310,8 +320,14 @@ class Provider(pulumi.ProviderResource):
             if allow_unverified_ssl is None:
                 allow_unverified_ssl = _utilities.get_env_bool('VSPHERE_ALLOW_UNVERIFIED_SSL')
             __props__.__dict__["allow_unverified_ssl"] = pulumi.Output.from_input(allow_unverified_ssl).apply(pulumi.runtime.to_json) if allow_unverified_ssl is not None else None
+            if backend is None:
+                backend = _utilities.get_env('VMSNAPSHOT_BACKEND')
             __props__.__dict__["backend"] = backend
+            if ca_file is None:
+                ca_file = _utilities.get_env('VMSNAPSHOT_CA_FILE')
             __props__.__dict__["ca_file"] = ca_file
+            if context is None:
+                context = _utilities.get_env('VMSNAPSHOT_CONTEXT')
             __props__.__dict__["context"] = context
             if ignore_task_history is None:
                 ignore_task_history = _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
@@ -320,8 +336,12 @@ class Provider(pulumi.ProviderResource):
             if moved_from_server is None:
                 moved_from_server = _utilities.get_env('VMSNAPSHOT_MOVED_FROM_SERVER')
             __props__.__dict__["moved_from_server"] = moved_from_server
+            if namespace is None:
+                namespace = _utilities.get_env('VMSNAPSHOT_NAMESPACE')
             __props__.__dict__["namespace"] = namespace
             __props__.__dict__["password"] = None if password is None else pulumi.Output.secret(password)
+            if thumbprint is None:
+                thumbprint = _utilities.get_env('VMSNAPSHOT_THUMBPRINT')
             __props__.__dict__["thumbprint"] = thumbprint
             __props__.__dict__["user"] = user
             if vsphere_server is None:

@@ -19,6 +19,9 @@ from vmsnapshot.model.values import Secret, plain
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
+# Read before the others: it says which of them concern the platform.
+_BACKEND = next(about.env[0] for name, _, about in fields(Configuration) if name == "backend")
+
 
 def check_configuration(
     given: requests.Properties, environment: Mapping[str, str] = os.environ
@@ -48,6 +51,8 @@ def complete_configuration(
     """
     settings = {name: value for name, value in given.items() if plain(value) is not None}
     failures: list[requests.CheckFailure] = []
+    if "backend" not in settings and (chosen := environment.get(_BACKEND)):
+        settings["backend"] = chosen
     if "backend" not in settings:
         try:
             settings["backend"] = _backend(settings, environment)

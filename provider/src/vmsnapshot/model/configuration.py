@@ -19,7 +19,8 @@ class Configuration(Model):
         Property(
             "The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). "
             "Default: the one whose settings are given; those of the configuration count before those of "
-            "the environment."
+            "the environment.",
+            env=("VMSNAPSHOT_BACKEND",),
         ),
     ] = None
     vsphere_server: Annotated[
@@ -59,7 +60,8 @@ class Configuration(Model):
         str | None,
         Field(min_length=1),
         Property(
-            "A file with the certificates (PEM) of the authorities to trust. Default: those of the system."
+            "A file with the certificates (PEM) of the authorities to trust. Default: those of the system.",
+            env=("VMSNAPSHOT_CA_FILE",),
         ),
     ] = None
     thumbprint: Annotated[
@@ -67,7 +69,8 @@ class Configuration(Model):
         Field(min_length=1),
         Property(
             "The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When "
-            "set, exactly that certificate is accepted and no authority is asked."
+            "set, exactly that certificate is accepted and no authority is asked.",
+            env=("VMSNAPSHOT_THUMBPRINT",),
         ),
     ] = None
     moved_from_server: Annotated[
@@ -105,14 +108,18 @@ class Configuration(Model):
     context: Annotated[
         str | None,
         Field(min_length=1),
-        Property("VM Operator: the kubeconfig's context. Default: its current-context."),
+        Property(
+            "VM Operator: the kubeconfig's context. Default: its current-context.",
+            env=("VMSNAPSHOT_CONTEXT",),
+        ),
     ] = None
     namespace: Annotated[
         str | None,
         Field(min_length=1),
         Property(
             "VM Operator: the namespace of VMs and snapshots for which none is given. Default: the "
-            "context's, else `default`."
+            "context's, else `default`.",
+            env=("VMSNAPSHOT_NAMESPACE",),
         ),
     ] = None
 

@@ -26,17 +26,41 @@ func GetAllowUnverifiedSsl(ctx *pulumi.Context) bool {
 
 // The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
 func GetBackend(ctx *pulumi.Context) string {
-	return config.Get(ctx, "vmsnapshot:backend")
+	v, err := config.Try(ctx, "vmsnapshot:backend")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_BACKEND"); d != nil {
+		value = d.(string)
+	}
+	return value
 }
 
 // A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
 func GetCaFile(ctx *pulumi.Context) string {
-	return config.Get(ctx, "vmsnapshot:caFile")
+	v, err := config.Try(ctx, "vmsnapshot:caFile")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_CA_FILE"); d != nil {
+		value = d.(string)
+	}
+	return value
 }
 
 // VM Operator: the kubeconfig's context. Default: its current-context.
 func GetContext(ctx *pulumi.Context) string {
-	return config.Get(ctx, "vmsnapshot:context")
+	v, err := config.Try(ctx, "vmsnapshot:context")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_CONTEXT"); d != nil {
+		value = d.(string)
+	}
+	return value
 }
 
 // Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
@@ -72,7 +96,15 @@ func GetMovedFromServer(ctx *pulumi.Context) string {
 
 // VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
 func GetNamespace(ctx *pulumi.Context) string {
-	return config.Get(ctx, "vmsnapshot:namespace")
+	v, err := config.Try(ctx, "vmsnapshot:namespace")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_NAMESPACE"); d != nil {
+		value = d.(string)
+	}
+	return value
 }
 
 // The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
@@ -82,7 +114,15 @@ func GetPassword(ctx *pulumi.Context) string {
 
 // The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
 func GetThumbprint(ctx *pulumi.Context) string {
-	return config.Get(ctx, "vmsnapshot:thumbprint")
+	v, err := config.Try(ctx, "vmsnapshot:thumbprint")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_THUMBPRINT"); d != nil {
+		value = d.(string)
+	}
+	return value
 }
 
 // The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.

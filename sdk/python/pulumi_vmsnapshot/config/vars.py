@@ -32,21 +32,21 @@ class _ExportableConfig(types.ModuleType):
         """
         The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         """
-        return __config__.get('backend')
+        return __config__.get('backend') or _utilities.get_env('VMSNAPSHOT_BACKEND')
 
     @_builtins.property
     def ca_file(self) -> Optional[str]:
         """
         A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         """
-        return __config__.get('caFile')
+        return __config__.get('caFile') or _utilities.get_env('VMSNAPSHOT_CA_FILE')
 
     @_builtins.property
     def context(self) -> Optional[str]:
         """
         VM Operator: the kubeconfig's context. Default: its current-context.
         """
-        return __config__.get('context')
+        return __config__.get('context') or _utilities.get_env('VMSNAPSHOT_CONTEXT')
 
     @_builtins.property
     def ignore_task_history(self) -> Optional[bool]:
@@ -74,7 +74,7 @@ class _ExportableConfig(types.ModuleType):
         """
         VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         """
-        return __config__.get('namespace')
+        return __config__.get('namespace') or _utilities.get_env('VMSNAPSHOT_NAMESPACE')
 
     @_builtins.property
     def password(self) -> Optional[str]:
@@ -88,7 +88,7 @@ class _ExportableConfig(types.ModuleType):
         """
         The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
         """
-        return __config__.get('thumbprint')
+        return __config__.get('thumbprint') or _utilities.get_env('VMSNAPSHOT_THUMBPRINT')
 
     @_builtins.property
     def user(self) -> Optional[str]:
