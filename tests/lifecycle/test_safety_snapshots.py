@@ -20,7 +20,7 @@ from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.ownership import Owner, describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
 
-VMS = [f"web-{number}" for number in range(1, 21)]
+VMS = [f"web-{number}" for number in range(1, 31)]
 _NAMES = iter(VMS)
 CREATE = "CreateSnapshotEx_Task"
 
