@@ -29,7 +29,10 @@ type options struct {
 	readOnlyUser, readOnlyPassword   string
 	otherUser, instanceUUID          string
 	vms                              int
+	inVApp, endpoints                string
+	datastores                       int
 	plain, admin, exitWithStdin, tls bool
+	cdDrive                          bool
 	taskDuration                     time.Duration
 }
 
@@ -38,6 +41,10 @@ func parse() options {
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:0", "`address` to serve on; port 0 takes a free one")
 	flag.IntVar(&o.vms, "vms", 3, "how many virtual machines")
 	flag.StringVar(&o.names, "names", "", "their names, separated by commas (default: upstream's names)")
+	flag.StringVar(&o.inVApp, "in-vapp", "", "those of the names that are in a vApp, separated by commas")
+	flag.IntVar(&o.datastores, "datastores", 1, "how many datastores; each VM has a disk on each")
+	flag.BoolVar(&o.cdDrive, "cd-drive", true, "whether each VM has a CD drive")
+	flag.StringVar(&o.endpoints, "endpoints", "", "upstream's other services to serve, too: pbm, vapi (separated by commas; vpx only)")
 	flag.StringVar(&o.hostMode, "host-mode", "vpx", "vpx (a vCenter) or esx (one host)")
 	flag.StringVar(&o.instanceUUID, "instance-uuid", "", "the server's about.instanceUuid (default: upstream's, the same for all)")
 	flag.BoolVar(&o.plain, "plain", false, "the upstream simulator without our behaviour")
@@ -92,6 +99,13 @@ func run(o options) error {
 		Login:        sim.Account{User: o.user, Password: o.password},
 		ReadOnly:     sim.Account{User: o.readOnlyUser, Password: o.readOnlyPassword},
 		OtherUser:    o.otherUser,
+	}
+	config.Datastores, config.NoCDDrive = o.datastores, !o.cdDrive
+	if o.inVApp != "" {
+		config.InVApp = strings.Split(o.inVApp, ",")
+	}
+	if o.endpoints != "" {
+		config.Endpoints = strings.Split(o.endpoints, ",")
 	}
 	if o.hostMode != "esx" && o.hostMode != "vpx" {
 		return errors.New("--host-mode is vpx or esx")

@@ -189,8 +189,8 @@ class StandIn:
             item = self._cluster.fresh(item)
         if deleted(item) or PAUSED in annotations_of(item):
             return
-        item = self._machines.update_status(item, machine)
         self._machines.update_children(item, machine)
+        item = self._machines.update_status(item, machine)
         if self._vsphere.busy(machine):
             raise Wait(_BUSY)
         self._machines.keep(item, machine)

@@ -86,11 +86,14 @@ class Machines:
         return self._cluster.set_status(item, status)
 
     def update_children(self, item: Object, machine: Machine) -> None:
-        """Write the children into the status of each snapshot of the VM that has an object."""
-        for node in machine.nodes():
+        """Write the children into the status of each snapshot, down to those that have no object."""
+        todo = list(machine.roots)
+        while todo:
+            node = todo.pop()
             known = self._cluster.snapshot(item["metadata"]["namespace"], node.name)
             if known is None:
                 continue
+            todo += node.childSnapshotList
             status = deepcopy(known.get("status") or {})
             children = [self._reference(item, child) for child in node.childSnapshotList]
             if children != status.get("children", []):

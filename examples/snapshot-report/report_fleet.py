@@ -31,7 +31,9 @@ class Limits:
             found.append("size not known")
         elif size > self.large_gib * GIB:
             found.append("large")
-        if snapshot.depth > self.deep_levels:
+        if snapshot.depth is None:
+            found.append("place not known")
+        elif snapshot.depth > self.deep_levels:
             found.append("deep")
         return found
 

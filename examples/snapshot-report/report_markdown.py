@@ -41,7 +41,8 @@ def markdown(fleet: Any, limits: Limits) -> str:
 
 def _row(it: Any, limits: Limits) -> str:
     age, size = age_text(it.age_seconds), size_text(it.size_bytes)
-    cells = [it.vm.name, it.path, age, size, str(it.depth), maker_text(it), ", ".join(limits.reasons(it))]
+    depth = "not known" if it.depth is None else str(it.depth)
+    cells = [it.vm.name, it.path, age, size, depth, maker_text(it), ", ".join(limits.reasons(it))]
     return f"| {' | '.join(_plain(cell) for cell in cells)} |"
 
 

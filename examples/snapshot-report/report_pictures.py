@@ -114,10 +114,13 @@ def tree(snapshots: Sequence[Any], limits: Limits) -> str:
             rows[it.id] = (rows[below[0].id] + rows[below[-1].id]) / 2
         else:
             rows[it.id], free = float(free), free + 1
-    depth = max(it.depth for it in snapshots)
+    levels: dict[str, int] = {}
+    for it in snapshots:  # one whose place isn't known is drawn as a root
+        levels[it.id] = levels.get(it.parent_id, 0) + 1
+    depth = max(levels.values())
     parts = []
     for it in snapshots:
-        left, top = 8 + (it.depth - 1) * STEP, 8 + rows[it.id] * ROW
+        left, top = 8 + (levels[it.id] - 1) * STEP, 8 + rows[it.id] * ROW
         if it.parent_id in rows:
             above = 8 + rows[it.parent_id] * ROW + 17
             begin, half = left - STEP + BOX, (STEP - BOX) / 2

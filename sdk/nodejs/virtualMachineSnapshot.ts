@@ -102,7 +102,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public readonly consolidate: pulumi.Output<boolean>;
     /**
-     * When it was taken (RFC 3339, UTC).
+     * When it was taken (RFC 3339, UTC); not set: not known, as of a snapshot that the VM Operator has adopted.
      */
     declare public /*out*/ readonly createTime: pulumi.Output<string | undefined>;
     /**
@@ -130,11 +130,11 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly ownership: pulumi.Output<string | undefined>;
     /**
-     * The snapshot above it; not set for a root.
+     * The snapshot above it; not set for a root, and where its place isn't known (no `path`).
      */
     declare public /*out*/ readonly parent: pulumi.Output<outputs.SnapshotReference | undefined>;
     /**
-     * Its path in the VM's snapshot tree, such as `base/release-41`.
+     * Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
      */
     declare public /*out*/ readonly path: pulumi.Output<string | undefined>;
     /**

@@ -177,7 +177,7 @@ def reference(name: str | None) -> dict[str, str]:
         (["a"], {"b": [], "a": ["b"]}, [("a", None), ("b", "a")]),
         # one made outside: a leaf, and between two of ours, where the API doesn't name its child
         (["a"], {"a": [None]}, [("a", None), ("unmanaged-1", "a")]),
-        ([None], {"a": []}, [("unmanaged-1", None), ("a", "unmanaged-1")]),
+        ([None], {"a": []}, [("unmanaged-1", None), ("a", None)]),
         # two made outside: nobody knows below which of them
         ([None, None], {"a": []}, [("unmanaged-1", None), ("unmanaged-2", None), ("a", None)]),
         # a status that doesn't know of it yet

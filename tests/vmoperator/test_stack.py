@@ -226,16 +226,3 @@ def test_our_failed_request_is_taken_back_after_a_death(desk: Desk) -> None:
     desk.stack.up().check()
     assert harness.reverts() == ["base"]
     assert harness.machine().spec.get("currentSnapshotName") is None
-
-
-def test_a_snapshot_that_is_adopted_is_not_called_taken(desk: Desk) -> None:
-    """One of that name was made outside: the preview warns of it, and the update says what happened."""
-    harness = desk.harness
-    stranger = harness.stranger
-    stranger.take("web-1", "release")
-    until(lambda: any(not item.managed for item in harness.vm().snapshots))
-    desk.write(SNAPSHOT, name="release")
-    assert "the VM Operator adopts that one" in desk.stack.preview().check().words
-    assert "no new snapshot was taken" in desk.stack.up().check().words
-    assert harness.creates() == []
-    assert stranger.names("web-1") == ["release"]

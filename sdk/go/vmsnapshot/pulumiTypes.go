@@ -702,8 +702,8 @@ type InventorySnapshot struct {
 	CreateTime *string `pulumi:"createTime"`
 	// Whether the VM now runs on it.
 	Current bool `pulumi:"current"`
-	// Its depth in the tree; a root is at depth 1.
-	Depth int `pulumi:"depth"`
+	// Its depth in the tree; a root is at depth 1. Not set: its place is not known (VM Operator, below a snapshot that was made outside it).
+	Depth *int `pulumi:"depth"`
 	// Its description, without the ownership line.
 	Description string `pulumi:"description"`
 	// What tells it from the VM's other snapshots (vSphere: its managed object id).
@@ -718,7 +718,7 @@ type InventorySnapshot struct {
 	Ownership SnapshotOwnership `pulumi:"ownership"`
 	// The parent's `id`; not set: a root.
 	ParentID *string `pulumi:"parentID"`
-	// Its path in the VM's snapshot tree.
+	// Its path in the VM's snapshot tree, as far as its place there is known.
 	Path string `pulumi:"path"`
 	// Whether it was quiesced; not set: not known.
 	Quiesced *bool `pulumi:"quiesced"`
@@ -768,9 +768,9 @@ func (o InventorySnapshotOutput) Current() pulumi.BoolOutput {
 	return o.ApplyT(func(v InventorySnapshot) bool { return v.Current }).(pulumi.BoolOutput)
 }
 
-// Its depth in the tree; a root is at depth 1.
-func (o InventorySnapshotOutput) Depth() pulumi.IntOutput {
-	return o.ApplyT(func(v InventorySnapshot) int { return v.Depth }).(pulumi.IntOutput)
+// Its depth in the tree; a root is at depth 1. Not set: its place is not known (VM Operator, below a snapshot that was made outside it).
+func (o InventorySnapshotOutput) Depth() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *int { return v.Depth }).(pulumi.IntPtrOutput)
 }
 
 // Its description, without the ownership line.
@@ -808,7 +808,7 @@ func (o InventorySnapshotOutput) ParentID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v InventorySnapshot) *string { return v.ParentID }).(pulumi.StringPtrOutput)
 }
 
-// Its path in the VM's snapshot tree.
+// Its path in the VM's snapshot tree, as far as its place there is known.
 func (o InventorySnapshotOutput) Path() pulumi.StringOutput {
 	return o.ApplyT(func(v InventorySnapshot) string { return v.Path }).(pulumi.StringOutput)
 }

@@ -99,7 +99,7 @@ type VirtualMachineSnapshot struct {
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate pulumi.BoolOutput `pulumi:"consolidate"`
-	// When it was taken (RFC 3339, UTC).
+	// When it was taken (RFC 3339, UTC); not set: not known, as of a snapshot that the VM Operator has adopted.
 	CreateTime pulumi.StringPtrOutput `pulumi:"createTime"`
 	// Whether the VM now runs on this snapshot.
 	Current pulumi.BoolPtrOutput `pulumi:"current"`
@@ -113,9 +113,9 @@ type VirtualMachineSnapshot struct {
 	Namespace pulumi.StringPtrOutput `pulumi:"namespace"`
 	// The mark by which this resource knows its own snapshot, as written in the description's last line on the platform.
 	Ownership pulumi.StringPtrOutput `pulumi:"ownership"`
-	// The snapshot above it; not set for a root.
+	// The snapshot above it; not set for a root, and where its place isn't known (no `path`).
 	Parent SnapshotReferencePtrOutput `pulumi:"parent"`
-	// Its path in the VM's snapshot tree, such as `base/release-41`.
+	// Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
 	Path pulumi.StringPtrOutput `pulumi:"path"`
 	// The power state a revert leaves: `PoweredOn` only with memory.
 	PowerState PowerStatePtrOutput `pulumi:"powerState"`
@@ -350,7 +350,7 @@ func (o VirtualMachineSnapshotOutput) Consolidate() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.BoolOutput { return v.Consolidate }).(pulumi.BoolOutput)
 }
 
-// When it was taken (RFC 3339, UTC).
+// When it was taken (RFC 3339, UTC); not set: not known, as of a snapshot that the VM Operator has adopted.
 func (o VirtualMachineSnapshotOutput) CreateTime() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringPtrOutput { return v.CreateTime }).(pulumi.StringPtrOutput)
 }
@@ -385,12 +385,12 @@ func (o VirtualMachineSnapshotOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringPtrOutput { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
-// The snapshot above it; not set for a root.
+// The snapshot above it; not set for a root, and where its place isn't known (no `path`).
 func (o VirtualMachineSnapshotOutput) Parent() SnapshotReferencePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) SnapshotReferencePtrOutput { return v.Parent }).(SnapshotReferencePtrOutput)
 }
 
-// Its path in the VM's snapshot tree, such as `base/release-41`.
+// Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
 func (o VirtualMachineSnapshotOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringPtrOutput { return v.Path }).(pulumi.StringPtrOutput)
 }

@@ -235,9 +235,9 @@ export interface InventorySnapshot {
      */
     current: boolean;
     /**
-     * Its depth in the tree; a root is at depth 1.
+     * Its depth in the tree; a root is at depth 1. Not set: its place is not known (VM Operator, below a snapshot that was made outside it).
      */
-    depth: number;
+    depth?: number;
     /**
      * Its description, without the ownership line.
      */
@@ -267,7 +267,7 @@ export interface InventorySnapshot {
      */
     parentID?: string;
     /**
-     * Its path in the VM's snapshot tree.
+     * Its path in the VM's snapshot tree, as far as its place there is known.
      */
     path: string;
     /**

@@ -719,7 +719,6 @@ class InventorySnapshot(dict):
     """
     def __init__(__self__, *,
                  current: _builtins.bool,
-                 depth: _builtins.int,
                  description: _builtins.str,
                  id: _builtins.str,
                  name: _builtins.str,
@@ -730,6 +729,7 @@ class InventorySnapshot(dict):
                  connection: Optional[_builtins.str] = None,
                  consolidation_needed: Optional[_builtins.bool] = None,
                  create_time: Optional[_builtins.str] = None,
+                 depth: Optional[_builtins.int] = None,
                  marked_by: Optional['outputs.Maker'] = None,
                  memory: Optional[_builtins.bool] = None,
                  parent_id: Optional[_builtins.str] = None,
@@ -739,17 +739,17 @@ class InventorySnapshot(dict):
         One snapshot of the inventory.
 
         :param _builtins.bool current: Whether the VM now runs on it.
-        :param _builtins.int depth: Its depth in the tree; a root is at depth 1.
         :param _builtins.str description: Its description, without the ownership line.
         :param _builtins.str id: What tells it from the VM's other snapshots (vSphere: its managed object id).
         :param _builtins.str name: The snapshot's name.
         :param 'SnapshotOwnership' ownership: What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
-        :param _builtins.str path: Its path in the VM's snapshot tree.
+        :param _builtins.str path: Its path in the VM's snapshot tree, as far as its place there is known.
         :param 'VirtualMachineIdentity' vm: The snapshot's VM.
         :param _builtins.int age_seconds: How old it is, in seconds; not set: not known.
         :param _builtins.str connection: Whether the platform can manage the VM now, in vSphere's words; what is told of a VM that is not `connected` is what the server knew last. Not set: not known.
         :param _builtins.bool consolidation_needed: Whether the VM's disks need consolidation; not set: not known.
         :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param _builtins.int depth: Its depth in the tree; a root is at depth 1. Not set: its place is not known (VM Operator, below a snapshot that was made outside it).
         :param 'Maker' marked_by: The resource that the mark names; not set without a mark.
         :param _builtins.bool memory: Whether it holds the VM's memory; not set: not known.
         :param _builtins.str parent_id: The parent's `id`; not set: a root.
@@ -757,7 +757,6 @@ class InventorySnapshot(dict):
         :param _builtins.int size_bytes: What its own files take, in bytes; not set: not known.
         """
         pulumi.set(__self__, "current", current)
-        pulumi.set(__self__, "depth", depth)
         pulumi.set(__self__, "description", description)
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
@@ -772,6 +771,8 @@ class InventorySnapshot(dict):
             pulumi.set(__self__, "consolidation_needed", consolidation_needed)
         if create_time is not None:
             pulumi.set(__self__, "create_time", create_time)
+        if depth is not None:
+            pulumi.set(__self__, "depth", depth)
         if marked_by is not None:
             pulumi.set(__self__, "marked_by", marked_by)
         if memory is not None:
@@ -790,14 +791,6 @@ class InventorySnapshot(dict):
         Whether the VM now runs on it.
         """
         return pulumi.get(self, "current")
-
-    @_builtins.property
-    @pulumi.getter
-    def depth(self) -> _builtins.int:
-        """
-        Its depth in the tree; a root is at depth 1.
-        """
-        return pulumi.get(self, "depth")
 
     @_builtins.property
     @pulumi.getter
@@ -835,7 +828,7 @@ class InventorySnapshot(dict):
     @pulumi.getter
     def path(self) -> _builtins.str:
         """
-        Its path in the VM's snapshot tree.
+        Its path in the VM's snapshot tree, as far as its place there is known.
         """
         return pulumi.get(self, "path")
 
@@ -878,6 +871,14 @@ class InventorySnapshot(dict):
         When it was taken (RFC 3339, UTC); not set: not known.
         """
         return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter
+    def depth(self) -> Optional[_builtins.int]:
+        """
+        Its depth in the tree; a root is at depth 1. Not set: its place is not known (VM Operator, below a snapshot that was made outside it).
+        """
+        return pulumi.get(self, "depth")
 
     @_builtins.property
     @pulumi.getter(name="markedBy")

@@ -489,7 +489,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter(name="createTime")
     def create_time(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        When it was taken (RFC 3339, UTC).
+        When it was taken (RFC 3339, UTC); not set: not known, as of a snapshot that the VM Operator has adopted.
         """
         return pulumi.get(self, "create_time")
 
@@ -545,7 +545,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def parent(self) -> pulumi.Output[Optional['outputs.SnapshotReference']]:
         """
-        The snapshot above it; not set for a root.
+        The snapshot above it; not set for a root, and where its place isn't known (no `path`).
         """
         return pulumi.get(self, "parent")
 
@@ -553,7 +553,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def path(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Its path in the VM's snapshot tree, such as `base/release-41`.
+        Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
         """
         return pulumi.get(self, "path")
 

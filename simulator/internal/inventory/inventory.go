@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	datastore  = "[LocalDS_0]"
+	datastore  = "[LocalDS_%d]"
 	capacity   = 16 << 30
 	memoryMB   = 2048
 	numCPUs    = 2
@@ -40,6 +40,12 @@ type Config struct {
 	// InstanceUUID is the server's identity (about.instanceUuid; of a host, its hardware's UUID); "" leaves upstream's, which is the
 	// same for all simulators, as for one server that is started again.
 	InstanceUUID string
+	// Datastores is their number; each machine has a disk on each.
+	Datastores int
+	// NoCDDrive leaves the machines' CD drives out.
+	NoCDDrive bool
+	// InVApp are those of the Names that are in a vApp.
+	InVApp []string
 }
 
 // New makes the inventory with all machines powered on.
@@ -49,6 +55,7 @@ func New(config Config) (*simulator.Model, error) {
 		model = simulator.ESX()
 	}
 	model.Machine, model.Host, model.Autostart = 0, 0, false
+	model.Datastore = max(config.Datastores, 1)
 	if !config.Plain {
 		about := &model.ServiceContent.About
 		about.Version, about.ApiVersion = "8.0.3", apiVersion
@@ -110,6 +117,7 @@ func New(config Config) (*simulator.Model, error) {
 	}
 
 	restore := defaultControllers()
+	var created []types.ManagedObjectReference
 	for i := range config.VMs {
 		name := fmt.Sprintf("DC0_C0_RP0_VM%d", i)
 		if config.ESX {
@@ -118,26 +126,62 @@ func New(config Config) (*simulator.Model, error) {
 		if i < len(config.Names) {
 			name = config.Names[i]
 		}
-		spec, err := machine(name, backing)
+		spec, err := machine(name, backing, config)
 		if err != nil {
 			return nil, err
 		}
 		if config.Plain {
 			spec.Version = ""
 		}
-		if err := create(ctx, model, folders.VmFolder, pool[0], *spec); err != nil {
+		ref, err := create(ctx, model, folders.VmFolder, pool[0], *spec)
+		if err != nil {
 			return nil, fmt.Errorf("creating %s: %w", name, err)
+		}
+		if slices.Contains(config.InVApp, name) {
+			created = append(created, ref)
 		}
 		if !config.Plain {
 			restore()
+		}
+	}
+	if len(created) > 0 {
+		if err := intoVApp(ctx, model, folders.VmFolder, pool[0], created); err != nil {
+			return nil, err
 		}
 	}
 	log.Printf("%d virtual machines", config.VMs)
 	return model, nil
 }
 
-// machine describes one with a disk, a CD drive and a network card.
-func machine(name string, backing types.BaseVirtualDeviceBackingInfo) (*types.VirtualMachineConfigSpec, error) {
+// intoVApp makes a vApp of machines. Upstream leaves such machines in their folder; in
+// vSphere they have no parent but parentVApp, and are in no folder (API reference,
+// ManagedEntity.parent and VirtualMachine.parentVApp).
+func intoVApp(
+	ctx context.Context, model *simulator.Model, folder *object.Folder, pool *object.ResourcePool,
+	machines []types.ManagedObjectReference,
+) error {
+	made, err := pool.CreateVApp(ctx, "app", types.DefaultResourceConfigSpec(), types.VAppConfigSpec{}, folder)
+	if err != nil {
+		return err
+	}
+	app := model.Map().Get(made.Reference()).(*simulator.VirtualApp)
+	parent := model.Map().Get(folder.Reference()).(*simulator.Folder)
+	from := model.Map().Get(pool.Reference()).(*simulator.ResourcePool)
+	for _, ref := range machines {
+		vm := model.Map().Get(ref).(*simulator.VirtualMachine)
+		vm.Parent, vm.ParentVApp = nil, &app.Self
+		vm.ResourcePool = &app.Self
+		parent.ChildEntity = slices.DeleteFunc(parent.ChildEntity, func(r types.ManagedObjectReference) bool { return r == ref })
+		from.Vm = slices.DeleteFunc(from.Vm, func(r types.ManagedObjectReference) bool { return r == ref })
+		app.Vm = append(app.Vm, ref)
+	}
+	return nil
+}
+
+// machine describes one with a disk on each datastore, a CD drive and a network card.
+func machine(
+	name string, backing types.BaseVirtualDeviceBackingInfo, config Config,
+) (*types.VirtualMachineConfigSpec, error) {
 	var devices object.VirtualDeviceList
 	scsi, err := devices.CreateSCSIController("pvscsi")
 	if err != nil {
@@ -151,20 +195,31 @@ func machine(name string, backing types.BaseVirtualDeviceBackingInfo) (*types.Vi
 	if err != nil {
 		return nil, err
 	}
-	disk := devices.CreateDisk(scsi.(types.BaseVirtualController), types.ManagedObjectReference{},
-		datastore+" "+path.Join(name, name+".vmdk"))
-	disk.CapacityInKB = capacity >> 10
-	disk.CapacityInBytes = capacity
 	nic, err := devices.CreateEthernetCard("vmxnet3", backing)
 	if err != nil {
 		return nil, err
 	}
 	for label, device := range map[string]types.BaseVirtualDevice{
-		"SCSI controller 0": scsi, "CD/DVD drive 1": cdrom, "Hard disk 1": disk, "Network adapter 1": nic,
+		"SCSI controller 0": scsi, "CD/DVD drive 1": cdrom, "Network adapter 1": nic,
 	} {
 		device.GetVirtualDevice().DeviceInfo = &types.Description{Label: label}
 	}
-	devices = append(devices, scsi, cdrom, disk, nic)
+	devices = append(devices, scsi)
+	if !config.NoCDDrive {
+		devices = append(devices, cdrom)
+	}
+	var disks object.VirtualDeviceList
+	for i := range max(config.Datastores, 1) {
+		file := fmt.Sprintf(datastore+" ", i) + name + ".vmdk"
+		if i == 0 {
+			file = fmt.Sprintf(datastore+" ", i) + path.Join(name, name+".vmdk")
+		}
+		disk := disks.CreateDisk(scsi.(types.BaseVirtualController), types.ManagedObjectReference{}, file)
+		disk.CapacityInKB, disk.CapacityInBytes = capacity>>10, capacity
+		disk.DeviceInfo = &types.Description{Label: fmt.Sprintf("Hard disk %d", i+1)}
+		disks = append(disks, disk)
+	}
+	devices = append(append(devices, disks...), nic)
 
 	spec := &types.VirtualMachineConfigSpec{
 		Name:              name,
@@ -173,7 +228,7 @@ func machine(name string, backing types.BaseVirtualDeviceBackingInfo) (*types.Vi
 		NumCPUs:           numCPUs,
 		NumCoresPerSocket: types.NewInt32(1),
 		MemoryMB:          memoryMB,
-		Files:             &types.VirtualMachineFileInfo{VmPathName: datastore},
+		Files:             &types.VirtualMachineFileInfo{VmPathName: fmt.Sprintf(datastore, 0)},
 	}
 	spec.DeviceChange, err = devices.ConfigSpec(types.VirtualDeviceConfigSpecOperationAdd)
 	return spec, err
@@ -182,22 +237,22 @@ func machine(name string, backing types.BaseVirtualDeviceBackingInfo) (*types.Vi
 func create(
 	ctx context.Context, model *simulator.Model, folder *object.Folder, pool *object.ResourcePool,
 	spec types.VirtualMachineConfigSpec,
-) error {
+) (types.ManagedObjectReference, error) {
 	task, err := folder.CreateVM(ctx, spec, pool, nil)
 	if err != nil {
-		return err
+		return types.ManagedObjectReference{}, err
 	}
 	info, err := result(model, task)
 	if err != nil {
-		return err
+		return types.ManagedObjectReference{}, err
 	}
 	created := info.Result.(types.ManagedObjectReference)
 	task, err = object.NewVirtualMachine(folder.Client(), created).PowerOn(ctx)
 	if err != nil {
-		return err
+		return created, err
 	}
 	_, err = result(model, task)
-	return err
+	return created, err
 }
 
 // defaultControllers remembers what is attached to upstream's default controllers, and

@@ -41,7 +41,11 @@ func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 		return nil, denied(method)
 	}
 	upstream := machineOf(ctx, method.This)
-	if upstream != nil && slices.Contains(upstream.DisabledMethod, method.Name) {
+	// The list has the older of the two methods that take a snapshot, and means both.
+	if upstream != nil && slices.Contains(upstream.DisabledMethod, strings.Replace(method.Name, "SnapshotEx_", "Snapshot_", 1)) {
+		if upstream.Config.Template {
+			return nil, &types.NotSupported{} // what the methods' own reference says of a template
+		}
 		return nil, &types.MethodDisabled{}
 	}
 	if method.This.Type == "VirtualMachine" && upstream != nil {

@@ -2,11 +2,14 @@
 package sim
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
 
+	pbm "github.com/vmware/govmomi/pbm/simulator"
 	"github.com/vmware/govmomi/simulator"
+	vapi "github.com/vmware/govmomi/vapi/simulator"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -30,6 +33,8 @@ type Config struct {
 	Login, ReadOnly Account
 	// OtherUser has what Login has.
 	OtherUser string
+	// Endpoints are upstream's other services to serve, too: "pbm" and "vapi".
+	Endpoints []string
 }
 
 // Simulator is a simulated vCenter or ESXi.
@@ -67,6 +72,21 @@ func New(config Config, host string) (*Simulator, error) {
 	service.Listen = &url.URL{
 		Scheme: "https", Host: host, Path: registry.Path,
 		User: url.UserPassword(config.Login.User, config.Login.Password),
+	}
+	for _, endpoint := range config.Endpoints {
+		switch {
+		case config.ESX:
+			return nil, fmt.Errorf("--endpoints %s: only a vCenter has it", endpoint)
+		case endpoint == "pbm":
+			service.RegisterSDK(pbm.New())
+		case endpoint == "vapi":
+			patterns, handler := vapi.New(service.Listen, registry)
+			for _, pattern := range patterns {
+				service.Handle(pattern, handler)
+			}
+		default:
+			return nil, fmt.Errorf("--endpoints knows pbm and vapi, not %q", endpoint)
+		}
 	}
 	if config.Plain {
 		return s, nil

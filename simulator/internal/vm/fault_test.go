@@ -3,6 +3,7 @@ package vm_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,7 @@ func TestCreateFaults(t *testing.T) {
 		"another method disabled":               {settings: simtest.JSON{"disabledMethods": []string{"RemoveAllSnapshots_Task"}}, snapshot: "a"},
 		"template":                              {settings: simtest.JSON{"template": true}, off: true, snapshot: "a", want: "NotSupported"},
 		"fault tolerance":                       {settings: simtest.JSON{"faultTolerance": true}, snapshot: "a", want: "NotSupported"},
+		"placeholder":                           {settings: simtest.JSON{"placeholder": true}, off: true, snapshot: "a", want: "MethodDisabled"},
 		"disconnected":                          {settings: simtest.JSON{"connected": false}, snapshot: "a", want: "MethodDisabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,6 +182,29 @@ func TestReadOnly(t *testing.T) {
 		f, ok := simtest.FaultOf(err).(types.NoPermission)
 		if !ok || f.PrivilegeId != privilege || !strings.Contains(err.Error(), "Permission") {
 			t.Errorf("%v: %+v", err, f)
+		}
+	}
+}
+
+// A template lists no revert and no removal among its disabled methods once it has a
+// snapshot, as recorded; the method that new clients call is in no list.
+func TestDisabledOfTemplates(t *testing.T) {
+	e := simtest.New(t)
+	for name, taken := range map[string]bool{"web-1": false, "web-2": true} {
+		vm := e.VM(name)
+		e.Done(vm.PowerOff(e.Ctx))
+		if taken {
+			e.Create(vm, "a", false, false)
+		}
+		e.Admin("POST", "/vm", simtest.JSON{"vm": name, "template": true}, nil)
+		listed := e.Read(vm, "disabledMethod").DisabledMethod
+		for method, want := range map[string]bool{
+			"CreateSnapshot_Task": true, "CreateSnapshotEx_Task": false, "ReconfigVM_Task": true,
+			"RevertToCurrentSnapshot_Task": !taken, "RemoveAllSnapshots_Task": !taken,
+		} {
+			if slices.Contains(listed, method) != want {
+				t.Error(name, method, listed)
+			}
 		}
 	}
 }

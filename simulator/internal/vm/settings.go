@@ -19,6 +19,7 @@ type Settings struct {
 	IndependentDisk     *bool     `json:"independentDisk"`
 	ConsolidationNeeded *bool     `json:"consolidationNeeded"`
 	Template            *bool     `json:"template"`
+	Placeholder         *bool     `json:"placeholder"`
 	FaultTolerance      *bool     `json:"faultTolerance"`
 	VMService           *bool     `json:"vmService"`
 	Connected           *bool     `json:"connected"`
@@ -75,6 +76,13 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 		config.ManagedBy = nil
 		if *s.VMService {
 			config.ManagedBy = &types.ManagedByInfo{ExtensionKey: "com.vmware.vcenter.wcp", Type: "VirtualMachine"}
+		}
+	}
+	if s.Placeholder != nil {
+		// What Site Recovery Manager keeps at the other site (lamw/govc-recordings: nine of 714 machines).
+		config.ManagedBy = nil
+		if *s.Placeholder {
+			config.ManagedBy = &types.ManagedByInfo{ExtensionKey: "com.vmware.vcDr", Type: "placeholderVm"}
 		}
 	}
 	if s.IndependentDisk != nil && *s.IndependentDisk {
@@ -157,21 +165,37 @@ func (m *Machine) setRuntime(ctx *simulator.Context, s Settings) {
 		{Name: "runtime", Val: runtime},
 		{Name: "summary.runtime", Val: runtime},
 	})
-	if s.DisabledMethods == nil && (s.Connected != nil || s.ConnectionState != nil) {
+	changed := s.Connected != nil || s.ConnectionState != nil || s.Template != nil || s.Placeholder != nil
+	if s.DisabledMethods == nil && changed {
 		ctx.Update(m.VirtualMachine, []types.PropertyChange{{Name: "disabledMethod", Val: m.disabled(runtime)}})
 	}
 }
 
-// disabled is what vCenter lists for a machine that it can't reach: in recordings
-// (lamw/govc-recordings), such machines have these among others.
+// disabled is what vCenter lists of snapshots, power and settings for a machine that it
+// can't reach, a template or a placeholder, as recorded (lamw/govc-recordings: one, 44
+// and nine such machines). CreateSnapshotEx_Task and RevertToSnapshot_Task are in none
+// of the lists; a template that has snapshots (five) lists no revert and no removal.
 func (m *Machine) disabled(runtime types.VirtualMachineRuntimeInfo) []string {
-	if runtime.ConnectionState == types.VirtualMachineConnectionStateConnected {
-		return nil
+	switch {
+	case runtime.ConnectionState != types.VirtualMachineConnectionStateConnected:
+		return []string{
+			"ReconfigVM_Task", "RevertToCurrentSnapshot_Task", "RemoveAllSnapshots_Task",
+			"CreateSnapshot_Task", "ConsolidateVMDisks_Task", "PowerOffVM_Task", "CloneVM_Task", "PowerOnVM_Task",
+		}
+	case m.Config.Template && m.Snapshot != nil:
+		return []string{"ReconfigVM_Task", "CreateSnapshot_Task", "PowerOffVM_Task", "MarkAsTemplate", "PowerOnVM_Task"}
+	case m.Config.Template:
+		return []string{
+			"ReconfigVM_Task", "RevertToCurrentSnapshot_Task", "RemoveAllSnapshots_Task",
+			"CreateSnapshot_Task", "PowerOffVM_Task", "MarkAsTemplate", "PowerOnVM_Task",
+		}
+	case m.Config.ManagedBy != nil && m.Config.ManagedBy.Type == "placeholderVm":
+		return []string{
+			"PowerOffVM_Task", "CloneVM_Task", "CreateSnapshot_Task", "MarkAsTemplate",
+			"PowerOnVM_Task", "RemoveAllSnapshots_Task", "RevertToCurrentSnapshot_Task",
+		}
 	}
-	return []string{
-		"CreateSnapshot_Task", "CreateSnapshotEx_Task", "RevertToCurrentSnapshot_Task",
-		"RemoveAllSnapshots_Task", "PowerOnVM_Task", "PowerOffVM_Task", "ReconfigVM_Task",
-	}
+	return nil
 }
 
 // independentDisk returns a new disk beside the machine's first one.

@@ -116,7 +116,7 @@ def _filters(args: GetSnapshotInventoryArgs) -> Iterator[_Match]:
         yield lambda item: None if item.size_bytes is None else item.size_bytes > largest
     if args.deeper_than is not None:
         deepest = args.deeper_than
-        yield lambda item: item.depth > deepest
+        yield lambda item: None if item.depth is None else item.depth > deepest
     if args.unmanaged_only:
         yield lambda item: {"Marked": False, "MarkNotProven": None, "Unmarked": True}[item.ownership]
 
@@ -125,17 +125,19 @@ def _snapshots(entry: InventoryEntry, moment: dt.datetime) -> Iterator[Inventory
     """The VM's snapshots, each parent before its children."""
     vm = entry.vm
     paths: dict[str | None, tuple[str, int]] = {}
+    known: dict[str | None, bool] = {}
     for item in vm.snapshots:
         above, depth = paths.get(item.parent_id, ("", 0))
         path = f"{above}/{item.name}" if depth else item.name
         paths[item.id] = path, depth + 1
+        known[item.id] = item.place_known and known.get(item.parent_id, True)
         yield InventorySnapshot(
             vm=vm.identity,
             id=item.id,
             parent_id=item.parent_id,
             name=item.name,
             path=path,
-            depth=depth + 1,
+            depth=depth + 1 if known[item.id] else None,
             description=item.description,
             create_time=timestamp_or_none(item.create_time),
             age_seconds=_age(item, moment),

@@ -187,8 +187,14 @@ class InventorySnapshot(Model):
     ]
     parent_id: Annotated[str | None, Property("The parent's `id`; not set: a root.")] = None
     name: Annotated[str, Property("The snapshot's name.")]
-    path: Annotated[str, Property("Its path in the VM's snapshot tree.")]
-    depth: Annotated[int, Property("Its depth in the tree; a root is at depth 1.")]
+    path: Annotated[str, Property("Its path in the VM's snapshot tree, as far as its place there is known.")]
+    depth: Annotated[
+        int | None,
+        Property(
+            "Its depth in the tree; a root is at depth 1. Not set: its place is not known (VM Operator, "
+            "below a snapshot that was made outside it)."
+        ),
+    ] = None
     description: Annotated[str, Property("Its description, without the ownership line.")]
     create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
         None

@@ -174,12 +174,18 @@ class Snapshot(Model):
         Property("vSphere: whether this provider made it; VM Operator: whether there is an object for it."),
     ]
     create_time: Annotated[dt.datetime | None, Property("When it was taken (UTC); null: not known.")]
+    requested: Annotated[dt.datetime | None, Property("When its object was made (UTC; VM Operator).")] = None
+    adoption: Annotated[
+        Literal["adopted", "possible"] | None,
+        Property("Whether the VM Operator has taken an older snapshot of vSphere for it; null: no."),
+    ] = None
     power_state: Annotated[
         PowerState | None,
         Property("What a revert leaves: `PoweredOn` only with memory; null: not known (yet)."),
     ]
     quiesced: Annotated[bool | None, Property("Whether quiescing was asked for; null: not known.")] = False
     parent_id: Annotated[str | None, Property("The parent's id.")] = None
+    place_known: Annotated[bool, Property("Whether it is known where in the tree it is.")] = True
     ready: Annotated[bool, Property("Whether it is complete and a revert may go back to it.")] = True
     conditions: Annotated[
         tuple[Condition, ...], Property("Its conditions as the platform reports them, where it does.")
@@ -377,6 +383,10 @@ class VirtualMachine(Model):
             chain.append(found)
             found = self.snapshot(found.parent_id)
         return chain[::-1]
+
+    def place_known(self, snapshot_id: str | None) -> bool:
+        """Returns whether it is known what is above a snapshot, up to its root."""
+        return all(item.place_known for item in self.ancestry(snapshot_id))
 
     def descendants(self, snapshot_id: str) -> Iterator[Snapshot]:
         """Returns all snapshots below one, each parent before its children."""

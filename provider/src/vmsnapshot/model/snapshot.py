@@ -233,11 +233,24 @@ class SnapshotState(SnapshotInputs):
     quiesced: Annotated[
         bool | None, Property("Whether quiescing was asked for, as the platform shows it.")
     ] = None
-    create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC).")] = None
-    path: Annotated[
-        str | None, Property("Its path in the VM's snapshot tree, such as `base/release-41`.")
+    create_time: Annotated[
+        str | None,
+        Property(
+            "When it was taken (RFC 3339, UTC); not set: not known, as of a snapshot that the VM Operator "
+            "has adopted."
+        ),
     ] = None
-    parent: Annotated[SnapshotReference | None, Property("The snapshot above it; not set for a root.")] = None
+    path: Annotated[
+        str | None,
+        Property(
+            "Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree "
+            "is not known, as below a snapshot that was made outside the VM Operator."
+        ),
+    ] = None
+    parent: Annotated[
+        SnapshotReference | None,
+        Property("The snapshot above it; not set for a root, and where its place isn't known (no `path`)."),
+    ] = None
     children: Annotated[list[SnapshotReference], Property("The snapshots directly below it.")] = []
     current: Annotated[bool | None, Property("Whether the VM now runs on this snapshot.")] = None
     conditions: Annotated[list[Condition], Property("The observed conditions.")] = []

@@ -42,6 +42,10 @@ MARK: Final = "vmsnapshot/mark"
 # Binds the mark to the object: one that is made from a copy of it has another name or namespace.
 BINDING: Final = "vmsnapshot/mark-binding"
 MACHINE: Final = "vmsnapshot/machine"
+# Whether the VM Operator may have adopted an older snapshot instead of taking one: how many snapshots without
+# an object the VM had when it was asked, or `adopted`.
+ADOPTION: Final = "vmsnapshot/adoption"
+ADOPTED: Final = "adopted"
 REVERT: Final = "vmsnapshot/revert-request"
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from vmsnapshot.backends._quiesce import quiesce_minutes
+from vmsnapshot.backends.vmoperator._adoption import Adoption
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
 from vmsnapshot.backends.vmoperator._objects import (
@@ -40,7 +41,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     uid_of,
 )
 from vmsnapshot.backends.vmoperator._observe import past
-from vmsnapshot.backends.vmoperator._tree import has_unmanaged, in_tree, snapshot
+from vmsnapshot.backends.vmoperator._tree import in_tree, snapshot, unmanaged_count
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, bind
@@ -80,6 +81,8 @@ class Snapshots:
             spec["quiesce"] = {"timeout": go_duration(request.quiesce)}
         annotations = self._marks(vm_name, request.name, request.owner)
         machine = self._cache.machines.get(vm_name)
+        if machine is not None:
+            annotations |= Adoption(self._client, self._cache, vm_name, request.name).before(machine)
         kept = compact(past(machine)) if machine is not None else ""
         if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
             annotations[MACHINE] = kept
@@ -138,6 +141,7 @@ class Snapshots:
         self._cache.changes.until(
             vm_name, lambda: self._placed(vm_name, snapshot_id), operation, longest=_PLACING
         )
+        Adoption(self._client, self._cache, vm_name, snapshot_id).find_out(operation, about)
 
     def remove(self, vm_name: str, wanted: Snapshot, operation: Operation, about: str) -> None:
         """Delete the object and wait until its finalizer has removed the snapshot; gone is well."""
@@ -225,7 +229,7 @@ class Snapshots:
             return True
         status = status_of(machine)
         items = self._cache.snapshots_of(vm_name)
-        if has_unmanaged(status, items):
+        if unmanaged_count(status, items):
             return True
         if not in_tree(snapshot_id, status, items):
             return None

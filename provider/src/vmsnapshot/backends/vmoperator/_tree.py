@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from vmsnapshot.backends.vmoperator._objects import (
+    ADOPTED,
+    ADOPTION,
     BINDING,
     CREATED,
     MARK,
@@ -41,8 +43,8 @@ def tree(
 ) -> tuple[tuple[Snapshot, ...], str | None]:
     """The snapshots, each parent before its children, and the id of the one that the VM runs on.
 
-    A snapshot that nobody names as a child is a root; but if exactly one was made outside, of which
-    the API names no children, it is below that one (unless it isn't taken yet).
+    The API names no children of a snapshot that was made outside the VM Operator: what is taken, and named
+    by nothing while the VM has such snapshots, is somewhere below one, and its place is not known.
 
     Args:
         status: The VM's.
@@ -72,10 +74,12 @@ def tree(
     named = {
         str(child.get("name") or "") for item in items for child in status_of(item).get("children") or ()
     }
-    for name, item in known.items():
-        if name not in placed and name not in named:
-            below = outside[0] if len(outside) == 1 and holds(item, CREATED) else None
-            put([{"type": "Managed", "name": name}], below)
+    unnamed = [name for name in known if name not in placed and name not in named]
+    put([{"type": "Managed", "name": name} for name in unnamed], None)
+    if outside or strangers:
+        for name in unnamed:
+            taken = holds(known[name], CREATED)
+            placed[name] = placed[name].model_copy(update={"place_known": not taken})
     for name in known:  # children of each other, as only a broken status says
         put([{"type": "Managed", "name": name}], None)
     current = status.get("currentSnapshot") or {}
@@ -85,9 +89,9 @@ def tree(
     return tuple(placed.values()), running if running in placed else None
 
 
-def has_unmanaged(status: Mapping[str, Any], items: Sequence[Object]) -> bool:
-    """Whether the VM has snapshots that were made outside the VM Operator."""
-    return any(reference.get("type") == "Unmanaged" for reference in _references(status, items))
+def unmanaged_count(status: Mapping[str, Any], items: Sequence[Object]) -> int:
+    """How many snapshots that were made outside the VM Operator the API shows; more may be below them."""
+    return sum(reference.get("type") == "Unmanaged" for reference in _references(status, items))
 
 
 def in_tree(name: str, status: Mapping[str, Any], items: Sequence[Object]) -> bool:
@@ -102,6 +106,7 @@ def snapshot(item: Object) -> Snapshot:
     taken = created is not None and created.get("status") == "True"
     when = created.get("lastTransitionTime") if created is not None and taken else None
     proof = _proof(item)
+    adoption = _adoption(item) if taken else None
     return Snapshot(
         id=name_of(item),
         unique_id=status.get("uniqueID") or None,
@@ -112,7 +117,9 @@ def snapshot(item: Object) -> Snapshot:
         mark_proof=proof or "none",
         made_by=None if proof is None else _maker(annotations_of(item).get(URN)),
         managed=True,
-        create_time=_time(when or item["metadata"].get("creationTimestamp")),
+        create_time=None if adoption else _time(when or item["metadata"].get("creationTimestamp")),
+        requested=_time(item["metadata"].get("creationTimestamp")),
+        adoption=adoption,
         power_state=_power_after(spec, status),
         # The API leaves a false one out.
         quiesced=bool(status.get("quiesced")) if taken else None,
@@ -142,6 +149,14 @@ def _unmanaged(snapshot_id: str, parent: str | None, name: str | None = None) ->
         parent_id=parent,
         ready=False,
     )
+
+
+def _adoption(item: Object) -> Literal["adopted", "possible"] | None:
+    """Whether an object stands for a snapshot that was there before it, as far as `_adoption` found out."""
+    noted = annotations_of(item).get(ADOPTION)
+    if noted is None:
+        return None
+    return "adopted" if noted == ADOPTED else "possible"
 
 
 def _proof(item: Object) -> Proof | None:

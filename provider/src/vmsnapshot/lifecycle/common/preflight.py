@@ -12,6 +12,7 @@ from vmsnapshot.model.snapshot import SnapshotInputs
 
 # vSphere: at most 32 snapshots in a chain (TooManySnapshotLevels beyond).
 CHAIN_LIMIT = 32
+_HELD = "the operation is disabled (by a backup that holds it, or as a placeholder of a disaster recovery)."
 
 # From this much memory on, a preview says how much a memory snapshot writes. Ours: at a datastore's
 # usual 100 to 500 MB/s it takes a minute or longer.
@@ -159,6 +160,16 @@ def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
 
 def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
     """Returns a finding if one more snapshot reaches or exceeds the limit of a chain."""
+    current = vm.current_snapshot
+    # Of what is below one without an object, the VM Operator tells nothing: the VM may run on that.
+    below = current is not None and not current.managed and current.unique_id is None
+    if below or not vm.place_known(vm.current_snapshot_id) or (current is None and outside_count(vm)):
+        text = (
+            f"How deep in its chain {what[0].lower()}{what[1:]} would be is not known (vSphere allows "
+            f"{CHAIN_LIMIT}): the VM runs on or below a snapshot that was made outside the VM Operator, "
+            "which tells nothing of what is below such."
+        )
+        return [_finding("unknown", "chainUnknown", text)]
     depth = len(vm.ancestry(vm.current_snapshot_id)) + 1
     if depth > CHAIN_LIMIT:
         return [
@@ -231,8 +242,8 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
         ),
         (
             "operationDisabled",
-            not unmanageable and any(name in vm.disabled_operations for name in operations),
-            f"This VM can't be {act} now: the operation is disabled (a backup may hold the VM).",
+            not (unmanageable or vm.template) and any(name in vm.disabled_operations for name in operations),
+            f"This VM can't be {act} now: {_HELD}",
         ),
         (
             "snapshotsUnsupported",

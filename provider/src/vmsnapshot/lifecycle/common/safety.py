@@ -81,7 +81,7 @@ class SafetySnapshots:
         return TakenSafetySnapshot(
             name=snapshot.name,
             unique_id=snapshot.unique_id,
-            create_time=timestamp_or_none(snapshot.create_time),
+            create_time=timestamp_or_none(_taken(snapshot)),
             ownership=snapshot.mark,
         )
 
@@ -313,7 +313,7 @@ class SafetySnapshots:
             mark = None if other is None else ownership.parse_mark(other.mark)
             ours = mark is not None and mark.owner == ownership.owner_id(self._urn)
             found = [other] if other is not None and ours else []
-        same = [one for one in found if timestamp_or_none(one.create_time) == item.create_time]
+        same = [one for one in found if timestamp_or_none(_taken(one)) == item.create_time]
         return same[0] if len(same) == 1 else None
 
     def _remove(self, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
@@ -337,6 +337,11 @@ class SafetySnapshots:
         name = f"before-{self._spec.purpose}-{self._owner(request_id).mark.generation}"
         platform = self._session.platform
         return platform.sanitize_name(f"{vm.identity.name}-{name}") if platform.has_namespaces else name
+
+
+def _taken(snapshot: Snapshot) -> dt.datetime | None:
+    """When a safety snapshot was taken; or asked for, where it may have been adopted."""
+    return snapshot.create_time or snapshot.requested
 
 
 def _is_fresh(snapshot: Snapshot, moment: dt.datetime) -> bool:

@@ -123,7 +123,8 @@ def _skip(vm: VirtualMachine, item: Snapshot, shown: frozenset[str]) -> tuple[in
 def _row(vm: VirtualMachine, item: Snapshot, moment: dt.datetime, target: str | None) -> tuple[str, str]:
     """Returns a snapshot's name, and its kind, age and markers."""
     age = "age not known" if item.create_time is None else f"{format_age(moment - item.create_time)} old"
-    about = f" ({kind_of(item)}, {age})"
+    place = "" if item.place_known else ", place in the tree not known"
+    about = f" ({kind_of(item)}, {age}{place})"
     if item.id == target:
         about += " <== target"
     if item.id == vm.current_snapshot_id:

@@ -158,7 +158,8 @@ class SnapshotCreator:
 
 def is_recent(snapshot: Snapshot, moment: dt.datetime) -> bool:
     """Whether a snapshot that an interrupted run took still stands for today's VM."""
-    return snapshot.create_time is not None and moment - snapshot.create_time < INTERRUPTED_WITHIN
+    taken = snapshot.create_time or snapshot.requested
+    return taken is not None and moment - taken < INTERRUPTED_WITHIN
 
 
 def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:

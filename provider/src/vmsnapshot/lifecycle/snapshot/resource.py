@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
 from vmsnapshot.lifecycle.common.platforms import VSPHERE
-from vmsnapshot.lifecycle.common.preflight import outside_count, raise_for_errors, snapshot_findings
+from vmsnapshot.lifecycle.common.preflight import raise_for_errors, snapshot_findings
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
@@ -23,6 +23,7 @@ from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.lifecycle.snapshot.state import (
+    adoption_text,
     ambiguous_text,
     children_text,
     gone_text,
@@ -176,12 +177,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if snapshot is None:
             message = f"snapshot {snapshot_id} of {format_vm(vm)} was removed right after it was taken"
             raise Gone(message)
-        if outside_count(after) < outside_count(vm):
-            text = (
-                f"{format_snapshot(after, snapshot)} seems to have been made before, outside the VM "
-                "Operator, which has adopted it: no new snapshot was taken. It holds the VM as it was then, "
-                "and when that was its API doesn't tell."
-            )
+        if (text := adoption_text(after, snapshot)) is not None:
             self._session.log(request.urn, requests.Severity.WARNING, text)
         state = snapshot_state(inputs, after, snapshot, str(owner.mark))
         self._memory.of(request.urn).states[snapshot_id] = state

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
@@ -30,7 +31,7 @@ def snapshot_state(
         power_state=snapshot.power_state,
         quiesced=snapshot.quiesced,
         create_time=timestamp_or_none(created),
-        path=vm.path(snapshot.id),
+        path=vm.path(snapshot.id) if vm.place_known(snapshot.id) else None,
         parent=reference_to(vm.snapshot(snapshot.parent_id)),
         children=[
             reference for item in vm.children(snapshot.id) if (reference := reference_to(item)) is not None
@@ -135,6 +136,23 @@ def gone_text(old: SnapshotState, why: str) -> str:
         f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
         f"{old.create_time}, is gone: {full_stop(why)} That restore point can't be brought back; the "
         "next update takes a new snapshot of the VM as it is by then."
+    )
+
+
+def adoption_text(vm: VirtualMachine, snapshot: Snapshot) -> str | None:
+    """What it means that no snapshot was taken, as the VM Operator has adopted one; None: it was taken."""
+    if snapshot.adoption is None:
+        return None
+    what = format_snapshot(vm, snapshot)
+    if snapshot.adoption == "adopted":
+        return (
+            f"{what} was made before, outside the VM Operator, which has adopted it: no new snapshot was "
+            "taken. It holds the VM as it was then, and when that was its API doesn't tell."
+        )
+    return (
+        f"Whether {what} was taken now is not known: if vSphere had a snapshot of that name, the VM Operator "
+        "has adopted that one, which holds the VM as it was then. It doesn't tell the names of snapshots "
+        "that were made outside it, and nothing of what is below them."
     )
 
 
