@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from devkit.processes import alive
 from devkit.waiting import until
@@ -31,12 +31,11 @@ from tests.support.client import Client, other_client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import Plugin, plugin
-from tests.support.simulator import Simulator, running
+from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
 
 VICTIMS: Final = ("plugin", "plugin", "engine", "connection")
-Marks: TypeAlias = Literal["suffixed", "exact", "none"]
-MARKS: Final[tuple[Marks, ...]] = ("suffixed", "exact", "none")
+MARKS: Final[tuple[Marks, ...]] = ("suffixed", "exact", "none", "nothing")
 # The verbs that change something.
 _CHANGING: Final = (
     *(life for life in LIVES if any(life.creates) or any(life.reverts) or life.verb in {"rename", "update"}),
@@ -198,7 +197,7 @@ class Kills:
         """The next run."""
         life = kill.life
         outcome = life.act(stack, vms)
-        if not outcome.ok and kill.marks == "none" and _REFUSED in outcome.words:
+        if not outcome.ok and kill.marks in {"none", "nothing"} and _REFUSED in outcome.words:
             tally.refused += 1
             reverts = sum(done["revert"] for done in judge.done())
             assert reverts <= sum(life.reverts), f"refused after {reverts} reverts"

@@ -25,7 +25,7 @@ from tests.support.in_process import mini_stack
 from tests.support.simulator import Simulator, running
 from vmsnapshot.backends.vsphere import _history, _session
 from vmsnapshot.lifecycle.checkpoint import executor as checkpoint
-from vmsnapshot.lifecycle.common import safety, session
+from vmsnapshot.lifecycle.common import late, safety, session
 from vmsnapshot.lifecycle.revert import evidence
 from vmsnapshot.lifecycle.rollback import executor as rollback
 from vmsnapshot.lifecycle.snapshot import resource as snapshot
@@ -130,6 +130,8 @@ def hurried(*, lasting: bool = False) -> Iterator[None]:
         patch.setattr(_session, "_CALL_TIMEOUT", _ANSWER)
         patch.setattr(_history, "LATE_WITHIN", _LOOKING)
         patch.setattr(_history, "_LOOK_AGAIN_AFTER", 0.1)
+        patch.setattr(late, "LATE_WITHIN", _LOOKING)
+        patch.setattr(late, "_LOOK_AGAIN_AFTER", 0.1)
         patch.setattr(session, "DEFAULT_TIMEOUT", _LASTING if lasting else _PASSING)
         # How long what has failed is looked at and tidied up.
         for module, name in (

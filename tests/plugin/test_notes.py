@@ -46,6 +46,16 @@ def test_what_was_deleted_is_known_to_every_engine(tmp_path: Path) -> None:
     assert FileNotes(2, tmp_path / "notes").forgotten("urn:b") is None
 
 
+def test_what_was_begun_is_known_until_it_has_ended(tmp_path: Path) -> None:
+    """A request that a killed process was making is known to the next; one whose end is known is none."""
+    FileNotes(1, tmp_path / "notes").begin("request-a", AT)
+    assert FileNotes(2, tmp_path / "notes").begun("request-a") == AT
+    assert FileNotes(2, tmp_path / "notes").begun("request-b") is None
+    FileNotes(2, tmp_path / "notes").end("request-a")
+    FileNotes(2, tmp_path / "notes").end("request-a")
+    assert FileNotes(1, tmp_path / "notes").begun("request-a") is None
+
+
 def test_the_folder_is_the_users_own(tmp_path: Path) -> None:
     """Nobody else can read or write it."""
     FileNotes(1, tmp_path / "notes").forget("urn:a", AT)

@@ -323,9 +323,12 @@ class _Run:
             if diff.delete_before_replace and not preview:
                 self._remove(old)
                 del self._entries[name]
-            self._make(name, urn, inputs, preview=preview, seconds=times.get("create", 0))
-            if not diff.delete_before_replace:
-                self._replaced.append((name, old))
+            try:
+                self._make(name, urn, inputs, preview=preview, seconds=times.get("create", 0))
+            finally:
+                # Also if the new one is half made (CreateStep.Apply); one that isn't made replaces nothing.
+                if not diff.delete_before_replace and self._entries.get(name) is not old:
+                    self._replaced.append((name, old))
             self.steps.append(Step(name, "replace", diff.changes, old, self._entries.get(name)))
         elif diff.changes or old.init_errors:
             seconds = times.get("update", 0)

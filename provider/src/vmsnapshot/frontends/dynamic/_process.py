@@ -41,7 +41,7 @@ class Process:
         self.secrets = Secrets()
         logger = Logger(self.secrets)
         self.logger = _Once(logger)
-        self.lifecycle = Provider(connect, self.logger, _Deletions())
+        self.lifecycle = Provider(connect, self.logger, _FewNotes())
         checked = self.lifecycle.check_configuration(dict(settings))
         self.secrets.learn_settings(checked.inputs)
         self.failures = tuple(f"{PACKAGE}:{item.property}: {item.reason}" for item in checked.failures)
@@ -102,8 +102,8 @@ class _Once:
         self._logger.log_status(urn, text)
 
 
-class _Deletions(NoNotes):
-    """Remembers what was deleted, and nothing of previews: it isn't known which run is one."""
+class _FewNotes(NoNotes):
+    """Remembers what was deleted and begun, and nothing of previews: it isn't known which run is one."""
 
     def __init__(self) -> None:
         self._files = FileNotes(os.getppid())
@@ -113,3 +113,12 @@ class _Deletions(NoNotes):
 
     def forgotten(self, urn: str) -> dt.datetime | None:
         return self._files.forgotten(urn)
+
+    def begin(self, request_id: str, moment: dt.datetime) -> None:
+        self._files.begin(request_id, moment)
+
+    def end(self, request_id: str) -> None:
+        self._files.end(request_id)
+
+    def begun(self, request_id: str) -> dt.datetime | None:
+        return self._files.begun(request_id)

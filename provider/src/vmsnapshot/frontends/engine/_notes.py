@@ -75,20 +75,40 @@ class FileNotes:
 
     def forget(self, urn: str, moment: dt.datetime) -> None:
         """This revert was deleted from its stack."""
+        self._keep(self._named("forgotten", urn), moment)
+
+    def forgotten(self, urn: str) -> dt.datetime | None:
+        """When this revert was last deleted; None: not known to have been."""
+        return self._kept(self._named("forgotten", urn))
+
+    def begin(self, request_id: str, moment: dt.datetime) -> None:
+        """This request is about to be made."""
+        self._keep(self._named("begun", request_id), moment)
+
+    def end(self, request_id: str) -> None:
+        """What became of it is known."""
+        with self._lock, contextlib.suppress(OSError):
+            self._require_own()
+            self._named("begun", request_id).unlink(missing_ok=True)
+
+    def begun(self, request_id: str) -> dt.datetime | None:
+        """When it was begun; None: it is known what became of it, or nothing is."""
+        return self._kept(self._named("begun", request_id))
+
+    def _keep(self, path: Path, moment: dt.datetime) -> None:
         with self._lock, contextlib.suppress(OSError):
             self._prepare()
             with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as new:
                 json.dump({"at": moment.isoformat()}, new)
-            Path(new.name).replace(self._forgotten(urn))
+            Path(new.name).replace(path)
 
-    def forgotten(self, urn: str) -> dt.datetime | None:
-        """When this revert was last deleted; None: not known to have been."""
+    def _kept(self, path: Path) -> dt.datetime | None:
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            return dt.datetime.fromisoformat(json.loads(self._text(self._forgotten(urn))).get("at", ""))
+            return dt.datetime.fromisoformat(json.loads(self._text(path)).get("at", ""))
         return None
 
-    def _forgotten(self, urn: str) -> Path:
-        return self._folder / f"forgotten-{hashlib.sha256(urn.encode()).hexdigest()[:16]}.json"
+    def _named(self, kind: str, name: str) -> Path:
+        return self._folder / f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
 
     def _shown_notes(self) -> dict[str, Any]:
         """What was shown, by name; read again only if something has been written since."""

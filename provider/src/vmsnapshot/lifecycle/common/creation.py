@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.late import noted, wait_for_late
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Unreachable
@@ -11,18 +12,43 @@ from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import VirtualMachine
 
 
-def create_once(session: Session, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
+def create_once(
+    session: Session,
+    vm: VirtualMachine,
+    request: SnapshotRequest,
+    operation: Operation,
+    *,
+    note: str | None = None,
+) -> str:
     """Take a snapshot unless the request has already been carried out; returns its id.
 
     When the connection breaks before the answer, the snapshot may have been taken all the same, or its
     task may still run: that is waited for and looked for by the mark, before it is asked for again.
+
+    Args:
+        session: The backend, and the notes.
+        vm: The VM.
+        request: What is asked.
+        operation: Whose time counts.
+        note: The name of the note that the request is being made, where the caller has looked for what an
+            interrupted run of it may have begun. Without it the mark is the same in each run, and is
+            looked for here.
     """
     backend = session.backend
-    while True:
-        try:
-            return backend.create_snapshot(vm, request, operation)
-        except Unreachable:
-            operation.pause(1)
-            after = wait_until_idle(session, backend.observe(vm.identity.id, operation), operation)
-            for item in marked(after, request.owner.mark):
-                return item.id
+
+    def find() -> str | None:
+        after = wait_until_idle(session, backend.observe(vm.identity.id, operation), operation)
+        return next((item.id for item in marked(after, request.owner.mark)), None)
+
+    if note is None:
+        note = f"{request.request_id} {vm.identity.id}"
+        if (late := wait_for_late(session, note, find, operation)) is not None:
+            return late
+    with noted(session, note):
+        while True:
+            try:
+                return backend.create_snapshot(vm, request, operation)
+            except Unreachable:
+                operation.pause(1)
+                if (made := find()) is not None:
+                    return made

@@ -1,7 +1,8 @@
 """Notes that one process of the plugin leaves for the next on the same machine.
 
 The engine runs each preview, each update and each destroy with a process of its own, and tells none
-of the others.  Notes improve messages where they exist; correctness never depends on them.
+of the others.  Notes improve messages, and bridge the seconds in which the platform doesn't show yet
+what it was asked for; what is done once never depends on them alone.
 """
 
 from __future__ import annotations
@@ -40,6 +41,18 @@ class Notes(Protocol):
         """Returns when a revert was last deleted from its stack; None: not known to have been."""
         ...
 
+    def begin(self, request_id: str, moment: dt.datetime) -> None:
+        """Record, by this machine's clock, that a request is about to be made."""
+        ...
+
+    def end(self, request_id: str) -> None:
+        """Take that back: what became of it is known."""
+        ...
+
+    def begun(self, request_id: str) -> dt.datetime | None:
+        """Returns when a request was begun of which it isn't known what became; None: not known to be."""
+        ...
+
 
 class NoNotes:
     """Notes that keep nothing: every question is answered by "not known"."""
@@ -62,5 +75,15 @@ class NoNotes:
         """Do nothing."""
 
     def forgotten(self, urn: str) -> dt.datetime | None:  # noqa: ARG002 - the protocol's
+        """Returns None: not known."""
+        return None
+
+    def begin(self, request_id: str, moment: dt.datetime) -> None:
+        """Do nothing."""
+
+    def end(self, request_id: str) -> None:
+        """Do nothing."""
+
+    def begun(self, request_id: str) -> dt.datetime | None:  # noqa: ARG002 - the protocol's
         """Returns None: not known."""
         return None

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.common.late import wait_for_late
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
@@ -134,11 +135,29 @@ class RevertEvidence:
         return self._counted(task, request)
 
     def wait_until_ended(
-        self, request: RevertRequest, operation: Operation, read: ReadMask = ReadMask.TASKS
+        self,
+        request: RevertRequest,
+        operation: Operation,
+        read: ReadMask = ReadMask.TASKS,
+        *,
+        noted_now: bool = False,
     ) -> tuple[VirtualMachine, PastTask | None]:
-        """The VM once no interrupted run of this request works on it; and the revert, if one has done it."""
+        """The VM once no interrupted run of this request works on it; and the revert, if one has done it.
+
+        `noted_now`: the note that the request is being made
+        is this run's own.
+        """
         backend = self._session.backend
         task = self.find(request, operation, read)
+        if task is None and not noted_now:
+
+            def look() -> PastTask | None:
+                nonlocal request
+                vm = backend.observe(request.vm.identity.id, operation)
+                request = dataclasses.replace(request, vm=vm)
+                return self.find(request, operation, ReadMask.NOTHING)
+
+            task = wait_for_late(self._session, request.id, look, operation)
         while task is not None and task.running:
             doing = "may still be doing" if task.uncertain else "is still doing"
             operation.progress(f"waiting for the revert that {task.id} {doing}")

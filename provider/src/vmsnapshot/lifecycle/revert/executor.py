@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from vmsnapshot.lifecycle.common.late import noted
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
@@ -88,6 +89,10 @@ class RevertExecutor:
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
         """Revert a VM, and wait for it; the task that did it. `begin` comes first."""
         operation.progress(f'reverting to "{request.target.name}"')
+        with noted(self._session, request.id):
+            return self._revert_once(request, operation)
+
+    def _revert_once(self, request: RevertRequest, operation: Operation) -> PastTask:
         while True:
             try:
                 self._session.backend.revert(
@@ -100,7 +105,7 @@ class RevertExecutor:
             except Unreachable:
                 # The answer was lost, the revert perhaps not: look before asking again.
                 operation.pause(1)
-                vm, done = self.evidence.wait_until_ended(request, operation)
+                vm, done = self.evidence.wait_until_ended(request, operation, noted_now=True)
                 request = dataclasses.replace(request, vm=vm)
                 if done is not None:
                     return done

@@ -8,6 +8,7 @@ from typing import Final
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.late import wait_for_late
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.preflight import outside_count
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -49,6 +50,8 @@ class SnapshotCreator:
         self._urn = urn
         self._inputs = inputs
         self._memory = memory or SnapshotMemory()
+        # The old ones that were told of.
+        self._told: set[str] = set()
         # Where the name was made up by us, another one will do as well.
         self._any_name = self._memory.named_by_us or session.platform.can_rename
 
@@ -88,7 +91,8 @@ class SnapshotCreator:
             )
             raise Refused(message)
         for item in ours:
-            if item not in recent:
+            if item not in recent and item.id not in self._told:
+                self._told.add(item.id)
                 self._session.log(
                     self._urn,
                     requests.Severity.WARNING,
@@ -97,9 +101,30 @@ class SnapshotCreator:
                 )
         return recent[0] if recent else None
 
+    def find_late(self, vm: VirtualMachine, operation: Operation) -> tuple[VirtualMachine, Snapshot | None]:
+        """The VM, and the snapshot for which an interrupted run has asked a moment ago, once it shows."""
+
+        def look() -> Snapshot | None:
+            nonlocal vm
+            vm = self.wait_until_idle(self._session.backend.observe(vm.identity.id, operation), operation)
+            return self.find_orphan(vm)
+
+        return vm, wait_for_late(self._session, self._note, look, operation)
+
+    def take_anew(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
+        """The same as `take`, under a mark that another run of the same request doesn't know."""
+        return create_once(self._session, vm, self._request(owner), operation, note=self._note)
+
     def take(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """Take it, or have it taken; its id."""
-        request = SnapshotRequest(
+        return create_once(self._session, vm, self._request(owner), operation)
+
+    @property
+    def _note(self) -> str:
+        return f"snapshot of {self._urn}"
+
+    def _request(self, owner: Owner) -> SnapshotRequest:
+        return SnapshotRequest(
             name=self._inputs.name or "",
             description=self._inputs.description or "",
             owner=owner,
@@ -107,7 +132,6 @@ class SnapshotCreator:
             quiesce=quiesce_timeout(self._inputs.quiesce),
             windows=None if self._inputs.quiesce is None else self._inputs.quiesce.windows,
         )
-        return create_once(self._session, vm, request, operation)
 
     def withdraw(self, vm: VirtualMachine, snapshot_id: str, error: VmsnapshotError) -> bool:
         """Take back what was never taken, once nobody waits for it any more; whether it is gone.

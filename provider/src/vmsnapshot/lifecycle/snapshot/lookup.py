@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
 from vmsnapshot.lifecycle.common.marks import has_mark_of
@@ -104,6 +104,19 @@ class SnapshotLookup:
             f"({state.unique_id} of {state.vm.id}), under new ids. State follows; nothing else is done."
         )
         self._session.log(urn, Severity.INFO, text)
+
+    def say_unheld(self, urn: str, vm: VirtualMachine, held: Container[str]) -> None:
+        """Name the snapshots that this resource has made and state doesn't hold.
+
+        They are of runs that were killed, and of calls that the platform has begun to work on only then.
+        """
+        for item in vm.snapshots:
+            if item.id not in held and item.mark_proof == "exact" and has_mark_of(item, urn):
+                text = (
+                    f"{format_snapshot(vm, item)} was made by this resource, too, and the stack's state "
+                    "doesn't hold it: a run was interrupted. It is left alone; remove it if nobody needs it."
+                )
+                self._session.log(urn, Severity.WARNING, text)
 
     def import_(self, request: ImportRequest) -> Answer[SnapshotInputs, SnapshotState]:
         """Bind to a snapshot that is there, with inputs that show no change afterwards."""

@@ -100,13 +100,15 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         creator = self._creator(request.urn, inputs)
         vm = creator.wait_until_idle(creator.find(operation), operation)
         orphan = creator.find_orphan(vm)
+        if orphan is None:
+            vm, orphan = creator.find_late(vm, operation)
         if orphan is not None:
             owner = creator.adopt(vm, orphan, operation)
             snapshot_id = orphan.id
         else:
             raise_for_errors(snapshot_findings(vm, inputs), what)
             owner = new_owner(request.urn)
-            snapshot_id = creator.take(vm, owner, operation)
+            snapshot_id = creator.take_anew(vm, owner, operation)
         asked = creator if orphan is None else None
         return self._finish(request, vm, snapshot_id, owner, operation, asked=asked)
 
@@ -232,6 +234,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             self._say_gone(request.urn, state, why)
             return None
         self.lookup.say_moved(request.urn, state, vm, snapshot)
+        self.lookup.say_unheld(request.urn, vm, {snapshot.id, *self._memory.of(request.urn).states})
         inputs = inputs_of(state) if request.inputs is None else request.inputs.model
         live = live_inputs(inputs, snapshot)
         # What state says is its own stays so, whatever somebody wrote into the description since; and what
