@@ -16,8 +16,8 @@ ARGS ?=
 # The Python that the environment is made from: the first that is new enough. Looked up here, before our
 # own environment comes onto PATH.
 ifeq ($(origin PYTHON),undefined)
-PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && command -v $$python && break; done)
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && break; done)
 endif
 
 # The built programs come first. Pulumi keeps to a home of its own, asks for no updates, and never goes
@@ -32,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # $(call setup,PARTS): a recipe line that makes the parts, or says nothing if they are there.
 ifeq ($(PYTHON),)
-setup = @echo "This needs Python 3.10 or newer as python3 on PATH (found: $(shell python3 --version 2>&1)); or name one: make PYTHON=/path/to/python3.12" >&2; exit 1
+setup = @echo "This needs Python 3.11 or newer as python3 on PATH (found: $(shell python3 --version 2>&1)); or name one: make PYTHON=/path/to/python3.12" >&2; exit 1
 else
 setup = @cd "$(ROOT)" && $(PYTHON) -m devkit.setup $(1)
 endif

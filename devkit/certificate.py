@@ -39,7 +39,7 @@ def make(folder: Path) -> tuple[Path, str]:
     secret = secrets.randbelow(_N - 1) + 1
     x, y = _times(secret, _G) or (0, 0)
     public = b"\x04" + _bytes(x) + _bytes(y)
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     valid = [_der(0x17, f"{now + days:%y%m%d%H%M%SZ}".encode()) for days in (-_DAY, _DAY)]
     name = _list(_der(0x31, _list(_COMMON_NAME, _der(0x0C, b"127.0.0.1"))))
     address = _list(_der(0x87, bytes((127, 0, 0, 1))))

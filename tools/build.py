@@ -145,7 +145,7 @@ def make_npm() -> list[Path]:
     """Makes the tarball, and compiles the example with it, as the example's README says."""
     say("the npm tarball")
     packages.npm_tarball(LOG, DIST)
-    tarball = expect(f"vmsnapshot-pulumi-{version()}.tgz")
+    tarball = expect(f"vmsnapshot-pulumi-vmsnapshot-{version()}.tgz")
     example = TRIED / "typescript"
     shutil.rmtree(example, ignore_errors=True)
     shutil.copytree(ROOT / "examples" / "basics-typescript", example)
@@ -158,7 +158,8 @@ def make_npm() -> list[Path]:
         environment=node.environment(),
     )
     told = answer(
-        *(BIN / "node", "-p", "require('@vmsnapshot/pulumi/utilities').getVersion()"), folder=example
+        *(BIN / "node", "-p", "require('@vmsnapshot/pulumi-vmsnapshot/utilities').getVersion()"),
+        folder=example,
     )
     if told != version():
         raise SetupError(f"{tarball.name} says that it is {told!r}")

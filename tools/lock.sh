@@ -2,7 +2,7 @@
 # Remakes the locks in requirements/ from the dependency groups of pyproject.toml and the provider's
 # own dependencies. `make lock ARGS=--upgrade` takes newer versions.
 #
-# Each lock is universal (it holds for every platform and for Python 3.10 and newer) and hashed.
+# Each lock is universal (it holds for every platform and for Python 3.11 and newer) and hashed.
 # uv's own lock format would write registry hosts into the repository, so it isn't used.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ compile() {
     out=requirements/$1.txt
     shift
     echo "$out"
-    "$uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
         --custom-compile-command "make lock" --output-file "$out" "$@"
 }
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 from lightkube import ApiError
 from pyVmomi import vim, vmodl
-from typing_extensions import Self
 
 from devkit.vmoperator.cluster import Cluster
 from devkit.vmoperator.machines import Machines, describe

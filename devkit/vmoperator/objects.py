@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from lightkube.generic_resource import create_namespaced_resource
@@ -107,7 +107,7 @@ def mark(status: Object, kind: str, *, reason: str = "", message: str = "") -> N
     old: Object = next((one for one in status.get("conditions", []) if one["type"] == kind), {})
     if any(old.get(name) != value for name, value in words.items()):
         others = [one for one in status.get("conditions", []) if one is not old]
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         new = words | {"lastTransitionTime": now}
         status["conditions"] = sorted([*others, new], key=lambda one: str(one["type"]))
 

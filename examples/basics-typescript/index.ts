@@ -1,7 +1,7 @@
 // Takes a restore point of a VM, then brings the VM back to a clean snapshot for each run.
 
 import * as pulumi from "@pulumi/pulumi";
-import * as vmsnapshot from "@vmsnapshot/pulumi";
+import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
 
 const config = new pulumi.Config();
 const vm = config.require("vm");

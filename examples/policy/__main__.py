@@ -87,7 +87,7 @@ def known(properties: Any, *path: str) -> Any:
 
 
 def age(taken: dt.datetime) -> dt.timedelta:
-    return dt.datetime.now(dt.timezone.utc) - taken
+    return dt.datetime.now(dt.UTC) - taken
 
 
 def shown(passed: dt.timedelta) -> str:
@@ -99,7 +99,7 @@ def shown(passed: dt.timedelta) -> str:
 
 
 def time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return dt.datetime.fromisoformat(text)
 
 
 def labels(checkpoint: PolicyResource) -> Mapping[str, Any]:

@@ -16,8 +16,8 @@ snapshot = config.require("rollBackTo")
 allowed = dt.timedelta(hours=config.require_int("maxLossHours"))
 
 plan = vmsnapshot.get_revert_plan(vm_name=vm, snapshot=snapshot)
-lost_since = dt.datetime.fromisoformat(plan.lost_since.replace("Z", "+00:00"))
-lost = dt.datetime.now(dt.timezone.utc) - lost_since
+lost_since = dt.datetime.fromisoformat(plan.lost_since)
+lost = dt.datetime.now(dt.UTC) - lost_since
 if lost > allowed:
     raise pulumi.RunError(
         f"Refused: going back to {snapshot} loses the work of {hours(lost)} h, "

@@ -14,7 +14,7 @@ import * as utilities from "./utilities";
  * ### No update without a way back
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const wayBack = vmsnapshot.checkRollbackOutput({
  *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
@@ -29,7 +29,7 @@ import * as utilities from "./utilities";
  *
  * ```typescript
  * import * as pulumi from "@pulumi/pulumi";
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const lastNight = vmsnapshot.checkRollbackOutput({
  *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
@@ -118,7 +118,7 @@ export interface CheckRollbackResult {
  * ### No update without a way back
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const wayBack = vmsnapshot.checkRollbackOutput({
  *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],
@@ -133,7 +133,7 @@ export interface CheckRollbackResult {
  *
  * ```typescript
  * import * as pulumi from "@pulumi/pulumi";
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const lastNight = vmsnapshot.checkRollbackOutput({
  *     virtualMachines: [{ vmName: "db-1" }, { vmName: "web-1" }],

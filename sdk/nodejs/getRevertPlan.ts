@@ -16,7 +16,7 @@ import * as utilities from "./utilities";
  * The program fails, in a preview already, when a check finds what would make the revert fail.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const plan = vmsnapshot.getRevertPlanOutput({ vmName: "web-1", snapshot: "base/release-41" });
  *
@@ -134,7 +134,7 @@ export interface GetRevertPlanResult {
  * The program fails, in a preview already, when a check finds what would make the revert fail.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const plan = vmsnapshot.getRevertPlanOutput({ vmName: "web-1", snapshot: "base/release-41" });
  *

@@ -17,7 +17,7 @@ import * as utilities from "./utilities";
  * could not be read may have more of them: the program says how many there are.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const fleet = vmsnapshot.getSnapshotInventoryOutput({
  *     unmanagedOnly: true,
@@ -153,7 +153,7 @@ export interface GetSnapshotInventoryResult {
  * could not be read may have more of them: the program says how many there are.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const fleet = vmsnapshot.getSnapshotInventoryOutput({
  *     unmanagedOnly: true,

@@ -14,7 +14,7 @@ import * as utilities from "./utilities";
  * ### What a VM is like now
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const web = vmsnapshot.getVirtualMachineOutput({ vmName: "web-1" });
  *
@@ -76,7 +76,7 @@ export interface GetVirtualMachineResult {
  * ### What a VM is like now
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const web = vmsnapshot.getVirtualMachineOutput({ vmName: "web-1" });
  *

@@ -16,7 +16,7 @@ import * as utilities from "./utilities";
  * Those that nobody manages, and that are older than a week.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const old = vmsnapshot.getVirtualMachineSnapshotsOutput({
  *     vmName: "web-1",
@@ -91,7 +91,7 @@ export interface GetVirtualMachineSnapshotsResult {
  * Those that nobody manages, and that are older than a week.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const old = vmsnapshot.getVirtualMachineSnapshotsOutput({
  *     vmName: "web-1",

@@ -17,7 +17,7 @@ import * as utilities from "./utilities";
  *
  * ```typescript
  * import * as pulumi from "@pulumi/pulumi";
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const lab = new vmsnapshot.VirtualMachineRevert("lab", {
  *     vmName: "lab-1",
@@ -36,7 +36,7 @@ import * as utilities from "./utilities";
  *
  * ```typescript
  * import * as pulumi from "@pulumi/pulumi";
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const lab = new vmsnapshot.VirtualMachineRevert("lab", {
  *     vmName: "lab-1",

@@ -17,7 +17,7 @@ import * as utilities from "./utilities";
  *
  * ```typescript
  * import * as pulumi from "@pulumi/pulumi";
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const before = new vmsnapshot.VirtualMachineSnapshot("before-release", {
  *     vmName: "web-1",
@@ -32,7 +32,7 @@ import * as utilities from "./utilities";
  * The guest's file systems are brought to rest first; deleting is refused while other snapshots build on it.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const base = new vmsnapshot.VirtualMachineSnapshot("base", {
  *     vmName: "db-1",

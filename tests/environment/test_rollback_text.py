@@ -19,7 +19,7 @@ from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs
 
-NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 URN = "urn:pulumi:dev::shop::vmsnapshot:index:EnvironmentCheckpoint::releases"
 
 

@@ -97,7 +97,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = dt.datetime(2026, 11, 23, tzinfo=dt.timezone.utc)
+        self.now = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
         self.platform = PlatformInMemory(self.clock, {name: {} for name in VMS})
         self.engine = Engine(self.platform)
         self.inputs: dict[str, Any] = {"virtualMachines": [{"vmName": name} for name in VMS]}
@@ -187,9 +187,7 @@ class Life(RuleBasedStateMachine):
         """After an update that succeeded, there is what the reference model says, and nothing orphaned."""
         checkpoints = self.checkpoints()
         held = [
-            Held(
-                label, dt.datetime.fromisoformat(item["takenAt"].replace("Z", "+00:00")), not item["missing"]
-            )
+            Held(label, dt.datetime.fromisoformat(item["takenAt"]), not item["missing"])
             for label, item in checkpoints.items()
         ]
         days = self.inputs.get("maxAge")
@@ -223,7 +221,7 @@ TestLife.settings = settings(max_examples=60, stateful_step_count=15)
 
 def test_an_engine_that_does_not_refresh_first() -> None:
     """What check doesn't know of the state costs the preview its `-`, and no update anything."""
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     platform = PlatformInMemory(lambda: now, {name: {} for name in VMS})
     engine = Engine(platform, refreshes=False)
     program: dict[str, Any] = {"virtualMachines": [{"vmName": name} for name in VMS], "keepLast": 1}

@@ -24,7 +24,7 @@ ANOTHER, ELSEWHERE, GONE, SAME, UNKNOWN = (
     Sameness.SAME,
     Sameness.UNKNOWN,
 )
-THEN = dt.datetime(2026, 11, 1, tzinfo=dt.timezone.utc)
+THEN = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 LATER = THEN + dt.timedelta(seconds=1)
 
 

@@ -18,7 +18,7 @@ from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Maker, Snapshot, VirtualMachine
 from vmsnapshot.model.status import SnapshotStorage
 
-NOW = dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 27, 12, 0, tzinfo=dt.UTC)
 OURS = Maker(resource="before", stack="shop/dev")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.lifecycle.retention_model import stays
 from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules, newest_complete, to_remove
 
-NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 LABELS = [f"release-{number}" for number in range(9)]
 
 

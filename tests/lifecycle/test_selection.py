@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 
-WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+WHEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 def _snapshot(snapshot_id: str, name: str, parent: str | None = None) -> Snapshot:

@@ -8,7 +8,7 @@ from typing import Any
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Disk, Machine, Snapshot, VirtualMachine
 
-NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
 
 def snapshot(name: str, parent: str | None = None, *, days: float = 1, **more: Any) -> Snapshot:

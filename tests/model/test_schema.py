@@ -55,3 +55,13 @@ def test_computed_properties_are_no_inputs_of_the_schema() -> None:
     revert = schema()["resources"]["vmsnapshot:index:VirtualMachineRevert"]
     assert "machine" in revert["properties"]
     assert "machine" not in revert["inputProperties"]
+
+
+def test_what_the_registry_shows_is_told() -> None:
+    """Homepage, repository, publisher, license and a logo that is in the repository."""
+    spec = schema()
+    assert spec["homepage"] == spec["repository"] == "https://github.com/vmsnapshot/pulumi-vmsnapshot"
+    assert (spec["publisher"], spec["license"]) == ("vmsnapshot", "Apache-2.0")
+    logo = COMMITTED.parent / spec["logoUrl"].partition("/main/")[2]
+    assert logo.read_text(encoding="utf-8").startswith("<svg ")
+    assert not {"version", "pluginDownloadURL"} & spec.keys(), "the build sets both"

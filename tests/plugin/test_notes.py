@@ -13,7 +13,7 @@ from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.model.revert import Fingerprint
 
 SEEN = Fingerprint(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
-AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.timezone.utc)
+AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
 
 def test_what_a_preview_showed_reaches_the_update_of_the_same_engine(tmp_path: Path) -> None:

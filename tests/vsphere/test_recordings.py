@@ -16,7 +16,7 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs
 
 VMS = [(recording, vm_id) for recording, _ in recorded() for vm_id in fetched(recording)]
-NOW = dt.datetime(2026, 11, 27, tzinfo=dt.timezone.utc)
+NOW = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
 
 
 def vm_of(recording: str, vm_id: str) -> VirtualMachine:

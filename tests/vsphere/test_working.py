@@ -72,7 +72,7 @@ def test_a_snapshots_life(either: Simulator, connect: Connect) -> None:
     assert vm.path(second) == "base/release 41"
     assert vm.current_snapshot_id == second
     assert vm.snapshots[0].create_time is not None
-    assert abs(vm.snapshots[0].create_time - dt.datetime.now(dt.timezone.utc)) < timedelta(minutes=1)
+    assert abs(vm.snapshots[0].create_time - dt.datetime.now(dt.UTC)) < timedelta(minutes=1)
 
     base = vm.snapshot(first)
     assert base is not None
@@ -601,7 +601,7 @@ def test_a_forgotten_task_has_ended(backend: VsphereBackend) -> None:
 
 def test_the_newest_of_several_marked_tasks_counts() -> None:
     """A request that was sent again after a failure is judged by its last task."""
-    start = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+    start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
     def task(
         number: int, state: str, mark: str | None, what: str = "VirtualMachine.createSnapshot"

@@ -17,9 +17,10 @@ from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, FunctionTy
 from vmsnapshot.model.configuration import Configuration
 
 DESCRIPTION = "VM snapshots and revert as infrastructure as code."
-# Names only: nothing is published under them yet. So the schema has no homepage, repository, logoUrl or
-# pluginDownloadURL: each would promise something that isn't there.
 PUBLISHER = "vmsnapshot"
+REPOSITORY = f"https://github.com/{PUBLISHER}/pulumi-{PACKAGE}"
+# What the generated SDKs need; the engine's own Python SDK goes back further.
+PYTHON_REQUIRES = ">=3.11"
 
 # A file for each resource and function, beside this one also in the archive.
 _EXAMPLES = Path(__file__).with_name("examples")
@@ -28,9 +29,13 @@ _SCALARS: dict[Any, str] = {str: "string", int: "integer", float: "number", bool
 
 # What the SDKs are called where each language's packages are kept.
 _LANGUAGES: dict[str, dict[str, Any]] = {
-    "python": {"respectSchemaVersion": True, "pyproject": {"enabled": True}},
+    "python": {
+        "respectSchemaVersion": True,
+        "pythonRequires": PYTHON_REQUIRES,
+        "pyproject": {"enabled": True},
+    },
     "nodejs": {
-        "packageName": f"@{PUBLISHER}/pulumi",
+        "packageName": f"@{PUBLISHER}/pulumi-{PACKAGE}",
         "packageDescription": DESCRIPTION,
         "typescriptVersion": "^5.0.0",
         "respectSchemaVersion": True,
@@ -154,7 +159,7 @@ def _resource(kind: ResourceType, known: _Types) -> dict[str, Any]:
 
 
 def schema() -> dict[str, Any]:
-    """Returns the package's schema without its version, which the build adds."""
+    """Returns the package's schema without its version and its pluginDownloadURL, which the build adds."""
     known = _Types()
     configuration = known.properties(Configuration, inputs=True)
     spec: dict[str, Any] = {
@@ -162,7 +167,10 @@ def schema() -> dict[str, Any]:
         "displayName": "VM Snapshot",
         "description": DESCRIPTION,
         "keywords": ["pulumi", "vsphere", "snapshot", "category/infrastructure", "kind/native"],
+        "homepage": REPOSITORY,
         "license": "Apache-2.0",
+        "repository": REPOSITORY,
+        "logoUrl": f"https://raw.githubusercontent.com/{PUBLISHER}/pulumi-{PACKAGE}/main/docs/logo.svg",
         "publisher": PUBLISHER,
         "meta": {"moduleFormat": "(.*)"},
         "config": {"variables": configuration},

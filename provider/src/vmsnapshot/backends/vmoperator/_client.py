@@ -218,7 +218,7 @@ class Client:
 
     def told_time(self) -> dt.datetime:
         """The server's time by what it has answered so far; this machine's, as long as that is nothing."""
-        return self._clock.now() or dt.datetime.now(dt.timezone.utc)
+        return self._clock.now() or dt.datetime.now(dt.UTC)
 
     # Many objects
 

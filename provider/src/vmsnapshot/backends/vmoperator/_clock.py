@@ -20,7 +20,7 @@ class DateClock:
         except ValueError:
             return
         if told.tzinfo is not None:
-            self._heard = told.astimezone(dt.timezone.utc), time.monotonic()
+            self._heard = told.astimezone(dt.UTC), time.monotonic()
 
     def now(self) -> dt.datetime | None:
         """Returns the server's time; None: no answer has told it yet."""

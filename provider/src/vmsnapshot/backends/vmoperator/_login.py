@@ -68,7 +68,7 @@ class TokenAuth(httpx2.Auth):
 
     def _current(self, refused: str | None) -> str | None:
         with self._lock:
-            expired = self._expires is not None and dt.datetime.now(dt.timezone.utc) > self._expires - _EARLY
+            expired = self._expires is not None and dt.datetime.now(dt.UTC) > self._expires - _EARLY
             # Of many threads whose token was refused, one gets the next.
             if not self._asked or expired or (refused is not None and self._token == refused):
                 self._token, self._expires = self._source()
@@ -133,7 +133,7 @@ def from_program(
         status = json.loads(done.stdout)["status"]
         token, until = status.get("token"), status.get("expirationTimestamp")
         pem = [str(status.get(name) or "") for name in ("clientCertificateData", "clientKeyData")]
-        expires = dt.datetime.fromisoformat(until.replace("Z", "+00:00")) if until else None
+        expires = dt.datetime.fromisoformat(until) if until else None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise _failed(settings, "what it writes is no ExecCredential") from None
     if not token and not all(pem):

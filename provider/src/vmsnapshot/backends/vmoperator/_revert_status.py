@@ -311,6 +311,6 @@ def timestamp(moment: dt.datetime) -> str:
 
 def _when(text: Any) -> dt.datetime | None:
     try:
-        return dt.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        return dt.datetime.fromisoformat(str(text))
     except ValueError:
         return None

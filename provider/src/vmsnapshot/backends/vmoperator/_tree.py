@@ -220,6 +220,6 @@ def _storage(status: Mapping[str, Any] | None) -> SnapshotStorage | None:
 
 def _time(text: str | None) -> dt.datetime | None:
     try:
-        return dt.datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+        return dt.datetime.fromisoformat(text or "")
     except ValueError:
         return None

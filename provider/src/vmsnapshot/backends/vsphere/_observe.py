@@ -123,8 +123,8 @@ def power_state(state: object) -> PowerState | None:
 def utc(moment: dt.datetime) -> dt.datetime:
     """The same moment in UTC; one without a zone is UTC already."""
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=dt.timezone.utc)
-    return moment.astimezone(dt.timezone.utc)
+        return moment.replace(tzinfo=dt.UTC)
+    return moment.astimezone(dt.UTC)
 
 
 def machine(properties: Properties, power: PowerState | None, networks: Mapping[str, str]) -> Machine:

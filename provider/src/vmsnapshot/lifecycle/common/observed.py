@@ -19,17 +19,17 @@ from vmsnapshot.model.status import Condition
 
 def now() -> dt.datetime:
     """Returns the current time in UTC."""
-    return dt.datetime.now(dt.timezone.utc)
+    return dt.datetime.now(dt.UTC)
 
 
 def timestamp(moment: dt.datetime) -> str:
     """Formats a time by RFC 3339 in UTC, with a fraction only if there is one: `2026-11-23T10:00:00Z`."""
-    return moment.astimezone(dt.timezone.utc).isoformat().replace("+00:00", "Z")
+    return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_timestamp(text: str) -> dt.datetime:
     """Parses what `timestamp` formats."""
-    return dt.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return dt.datetime.fromisoformat(text)
 
 
 def timestamp_or_none(moment: dt.datetime | None) -> str | None:

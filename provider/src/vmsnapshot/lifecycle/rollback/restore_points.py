@@ -191,6 +191,6 @@ def _in_common(machines: Mapping[str, VirtualMachine]) -> tuple[str, ...]:
     ]
     if not each:
         return ()
-    never = dt.datetime.min.replace(tzinfo=dt.timezone.utc)
+    never = dt.datetime.min.replace(tzinfo=dt.UTC)
     shared = set.intersection(*(set(labels) for labels in each))
     return tuple(sorted(shared, key=lambda label: (each[0][label].create_time or never, label), reverse=True))
