@@ -1,4 +1,4 @@
-"""What people and tools leave in the folders of a checkout is ignored, and no host writes among the sources."""
+"""Git ignores what people and tools leave in a checkout, and no language host writes among the sources."""
 
 from __future__ import annotations
 
