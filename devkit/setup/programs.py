@@ -62,7 +62,7 @@ TYPESCRIPT = Part(
     lambda: [*_sources("nodejs"), *_TYPESCRIPT],
     (
         _WORK / "bin" / "up.js",
-        node.FOLDER / "node_modules" / "@vmsnapshot" / "pulumi" / "package.json",
+        node.FOLDER / "node_modules" / "@vmsnapshot" / "pulumi-vmsnapshot" / "package.json",
     ),
     _make_typescript,
 )
