@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from pyVmomi import vim
 
 from tests.identity.conftest import Serve, Stacks, checkpoint, program, rollback
@@ -165,3 +166,56 @@ def test_a_new_vm_of_the_name_is_not_rolled_back(serve: Serve, stacks: Stacks) -
         refused = flat(stack.preview().failed().text)
         assert "it has no snapshot of a checkpoint of that label" in refused
         assert reverts(server, "db-1") == 1
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_member_is_renamed_while_its_rollback_is_incomplete(
+    follows: bool, serve: Serve, stacks: Stacks
+) -> None:
+    """The next run goes on with that VM, by its old name in the program or its new one; each VM once."""
+    with serve("--names", NAMES) as server, other_client(server) as client:
+        stack = stacks(server)
+        both = {"c": checkpoint("r1", *VMS)}
+        stack.write(program(**both))
+        stack.up().check()
+        both["b"] = rollback("r1", *VMS)
+        stack.write(program(**both))
+        server.fault("InvalidPowerState", method="RevertToSnapshot_Task", vm="db-1")
+        stack.up().failed()
+        assert [reverts(server, name) for name in VMS] == [1, 0]
+        for before, name in (("web-1", "web-01"), ("db-1", "db-01")):
+            client.wait(client.vm(before).Rename_Task(name))
+        if follows:
+            both["b"] = rollback("r1", "web-01", "db-01")
+            stack.write(program(**both))
+        stack.up().check()
+        known = stack.resource("b")["outputs"]
+        assert known["rolledBackTo"] == "r1"
+        assert known["conditions"] == []
+        assert {vm["name"] for vm in known["vms"].values()} == {"web-01", "db-01"}
+        assert set(known["progress"]) == set(("web-01", "db-01") if follows else VMS)
+        stack.up().check()
+        done = [item["vm"] for item in server.history() if item["op"] == "revert"]
+        assert done == ["web-1", "db-01"]  # by the names that they had then
+
+
+def test_the_name_of_a_member_passes_on_while_its_rollback_is_incomplete(
+    serve: Serve, stacks: Stacks
+) -> None:
+    """Another VM that has the name now is not rolled back: the run is refused, and the first one is named."""
+    with serve("--names", f"{NAMES},spare") as server, other_client(server) as client:
+        stack = stacks(server)
+        both = {"c": checkpoint("r1", *VMS)}
+        stack.write(program(**both))
+        stack.up().check()
+        both["b"] = rollback("r1", *VMS)
+        stack.write(program(**both))
+        server.fault("InvalidPowerState", method="RevertToSnapshot_Task", vm="db-1")
+        stack.up().failed()
+        first = client.vm("db-1").config.instanceUuid
+        client.wait(client.vm("db-1").Rename_Task("db-01"))
+        client.wait(client.vm("spare").Rename_Task("db-1"))
+        told = flat(stack.up().failed().text)
+        assert "this rollback was begun with the VM" in told
+        assert first in told
+        assert reverts(server, "db-1") == 0

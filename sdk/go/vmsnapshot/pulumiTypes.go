@@ -850,6 +850,8 @@ func (o InventorySnapshotArrayOutput) Index(i pulumi.IntInput) InventorySnapshot
 
 // A safety snapshot of an update that then reverted nothing, and could not remove it again.
 type LeftoverSafetySnapshot struct {
+	// Which VM that is; not set: only its identifier is known.
+	Identity *VirtualMachineIdentity `pulumi:"identity"`
 	// The VM as the program names it.
 	Member string `pulumi:"member"`
 	// The name that was asked for.
@@ -873,6 +875,11 @@ func (o LeftoverSafetySnapshotOutput) ToLeftoverSafetySnapshotOutput() LeftoverS
 
 func (o LeftoverSafetySnapshotOutput) ToLeftoverSafetySnapshotOutputWithContext(ctx context.Context) LeftoverSafetySnapshotOutput {
 	return o
+}
+
+// Which VM that is; not set: only its identifier is known.
+func (o LeftoverSafetySnapshotOutput) Identity() VirtualMachineIdentityPtrOutput {
+	return o.ApplyT(func(v LeftoverSafetySnapshot) *VirtualMachineIdentity { return v.Identity }).(VirtualMachineIdentityPtrOutput)
 }
 
 // The VM as the program names it.
@@ -2751,6 +2758,8 @@ func (o ToolsOutput) Status() pulumi.StringPtrOutput {
 
 // A checkpoint that could not be taken, nor all of it be taken back.
 type UnfinishedCheckpoint struct {
+	// Which VMs these are, likewise; empty: only their identifiers are known.
+	Identities map[string]VirtualMachineIdentity `pulumi:"identities"`
 	// The mark that its snapshots carry on the platform.
 	Ownership string `pulumi:"ownership"`
 	// The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
@@ -2770,6 +2779,11 @@ func (o UnfinishedCheckpointOutput) ToUnfinishedCheckpointOutput() UnfinishedChe
 
 func (o UnfinishedCheckpointOutput) ToUnfinishedCheckpointOutputWithContext(ctx context.Context) UnfinishedCheckpointOutput {
 	return o
+}
+
+// Which VMs these are, likewise; empty: only their identifiers are known.
+func (o UnfinishedCheckpointOutput) Identities() VirtualMachineIdentityMapOutput {
+	return o.ApplyT(func(v UnfinishedCheckpoint) map[string]VirtualMachineIdentity { return v.Identities }).(VirtualMachineIdentityMapOutput)
 }
 
 // The mark that its snapshots carry on the platform.

@@ -289,6 +289,10 @@ export interface InventorySnapshot {
  */
 export interface LeftoverSafetySnapshot {
     /**
+     * Which VM that is; not set: only its identifier is known.
+     */
+    identity?: outputs.VirtualMachineIdentity;
+    /**
      * The VM as the program names it.
      */
     member: string;
@@ -760,6 +764,10 @@ export interface Tools {
  * A checkpoint that could not be taken, nor all of it be taken back.
  */
 export interface UnfinishedCheckpoint {
+    /**
+     * Which VMs these are, likewise; empty: only their identifiers are known.
+     */
+    identities?: {[key: string]: outputs.VirtualMachineIdentity};
     /**
      * The mark that its snapshots carry on the platform.
      */

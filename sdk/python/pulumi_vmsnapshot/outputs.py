@@ -930,7 +930,8 @@ class LeftoverSafetySnapshot(dict):
                  member: _builtins.str,
                  name: _builtins.str,
                  ownership: _builtins.str,
-                 vm: _builtins.str):
+                 vm: _builtins.str,
+                 identity: Optional['outputs.VirtualMachineIdentity'] = None):
         """
         A safety snapshot of an update that then reverted nothing, and could not remove it again.
 
@@ -938,11 +939,14 @@ class LeftoverSafetySnapshot(dict):
         :param _builtins.str name: The name that was asked for.
         :param _builtins.str ownership: The mark that it carries on the platform.
         :param _builtins.str vm: The VM's own identifier on the platform.
+        :param 'VirtualMachineIdentity' identity: Which VM that is; not set: only its identifier is known.
         """
         pulumi.set(__self__, "member", member)
         pulumi.set(__self__, "name", name)
         pulumi.set(__self__, "ownership", ownership)
         pulumi.set(__self__, "vm", vm)
+        if identity is not None:
+            pulumi.set(__self__, "identity", identity)
 
     @_builtins.property
     @pulumi.getter
@@ -975,6 +979,14 @@ class LeftoverSafetySnapshot(dict):
         The VM's own identifier on the platform.
         """
         return pulumi.get(self, "vm")
+
+    @_builtins.property
+    @pulumi.getter
+    def identity(self) -> Optional['outputs.VirtualMachineIdentity']:
+        """
+        Which VM that is; not set: only its identifier is known.
+        """
+        return pulumi.get(self, "identity")
 
 
 @pulumi.output_type
@@ -2381,15 +2393,19 @@ class UnfinishedCheckpoint(dict):
     """
     def __init__(__self__, *,
                  ownership: _builtins.str,
-                 vms: Mapping[str, _builtins.str]):
+                 vms: Mapping[str, _builtins.str],
+                 identities: Optional[Mapping[str, 'outputs.VirtualMachineIdentity']] = None):
         """
         A checkpoint that could not be taken, nor all of it be taken back.
 
         :param _builtins.str ownership: The mark that its snapshots carry on the platform.
         :param Mapping[str, _builtins.str] vms: The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
+        :param Mapping[str, 'VirtualMachineIdentity'] identities: Which VMs these are, likewise; empty: only their identifiers are known.
         """
         pulumi.set(__self__, "ownership", ownership)
         pulumi.set(__self__, "vms", vms)
+        if identities is not None:
+            pulumi.set(__self__, "identities", identities)
 
     @_builtins.property
     @pulumi.getter
@@ -2406,6 +2422,14 @@ class UnfinishedCheckpoint(dict):
         The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
         """
         return pulumi.get(self, "vms")
+
+    @_builtins.property
+    @pulumi.getter
+    def identities(self) -> Optional[Mapping[str, 'outputs.VirtualMachineIdentity']]:
+        """
+        Which VMs these are, likewise; empty: only their identifiers are known.
+        """
+        return pulumi.get(self, "identities")
 
 
 @pulumi.output_type

@@ -149,6 +149,18 @@ class UnfinishedCheckpoint(Model):
         dict[str, str],
         Property("The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it."),
     ]
+    identities: Annotated[
+        dict[str, VirtualMachineIdentity],
+        Property("Which VMs these are, likewise; empty: only their identifiers are known."),
+    ] = {}
+
+    @property
+    def known_vms(self) -> dict[str, VirtualMachineIdentity]:
+        """What is known of the VMs; of release 0.1.0 their ids alone."""
+        return {
+            key: self.identities.get(key) or VirtualMachineIdentity(id=vm_id, name=key)
+            for key, vm_id in self.vms.items()
+        }
 
 
 class CheckpointInputs(Model):

@@ -206,6 +206,14 @@ class LeftoverSafetySnapshot(Model):
     vm: Annotated[str, Property("The VM's own identifier on the platform.")]
     name: Annotated[str, Property("The name that was asked for.")]
     ownership: Annotated[str, Property("The mark that it carries on the platform.")]
+    identity: Annotated[
+        VirtualMachineIdentity | None, Property("Which VM that is; not set: only its identifier is known.")
+    ] = None
+
+    @property
+    def known_vm(self) -> VirtualMachineIdentity:
+        """What is known of the VM; of release 0.1.0 its id alone."""
+        return self.identity or VirtualMachineIdentity(id=self.vm, name=self.member)
 
 
 class RevertState(RevertInputs):

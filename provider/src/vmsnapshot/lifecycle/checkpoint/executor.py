@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
-from vmsnapshot.lifecycle.checkpoint.state import held_snapshots, taken_checkpoint
+from vmsnapshot.lifecycle.checkpoint.state import held_snapshots, taken_checkpoint, unfinished_checkpoint
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, marked, snapshot_name
 from vmsnapshot.lifecycle.common.members import Environment, waves
@@ -211,18 +211,16 @@ class Checkpointing:
     ) -> Failed:
         """Remove what was taken of these VMs, the failed ones included: their task may end well yet."""
         head = f"{self._doing}: {len(failed)} of {len(self._inputs.virtual_machines)} VMs failed."
-        ids = {key: vm.identity.id for key, vm in vms.items()}
+        known = {key: vm.identity for key, vm in vms.items()}
         mark = str(self._owner.mark)
         if operation.cancellation.requested:
             ending = "What has been taken stays; the next update completes or removes it."
-            return Failed(
-                aggregate_errors(head, failed, ending), UnfinishedCheckpoint(ownership=mark, vms=ids)
-            )
+            return Failed(aggregate_errors(head, failed, ending), unfinished_checkpoint(mark, known))
         within = min(TAKE_BACK_WITHIN, operation.timeout)
         what = f'removing what was taken of "{self._inputs.label}" again'
         left = remove_marked(
             self._session,
-            ids,
+            known,
             mark,
             self._held,
             self._session.operation(self._urn, what, within),
@@ -234,7 +232,7 @@ class Checkpointing:
             )
         causes = "\n".join(f"- {key}: {error.message}" for key, error in left.items())
         ending = f"What was taken could not be removed again of every VM; the next update does:\n{causes}"
-        unfinished = UnfinishedCheckpoint(ownership=mark, vms={key: ids[key] for key in left})
+        unfinished = unfinished_checkpoint(mark, {key: known[key] for key in left})
         return Failed(aggregate_errors(head, failed, ending), unfinished)
 
     def _snapshot(self, vm: VirtualMachine) -> SnapshotInputs:

@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.errors import Gone, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
+from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 
@@ -130,7 +131,7 @@ def _ours(session: Session, urn: str, removal: _Removal, vm: VirtualMachine) -> 
 
 def remove_marked(
     session: Session,
-    vms: Mapping[str, str],
+    vms: Mapping[str, VirtualMachineIdentity],
     mark: str,
     held: Collection[tuple[str, str]],
     operation: Operation,
@@ -139,7 +140,7 @@ def remove_marked(
 
     Args:
         session: The backend.
-        vms: The VMs' ids by the member's key.
+        vms: The VMs as state knows them, by the member's key.
         mark: The checkpoint's mark.
         held: The snapshots that state holds, which stay: a VM's id and the snapshot's.
         operation: Whose time counts; its words say what is being done.
@@ -151,24 +152,15 @@ def remove_marked(
             if (after.identity.id, snapshot.id) not in held:
                 _remove(session, after, snapshot, part)
 
-    keys = {vm_id: key for key, vm_id in vms.items()}
-    machines, failures = _observe(session, keys, operation)
-    by_key = {keys[vm_id]: vm for vm_id, vm in machines.items()}
-    failed = partition(parallel_map(by_key, remove, operation, operation.what))[1]
-    return failed | {keys[vm_id]: error for vm_id, error in failures.items() if not isinstance(error, Gone)}
-
-
-def _observe(
-    session: Session, vm_ids: Collection[str], operation: Operation
-) -> tuple[dict[str, VirtualMachine], dict[str, VmsnapshotError]]:
-    """The VMs as they are, and why the others could not be read; by id."""
-    if not vm_ids:
-        return {}, {}
+    if not vms:
+        return {}
     try:
-        outcomes = session.backend.observe_all(list(vm_ids), operation, ReadMask.NOTHING)
+        outcomes = session.locate_all(vms, operation, ReadMask.NOTHING)
     except VmsnapshotError as error:
-        return {}, dict.fromkeys(vm_ids, error)
-    return partition(dict(zip(vm_ids, outcomes, strict=True)))
+        return dict.fromkeys(vms, error)
+    machines, failures = partition(outcomes)
+    failed = partition(parallel_map(machines, remove, operation, operation.what))[1]
+    return failed | {key: error for key, error in failures.items() if not isinstance(error, Gone)}
 
 
 def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:

@@ -17,6 +17,7 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     asks_for_checkpoint,
     held_labels,
     held_snapshots,
+    known_vms,
     planned_labels,
     rules_of,
     state_of,
@@ -274,7 +275,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         for label in labels:
             item = state.unfinished[label]
             part = operation.part(f'removing what is left of checkpoint "{label}"', operation.progress)
-            failures |= remove_marked(self._session, item.vms, item.ownership, held_snapshots(state), part)
+            failures |= remove_marked(
+                self._session, item.known_vms, item.ownership, held_snapshots(state), part
+            )
         return failures
 
     def _moment(self, asked: CheckpointInputs) -> dt.datetime:
@@ -288,6 +291,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             self._session.log(urn, Severity.WARNING, text)
             return
         asked = given.model
+        self._session.require_servers(known_vms(old), self._session.operation(urn, "looking at the VMs"))
         moment = self._moment(asked)
         texts = []
         if asks_for_checkpoint(old, asked.label):

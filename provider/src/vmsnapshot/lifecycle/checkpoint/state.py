@@ -56,6 +56,20 @@ def taken_checkpoint(
     )
 
 
+def unfinished_checkpoint(mark: str, vms: Mapping[str, VirtualMachineIdentity]) -> UnfinishedCheckpoint:
+    """A checkpoint that could not be taken, nor all of it be taken back, of these VMs."""
+    ids = {key: vm.id for key, vm in vms.items()}
+    return UnfinishedCheckpoint(ownership=mark, vms=ids, identities=dict(vms))
+
+
+def known_vms(state: CheckpointState | None) -> list[VirtualMachineIdentity]:
+    """Returns every VM that state knows."""
+    if state is None:
+        return []
+    vms = list(located_vms(state.checkpoints.values()).values())
+    return [*vms, *(vm for item in state.unfinished.values() for vm in item.known_vms.values())]
+
+
 def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]]) -> Checkpoint:
     """Returns a checkpoint as its snapshots are now.
 

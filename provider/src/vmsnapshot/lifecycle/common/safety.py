@@ -196,6 +196,7 @@ class SafetySnapshots:
             vm=vm.identity.id,
             name=self._name(vm, request_id),
             ownership=str(self._owner(request_id).mark),
+            identity=vm.identity,
         )
 
     def remove_leftovers(
@@ -213,24 +214,27 @@ class SafetySnapshots:
 
         def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
             after = wait_until_idle(self._session, vm, part)
-            for item in by_vm[vm.identity.id]:
+            for item in by_vm[places[vm.identity.id]]:
                 for snapshot in marked_as_recorded(after, item.ownership):
                     self._remove(after, snapshot, part)
 
+        known = {vm_id: items[0].known_vm for vm_id, items in by_vm.items()}
         try:
-            observed = self._session.backend.observe_all(list(by_vm), operation, ReadMask.NOTHING)
+            outcomes = self._session.locate_all(known, operation, ReadMask.NOTHING)
         except VmsnapshotError as error:
             return {item.member: error for item in leftovers}
-        machines, unread = partition(dict(zip(by_vm, observed, strict=True)))
+        machines, unread = partition(outcomes)
+        # Where each was when state was written, by where it is now.
+        places = {vm.identity.id: vm_id for vm_id, vm in machines.items()}
         named = {by_vm[vm_id][0].member: vm for vm_id, vm in machines.items()}
-        outcomes = parallel_map(
+        removed = parallel_map(
             named,
             remove,
             operation,
             "removing safety snapshots",
             lambda key: f"removing the safety snapshot of {format_vm(named[key])}",
         )
-        failed = {named[key].identity.id: error for key, error in partition(outcomes)[1].items()}
+        failed = {places[named[key].identity.id]: error for key, error in partition(removed)[1].items()}
         failed |= {vm_id: error for vm_id, error in unread.items() if not isinstance(error, Gone)}
         return {item.member: failed[item.vm] for item in leftovers if item.vm in failed}
 

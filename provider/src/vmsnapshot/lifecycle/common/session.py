@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from types import NoneType
 from typing import TypeVar
@@ -159,8 +159,7 @@ class Session:
         Raises:
             Refused: The provider's server is another than the one that a VM was on.
         """
-        for identity in known.values():
-            self.require_server(identity, operation)
+        self.require_servers(known.values(), operation)
         sought = {key: self._accepted(identity) for key, identity in known.items()}
         ids = list(dict.fromkeys(identity.id for identity in sought.values()))
         observed = dict(zip(ids, self.backend.observe_all(ids, operation, read), strict=True))
@@ -197,6 +196,15 @@ class Session:
             address = None if self._configuration is None else self._configuration.address
             raise Refused(another_server_text(known, server, self.platform, address, operation.what))
 
+    def require_servers(self, known: Iterable[VirtualMachineIdentity], operation: Operation) -> None:
+        """Go on only on the server on which state knows these VMs, as `require_server` does for one.
+
+        Raises:
+            Refused: The provider's address leads to another server.
+        """
+        for vm in known:
+            self.require_server(vm, operation)
+
     def without_same_vm(
         self,
         changes: Mapping[PropertyPath, PropertyChange],
@@ -228,6 +236,7 @@ class Session:
         if known is None or not isinstance(vm_name, str) or not isinstance(namespace, (str, NoneType)):
             return False
         operation = self.operation(urn, f'looking up VM "{vm_name}"')
+        self.require_server(known, operation)
         try:
             vm = self.find(vm_name, namespace, operation)
         except (NotFound, Ambiguous):

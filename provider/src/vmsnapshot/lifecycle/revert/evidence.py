@@ -85,12 +85,23 @@ def forget(session: Session, urn: str, vms: Sequence[VirtualMachineIdentity]) ->
 
     Another machine, such as the next job of a pipeline, learns it from there. A platform that can't be
     reached keeps nobody from deleting.
+
+    Raises:
+        Refused: The provider's address leads to another server.
     """
-    session.notes.forget(urn, session.planned_now())
     operation = session.operation(urn, "recording that the resource is deleted", FORGET_WITHIN)
-    with contextlib.suppress(VmsnapshotError):
-        for vm in vms[:1]:
-            session.backend.forget(vm.id, owner_id(urn), operation)
+    located: VirtualMachine | None = None
+    for vm in vms[:1]:
+        try:
+            located = session.locate(vm, operation, ReadMask.NOTHING)
+        except Refused:
+            raise
+        except VmsnapshotError:
+            pass
+    session.notes.forget(urn, session.planned_now())
+    if located is not None:
+        with contextlib.suppress(VmsnapshotError):
+            session.backend.forget(located.identity.id, owner_id(urn), operation)
 
 
 def say_weaker_protection(

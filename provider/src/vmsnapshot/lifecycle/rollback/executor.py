@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.members import find_members
+from vmsnapshot.lifecycle.common.members import Environment
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.safety import SafetySpec
@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
+from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.plan import (
     MemberAttempts,
     MemberPlan,
@@ -80,13 +81,10 @@ class RollbackExecutor:
         self._old = old
         self._inputs = inputs
         self._request = request
-        # What state tells of this very request.
-        self._before = old.progress if old is not None and old.request == request.token else {}
         # Without anything before it, no state tells this request from an equal earlier one.
         first = request.after is None
         self._reverts = RevertExecutor(session, urn, first=first, spec=SafetySpec("rollback"))
         self._spec = spec_of(inputs, urn)
-        self._attempts = MemberAttempts(self._reverts, request, self._before, safety=self._spec.safety)
         self._not_removed: NotRemoved | None = None
         self._vms: Mapping[str, VirtualMachine] = {}
 
@@ -127,6 +125,23 @@ class RollbackExecutor:
 
     # --- before anything changes ------------------------------------------------------------
 
+    @property
+    def _before(self) -> Mapping[str, MemberRollback]:
+        """What state tells of this very request."""
+        old = self._old
+        return old.progress if old is not None and old.request == self._request.token else {}
+
+    @property
+    def _attempts(self) -> MemberAttempts:
+        return MemberAttempts(self._reverts, self._request, self._before, safety=self._spec.safety)
+
+    def _find(self, operation: Operation) -> Environment:
+        """The VMs; what state knows of those that the request was begun with is by their keys from now on."""
+        begun = Begun.of(self._old, self._request)
+        environment = begun.find(self._session, self._inputs.virtual_machines, operation)
+        self._old = begun.renamed(self._old, environment)
+        return environment
+
     def foresee(self, planned: PlannedRollback, operation: Operation) -> dict[str, RevertAttempt]:
         """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
         attempts = self._attempts.find(planned.targets, operation, wait=False)
@@ -139,8 +154,8 @@ class RollbackExecutor:
             Refused: One can't be rolled back; all such are named.
         """
         members = {member.key: member for member in self._inputs.virtual_machines}
+        environment = self._find(operation)
         before = reverted_before(self._old, self._request.token)
-        environment = find_members(self._session, self._inputs.virtual_machines, operation)
         begun_with = vms_of(self._old, self._request)
         planned = plan_found(
             self._session, self._spec, environment, operation, without=before, begun_with=begun_with

@@ -24,6 +24,7 @@ from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weak
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.revert.text import another_vm_text
+from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
 from vmsnapshot.lifecycle.rollback.memory import CheckedPlan, RollbackMemory
 from vmsnapshot.lifecycle.rollback.plan import plan_found, spec_of
@@ -90,7 +91,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if targets is not None and is_asked(request.old_inputs.model, request.old_state, request.new_inputs):
             checked = self._checked_plan(request.urn, request.new_inputs.model)
             before = request.old_state.machines or {}
-            done = _done(request.urn, request.new_inputs, request.old_state)
+            done = checked.done if checked else _done(request.urn, request.new_inputs, request.old_state)
             for key, after in targets.items():
                 path = ("machines", key)
                 if key in done:
@@ -250,6 +251,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         asked: bool,
     ) -> RollbackAnswer:
         identifier = owner_id(urn)
+        self._session.require_servers([] if old is None else old.vms.values(), operation)
         if asked:
             run = RollbackExecutor(self._session, urn, old, inputs, request_of(urn, inputs, old))
             try:
@@ -317,17 +319,19 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         asked = inputs.model_copy(update=dict.fromkeys((*COMPUTED, "triggers")))
         # With what isn't known yet, nobody knows whether it is the same request.
         request = None if given.unknown else request_of(urn, inputs, old)
-        done = {} if request is None else reverted_before(old, request.token)
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the environment", batched=batched)
-        environment = find_members(self._session, asked.virtual_machines, operation)
+        begun = Begun.of(old, request)
+        environment = begun.find(self._session, asked.virtual_machines, operation)
+        old = begun.renamed(old, environment)
+        done = {} if request is None else reverted_before(old, request.token)
         planned = plan_found(
             self._session,
             spec_of(asked, urn),
             environment,
             operation,
             without=done,
-            begun_with=vms_of(old, request),
+            begun_with=vms_of(old, request),  # by the keys that they have now
         )
         found: Mapping[str, RevertAttempt] = {}
         if request is not None and planned.plans:

@@ -56,7 +56,13 @@ class SnapshotCreator:
         self._any_name = self._memory.named_by_us or session.platform.can_rename
 
     def find(self, operation: Operation) -> VirtualMachine:
-        """The VM that the inputs name."""
+        """The VM that the inputs name.
+
+        Raises:
+            Refused: What it is to replace is on another server.
+        """
+        states = list(self._memory.states.values())
+        self._session.require_servers([state.vm for state in states if state.vm is not None], operation)
         return self._session.find(self._inputs.vm_name, self._inputs.namespace, operation)
 
     def wait_until_idle(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
