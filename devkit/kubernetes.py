@@ -211,7 +211,7 @@ class ApiServer:
         for crd in crds:
             for version in crd["spec"]["versions"]:
                 plural = crd["spec"]["names"]["plural"]
-                until(partial(self._serves, f"/apis/{GROUP}/{version['name']}/{plural}"))
+                until(partial(self._serves, f"/apis/{crd['spec']['group']}/{version['name']}/{plural}"))
 
     def _serves(self, path: str) -> bool:
         return bool(self.ask("GET", path).is_success)

@@ -11,6 +11,7 @@ from devkit.vmoperator.cluster import Cluster
 from devkit.vmoperator.objects import (
     LAST_APPLIED,
     MACHINE,
+    VERSIONS,
     ZONE_LABEL,
     Key,
     Object,
@@ -203,8 +204,7 @@ def _status(item: Object, machine: Machine, host: str) -> Object:
         "changeBlockTracking": bool(config.changeTrackingEnabled),
         "guest": {"guestID": config.guestId, "guestFullName": config.guestFullName},
         "hardware": {
-            "cpu": {"total": config.hardware.numCPU},
-            "memory": {"total": f"{config.hardware.memoryMB}M"},  # decimal, as release 1.10 writes it
+            **_compute(config, newer=item["apiVersion"].endswith(VERSIONS[0])),
             "controllers": _controllers(config),
         },
         "network": {"hostName": item["metadata"]["name"], "interfaces": _interfaces(config)},
@@ -218,6 +218,20 @@ def _status(item: Object, machine: Machine, host: str) -> Object:
         if condition(item, kind) is None:
             mark(status, kind)
     return status
+
+
+def _compute(config: Any, *, newer: bool) -> Object:
+    """CPU and memory as release 1.10 writes them, or as main does where it stores v1alpha6."""
+    hardware = config.hardware
+    if not newer:
+        return {"cpu": {"total": hardware.numCPU}, "memory": {"total": f"{hardware.memoryMB}M"}}
+    cpu = {
+        "total": hardware.numCPU,
+        "coresPerSocket": hardware.numCoresPerSocket,
+        "hotAddEnabled": bool(config.cpuHotAddEnabled),
+    }
+    memory = {"total": quantity(hardware.memoryMB << 20), "hotAddEnabled": bool(config.memoryHotAddEnabled)}
+    return {"cpu": cpu, "memory": memory}
 
 
 def _disks(config: Any) -> list[Any]:

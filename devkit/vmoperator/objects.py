@@ -45,6 +45,8 @@ WAITING_FOR_DISK_REGISTRATION = "VirtualMachineSnapshotWaitingForDiskRegistratio
 CREATION_IN_PROGRESS = "VirtualMachineSnapshotCreationInProgress"
 CREATION_FAILED = "VirtualMachineSnapshotCreationFailed"
 CSI_SYNC_IN_PROGRESS = "VirtualMachineSnapshotCSISyncInProgress"
+# Of a VM: its disks are its own; no snapshot is taken before (where it was deployed from a linked clone).
+DISK_PROMOTION = "VirtualMachineDiskPromotionSynced"
 REVERT_SUCCEEDED = "VirtualMachineSnapshotRevertSucceeded"
 # The VM Operator adds it by itself; no snapshot brings it back.
 ZONE_LABEL = "topology.kubernetes.io/zone"

@@ -27,8 +27,15 @@ from devkit.vmoperator.objects import (
     vks_node,
 )
 from devkit.vmoperator.steering import History, Refused, Steering
+from devkit.vmoperator.volume_snapshots import taken_since
 from devkit.vmoperator.vsphere import Ambiguous, Machine, Vsphere, power_of
 
+# The VM Operator's words (vmprovider_vmsnapshot.go), after vSphere's.
+_CROSSING = (
+    "An error occurred while reverting to a snapshot: The specified snapshot is not revertable. The virtual "
+    "machine cannot be reverted when crossing a CSI VolumeSnapshot. VolumeSnapshots should be deleted before "
+    "retrying the revert."
+)
 # Failures after which the annotation of the revert in progress stays on the VM.
 _AFTER_BEGINNING = (REVERT_TASK_FAILED, REVERT_INVALID_MANIFEST)
 
@@ -85,6 +92,7 @@ class Reverts:
         try:
             if failure and failure.reason == REVERT_TASK_FAILED:
                 raise failure
+            self._cross_no_volume_snapshot(item, node)
             self._vsphere.revert(node)
         except (Refused, vmodl.MethodFault) as error:
             if isinstance(error, vim.fault.NotAuthenticated):
@@ -94,6 +102,12 @@ class Reverts:
         self._history.add("revert", key, name, node.snapshot._moId)
         self._begun[key] = (name, failure)
         self._restore(key, item, machine)
+
+    def _cross_no_volume_snapshot(self, item: Object, node: Any) -> None:
+        """Fail as vSphere does that finds a CSI snapshot on the way (msg.snapshot.vigor.revert.errorFcd)."""
+        moment = node.createTime.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if taken_since(self._cluster.client, item, moment):
+            raise Refused(_CROSSING)
 
     def _told_to_fail(self, key: Key, name: str) -> Refused | None:
         try:

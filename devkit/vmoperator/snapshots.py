@@ -16,6 +16,7 @@ from devkit.vmoperator.objects import (
     CSI_SYNC,
     CSI_SYNC_IN_PROGRESS,
     CSI_SYNCED,
+    DISK_PROMOTION,
     FINALIZER,
     MACHINE,
     READY,
@@ -95,6 +96,8 @@ class Snapshots:
         pending = [one for one in self._cluster.snapshots(key_of(machine)) if not holds(one, CREATED)]
         if not pending or vks_node(machine) or deleted(pending[0]):
             return None
+        if (promoted := condition(machine, DISK_PROMOTION)) is not None and promoted["status"] != "True":
+            return None  # without a word in the snapshot's conditions
         # One that came a moment ago has to be received first.
         return pending[0] if pending[0]["metadata"].get("ownerReferences") else None
 

@@ -11,10 +11,11 @@ from tests.lifecycle.trees import NOW, chain, machine, snapshot
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
 from vmsnapshot.lifecycle.common.tree import WIDTH, columns
 from vmsnapshot.lifecycle.revert.plan import plan_revert
-from vmsnapshot.model.machine import Disk, Machine, RunningTask, VirtualMachine
+from vmsnapshot.model.machine import Disk, Machine, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
+from vmsnapshot.model.task import RunningTask
 
 
 def plan(vm: VirtualMachine, target: str, then: Machine | None = None, **asked: Any) -> RevertPlan:

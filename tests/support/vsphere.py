@@ -12,7 +12,8 @@ from devkit.waiting import until
 from vmsnapshot.lifecycle.operation import Cancellation, Operation
 from vmsnapshot.lifecycle.ownership import Owner, owner_by
 from vmsnapshot.lifecycle.port import Backend, SnapshotRequest, VMReference
-from vmsnapshot.model.machine import PastTask, VirtualMachine
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.task import PastTask
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import pytest
 from tests.support.vsphere import operation
 from tests.vmoperator.harness import Harness
 from vmsnapshot.backends.vmoperator import VmOperatorBackend
-from vmsnapshot.model.machine import PastTask
+from vmsnapshot.model.task import PastTask
 
 NOTE = "vmsnapshot/revert-request"
 REQUEST = "request-1"

@@ -11,6 +11,7 @@ from lightkube.types import PatchType
 
 from devkit.kubernetes import GROUP, ApiServer, VirtualMachine
 from devkit.vmoperator.conversion import ANNOTATION, served_by
+from devkit.vmoperator.v1alpha6 import ADDED
 from devkit.waiting import until
 from tests.support.in_process import mini_stack
 from tests.vmoperator.environment import Environment, environment
@@ -96,3 +97,65 @@ def test_a_revert_shows_what_changes_and_no_conversion(
     assert stored(here)["spec"]["className"] != name
     assert here.stand_in.history.reverts("web-1")[-1] == name
     assert one.up().check().ops == {}
+
+
+def test_all_that_v1alpha6_adds_to_the_spec_is_compared(here: Environment) -> None:
+    """Each field, whatever it means: it is a setting of the VM by its path, and a revert shows its change."""
+    one = stack(here)
+    base = {"type": "vmsnapshot:VirtualMachineSnapshot", "properties": {"vmName": "web-1", "name": "plain"}}
+    path = f"/apis/{GROUP}/v1alpha6/namespaces/{NAMESPACE}/virtualmachines/web-1"
+    whole = stored(here)
+    whole["spec"].pop("resources", None)
+    assert here.server.ask("PUT", path, whole).is_success
+    one.write(base=base)
+    one.up().check()
+    whole = stored(here)
+    added: dict[str, str] = {}
+    for place, fields in ADDED.items():
+        if place[0] == "spec":
+            there = whole
+            for name in place:
+                there = there.setdefault(name, {})
+            for name, schema in fields.items():
+                there[name] = sample(schema)
+                added |= leaves(there[name], ".".join([*place[1:], name]))
+    assert here.server.ask("PUT", path, whole).is_success
+    until(lambda: stored(here)["spec"].get("cpuAdvanced"))
+    asked = {
+        "type": "vmsnapshot:VirtualMachineRevert",
+        "properties": {"vmName": "web-1", "snapshot": "plain"},
+    }
+    one.write(base=base, it=asked)
+    one.up().check()
+    assert not added.keys() & one.resource("it").outputs["machine"]["settings"].keys()
+    assert "cpuAdvanced" not in stored(here)["spec"]
+    assert here.server.ask("PUT", path, {**stored(here), "spec": whole["spec"]}).is_success
+    until(lambda: stored(here)["spec"].get("cpuAdvanced"))
+    one.refresh().check()
+    settings = one.resource("it").outputs["machine"]["settings"]
+    assert {name: settings.get(name) for name in added} == added
+    assert one.resource("it").outputs["machine"]["coresPerSocket"] == 1
+
+
+def sample(schema: dict[str, Any]) -> Any:
+    """A value that a schema allows."""
+    if "properties" in schema:
+        return {name: sample(inner) for name, inner in schema["properties"].items()}
+    if schema.get("type") == "array":
+        return [sample(schema["items"])]
+    return {"string": "x", "boolean": True, "integer": 2}.get(schema.get("type", ""), "2Gi")
+
+
+def leaves(value: Any, path: str) -> dict[str, str]:
+    """Each value below a path, as `machine.settings` has it."""
+    if isinstance(value, dict):
+        return {
+            key: text for name, one in value.items() for key, text in leaves(one, f"{path}.{name}").items()
+        }
+    if isinstance(value, list):
+        return {
+            key: text
+            for number, one in enumerate(value)
+            for key, text in leaves(one, f"{path}[{number}]").items()
+        }
+    return {path: value if isinstance(value, str) else json.dumps(value)}

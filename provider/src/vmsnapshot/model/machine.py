@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.status import Condition, SnapshotStorage
+from vmsnapshot.model.task import PastTask, RunningTask
 
 PowerState: TypeAlias = Annotated[
     Literal["PoweredOn", "PoweredOff", "Suspended"],
@@ -195,51 +196,6 @@ class Snapshot(Model):
     ] = None
 
 
-class RunningTask(Model):
-    """A task that the platform is running on a VM."""
-
-    id: Annotated[str, Property("The task's identifier.")]
-    operation: Annotated[str, Property("The platform's name of what it does.")]
-
-
-class PastTask(Model):
-    """A task of this provider that the platform still remembers."""
-
-    id: Annotated[str, Property("The task's identifier.")]
-    running: Annotated[bool, Property("Whether it is still running or queued.")]
-    succeeded: Annotated[bool, Property("Whether it ended well.")]
-    completed: Annotated[dt.datetime | None, Property("When it ended (UTC).")] = None
-    latest: Annotated[
-        bool,
-        Property(
-            "Whether no other task that changes the VM's state (snapshots, power, hardware) has run "
-            "on it since, but what was done as a part of the same request."
-        ),
-    ] = True
-    by_time: Annotated[
-        bool,
-        Property(
-            "Whether it is taken for the request's because of its time alone: the platform keeps no mark "
-            "of the request with it."
-        ),
-    ] = False
-    by_us: Annotated[
-        bool | None,
-        Property("Whether the login's own user has started it; null: not known."),
-    ] = None
-    reverted_to: Annotated[
-        str | None,
-        Property("The name of the snapshot that it reverted to, as an event tells; null: not known."),
-    ] = None
-    uncertain: Annotated[
-        bool,
-        Property(
-            "Whether the platform doesn't show what became of it (VM Operator): if `running`, it may still "
-            "be under way; else it was done or not."
-        ),
-    ] = False
-
-
 class VirtualMachine(Model):
     """One VM with its snapshots, as observed at one moment."""
 
@@ -339,6 +295,13 @@ class VirtualMachine(Model):
     ] = False
     csi_volumes: Annotated[
         tuple[str, ...], Property("Its volumes that a CSI driver provides (VM Operator).")
+    ] = ()
+    volume_snapshots: Annotated[
+        dict[str, dt.datetime | None] | None,
+        Property("CSI snapshots of those volumes by name, and when they were taken; null: not known."),
+    ] = None
+    unapplied: Annotated[
+        tuple[str, ...], Property("What the platform says isn't in effect of its spec (VM Operator).")
     ] = ()
     paused: Annotated[bool, Property("Whether the platform leaves it alone for now (VM Operator).")] = False
     revert_requested: Annotated[

@@ -13,15 +13,12 @@ from vmsnapshot.backends.vmoperator._cluster import Cluster
 from vmsnapshot.backends.vmoperator._informer import vm_of
 from vmsnapshot.backends.vmoperator._inventory import Inventory, suggested
 from vmsnapshot.backends.vmoperator._objects import (
-    MACHINE,
-    Object,
-    annotations_of,
     machine_id,
     name_of,
-    parsed,
     split_id,
 )
-from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, virtual_machine
+from vmsnapshot.backends.vmoperator._observe import virtual_machine
+from vmsnapshot.backends.vmoperator._past import machine_of
 from vmsnapshot.backends.vmoperator._power import PowerRequest
 from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
 from vmsnapshot.backends.vmoperator._reverts import Revert
@@ -48,7 +45,8 @@ from vmsnapshot.lifecycle.port import (
 )
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.identity import ServerIdentity
-from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.task import PastTask
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -198,10 +196,7 @@ class VmOperatorBackend:
             item = cache.snapshots.get(snapshot.id) if snapshot.managed else None
             if snapshot.managed and item is None:
                 raise Gone(f'{operation.what}: snapshot "{snapshot.name}" is no longer there.')
-            kept = parsed(annotations_of(item).get(MACHINE)) if item is not None else {}
-            if not kept:
-                return unknown_machine(snapshot.power_state)
-            return _at(kept, snapshot)
+            return machine_of(vm, snapshot, item)
 
         return _each(targets, look)
 
@@ -397,15 +392,6 @@ def _named(snapshot: Snapshot, operation: Operation) -> None:
             f"{operation.what}: this snapshot was made outside the VM Operator (Unmanaged), which can "
             "neither revert to it nor change or remove it."
         )
-
-
-def _at(kept: Object, snapshot: Snapshot) -> Machine:
-    """The VM as it was kept with a snapshot; the power is what a revert leaves."""
-    found = machine({"metadata": {}, **kept}).model_copy(update={"power_state": snapshot.power_state})
-    unknown = {*(found.not_known or ()), *(["powerState"] if snapshot.power_state is None else [])}
-    if snapshot.power_state is not None:
-        unknown.discard("powerState")
-    return found.model_copy(update={"not_known": sorted(unknown) or None})
 
 
 def _each(items: Sequence[T], look: Callable[[T], V]) -> list[Outcome[V]]:

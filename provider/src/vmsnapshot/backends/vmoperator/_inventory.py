@@ -11,9 +11,10 @@ from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._cluster import Cluster
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
-from vmsnapshot.backends.vmoperator._objects import machine_id, name_of
+from vmsnapshot.backends.vmoperator._objects import machine_id, name_of, spec_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
+from vmsnapshot.backends.vmoperator._volume_snapshots import VolumeSnapshots
 from vmsnapshot.lifecycle.errors import Gone, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, NotRead, VMReference
@@ -37,6 +38,7 @@ class Inventory:
         self._cluster = cluster
         self._lock = threading.Lock()
         self._caches: dict[str, NamespaceCache] = {}
+        self._volume_snapshots = VolumeSnapshots(client)
 
     def begin(self, namespaces: Iterable[str], operation: Operation) -> None:
         """Begin all watches that are needed, to wait for them together afterwards."""
@@ -79,6 +81,14 @@ class Inventory:
         identity = vm.identity.model_copy(
             update={"server": on.server, "namespace_uid": on.namespace_uid},
         )
+        if vm.csi_volumes and vm.snapshots:
+            claims = {
+                str(claim.get("claimName"))
+                for one in spec_of(item).get("volumes") or ()
+                if (claim := one.get("persistentVolumeClaim"))
+            }
+            taken = self._volume_snapshots.of(namespace, claims, operation)
+            vm = vm.model_copy(update={"volume_snapshots": taken})
         return vm.model_copy(update={"identity": identity, "remembered": RevertJournal(cache).all(name)})
 
     def entries(self, namespace: str, operation: Operation) -> Iterator[InventoryEntry | NotRead]:

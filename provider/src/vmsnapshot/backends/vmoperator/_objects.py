@@ -27,6 +27,19 @@ REVERT_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 REVERT_IN_PROGRESS: Final = "VirtualMachineSnapshotRevertInProgress"
 # True while VMware Tools run in the guest
 TOOLS: Final = "VirtualMachineTools"
+# False while something of the spec isn't in effect on the VM (the last three: v1alpha6)
+NOT_APPLIED: Final = (
+    "VirtualMachineClassConfigurationSynced",
+    "VirtualMachineExtraConfigSynced",
+    "VirtualMachineNetworkConfigSynced",
+    "VirtualMachineComputeConfigSynced",
+)
+# While one of these isn't True, the VM Operator takes no snapshot of the VM, and its object doesn't say why
+BEFORE_SNAPSHOTS: Final = (
+    "VirtualMachineDiskPromotionSynced",
+    "VirtualMachineUnmanagedVolumesBackfilled",
+    "VirtualMachineUnmanagedVolumesRegistered",
+)
 # Why a revert was not begun: of these failures the VM Operator's annotation is no part.
 NOT_BEGUN: Final = ("VirtualMachineSnapshotRevertFailed", "VirtualMachineSnapshotRevertSkipped")
 

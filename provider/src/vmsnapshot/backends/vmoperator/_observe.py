@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._objects import (
+    NOT_APPLIED,
     PAUSED,
     PREFIX,
     REVERTING,
@@ -30,8 +31,8 @@ from vmsnapshot.model.machine import Disk, Machine, NetworkAdapter, PowerState, 
 from vmsnapshot.model.property_path import PropertyPath, format_path
 from vmsnapshot.model.status import parse_quantity
 
-# What the API tells of a VM, by the model's names. (Of cores in a socket, notes and other devices it
-# tells nothing, neither now nor of the past.)
+# What the API tells of a VM, by the model's names. (Of notes and other devices it tells nothing, neither now
+# nor of the past; of cores in a socket only v1alpha6 does, where a feature is on.)
 TOLD: Final = (
     "power_state",
     "num_cpus",
@@ -79,6 +80,7 @@ def machine(item: Object) -> Machine:
     found = Machine(
         power_state=power_state(status.get("powerState")),
         num_cpus=(hardware.get("cpu") or {}).get("total"),
+        cores_per_socket=(hardware.get("cpu") or {}).get("coresPerSocket"),
         memory_mb=_memory((hardware.get("memory") or {}).get("total")),
         hardware_version=f"vmx-{version:02d}" if isinstance(version, int) and version else None,
         guest_id=spec.get("guestID"),
@@ -179,6 +181,11 @@ def virtual_machine(
         revert_requested=requested,
         revert_failure=_revert_failure(namespace, name, item) if requested else None,
         revert_is_ours=is_ours(item),
+        unapplied=tuple(
+            in_words(found)
+            for kind in NOT_APPLIED
+            if (found := condition_of(item, kind)) is not None and found.get("status") == "False"
+        ),
         revert_left_behind=REVERTING in annotations and requested is None,
     )
 

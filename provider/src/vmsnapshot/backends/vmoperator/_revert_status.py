@@ -26,7 +26,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
 )
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.model.machine import PastTask
+from vmsnapshot.model.task import PastTask
 
 # Seconds after which a failure's condition counts though it looks like the one before the request.
 STALE: Final = 15.0

@@ -12,6 +12,7 @@ from vmsnapshot.backends.vmoperator._adoption import Adoption
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
 from vmsnapshot.backends.vmoperator._objects import (
+    BEFORE_SNAPSHOTS,
     BINDING,
     CREATED,
     CREATION_FAILED,
@@ -266,6 +267,12 @@ class Snapshots:
                     f'Snapshot "{name_of(other)}" of the same VM is in its way: {in_words(failed or {})}.'
                 )
         machine = self._cache.machines.get(vm_name)
+        waits = [condition_of(machine, kind) for kind in BEFORE_SNAPSHOTS] if machine is not None else []
+        said += [
+            f"The VM Operator takes no snapshot of the VM meanwhile: {in_words(one)}."
+            for one in waits
+            if one is not None and one.get("status") != "True"
+        ]
         if machine is not None and (PAUSED in annotations_of(machine) or PAUSED in labels_of(machine)):
             said.append(f"The VM is paused ({PAUSED}): nothing is done until that is taken away.")
         return " ".join(said)

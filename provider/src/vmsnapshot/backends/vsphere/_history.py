@@ -24,7 +24,8 @@ from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Read
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.model.machine import PastTask, VirtualMachine
+from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.task import PastTask
 
 # How many of the newest tasks are looked through: vSphere's largest page.
 _PAGE: Final = 1000

@@ -23,11 +23,11 @@ from vmsnapshot.model.machine import (
     Maker,
     NetworkAdapter,
     PowerState,
-    RunningTask,
     Snapshot,
     VirtualMachine,
 )
 from vmsnapshot.model.status import SnapshotStorage, quantity
+from vmsnapshot.model.task import RunningTask
 
 # A property's value by its path, as one object was read.
 Properties = Mapping[str, Any]

@@ -44,7 +44,8 @@ from vmsnapshot.lifecycle.port import (
     values,
 )
 from vmsnapshot.model.identity import ServerIdentity
-from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.task import PastTask
 
 
 class VsphereReader:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from vmsnapshot.lifecycle.common.preflight_vm_operator import (
+    adoption_findings,
+    outside_count,
+    target_findings,
+    unapplied_findings,
+)
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.model.formatting import format_size
@@ -52,7 +58,7 @@ def raise_for_errors(findings: list[Finding], what: str) -> None:
 
 def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
     """Returns the findings about a revert, errors first."""
-    found = [*_forbidden(vm, "reverted", _REVERT), *_target(vm, target), *_worth_knowing(vm)]
+    found = [*_forbidden(vm, "reverted", _REVERT), *target_findings(vm, target), *_worth_knowing(vm)]
     if inputs.safety_snapshot is not None:
         found += _locked(vm, "The safety snapshot")
         found += chain_findings(vm, "The safety snapshot")
@@ -110,30 +116,11 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
                 )
             )
     found += [*_power_off_behavior(vm), *_vm_service(vm)]
-    found += [*_adoption(vm, inputs), *space_findings(vm, memory=inputs.memory and running)]
+    found += [*adoption_findings(vm, inputs), *unapplied_findings(vm)]
+    found += [*space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:
         found.append(_consolidation())
     return _sorted(found)
-
-
-def _adoption(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
-    """Returns a warning where the platform may adopt a snapshot instead of taking one (VM Operator).
-
-    A snapshot that was made outside it and has the new one's name is adopted, as it is and with its own time.
-    """
-    if not (count := outside_count(vm)):
-        return []
-    text = (
-        f"Snapshots of the VM that were made outside the VM Operator: {count}. Its API doesn't tell their "
-        f'names. If one is named "{inputs.name}", no new snapshot is taken: the VM Operator adopts that one, '
-        "with what it holds."
-    )
-    return [_finding("warning", "mayBeAdopted", text)]
-
-
-def outside_count(vm: VirtualMachine) -> int:
-    """Returns how many snapshots of a VM the platform shows without managing them (VM Operator)."""
-    return sum(not item.managed and item.unique_id is None for item in vm.snapshots)
 
 
 def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
@@ -274,37 +261,6 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
     return unmanageable + [_finding("error", code, message) for code, holds, message in reasons if holds]
 
 
-def _target(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
-    """Returns an error for what keeps a revert to this snapshot from working (VM Operator only)."""
-    found = []
-    if not target.managed and target.unique_id is None:
-        text = "The snapshot was made outside of the VM Operator, which can't revert to it."
-        found.append(_finding("error", "targetUnmanaged", text))
-    elif not target.ready:
-        reasons = "; ".join(
-            f"{item.type} is {item.status}: {item.message or item.reason or 'no reason given'}"
-            for item in target.conditions
-            if item.status != "True"
-        )
-        text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). Wait until it is.'
-        found.append(_finding("error", "targetNotReady", text))
-    if vm.revert_requested is not None and vm.revert_failure is not None:
-        text = f'A revert of the VM to "{vm.revert_requested}" has failed and is still asked for: '
-        text += vm.revert_failure
-        found.append(_finding("warning" if vm.revert_is_ours else "error", "revertFailed", text))
-    elif vm.revert_requested is not None:
-        text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
-        found.append(_finding("error", "revertUnderWay", text))
-    elif vm.revert_left_behind:
-        text = (
-            "An earlier revert left its mark on the VM (annotation "
-            "vmoperator.vmware.com/snapshot-revert-in-progress): the VM Operator starts no other while it is "
-            "there. Find out what became of that revert, then remove the annotation."
-        )
-        found.append(_finding("error", "revertLeftBehind", text))
-    return found
-
-
 def _locked(vm: VirtualMachine, what: str) -> list[Finding]:
     if not vm.snapshots_locked:
         return []
@@ -377,12 +333,7 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
         found.append(_finding("unknown", "powerStateUnknown", "The VM's power state could not be read."))
     if vm.discarded_bytes is None:
         found.append(_finding("unknown", "discardedUnknown", "How much is discarded could not be read."))
-    if vm.csi_volumes:
-        text = (
-            f"Whether a CSI snapshot of the VM's volumes ({', '.join(vm.csi_volumes)}) was taken since then, "
-            "which makes the revert fail, could not be read."
-        )
-        found.append(_finding("unknown", "volumeSnapshotsUnknown", text))
+    found += unapplied_findings(vm)
     if vm.snapshots_supported is None:
         found.append(
             _finding(

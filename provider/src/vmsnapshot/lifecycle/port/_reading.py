@@ -16,7 +16,8 @@ from vmsnapshot.lifecycle.port._values import (
     VMReference,
 )
 from vmsnapshot.model.identity import ServerIdentity
-from vmsnapshot.model.machine import Machine, PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.task import PastTask
 
 
 class Reader(Protocol):

@@ -20,8 +20,9 @@ from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
+from vmsnapshot.model.task import PastTask
 
 # People run an interrupted update again soon.  What an interrupted run did longer ago counts only
 # while the VM is still on the snapshot (that far back, previews look for nothing else); and a first

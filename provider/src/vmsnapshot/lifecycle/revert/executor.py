@@ -39,7 +39,7 @@ from vmsnapshot.lifecycle.revert.state import (
     without_gone,
     without_vm,
 )
-from vmsnapshot.model.machine import PastTask, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import (
     LeftoverSafetySnapshot,
     RevertedTo,
@@ -47,6 +47,7 @@ from vmsnapshot.model.revert import (
     RevertState,
     TakenSafetySnapshot,
 )
+from vmsnapshot.model.task import PastTask
 
 
 class RevertExecutor:

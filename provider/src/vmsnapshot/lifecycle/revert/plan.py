@@ -25,10 +25,11 @@ from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import another_vm_text, found_text, plan_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import Machine, PastTask, PowerState, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, PowerChange, RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs, RevertState
+from vmsnapshot.model.task import PastTask
 
 # Parts of a configuration that no VM on vSphere lacks.
 _EVERY_VM_HAS: Final = frozenset({"cpuAllocation", "device", "extraConfig", "flags", "memoryAllocation"})

@@ -11,9 +11,10 @@ from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
 from vmsnapshot.model.formatting import format_age, format_size
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import PastTask, PowerState, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy, RevertInputs, SafetySnapshot
+from vmsnapshot.model.task import PastTask
 
 # All but the first line stand in from the margin.
 _INDENT = "  "

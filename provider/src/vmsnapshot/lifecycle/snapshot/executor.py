@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import wait_for_late
 from vmsnapshot.lifecycle.common.marks import has_mark_of
-from vmsnapshot.lifecycle.common.preflight import outside_count
+from vmsnapshot.lifecycle.common.preflight_vm_operator import outside_count
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, TimedOut, VmsnapshotError

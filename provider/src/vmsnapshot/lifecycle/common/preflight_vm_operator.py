@@ -1,0 +1,101 @@
+"""Preflight checks of what only the VM Operator knows, or doesn't tell."""
+
+from __future__ import annotations
+
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import Finding
+from vmsnapshot.model.snapshot import SnapshotInputs
+
+
+def adoption_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
+    """Returns a warning where the platform may adopt a snapshot instead of taking one.
+
+    A snapshot that was made outside it and has the new one's name is adopted, as it is and with its own time.
+    """
+    if not (count := outside_count(vm)):
+        return []
+    text = (
+        f"Snapshots of the VM that were made outside the VM Operator: {count}. Its API doesn't tell their "
+        f'names. If one is named "{inputs.name}", no new snapshot is taken: the VM Operator adopts that one, '
+        "with what it holds."
+    )
+    return [Finding(severity="warning", code="mayBeAdopted", message=text)]
+
+
+def outside_count(vm: VirtualMachine) -> int:
+    """Returns how many snapshots of a VM the platform shows without managing them."""
+    return sum(not item.managed and item.unique_id is None for item in vm.snapshots)
+
+
+def unapplied_findings(vm: VirtualMachine) -> list[Finding]:
+    """Returns a warning where the VM is not as its spec says: the preview compares specs."""
+    if not vm.unapplied:
+        return []
+    text = (
+        f"Not all of the VM's spec is in effect: {'; '.join(vm.unapplied)}. A snapshot holds the spec and "
+        "the hardware as they are when it is taken."
+    )
+    return [Finding(severity="warning", code="specNotApplied", message=text)]
+
+
+def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
+    """Returns an error for what keeps a revert to this snapshot from working (VM Operator only)."""
+    found = []
+    if not target.managed and target.unique_id is None:
+        text = "The snapshot was made outside of the VM Operator, which can't revert to it."
+        found.append(Finding(severity="error", code="targetUnmanaged", message=text))
+    elif not target.ready:
+        reasons = "; ".join(
+            f"{item.type} is {item.status}: {item.message or item.reason or 'no reason given'}"
+            for item in target.conditions
+            if item.status != "True"
+        )
+        text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). Wait until it is.'
+        found.append(Finding(severity="error", code="targetNotReady", message=text))
+    if vm.revert_requested is not None and vm.revert_failure is not None:
+        text = f'A revert of the VM to "{vm.revert_requested}" has failed and is still asked for: '
+        text += vm.revert_failure
+        found.append(
+            Finding(severity="warning" if vm.revert_is_ours else "error", code="revertFailed", message=text)
+        )
+    elif vm.revert_requested is not None:
+        text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
+        found.append(Finding(severity="error", code="revertUnderWay", message=text))
+    elif vm.revert_left_behind:
+        text = (
+            "An earlier revert left its mark on the VM (annotation "
+            "vmoperator.vmware.com/snapshot-revert-in-progress): the VM Operator starts no other while it is "
+            "there. Find out what became of that revert, then remove the annotation."
+        )
+        found.append(Finding(severity="error", code="revertLeftBehind", message=text))
+    return [*found, *_volume_snapshots(vm, target)]
+
+
+def _volume_snapshots(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
+    """Returns an error for CSI snapshots between now and the target: vSphere refuses to cross them."""
+    if not vm.csi_volumes:
+        return []
+    volumes = ", ".join(vm.csi_volumes)
+    if vm.volume_snapshots is None:
+        text = (
+            f"Whether a CSI snapshot of the VM's volumes ({volumes}) was taken since then, which makes the "
+            "revert fail, could not be read."
+        )
+        return [Finding(severity="unknown", code="volumeSnapshotsUnknown", message=text)]
+    since = target.create_time
+    later = [name for name, taken in vm.volume_snapshots.items() if since and taken and taken > since]
+    unsure = [name for name, taken in vm.volume_snapshots.items() if since is None or taken is None]
+    found = []
+    if later:
+        text = (
+            f"CSI snapshots of the VM's volumes were taken since then ({', '.join(sorted(later))}): vSphere "
+            "refuses to revert across them. Delete these VolumeSnapshots first, if nobody needs them."
+        )
+        found.append(Finding(severity="error", code="volumeSnapshots", message=text))
+    if unsure:
+        text = (
+            f"Whether CSI snapshots of the VM's volumes ({', '.join(sorted(unsure))}) were taken since then, "
+            "which makes the revert fail, is not known."
+        )
+        found.append(Finding(severity="unknown", code="volumeSnapshotsUnknown", message=text))
+    return found
