@@ -35,7 +35,7 @@ def csi(api_server: ApiServer) -> ApiServer:
 
 def take_volume_snapshot(harness: Harness, name: str, *, ago: float = 0, claim: str = CLAIM) -> None:
     """Somebody takes a CSI snapshot of a claim, or took it some seconds ago."""
-    moment = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=1 - ago)
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1 - ago)
     kind: Any = volume_snapshots.VolumeSnapshot
     harness.server.client.create(
         kind(
@@ -148,7 +148,7 @@ def test_a_class_of_the_newest_kind(desk: Desk) -> None:
 def set_condition(harness: Harness, kind: str, reason: str, message: str) -> None:
     """The VM Operator says something of the VM."""
     about = {"type": kind, "status": "False", "reason": reason, "message": message}
-    about["lastTransitionTime"] = f"{dt.datetime.now(dt.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    about["lastTransitionTime"] = f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
     def written() -> bool:
         machine = harness.machine()

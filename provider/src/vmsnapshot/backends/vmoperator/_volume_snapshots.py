@@ -65,9 +65,7 @@ def _claim(item: Any) -> str:
 def _taken(item: Any) -> dt.datetime | None:
     """When the storage took it; None: it isn't taken yet, or that isn't told."""
     try:
-        return dt.datetime.fromisoformat(
-            str(_part(item, "status").get("creationTime")).replace("Z", "+00:00")
-        )
+        return dt.datetime.fromisoformat(str(_part(item, "status").get("creationTime")))
     except ValueError:
         return None
 
