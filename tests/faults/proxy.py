@@ -37,6 +37,7 @@ class Proxy:
         self.spoiled: list[str] = []
         self.ended = False
         self.at: tuple[int, Callable[[], None]] | None = None
+        self.forgotten = 0
         self._lines: set[Line] = set()
         self._target = target
         self._lock = threading.Lock()
@@ -77,6 +78,10 @@ class Proxy:
                 return None
             self.spoiled.append(method)
             return self._way
+
+    def forget(self) -> None:
+        """Let all connections that are open fall silent, as a firewall does that has forgotten them."""
+        self.forgotten += 1
 
     def cut(self) -> None:
         """Reset all connections to clients, whatever they are waiting for."""
@@ -133,6 +138,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     upstream: http.client.HTTPSConnection | None = None
 
+    def setup(self) -> None:
+        """A new connection, which nobody has forgotten."""
+        super().setup()
+        self.known = self.owner.forgotten
+
     def log_message(self, *_arguments: Any) -> None:
         """Nobody reads it."""
 
@@ -140,8 +150,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Pass it on, or spoil it."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         line = Line(self.connection, lambda: self.owner.ended)
+        if self.known != self.owner.forgotten:
+            line.stay_silent()
         with self.owner.serving(line):
-            self._answer(line, body)
+            if line.open:
+                self._answer(line, body)
         self.close_connection = not line.open
 
     def _answer(self, line: Line, body: bytes) -> None:

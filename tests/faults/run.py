@@ -128,6 +128,7 @@ def hurried(*, lasting: bool = False) -> Iterator[None]:
     """The provider's own times are short."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_session, "_CALL_TIMEOUT", _ANSWER)
+        patch.setattr(_session, "_WAIT_TIMEOUT", _ANSWER)
         patch.setattr(_history, "LATE_WITHIN", _LOOKING)
         patch.setattr(_history, "_LOOK_AGAIN_AFTER", 0.1)
         patch.setattr(late, "LATE_WITHIN", _LOOKING)

@@ -9,10 +9,10 @@ import pytest
 
 from tests.faults.kills import run_part
 
-# Kills that met an operation, in all parts together: what takes a minute of one processor. More: make kills.
-COUNT = int(os.environ.get("KILLS_COUNT", "24"))
+# Kills that met an operation, in all parts together: some minutes of one processor. More: make kills.
+COUNT = int(os.environ.get("KILLS_COUNT", "100"))
 SEED = int(os.environ.get("KILLS_SEED", "1"))
-PARTS = 3
+PARTS = 4
 
 
 @pytest.mark.timeout(600)

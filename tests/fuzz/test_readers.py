@@ -18,7 +18,7 @@ from tests.fuzz.trees import EXAMPLES, LEAVES, TEXTS, objects
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Answer, Endpoint
-from vmsnapshot.backends.vsphere._session import Stub
+from vmsnapshot.backends.vsphere._stub import Stub
 from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle.errors import InvalidInput, VmsnapshotError
 from vmsnapshot.model.configuration import Configuration

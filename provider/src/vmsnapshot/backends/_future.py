@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
+
+# Seconds between two looks why it takes so long.
+_LOOK_EVERY: Final = 1.0
 
 
 class Future(Generic[T]):
@@ -45,8 +48,12 @@ class Future(Generic[T]):
         self._woken.wait(seconds)
         return self._value
 
-    def wait(self, operation: Operation) -> T:
+    def wait(self, operation: Operation, silence: Callable[[], str | None] = lambda: None) -> T:
         """The value.
+
+        Args:
+            operation: Whose time counts.
+            silence: Tells now and then why it takes so long; that is shown as the operation's progress.
 
         Raises:
             Cancelled: The user cancelled before it came.
@@ -54,8 +61,12 @@ class Future(Generic[T]):
         """
         undo = operation.cancellation.subscribe(self._woken.set)
         try:
+            told = None
             while not self._come(operation):
-                self._woken.wait(operation.remaining)
+                self._woken.wait(min(operation.remaining, _LOOK_EVERY))
+                if (text := silence()) not in {None, told}:
+                    told = text
+                    operation.progress(f"{operation.what}: {text}")
         finally:
             undo()
         if self._error is not None:

@@ -17,6 +17,7 @@ import httpx2
 from vmsnapshot._version import __version__
 from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._retry import retry, retry_if
+from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._clock import DateClock
@@ -155,12 +156,15 @@ class Client:
         params: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> Object:
+        silence = Silence("the API server")
+
+        def send() -> Object:
+            with silence.waiting():
+                return self.send(method, path, about, body=body, kind=kind, params=params)
+
         def attempt() -> Object:
-            sent = in_background(
-                "request", lambda: self.send(method, path, about, body=body, kind=kind, params=params)
-            )
             try:
-                return sent.wait(operation)
+                return in_background("request", send).wait(operation, silence.text)
             except faults.Overloaded as error:
                 operation.pause(error.pause)
                 raise

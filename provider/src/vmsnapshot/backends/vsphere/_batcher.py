@@ -35,6 +35,7 @@ class Batcher(Generic[K, V]):
         answer: Takes the distinct keys; gives for each its value or the error to raise.
         more_to_come: Whether further requests are on their way, as far as anybody can tell. As many as
             came together of late are expected in any case.
+        silence: Tells why an answer takes so long.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Batcher(Generic[K, V]):
         name: str,
         answer: Callable[[Sequence[K]], Mapping[K, V | Exception]],
         more_to_come: Callable[[], bool] | None = None,
+        silence: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._name = name
+        self._silence = silence
         self._answer = answer
         self._more_to_come = more_to_come
         self._changed = threading.Condition()
@@ -85,7 +88,7 @@ class Batcher(Generic[K, V]):
             self._changed.notify_all()
         if lead:
             in_background(self._name, self._lead)
-        return {key: ticket.wait(operation) for key, ticket in tickets.items()}
+        return {key: ticket.wait(operation, self._silence) for key, ticket in tickets.items()}
 
     def _lead(self) -> None:
         while batch := self._next_batch():

@@ -67,7 +67,9 @@ class Reads:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._gatherer: Batcher[Reference, Reading] = Batcher("read", self._answer)
+        self._gatherer: Batcher[Reference, Reading] = Batcher(
+            "read", self._answer, silence=session.silence.text
+        )
         self._ended = EndedTasks()
 
     def read(self, references: Sequence[Reference], operation: Operation) -> list[Reading]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import http.client
 import re
 import threading
@@ -12,17 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 from xml.etree import ElementTree as ET
-from xml.parsers.expat import ExpatError
-from xml.parsers.expat import errors as expat_errors
 
 from pyVmomi import VmomiSupport, vim, vmodl
-from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from vmsnapshot.backends._future import in_background
+from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends.vsphere import _faults as faults
-from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint, WrongCertificate
+from vmsnapshot.backends.vsphere._endpoint import Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import property_spec
+from vmsnapshot.backends.vsphere._stub import Stub
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,
@@ -33,11 +31,12 @@ from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
 
-# Connections kept open between calls; the engine runs some ten operations at once, tests more.
-_KEPT_CONNECTIONS: Final = 64
 # Seconds without an answer until a call counts as broken.  The longest ordinary call, reading
 # thousands of VMs from a busy vCenter, takes well under a minute.
 _CALL_TIMEOUT: Final = 120.0
+# The longest that a server may let a wait for news last, and what it may be late with its answer.
+LONGEST_WAIT: Final = 45
+_WAIT_TIMEOUT: Final = LONGEST_WAIT + 15.0
 # Spoken where the server doesn't say what it speaks; every server since 2016 does.
 _DEFAULT_VERSION: Final = "vim25/6.5"
 # What a server or a proxy says that wants to be asked again later, beside 5xx.
@@ -59,110 +58,6 @@ _HUNG_UP: Final = (
     http.client.RemoteDisconnected,
     http.client.IncompleteRead,
 )
-
-# What expat says of a document that ends too early.
-_CUT_SHORT: Final = {
-    expat_errors.codes[expat_errors.XML_ERROR_NO_ELEMENTS],
-    expat_errors.codes[expat_errors.XML_ERROR_UNCLOSED_TOKEN],
-}
-
-
-# pyVmomi's adapter is untyped through and through.
-_Adapter: Any = SoapStubAdapter
-
-
-class Stub(_Adapter):  # type: ignore[misc]
-    """pyVmomi's connection pool, with failures told apart by whether anything was sent."""
-
-    def __init__(self, endpoint: Endpoint, version: str, timeout: float) -> None:
-        super().__init__(
-            host=endpoint.host,
-            port=endpoint.port,
-            version=version,
-            poolSize=_KEPT_CONNECTIONS,
-            sslContext=endpoint.context,
-            httpConnectionTimeout=timeout,
-        )
-        self.scheme = functools.partial(Connection, pin=endpoint.pin, proxy=endpoint.proxy)
-        self._newest: Connection | None = None
-        # Which connection a thread's call is on.
-        self._calls = threading.local()
-        self._retired = False
-        self._broken = False
-
-    def GetConnection(self) -> Any:  # noqa: N802 - pyVmomi's signature
-        """A connection on which the server has not hung up.
-
-        Raises:
-            ConnectFailure: None could be made.
-        """
-        try:
-            while (connection := super().GetConnection()).hung_up:
-                connection.close()
-        except (OSError, http.client.HTTPException) as error:
-            raise faults.ConnectFailure from error
-        self._newest = connection
-        self._calls.connection = connection
-        if self._broken:
-            connection.close()
-            raise faults.ConnectFailure
-        return connection
-
-    def ReturnConnection(self, conn: Any) -> None:  # noqa: N802 - pyVmomi's signature
-        """Keep a connection for the next call, unless there is to be none."""
-        if self._retired:
-            conn.close()
-        else:
-            super().ReturnConnection(conn)
-
-    def retire(self, *, abort: bool = False) -> None:
-        """Keep no connection any more; `abort` also breaks the call under way and refuses others."""
-        self._retired = True
-        if abort:
-            # In this order: a call that doesn't see the one finds itself cut off by the other.
-            self._broken = True
-            if self._newest is not None:
-                self._newest.abort()
-        self.DropConnections()
-
-    def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:  # noqa: N802, N803
-        """Make the call.
-
-        Raises:
-            Unintelligible: The answer can't be decoded.
-            HTTPException: What came is no answer of this method: a page of a proxy, or a body cut short.
-        """
-        self._calls.connection = None
-        try:
-            result = super().InvokeMethod(mo, info, args, outerStub)
-        except (*faults.VENDOR,) as error:
-            if isinstance(error, ExpatError):
-                self._require_answer(info, error)
-                raise faults.Unintelligible from error
-            raise
-        except Exception as error:
-            # pyVmomi raises a bare Exception where it can't raise what it has read.
-            self._require_answer(info, error)
-            raise faults.Unintelligible from error
-        self._require_answer(info, None)
-        return result
-
-    def _require_answer(self, info: Any, error: Exception | None) -> None:
-        """Go on only if what came is the method's own answer, whole.
-
-        Raises:
-            HTTPException: It isn't.
-        """
-        connection: Connection | None = self._calls.connection
-        answer = None if connection is None else connection.answer
-        if answer is None:
-            return
-        if isinstance(error, ExpatError) and error.code in _CUT_SHORT:
-            raise http.client.IncompleteRead(answer.head) from error
-        if not answer.is_of(info.wsdlName):
-            kind = answer.getheader("Content-Type") or "no content type"
-            message = f"HTTP {answer.status} with {kind} is no answer of vSphere to {info.wsdlName}"
-            raise http.client.HTTPException(message) from error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -190,8 +85,9 @@ class Login:
 
     def another_stub(self) -> Stub:
         """Connections of their own to the same session."""
-        stub = Stub(self.endpoint, self.stub.version, _CALL_TIMEOUT)
+        stub = Stub(self.endpoint, self.stub.version, _WAIT_TIMEOUT)
         stub.cookie = self.stub.cookie
+        self.stub.others = [stub]
         return stub
 
     @property
@@ -213,6 +109,7 @@ class Session:
         self.endpoint = endpoint
         self._user = user
         self._password = password
+        self.silence = Silence(f"vsphereServer {endpoint}")
         self._lock = threading.Lock()
         self._login: Login | None = None
         self._server: str | None = None
@@ -244,7 +141,8 @@ class Session:
             VmsnapshotError: Whatever else the platform's failure means.
         """
         operation.check()
-        return in_background("call", lambda: self.direct(subject, function, once=once), late).wait(operation)
+        call = in_background("call", lambda: self.direct(subject, function, once=once), late)
+        return call.wait(operation, self.silence.text)
 
     def direct(self, subject: Subject, function: Callable[[Login], T], *, once: bool = False) -> T:
         """The same in this thread, without anybody's time; logs in again and repeats if need be."""
@@ -335,9 +233,10 @@ class Session:
 
     def _log_in(self) -> Login:
         if self._version is None:
-            self._version = _version_of(self.endpoint)
+            with self.silence.waiting():
+                self._version = _version_of(self.endpoint)
         version = VmomiSupport.versionMap[self._version]
-        stub = Stub(self.endpoint, version, _CALL_TIMEOUT)
+        stub = Stub(self.endpoint, version, _CALL_TIMEOUT, self.silence)
         try:
             content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
             session = content.sessionManager.Login(self._user, self._password, "en")

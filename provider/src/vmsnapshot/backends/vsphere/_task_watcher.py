@@ -22,13 +22,12 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._session import Login, Session, Stub
+from vmsnapshot.backends.vsphere._session import LONGEST_WAIT, Login, Session
+from vmsnapshot.backends.vsphere._stub import Stub
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.lifecycle.errors import PlatformError, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
-# Seconds: the server answers a wait without news after this long.
-_LONGEST_WAIT: Final = 45
 # Seconds to let further news come before asking again: a share of the time that the longest of
 # the running tasks has taken already, so that tasks started together are seen to end together.
 _GATHERING: Final = (0.02, 0.25)
@@ -252,7 +251,7 @@ class TaskWatcher:
 
     def _await_news(self, collector: _Collector) -> float:
         """Wait for news and hand it out; the seconds to let further news come."""
-        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=_LONGEST_WAIT)
+        options = vmodl.query.PropertyCollector.WaitOptions(maxWaitSeconds=LONGEST_WAIT)
         news = collector.waiting.WaitForUpdatesEx(collector.version, options)
         if news is None:
             return 0.0

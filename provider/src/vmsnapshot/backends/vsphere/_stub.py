@@ -1,0 +1,155 @@
+"""The pool of connections through which pyVmomi calls the server."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import threading
+import time
+from typing import Any, Final
+from xml.parsers.expat import ExpatError
+from xml.parsers.expat import errors as expat_errors
+
+from pyVmomi.SoapAdapter import SoapStubAdapter
+
+from vmsnapshot.backends._silence import SILENT_AFTER, Silence
+from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint
+
+# Connections kept open between calls; the engine runs some ten operations at once, tests more.
+_KEPT_CONNECTIONS: Final = 64
+# What expat says of a document that ends too early.
+_CUT_SHORT: Final = {
+    expat_errors.codes[expat_errors.XML_ERROR_NO_ELEMENTS],
+    expat_errors.codes[expat_errors.XML_ERROR_UNCLOSED_TOKEN],
+}
+
+# pyVmomi's adapter is untyped through and through.
+_Adapter: Any = SoapStubAdapter
+
+
+class Stub(_Adapter):  # type: ignore[misc]
+    """pyVmomi's connection pool, with failures told apart by whether anything was sent.
+
+    Args:
+        endpoint: Where the server is.
+        version: The API version to speak.
+        timeout: Seconds without an answer until a call counts as broken.
+        silence: Is told which calls wait for an answer.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, version: str, timeout: float, silence: Silence | None = None
+    ) -> None:
+        super().__init__(
+            host=endpoint.host,
+            port=endpoint.port,
+            version=version,
+            poolSize=_KEPT_CONNECTIONS,
+            sslContext=endpoint.context,
+            httpConnectionTimeout=timeout,
+        )
+        self.scheme = functools.partial(Connection, pin=endpoint.pin, proxy=endpoint.proxy)
+        self._newest: Connection | None = None
+        # Which connection a thread's call is on.
+        self._calls = threading.local()
+        self._retired = False
+        self._broken = False
+        self._silence = silence or Silence("")
+        # Pools beside this one to the same server, whose connections are as old.
+        self.others: list[Stub] = []
+        # The connections on which a call waits for its answer, and since when.
+        self._waiting: dict[Connection, float] = {}
+
+    def GetConnection(self) -> Any:  # noqa: N802 - pyVmomi's signature
+        """A connection on which the server has not hung up.
+
+        Raises:
+            ConnectFailure: None could be made.
+        """
+        try:
+            while (connection := super().GetConnection()).hung_up:
+                connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            raise faults.ConnectFailure from error
+        self._newest = connection
+        self._calls.connection = connection
+        self._waiting[connection] = time.monotonic()
+        if self._broken:
+            connection.close()
+            raise faults.ConnectFailure
+        return connection
+
+    def ReturnConnection(self, conn: Any) -> None:  # noqa: N802 - pyVmomi's signature
+        """Keep a connection for the next call, unless there is to be none."""
+        if self._retired:
+            conn.close()
+        else:
+            super().ReturnConnection(conn)
+
+    def retire(self, *, abort: bool = False) -> None:
+        """Keep no connection any more; `abort` also breaks the call under way and refuses others."""
+        self._retired = True
+        if abort:
+            # In this order: a call that doesn't see the one finds itself cut off by the other.
+            self._broken = True
+            if self._newest is not None:
+                self._newest.abort()
+        self.DropConnections()
+
+    def InvokeMethod(self, mo: Any, info: Any, args: Any, outerStub: Any = None) -> Any:  # noqa: N802, N803
+        """Make the call.
+
+        Raises:
+            Unintelligible: The answer can't be decoded.
+            HTTPException: What came is no answer of this method: a page of a proxy, or a body cut short.
+        """
+        self._calls.connection = None
+        try:
+            with self._silence.waiting():
+                result = super().InvokeMethod(mo, info, args, outerStub)
+        except (*faults.VENDOR,) as error:
+            if isinstance(error, TimeoutError):
+                self._give_up_the_silent()
+            if isinstance(error, ExpatError):
+                self._require_answer(info, error)
+                raise faults.Unintelligible from error
+            raise
+        except Exception as error:
+            # pyVmomi raises a bare Exception where it can't raise what it has read.
+            self._require_answer(info, error)
+            raise faults.Unintelligible from error
+        finally:
+            self._waiting.pop(self._calls.connection, None)
+        self._require_answer(info, None)
+        return result
+
+    def _give_up_the_silent(self) -> None:
+        """Use no connection any more that was open when one fell silent.
+
+        A firewall that has forgotten one connection has forgotten all that were idle as long; each would
+        be waited for as long again.
+        """
+        oldest = time.monotonic() - SILENT_AFTER
+        for stub in (self, *self.others):
+            for connection, since in list(stub._waiting.items()):  # noqa: SLF001 - a stub, too
+                if since < oldest and connection is not self._calls.connection:
+                    connection.abort()
+            stub.DropConnections()
+
+    def _require_answer(self, info: Any, error: Exception | None) -> None:
+        """Go on only if what came is the method's own answer, whole.
+
+        Raises:
+            HTTPException: It isn't.
+        """
+        connection: Connection | None = self._calls.connection
+        answer = None if connection is None else connection.answer
+        if answer is None:
+            return
+        if isinstance(error, ExpatError) and error.code in _CUT_SHORT:
+            raise http.client.IncompleteRead(answer.head) from error
+        if not answer.is_of(info.wsdlName):
+            kind = answer.getheader("Content-Type") or "no content type"
+            message = f"HTTP {answer.status} with {kind} is no answer of vSphere to {info.wsdlName}"
+            raise http.client.HTTPException(message) from error
