@@ -13,6 +13,7 @@ from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Machine
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
@@ -83,4 +84,4 @@ def test_the_plan_of_check_is_known_again_by_its_inputs() -> None:
     inputs = RevertInputs(vm_name="web-1", snapshot="base", machine=machine, target="snapshot-1")
     checked = CheckedPlan(inputs, cast("PlannedRevert", None))
     assert checked.is_for(RevertInputs.model_validate(inputs.properties()))
-    assert not checked.is_for(inputs.model_copy(update={"target": "snapshot-2"}))
+    assert not checked.is_for(replace(inputs, target="snapshot-2"))

@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.environment import CheckpointInputs, CheckpointState
@@ -171,7 +172,7 @@ class Life(RuleBasedStateMachine):
         """Somebody edits the mark away: from then on the snapshot is theirs."""
         for vm, item in self.pick(self.there() - self.foreign, number):
             snapshots = self.platform.vms[vm]
-            snapshots[item] = snapshots[item].model_copy(update={"mark": None, "managed": False})
+            snapshots[item] = replace(snapshots[item], mark=None, managed=False)
             self.foreign.add((vm, item))
 
     def pick(self, among: set[tuple[str, str]], number: int) -> list[tuple[str, str]]:

@@ -131,7 +131,7 @@ def test_a_path_of_a_kubeconfig_is_no_secret(given: str, *, shown: bool) -> None
 @pytest.mark.parametrize("ending", ["", "."])
 def test_no_sentence_ends_twice(ending: str) -> None:
     """What a platform says is quoted with one full stop, whether or not it has one of its own."""
-    error = Unreachable(f"vcenter: no answer{ending}", retry_helps=True)
+    error = Unreachable(f"vcenter: no answer{ending}", retryable=True)
     assert str(error) == "vcenter: no answer. Trying again may help."
     assert "no answer. What this" in gone_text(error.message)
 

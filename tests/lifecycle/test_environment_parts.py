@@ -130,4 +130,4 @@ def test_one_error_for_many(errors: list[VmsnapshotError], kind: type[Vmsnapshot
     assert type(error) is kind
     assert all(f"- {key}: {item.message}" in error.message for key, item in failures.items())
     assert error.message.endswith("Nothing is left.")
-    assert error.retry_helps == all(item.retry_helps for item in errors)
+    assert error.retryable == all(item.retryable for item in errors)

@@ -20,6 +20,7 @@ from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.model._base import replace
 
 VMS = [f"web-{number}" for number in range(1, 61)]
 _NAMES = itertools.cycle(VMS)
@@ -201,7 +202,7 @@ class Forgetful:
 
     def find(self, *arguments: Any) -> Any:
         """A VM with no past."""
-        return self._backend.find(*arguments).model_copy(update={"remembered": {}})
+        return replace(self._backend.find(*arguments), remembered={})
 
     def recent_task(self, *arguments: Any) -> Any:
         """Nothing is that recent."""

@@ -11,6 +11,7 @@ from tests.lifecycle.trees import NOW, chain, machine, snapshot
 from vmsnapshot.lifecycle.common.preflight import snapshot_findings
 from vmsnapshot.lifecycle.common.tree import WIDTH, columns
 from vmsnapshot.lifecycle.revert.plan import plan_revert
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Disk, Machine, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import RevertInputs
@@ -119,7 +120,7 @@ def test_each_finding_has_its_gravity(vm: dict[str, Any], code: str, severity: s
 )
 def test_a_target_that_cannot_be_reverted_to_is_refused(target: dict[str, Any], code: str) -> None:
     """What keeps the VM Operator from reverting to this very snapshot is an error."""
-    found = snapshot("base").model_copy(update=target)
+    found = replace(snapshot("base"), **target)
     result = plan(machine(found), "base")
     assert [(item.code, item.severity) for item in result.findings] == [(code, "error")]
 

@@ -8,6 +8,7 @@ import pytest
 
 from vmsnapshot.lifecycle.common.selection import select_snapshot, select_target
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 
@@ -55,12 +56,12 @@ def test_a_snapshot_named_like_its_own_id_is_meant() -> None:
 
 def test_the_current_snapshot() -> None:
     """`.` is the one that the VM runs on; none, one that isn't known, and a name of that kind are refused."""
-    assert select_target(VM.model_copy(update={"current_snapshot_id": "snapshot-2"}), ".").id == "snapshot-2"
+    assert select_target(replace(VM, current_snapshot_id="snapshot-2"), ".").id == "snapshot-2"
     assert select_target(VM, "base").id == "snapshot-1"
     with pytest.raises(NotFound, match="on which of its snapshots it runs is not known"):
         select_target(VM, ".")
     with pytest.raises(NotFound, match="it has no snapshots"):
-        select_target(VM.model_copy(update={"snapshots": ()}), ".")
-    dotted = VM.model_copy(update={"snapshots": (_snapshot("snapshot-9", "."),)})
+        select_target(replace(VM, snapshots=()), ".")
+    dotted = replace(VM, snapshots=(_snapshot("snapshot-9", "."),))
     with pytest.raises(Ambiguous, match=r"has one of that name \(snapshot-9\)"):
         select_target(dotted, ".")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmsnapshot.frontends.engine._notes import FileNotes
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.revert import Fingerprint
 
 SEEN = Fingerprint(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
@@ -28,7 +29,7 @@ def test_what_a_preview_showed_reaches_the_update_of_the_same_engine(tmp_path: P
 def test_the_newest_note_counts_and_half_a_line_is_none(tmp_path: Path) -> None:
     """A VM shown again is known as shown last; what a killed process wrote half of hides nothing else."""
     notes = FileNotes(1, tmp_path)
-    notes.show("urn:a", SEEN.model_copy(update={"power_state": "Suspended"}))
+    notes.show("urn:a", replace(SEEN, power_state="Suspended"))
     assert notes.shown("urn:a") != SEEN
     notes.show("urn:a", SEEN)
     (shown,) = tmp_path.iterdir()

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from vmsnapshot.frontends.engine import format_error
 from vmsnapshot.frontends.plugin import _status
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle.requests import PartialState, Resource
@@ -62,10 +61,10 @@ def test_every_error_is_a_definite_failure(kind: type[errors.VmsnapshotError]) -
 def test_an_invalid_property_is_named() -> None:
     """The property stands before the sentence, unless the sentence names it."""
     named = errors.InvalidInput("timeout", "timeout must be positive.")
-    assert format_error(_make(errors.InvalidInput)) == "quiesce.timeout: It must be positive."
-    assert format_error(named) == "timeout must be positive."
+    assert str(_make(errors.InvalidInput)) == "quiesce.timeout: It must be positive."
+    assert str(named) == "timeout must be positive."
 
 
 def test_a_sentence_says_that_trying_again_helps() -> None:
     """What the error says about trying again reaches the user."""
-    assert format_error(errors.Busy("The VM is busy.")) == "The VM is busy. Trying again may help."
+    assert str(errors.Busy("The VM is busy.")) == "The VM is busy. Trying again may help."

@@ -118,7 +118,7 @@ def test_a_certificate_of_somebody_else(api_server: ApiServer) -> None:
     backend = connect(yaml.safe_dump(config))
     with pytest.raises(Unreachable, match="Set `certificate-authority`") as caught:
         look(backend)
-    assert not caught.value.retry_helps
+    assert not caught.value.retryable
     backend.close()
 
 
@@ -233,7 +233,7 @@ def test_the_server_restarts_while_we_wait(harness: Harness) -> None:
     harness.server.kill()
     with pytest.raises(TimedOut, match=r"can't be reached|connection .* broke") as late:
         until(lambda: look(harness.backend, seconds=0.3) and None)
-    assert late.value.retry_helps
+    assert late.value.retryable
     reading = Doing(lambda: look(harness.backend))
     harness.server.restart()
     assert reading.result() == here

@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.errors import (
     Unsupported,
     VmsnapshotError,
 )
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.configuration import Configuration
 
 # The kubeconfig
@@ -360,9 +361,7 @@ def test_what_isnt_told_is_not_known() -> None:
 def test_the_past_of_a_machine_is_the_machine() -> None:
     """What is kept with a snapshot gives the same VM again, but for the power, without any request."""
     kept = json.loads(json.dumps(past(vm_object())))
-    assert machine(kept).model_copy(update={"power_state": "PoweredOn", "not_known": None}) == machine(
-        vm_object()
-    )
+    assert replace(machine(kept), power_state="PoweredOn", not_known=None) == machine(vm_object())
     assert "currentSnapshotName" not in kept["spec"]
     assert list(kept["metadata"]["annotations"]) == ["team"]
 

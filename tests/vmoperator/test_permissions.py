@@ -69,7 +69,7 @@ def test_each_permission_is_needed(harness: Harness, missing: str, monkeypatch: 
     lose_an_answer(harness, monkeypatch)
     with pytest.raises(Denied, match=f"needs the permission {missing} in .*docs/vm-operator.md") as caught:
         live(harness)
-    assert not caught.value.retry_helps
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("namespace", [READING], indirect=True)

@@ -151,7 +151,7 @@ def test_an_unreachable_server_is_named(what: str) -> None:
         with pytest.raises(VmsnapshotError) as raised:
             see(configuration)
     assert isinstance(raised.value, Unreachable)
-    assert raised.value.retry_helps
+    assert raised.value.retryable
     assert f"vsphereServer {server}" in raised.value.message
     assert "s3cret-word" not in raised.value.message
 
@@ -256,7 +256,7 @@ def test_a_closed_backend_says_so(backend: VsphereBackend) -> None:
     backend.close()
     with pytest.raises(Unreachable, match="closed") as raised:
         find(backend, "web-1")
-    assert not raised.value.retry_helps
+    assert not raised.value.retryable
 
 
 def test_closing_logs_out(simulator: Simulator, backend: VsphereBackend) -> None:

@@ -63,18 +63,16 @@ TABLE: list[tuple[BaseException, type[errors.VmsnapshotError], bool, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "retry_helps", "says"), TABLE, ids=lambda item: type(item).__name__
-)
+@pytest.mark.parametrize(("fault", "kind", "retryable", "says"), TABLE, ids=lambda item: type(item).__name__)
 def test_a_fault_becomes_our_error(
-    fault: Any, kind: type[errors.VmsnapshotError], retry_helps: bool, says: str
+    fault: Any, kind: type[errors.VmsnapshotError], retryable: bool, says: str
 ) -> None:
     """The error is of the right kind and says what was tried, the VM, the snapshot, the platform's words."""
     if isinstance(fault, vmodl.MethodFault):
         fault.msg = "The platform's own words."
     error = faults.translate(fault, SUBJECT)
     assert type(error) is kind
-    assert error.retry_helps is retry_helps
+    assert error.retryable is retryable
     for part in ('taking snapshot "base"', "web-1", "vm-7", "snapshot-9", says):
         assert part in error.message
     if isinstance(fault, vmodl.MethodFault):

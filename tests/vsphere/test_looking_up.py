@@ -17,6 +17,7 @@ from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._observe import machine
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Machine, VirtualMachine
 
 NODES = {
@@ -207,13 +208,13 @@ def test_hardware_is_known_until_the_configuration_changes(
 
         assert seen() == vm.machine
         client.power("web-1", on=False)
-        assert seen() == vm.machine.model_copy(update={"power_state": "PoweredOff"})
+        assert seen() == replace(vm.machine, power_state="PoweredOff")
         client.reconfigure("web-1", numCPUs=8)
         assert seen().num_cpus == 8
         client.add_disk("web-1", 1)
         assert len(seen().disks or {}) == len(vm.machine.disks or {}) + 1
         client.revert("web-1", "base")
-        assert seen() == vm.machine.model_copy(update={"power_state": "PoweredOff"})
+        assert seen() == replace(vm.machine, power_state="PoweredOff")
 
 
 def test_networks_of_one_name_are_told_apart() -> None:

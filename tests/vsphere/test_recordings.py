@@ -12,6 +12,7 @@ from vmsnapshot.backends.vsphere._inventory import Entry, Index
 from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
 from vmsnapshot.backends.vsphere._settings import settings
 from vmsnapshot.lifecycle.revert.plan import plan_revert
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs
 
@@ -86,7 +87,7 @@ def test_a_revert_between_recorded_configurations_is_planned(
         create_time=NOW - dt.timedelta(days=1),
         power_state="PoweredOff",
     )
-    vm = vm.model_copy(update={"snapshots": (snapshot,), "current_snapshot_id": snapshot.id})
+    vm = replace(vm, snapshots=(snapshot,), current_snapshot_id=snapshot.id)
     config = configuration() if target is None else fetched(target[0])[target[1]]["config"]
     then = machine({"config": config}, "PoweredOff", {})
     plan = plan_revert(vm, snapshot, then, RevertInputs(vm_name=vm.identity.name, snapshot="base"), NOW)

@@ -57,7 +57,7 @@ def complete_configuration(
         try:
             settings["backend"] = _backend(settings, environment)
         except InvalidInput as error:
-            return requests.CheckResult(settings, [requests.CheckFailure(error.property, error.message)])
+            return requests.CheckResult(settings, [requests.CheckFailure(error.property, error.reason)])
     for name, info, about in fields(Configuration):
         value = settings.get(name)
         missing = value is None and _concerns(name, settings["backend"])

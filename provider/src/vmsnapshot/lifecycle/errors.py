@@ -20,6 +20,31 @@ status at a single place.  Nobody in between catches vendor exceptions::
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What was tried, and on what: the head of an error's message.
+
+    Attributes:
+        attempted: What was tried: `taking snapshot "x" of VM "web-1"`.
+        vm: The VM's name and id, as far as known.
+        snapshot: The snapshot's name and id, as far as known.
+    """
+
+    attempted: str
+    vm: str | None = None
+    snapshot: str | None = None
+
+    def __str__(self) -> str:
+        """One phrase with everything known."""
+        parts = [f"VM {self.vm}"] if self.vm else []
+        parts += [f"snapshot {self.snapshot}"] if self.snapshot else []
+        return f"{self.attempted} [{', '.join(parts)}]" if parts else self.attempted
+
 
 def full_stop(text: str) -> str:
     """Returns a text that ends as a sentence does; one that already does stays as it is."""
@@ -30,43 +55,82 @@ class VmsnapshotError(Exception):
     """A failure with a sentence for the user.
 
     Args:
-        message: What was tried, on which VM and snapshot, and the platform's words.
-        retry_helps: Whether doing the same again may work without anybody changing anything.
+        reason: Why, in the platform's words where it said something; a whole message where `subject` is None.
+        retryable: Whether doing the same again may work without anybody changing anything.
         property: The input that is to blame; None: none is.
+        subject: What was tried on which VM and snapshot; None: `reason` says it.
+        hint: What to do about it.
 
     Attributes:
-        message: The sentence, after the property if there is one: `vmName: there is no VM "web-1"`.
-        reason: The sentence alone.
+        reason: As given.
+        property: As given.
+        subject: As given.
+        hint: As given.
+        retryable: As given, or what holds for errors of its kind.
     """
 
-    retry_helps = False
+    retryable = False
 
     def __init__(
         self,
-        message: str,
+        reason: str,
         *,
-        retry_helps: bool | None = None,
+        retryable: bool | None = None,
         property: str | None = None,  # noqa: A002 - the engine's term
+        subject: Subject | str | None = None,
+        hint: str = "",
     ) -> None:
-        self.reason = message
+        self.reason = reason
         self.property = property
-        self.message = message if property is None else f"{property}: {message}"
-        super().__init__(self.message)
-        if retry_helps is not None:
-            self.retry_helps = retry_helps
+        self.subject = Subject(subject) if isinstance(subject, str) else subject
+        self.hint = hint
+        self._more: list[str] = []
+        super().__init__(reason)
+        if retryable is not None:
+            self.retryable = retryable
+
+    @property
+    def message(self) -> str:
+        """The whole sentence: `vmName: there is no VM "web-1"`, `removing snapshot "x": …`."""
+        text = " ".join(part for part in (self.hint, self.reason, *self._more) if part)
+        if self.subject is not None:
+            text = f"{self.subject}: {text}"
+        return text if self.property is None or self.property in text else f"{self.property}: {text}"
+
+    def add(self, text: str) -> None:
+        """Add a sentence to the message: what else came of it."""
+        self._more.append(text)
+
+    def conceal(self, conceal: Callable[[str], str]) -> None:
+        """Take secrets out of the message, part by part."""
+        self.reason, self.hint = conceal(self.reason), conceal(self.hint)
+        self._more = [conceal(text) for text in self._more]
+
+    def about(self, subject: Subject | str) -> VmsnapshotError:
+        """Returns the same error of something else that was tried, which failed because of it."""
+        other = copy.copy(self)
+        other.subject = Subject(subject) if isinstance(subject, str) else subject
+        return other
 
     def __str__(self) -> str:
         """The sentence, and whether trying again helps."""
-        return f"{full_stop(self.message)} Trying again may help." if self.retry_helps else self.message
+        return f"{full_stop(self.message)} Trying again may help." if self.retryable else self.message
 
 
 class InvalidInput(VmsnapshotError):
-    """A property or setting is wrong; `property` names it, and the message says which."""
+    """A property or setting is wrong; `property` names it."""
 
     property: str
 
-    def __init__(self, property: str, message: str) -> None:  # noqa: A002 - the engine's term
-        super().__init__(message)
+    def __init__(
+        self,
+        property: str,  # noqa: A002 - the engine's term
+        reason: str,
+        *,
+        subject: Subject | str | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(reason, subject=subject, hint=hint)
         self.property = property
 
 
@@ -93,25 +157,25 @@ class Denied(VmsnapshotError):
 class Unreachable(VmsnapshotError):
     """There is no connection, or it broke."""
 
-    retry_helps = True
+    retryable = True
 
 
 class Busy(VmsnapshotError):
     """Another task runs on the VM, or the platform is overloaded."""
 
-    retry_helps = True
+    retryable = True
 
 
 class TimedOut(VmsnapshotError):
     """The resource's own time is over."""
 
-    retry_helps = True
+    retryable = True
 
 
 class Cancelled(VmsnapshotError):
     """The user cancelled."""
 
-    retry_helps = True
+    retryable = True
 
 
 class Unsupported(VmsnapshotError):

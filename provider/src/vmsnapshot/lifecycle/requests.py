@@ -193,7 +193,7 @@ class PartialState(VmsnapshotError):
     """It exists but isn't as asked; the engine keeps `resource` and the next update continues."""
 
     def __init__(self, resource: Resource, cause: VmsnapshotError) -> None:
-        super().__init__(cause.message, retry_helps=cause.retry_helps)
+        super().__init__(cause.message, retryable=cause.retryable)
         self.resource = resource
 
 

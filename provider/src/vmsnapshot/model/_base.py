@@ -12,8 +12,8 @@ and the documentation are derived from it and never say it again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -60,6 +60,9 @@ class Property:
     login: bool = False
 
 
+M = TypeVar("M", bound="Model")
+
+
 class Model(BaseModel):
     """Immutable; camelCase outside, snake_case inside; unknown keys and wrong types are refused."""
 
@@ -77,6 +80,37 @@ class Model(BaseModel):
     def properties(self) -> dict[str, Any]:
         """Returns the tree that goes into the engine's state: camelCase keys, no nulls."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+if TYPE_CHECKING:
+    # For a type checker a model is a dataclass, so that it knows the names and types of what is replaced.
+    from dataclasses import replace as replace  # noqa: PLC0414 - for the others
+else:
+
+    def replace(model: Model, /, **changes: Any) -> Model:
+        """Returns a copy of a model with other values, which aren't validated again.
+
+        Raises:
+            TypeError: The model has no field of that name.
+        """
+        if unknown := changes.keys() - type(model).model_fields.keys():
+            message = f"{type(model).__name__} has no {', '.join(sorted(unknown))}"
+            raise TypeError(message)
+        return model.model_copy(update=changes)
+
+
+def copy_fields(model: M, source: Model, names: Iterable[str]) -> M:
+    """Returns a copy of a model with another's values of some fields.
+
+    Raises:
+        AttributeError: The other has no such field.
+        TypeError: The model has none.
+    """
+    values = {name: getattr(source, name) for name in names}
+    if unknown := values.keys() - type(model).model_fields.keys():
+        message = f"{type(model).__name__} has no {', '.join(sorted(unknown))}"
+        raise TypeError(message)
+    return model.model_copy(update=values)
 
 
 def fields(model: type[Model]) -> Iterator[tuple[str, FieldInfo, Property]]:

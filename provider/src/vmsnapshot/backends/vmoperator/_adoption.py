@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import (
     ADOPTED,
@@ -44,7 +45,7 @@ class Adoption:
         count = unmanaged_count(status_of(machine), self._cache.snapshots_of(self._vm_name))
         return {ADOPTION: str(count)} if count else {}
 
-    def find_out(self, operation: Operation, about: str) -> None:
+    def find_out(self, operation: Operation, about: About) -> None:
         """Decide, if that can be, and write it on the object.
 
         A snapshot that was taken is the current one, has no children, and leaves as many without an object

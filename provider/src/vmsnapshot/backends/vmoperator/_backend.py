@@ -163,8 +163,8 @@ class VmOperatorBackend:
         if found is None:
             known = [name_of(item) for item in cache.snapshots.all()]
             raise NotFound(
-                f'{operation.what}: namespace {namespace} has no VirtualMachineSnapshot "{name}"'
-                f"{suggested(name, known)}"
+                f'namespace {namespace} has no VirtualMachineSnapshot "{name}"{suggested(name, known)}',
+                subject=operation.what,
             )
         vm_name = vm_of(found)
         try:
@@ -173,7 +173,9 @@ class VmOperatorBackend:
             vm = virtual_machine(namespace, vm_name, None, cache.snapshots_of(vm_name), supported=None)
         snapshot = vm.snapshot(name)
         if snapshot is None:
-            raise NotFound(f'{operation.what}: VirtualMachineSnapshot "{identifier}" has just been removed.')
+            raise NotFound(
+                f'VirtualMachineSnapshot "{identifier}" has just been removed.', subject=operation.what
+            )
         return vm, snapshot
 
     def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
@@ -195,7 +197,7 @@ class VmOperatorBackend:
             cache = self._inventory.cache(split_id(vm.identity.id)[0], operation)
             item = cache.snapshots.get(snapshot.id) if snapshot.managed else None
             if snapshot.managed and item is None:
-                raise Gone(f'{operation.what}: snapshot "{snapshot.name}" is no longer there.')
+                raise Gone(f'snapshot "{snapshot.name}" is no longer there.', subject=operation.what)
             return machine_of(vm, snapshot, item)
 
         return _each(targets, look)
@@ -258,7 +260,8 @@ class VmOperatorBackend:
         _named(snapshot, operation)
         if name != snapshot.name:
             raise Unsupported(
-                f'{operation.what}: the VM Operator can\'t rename a snapshot ("{snapshot.name}" to "{name}").'
+                f'the VM Operator can\'t rename a snapshot ("{snapshot.name}" to "{name}").',
+                subject=operation.what,
             )
         cache = self._inventory.cache(split_id(vm.identity.id)[0], operation)
         about = _about(operation, vm, snapshot.id)
@@ -281,7 +284,7 @@ class VmOperatorBackend:
         _named(snapshot, operation)
         if remove_children or not consolidate:
             what = "together with its children" if remove_children else "without consolidating the disks"
-            raise Unsupported(f"{operation.what}: the VM Operator can't remove a snapshot {what}.")
+            raise Unsupported(f"the VM Operator can't remove a snapshot {what}.", subject=operation.what)
         namespace, name = split_id(vm.identity.id)
         cache = self._inventory.cache(namespace, operation)
         Snapshots(self._client, cache).remove(name, snapshot, operation, _about(operation, vm, snapshot.id))
@@ -389,8 +392,9 @@ def _named(snapshot: Snapshot, operation: Operation) -> None:
     """Refuse what was made outside the VM Operator."""
     if not snapshot.managed:
         raise Unsupported(
-            f"{operation.what}: this snapshot was made outside the VM Operator (Unmanaged), which can "
-            "neither revert to it nor change or remove it."
+            "this snapshot was made outside the VM Operator (Unmanaged), which can "
+            "neither revert to it nor change or remove it.",
+            subject=operation.what,
         )
 
 

@@ -21,6 +21,7 @@ from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._clock import DateClock
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object, compact
 from vmsnapshot.lifecycle.errors import Busy, Denied, PlatformError, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -88,11 +89,11 @@ class Client:
                 headers={"User-Agent": f"{MANAGER}/{__version__}", "Accept": "application/json"},
             )
         except (httpx2.InvalidURL, ValueError) as error:
-            raise Unreachable(f"kubeconfig: {self._conceal(str(error))}", retry_helps=False) from None
+            raise Unreachable(f"kubeconfig: {self._conceal(str(error))}", retryable=False) from None
 
     # One object
 
-    def apply(self, path: str, item: Object, operation: Operation, about: str, *, force: bool) -> Object:
+    def apply(self, path: str, item: Object, operation: Operation, about: About, *, force: bool) -> Object:
         """Server-side apply with our field manager; the same sent twice is the same.
 
         Raises:
@@ -101,11 +102,11 @@ class Client:
         params = {"force": str(force).lower()}
         return self._write("PATCH", path, item, operation, about, kind=APPLY, params=params)
 
-    def merge(self, path: str, change: Object, operation: Operation, about: str) -> Object:
+    def merge(self, path: str, change: Object, operation: Operation, about: About) -> Object:
         """Change some fields, whatever they were; the same sent twice is the same."""
         return self._write("PATCH", path, change, operation, about, kind=MERGE)
 
-    def patch(self, path: str, steps: list[Object], operation: Operation, about: str) -> Object:
+    def patch(self, path: str, steps: list[Object], operation: Operation, about: About) -> Object:
         """A JSON patch, sent once.
 
         Raises:
@@ -114,7 +115,7 @@ class Client:
         """
         return self._write("PATCH", path, steps, operation, about, kind=JSON_PATCH, once=True)
 
-    def delete(self, path: str, uid: str, operation: Operation, about: str) -> Object:
+    def delete(self, path: str, uid: str, operation: Operation, about: About) -> Object:
         """Delete this very object, not a later one of its name; what the server answered.
 
         Raises:
@@ -124,7 +125,7 @@ class Client:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"} if uid else {}
         return self._ask("DELETE", path, operation, about, body=body)
 
-    def get(self, path: str, operation: Operation, about: str) -> Object:
+    def get(self, path: str, operation: Operation, about: About) -> Object:
         """Read an object, or whatever is at a path."""
         return self._ask("GET", path, operation, about)
 
@@ -134,7 +135,7 @@ class Client:
         path: str,
         body: Any,
         operation: Operation,
-        about: str,
+        about: About,
         *,
         kind: str,
         params: Mapping[str, str] | None = None,
@@ -149,7 +150,7 @@ class Client:
         method: str,
         path: str,
         operation: Operation,
-        about: str,
+        about: About,
         *,
         body: Any = None,
         kind: str = "application/json",
@@ -176,7 +177,7 @@ class Client:
         self,
         method: str,
         path: str,
-        about: str,
+        about: About,
         *,
         body: Any = None,
         kind: str = "application/json",
@@ -203,7 +204,7 @@ class Client:
         if answer is not None:
             if kind == JSON_PATCH and answer.test_failed:
                 raise faults.PreconditionFailed(
-                    f"{about}: somebody else has changed it meanwhile.", retry_helps=True
+                    "somebody else has changed it meanwhile.", retryable=True, subject=about
                 )
             raise self._refusal(answer, about)
         try:
@@ -211,7 +212,7 @@ class Client:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Unsupported(f"{about}: {self._access.server} isn't a Kubernetes API server.")
+            raise Unsupported(f"{self._access.server} isn't a Kubernetes API server.", subject=about)
         return found
 
     def now(self, operation: Operation) -> dt.datetime:
@@ -226,7 +227,7 @@ class Client:
 
     # Many objects
 
-    def list(self, path: str, about: str) -> tuple[list[Object], str]:
+    def list(self, path: str, about: About) -> tuple[list[Object], str]:
         """All objects of a kind, and the resourceVersion from which to watch them.
 
         Raises:
@@ -240,7 +241,7 @@ class Client:
             items = page.get("items")
             if not isinstance(items, builtins.list) or not str(page.get("kind", "")).endswith("List"):
                 message = f"{about}: {self._access.server} answered with no list ({_head(page)})"
-                raise PlatformError(message, retry_helps=True)
+                raise PlatformError(message, retryable=True)
             found += items
             about_page = page.get("metadata") or {}
             more = about_page.get("continue") or ""
@@ -248,7 +249,7 @@ class Client:
                 return found, str(about_page.get("resourceVersion") or "")
 
     @contextlib.contextmanager
-    def watch(self, path: str, version: str, about: str) -> Iterator[Watch]:
+    def watch(self, path: str, version: str, about: About) -> Iterator[Watch]:
         """The changes since a resourceVersion, until the server ends it; begun when this returns.
 
         Raises:
@@ -330,8 +331,9 @@ class Client:
         found = next((item for item in VERSIONS if item in served), None)
         if found is None:
             raise Unsupported(
-                f"{operation.what}: {self._access.server} serves {GROUP} as "
-                f"{', '.join(served) or 'nothing'}; needed is {' or '.join(VERSIONS)}."
+                f"{self._access.server} serves {GROUP} as "
+                f"{', '.join(served) or 'nothing'}; needed is {' or '.join(VERSIONS)}.",
+                subject=operation.what,
             )
         with self._lock:
             self._version = found
@@ -375,12 +377,12 @@ class Client:
         return {"timeout": timeout.as_dict()} | ({"sni_hostname": name} if name else {})
 
     @contextlib.contextmanager
-    def _translated(self, about: str) -> Iterator[None]:
+    def _translated(self, about: About) -> Iterator[None]:
         """Turn a connection's failures into ours."""
         try:
             yield
         except Denied as error:  # by the credential program
-            raise Denied(f"{about}: {error.message}") from None
+            raise Denied(f"{error.message}", subject=about) from None
         except faults.VENDOR as failure:
             ours = self._concealed(faults.lost(failure, about, self._access.server))
             if isinstance(ours, faults.NotSent) and not self._reached:
@@ -393,10 +395,10 @@ class Client:
             raise self._ended(about) from None
 
     @staticmethod
-    def _ended(about: str) -> Unreachable:
-        return Unreachable(f"{about}: the connection has been closed.")
+    def _ended(about: About) -> Unreachable:
+        return Unreachable("the connection has been closed.", subject=about)
 
-    def _refusal(self, answer: faults.Answer, about: str) -> VmsnapshotError:
+    def _refusal(self, answer: faults.Answer, about: About) -> VmsnapshotError:
         """The error of an answer; a server that just came back may not know yet who may do what."""
         error = faults.translate(answer, about)
         if isinstance(error, (Unreachable, faults.Overloaded)):
@@ -406,7 +408,7 @@ class Client:
         return self._concealed(error)
 
     def _concealed(self, error: VmsnapshotError) -> VmsnapshotError:
-        error.message = self._conceal(error.message)
+        error.conceal(self._conceal)
         error.args = (error.message,)
         return error
 
@@ -422,7 +424,7 @@ def _head(value: Object) -> str:
 class Watch:
     """Changes as they come."""
 
-    def __init__(self, client: Client, response: httpx2.Response, about: str) -> None:
+    def __init__(self, client: Client, response: httpx2.Response, about: About) -> None:
         self._client = client
         self._response = response
         self._about = about

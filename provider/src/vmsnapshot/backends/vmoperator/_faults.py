@@ -37,6 +37,7 @@ from vmsnapshot.lifecycle.errors import (
     NotFound,
     PlatformError,
     Refused,
+    Subject,
     Unreachable,
     Unsupported,
     VmsnapshotError,
@@ -68,8 +69,10 @@ class NeverReached(Unreachable):
 class Overloaded(Busy):
     """The server asks to be left alone; `pause` says for how many seconds."""
 
-    def __init__(self, message: str, pause: float = 0) -> None:
-        super().__init__(message)
+    def __init__(
+        self, reason: str, pause: float = 0, *, subject: About | None = None, hint: str = ""
+    ) -> None:
+        super().__init__(reason, subject=subject, hint=hint)
         self.pause = pause
 
 
@@ -153,16 +156,14 @@ _CANNOT: Final = re.compile(
 )
 _PERMISSIONS: Final = 'docs/vm-operator.md ("Permissions") has the role that it needs.'
 
-Rule: TypeAlias = Callable[[str, Answer], VmsnapshotError]
+# What was tried: with the VM and the snapshot where it is about such.
+About: TypeAlias = "Subject | str"
+Rule: TypeAlias = Callable[[About, Answer], VmsnapshotError]
 
 
-def _sentence(about: str, advice: str, answer: Answer) -> str:
-    return " ".join(part for part in (f"{about}:", advice, f"{answer.words}.") if part)
-
-
-def _rule(kind: type[VmsnapshotError], advice: str = "", *, retry_helps: bool | None = None) -> Rule:
-    def make(about: str, answer: Answer) -> VmsnapshotError:
-        return kind(_sentence(about, advice, answer), retry_helps=retry_helps)
+def _rule(kind: type[VmsnapshotError], hint: str = "", *, retryable: bool | None = None) -> Rule:
+    def make(about: About, answer: Answer) -> VmsnapshotError:
+        return kind(f"{answer.words}.", subject=about, hint=hint, retryable=retryable)
 
     return make
 
@@ -171,10 +172,10 @@ def _rule(kind: type[VmsnapshotError], advice: str = "", *, retry_helps: bool | 
 _ADMISSION: Final = ("admission webhook", "denied request", "exceeded quota", "is being terminated")
 
 
-def _forbidden(about: str, answer: Answer) -> VmsnapshotError:
+def _forbidden(about: About, answer: Answer) -> VmsnapshotError:
     if any(words in answer.message for words in _ADMISSION):
-        return Refused(_sentence(about, "the cluster's rules don't allow it.", answer))
-    return Forbidden(_sentence(about, _lacking(answer), answer))
+        return _rule(Refused, "the cluster's rules don't allow it.")(about, answer)
+    return _rule(Forbidden, _lacking(answer))(about, answer)
 
 
 def _lacking(answer: Answer) -> str:
@@ -188,32 +189,33 @@ def _lacking(answer: Answer) -> str:
     return f'the login needs the permission "{verb}" for {what}{where}; {_PERMISSIONS}'
 
 
-def _not_found(about: str, answer: Answer) -> VmsnapshotError:
+def _not_found(about: About, answer: Answer) -> VmsnapshotError:
     details = answer.status.get("details") or {}
     if details.get("kind") == "namespaces":
-        return NotFound(_sentence(about, "there is no such namespace.", answer))
+        return _rule(NotFound, "there is no such namespace.")(about, answer)
     if not details.get("name"):
-        advice = "the server doesn't serve this: is the VM Operator's snapshot API installed there?"
-        return Unsupported(_sentence(about, advice, answer))
-    return Gone(_sentence(about, "it is no longer there.", answer))
+        hint = "the server doesn't serve this: is the VM Operator's snapshot API installed there?"
+        return _rule(Unsupported, hint)(about, answer)
+    return _rule(Gone, "it is no longer there.")(about, answer)
 
 
-def _conflict(about: str, answer: Answer) -> VmsnapshotError:
+def _conflict(about: About, answer: Answer) -> VmsnapshotError:
     if any(cause.get("reason") == "FieldManagerConflict" for cause in answer.causes):
-        return Refused(_sentence(about, "somebody else has set the same fields.", answer))
+        return _rule(Refused, "somebody else has set the same fields.")(about, answer)
     if "UID in the precondition" in answer.message:
-        return Gone(_sentence(about, "it is no longer there; another one of its name is.", answer))
-    return Busy(_sentence(about, "somebody else is changing it.", answer))
+        return _rule(Gone, "it is no longer there; another one of its name is.")(about, answer)
+    return _rule(Busy, "somebody else is changing it.")(about, answer)
 
 
-def _internal(about: str, answer: Answer) -> VmsnapshotError:
+def _internal(about: About, answer: Answer) -> VmsnapshotError:
     if "failed calling webhook" in answer.message:
-        return Busy(_sentence(about, "the VM Operator's admission webhook doesn't answer.", answer))
-    return PlatformError(_sentence(about, "", answer))
+        return _rule(Busy, "the VM Operator's admission webhook doesn't answer.")(about, answer)
+    return _rule(PlatformError)(about, answer)
 
 
-def _overloaded(about: str, answer: Answer) -> VmsnapshotError:
-    return Overloaded(_sentence(about, "the server is overloaded or just starting.", answer), answer.pause)
+def _overloaded(about: About, answer: Answer) -> VmsnapshotError:
+    hint = "the server is overloaded or just starting."
+    return Overloaded(f"{answer.words}.", answer.pause, subject=about, hint=hint)
 
 
 _LOGIN = (
@@ -253,7 +255,7 @@ TABLE: Final[dict[str | int, Rule]] = {
 }
 
 
-def translate(answer: Answer, about: str) -> VmsnapshotError:
+def translate(answer: Answer, about: About) -> VmsnapshotError:
     """The error that an answer means.
 
     Args:
@@ -263,7 +265,7 @@ def translate(answer: Answer, about: str) -> VmsnapshotError:
     rule = TABLE.get(answer.reason) or TABLE.get(answer.code)
     if rule is not None:
         return rule(about, answer)
-    return PlatformError(_sentence(about, "", answer))
+    return _rule(PlatformError)(about, answer)
 
 
 # What a request may raise.
@@ -279,7 +281,7 @@ _NOT_SENT: Final = (
 )
 
 
-def lost(failure: BaseException, about: str, server: str) -> VmsnapshotError:
+def lost(failure: BaseException, about: About, server: str) -> VmsnapshotError:
     """The error that a connection's failure means.
 
     Args:
@@ -290,14 +292,15 @@ def lost(failure: BaseException, about: str, server: str) -> VmsnapshotError:
     reason = str(failure) or type(failure).__name__
     if _certificate(failure):
         return NeverReached(
-            f"{about}: {server} shows a certificate that can't be verified ({reason}). Set "
+            f"{server} shows a certificate that can't be verified ({reason}). Set "
             "`certificate-authority` (or `certificate-authority-data`) of the kubeconfig's cluster to the "
             "authority that signed it, and `tls-server-name` where the address has another name.",
-            retry_helps=False,
+            retryable=False,
+            subject=about,
         )
     if isinstance(failure, _NOT_SENT):
-        return NotSent(f"{about}: the API server {server} can't be reached ({reason}).")
-    return Interrupted(f"{about}: the connection to {server} broke before the answer came ({reason}).")
+        return NotSent(f"the API server {server} can't be reached ({reason}).", subject=about)
+    return Interrupted(f"the connection to {server} broke before the answer came ({reason}).", subject=about)
 
 
 def _certificate(failure: Any) -> bool:

@@ -174,8 +174,7 @@ class Informer:
                     operation.check()
                 except VmsnapshotError as over:
                     if (last := told if trouble is None else trouble.message) is not None:
-                        over.message += f" The last attempt: {last}"
-                        over.args = (over.message,)
+                        over.add(f"The last attempt: {last}")
                     raise
                 if trouble is not None:
                     told = trouble.message
@@ -235,7 +234,7 @@ class Informer:
     def _ended_by(self) -> VmsnapshotError | None:
         if self._thread is not None or not self._begun:
             return None
-        closed = Unreachable(f"{self._about}: the connection has been closed.", retry_helps=False)
+        closed = Unreachable("the connection has been closed.", retryable=False, subject=self._about)
         return self._trouble or closed
 
     # The one thread
@@ -301,7 +300,7 @@ class Informer:
                     came = True
             except ValueError:
                 # Half a line: the server was killed while it wrote.
-                raise faults.Interrupted(f"{self._about}: the connection broke.") from None
+                raise faults.Interrupted("the connection broke.", subject=self._about) from None
             finally:
                 self._watch = None
         return came
@@ -309,13 +308,13 @@ class Informer:
     def _take(self, change: Any) -> None:
         item: Any = change.get("object") if isinstance(change, dict) else None
         if not isinstance(item, dict):
-            raise faults.Interrupted(f"{self._about}: what came is no change of an object.")
+            raise faults.Interrupted("what came is no change of an object.", subject=self._about)
         kind = change.get("type")
         if kind == "ERROR":
             code = int(item.get("code") or 0)
             raise faults.translate(faults.Answer(code, item), self._about)
         if not (item.get("metadata") or {}).get("name") and kind != "BOOKMARK":
-            raise faults.Interrupted(f"{self._about}: what came is no change of an object ({kind!r}).")
+            raise faults.Interrupted(f"what came is no change of an object ({kind!r}).", subject=self._about)
         if kind == "DELETED":
             self.forget(item)
         elif kind != "BOOKMARK":
@@ -387,8 +386,7 @@ class NamespaceCache:
 
 def ended_by(trouble: VmsnapshotError, operation: Operation) -> VmsnapshotError:
     """What ended a watch, as the error of who needs it."""
-    about, _, reason = trouble.message.partition(": ")
-    return type(trouble)(f"{operation.what} ({about}): {reason}", retry_helps=trouble.retry_helps)
+    return trouble.about(f"{operation.what} ({trouble.subject})")
 
 
 def vm_of(snapshot: Object) -> str:

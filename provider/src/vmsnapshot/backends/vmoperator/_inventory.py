@@ -18,6 +18,7 @@ from vmsnapshot.backends.vmoperator._volume_snapshots import VolumeSnapshots
 from vmsnapshot.lifecycle.errors import Gone, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, NotRead, VMReference
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 
 _MOST_NAMES: Final = 20
@@ -67,7 +68,7 @@ class Inventory:
         cache, served = self._ready(namespace, operation)
         item = cache.machines.get(name)
         if item is None:
-            raise Gone(f'{operation.what}: VM "{machine_id(namespace, name)}" is no longer there.')
+            raise Gone(f'VM "{machine_id(namespace, name)}" is no longer there.', subject=operation.what)
         supported = self._client.snapshots_supported() if served else False
         vm = virtual_machine(
             namespace,
@@ -78,9 +79,7 @@ class Inventory:
             of_others=lambda one: (found := cache.snapshots.get(one)) is not None and vm_of(found) != name,
         )
         on = self._cluster.identity(namespace, operation)
-        identity = vm.identity.model_copy(
-            update={"server": on.server, "namespace_uid": on.namespace_uid},
-        )
+        identity = replace(vm.identity, server=on.server, namespace_uid=on.namespace_uid)
         if vm.csi_volumes and vm.snapshots:
             claims = {
                 str(claim.get("claimName"))
@@ -88,8 +87,8 @@ class Inventory:
                 if (claim := one.get("persistentVolumeClaim"))
             }
             taken = self._volume_snapshots.of(namespace, claims, operation)
-            vm = vm.model_copy(update={"volume_snapshots": taken})
-        return vm.model_copy(update={"identity": identity, "remembered": RevertJournal(cache).all(name)})
+            vm = replace(vm, volume_snapshots=taken)
+        return replace(vm, identity=identity, remembered=RevertJournal(cache).all(name))
 
     def entries(self, namespace: str, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a namespace with its snapshots; also a VM that is gone, if some of its are left.
@@ -143,7 +142,7 @@ class Inventory:
         except faults.Forbidden:
             if self._cluster.exists(namespace, operation):
                 raise
-            raise NotFound(f'{operation.what}: there is no namespace "{namespace}".') from None
+            raise NotFound(f'there is no namespace "{namespace}".', subject=operation.what) from None
 
 
 def suggested(name: str, known: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from vmsnapshot.backends.vmoperator._objects import (
 )
 from vmsnapshot.backends.vmoperator._revert_status import failure, how_to_clear, is_ours
 from vmsnapshot.backends.vmoperator._tree import power_state, tree
-from vmsnapshot.model._base import fields
+from vmsnapshot.model._base import fields, replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Disk, Machine, NetworkAdapter, PowerState, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath, format_path
@@ -105,14 +105,14 @@ def with_unknown(found: Machine) -> Machine:
         for (outward, _, _), name in zip(fields(Machine), Machine.model_fields, strict=True)
         if name in TOLD and getattr(found, name) is None
     ]
-    return found.model_copy(update={"not_known": missing or None})
+    return replace(found, not_known=missing or None)
 
 
 def unknown_machine(power: PowerState | None = None) -> Machine:
     """A VM of which at most the power is known."""
     found = with_unknown(Machine(power_state=power))
     # Of a VM that is known, none is told where it has none.
-    return found.model_copy(update={"not_known": [*(found.not_known or ()), "guestID"]})
+    return replace(found, not_known=[*(found.not_known or ()), "guestID"])
 
 
 def past(item: Object) -> Object:
@@ -161,11 +161,10 @@ def virtual_machine(
     labels, annotations = labels_of(item), annotations_of(item)
     requested = spec.get("currentSnapshotName") or None
     return VirtualMachine(
-        identity=identity.model_copy(
-            update={
-                "instance_uuid": status.get("instanceUUID") or spec.get("instanceUUID"),
-                "uid": uid_of(item) or None,
-            }
+        identity=replace(
+            identity,
+            instance_uuid=status.get("instanceUUID") or spec.get("instanceUUID"),
+            uid=uid_of(item) or None,
         ),
         machine=machine(item),
         snapshots=placed,

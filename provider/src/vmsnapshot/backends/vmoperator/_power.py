@@ -8,6 +8,7 @@ from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import REPEATABLE, Client
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import MACHINES, Object, anew, is_another, spec_of, status_of
 from vmsnapshot.backends.vmoperator._records import note_power
@@ -29,7 +30,7 @@ class PowerRequest:
     """
 
     def __init__(
-        self, client: Client, cache: NamespaceCache, *, vm_name: str, vm_uid: str | None, about: str
+        self, client: Client, cache: NamespaceCache, *, vm_name: str, vm_uid: str | None, about: About
     ) -> None:
         self._client = client
         self._cache = cache
@@ -59,7 +60,7 @@ class PowerRequest:
                     lambda: self._client.patch(self._path, steps, operation, self._about),
                 )
             except faults.PreconditionFailed:
-                raise Gone(f"{self._about}: the VM is no longer there.") from None
+                raise Gone("the VM is no longer there.", subject=self._about) from None
             self._cache.machines.upsert(kept)
         self._cache.changes.until(
             self._vm_name,
@@ -70,5 +71,5 @@ class PowerRequest:
     def _live(self) -> Object:
         found = self._cache.machines.get(self._vm_name)
         if found is None or is_another(found, self._vm_uid):
-            raise Gone(f"{self._about}: the VM is no longer there{anew(found)}.")
+            raise Gone(f"the VM is no longer there{anew(found)}.", subject=self._about)
         return found

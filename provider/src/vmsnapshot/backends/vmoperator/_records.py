@@ -6,6 +6,7 @@ import datetime as dt
 
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import REVERT, SNAPSHOTS, Object, compact
 from vmsnapshot.backends.vmoperator._revert_status import AttemptNote, RevertJournal, timestamp
@@ -13,7 +14,7 @@ from vmsnapshot.lifecycle.operation import Operation
 
 
 def write(
-    client: Client, cache: NamespaceCache, target: str, record: Object, *, operation: Operation, about: str
+    client: Client, cache: NamespaceCache, target: str, record: Object, *, operation: Operation, about: About
 ) -> None:
     """Write a record on its snapshot, instead of what is there."""
     path = client.path(cache.name, SNAPSHOTS, target)

@@ -52,6 +52,7 @@ from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator import _records as records
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import (
     MACHINES,
@@ -112,7 +113,7 @@ class RevertRequest:
         vm_uid: str | None,
         target: str,
         request_id: str,
-        about: str,
+        about: About,
     ) -> None:
         self._client = client
         self._cache = cache
@@ -166,7 +167,7 @@ class RevertRequest:
                 self._cache.machines.upsert(kept)
                 if spec_of(kept).get("currentSnapshotName") != self._attempt.target:
                     raise Unsupported(
-                        f"{self._about}: the server dropped it: snapshots are switched off there."
+                        "the server dropped it: snapshots are switched off there.", subject=self._about
                     )
                 return
             if self._arrived(operation, lost=lost):
@@ -210,7 +211,7 @@ class RevertRequest:
             return machine
         failed = failure(machine)
         if failed is None:
-            raise Busy(f'{self._about}: a revert of the VM to snapshot "{asked}" is under way.')
+            raise Busy(f'a revert of the VM to snapshot "{asked}" is under way.', subject=self._about)
         note = parsed(annotations_of(machine).get(REVERT))
         if note.get("phase") == "requested" and note.get("target") == asked:
             earlier = self._earlier(AttemptNote.of(note))
@@ -218,8 +219,9 @@ class RevertRequest:
             if earlier.clear("failed", in_words(failed), operation, for_good=left_behind):
                 return self._machine()
         raise Refused(
-            f'{self._about}: a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
-            f"{in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}"
+            f'a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
+            f"{in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}",
+            subject=self._about,
         )
 
     def _earlier(self, attempt: AttemptNote) -> RevertRequest:
@@ -268,11 +270,13 @@ class RevertRequest:
             return True
         if note != self._attempt.note("prepared"):
             raise Refused(
-                f"{self._about}: another revert of the VM came between; nothing was done.", retry_helps=True
+                "another revert of the VM came between; nothing was done.",
+                retryable=True,
+                subject=self._about,
             )
         other = spec_of(now).get("currentSnapshotName")
         if other:
-            raise Busy(f'{self._about}: a revert of the VM to snapshot "{other}" is under way.')
+            raise Busy(f'a revert of the VM to snapshot "{other}" is under way.', subject=self._about)
         return False
 
     def _take_away(self, phase: str) -> None:
@@ -300,7 +304,7 @@ class RevertRequest:
     def _machine(self) -> Object:
         found = self._cache.machines.get(self._vm_name)
         if found is None or is_another(found, self._vm_uid):
-            raise Gone(f"{self._about}: the VM is no longer there{anew(found)}.")
+            raise Gone(f"the VM is no longer there{anew(found)}.", subject=self._about)
         return found
 
 

@@ -129,8 +129,9 @@ class Revert(RevertRequest):
 
     def _withdrawn(self) -> VmsnapshotError:
         return Refused(
-            f"{self._about}: somebody withdrew the request before the VM was seen to be reverted. {_UNKNOWN}",
-            retry_helps=True,
+            f"somebody withdrew the request before the VM was seen to be reverted. {_UNKNOWN}",
+            retryable=True,
+            subject=self._about,
         )
 
     def _lost(self) -> VmsnapshotError:
@@ -140,9 +141,10 @@ class Revert(RevertRequest):
         current = (status_of(self._machine()).get("currentSnapshot") or {}).get("name")
         where = f'The VM runs on snapshot "{current}" now.' if current else ""
         return Refused(
-            f"{self._about}: what became of the request is not known: the VM Operator no longer has it, as "
+            f"what became of the request is not known: the VM Operator no longer has it, as "
             "after a revert that was done, or when the end of another one, which was under way before, takes "
-            f"it away. {where} Look at the VM; to revert it (again), change `triggers`."
+            f"it away. {where} Look at the VM; to revert it (again), change `triggers`.",
+            subject=self._about,
         )
 
     def _failed(self) -> VmsnapshotError | None:
@@ -170,7 +172,9 @@ class Revert(RevertRequest):
                 f" The VM Operator has left its annotation {REVERTING} on the VM, which blocks further "
                 "reverts until somebody takes it away."
             )
-        return Refused(f"{self._about}: the VM Operator could not revert the VM: {in_words(failed)}. {after}")
+        return Refused(
+            f"the VM Operator could not revert the VM: {in_words(failed)}. {after}", subject=self._about
+        )
 
     def _left_behind(self) -> bool:
         """Whether the VM Operator's annotation stands beside the condition of a failure."""

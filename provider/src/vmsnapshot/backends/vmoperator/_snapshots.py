@@ -10,6 +10,7 @@ from typing import Final
 from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vmoperator._adoption import Adoption
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
 from vmsnapshot.backends.vmoperator._objects import (
     BEFORE_SNAPSHOTS,
@@ -63,7 +64,7 @@ class Snapshots:
         self._client = client
         self._cache = cache
 
-    def create(self, vm_name: str, request: SnapshotRequest, operation: Operation, about: str) -> None:
+    def create(self, vm_name: str, request: SnapshotRequest, operation: Operation, about: About) -> None:
         """Make the object, or find the one that this very request made before.
 
         Raises:
@@ -90,7 +91,7 @@ class Snapshots:
         self._apply(request.name, request.owner, annotations, spec, operation, about, force=False)
 
     def change(
-        self, snapshot_id: str, description: str, owner: Owner, operation: Operation, about: str
+        self, snapshot_id: str, description: str, owner: Owner, operation: Operation, about: About
     ) -> None:
         """Set the description and the owner, whoever set them before.
 
@@ -101,7 +102,7 @@ class Snapshots:
         """
         seen = self._cache.snapshots.get(snapshot_id)
         if seen is None:
-            raise Gone(f"{about}: it is no longer there.")
+            raise Gone("it is no longer there.", subject=about)
         kept = {
             name: value
             for name, value in annotations_of(seen).items()
@@ -115,7 +116,7 @@ class Snapshots:
         vm = machine_id(self._cache.name, vm_name)
         return {URN: owner.urn, MARK: str(owner.mark), BINDING: bind(owner.mark, vm, name)}
 
-    def wait_until_complete(self, vm_name: str, snapshot_id: str, operation: Operation, about: str) -> None:
+    def wait_until_complete(self, vm_name: str, snapshot_id: str, operation: Operation, about: About) -> None:
         """Wait until a snapshot is complete and the VM says where it is.
 
         Raises:
@@ -128,7 +129,7 @@ class Snapshots:
         def complete() -> Object | None:
             item = self._cache.snapshots.get(snapshot_id)
             if item is None or first is None or uid_of(item) != uid_of(first):
-                raise Gone(f"{about}: somebody has removed it.")
+                raise Gone("somebody has removed it.", subject=about)
             _tell(item, told, failures, operation)
             return item if holds(item, READY) and not being_deleted(item) else None
 
@@ -144,7 +145,7 @@ class Snapshots:
         )
         Adoption(self._client, self._cache, vm_name, snapshot_id).find_out(operation, about)
 
-    def remove(self, vm_name: str, wanted: Snapshot, operation: Operation, about: str) -> None:
+    def remove(self, vm_name: str, wanted: Snapshot, operation: Operation, about: About) -> None:
         """Delete the object and wait until its finalizer has removed the snapshot; gone is well."""
         snapshot_id = wanted.id
         seen = self._cache.snapshots.get(snapshot_id)
@@ -185,7 +186,7 @@ class Snapshots:
         annotations: dict[str, str],
         spec: Object,
         operation: Operation,
-        about: str,
+        about: About,
         *,
         force: bool,
     ) -> None:
@@ -208,7 +209,7 @@ class Snapshots:
         path = self._client.path(self._cache.name, SNAPSHOTS, name)
         self._cache.snapshots.upsert(self._client.apply(path, item, operation, about, force=force))
 
-    def _doubt_machine(self, item: Object, operation: Operation, about: str) -> None:
+    def _doubt_machine(self, item: Object, operation: Operation, about: About) -> None:
         """Forget what was kept of the VM if it has changed since: the snapshot may hold either."""
         kept = parsed(annotations_of(item).get(MACHINE))
         machine = self._cache.machines.get(vm_of(item))
@@ -309,7 +310,7 @@ def _another(now: Snapshot, then: Snapshot) -> bool:
     return now.mark != then.mark or len(ids) > 1
 
 
-def _taken(about: str, namespace: str, seen: Object) -> str:
+def _taken(about: About, namespace: str, seen: Object) -> str:
     identifier = f"{namespace}/{name_of(seen)}"
     return (
         f"{about}: namespace {namespace} already has a VirtualMachineSnapshot of that name, of VM "

@@ -26,6 +26,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     uid_of,
 )
 from vmsnapshot.lifecycle.ownership import Proof, check, parse_mark, resource_name, stack_of
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import (
     Maker,
     PowerState,
@@ -63,7 +64,7 @@ def tree(
                 outside.append(f"unmanaged-{len(outside) + 1}")
                 placed[outside[-1]] = _unmanaged(outside[-1], parent)
             elif name in known and name not in placed:
-                placed[name] = snapshot(known[name]).model_copy(update={"parent_id": parent})
+                placed[name] = replace(snapshot(known[name]), parent_id=parent)
                 put(status_of(known[name]).get("children") or (), name)
             elif name not in known and of_others(name):
                 # Made outside, and named like the object of another VM's snapshot: that is the name shown.
@@ -79,7 +80,7 @@ def tree(
     if outside or strangers:
         for name in unnamed:
             taken = holds(known[name], CREATED)
-            placed[name] = placed[name].model_copy(update={"place_known": not taken})
+            placed[name] = replace(placed[name], place_known=not taken)
     for name in known:  # children of each other, as only a broken status says
         put([{"type": "Managed", "name": name}], None)
     current = status.get("currentSnapshot") or {}

@@ -7,6 +7,7 @@ from typing import Final
 
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
 from vmsnapshot.backends.vmoperator._objects import (
     CREATED,
@@ -37,7 +38,7 @@ class Withdrawal:
     """
 
     def __init__(
-        self, client: Client, cache: NamespaceCache, *, vm_name: str, snapshot_id: str, about: str
+        self, client: Client, cache: NamespaceCache, *, vm_name: str, snapshot_id: str, about: About
     ) -> None:
         self._client = client
         self._cache = cache

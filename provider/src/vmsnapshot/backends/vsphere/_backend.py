@@ -87,7 +87,9 @@ class VsphereBackend(VsphereReader):
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
             )
         if result is None:
-            raise PlatformError(f"{subject}: vSphere says that it is done, but not which snapshot it made.")
+            raise PlatformError(
+                "vSphere says that it is done, but not which snapshot it made.", subject=subject
+            )
         return object_id(result)
 
     def wait_until_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:

@@ -177,7 +177,7 @@ class EventLog:
             "from the server's events, so nothing was done. If it isn't done yet, set the provider's "
             "ignoreTaskHistory to true for this update"
         )
-        return type(error)(text, retry_helps=error.retry_helps)
+        return type(error)(text, retryable=error.retryable)
 
     def _ensure_read(self, operation: Operation) -> None:
         with self._lock:

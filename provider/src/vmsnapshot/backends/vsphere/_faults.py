@@ -23,6 +23,7 @@ from xml.parsers.expat import ExpatError
 from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends.vsphere._objects import class_name
+from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Denied,
@@ -85,35 +86,23 @@ VENDOR: Final = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Subject:
-    """What a call was about, for its messages.
+class Subject(errors.Subject):
+    """What a call was about.
 
     Attributes:
-        what: What was tried: `taking snapshot "x" of VM "web-1"`.
-        vm: The VM's name and id, as far as known.
-        snapshot: The snapshot's name and id, as far as known.
         server: The setting `vsphereServer`.
     """
 
-    what: str
-    vm: str | None = None
-    snapshot: str | None = None
     server: str | None = None
 
     @classmethod
-    def of(cls, what: str, vm: VirtualMachine, snapshot: Snapshot | str | None = None) -> Subject:
+    def of(cls, attempted: str, vm: VirtualMachine, snapshot: Snapshot | str | None = None) -> Subject:
         """About a VM and, if given, a snapshot (one that exists, or the name of one to be)."""
         if isinstance(snapshot, Snapshot):
             snapshot = f'"{snapshot.name}" ({snapshot.unique_id})'
         elif snapshot is not None:
             snapshot = f'"{snapshot}"'
-        return cls(what, f'"{vm.identity.name}" ({vm.identity.id})', snapshot)
-
-    def __str__(self) -> str:
-        """One phrase with everything known."""
-        parts = [f"VM {self.vm}"] if self.vm else []
-        parts += [f"snapshot {self.snapshot}"] if self.snapshot else []
-        return f"{self.what} [{', '.join(parts)}]" if parts else self.what
+        return cls(attempted, f'"{vm.identity.name}" ({vm.identity.id})', snapshot)
 
 
 Failure: TypeAlias = BaseException
@@ -136,37 +125,35 @@ def words(failure: Failure) -> str:
     return f"vSphere: {text} [{kind}]"
 
 
-def _rule(kind: type[VmsnapshotError], advice: str = "", *, retry_helps: bool | None = None) -> Rule:
+def _rule(kind: type[VmsnapshotError], hint: str = "", *, retryable: bool | None = None) -> Rule:
     def make(subject: Subject, fault: Failure) -> VmsnapshotError:
-        return kind(_sentence(subject, advice, fault), retry_helps=retry_helps)
+        return kind(f"{words(fault)}.", subject=subject, hint=hint, retryable=retryable)
 
     return make
 
 
-def _sentence(subject: Subject, advice: str, fault: Failure) -> str:
-    return " ".join(part for part in (f"{subject}:", advice, f"{words(fault)}.") if part)
-
-
-def _invalid(name: str, advice: str) -> Rule:
-    return lambda subject, fault: InvalidInput(name, _sentence(subject, advice, fault))
+def _invalid(name: str, hint: str) -> Rule:
+    return lambda subject, fault: InvalidInput(name, f"{words(fault)}.", subject=subject, hint=hint)
 
 
 def _permission(subject: Subject, fault: Any) -> VmsnapshotError:
     privilege = getattr(fault, "privilegeId", None) or "a privilege it doesn't name"
     on = getattr(getattr(fault, "object", None), "_moId", None)
     where = f" on {on}" if on else ""
-    return Denied(_sentence(subject, f"the login lacks {privilege}{where}.", fault))
+    return Denied(f"{words(fault)}.", subject=subject, hint=f"the login lacks {privilege}{where}.")
 
 
 def _argument(subject: Subject, fault: Any) -> VmsnapshotError:
     named = getattr(fault, "invalidProperty", None)
-    sentence = _sentence(subject, f"vSphere doesn't take `{named}`." if named else "", fault)
-    return InvalidInput(named, sentence) if named in {"name", "description"} else PlatformError(sentence)
+    said, hint = f"{words(fault)}.", f"vSphere doesn't take `{named}`." if named else ""
+    if named in {"name", "description"}:
+        return InvalidInput(named, said, subject=subject, hint=hint)
+    return PlatformError(said, subject=subject, hint=hint)
 
 
 def _power(subject: Subject, fault: Any) -> VmsnapshotError:
     state = getattr(fault, "existingState", None)
-    return Refused(_sentence(subject, f"the VM is {state}." if state else "", fault))
+    return Refused(f"{words(fault)}.", subject=subject, hint=f"the VM is {state}." if state else "")
 
 
 _TOOLS = (
@@ -187,7 +174,7 @@ TABLE: Final[dict[str, Rule]] = {
     "vim.fault.ResourceInUse": _rule(Busy, "what it needs is in use."),
     "vim.fault.LimitExceeded": _rule(Busy, "the platform's limit of operations is reached."),
     "vim.fault.NoPermission": _permission,
-    "vim.fault.NotAuthenticated": _rule(Denied, "the session is over.", retry_helps=True),
+    "vim.fault.NotAuthenticated": _rule(Denied, "the session is over.", retryable=True),
     "vmodl.fault.SecurityError": _rule(Denied, "the login may not do this."),
     "vim.fault.InvalidLogin": _rule(Denied, _LOGIN),
     "vim.fault.PasswordExpired": _rule(Denied, "the password has expired: change it and set `password`."),
@@ -233,15 +220,13 @@ TABLE: Final[dict[str, Rule]] = {
     "vim.fault.MigrationFault": _rule(Refused),
     "vim.fault.InsufficientResourcesFault": _rule(Refused, "the host lacks resources."),
     "vim.fault.FileFault": _rule(Refused, "one of the VM's files can't be used."),
-    "vim.fault.FileLocked": _rule(Refused, "one of the VM's files is locked.", retry_helps=True),
+    "vim.fault.FileLocked": _rule(Refused, "one of the VM's files is locked.", retryable=True),
     "vim.fault.NoDiskSpace": _rule(Refused, "the datastore is full: make space on it."),
     "vmodl.fault.HostCommunication": _rule(
-        PlatformError, "the VM's host doesn't answer the server.", retry_helps=True
+        PlatformError, "the VM's host doesn't answer the server.", retryable=True
     ),
-    "vim.fault.Timedout": _rule(PlatformError, "vSphere itself gave up waiting.", retry_helps=True),
-    "vmodl.fault.RequestCanceled": _rule(
-        Refused, "somebody cancelled the task on vSphere.", retry_helps=True
-    ),
+    "vim.fault.Timedout": _rule(PlatformError, "vSphere itself gave up waiting.", retryable=True),
+    "vmodl.fault.RequestCanceled": _rule(Refused, "somebody cancelled the task on vSphere.", retryable=True),
     # what the user wrote
     "vim.fault.InvalidName": _invalid("name", "vSphere doesn't take this name."),
     "vmodl.fault.InvalidArgument": _argument,
@@ -262,19 +247,21 @@ def translate(failure: Failure, subject: Subject) -> VmsnapshotError:
     if isinstance(failure, ConnectFailure):
         return _not_connected(failure.__cause__ or failure, subject)
     if isinstance(failure, Unintelligible):
-        return PlatformError(f"{subject}: the server's answer can't be understood: {failure.__cause__!r}.")
+        return PlatformError(
+            f"the server's answer can't be understood: {failure.__cause__!r}.", subject=subject
+        )
     if isinstance(failure, vmodl.MethodFault):
         for kind in type(failure).__mro__:
             if (rule := TABLE.get(kind.__name__)) is not None:
                 return rule(subject, failure)
-        return PlatformError(_sentence(subject, "", failure))
+        return PlatformError(f"{words(failure)}.", subject=subject)
     reason = str(failure) or type(failure).__name__
-    return Interrupted(f"{subject}: the connection to vSphere broke before the answer came ({reason}).")
+    return Interrupted(f"the connection to vSphere broke before the answer came ({reason}).", subject=subject)
 
 
 def _not_connected(cause: BaseException, subject: Subject) -> VmsnapshotError:
     reason = str(cause) or type(cause).__name__
-    return NotSent(f"{subject}: vsphereServer {subject.server or ''} can't be reached ({reason}).")
+    return NotSent(f"vsphereServer {subject.server or ''} can't be reached ({reason}).", subject=subject)
 
 
 def is_expired(failure: Failure) -> bool:

@@ -18,6 +18,7 @@ from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
+from vmsnapshot.model._base import replace
 
 T = TypeVar("T")
 
@@ -94,9 +95,9 @@ class Fleet:
         if reason is not None:
             return NotRead(vm_id, name, path, reason)
         vm = virtual_machine(vm_id, properties, {}, {}, path, networks={})
-        identity = vm.identity.model_copy(update={"server": self._session.server})
+        identity = replace(vm.identity, server=self._session.server)
         needed = properties.get("runtime.consolidationNeeded")
-        return InventoryEntry(vm.model_copy(update={"identity": identity}), needed)
+        return InventoryEntry(replace(vm, identity=identity), needed)
 
     def _call(self, operation: Operation, what: str, function: Callable[[Login], T]) -> T:
         subject = Subject(what)

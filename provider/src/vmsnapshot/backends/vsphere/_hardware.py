@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from vmsnapshot.backends.vsphere._observe import BESIDE_HARDWARE, VERSION, Properties
 from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.lifecycle.port import Outcome
-from vmsnapshot.model.machine import Machine, VirtualMachine
+from vmsnapshot.model._base import copy_fields, replace
+from vmsnapshot.model.machine import VirtualMachine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +18,12 @@ class Known:
 
     Attributes:
         version: What the server calls the VM's configuration of that time; every change of it has another.
-        machine: The hardware and settings; the power is no part of it.
-        beside: What else of `VirtualMachine` only the whole configuration tells.
+        vm: The VM as it was read then: of it count the hardware and settings, without the power, and what
+            else only the whole configuration tells.
     """
 
     version: str
-    machine: Machine
-    beside: Mapping[str, Any]
+    vm: VirtualMachine
 
     def is_old(self, outcome: Outcome[Reading]) -> bool:
         """Whether the VM, as just read, may have other hardware now."""
@@ -32,8 +31,8 @@ class Known:
 
     def completes(self, vm: VirtualMachine) -> VirtualMachine:
         """The VM, read without its hardware, with it."""
-        machine = self.machine.model_copy(update={"power_state": vm.machine.power_state})
-        return vm.model_copy(update={"machine": machine, **self.beside})
+        machine = replace(self.vm.machine, power_state=vm.machine.power_state)
+        return copy_fields(replace(vm, machine=machine), self.vm, BESIDE_HARDWARE)
 
 
 class Hardware:
@@ -51,8 +50,7 @@ class Hardware:
         """Know a VM's that was read as a whole, where the server tells its version."""
         version = properties.get(VERSION)
         if version:
-            beside = {name: getattr(vm, name) for name in BESIDE_HARDWARE}
-            self._known[vm.identity.id] = Known(version, vm.machine, beside)
+            self._known[vm.identity.id] = Known(version, vm)
 
     def forget(self, vm_id: str) -> None:
         """A VM's is about to be another."""

@@ -331,7 +331,7 @@ class History:
                 "read from the server's task history, so nothing was done. If it isn't done yet, set the "
                 "provider's ignoreTaskHistory to true for this update"
             )
-            raise type(error)(text, retry_helps=error.retry_helps) from error
+            raise type(error)(text, retryable=error.retryable) from error
 
 
 def _look(login: Login, spec: Any, *, keep: bool = False) -> list[Remembered]:

@@ -223,14 +223,16 @@ class Inventory:
                 f"{entry.path} ({entry.id})" for entry in sorted(found, key=lambda item: item.path)
             )
             raise Ambiguous(
-                f'{operation.what}: {len(found)} VMs are meant by "{reference}": {listed}. '
-                "Give the path, the instance UUID or the id of the one that is meant."
+                f'{len(found)} VMs are meant by "{reference}": {listed}. '
+                "Give the path, the instance UUID or the id of the one that is meant.",
+                subject=operation.what,
             )
         close = index.close_to(reference)
         hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
         raise NotFound(
-            f'{operation.what}: there is no VM "{reference}" that this login may see: no such name, '
-            f"inventory path, instance UUID, BIOS UUID or managed object id.{hint}"
+            f'there is no VM "{reference}" that this login may see: no such name, '
+            f"inventory path, instance UUID, BIOS UUID or managed object id.{hint}",
+            subject=operation.what,
         )
 
     def _read(self, newer_than: int) -> Callable[[Login], Index]:

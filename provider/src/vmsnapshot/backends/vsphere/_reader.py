@@ -43,6 +43,7 @@ from vmsnapshot.lifecycle.port import (
     VMReference,
     values,
 )
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.task import PastTask
@@ -277,5 +278,5 @@ class VsphereReader:
         path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
         names = self._inventory.networks(properties.get("config"), operation)
         vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
-        identity = vm.identity.model_copy(update={"server": self._session.server})
-        return vm.model_copy(update={"identity": identity, "remembered": past_tasks(recent(reading))})
+        identity = replace(vm.identity, server=self._session.server)
+        return replace(vm, identity=identity, remembered=past_tasks(recent(reading)))

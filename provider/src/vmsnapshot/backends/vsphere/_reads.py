@@ -327,13 +327,13 @@ def unread(content: Any) -> VmsnapshotError | None:
             return error
         return faults.Unread(
             f"{error.message.rstrip('.')}: its property {missing.path} could not be read",
-            retry_helps=error.retry_helps,
+            retryable=error.retryable,
         )
     if kind == _WHOLE and _is_empty(properties_of(content)):
         return faults.Unread(
             f"{_subject(reference)}: vSphere has neither its configuration nor its snapshots now, which "
             "happens while its files can't be reached. Nothing is known of them",
-            retry_helps=False,
+            retryable=False,
         )
     return None
 

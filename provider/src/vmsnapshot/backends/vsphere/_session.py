@@ -174,7 +174,7 @@ class Session:
         asked = time.monotonic()
         with self._lock:
             if self._closed:
-                raise Unreachable("The connection to vSphere was closed.", retry_helps=False)
+                raise Unreachable("The connection to vSphere was closed.", retryable=False)
             if self._refused is not None:
                 raise self._refused.with_traceback(None)
             if self._failed is not None and self._failed[0] > asked:
@@ -226,7 +226,7 @@ class Session:
             if pause is None or not isinstance(error, faults.NotVsphere):
                 break
             time.sleep(pause)
-        if isinstance(error, (Denied, InvalidInput)) and not error.retry_helps:
+        if isinstance(error, (Denied, InvalidInput)) and not error.retryable:
             self._refused = error
         self._failed = time.monotonic(), error
         raise error
@@ -253,8 +253,8 @@ class Session:
         if isinstance(broken, _HUNG_UP):
             # That passes.
             return faults.NotSent(
-                f"{subject}: vsphereServer {server}{server.way} broke the connection ({broken}) during the "
-                "login."
+                f"vsphereServer {server}{server.way} broke the connection ({broken}) during the login.",
+                subject=subject,
             )
         if isinstance(failure, (vmodl.MethodFault, faults.NotReady)):
             return faults.translate(failure, subject)

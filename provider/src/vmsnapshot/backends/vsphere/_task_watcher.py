@@ -218,7 +218,7 @@ class TaskWatcher:
     def _recover(self, error: Exception) -> None:
         """Give up what broke; who waits goes on waiting for what passes by itself, within their own time."""
         if isinstance(error, VmsnapshotError):
-            if not error.retry_helps:
+            if not error.retryable:
                 self._fail_all(error)
             return
         if (collector := self._collector) is not None:

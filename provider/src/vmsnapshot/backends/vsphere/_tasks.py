@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -72,7 +71,7 @@ class Tasks:
         if watch.failure is not None:
             raise _not_watched(watch, subject)
         if watch.forgotten:
-            raise faults.Forgotten(f"{subject}: vSphere no longer knows how its task {task_id} ended.")
+            raise faults.Forgotten(f"vSphere no longer knows how its task {task_id} ended.", subject=subject)
         if not watch.succeeded:
             fault = watch.info.get("info.error") or vmodl.MethodFault(msg="the task failed without a reason")
             raise faults.translate(fault, subject)
@@ -137,9 +136,10 @@ class Tasks:
         done = "" if watch.progress is None else f", {watch.progress} % done"
         if isinstance(over, TimedOut):
             return TimedOut(
-                f"{subject}: not finished within {format_duration(operation.timeout)}. Its task "
+                f"not finished within {format_duration(operation.timeout)}. Its task "
                 f"{watch.task_id} still runs on vSphere{done}. The next update continues from here; "
-                "customTimeouts gives it more time."
+                "customTimeouts gives it more time.",
+                subject=subject,
             )
         return Cancelled(f"{over.message} The task {watch.task_id}{done} {outcome}.")
 
@@ -163,9 +163,9 @@ class Tasks:
 
 def _not_watched(watch: Watch, subject: Subject) -> VmsnapshotError:
     assert watch.failure is not None  # noqa: S101 - the callers look
-    error = copy.copy(watch.failure)
-    error.message = (
-        f"{subject}: its task {watch.task_id} was started and may still run on vSphere, but can't be "
-        f"waited for: {error.message}"
+    error = watch.failure.about(subject)
+    error.hint = (
+        f"its task {watch.task_id} was started and may still run on vSphere, but can't be waited for:"
     )
+    error.reason = watch.failure.message
     return error

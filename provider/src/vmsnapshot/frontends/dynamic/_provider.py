@@ -14,7 +14,7 @@ from pulumi import dynamic
 from vmsnapshot.frontends.dynamic._changes import changes_in_words, import_id, machines_of
 from vmsnapshot.frontends.dynamic._process import Process, process_of, settings_of
 from vmsnapshot.frontends.dynamic._tree import decode, encode
-from vmsnapshot.frontends.engine import format_error, internal_error
+from vmsnapshot.frontends.engine import internal_error
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import Model, fields, pick
@@ -254,7 +254,7 @@ class Provider(dynamic.ResourceProvider):
         except Failed:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, the user is told
-            text = format_error(error) if isinstance(error, VmsnapshotError) else internal_error(error)
+            text = str(error) if isinstance(error, VmsnapshotError) else internal_error(error)
             raise Failed(self._process.secrets.conceal(self._urn, text)) from None
 
 

@@ -5,15 +5,6 @@ from __future__ import annotations
 import traceback
 
 from vmsnapshot._version import __version__
-from vmsnapshot.lifecycle import errors
-
-
-def format_error(error: errors.VmsnapshotError) -> str:
-    """The error for the user; names the property that is wrong, if it doesn't itself."""
-    text = str(error)
-    if isinstance(error, errors.InvalidInput) and error.property not in text:
-        return f"{error.property}: {text}"
-    return text
 
 
 def internal_error(error: BaseException) -> str:

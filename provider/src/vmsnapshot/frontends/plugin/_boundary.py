@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
 
-from vmsnapshot.frontends.engine import format_error, internal_error
+from vmsnapshot.frontends.engine import internal_error
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin import _status
 from vmsnapshot.frontends.plugin._codec import EncodeError
@@ -44,7 +44,7 @@ def fail(servicer: HasSecrets, error: Exception, request: Any, context: grpc.Ser
     """End a call with the status of an error."""
     urn = getattr(request, "urn", "")
     if isinstance(error, VmsnapshotError):
-        text = servicer.secrets.conceal(urn, format_error(error))
+        text = servicer.secrets.conceal(urn, str(error))
         code = _status.code(error)
         if isinstance(error, requests.PartialState):
             try:

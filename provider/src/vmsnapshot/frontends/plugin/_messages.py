@@ -19,7 +19,7 @@ def without_value(failure: requests.CheckFailure, given: requests.Properties) ->
 
 def refused(error: InvalidInput) -> requests.CheckResult:
     """Returns the answer of check for inputs that can't be decoded."""
-    return requests.CheckResult({}, [requests.CheckFailure(error.property, error.message)])
+    return requests.CheckResult({}, [requests.CheckFailure(error.property, error.reason)])
 
 
 def token(request: Any) -> str:

@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Gone, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -187,4 +188,4 @@ def _without(label: str, checkpoint: Checkpoint, gone: Collection[tuple[str, str
     if not lost:
         return checkpoint
     kept = {key: part for key, part in checkpoint.snapshots.items() if key not in lost}
-    return checkpoint.model_copy(update={"snapshots": kept, "missing": [*checkpoint.missing, *lost]})
+    return replace(checkpoint, snapshots=kept, missing=[*checkpoint.missing, *lost])

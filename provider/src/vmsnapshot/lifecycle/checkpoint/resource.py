@@ -42,6 +42,7 @@ from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported, VmsnapshotErr
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
 from vmsnapshot.model.property_path import PropertyPath, expressible_part
 
@@ -93,7 +94,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             memory.is_unseen = True
             return _check_unseen(asked, old)
         labels = _labels_after(asked, state, self._moment(asked))[0]
-        planned = asked.model_copy(update={"checkpoints": labels})
+        planned = replace(asked, checkpoints=labels)
         return verbs.CheckAnswer(planned, self._failures(request.urn, asked, state, old))
 
     def _failures(
@@ -198,7 +199,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             return verbs.Answer(request.id, after)
         # After an update that took a checkpoint and failed later, the engine keeps the old label.
         labels = planned_labels(checkpoints, (), None, ())
-        live = request.inputs.model.model_copy(update={"label": state.label, "checkpoints": labels})
+        live = replace(request.inputs.model, label=state.label, checkpoints=labels)
         return verbs.Answer(request.id, after, live)
 
     # --- the work ---------------------------------------------------------------------------
@@ -241,7 +242,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         error = aggregate_errors(
             "older checkpoints could not all be removed; the next update goes on.", failures
         )
-        after = after.model_copy(update={"conditions": [failed_condition(READY, _PRUNING_PENDING, error)]})
+        after = replace(after, conditions=[failed_condition(READY, _PRUNING_PENDING, error)])
         memory.state = after
         raise verbs.Incomplete(verbs.Answer(identifier, after), error)
 
@@ -319,7 +320,7 @@ def _check_unseen(asked: CheckpointInputs, old: CheckpointInputs) -> verbs.Check
             return verbs.CheckAnswer(asked, [CheckFailure("label", reason)])
         keys = sorted(member.key for member in asked.virtual_machines)
         labels[asked.label] = {"virtualMachines": keys}
-    return verbs.CheckAnswer(asked.model_copy(update={"checkpoints": labels}))
+    return verbs.CheckAnswer(replace(asked, checkpoints=labels))
 
 
 def _not_taken(
@@ -332,8 +333,9 @@ def _not_taken(
     unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
     if failed.unfinished is not None:
         unfinished[inputs.label] = failed.unfinished
-    changes = {"unfinished": unfinished, "conditions": [failed_condition(READY, _FAILED, failed.error)]}
-    answer: CheckpointAnswer = verbs.Answer(identifier, state.model_copy(update=changes))
+    conditions = [failed_condition(READY, _FAILED, failed.error)]
+    state = replace(state, unfinished=unfinished, conditions=conditions)
+    answer: CheckpointAnswer = verbs.Answer(identifier, state)
     return verbs.Incomplete(answer, failed.error, keeps_old_inputs=old is not None)
 
 

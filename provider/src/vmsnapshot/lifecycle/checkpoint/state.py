@@ -11,6 +11,7 @@ from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_k
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.environment import (
     Checkpoint,
@@ -104,16 +105,16 @@ def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMa
         else:
             parts[key] = _part(outcome, snapshot.id, snapshot)
             found.append(snapshot)
-    changes: dict[str, Any] = {"snapshots": parts, "missing": missing, "displaced": displaced}
+    fresh = replace(checkpoint, snapshots=parts, missing=missing, displaced=displaced)
     servers = {
         outcome.identity.server for outcome in observed.values() if isinstance(outcome, VirtualMachine)
     }
     if len(servers) == 1:
-        changes["server"] = servers.pop()
+        fresh = replace(fresh, server=servers.pop())
     if not missing and len(found) == len(parts):
         first, skew = _times(found, taken_at(checkpoint))
-        changes |= {"taken_at": first, "skew_seconds": skew}
-    return checkpoint.model_copy(update=changes)
+        fresh = replace(fresh, taken_at=first, skew_seconds=skew)
+    return fresh
 
 
 def vm_key(part: CheckpointSnapshot) -> VMKey:
@@ -170,14 +171,14 @@ def _part(vm: VirtualMachine, snapshot_id: str, snapshot: Snapshot | None) -> Ch
     )
     if snapshot is None:
         return part
-    told = {
-        "unique_id": snapshot.unique_id,
-        "uid": snapshot.uid,
-        "path": vm.path(snapshot_id),
-        "power_state": snapshot.power_state,
-        "create_time": timestamp_or_none(snapshot.create_time),
-    }
-    return part.model_copy(update=told)
+    return replace(
+        part,
+        unique_id=snapshot.unique_id,
+        uid=snapshot.uid,
+        path=vm.path(snapshot_id),
+        power_state=snapshot.power_state,
+        create_time=timestamp_or_none(snapshot.create_time),
+    )
 
 
 def taken_at(checkpoint: Checkpoint) -> dt.datetime:

@@ -88,7 +88,7 @@ def aggregate_errors(head: str, failures: Mapping[str, VmsnapshotError], ending:
     )
     if len(kinds) == 1 and InvalidInput not in kinds:
         (kind,) = kinds
-    return kind(text, retry_helps=all(error.retry_helps for error in failures.values()))
+    return kind(text, retryable=all(error.retryable for error in failures.values()))
 
 
 class _ProgressReporter:

@@ -154,10 +154,10 @@ class SafetySnapshots:
                     f"the safety snapshot of {format_vm(vm)} was taken, and is no longer there, or somebody "
                     "has changed its description"
                 )
-                failures[key] = Refused(message, retry_helps=True)
+                failures[key] = Refused(message, retryable=True)
             elif not found.ready:
                 message = f"the safety snapshot {format_snapshot(vm, found)} is not ready"
-                failures[key] = Refused(message, retry_helps=True)
+                failures[key] = Refused(message, retryable=True)
             else:
                 taken[key] = vm, found
         return taken, failures

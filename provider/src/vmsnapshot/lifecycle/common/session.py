@@ -33,6 +33,7 @@ from vmsnapshot.lifecycle.errors import (
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend, Outcome, ReadMask, VMReference, values
 from vmsnapshot.lifecycle.requests import Change, Logger, PropertyChange, Severity
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
 from vmsnapshot.model.machine import VirtualMachine
@@ -250,7 +251,7 @@ class Session:
         """Returns the identity to look for: without its server, if that is the one that VMs moved from."""
         if not self._is_moved(known):
             return known
-        return known.model_copy(update={"server": None, "namespace_uid": None})
+        return replace(known, server=None, namespace_uid=None)
 
     def _absent(self, known: VirtualMachineIdentity, operation: Operation) -> VmsnapshotError:
         """Returns what it means that a VM isn't where it was: gone, if this is certainly its server."""
@@ -258,7 +259,7 @@ class Session:
         if told and not self._is_moved(known):
             server = self.backend.server(known.id, operation)
             if compare_servers(known.on, server) is Sameness.UNKNOWN:
-                return Unreachable(unknown_server_text(known, operation.what), retry_helps=False)
+                return Unreachable(unknown_server_text(known, operation.what), retryable=False)
         return _gone(known, operation)
 
     def _by_uuid(
@@ -319,12 +320,13 @@ class Session:
 
 
 def _gone(known: VirtualMachineIdentity, operation: Operation) -> Gone:
-    return Gone(f"{operation.what}: VM {format_known_vm(known)} is no longer there")
+    return Gone(f"VM {format_known_vm(known)} is no longer there", subject=operation.what)
 
 
 def _unknown(known: VirtualMachineIdentity, seen: VirtualMachine, operation: Operation) -> Unreachable:
     return Unreachable(
-        f'{operation.what}: whether {format_vm(seen)} is VM "{known.name}" ({known.id}) could not be read: '
+        f'whether {format_vm(seen)} is VM "{known.name}" ({known.id}) could not be read: '
         f"its {'UID' if known.uid is not None else 'configuration, with the instance UUID,'} is missing; "
-        f"that of the known one is {known.uid or known.instance_uuid}"
+        f"that of the known one is {known.uid or known.instance_uuid}",
+        subject=operation.what,
     )

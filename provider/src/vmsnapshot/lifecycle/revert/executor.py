@@ -23,7 +23,6 @@ from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import Asker, plan_request
 from vmsnapshot.lifecycle.revert.state import (
-    ASKING,
     POWER_PENDING,
     REVERT_FAILED,
     SUCCEEDED,
@@ -35,10 +34,12 @@ from vmsnapshot.lifecycle.revert.state import (
     request_id,
     revert_state,
     safety_spec,
+    with_inputs,
     with_taken,
     without_gone,
     without_vm,
 )
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import (
     LeftoverSafetySnapshot,
@@ -190,21 +191,18 @@ class RevertRun:
             vm = self._session.locate(old.vm, operation)
         except Gone as gone:
             self._session.log(self._urn, Severity.WARNING, gone_text(gone.message))
-            asked = {name: getattr(inputs, name) for name in RevertInputs.model_fields}
-            return without_vm(old.model_copy(update=asked))
-        old = old.model_copy(update={"vm": vm.identity, "conditions": without_gone(old.conditions)})
+            return without_vm(with_inputs(old, inputs))
+        old = replace(old, vm=vm.identity, conditions=without_gone(old.conditions))
         safety = self._executor.safety
         kept = count_update(old)
         if inputs.safety_snapshot is not None:
             kept = safety.remove_expired(kept, inputs.safety_snapshot, vm.identity.id, operation)
         self._not_removed = safety.clean_up(old.leftover_safety_snapshots, {}, operation)
-        result = old.model_copy(
-            update={
-                **{name: getattr(inputs, name) for name in RevertInputs.model_fields},
-                "safety_snapshots": kept,
-                "leftover_safety_snapshots": self._leftovers,
-                "conditions": [item for item in old.conditions if item.type != REMOVED],
-            }
+        result = replace(
+            with_inputs(old, inputs),
+            safety_snapshots=kept,
+            leftover_safety_snapshots=self._leftovers,
+            conditions=[item for item in old.conditions if item.type != REMOVED],
         )
         if any(item.reason == POWER_PENDING for item in old.conditions):
             return self._end(result, operation)
@@ -282,8 +280,8 @@ class RevertRun:
                 left = [*self._leftovers, *protected.leftovers]
                 if self._old is None and not left:
                     raise protected.error
-                watching = revert_state(self._inputs, request.vm).model_copy(update=dict.fromkeys(ASKING))
-                state = (self._old or watching).model_copy(update={"leftover_safety_snapshots": left})
+                watching = replace(revert_state(self._inputs, request.vm), snapshot=None, triggers=None)
+                state = replace(self._old or watching, leftover_safety_snapshots=left)
                 raise self._failed(state, protected.error)
             snapshot = protected[key][1]
         return None if snapshot is None else safety.record(snapshot)
@@ -295,11 +293,12 @@ class RevertRun:
                 text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
                 self._session.log(self._urn, Severity.WARNING, text)
             return error
-        changes = {
-            "safety_snapshots": with_taken(self._old.safety_snapshots, taken),
-            "leftover_safety_snapshots": self._leftovers,
-        }
-        return self._failed(self._old.model_copy(update=changes), error)
+        state = replace(
+            self._old,
+            safety_snapshots=with_taken(self._old.safety_snapshots, taken),
+            leftover_safety_snapshots=self._leftovers,
+        )
+        return self._failed(state, error)
 
     def _compare_with_preview(self, vm: VirtualMachine, operation: Operation) -> None:
         """Say what has changed on the VM since somebody agreed to this.
@@ -335,9 +334,7 @@ class RevertRun:
                 self._executor.power(vm, power, operation, part_of=part_of)
                 vm = backend.observe(result.vm.id, operation)
         except VmsnapshotError as error:
-            partial = result.model_copy(
-                update={"conditions": [failed_condition(SUCCEEDED, POWER_PENDING, error)]}
-            )
+            partial = replace(result, conditions=[failed_condition(SUCCEEDED, POWER_PENDING, error)])
             raise Unfinished(partial, error, reverted=True) from error
         return self._recorded(revert_state(result, vm, result, conditions=[]))
 
@@ -350,7 +347,7 @@ class RevertRun:
         if self._not_removed is None:
             return state
         conditions = [*state.conditions, self._not_removed.condition]
-        state = state.model_copy(update={"conditions": conditions})
+        state = replace(state, conditions=conditions)
         raise Unfinished(state, self._not_removed.error, reverted=True)
 
     @property
@@ -359,4 +356,4 @@ class RevertRun:
 
     def _failed(self, state: RevertState, error: VmsnapshotError) -> Unfinished:
         condition = failed_condition(SUCCEEDED, REVERT_FAILED, error)
-        return Unfinished(state.model_copy(update={"conditions": [condition]}), error, reverted=False)
+        return Unfinished(replace(state, conditions=[condition]), error, reverted=False)

@@ -24,6 +24,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import another_vm_text, found_text, plan_text
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, PowerChange, RevertPlan
@@ -171,7 +172,7 @@ def plan_revert(
         possible=all(item.severity != "error" for item in findings),
         text="",
     )
-    return plan.model_copy(update={"text": plan_text(plan, vm, target, inputs, moment)})
+    return replace(plan, text=plan_text(plan, vm, target, inputs, moment))
 
 
 def _with_setting_changes(then: Machine, live: Machine) -> Machine:
@@ -200,7 +201,7 @@ def _with_setting_changes(then: Machine, live: Machine) -> Machine:
         and name.partition(".")[0] not in whole
     }
     missing = [*(then.not_known or ()), *sorted(f"settingChanges.{group}" for group in unknown)]
-    return then.model_copy(update={"setting_changes": changes or None, "not_known": missing or None})
+    return replace(then, setting_changes=changes or None, not_known=missing or None)
 
 
 def _group(name: str) -> str:
@@ -210,7 +211,7 @@ def _group(name: str) -> str:
 
 def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy) -> Machine:
     """The VM after the revert: as it was then, with the power that the policy asks for."""
-    return then.model_copy(update={"power_state": power_after(target, policy)})
+    return replace(then, power_state=power_after(target, policy))
 
 
 def power_after(target: Snapshot, policy: PowerPolicy) -> PowerState | None:
@@ -223,7 +224,7 @@ def power_after(target: Snapshot, policy: PowerPolicy) -> PowerState | None:
 def powered(machine: Machine, policy: PowerPolicy) -> Machine:
     """A VM that is already reverted, once its power is as it is asked for."""
     power = power_asked(policy, machine)
-    return machine if power is None else machine.model_copy(update={"power_state": _POWER[power]})
+    return machine if power is None else replace(machine, power_state=_POWER[power])
 
 
 def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:

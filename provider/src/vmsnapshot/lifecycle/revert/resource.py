@@ -46,6 +46,7 @@ from vmsnapshot.lifecycle.revert.state import (
     without_vm,
 )
 from vmsnapshot.lifecycle.revert.text import still_to_power_text
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, RevertInputs, RevertState, TakenSafetySnapshot
@@ -85,14 +86,14 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             planned = plan_request(self._session, inputs, operation, self._asker(request.urn, given))
         except (NotFound, Ambiguous) as error:
             return verbs.CheckAnswer(inputs, [CheckFailure(error.property or "snapshot", error.reason)])
-        given = dataclasses.replace(given, model=inputs.model_copy(update={"target": planned.target.id}))
+        given = dataclasses.replace(given, model=replace(inputs, target=planned.target.id))
         if not asks_for_revert(old, given):  # only another name for the same snapshot
             return self._carried_over(request.urn, old, given)
         state = self._memory.of(request.urn).state
         planned = dataclasses.replace(planned, before=None if state is None else state.vm)
         if state is not None or old is None:
             planned = self._recalled(request.urn, planned, given, state, operation)
-        inputs = given.model.model_copy(update={"machine": planned.after, "seen": fingerprint_of(planned.vm)})
+        inputs = replace(given.model, machine=planned.after, seen=fingerprint_of(planned.vm))
         self._memory.of(request.urn).checked = CheckedPlan(inputs, planned)
         return verbs.CheckAnswer(
             inputs,
@@ -118,7 +119,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         state = self._memory.of(urn).state
         machine = None if state is None else _still_to_power(state, given)
         if machine is not None:
-            carried = carried.model_copy(update={"machine": machine})
+            carried = replace(carried, machine=machine)
         return verbs.CheckAnswer(carried)
 
     def diff(self, request: verbs.DiffRequest[RevertInputs, RevertState]) -> DiffResult:
@@ -178,11 +179,9 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             unknown = [*unknown_outputs(given.machine), *((name,) for name in _AFTERWARDS)]
             return verbs.Preview(with_inputs(old, given), unknown)
         # What was asked for is told by the new inputs alone; `machine` is the live VM.
-        state = with_inputs(old, given).model_copy(
-            update={"machine": old.machine, "leftover_safety_snapshots": []}
-        )
+        state = replace(with_inputs(old, given), machine=old.machine, leftover_safety_snapshots=[])
         if (machine := _still_to_power(old, request.new_inputs)) is not None:
-            state = state.model_copy(update={"machine": machine})
+            state = replace(state, machine=machine)
             now = None if old.machine is None else old.machine.power_state
             text = still_to_power_text(old.vm_name, now, machine.power_state)
             self._session.log(request.urn, Severity.WARNING, text)
@@ -326,7 +325,7 @@ def _remove_safety_snapshots(
         vm = session.locate(known, operation)
     except Gone:
         return []
-    leftovers = [item.model_copy(update={"vm": vm.identity.id}) for item in state.leftover_safety_snapshots]
+    leftovers = [replace(item, vm=vm.identity.id) for item in state.leftover_safety_snapshots]
     not_removed = safety.clean_up(leftovers, {}, operation)
     if not_removed is not None:
         raise not_removed.error

@@ -11,6 +11,7 @@ from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
+from vmsnapshot.model._base import copy_fields, replace
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import (
@@ -85,10 +86,10 @@ def fulfilled_inputs(inputs: RevertInputs, state: RevertState) -> RevertInputs:
     """
     if (state.snapshot, state.triggers) == (inputs.snapshot, inputs.triggers):
         return inputs
-    done = inputs.model_copy(update={"snapshot": state.snapshot, "triggers": state.triggers})
+    done = replace(inputs, snapshot=state.snapshot, triggers=state.triggers)
     if any(item.reason == REVERT_FAILED for item in state.conditions):
-        return done.model_copy(update=dict.fromkeys(COMPUTED))
-    return done.model_copy(update={name: getattr(state, name) for name in COMPUTED})
+        return replace(done, machine=None, target=None, seen=None)
+    return copy_fields(done, state, COMPUTED)
 
 
 def request_id(urn: str, target: Snapshot, inputs: RevertInputs, old: RevertState | None) -> str:
@@ -121,17 +122,17 @@ def carried_over(old: RevertInputs | None, inputs: RevertInputs) -> RevertInputs
     """The inputs without a new request: what was computed for the last one stays."""
     if inputs.snapshot is None or old is None:
         return inputs
-    return inputs.model_copy(update={name: getattr(old, name) for name in COMPUTED})
+    return copy_fields(inputs, old, COMPUTED)
 
 
 def with_inputs(state: RevertState, inputs: RevertInputs) -> RevertState:
     """What state holds, with other inputs; `machine` is theirs, too."""
-    return state.model_copy(update={name: getattr(inputs, name) for name in RevertInputs.model_fields})
+    return copy_fields(state, inputs, RevertInputs.model_fields)
 
 
 def count_update(old: RevertState) -> list[TakenSafetySnapshot]:
     """The safety snapshots after one more update of the resource."""
-    return [item.model_copy(update={"updates": item.updates + 1}) for item in old.safety_snapshots]
+    return [replace(item, updates=item.updates + 1) for item in old.safety_snapshots]
 
 
 def with_taken(
@@ -209,7 +210,7 @@ def without_vm(old: RevertState) -> RevertState:
     conditions = old.conditions
     if not any(item.type == VM_FOUND for item in conditions):
         conditions = [*conditions, condition]
-    return old.model_copy(update={"machine": None, "current_snapshot": None, "conditions": conditions})
+    return replace(old, machine=None, current_snapshot=None, conditions=conditions)
 
 
 def without_gone(conditions: list[Condition]) -> list[Condition]:

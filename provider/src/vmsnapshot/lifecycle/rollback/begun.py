@@ -11,6 +11,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.rollback.state import RollbackRequest, vms_of
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember, RollbackState
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import VirtualMachine
@@ -70,10 +71,9 @@ class Begun:
         }
         if not names:
             return old
-        return old.model_copy(
-            update={
-                "progress": {names.get(key, key): item for key, item in old.progress.items()},
-                "vms": {names.get(key, key): item for key, item in old.vms.items()},
-                "machines": {names.get(key, key): item for key, item in (old.machines or {}).items()},
-            }
+        return replace(
+            old,
+            progress={names.get(key, key): item for key, item in old.progress.items()},
+            vms={names.get(key, key): item for key, item in old.vms.items()},
+            machines={names.get(key, key): item for key, item in (old.machines or {}).items()},
         )

@@ -41,6 +41,7 @@ from vmsnapshot.lifecycle.rollback.state import (
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
 from vmsnapshot.lifecycle.rollback.undo import RollbackUndo
 from vmsnapshot.lifecycle.rollback.waves import WaveExecutor
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import (
     MemberRollback,
     RollbackInputs,
@@ -207,7 +208,7 @@ class RollbackExecutor:
                 )
         if lines:
             listed = "\n".join(lines)
-            raise Refused(f"{operation.what}: nothing was done.\n{listed}")
+            raise Refused(f"nothing was done.\n{listed}", subject=operation.what)
 
     def _compare_with_preview(self, planned: PlannedRollback, operation: Operation) -> None:
         """Say what has changed on the VMs since somebody agreed to this.
@@ -221,7 +222,7 @@ class RollbackExecutor:
         listed = "\n".join(changed)
         if self._inputs.require_unchanged:
             reason = "requireUnchanged is set, so nothing was done. Look at a new preview."
-            raise Refused(f"{operation.what}: {reason}\n{listed}")
+            raise Refused(f"{reason}\n{listed}", subject=operation.what)
         self._session.log(self._urn, requests.Severity.WARNING, listed)
 
     # --- when it isn't complete -------------------------------------------------------------
@@ -253,8 +254,8 @@ class RollbackExecutor:
     def _not_begun(self, error: VmsnapshotError) -> Exception:
         if self._old is None:
             return error
-        update = {"conditions": [failed_condition(SUCCEEDED, _REFUSED, error)]}
-        return Unfinished(self._old.model_copy(update=update), error)
+        conditions = [failed_condition(SUCCEEDED, _REFUSED, error)]
+        return Unfinished(replace(self._old, conditions=conditions), error)
 
     def _unfinished(self, executor: WaveExecutor, reason: str, error: VmsnapshotError) -> Exception:
         leftovers = [*executor.leftovers, *(self._not_removed.leftovers if self._not_removed else ())]
@@ -271,7 +272,7 @@ class RollbackExecutor:
             request=self._request,
             condition=failed_condition(SUCCEEDED, reason, error),
         )
-        state = state.model_copy(update={"leftover_safety_snapshots": leftovers})
+        state = replace(state, leftover_safety_snapshots=leftovers)
         return Unfinished(state, error)
 
     def _read_back(self) -> dict[str, VirtualMachine]:

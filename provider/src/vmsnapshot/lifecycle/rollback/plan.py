@@ -122,7 +122,7 @@ class PlannedRollback:
             listed = "\n".join(lines)
             errors = [*self.environment.failures.values(), *self.unread.values()]
             message = f"{what}: not every VM can be rolled back, so nothing was done.\n{listed}"
-            raise Refused(message, retry_helps=any(error.retry_helps for error in errors))
+            raise Refused(message, retryable=any(error.retryable for error in errors))
 
     def _impossible(self) -> dict[str, str]:
         """The causes that aren't about finding the VM or its restore point."""

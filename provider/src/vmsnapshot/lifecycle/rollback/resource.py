@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import compare_machines, not_ignored
@@ -45,8 +45,10 @@ from vmsnapshot.lifecycle.rollback.state import (
     with_leftovers,
 )
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs, RollbackState
 from vmsnapshot.model.machine import Machine, VirtualMachine
+from vmsnapshot.model.revert import Fingerprint
 
 RollbackAnswer: TypeAlias = verbs.Answer[RollbackInputs, RollbackState]
 RollbackPreview: TypeAlias = verbs.Preview[RollbackState]
@@ -155,14 +157,13 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         operation = self._session.operation(request.urn, "reading the environment", request.timeout)
         old = request.state
         machines, unread = self._observe(request.urn, old, operation)
-        state = old.model_copy(
-            update={
-                "vms": {**old.vms, **{key: vm.identity for key, vm in machines.items()}},
-                "machines": {
-                    **{key: machine for key, machine in unread.items() if machine is not None},
-                    **{key: vm.machine for key, vm in machines.items()},
-                },
-            }
+        state = replace(
+            old,
+            vms={**old.vms, **{key: vm.identity for key, vm in machines.items()}},
+            machines={
+                **{key: machine for key, machine in unread.items() if machine is not None},
+                **{key: vm.machine for key, vm in machines.items()},
+            },
         )
         self._memory.of(request.urn).state = state
         inputs = None if request.inputs is None else request.inputs.model
@@ -316,7 +317,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None, *, batched: bool = True
     ) -> CheckedPlan:
         inputs = given.model
-        asked = inputs.model_copy(update=dict.fromkeys((*COMPUTED, "triggers")))
+        asked = replace(inputs, triggers=None, machines=None, targets=None, seen=None)
         # With what isn't known yet, nobody knows whether it is the same request.
         request = None if given.unknown else request_of(urn, inputs, old)
         # The engine checks one resource after another.
@@ -339,20 +340,21 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         # Of those that are reverted, whether their power is still to be done.
         stay = {key: item.power_pending for key, item in done.items()}
         stay |= {key: True for key, item in found.items() if item.done}
-        computed: dict[str, dict[str, Any]] = {"machines": {}, "targets": {}, "seen": {}}
+        machines: dict[str, Machine] = {}
+        targets: dict[str, str] = {}
+        seen: dict[str, Fingerprint] = {}
         for key, vm in environment.machines.items():
             if key in stay:
-                computed["machines"][key] = (
-                    powered(vm.machine, asked.power_policy) if stay[key] else vm.machine
-                )
+                machines[key] = powered(vm.machine, asked.power_policy) if stay[key] else vm.machine
             elif key in planned.plans:
-                computed["machines"][key] = planned.plans[key].after
+                machines[key] = planned.plans[key].after
             if key in planned.plans:
-                computed["targets"][key] = planned.target(key).id
-                computed["seen"][key] = fingerprint_of(vm)
+                targets[key] = planned.target(key).id
+                seen[key] = fingerprint_of(vm)
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
-                computed["targets"][key] = before.reverted_to.id
-        return CheckedPlan(inputs.model_copy(update=computed), planned, done, found)
+                targets[key] = before.reverted_to.id
+        planned_inputs = replace(inputs, machines=machines, targets=targets, seen=seen)
+        return CheckedPlan(planned_inputs, planned, done, found)
 
 
 def _done(urn: str, given: Inputs[RollbackInputs], old: RollbackState) -> Mapping[str, MemberRollback]:

@@ -13,6 +13,7 @@ from vmsnapshot.lifecycle.common.observed import now, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.model._base import copy_fields, replace
 from vmsnapshot.model.environment import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -101,11 +102,10 @@ class Progress:
         with self._lock:
             return self._members.get(key, MemberRollback())
 
-    def record(self, key: str, **changes: Any) -> None:
-        """Something was done to one VM."""
+    def record(self, key: str, member: MemberRollback) -> None:
+        """Record what was done to one VM by now; one thread at a time works on it."""
         with self._lock:
-            before = self._members.get(key, MemberRollback())
-            self._members[key] = before.model_copy(update=changes)
+            self._members[key] = member
 
 
 def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
@@ -145,15 +145,15 @@ def fulfilled_inputs(inputs: RollbackInputs, state: RollbackState) -> RollbackIn
     """The inputs without what was asked for and isn't complete, so that the next update asks for it."""
     if (inputs.to, inputs.triggers) == (state.to, state.triggers):
         return inputs
-    done = {"to": state.to, "triggers": state.triggers}
-    return inputs.model_copy(update={**dict.fromkeys(COMPUTED), **done})
+    asked = replace(inputs, to=state.to, triggers=state.triggers)
+    return replace(asked, machines=None, targets=None, seen=None)
 
 
 def carried_over(old: RollbackInputs | None, inputs: RollbackInputs) -> RollbackInputs:
     """The inputs without a new request: what was computed for the last one stays."""
     if inputs.to is None or old is None:
         return inputs
-    return inputs.model_copy(update={name: getattr(old, name) for name in COMPUTED})
+    return copy_fields(inputs, old, COMPUTED)
 
 
 def watching(
@@ -170,18 +170,16 @@ def watching(
 
 def with_inputs(state: RollbackState, inputs: RollbackInputs) -> RollbackState:
     """What state holds after an update that only records the inputs; `machines` are the live VMs."""
-    return state.model_copy(
-        update={**_asked(inputs), "machines": state.machines, "leftover_safety_snapshots": []}
-    )
+    after = copy_fields(state, inputs, RollbackInputs.model_fields)
+    return replace(after, machines=state.machines, leftover_safety_snapshots=[])
 
 
 def with_leftovers(state: RollbackState, not_removed: NotRemoved) -> RollbackState:
     """State that also holds which safety snapshots could not be removed."""
-    return state.model_copy(
-        update={
-            "leftover_safety_snapshots": not_removed.leftovers,
-            "conditions": [*state.conditions, not_removed.condition],
-        }
+    return replace(
+        state,
+        leftover_safety_snapshots=not_removed.leftovers,
+        conditions=[*state.conditions, not_removed.condition],
     )
 
 

@@ -15,6 +15,7 @@ from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.rollback.plan import MemberPlan
 from vmsnapshot.lifecycle.rollback.text import undone_text
 from vmsnapshot.lifecycle.rollback.waves import WaveExecutor, step_of
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import PowerState
 
 _POWER: Final[dict[PowerState | None, Literal["on", "off"]]] = {"PoweredOn": "on", "PoweredOff": "off"}
@@ -50,14 +51,14 @@ class RollbackUndo:
         for wave in waves([executor.plans[key].member for key in executor.reverted]):
             failures |= executor.each(wave, self._take_back, operation, "bringing VMs back as they were")
         for key, error in failures.items():
-            executor.progress.record(key, failure=error.message)
+            executor.progress.record(key, replace(executor.progress.of(key), failure=error.message))
         over = {key: item for key, item in executor.kept.items() if key not in executor.reverted}
         safety = self._reverts.safety
         unused = [safety.leftover(key, vm, executor.plans[key].attempt.id) for key, (vm, _) in over.items()]
         left = safety.remove_leftovers(unused, operation)
         executor.leftovers = [item for item in unused if item.member in left]
         for key in over:
-            executor.progress.record(key, safety_snapshot=None)
+            executor.progress.record(key, replace(executor.progress.of(key), safety_snapshot=None))
         back = [
             key
             for key, item in executor.progress.members.items()
@@ -89,11 +90,14 @@ class RollbackUndo:
         ended = self._reverts.revert(request, step).completed or self._reverts.now(step)
         self._executor.progress.record(
             key,
-            reverted_to=None,
-            reverted_at=None,
-            request=None,
-            power_pending=False,
-            undone_at=timestamp(ended),
+            replace(
+                self._executor.progress.of(key),
+                reverted_to=None,
+                reverted_at=None,
+                request=None,
+                power_pending=False,
+                undone_at=timestamp(ended),
+            ),
         )
         if before in _POWER:
             step = step_of(part, f"powering {format_vm(vm)} {_POWER[before]}, as it was before its revert")

@@ -21,6 +21,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     Progress,
     member_snapshot,
 )
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import (
     EnvironmentMember,
     MemberRollback,
@@ -68,7 +69,9 @@ class WaveExecutor:
             if (found := reverts.safety.find(plan.vm, plan.attempt.id)) is not None
         }
         for key, (vm, found) in self.kept.items():
-            self.progress.record(key, safety_snapshot=member_snapshot(vm, found))
+            self.progress.record(
+                key, replace(self.progress.of(key), safety_snapshot=member_snapshot(vm, found))
+            )
         self.ended = 0
 
     @property
@@ -87,11 +90,13 @@ class WaveExecutor:
         if isinstance(taken, NotTaken):
             self.leftovers = taken.leftovers
             for key in requests:
-                self.progress.record(key, safety_snapshot=None)
+                self.progress.record(key, replace(self.progress.of(key), safety_snapshot=None))
             return taken
         self.kept |= taken
         for key, (vm, snapshot) in taken.items():
-            self.progress.record(key, safety_snapshot=member_snapshot(vm, snapshot))
+            self.progress.record(
+                key, replace(self.progress.of(key), safety_snapshot=member_snapshot(vm, snapshot))
+            )
         return None
 
     def run(self, operation: Operation) -> dict[str, VmsnapshotError]:
@@ -104,7 +109,7 @@ class WaveExecutor:
             if failures:
                 break
         for key, error in failures.items():
-            self.progress.record(key, failure=error.message)
+            self.progress.record(key, replace(self.progress.of(key), failure=error.message))
         return failures
 
     def _begin(self, wave: Sequence[EnvironmentMember], operation: Operation) -> dict[str, VmsnapshotError]:
@@ -150,7 +155,7 @@ class WaveExecutor:
         if self._policy != "snapshot" and self.progress.of(key).power_pending:
             step = step_of(part, f"powering {format_vm(plan.vm)} {self._policy} after its revert")
             self._reverts.power(plan.vm, self._policy, step, part_of=plan.attempt.id)
-        self.progress.record(key, power_pending=False, failure=None)
+        self.progress.record(key, replace(self.progress.of(key), power_pending=False, failure=None))
 
     def record_revert(self, key: str, ended: dt.datetime) -> None:
         """A VM was reverted."""
@@ -158,13 +163,16 @@ class WaveExecutor:
         assert plan.target is not None  # noqa: S101 - only such are reverted
         self.progress.record(
             key,
-            reverted_to=member_snapshot(plan.vm, plan.target),
-            reverted_at=timestamp(ended),
-            request=plan.attempt.id,
-            power_before=plan.vm.machine.power_state,
-            power_pending=self._policy != "snapshot",
-            undone_at=None,
-            failure=None,
+            replace(
+                self.progress.of(key),
+                reverted_to=member_snapshot(plan.vm, plan.target),
+                reverted_at=timestamp(ended),
+                request=plan.attempt.id,
+                power_before=plan.vm.machine.power_state,
+                power_pending=self._policy != "snapshot",
+                undone_at=None,
+                failure=None,
+            ),
         )
 
 

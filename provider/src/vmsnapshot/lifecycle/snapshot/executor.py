@@ -161,9 +161,9 @@ class SnapshotCreator:
                     "vSphere if nobody needs it."
                 )
         except VmsnapshotError as failure:
-            error.message += f" It could not be deleted again (cleanupOnFail): {failure.message}"
+            error.add(f"It could not be deleted again (cleanupOnFail): {failure.message}")
             return False
-        error.message += f" {text}"
+        error.add(text)
         return True
 
     def adopt(self, vm: VirtualMachine, orphan: Snapshot, operation: Operation) -> Owner:

@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.snapshot.state import (
     unread_state,
     was_complete,
 )
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
 
@@ -66,14 +67,14 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         inputs = request.inputs.model
         failures = list(validate_snapshot(inputs, self._session.platform))
         if inputs.description == "":  # a YAML program has no other way to leave it out
-            inputs = inputs.model_copy(update={"description": None})
+            inputs = replace(inputs, description=None)
         if inputs.name is None and request.inputs.knows("name"):
             name = automatic_name(request, self._session.platform)
             if isinstance(name, requests.CheckFailure):
                 failures.append(name)
             else:
                 memory.named_by_us = True
-                inputs = inputs.model_copy(update={"name": name})
+                inputs = replace(inputs, name=name)
         return verbs.CheckAnswer(inputs, failures)
 
     def diff(self, request: verbs.DiffRequest[SnapshotInputs, SnapshotState]) -> requests.DiffResult:
@@ -226,7 +227,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             return None
         sameness, snapshot = self.lookup.find(vm, request.id, state)
         if sameness is Sameness.UNKNOWN:
-            raise Refused(f"{what}: {ambiguous_text(vm, state)}")
+            raise Refused(f"{ambiguous_text(vm, state)}", subject=what)
         if sameness not in (Sameness.SAME, Sameness.ELSEWHERE) or snapshot is None:
             why = f"it is no longer among the snapshots of {format_vm(vm)}"
             if snapshot is not None:
@@ -261,7 +262,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             name = request.new_inputs.model.name or state.name
             path = f"{head}/{name}" if head else name
             self._session.paths.plan(vm_of(request.id, state).id, path, self._snapshot_id(request.id))
-            state = state.model_copy(update={"path": path})
+            state = replace(state, path=path)
         return verbs.Preview(state)
 
     def update(self, request: verbs.UpdateRequest[SnapshotInputs, SnapshotState]) -> SnapshotAnswer:
@@ -273,13 +274,12 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         operation = self._session.operation(request.urn, what, request.timeout)
         touched = {path[0] for path in request.changes}
         if touched and _ON_PLATFORM.isdisjoint(touched) and was_complete(state):
-            fresh = state.model_copy(
-                update={
-                    "vm_name": inputs.vm_name,
-                    "child_policy": inputs.child_policy,
-                    "consolidate": inputs.consolidate,
-                    "cleanup_on_fail": inputs.cleanup_on_fail,
-                }
+            fresh = replace(
+                state,
+                vm_name=inputs.vm_name,
+                child_policy=inputs.child_policy,
+                consolidate=inputs.consolidate,
+                cleanup_on_fail=inputs.cleanup_on_fail,
             )
             return verbs.Answer(request.id, fresh)
         backend = self._session.backend
@@ -337,7 +337,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             return
         sameness, snapshot = self.lookup.find(vm, request.id, state)
         if sameness is Sameness.UNKNOWN:
-            raise Refused(f"{what}: {ambiguous_text(vm, state)}")
+            raise Refused(f"{ambiguous_text(vm, state)}", subject=what)
         if snapshot is None:
             return
         if sameness is Sameness.ANOTHER:

@@ -9,6 +9,7 @@ from typing import Final
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
 from vmsnapshot.model.status import Condition
@@ -98,11 +99,8 @@ def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
     """The inputs as somebody else's rename or edit would have written them."""
     description = snapshot.description
     same = description == (inputs.description or "")
-    return inputs.model_copy(
-        update={
-            "name": snapshot.name,
-            "description": inputs.description if same else (description or None),
-        }
+    return replace(
+        inputs, name=snapshot.name, description=inputs.description if same else (description or None)
     )
 
 
