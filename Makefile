@@ -120,7 +120,7 @@ bench: ## Measure calls, time and memory beside a bare pyvmomi script (one JSON 
 
 .PHONY: build
 build: ## Make what is published, in dist/, and try it: archive, wheels, sdists, npm tarball, Go module
-	$(call setup,python archive npm go)
+	$(call setup,python archive npm go codegen)
 	@cd "$(ROOT)" && python -m tools.build $(ARGS)
 
 .PHONY: picture

@@ -6,52 +6,53 @@ python  a wheel and an sdist of the plugin, and of the SDK; each wheel is made f
 npm     the tarball of the Node.js SDK
 go      nothing in dist/: the Go SDK is published by a tag; it is built by itself
 archive the plugin with a Python of its own, put together by PyInstaller, for the platform it is made on;
-        `pulumi plugin install resource vmsnapshot VERSION --file ARCHIVE` takes it
+        `pulumi plugin install resource vmsnapshot VERSION --file ARCHIVE` takes it (tools/archive.py)
+
+With PLUGIN_DOWNLOAD_URL in the environment, the SDKs name that server for the plugin's archives.
 """
 
 from __future__ import annotations
 
-import platform
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from devkit.places import BIN, BUILD, ROOT
 from devkit.setup import go, node, packages
 from devkit.setup.python import sync_environment, uv
 from devkit.setup.running import SetupError, run
+from tools import archive
+from tools.archive import DIST, PLUGIN, PROVIDER, version
 
-DIST = ROOT / "dist"
 TRIED = BUILD / "tried"
-PROVIDER = ROOT / "provider"
-SDK = ROOT / "sdk"
-PLUGIN = "pulumi-resource-vmsnapshot"
 LOG = "build"
 
-# The names that the engine gives to platforms.
-SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
-MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
-ENTRY = """\
-from vmsnapshot.frontends.plugin.__main__ import main
+@cache
+def sdks() -> Path:
+    """Gives the folder of the SDKs: the committed ones, or some that name the server of PLUGIN_DOWNLOAD_URL.
 
-raise SystemExit(main())
-"""
-
-# The program debugger of the Pulumi SDK and the window toolkit: never started by a plugin, 20 MB. And the
-# dynamic resources, which a Python program brings itself.
-LEFT_OUT = ("debugpy", "tkinter", "vmsnapshot.dynamic", "vmsnapshot.frontends.dynamic")
-
-
-def version() -> str:
-    """Reads the provider's version from the one place that holds it."""
-    names: dict[str, str] = {}
-    exec((PROVIDER / "src" / "vmsnapshot" / "_version.py").read_text(), names)  # noqa: S102 - our own file
-    return names["__version__"]
+    By that the engine downloads the plugin for a program that uses the SDK, from a site's own server say.
+    """
+    url = os.environ.get("PLUGIN_DOWNLOAD_URL")
+    if not url:
+        return ROOT / "sdk"
+    made = BUILD / "sdk-with-server"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    schema = json.loads((ROOT / "schema.json").read_text(encoding="utf-8"))
+    spelt = json.dumps({**schema, "pluginDownloadURL": url}, indent=4, ensure_ascii=False)
+    (made / "schema.json").write_text(spelt, encoding="utf-8")
+    environment = {"SCHEMA": str(made / "schema.json")}
+    run(LOG, "sh", ROOT / "tools" / "codegen.sh", made, environment=environment, hint="see the log.")
+    return made
 
 
 def say(text: str) -> None:
@@ -114,7 +115,7 @@ _PAPERS = ("LICENSE", "README.md", "METADATA")
 def make_python() -> list[Path]:
     """Makes the distributions, and tries each wheel in an environment that holds nothing else."""
     say("wheels and sdists of the plugin and of its SDK")
-    for source in (PROVIDER, SDK / "python"):
+    for source in (PROVIDER, sdks() / "python"):
         packages.python_distributions(LOG, source, DIST)
     plugin = expect(f"pulumi_resource_vmsnapshot-{version()}-py3-none-any.whl")
     sdk = expect(f"pulumi_vmsnapshot-{version()}-py3-none-any.whl")
@@ -144,7 +145,7 @@ def _installed(wheel: Path, lock: str) -> Path:
 def make_npm() -> list[Path]:
     """Makes the tarball, and compiles the example with it, as the example's README says."""
     say("the npm tarball")
-    packages.npm_tarball(LOG, DIST)
+    packages.npm_tarball(LOG, DIST, sdks() / "nodejs")
     tarball = expect(f"vmsnapshot-pulumi-vmsnapshot-{version()}.tgz")
     example = TRIED / "typescript"
     shutil.rmtree(example, ignore_errors=True)
@@ -174,7 +175,7 @@ def make_go() -> list[Path]:
     say("the Go module")
     module = TRIED / "go"
     shutil.rmtree(module, ignore_errors=True)
-    shutil.copytree(SDK / "go", module)
+    shutil.copytree(sdks() / "go", module)
     run(LOG, BIN / "go", "vet", "./...", folder=module, hint=go.HINT, environment=go.environment())
     return []
 
@@ -188,31 +189,18 @@ def make_archive() -> list[Path]:
     program = make_program()
     check_program(program / PLUGIN)
     say("packing it")
-    return [pack(program)]
+    return [archive.pack()]
 
 
 def make_program() -> Path:
     """Puts the plugin together with its Python; gives the folder that holds it."""
-    work = BUILD / "pyinstaller"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    entry = work / "entry.py"
-    entry.write_text(ENTRY)
     run(
         LOG,
-        *(BUILD / "archive" / "bin" / "python", "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"),
-        *("--onedir", "--name", PLUGIN, "--contents-directory", "lib"),
-        *("--distpath", work / "dist", "--workpath", work / "work", "--specpath", work),
-        *("--paths", PROVIDER / "src"),
-        # Modules that are imported by name, when they are needed, can't be found by looking at the code.
-        *("--collect-submodules", "vmsnapshot", "--collect-data", "vmsnapshot"),
-        *("--collect-submodules", "pyVmomi"),
-        *(word for module in LEFT_OUT for word in ("--exclude-module", module)),
-        entry,
+        *archive.program_command(BUILD / "archive" / "bin" / "python"),
         environment={"PYTHONPATH": str(PROVIDER / "src")},
         hint="see the log; what PyInstaller needs is in requirements/archive.txt.",
     )
-    return work / "dist" / PLUGIN
+    return archive.WORK / "dist" / PLUGIN
 
 
 def check_program(program: Path) -> None:
@@ -221,28 +209,6 @@ def check_program(program: Path) -> None:
         told = answer(program, question)
         if version() not in told:
             raise SetupError(f"{program} {question} doesn't name {version()}: {told[:200]!r}")
-
-
-def pack(program: Path) -> Path:
-    """Packs the folder so that the executable lies at the archive's root, as the engine wants it.
-
-    PulumiPlugin.yaml stays out: with it, `pulumi plugin install` would look for Python and install
-    dependencies with it, and this archive is for machines without Python.
-    """
-    system, machine = SYSTEMS[platform.system()], MACHINES[platform.machine()]
-    archive = DIST / f"{PLUGIN}-v{version()}-{system}-{machine}.tar.gz"
-    shutil.copyfile(ROOT / "LICENSE", program / "LICENSE")
-    with tarfile.open(archive, "w:gz", compresslevel=6) as packed:
-        for path in sorted(program.iterdir()):
-            packed.add(path, arcname=path.name, filter=_anonymous)
-    return archive
-
-
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leaves out who built it."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
 
 
 KINDS: dict[str, Callable[[], list[Path]]] = {

@@ -21,14 +21,14 @@ def python_distributions(log_name: str, source: Path, folder: Path) -> None:
     uv(log_name, *build, "--out-dir", folder, source)
 
 
-def npm_tarball(log_name: str, folder: Path) -> Path:
+def npm_tarball(log_name: str, folder: Path, source: Path = NODEJS) -> Path:
     """Compiles the Node.js SDK, and packs it as npm takes it; gives the tarball in `folder`."""
     shutil.rmtree(_WORK, ignore_errors=True)
-    shutil.copytree(NODEJS, _WORK, ignore=shutil.ignore_patterns("bin", "node_modules"))
+    shutil.copytree(source, _WORK, ignore=shutil.ignore_patterns("bin", "node_modules"))
     tsc(log_name, _WORK)
     package = _WORK / "bin"
     for name in ("package.json", "README.md", "LICENSE"):
-        shutil.copy(NODEJS / name, package)
+        shutil.copy(source / name, package)
     folder.mkdir(parents=True, exist_ok=True)
     node.npm(log_name, package, "pack", "--pack-destination", _WORK)
     (packed,) = _WORK.glob("*.tgz")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from devkit.places import ROOT
+from devkit.setup import pulumi
+from devkit.setup.running import in_dots
 from tests.docs.pages import pages, read
 
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
@@ -82,3 +84,24 @@ def test_a_published_page_links_to_no_file(name: str) -> None:
     front = (ROOT / "docs" / name).read_text(encoding="utf-8").split("---")[1]
     assert re.search(r"^title: .+$", front, re.MULTILINE)
     assert re.search(r"^meta_desc: .+$", front, re.MULTILINE)
+
+
+def test_the_tested_versions_are_those_of_the_tests() -> None:
+    """The table of versions names what the tests are built with, and says that no real vCenter was used."""
+    text = (ROOT / "docs" / "installation-configuration.md").read_text(encoding="utf-8")
+    assert "No real vCenter, ESXi host or Supervisor has been used with this provider yet" in text
+    pinned = {
+        "govmomi": ROOT / "simulator" / "go.mod",
+        "vm-operator": ROOT / "tools" / "vm-operator-crds" / "go.mod",
+        "kubernetes": ROOT / "tools" / "kube-apiserver" / "go.mod",
+    }
+    versions = {
+        name: found[1]
+        for name, file in pinned.items()
+        if (found := re.search(rf"/{name} v([\d.]+)$", file.read_text(encoding="utf-8"), re.MULTILINE))
+    }
+    assert f"govmomi {versions['govmomi']} " in text
+    assert f"vm-operator {versions['vm-operator']}," in text
+    assert f"Kubernetes {versions['kubernetes'].rpartition('.')[0]} API server" in text
+    engine = in_dots(pulumi.MINIMUM)
+    assert f"| {engine} and newer | {engine} |" in text
