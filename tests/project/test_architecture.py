@@ -14,6 +14,9 @@ PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 NODE = re.compile(r'^ +(\w+)\["([^<]+)<br/>', re.MULTILINE)
 ARROW = re.compile(r"^ +(\w+) --> (\w+)$", re.MULTILINE)
 
+# Lines. Ours.
+LONGEST_FILE = 400
+
 # Not drawn: a number that everything may read.
 LEFT_OUT = {"vmsnapshot", "vmsnapshot._version"}
 
@@ -74,3 +77,10 @@ def test_every_file_that_is_named_is_there() -> None:
     """Each file that the text names exists."""
     for path in re.findall(r"`((?:lifecycle|frontends|backends|model)/[\w/.]+)`", PAGE):
         assert (ROOT / "provider" / "src" / "vmsnapshot" / path).exists(), path
+
+
+def test_no_file_is_longer_than_one_can_hold_in_mind() -> None:
+    """400 lines: a longer one is split by what it is about."""
+    files = (ROOT / "provider/src/vmsnapshot").rglob("*.py")
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}

@@ -20,7 +20,7 @@ import yaml
 from pyVmomi import SoapAdapter, VmomiSupport, vim
 
 from devkit.setup.recordings import FOLDER
-from vmsnapshot.backends.vsphere._observe import PROPERTIES, Properties
+from vmsnapshot.backends.vsphere._properties import PROPERTIES, Properties
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 
 # One exchange fetches one property of one object.

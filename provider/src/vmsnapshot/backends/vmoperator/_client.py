@@ -6,7 +6,6 @@ import builtins
 import contextlib
 import datetime as dt
 import math
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,9 +19,11 @@ from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._api_version import ApiVersion
 from vmsnapshot.backends.vmoperator._clock import DateClock
 from vmsnapshot.backends.vmoperator._faults import About
-from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object, compact
+from vmsnapshot.backends.vmoperator._objects import GROUP, Object, compact
+from vmsnapshot.backends.vmoperator._watch import Watch
 from vmsnapshot.lifecycle.errors import Busy, Denied, PlatformError, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.values import redact
@@ -40,8 +41,6 @@ _WATCH: Final = 300
 _PAGE: Final = 500
 # Characters of an unexpected answer in a message.
 _SHOWN: Final = 200
-# Seconds to wait for the schema, which only says whether snapshots are switched off.
-_SCHEMA_TIME: Final = 5.0
 # Seconds after its return in which a server may deny what it will allow: it reads the roles meanwhile.
 _STARTING: Final = 15.0
 
@@ -70,13 +69,7 @@ class Client:
         self._reached = False
         self._clock = DateClock()
         self._down = -math.inf  # when the server was last seen to be away
-        self._lock = threading.Lock()
-        self._version: str | None = None
-        # None: nobody has asked for the version yet; True: somebody is asking.
-        self._asking: bool | None = None
-        self._asked = threading.Condition(self._lock)
-        self._schema: Future[None] | None = None
-        self._supported: bool | None = None
+        self._api = ApiVersion(access.server, self.get, self.send)
         self.closed = threading.Event()
         try:
             self.http = httpx2.Client(
@@ -272,7 +265,7 @@ class Client:
                     response.read()
                 raise self._refusal(faults.Answer.of(response), about)
             self._reached = True
-            yield Watch(self, response, about)
+            yield Watch(response, lambda: self._translated(about))
         finally:
             response.close()
 
@@ -280,13 +273,13 @@ class Client:
 
     def path(self, namespace: str, plural: str, name: str = "") -> str:
         """Where objects, or one of them, are. `version` has been asked before."""
-        whole = f"/apis/{GROUP}/{self._version}/namespaces/{namespace}/{plural}"
+        whole = f"/apis/{GROUP}/{self._api.known}/namespaces/{namespace}/{plural}"
         return f"{whole}/{name}" if name else whole
 
     @property
     def api_version(self) -> str:
         """What objects say of their version. `version` has been asked before."""
-        return f"{GROUP}/{self._version}"
+        return f"{GROUP}/{self._api.known}"
 
     def version(self, operation: Operation) -> str:
         """The API version to speak; asked once.
@@ -294,76 +287,18 @@ class Client:
         Raises:
             Unsupported: The cluster has no VM Operator, or none that speaks it.
         """
-        if (known := self._known_version()) is not None:
-            return known
-        self._wait_for_version(operation)
-        try:
-            return self._known_version() or self._ask_version(operation)
-        finally:
-            with self._lock:
-                self._asking = False
-                self._asked.notify_all()
-
-    def _wait_for_version(self, operation: Operation) -> None:
-        """Of many who begin together one asks, and the others wait; if that one fails, they all ask."""
-
-        def wake() -> None:
-            with self._lock:
-                self._asked.notify_all()
-
-        undo = operation.cancellation.subscribe(wake)
-        try:
-            with self._lock:
-                while self._asking and not operation.cancellation.requested and operation.remaining:
-                    self._asked.wait(operation.remaining)
-                if self._asking is None:
-                    self._asking = True
-        finally:
-            undo()
-
-    def _known_version(self) -> str | None:
-        with self._lock:
-            return self._version
-
-    def _ask_version(self, operation: Operation) -> str:
-        group = self.get(f"/apis/{GROUP}", operation, operation.what)
-        served = [str(item.get("version")) for item in group.get("versions") or ()]
-        found = next((item for item in VERSIONS if item in served), None)
-        if found is None:
-            raise Unsupported(
-                f"{self._access.server} serves {GROUP} as "
-                f"{', '.join(served) or 'nothing'}; needed is {' or '.join(VERSIONS)}.",
-                subject=operation.what,
-            )
-        with self._lock:
-            self._version = found
-        return found
+        return self._api.version(operation)
 
     def snapshots_supported(self) -> bool | None:
         """Whether a VM has `currentSnapshotName` here: not where snapshots are switched off.
 
         None where that isn't to be found out.
         """
-        self.read_schema().result_within(_SCHEMA_TIME)
-        return self._supported
+        return self._api.snapshots_supported()
 
     def read_schema(self) -> Future[None]:
         """Begin to read the schema, once."""
-        with self._lock:
-            if self._schema is None:
-                self._schema = in_background("schema", self._read_schema)
-            return self._schema
-
-    def _read_schema(self) -> None:
-        try:
-            whole = self.send("GET", f"/openapi/v3/apis/{GROUP}/{self._version}", "reading the schema")
-        except VmsnapshotError:
-            return
-        for schema in ((whole.get("components") or {}).get("schemas") or {}).values():
-            kinds = schema.get("x-kubernetes-group-version-kind") or ()
-            if any(item.get("kind") == KINDS[MACHINES] for item in kinds):
-                spec = (schema.get("properties") or {}).get("spec") or {}
-                self._supported = "currentSnapshotName" in (spec.get("properties") or {})
+        return self._api.read_schema()
 
     # The rest
 
@@ -409,7 +344,6 @@ class Client:
 
     def _concealed(self, error: VmsnapshotError) -> VmsnapshotError:
         error.conceal(self._conceal)
-        error.args = (error.message,)
         return error
 
     def _conceal(self, text: str) -> str:
@@ -419,25 +353,3 @@ class Client:
 def _head(value: Object) -> str:
     text = compact(value)
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
-class Watch:
-    """Changes as they come."""
-
-    def __init__(self, client: Client, response: httpx2.Response, about: About) -> None:
-        self._client = client
-        self._response = response
-        self._about = about
-
-    def lines(self) -> Iterator[str]:
-        """Each change as the server wrote it."""
-        with self._client._translated(self._about):  # noqa: SLF001 - a part of it
-            yield from self._response.iter_lines()
-
-    def abort(self) -> None:
-        """End it, from another thread: whoever reads is woken."""
-        stream = self._response.extensions.get("network_stream")
-        found = stream.get_extra_info("socket") if stream is not None else None
-        if isinstance(found, socket.socket):
-            with contextlib.suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)

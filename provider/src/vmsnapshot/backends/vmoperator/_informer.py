@@ -11,8 +11,10 @@ from typing import Any, Final, TypeVar
 
 from vmsnapshot.backends._retry import backoff
 from vmsnapshot.backends.vmoperator import _faults as faults
-from vmsnapshot.backends.vmoperator._client import Client, Watch
+from vmsnapshot.backends.vmoperator._changes import ChangeNotifier, ended_by
+from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._objects import MACHINES, SNAPSHOTS, Object, name_of, spec_of, uid_of
+from vmsnapshot.backends.vmoperator._watch import Watch
 from vmsnapshot.lifecycle.errors import Busy, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -22,62 +24,6 @@ T = TypeVar("T")
 _LONGEST_PAUSE: Final = 2.0
 # After these a watch is begun again; after anything else whoever waits is told.
 _PASSING: Final = (Unreachable, Busy, faults.ResourceExpired)
-
-
-class ChangeNotifier:
-    """Who waits for what: each waiter names a VM, and is woken when something of it has changed.
-
-    Args:
-        ended: Why no more changes will come; None while they do.
-    """
-
-    def __init__(self, ended: Callable[[], VmsnapshotError | None]) -> None:
-        self._ended = ended
-        self._lock = threading.Lock()
-        self._waiting: dict[str, set[threading.Event]] = defaultdict(set)
-
-    def tell(self, key: str | None = None) -> None:
-        """Wake those who wait for a VM, or everybody."""
-        with self._lock:
-            keys = [key] if key is not None else list(self._waiting)
-            events = [event for one in keys for event in self._waiting.get(one, ())]
-        for event in events:
-            event.set()
-
-    def until(
-        self, key: str, look: Callable[[], T | None], operation: Operation, *, longest: float | None = None
-    ) -> T | None:
-        """What `look` finds, at once or after a change of that VM; None after `longest` seconds.
-
-        Raises:
-            Cancelled: The user cancelled.
-            TimedOut: The operation's time is over.
-            Denied: The login may no longer look; likewise whatever else ended the watches.
-        """
-        woken = threading.Event()
-        end = None if longest is None else time.monotonic() + longest
-        with self._lock:
-            self._waiting[key].add(woken)
-        undo = operation.cancellation.subscribe(woken.set)
-        try:
-            while (found := look()) is None:
-                operation.check()
-                if (trouble := self._ended()) is not None:
-                    raise ended_by(trouble, operation)
-                left = operation.remaining
-                if end is not None:
-                    left = min(left, end - time.monotonic())
-                    if left <= 0:
-                        return None
-                woken.wait(left)
-                woken.clear()
-            return found
-        finally:
-            undo()
-            with self._lock:
-                self._waiting[key].discard(woken)
-                if not self._waiting[key]:
-                    del self._waiting[key]
 
 
 class Informer:
@@ -382,11 +328,6 @@ class NamespaceCache:
         found = (self.machines.ended, self.snapshots.ended)
         # Where the server has no snapshots, VMs are watched all the same.
         return next((one for one in found if one is not None and not isinstance(one, Unsupported)), None)
-
-
-def ended_by(trouble: VmsnapshotError, operation: Operation) -> VmsnapshotError:
-    """What ended a watch, as the error of who needs it."""
-    return trouble.about(f"{operation.what} ({trouble.subject})")
 
 
 def vm_of(snapshot: Object) -> str:

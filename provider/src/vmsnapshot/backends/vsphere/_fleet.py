@@ -12,7 +12,8 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._inventory import Index, read_places
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec
-from vmsnapshot.backends.vsphere._observe import Properties, virtual_machine
+from vmsnapshot.backends.vsphere._observe import virtual_machine
+from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve, unread
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, NotFound, VmsnapshotError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from vmsnapshot.backends.vsphere._observe import BESIDE_HARDWARE, VERSION, Properties
+from vmsnapshot.backends.vsphere._observe import BESIDE_HARDWARE
+from vmsnapshot.backends.vsphere._properties import VERSION, Properties
 from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model._base import copy_fields, replace

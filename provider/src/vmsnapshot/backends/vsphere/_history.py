@@ -19,7 +19,8 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import ONLY_TASKS, RUNNING, Properties, utc
+from vmsnapshot.backends.vsphere._observe import RUNNING, utc
+from vmsnapshot.backends.vsphere._properties import ONLY_TASKS, Properties
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported

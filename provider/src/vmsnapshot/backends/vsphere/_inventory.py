@@ -13,11 +13,11 @@ from typing import Any, Final
 from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._devices import network_keys
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as reference_to
-from vmsnapshot.backends.vsphere._observe import network_keys
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound

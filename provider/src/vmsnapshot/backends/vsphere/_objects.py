@@ -36,3 +36,11 @@ def traversal(kind: Any, path: str) -> Any:
     return vmodl.query.PropertyCollector.TraversalSpec(
         name=f"{kind.__name__}.{path}", type=kind, path=path, skip=False
     )
+
+
+def optional_id(reference: Any) -> str | None:
+    return None if reference is None else object_id(reference)
+
+
+def optional_text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -6,97 +6,28 @@ A property that the server leaves out is None ("unknown") in the model, never a 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pyVmomi import vim
 
+from vmsnapshot.backends.vsphere._devices import adapters, disks, label, others, shared_bus
+from vmsnapshot.backends.vsphere._layout import discarded, sizes
 from vmsnapshot.backends.vsphere._names import unescape
-from vmsnapshot.backends.vsphere._objects import class_name, object_id
+from vmsnapshot.backends.vsphere._objects import object_id, optional_id, optional_text
+from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._settings import settings
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import (
-    Disk,
     Machine,
     Maker,
-    NetworkAdapter,
     PowerState,
     Snapshot,
     VirtualMachine,
 )
 from vmsnapshot.model.status import SnapshotStorage, quantity
 from vmsnapshot.model.task import RunningTask
-
-# A property's value by its path, as one object was read.
-Properties = Mapping[str, Any]
-
-# The configuration as a whole: a revert takes all of it back, so a preview compares all of it.
-CONFIG: Final = ("config",)
-# Another with each change of the VM's configuration.
-VERSION: Final = "config.changeVersion"
-# Where the VM's snapshots go, and how much room is there.
-SPACE: Final = ("config.files.snapshotDirectory", "datastore")
-# A VM read without its hardware, the decoding of which is two thirds of what reading a VM takes.
-WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
-# The same without the layout of its files either, the larger part of what is left.
-WITHOUT_SIZES: Final = "VirtualMachine without hardware and sizes"
-# A VM read with its hardware, but without the layout of its files and the room for snapshots.
-WITHOUT_LAYOUT: Final = "VirtualMachine without sizes"
-# Without its hardware, but with the room on its datastores.
-WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
-# Nothing of a VM but the tasks that the server remembers with it.
-ONLY_TASKS: Final = "VirtualMachine's tasks"
-# What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
-# what is needed of them, and servers of an old API version hold parts that pyVmomi can't decode.
-PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
-    "VirtualMachine": (
-        "name",
-        "parent",
-        "parentVApp",
-        "snapshot",
-        "layoutEx",
-        "recentTask",
-        "disabledMethod",
-        "config.instanceUuid",
-        "config.template",
-        "config.flags.snapshotDisabled",
-        "config.managedBy.extensionKey",
-        "config.flags.snapshotLocked",
-        VERSION,
-        *SPACE,
-        *CONFIG,
-        "runtime.connectionState",
-        "runtime.powerState",
-        "runtime.question",
-        "runtime.faultToleranceState",
-        "runtime.consolidationNeeded",
-        "guest.toolsRunningStatus",
-        "guest.toolsStatus",
-        "capability.snapshotOperationsSupported",
-        "capability.multipleSnapshotsSupported",
-    ),
-    "VirtualMachineSnapshot": CONFIG,
-    "Task": (
-        "info.state",
-        "info.descriptionId",
-        "info.activationId",
-        "info.queueTime",
-        "info.completeTime",
-        "info.reason",
-    ),
-    "Datastore": ("name", "summary.freeSpace"),
-}
-
-for _kind, _without in (
-    (WITH_KNOWN_HARDWARE, CONFIG),
-    (WITHOUT_HARDWARE, (*CONFIG, *SPACE)),
-    (WITHOUT_SIZES, (*CONFIG, *SPACE, "layoutEx")),
-    (WITHOUT_LAYOUT, (*SPACE, "layoutEx")),
-):
-    PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
-PROPERTIES[ONLY_TASKS] = ("recentTask",)
 
 _POWER: Final[dict[str, PowerState]] = {
     "poweredOn": "PoweredOn",
@@ -148,9 +79,9 @@ def machine(properties: Properties, power: PowerState | None, networks: Mapping[
         hardware_version=config.version,
         guest_id=config.guestId,
         annotation=config.annotation,
-        disks=None if devices is None else dict(_disks(devices)),
-        network_adapters=None if devices is None else dict(_adapters(devices, networks)),
-        other_devices=None if devices is None else dict(_others(devices)),
+        disks=None if devices is None else dict(disks(devices)),
+        network_adapters=None if devices is None else dict(adapters(devices, networks)),
+        other_devices=None if devices is None else dict(others(devices)),
     )
     return found.with_configuration(settings(config))
 
@@ -176,7 +107,7 @@ def virtual_machine(
     """
     tree = properties.get("snapshot")
     roots = getattr(tree, "rootSnapshotList", None) or ()
-    current = _id(getattr(tree, "currentSnapshot", None))
+    current = optional_id(getattr(tree, "currentSnapshot", None))
     layout = properties.get("layoutEx")
     state = properties.get("runtime.powerState")
     tools = properties.get("guest.toolsRunningStatus")
@@ -191,12 +122,12 @@ def virtual_machine(
             instance_uuid=properties.get("config.instanceUuid"),
         ),
         machine=machine(properties, power_state(state), networks),
-        snapshots=tuple(_snapshots(roots, None, _sizes(layout), properties.get("config.instanceUuid"))),
+        snapshots=tuple(_snapshots(roots, None, sizes(layout), properties.get("config.instanceUuid"))),
         current_snapshot_id=current,
         tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
-        tools_status=_text(properties.get("guest.toolsStatus")),
-        connection=_text(properties.get("runtime.connectionState")),
-        question=_text(getattr(properties.get("runtime.question"), "text", None)),
+        tools_status=optional_text(properties.get("guest.toolsStatus")),
+        connection=optional_text(properties.get("runtime.connectionState")),
+        question=optional_text(getattr(properties.get("runtime.question"), "text", None)),
         configuration_missing=properties.get("config.template") is None,
         template=bool(properties.get("config.template")),
         snapshots_supported=_snapshots_supported(properties),
@@ -206,11 +137,11 @@ def virtual_machine(
         consolidation_needed=bool(properties.get("runtime.consolidationNeeded")),
         disabled_operations=tuple(_operation(method) for method in properties.get("disabledMethod") or ()),
         running_tasks=tuple(
-            RunningTask(id=task_id, operation=_text(tasks[task_id].get("info.descriptionId")) or "")
+            RunningTask(id=task_id, operation=optional_text(tasks[task_id].get("info.descriptionId")) or "")
             for task_id in recent_tasks(properties)
             if task_id in tasks and str(tasks[task_id].get("info.state")) in RUNNING
         ),
-        discarded_bytes=_discarded(layout, current),
+        discarded_bytes=discarded(layout, current),
         datastore=datastore,
         free_bytes=_free_space(datastores),
         sizes_as_of=None if timestamp is None else utc(timestamp),
@@ -244,10 +175,10 @@ def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str,
             if not str(getattr(disk.backing, "diskMode", None)).startswith("independent")
         }
     return {
-        "shared_bus": _shared_bus(config),
+        "shared_bus": shared_bus(config),
         "delta_datastores": tuple(sorted(place for place in places if place is not None)),
-        "first_class_disks": tuple(_label(disk) for disk in disks if disk.vDiskId is not None),
-        "power_off_behavior": _text(getattr(config.flags, "snapshotPowerOffBehavior", None)),
+        "first_class_disks": tuple(label(disk) for disk in disks if disk.vDiskId is not None),
+        "power_off_behavior": optional_text(getattr(config.flags, "snapshotPowerOffBehavior", None)),
     }
 
 
@@ -293,131 +224,12 @@ def _snapshots(
         yield from _snapshots(node.childSnapshotList or (), unique_id, sizes, uuid)
 
 
-def _disks(devices: Iterable[Any]) -> Iterable[tuple[str, Disk]]:
-    for device in devices:
-        if isinstance(device, vim.vm.device.VirtualDisk):
-            capacity = device.capacityInBytes
-            if capacity is None:
-                capacity = (device.capacityInKB or 0) * 1024
-            backing: Any = device.backing
-            mode = _text(getattr(backing, "diskMode", None))
-            while getattr(backing, "parent", None) is not None:
-                backing = backing.parent
-            yield (
-                str(device.key),
-                Disk(
-                    label=_label(device),
-                    gib=capacity / 2**30,
-                    mode=mode,
-                    backing=_text(getattr(backing, "fileName", None)),
-                ),
-            )
-
-
-def network_keys(config: Any) -> set[str]:
-    """The networks that a configuration names by a key: distributed port groups and opaque networks."""
-    devices = () if config is None else config.hardware.device
-    cards = (item for item in devices if isinstance(item, vim.vm.device.VirtualEthernetCard))
-    return {key for card in cards if (key := _network_key(card.backing)) is not None}
-
-
-def _network_key(backing: Any) -> str | None:
-    port = getattr(backing, "port", None)
-    return getattr(port, "portgroupKey", None) or getattr(backing, "opaqueNetworkId", None)
-
-
-def _adapters(devices: Iterable[Any], networks: Mapping[str, str]) -> Iterable[tuple[str, NetworkAdapter]]:
-    for device in devices:
-        if isinstance(device, vim.vm.device.VirtualEthernetCard):
-            backing = device.backing
-            key = _network_key(backing)
-            network = getattr(backing, "deviceName", None) if key is None else networks.get(key, key)
-            yield (
-                str(device.key),
-                NetworkAdapter(
-                    label=_label(device),
-                    type=re.sub("^Virtual|EthernetCard$", "", class_name(device)).lower(),
-                    network=_text(network),
-                    mac_address=_text(device.macAddress),
-                ),
-            )
-
-
-def _others(devices: Iterable[Any]) -> Iterable[tuple[str, str]]:
-    kinds = vim.vm.device
-    shown = (kinds.VirtualDisk, kinds.VirtualEthernetCard, kinds.VirtualController)
-    for device in devices:
-        if not isinstance(device, shown):
-            yield str(device.key), _label(device)
-
-
 def _snapshots_supported(properties: Properties) -> bool | None:
     if properties.get("capability.snapshotOperationsSupported"):
         return True
     # A server that knows what VMs can do says of every VM that several snapshots are supported,
     # whether or not snapshot operations are now; upstream's simulator fills in nothing at all.
     return False if properties.get("capability.multipleSnapshotsSupported") else None
-
-
-def _shared_bus(config: Any) -> bool:
-    return any(
-        str(device.sharedBus) != "noSharing"
-        for device in config.hardware.device
-        if isinstance(device, vim.vm.device.VirtualSCSIController)
-    )
-
-
-def _label(device: Any) -> str:
-    label = getattr(device.deviceInfo, "label", None)
-    return (label or "").strip() or f"{class_name(device)} {device.key}"
-
-
-def _sizes(layout: Any) -> dict[str, int]:
-    """Bytes of each snapshot's own files: memory, settings, and the deltas that it froze."""
-    files = _files(layout)
-    sizes: dict[str, int] = {}
-    for held in getattr(layout, "snapshot", None) or ():
-        keys = {held.dataKey, held.memoryKey} - {None, -1}
-        for disk in held.disk or ():
-            # A chain of one is the base disk: not the snapshot's own.
-            if len(disk.chain or ()) > 1:
-                keys.update(disk.chain[-1].fileKey or ())
-        if keys <= files.keys():
-            sizes[object_id(held.key)] = sum(files[key] for key in keys)
-    return sizes
-
-
-def _discarded(layout: Any, current: str | None) -> int | None:
-    """Bytes in the files that the VM has been writing since its current snapshot was taken."""
-    held = next((item for item in getattr(layout, "snapshot", None) or () if _id(item.key) == current), None)
-    if held is None or current is None:
-        return None
-    frozen = {disk.key: set(_keys(disk)) for disk in held.disk or ()}
-    files = _files(layout)
-    # Disks that the snapshot doesn't hold (independent ones) lose nothing at a revert.
-    written = {
-        key for disk in layout.disk or () if disk.key in frozen for key in set(_keys(disk)) - frozen[disk.key]
-    }
-    if not written or not written <= files.keys():
-        return None
-    return sum(files[key] for key in written)
-
-
-def _keys(disk: Any) -> Iterable[int]:
-    for unit in disk.chain or ():
-        yield from unit.fileKey or ()
-
-
-def _files(layout: Any) -> dict[int, int]:
-    return {file.key: file.size for file in getattr(layout, "file", None) or ()}
-
-
-def _id(reference: Any) -> str | None:
-    return None if reference is None else object_id(reference)
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _operation(method: Any) -> str:

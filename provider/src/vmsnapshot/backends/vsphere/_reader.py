@@ -13,13 +13,12 @@ from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History, past_tasks, recent
 from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import (
+from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
+from vmsnapshot.backends.vsphere._properties import (
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     WITHOUT_LAYOUT,
     WITHOUT_SIZES,
-    machine,
-    virtual_machine,
 )
 from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads

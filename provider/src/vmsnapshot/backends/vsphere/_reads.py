@@ -16,8 +16,8 @@ from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
-from vmsnapshot.backends.vsphere._observe import (
-    ENDED,
+from vmsnapshot.backends.vsphere._observe import ENDED, recent_tasks
+from vmsnapshot.backends.vsphere._properties import (
     ONLY_TASKS,
     PROPERTIES,
     WITH_KNOWN_HARDWARE,
@@ -25,7 +25,6 @@ from vmsnapshot.backends.vsphere._observe import (
     WITHOUT_LAYOUT,
     WITHOUT_SIZES,
     Properties,
-    recent_tasks,
 )
 from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
