@@ -45,6 +45,11 @@ export type Provider = import("./provider").Provider;
 export const Provider: typeof import("./provider").Provider = null as any;
 utilities.lazyLoad(exports, ["Provider"], () => require("./provider"));
 
+export { VirtualMachineCloneArgs } from "./virtualMachineClone";
+export type VirtualMachineClone = import("./virtualMachineClone").VirtualMachineClone;
+export const VirtualMachineClone: typeof import("./virtualMachineClone").VirtualMachineClone = null as any;
+utilities.lazyLoad(exports, ["VirtualMachineClone"], () => require("./virtualMachineClone"));
+
 export { VirtualMachineRevertArgs } from "./virtualMachineRevert";
 export type VirtualMachineRevert = import("./virtualMachineRevert").VirtualMachineRevert;
 export const VirtualMachineRevert: typeof import("./virtualMachineRevert").VirtualMachineRevert = null as any;
@@ -76,6 +81,8 @@ const _module = {
                 return new EnvironmentCheckpoint(name, <any>undefined, { urn })
             case "vmsnapshot:index:EnvironmentRollback":
                 return new EnvironmentRollback(name, <any>undefined, { urn })
+            case "vmsnapshot:index:VirtualMachineClone":
+                return new VirtualMachineClone(name, <any>undefined, { urn })
             case "vmsnapshot:index:VirtualMachineRevert":
                 return new VirtualMachineRevert(name, <any>undefined, { urn })
             case "vmsnapshot:index:VirtualMachineSnapshot":

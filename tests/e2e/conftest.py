@@ -17,6 +17,7 @@ from tests.support.simulator import Simulator, running
 
 SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
 REVERT = "vmsnapshot:VirtualMachineRevert"
+CLONE = "vmsnapshot:VirtualMachineClone"
 
 
 @pytest.fixture
@@ -91,6 +92,12 @@ def snapshot(
 def revert(vm: str = "web-1", *, options: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
     """A revert resource of a YAML program."""
     made: dict[str, Any] = {"type": REVERT, "properties": {"vmName": vm, **properties}}
+    return {**made, "options": options} if options else made
+
+
+def clone(vm: str = "web-1", *, options: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
+    """A clone resource of a YAML program."""
+    made: dict[str, Any] = {"type": CLONE, "properties": {"vmName": vm, **properties}}
     return {**made, "options": options} if options else made
 
 

@@ -17,7 +17,8 @@ def test_checkpoints_of_200_vms() -> None:
     """At most 1.5 calls a VM and 30, whatever else there is; each snapshot to be pruned costs one more.
 
     One call a VM starts its task, all others are shared: the refresh before the update, the look at
-    check, the look before the work, watching the tasks, reading back. A preview is such looks alone.
+    check, the look before the work, watching the tasks, reading back. A preview is such looks alone; what
+    is to be pruned is looked at once more, for linked clones on it.
     """
     names = [f"web-{number:03}" for number in range(COUNT)]
     checkpoints = Resource(TOKEN, "all")
@@ -41,4 +42,4 @@ def test_checkpoints_of_200_vms() -> None:
     print({case: sum(calls.values()) for case, calls in counts.items()})
     assert sum(counts["create"].values()) <= 1.5 * COUNT + 30, counts
     assert sum(counts["update"].values()) <= 1.5 * COUNT + 30, counts
-    assert sum(counts["preview"].values()) <= 10, counts
+    assert sum(counts["preview"].values()) <= 12, counts

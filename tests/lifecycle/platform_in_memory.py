@@ -25,12 +25,14 @@ class PlatformInMemory:
         vms: Each VM's snapshots, by the VM's name, which is its id too.
         no_taking: VMs of which no snapshot can be taken.
         no_removing: VMs of which none can be removed.
+        clones: It makes no VMs.
     """
 
     clock: Callable[[], dt.datetime]
     vms: dict[str, dict[str, Snapshot]]
     no_taking: set[str] = dataclasses.field(default_factory=set)
     no_removing: set[str] = dataclasses.field(default_factory=set)
+    clones: None = None
     _ids: Any = dataclasses.field(default_factory=itertools.count)
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 

@@ -14,6 +14,7 @@ from vmsnapshot.model.values import has_unknown, plain
 
 SNAPSHOT = "vmsnapshot:index:VirtualMachineSnapshot"
 REVERT = "vmsnapshot:index:VirtualMachineRevert"
+CLONE = "vmsnapshot:index:VirtualMachineClone"
 
 # In properties: a second VM of the case.
 OTHER_VM = "(another VM)"

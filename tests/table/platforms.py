@@ -18,7 +18,7 @@ from tests.table.cases import (
     snapshot,
     take,
 )
-from tests.table.life import OTHER_VM, REVERT, SNAPSHOT, Case, Refusal, Turn
+from tests.table.life import CLONE, OTHER_VM, REVERT, SNAPSHOT, Case, Refusal, Turn
 from vmsnapshot.lifecycle.requests import Properties
 
 
@@ -54,6 +54,63 @@ def asked(first: set[str], again: set[str]) -> Case:
         Turn({}, op="update"),
     )
 
+
+def clone(name: str, why: str, *turns: Turn, **more: Any) -> Case:
+    """A clone's life; the snapshot that it is made from stays."""
+    return Case(name, why, CLONE, turns, **{"left": ("base",), **more})
+
+
+CLONED = Turn(
+    {"snapshot": "base", "name": "the clone"},
+    does=(take("base"), cpus(8)),
+    done=("clone",),
+    state={"linked": True, "powerState": "PoweredOff", "isolated": False},
+    says="A linked clone",
+)
+CLONES = (
+    clone(
+        "cloned",
+        "A clone is made once; the VM that it is made from stays as it is; it changes in place.",
+        CLONED,
+        Turn(CLONED.properties, op="same", does=(cpus(4),), machine=(True, 4)),
+        Turn(
+            {**CLONED.properties, "powerOn": True, "numCPUs": 4, "isolated": True},
+            op="update",
+            paths=frozenset({"powerOn", "numCPUs", "isolated"}),
+            state={"powerState": "PoweredOn", "isolated": True},
+        ),
+        Turn(
+            {"snapshot": "base", "name": "another name of a clone"},
+            op="update",
+            state={"powerState": "PoweredOff", "name": "another name of a clone"},
+        ),
+    ),
+    clone(
+        "cloned from another snapshot",
+        "Another snapshot makes a new clone, and the old one is deleted; another spelling doesn't.",
+        CLONED,
+        Turn(
+            {**CLONED.properties, "snapshot": "base/newer"},
+            op="replace",
+            does=(take("newer"),),
+            done=("clone",),
+            says="is switched off and deleted",
+            state={"linked": True},
+        ),
+        Turn({**CLONED.properties, "snapshot": "newer"}, op="update", paths=frozenset({"snapshot"})),
+        left=("base", "base/newer"),
+    ),
+    clone(
+        "copied whole",
+        "A full clone is a VM of its own.",
+        dataclasses.replace(
+            CLONED,
+            properties={**CLONED.properties, "linked": False, "memoryMB": 1024},
+            state={"linked": False},
+            says="its disks are whole copies",
+        ),
+    ),
+)
 
 # While it was made, the new one stood below the old one.
 _MOVED_UP = frozenset({"path", "parent", "storage"})
@@ -101,6 +158,7 @@ ON_VSPHERE = (
         before_delete=(take("child"),),
     ),
     asked({"snapshot", "machine.numCPUs", "machine.powerState"}, {"triggers", "machine.numCPUs"}),
+    *CLONES,
 )
 
 ON_THE_VM_OPERATOR = (
@@ -136,8 +194,10 @@ REFUSED_ON_VSPHERE = (
     Refusal(SNAPSHOT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
     Refusal(REVERT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
     Refusal(SNAPSHOT, {"cleanupOnFail": False}, "cleanupOnFail", "doesn't go on trying"),
+    Refusal(CLONE, {"snapshot": "base", "name": "a%b"}, "name", "can't have % in it"),
 )
 REFUSED_ON_THE_VM_OPERATOR = (
+    Refusal(CLONE, {"namespace": None, "snapshot": "base"}, "vmName", "its API has no such request"),
     Refusal(SNAPSHOT, {"name": "Release 41"}, "name", "can't be the name of a Kubernetes object"),
     Refusal(SNAPSHOT, {"childPolicy": "remove"}, "childPolicy", "can't remove a snapshot's children"),
     Refusal(SNAPSHOT, {"consolidate": False}, "consolidate", "always consolidates the disks"),

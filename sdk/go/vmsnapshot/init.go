@@ -25,6 +25,8 @@ func (m *module) Construct(ctx *pulumi.Context, name, typ, urn string) (r pulumi
 		r = &EnvironmentCheckpoint{}
 	case "vmsnapshot:index:EnvironmentRollback":
 		r = &EnvironmentRollback{}
+	case "vmsnapshot:index:VirtualMachineClone":
+		r = &VirtualMachineClone{}
 	case "vmsnapshot:index:VirtualMachineRevert":
 		r = &VirtualMachineRevert{}
 	case "vmsnapshot:index:VirtualMachineSnapshot":

@@ -15,6 +15,7 @@ from .get_snapshot_inventory import *
 from .get_virtual_machine import *
 from .get_virtual_machine_snapshots import *
 from .provider import *
+from .virtual_machine_clone import *
 from .virtual_machine_revert import *
 from .virtual_machine_snapshot import *
 from ._inputs import *
@@ -37,6 +38,7 @@ _utilities.register(
   "classes": {
    "vmsnapshot:index:EnvironmentCheckpoint": "EnvironmentCheckpoint",
    "vmsnapshot:index:EnvironmentRollback": "EnvironmentRollback",
+   "vmsnapshot:index:VirtualMachineClone": "VirtualMachineClone",
    "vmsnapshot:index:VirtualMachineRevert": "VirtualMachineRevert",
    "vmsnapshot:index:VirtualMachineSnapshot": "VirtualMachineSnapshot"
   }

@@ -1,4 +1,4 @@
-"""VM snapshots, reverts, checkpoints and rollbacks for Python programs that can't install a plugin.
+"""VM snapshots, reverts, clones, checkpoints and rollbacks for Python programs that can't install a plugin.
 
     from vmsnapshot import dynamic as vmsnapshot
 
@@ -11,6 +11,7 @@ from vmsnapshot.frontends.dynamic._provider import Failed, Provider
 from vmsnapshot.frontends.dynamic._resources import (
     EnvironmentCheckpoint,
     EnvironmentRollback,
+    VirtualMachineClone,
     VirtualMachineRevert,
     VirtualMachineSnapshot,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "EnvironmentRollback",
     "Failed",
     "Provider",
+    "VirtualMachineClone",
     "VirtualMachineRevert",
     "VirtualMachineSnapshot",
 ]

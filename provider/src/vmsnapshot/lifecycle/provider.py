@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar, cast
 from vmsnapshot.lifecycle import configuration, functions, inventory, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
 from vmsnapshot.lifecycle.checkpoint.state import is_watched
+from vmsnapshot.lifecycle.clone.resource import CloneResource
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.common.session import Session
@@ -23,6 +24,7 @@ from vmsnapshot.model._base import Model
 from vmsnapshot.model.catalogue import (
     CHECK_ROLLBACK,
     CHECKPOINT,
+    CLONE,
     GET_REVERT_PLAN,
     GET_SNAPSHOT_INVENTORY,
     GET_VIRTUAL_MACHINE,
@@ -32,6 +34,7 @@ from vmsnapshot.model.catalogue import (
     SNAPSHOT,
     FunctionType,
 )
+from vmsnapshot.model.clone import CloneInputs, CloneState
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.environment import CheckpointInputs, CheckpointState, RollbackInputs, RollbackState
 from vmsnapshot.model.revert import RevertInputs, RevertState
@@ -72,6 +75,7 @@ class Provider:
                 CHECKPOINT, CheckpointInputs, CheckpointState, CheckpointResource(session), watches=is_watched
             ),
             Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session), watches=_always),
+            Adapter(CLONE, CloneInputs, CloneState, CloneResource(session)),
         )
         self._resources = {item.kind.token: item for item in adapters}
         self._functions: dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]] = {

@@ -7,6 +7,7 @@ from typing import Final
 
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.check_rollback import CheckRollbackArgs, CheckRollbackResult
+from vmsnapshot.model.clone import CloneInputs, CloneState
 from vmsnapshot.model.environment import (
     CheckpointInputs,
     CheckpointState,
@@ -100,6 +101,14 @@ ROLLBACK: Final = ResourceType(
     RollbackInputs,
     RollbackState,
 )
+CLONE: Final = ResourceType(
+    "VirtualMachineClone",
+    "A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the "
+    "snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that "
+    "the resource made; a snapshot that linked clones stand on isn't removed.",
+    CloneInputs,
+    CloneState,
+)
 GET_VIRTUAL_MACHINE: Final = FunctionType(
     "getVirtualMachine",
     "A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.",
@@ -135,7 +144,7 @@ CHECK_ROLLBACK: Final = FunctionType(
     CheckRollbackResult,
 )
 
-RESOURCES: Final = (SNAPSHOT, REVERT, CHECKPOINT, ROLLBACK)
+RESOURCES: Final = (SNAPSHOT, REVERT, CHECKPOINT, ROLLBACK, CLONE)
 FUNCTIONS: Final = (
     GET_VIRTUAL_MACHINE,
     GET_VIRTUAL_MACHINE_SNAPSHOTS,

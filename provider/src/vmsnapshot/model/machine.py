@@ -286,6 +286,10 @@ class VirtualMachine(Model):
             "`powerOff`, `revert`, `prompt` or `take`); null: not known."
         ),
     ] = None
+    clone_note: Annotated[
+        str | None,
+        Property("What a VirtualMachineClone that made it keeps in its configuration; null: none did."),
+    ] = None
     vks_node: Annotated[
         bool,
         Property("Whether it is a node of a Kubernetes cluster that vSphere manages (VKS; VM Operator)."),

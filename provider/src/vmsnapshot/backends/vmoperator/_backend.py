@@ -16,6 +16,7 @@ from vmsnapshot.backends.vmoperator._reader import VmOperatorReader
 from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._withdrawal import Withdrawal
+from vmsnapshot.lifecycle.cloning import Cloner
 from vmsnapshot.lifecycle.errors import (
     Subject,
     Unsupported,
@@ -43,6 +44,11 @@ class VmOperatorBackend(VmOperatorReader):
     def __init__(self, access: Access) -> None:
         super().__init__(access)
         self._vm_lock = KeyedLock()
+
+    @property
+    def clones(self) -> Cloner | None:
+        """Nothing: its API makes no VM out of a snapshot."""
+        return None
 
     @classmethod
     def of(cls, configuration: Configuration) -> VmOperatorBackend:

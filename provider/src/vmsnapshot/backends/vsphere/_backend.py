@@ -8,6 +8,7 @@ from typing import Any, Literal
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._clones import Clones
 from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -50,6 +51,7 @@ class VsphereBackend(VsphereReader):
     def __init__(self, endpoint: Endpoint, user: str, password: str, *, ignore_history: bool = False) -> None:
         super().__init__(endpoint, user, password, ignore_history=ignore_history)
         self._vm_lock = KeyedLock()
+        self.clones = Clones(self._session, self._reads, self._tasks, self._vm_lock)
 
     @classmethod
     def of(cls, configuration: Configuration) -> VsphereBackend:

@@ -216,6 +216,7 @@ TABLE: Final[dict[str, Rule]] = {
         Refused, "the VM waits for an answer to a question: answer it in vSphere."
     ),
     "vim.fault.MethodDisabled": _rule(Refused, "somebody has disabled this operation on the VM."),
+    "vim.fault.DuplicateName": _rule(Refused, "the folder has something of that name already."),
     "vim.fault.VmConfigFault": _rule(Refused, "the VM's configuration doesn't allow it."),
     "vim.fault.MigrationFault": _rule(Refused),
     "vim.fault.InsufficientResourcesFault": _rule(Refused, "the host lacks resources."),

@@ -267,7 +267,8 @@ def _view_of(login: Login, kinds: Iterable[str]) -> Any:
     return login.kept[key]
 
 
-def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
+def contents_of(login: Login, kinds: Mapping[str, Sequence[str]]) -> list[Any]:
+    """All objects of some kinds with these properties: a call or two, and one for each further page."""
     collector = vmodl.query.PropertyCollector
     spec = collector.FilterSpec(
         propSet=[property_spec(login.kind(kind), paths) for kind, paths in kinds.items()],
@@ -278,11 +279,14 @@ def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
         ],
         reportMissingObjectsInResults=True,
     )
-    contents = list(retrieve(login, [spec]))
+    return list(retrieve(login, [spec]))
+
+
+def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
     nodes: dict[str, _Node] = {}
     machines: list[tuple[Entry, str | None]] = []
     named: dict[str, str] = {}
-    for content in contents:
+    for content in contents_of(login, kinds):
         found = {item.name: item.val for item in content.propSet or ()}
         if (name := found.get("name")) is None:
             continue  # not for this login to see

@@ -34,6 +34,8 @@ _POWER: Final[dict[str, PowerState]] = {
     "poweredOff": "PoweredOff",
     "suspended": "Suspended",
 }
+# The configuration parameter in which VirtualMachineClone keeps what made a VM.
+CLONE_NOTE: Final = "vmsnapshot.clone"
 # The states of a task.
 RUNNING: Final = frozenset({"queued", "running"})
 ENDED: Final = frozenset({"success", "error"})
@@ -151,7 +153,13 @@ def virtual_machine(
 
 
 # What `from_configuration` tells of a VM.
-BESIDE_HARDWARE: Final = ("shared_bus", "delta_datastores", "first_class_disks", "power_off_behavior")
+BESIDE_HARDWARE: Final = (
+    "shared_bus",
+    "delta_datastores",
+    "first_class_disks",
+    "power_off_behavior",
+    "clone_note",
+)
 
 
 def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str, Any]:
@@ -164,8 +172,8 @@ def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str,
     if config is None:
         return {}
     disks = [item for item in config.hardware.device if isinstance(item, vim.vm.device.VirtualDisk)]
-    extra = {item.key: str(item.value).lower() for item in config.extraConfig or ()}
-    if extra.get(_REDO_NOT_WITH_PARENT) == "true":
+    extra = {item.key: str(item.value) for item in config.extraConfig or ()}
+    if extra.get(_REDO_NOT_WITH_PARENT, "").lower() == "true":
         places = {snapshot_datastore}
     else:
         # Independent disks have no deltas.
@@ -179,6 +187,7 @@ def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str,
         "delta_datastores": tuple(sorted(place for place in places if place is not None)),
         "first_class_disks": tuple(label(disk) for disk in disks if disk.vDiskId is not None),
         "power_off_behavior": optional_text(getattr(config.flags, "snapshotPowerOffBehavior", None)),
+        "clone_note": extra.get(CLONE_NOTE) or None,
     }
 
 

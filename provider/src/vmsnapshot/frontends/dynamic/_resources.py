@@ -12,7 +12,7 @@ from pulumi import dynamic
 from vmsnapshot.frontends.dynamic._provider import Provider
 from vmsnapshot.frontends.dynamic._tree import inputs_of
 from vmsnapshot.model._base import camel, fields, property_names
-from vmsnapshot.model.catalogue import CHECKPOINT, PACKAGE, REVERT, ROLLBACK, SNAPSHOT, ResourceType
+from vmsnapshot.model.catalogue import CHECKPOINT, CLONE, PACKAGE, REVERT, ROLLBACK, SNAPSHOT, ResourceType
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.duration import parse_duration
 
@@ -215,5 +215,46 @@ class EnvironmentRollback(_Resource, kind=ROLLBACK):
                 "power_policy": power_policy,
                 "on_failure": on_failure,
                 "require_unchanged": require_unchanged,
+            },
+        )
+
+
+class VirtualMachineClone(_Resource, kind=CLONE):
+    def __init__(
+        self,
+        resource_name: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        vm_name: pulumi.Input[str],
+        snapshot: pulumi.Input[str],
+        linked: pulumi.Input[bool] | None = None,
+        name: pulumi.Input[str] | None = None,
+        folder: pulumi.Input[str] | None = None,
+        resource_pool: pulumi.Input[str] | None = None,
+        host: pulumi.Input[str] | None = None,
+        datastore: pulumi.Input[str] | None = None,
+        networks: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
+        isolated: pulumi.Input[bool] | None = None,
+        power_on: pulumi.Input[bool] | None = None,
+        num_cpus: pulumi.Input[int] | None = None,
+        memory_mb: pulumi.Input[int] | None = None,
+    ) -> None:
+        super().__init__(
+            resource_name,
+            opts,
+            {
+                "vm_name": vm_name,
+                "snapshot": snapshot,
+                "linked": linked,
+                "name": name,
+                "folder": folder,
+                "resource_pool": resource_pool,
+                "host": host,
+                "datastore": datastore,
+                "networks": networks,
+                "isolated": isolated,
+                "power_on": power_on,
+                "num_cpus": num_cpus,
+                "memory_mb": memory_mb,
             },
         )

@@ -15,8 +15,10 @@ class CheckpointMemory:
         state: What the engine has shown of its state: check isn't shown it.
         ids: The ids of the VMs that check has found, by the member's key: so is each looked up once.
         is_unseen: Whether check had to plan without having seen the state.
+        kept: By labels whose time is over those of them that linked clones stand on, with the clones.
     """
 
     state: CheckpointState | None = None
     ids: dict[str, str] = dataclasses.field(default_factory=dict)
     is_unseen: bool = False
+    kept: dict[frozenset[str], dict[str, str]] = dataclasses.field(default_factory=dict)

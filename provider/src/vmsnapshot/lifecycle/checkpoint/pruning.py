@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, find_part, located_vms, vm_key
+from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked_as_recorded
@@ -96,6 +97,30 @@ def prune(
     )
 
 
+def clones_on_checkpoints(
+    session: Session, checkpoints: Mapping[str, Checkpoint], labels: Iterable[str], operation: Operation
+) -> dict[str, str]:
+    """Returns the checkpoints of these labels that linked clones stand on, with the clones in words.
+
+    What can't be read now is missing: the removal of a snapshot looks again, and refuses.
+    """
+    due = {label: checkpoints[label] for label in labels if label in checkpoints}
+    asked: dict[str, list[str]] = {}
+    for checkpoint in due.values():
+        for part in checkpoint.snapshots.values():
+            asked.setdefault(part.vm, []).append(part.id)
+    try:
+        standing = clones_on(session, asked, operation)
+    except VmsnapshotError:
+        return {}
+    kept: dict[str, str] = {}
+    for label, checkpoint in due.items():
+        parts = checkpoint.snapshots.values()
+        if clones := {item.id: item for part in parts for item in standing.get(part.id, ())}:
+            kept[label] = format_clones(clones.values())
+    return kept
+
+
 def _named(removals: Sequence[_Removal], vm_id: str) -> str:
     return f'VM "{removals[-1].key}" ({vm_id})'
 
@@ -165,9 +190,7 @@ def remove_marked(
 
 
 def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
-    session.backend.remove_snapshot(
-        vm, snapshot, remove_children=False, consolidate=True, operation=operation
-    )
+    remove_snapshot(session, vm, snapshot, operation)
 
 
 def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snapshot, label: str) -> None:

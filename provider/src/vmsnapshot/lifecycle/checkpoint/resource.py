@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.checkpoint.executor import Checkpointing, Failed, refuse
 from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
-from vmsnapshot.lifecycle.checkpoint.pruning import prune, remove_marked
+from vmsnapshot.lifecycle.checkpoint.pruning import clones_on_checkpoints, prune, remove_marked
 from vmsnapshot.lifecycle.checkpoint.refresh import refresh
 from vmsnapshot.lifecycle.checkpoint.retention import Held, to_remove
 from vmsnapshot.lifecycle.checkpoint.state import (
@@ -23,10 +24,12 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     state_of,
 )
 from vmsnapshot.lifecycle.checkpoint.text import (
+    kept_text,
     left_lines,
     membership,
     orphan_lines,
     pruning_text,
+    taken_before_text,
     taking_text,
 )
 from vmsnapshot.lifecycle.common import verbs
@@ -93,7 +96,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if old is not None and state is None:
             memory.is_unseen = True
             return _check_unseen(asked, old)
-        labels = _labels_after(asked, state, self._moment(asked))[0]
+        labels = self._labels_after(request.urn, asked, state, self._moment(asked))[0]
         planned = replace(asked, checkpoints=labels)
         return verbs.CheckAnswer(planned, self._failures(request.urn, asked, state, old))
 
@@ -103,7 +106,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         """Why it can't work, as far as a quick look at the VMs tells; the preview looks at their hardware."""
         taking = asks_for_checkpoint(state, asked.label)
         if taking and state is not None and asked.label in state.checkpoints:
-            return [CheckFailure("label", _taken_before(asked.label, state.label))]
+            return [CheckFailure("label", taken_before_text(asked.label, state.label))]
         members = asked.virtual_machines
         if not taking and old is not None and old.virtual_machines == members:
             return []
@@ -194,7 +197,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         operation = self._session.operation(request.urn, "reading the checkpoints", request.timeout)
         checkpoints = refresh(self._session, request.urn, state.checkpoints, operation)
         after = state_of(state, checkpoints, state.unfinished, state.conditions)
-        self._memory.of(request.urn).state = after
+        memory = self._memory.of(request.urn)
+        memory.state, memory.kept = after, {}
         if request.inputs is None:
             return verbs.Answer(request.id, after)
         # After an update that took a checkpoint and failed later, the engine keeps the old label.
@@ -225,6 +229,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         failures = {}
         if not keep:
             over = to_remove(held_labels(checkpoints), rules_of(inputs), self._session.now(operation))
+            over, kept = self._spare(urn, checkpoints, over, operation)
+            if kept:
+                self._session.log(urn, Severity.WARNING, kept_text(kept))
             pruned = prune(self._session, urn, checkpoints, list(over), operation)
             checkpoints, failures = pruned.checkpoints, pruned.failures
             if over:  # what stays has moved up in its VM's tree
@@ -256,7 +263,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             VmsnapshotError: It can't be taken of every VM; nothing was done.
         """
         if old is not None and inputs.label in old.checkpoints:
-            raise InvalidInput("label", f"label: {_taken_before(inputs.label, old.label)}")
+            raise InvalidInput("label", f"label: {taken_before_text(inputs.label, old.label)}")
         memory = self._memory.of(urn)
         known = old or memory.state  # of the one that this replaces
         checkpointing = Checkpointing(self._session, urn, inputs, known)
@@ -281,6 +288,30 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             )
         return failures
 
+    def _labels_after(
+        self, urn: str, asked: CheckpointInputs, state: CheckpointState | None, moment: dt.datetime
+    ) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+        """The labels after an update; those that it removes, why; those that linked clones keep, which."""
+        checkpoints = state.checkpoints if state is not None else {}
+        held = held_labels(checkpoints)
+        new = asked.label if asks_for_checkpoint(state, asked.label) else None
+        if new is not None and new not in checkpoints:
+            held.append(Held(new, moment))
+        operation = self._session.operation("", "looking for linked clones", batched=False)
+        over = to_remove(held, rules_of(asked), moment)
+        over, kept = self._spare(urn, checkpoints, over, operation)
+        keys = [item.key for item in asked.virtual_machines]
+        return planned_labels(checkpoints, over, new, keys), over, kept
+
+    def _spare(
+        self, urn: str, checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], operation: Operation
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """The labels to remove, and those that linked clones keep: looked up once for a command."""
+        known, key = self._memory.of(urn).kept, frozenset(over)
+        if key not in known:
+            known[key] = clones_on_checkpoints(self._session, checkpoints, over, operation)
+        return {label: rule for label, rule in over.items() if label not in known[key]}, known[key]
+
     def _moment(self, asked: CheckpointInputs) -> dt.datetime:
         """The time by the server's clock, where something is to be removed by its age."""
         return now() if asked.max_age is None else self._session.planned_now()
@@ -304,9 +335,11 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             texts.append(taking_text(plan, asked, old))
         else:
             texts += ["\n".join(wrapped(text)) for text in membership(asked.virtual_machines, old, None)]
-        if over := _labels_after(asked, old, moment)[1]:
-            assert old is not None  # noqa: S101 - only what is there can be over its time
+        _, over, kept = self._labels_after(urn, asked, old, moment)
+        if over and old is not None:  # only what is there can be over its time
             texts.append(pruning_text(old.checkpoints, over, moment))
+        if kept:
+            texts.append(kept_text(kept))
         if texts:
             self._session.log(urn, Severity.WARNING, "\n".join(texts))
 
@@ -316,7 +349,7 @@ def _check_unseen(asked: CheckpointInputs, old: CheckpointInputs) -> verbs.Check
     labels = dict(old.checkpoints or {})
     if asked.label != old.label:
         if asked.label in labels:
-            reason = _taken_before(asked.label, old.label)
+            reason = taken_before_text(asked.label, old.label)
             return verbs.CheckAnswer(asked, [CheckFailure("label", reason)])
         keys = sorted(member.key for member in asked.virtual_machines)
         labels[asked.label] = {"virtualMachines": keys}
@@ -350,19 +383,6 @@ def _preview(inputs: CheckpointInputs, old: CheckpointState | None) -> verbs.Pre
     return verbs.Preview(state_of(inputs, kept), [*afterwards, *new])
 
 
-def _labels_after(
-    asked: CheckpointInputs, state: CheckpointState | None, moment: dt.datetime
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The labels that there will be after an update, and those that it removes with the reason."""
-    checkpoints = state.checkpoints if state is not None else {}
-    held = held_labels(checkpoints)
-    new = asked.label if asks_for_checkpoint(state, asked.label) else None
-    if new is not None and new not in checkpoints:
-        held.append(Held(new, moment))
-    over = to_remove(held, rules_of(asked), moment)
-    return planned_labels(checkpoints, over, new, [item.key for item in asked.virtual_machines]), over
-
-
 def _label_change(label: str, change: Change, *, listed: bool = False) -> PropertyChange:
     """The change of one label in `checkpoints`; drawn from state unless the old inputs list the label.
 
@@ -371,11 +391,3 @@ def _label_change(label: str, change: Change, *, listed: bool = False) -> Proper
     """
     path = (_PLANNED, label)
     return PropertyChange(change, input_diff=listed or expressible_part(path) != path)
-
-
-def _taken_before(label: str, last: str) -> str:
-    return (
-        f'there is a checkpoint "{label}" already, and it is not taken again: its snapshots say what the '
-        "VMs were then. Use another label for a new checkpoint. To go back to this one, use an "
-        f'EnvironmentRollback with `to: {label}`, and leave this label at "{last}" (ignoreChanges does).'
-    )

@@ -71,6 +71,26 @@ def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str],
     return "\n".join(lines)
 
 
+def kept_text(kept: Mapping[str, str]) -> str:
+    """Which checkpoints stay although their time is over, and for whom."""
+    lines: list[str] = []
+    for label, clones in kept.items():
+        lines += wrapped(
+            f'Checkpoint "{printable(label)}" is kept, although its time is over: {clones}. It is removed by '
+            "an update after that."
+        )
+    return "\n".join(lines)
+
+
+def taken_before_text(label: str, last: str) -> str:
+    """Why a checkpoint isn't taken once more, and what to do."""
+    return (
+        f'there is a checkpoint "{label}" already, and it is not taken again: its snapshots say what the '
+        "VMs were then. Use another label for a new checkpoint. To go back to this one, use an "
+        f'EnvironmentRollback with `to: {label}`, and leave this label at "{last}" (ignoreChanges does).'
+    )
+
+
 def left_lines(plan: CheckpointPlan) -> list[str]:
     """What an interrupted run has taken already: that is kept, however old it is by then."""
     if not plan.left:

@@ -1,21 +1,25 @@
-"""Automatic names of snapshots."""
+"""Automatic names of snapshots and of clones."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import TypeVar
 
 from vmsnapshot.lifecycle.common.platforms import Platform
 from vmsnapshot.lifecycle.common.verbs import CheckRequest
 from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.lifecycle.requests import CheckFailure, Naming
+from vmsnapshot.model.clone import CloneInputs
 from vmsnapshot.model.snapshot import NAME_LIMIT, SnapshotInputs
+
+N = TypeVar("N", SnapshotInputs, CloneInputs)
 
 # As long as the suffix that Pulumi's own providers give.
 _SUFFIX_DIGITS = 7
 
 
-def automatic_name(request: CheckRequest[SnapshotInputs], platform: Platform) -> str | CheckFailure:
+def automatic_name(request: CheckRequest[N], platform: Platform) -> str | CheckFailure:
     """Returns the name of a resource without one: the old one, the engine's proposal, or a random one."""
     old = request.old_inputs
     # A secret name isn't carried over: the program no longer says that it is one.

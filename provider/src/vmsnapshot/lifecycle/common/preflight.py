@@ -66,7 +66,7 @@ def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) 
         found += space_findings(vm, memory=inputs.safety_snapshot.memory and running)
         if inputs.safety_snapshot.memory:
             found += memory_findings(vm)
-    return _sorted(found)
+    return sorted_findings(found)
 
 
 def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
@@ -77,7 +77,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
     if inputs.quiesce is not None and running:
         if vm.tools_running is False:
             found.append(
-                _finding(
+                finding(
                     "error",
                     "quiesceWithoutTools",
                     "The VM can't be quiesced: VMware Tools are not running in its guest. Start "
@@ -86,7 +86,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
             )
         elif vm.tools_running is None:
             found.append(
-                _finding(
+                finding(
                     "unknown",
                     "toolsUnknown",
                     "Whether VMware Tools run in the guest, which quiescing needs, could not be read.",
@@ -97,30 +97,30 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
         # All of Windows' begin so (API reference, VirtualMachineGuestOsIdentifier).
         if guest is not None and not guest.startswith("win"):
             text = f"quiesce.windows counts for Windows only; the VM's guestID is {guest}."
-            found.append(_finding("warning", "quiesceNotWindows", text))
+            found.append(finding("warning", "quiesceNotWindows", text))
     if vm.machine.power_state == "Suspended" and not inputs.memory:
         text = (
             "The VM is suspended: its snapshot holds its memory, although `memory` is false, unless the "
             "server can leave that out."
         )
-        found.append(_finding("warning", "suspendedWithMemory", text))
+        found.append(finding("warning", "suspendedWithMemory", text))
     if inputs.memory and running:
         found += memory_findings(vm)
         if (size := vm.machine.memory_mb or 0) >= LARGE_MEMORY_MB:
             found.append(
-                _finding(
+                finding(
                     "warning",
                     "largeMemory",
                     f"The snapshot holds {size / 1024:.0f} GiB of memory: that much is written to "
                     "the VM's datastore, and the VM may stall meanwhile.",
                 )
             )
-    found += [*_power_off_behavior(vm), *_vm_service(vm)]
+    found += [*_power_off_behavior(vm), *vm_service_findings(vm)]
     found += [*adoption_findings(vm, inputs), *unapplied_findings(vm)]
     found += [*space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:
         found.append(_consolidation())
-    return _sorted(found)
+    return sorted_findings(found)
 
 
 def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
@@ -138,10 +138,10 @@ def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
             left -= needed
         if left < 0:
             text = f"The snapshot's memory ({format_size(needed)}) does not fit on {where}."
-            found.append(_finding("warning", "noSpaceForMemory", text))
+            found.append(finding("warning", "noSpaceForMemory", text))
         elif name in vm.delta_datastores and left < LOW_SPACE:
             text = f"Little room is left for a snapshot's disks to grow on {where}."
-            found.append(_finding("warning", "lowSpace", text))
+            found.append(finding("warning", "lowSpace", text))
     return found
 
 
@@ -156,11 +156,11 @@ def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
             f"{CHAIN_LIMIT}): the VM runs on or below a snapshot that was made outside the VM Operator, "
             "which tells nothing of what is below such."
         )
-        return [_finding("unknown", "chainUnknown", text)]
+        return [finding("unknown", "chainUnknown", text)]
     depth = len(vm.ancestry(vm.current_snapshot_id)) + 1
     if depth > CHAIN_LIMIT:
         return [
-            _finding(
+            finding(
                 "error",
                 "chainTooLong",
                 f"{what} would be number {depth} in its chain; vSphere allows {CHAIN_LIMIT}. "
@@ -169,7 +169,7 @@ def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
         ]
     if depth >= CHAIN_LIMIT - 1:
         return [
-            _finding(
+            finding(
                 "warning",
                 "chainLong",
                 f"{what} would be number {depth} in its chain; vSphere allows {CHAIN_LIMIT}.",
@@ -183,7 +183,7 @@ def memory_findings(vm: VirtualMachine) -> list[Finding]:
     independent = ", ".join(vm.machine.independent_disks)
     if vm.machine.power_state == "PoweredOn" and independent:
         return [
-            _finding(
+            finding(
                 "error",
                 "memoryWithIndependentDisk",
                 f"Memory can't be part of a snapshot of a running VM with independent disks ({independent}).",
@@ -192,7 +192,7 @@ def memory_findings(vm: VirtualMachine) -> list[Finding]:
     return []
 
 
-def _unmanageable(vm: VirtualMachine, act: str) -> list[Finding]:
+def unmanageable_findings(vm: VirtualMachine, act: str) -> list[Finding]:
     """Returns an error if the platform can't manage the VM at all; nothing else that it tells is current."""
     found = []
     if vm.connection is not None and vm.connection != "connected":
@@ -201,25 +201,25 @@ def _unmanageable(vm: VirtualMachine, act: str) -> list[Finding]:
             f"vSphere can't manage {format_vm(vm)} now: its connectionState is {vm.connection}, so it can't "
             f"be {act}. {advice}"
         )
-        found.append(_finding("error", vm.connection, text))
+        found.append(finding("error", vm.connection, text))
     elif vm.configuration_missing:
         text = (
             f"vSphere has no configuration of {format_vm(vm)}: whether it can be {act} is not known. See "
             "what the vSphere Client says of it (its files may be inaccessible)."
         )
-        found.append(_finding("error", "configurationMissing", text))
+        found.append(finding("error", "configurationMissing", text))
     if vm.question is not None:
         text = (
             f"{format_vm(vm)} waits for the answer to a question, and can't be {act} until then: "
             f"{vm.question.strip()} Answer it in the vSphere Client."
         )
-        found.append(_finding("error", "questionPending", text))
+        found.append(finding("error", "questionPending", text))
     return found
 
 
 def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> list[Finding]:
     """Returns an error for each state of the VM in which the platform refuses; `act` is the refused act."""
-    unmanageable = _unmanageable(vm, act)
+    unmanageable = unmanageable_findings(vm, act)
     reasons = (
         ("template", vm.template, f"{format_vm(vm)} is a template; it can't be {act}."),
         (
@@ -258,21 +258,22 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
             f"The VM is paused (annotation vmoperator.vmware.com/paused); it can't be {act} until then.",
         ),
     )
-    return unmanageable + [_finding("error", code, message) for code, holds, message in reasons if holds]
+    return unmanageable + [finding("error", code, message) for code, holds, message in reasons if holds]
 
 
 def _locked(vm: VirtualMachine, what: str) -> list[Finding]:
     if not vm.snapshots_locked:
         return []
     message = f"{what} can't be taken: the VM's snapshot tree is locked (its snapshotLocked flag)."
-    return [_finding("error", "snapshotsLocked", message)]
+    return [finding("error", "snapshotsLocked", message)]
 
 
 def _consolidation() -> Finding:
-    return _finding("warning", "consolidationNeeded", "The VM's disks need consolidation; do that first.")
+    return finding("warning", "consolidationNeeded", "The VM's disks need consolidation; do that first.")
 
 
-def _sorted(findings: list[Finding]) -> list[Finding]:
+def sorted_findings(findings: list[Finding]) -> list[Finding]:
+    """Returns findings in order: errors first."""
     order = ("error", "warning", "unknown")
     return sorted(findings, key=lambda item: order.index(item.severity))
 
@@ -287,10 +288,10 @@ def _power_off_behavior(vm: VirtualMachine) -> list[Finding]:
     if (effect := effects.get(vm.power_off_behavior or "")) is None:
         return []
     text = f"Powering this VM off {effect}: its snapshotPowerOffBehavior is {vm.power_off_behavior}."
-    return [_finding("warning", "snapshotPowerOffBehavior", text)]
+    return [finding("warning", "snapshotPowerOffBehavior", text)]
 
 
-def _vm_service(vm: VirtualMachine) -> list[Finding]:
+def vm_service_findings(vm: VirtualMachine) -> list[Finding]:
     """Returns a warning for a VM that the VM Operator manages, seen from vSphere."""
     if not vm.vm_service:
         return []
@@ -299,12 +300,12 @@ def _vm_service(vm: VirtualMachine) -> list[Finding]:
         "`backend: vmoperator` for it. If it is a node of a Kubernetes cluster (VKS), which vSphere "
         "doesn't tell, snapshots and reverts break it."
     )
-    return [_finding("warning", "vmService", text)]
+    return [finding("warning", "vmService", text)]
 
 
 def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
     found = [
-        _finding(
+        finding(
             "warning",
             "taskRunning",
             f"A task is running on the VM ({task.operation}); the revert waits for it.",
@@ -313,30 +314,30 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
     ]
     if vm.consolidation_needed:
         found.append(_consolidation())
-    found += [*_power_off_behavior(vm), *_vm_service(vm)]
+    found += [*_power_off_behavior(vm), *vm_service_findings(vm)]
     if vm.first_class_disks:
         text = (
             f"Whether a first-class disk of the VM ({', '.join(vm.first_class_disks)}) has snapshots of its "
             "own, across which vSphere refuses to revert (msg.snapshot.vigor.revert.errorFcd), could not be "
             "read."
         )
-        found.append(_finding("unknown", "diskSnapshotsUnknown", text))
+        found.append(finding("unknown", "diskSnapshotsUnknown", text))
     if (independent := ", ".join(vm.machine.independent_disks)) != "":
         found.append(
-            _finding(
+            finding(
                 "warning",
                 "independentDisks",
                 f"What was written to independent disks ({independent}) is not taken back.",
             )
         )
     if vm.machine.power_state is None:
-        found.append(_finding("unknown", "powerStateUnknown", "The VM's power state could not be read."))
+        found.append(finding("unknown", "powerStateUnknown", "The VM's power state could not be read."))
     if vm.discarded_bytes is None:
-        found.append(_finding("unknown", "discardedUnknown", "How much is discarded could not be read."))
+        found.append(finding("unknown", "discardedUnknown", "How much is discarded could not be read."))
     found += unapplied_findings(vm)
     if vm.snapshots_supported is None:
         found.append(
-            _finding(
+            finding(
                 "unknown",
                 "capabilityUnknown",
                 "Whether the platform allows snapshot operations on the VM could not be read.",
@@ -345,5 +346,6 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
     return found
 
 
-def _finding(severity: Severity, code: str, message: str) -> Finding:
+def finding(severity: Severity, code: str, message: str) -> Finding:
+    """Returns one thing found before an act."""
     return Finding(severity=severity, code=code, message=message)

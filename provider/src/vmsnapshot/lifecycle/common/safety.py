@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.common.creation import create_once
+from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded
 from vmsnapshot.lifecycle.common.observed import timestamp_or_none
@@ -279,11 +280,13 @@ class SafetySnapshots:
     def remove_recorded(
         self, recorded: Sequence[TakenSafetySnapshot], vm: VirtualMachine, why: str, operation: Operation
     ) -> list[TakenSafetySnapshot]:
-        """Remove safety snapshots that state holds; returns those that stay because the VM runs on them.
+        """Remove safety snapshots that state holds; returns those that stay as something stands on them.
 
-        One that isn't surely ours is kept, and the user is told.
+        That is the VM, or a linked clone. One that isn't surely ours is kept, and the user is told.
         """
         branch = {item.id for item in vm.ancestry(vm.current_snapshot_id)}
+        ids = [item.id for item in vm.snapshots]
+        standing = clones_on(self._session, {vm.identity.id: ids}, operation) if recorded else {}
         in_use: list[TakenSafetySnapshot] = []
         for item in recorded:
             ours = self._recorded(vm, item)
@@ -291,7 +294,11 @@ class SafetySnapshots:
                 in_use.append(item)
                 continue
             head = f'Safety snapshot "{item.name}" of {format_vm(vm)}'
-            if ours is not None:
+            if ours is not None and (clones := standing.get(ours.id)):
+                in_use.append(item)
+                text = f"{head} is kept, although {why}: {format_clones(clones)}."
+                self._log(text, requests.Severity.WARNING)
+            elif ours is not None:
                 self._remove(vm, ours, operation)
                 self._log(f"{head} was removed: {why}.")
             elif (
@@ -321,9 +328,7 @@ class SafetySnapshots:
         return same[0] if len(same) == 1 else None
 
     def _remove(self, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
-        self._session.backend.remove_snapshot(
-            vm, snapshot, remove_children=False, consolidate=True, operation=operation
-        )
+        remove_snapshot(self._session, vm, snapshot, operation)
 
     def _time_to_clean_up(self, operation: Operation) -> Operation:
         within = min(_CLEAN_UP_WITHIN, operation.timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from vmsnapshot.lifecycle.cloning import Cloner
 from vmsnapshot.lifecycle.port._changing import Changer
 from vmsnapshot.lifecycle.port._reading import Reader
 from vmsnapshot.lifecycle.port._values import (
@@ -42,6 +43,11 @@ class Backend(Reader, Changer, Protocol):
 
     A VM's id is `VirtualMachine.identity.id`; a snapshot's is `Snapshot.id`.
     """
+
+    @property
+    def clones(self) -> Cloner | None:
+        """What makes VMs out of snapshots; None: the platform can't."""
+        ...
 
     def close(self) -> None:
         """Log out and let go of everything; further calls raise Unreachable."""

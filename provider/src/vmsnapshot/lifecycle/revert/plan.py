@@ -9,17 +9,15 @@ from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
 from vmsnapshot.lifecycle.common.identity import (
-    KnownSnapshot,
     Sameness,
     compare_vm,
-    find_known_snapshot,
 )
 from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
-from vmsnapshot.lifecycle.common.selection import CURRENT, format_snapshot, select_target
+from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.lifecycle.common.targets import find_target
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
@@ -119,7 +117,7 @@ def plan_request(
         Ambiguous: There are several; likewise.
     """
     vm = session.find(inputs.vm_name, inputs.namespace, operation)
-    target = _target(session, vm, inputs.snapshot or "")
+    target = find_target(session, vm, inputs.snapshot or "")
     if inputs.snapshot == CURRENT and asker is not None:
         target = _before_safety_snapshot(session, vm, target, asker)
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
@@ -225,37 +223,6 @@ def powered(machine: Machine, policy: PowerPolicy) -> Machine:
     """A VM that is already reverted, once its power is as it is asked for."""
     power = power_asked(policy, machine)
     return machine if power is None else replace(machine, power_state=_POWER[power])
-
-
-def _target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
-    """The snapshot that is asked for; a path of state that it no longer has is followed by its id."""
-    foreseen = vm.snapshot(session.paths.planned(vm.identity.id, reference))
-    if foreseen is not None:
-        return foreseen
-    held = _known(vm, session.paths.known(vm.identity.id, reference))
-    try:
-        found = select_target(vm, reference)
-    except (NotFound, Ambiguous) as error:
-        moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))
-        if moved is not None and isinstance(error, NotFound):
-            return moved
-        raise type(error)(error.message, property="snapshot") from None
-    if held is not None and held.id != found.id:
-        message = (
-            f"{reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
-            f"path for {format_snapshot(vm, held)}. Run `pulumi refresh`, or give the uniqueID of the one "
-            "that is meant."
-        )
-        raise Ambiguous(message, property="snapshot")
-    return found
-
-
-def _known(vm: VirtualMachine, known: KnownSnapshot | None) -> Snapshot | None:
-    """A known snapshot, wherever it is in the tree now; None: it isn't surely there."""
-    if known is None:
-        return None
-    sameness, found = find_known_snapshot(known, vm)
-    return found if sameness in (Sameness.SAME, Sameness.ELSEWHERE) else None
 
 
 def _before_safety_snapshot(

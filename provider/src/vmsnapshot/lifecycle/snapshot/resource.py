@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.dependents import clones_on, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -134,7 +135,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 "left by a run that was interrupted, and will be taken over.",
             )
         else:
-            self._say_replacement(request.urn, vm)
+            self._say_replacement(request.urn, vm, operation)
             findings = snapshot_findings(vm, inputs)
             for item in findings:
                 if item.severity != "error":
@@ -142,12 +143,16 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise_for_errors(findings, what)
         return verbs.Preview()
 
-    def _say_replacement(self, urn: str, vm: VirtualMachine) -> None:
+    def _say_replacement(self, urn: str, vm: VirtualMachine, operation: Operation) -> None:
         """In words: the new one captures today's VM, and the restore point of then is lost."""
-        for state in list(self._memory.of(urn).states.values()):
+        states = list(self._memory.of(urn).states.values())
+        ids = [item.id for item in vm.snapshots if states]
+        standing = clones_on(self._session, {vm.identity.id: ids}, operation)
+        for state in states:
             old = vm.snapshot_on_vsphere(state.unique_id)
             children = [] if old is None else vm.children(old.id)
-            self._session.log(urn, requests.Severity.WARNING, replacement_text(state, children))
+            clones = () if old is None else standing.get(old.id, ())
+            self._session.log(urn, requests.Severity.WARNING, replacement_text(state, children, clones))
 
     def _finish(
         self,
@@ -370,12 +375,13 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise Refused(message)
         for text in children_text(children, state.child_policy):
             self._session.log(request.urn, requests.Severity.INFO, text)
-        self._session.backend.remove_snapshot(
+        remove_snapshot(
+            self._session,
             vm,
             snapshot,
+            operation,
             remove_children=state.child_policy == "remove",
             consolidate=state.consolidate,
-            operation=operation,
         )
 
     # --- small things -----------------------------------------------------------------------

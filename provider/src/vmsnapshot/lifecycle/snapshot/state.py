@@ -6,10 +6,12 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.common.dependents import format_clones
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
 from vmsnapshot.model._base import replace
+from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
 from vmsnapshot.model.status import Condition
@@ -104,13 +106,17 @@ def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
     )
 
 
-def replacement_text(old: SnapshotState, children: list[Snapshot]) -> str:
-    """What a replacement means, in words."""
+def replacement_text(
+    old: SnapshotState, children: list[Snapshot], clones: Sequence[VirtualMachineIdentity] = ()
+) -> str:
+    """What a replacement means, in words; `clones` are the linked clones on the old one."""
     what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
     text = (
         f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
         "of then is deleted and can't be brought back."
     )
+    if clones:
+        text += f" Its delete is refused as long as {format_clones(clones)}."
     return " ".join([text, *children_text(children, old.child_policy)])
 
 

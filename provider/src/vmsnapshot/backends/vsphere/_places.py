@@ -1,0 +1,202 @@
+"""Finds folders, pools, hosts, datastores and networks by what a user wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pyVmomi import vim
+
+from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._inventory import contents_of
+from vmsnapshot.backends.vsphere._names import unescape
+from vmsnapshot.backends.vsphere._objects import Reference, object_id
+from vmsnapshot.backends.vsphere._objects import reference as reference_to
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
+from vmsnapshot.backends.vsphere._session import Login, Session
+from vmsnapshot.lifecycle.cloning import Place
+from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.machine import VirtualMachine
+
+# What is read of each kind, by which a path is made and a network is named to an adapter.
+_READ: Final[dict[str, tuple[str, ...]]] = {
+    "Datacenter": ("name", "parent"),
+    "Folder": ("name", "parent", "childType"),
+    "ComputeResource": ("name", "parent", "resourcePool"),
+    "ResourcePool": ("name", "parent"),
+    "VirtualApp": ("name", "parent", "parentFolder"),
+    "HostSystem": ("name", "parent"),
+    "StoragePod": ("name", "parent"),
+    "Datastore": ("name", "parent", "summary.freeSpace"),
+    "Network": ("name", "parent", "summary"),
+    "DistributedVirtualPortgroup": ("name", "parent", "config.distributedVirtualSwitch"),
+    "OpaqueNetwork": ("name", "parent", "summary"),
+    "DistributedVirtualSwitch": ("name", "parent", "uuid"),
+}
+_POOLS: Final = ("ResourcePool", "VirtualApp")
+_NETWORKS: Final = ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork")
+_COMPUTE: Final = ("ComputeResource", "ClusterComputeResource")
+_SUGGESTIONS: Final = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class _Node:
+    kind: str
+    id: str
+    path: str
+    told: Mapping[str, Any]
+
+
+class Places:
+    """All places of a server at one moment."""
+
+    def __init__(self, told: Mapping[Reference, Mapping[str, Any]]) -> None:
+        self._told = told
+        self._nodes = {
+            reference: _Node(*reference, self._path(reference), properties)
+            for reference, properties in told.items()
+        }
+
+    @classmethod
+    def read(cls, session: Session, operation: Operation) -> Places:
+        """Read them: three calls, and one for each further page."""
+
+        def look(login: Login) -> Places:
+            told: dict[Reference, Mapping[str, Any]] = {}
+            for content in contents_of(login, _READ):
+                properties = {item.name: item.val for item in content.propSet or ()}
+                if "name" in properties:  # for this login to see
+                    told[reference_to(content.obj)] = properties
+            return cls(told)
+
+        subject = Subject("reading where VMs can be")
+        return retry(operation, WORTH_ANOTHER_READ, lambda: session.call(operation, subject, look))
+
+    def folder(self, vm: VirtualMachine, wanted: str) -> Place:
+        """A folder of VMs."""
+        nodes = [
+            node
+            for (kind, _), node in self._nodes.items()
+            if kind == "Folder" and "VirtualMachine" in (node.told.get("childType") or ())
+        ]
+        return _place(self._find("folder", nodes, vm, wanted))
+
+    def pool(self, vm: VirtualMachine, wanted: str) -> Place:
+        """A resource pool, or the root pool of a cluster or host."""
+        nodes = [node for (kind, _), node in self._nodes.items() if kind in (*_POOLS, *_COMPUTE)]
+        node = self._find("resourcePool", nodes, vm, wanted)
+        if node.kind in _COMPUTE:
+            return self._root_pool(node)
+        return _place(node)
+
+    def host(self, vm: VirtualMachine, wanted: str) -> tuple[Place, Place]:
+        """A host, and the root pool of what it belongs to."""
+        nodes = [node for (kind, _), node in self._nodes.items() if kind == "HostSystem"]
+        node = self._find("host", nodes, vm, wanted)
+        parent = self._nodes.get(_reference(node.told.get("parent")))
+        if parent is None or "resourcePool" not in parent.told:
+            message = f"the resource pool of host {node.path} could not be read; give resourcePool, too"
+            raise InvalidInput("host", message)
+        return _place(node), self._root_pool(parent)
+
+    def datastore(self, vm: VirtualMachine, wanted: str) -> tuple[Place, int | None]:
+        """A datastore, and what is free on it."""
+        nodes = [node for (kind, _), node in self._nodes.items() if kind == "Datastore"]
+        node = self._find("datastore", nodes, vm, wanted)
+        free = node.told.get("summary.freeSpace")
+        return _place(node), free if isinstance(free, int) and free >= 0 else None
+
+    def network(self, vm: VirtualMachine, wanted: str) -> Place:
+        """A network that an adapter can be on; not by its id, as nobody tells that of an adapter."""
+        nodes = [node for (kind, _), node in self._nodes.items() if kind in _NETWORKS and node.id != wanted]
+        return _place(self._find("networks", nodes, vm, wanted))
+
+    def backing(self, network_id: str) -> Any:
+        """What connects an adapter to a network (as govmomi's EthernetCardBackingInfo has it)."""
+        card = vim.vm.device.VirtualEthernetCard
+        for kind in _NETWORKS:
+            node = self._nodes.get((kind, network_id))
+            if node is None:
+                continue
+            if kind == "Network":
+                return card.NetworkBackingInfo(deviceName=unescape(node.told["name"]))
+            if kind == "OpaqueNetwork":
+                summary = node.told["summary"]
+                return card.OpaqueNetworkBackingInfo(
+                    opaqueNetworkId=summary.opaqueNetworkId, opaqueNetworkType=summary.opaqueNetworkType
+                )
+            switch = self._nodes.get(_reference(node.told.get("config.distributedVirtualSwitch")))
+            port = vim.dvs.PortConnection(
+                portgroupKey=node.id, switchUuid=None if switch is None else switch.told.get("uuid")
+            )
+            return card.DistributedVirtualPortBackingInfo(port=port)
+        message = f"there is no network {network_id} any more"
+        raise NotFound(message)
+
+    def path(self, reference: Reference) -> str:
+        """The inventory path of a place; its id, if the login may not see it."""
+        node = self._nodes.get(reference)
+        return reference[1] if node is None else node.path
+
+    def _root_pool(self, compute: _Node) -> Place:
+        pool = compute.told["resourcePool"]
+        return Place(object_id(pool), self.path(reference_to(pool)))
+
+    def _path(self, reference: Reference) -> str:
+        parts: list[str] = []
+        seen: set[Reference] = set()
+        while reference in self._told and reference not in seen:
+            seen.add(reference)
+            told = self._told[reference]
+            parts.append(unescape(told["name"]))
+            reference = _reference(told.get("parentFolder") or told.get("parent"))
+        return "/" + "/".join(reversed(parts))
+
+    def _find(self, property_name: str, nodes: Sequence[_Node], vm: VirtualMachine, wanted: str) -> _Node:
+        """The one place that is meant; of several, the one in the VM's datacenter."""
+        path = "/" + wanted.strip("/")
+        found = [
+            node for node in nodes if wanted in (node.id, node.path.rpartition("/")[2]) or path == node.path
+        ]
+        if len(found) > 1:
+            near = [
+                node for node in found if self._datacenter(node.path) == self._datacenter(vm.identity.path)
+            ]
+            found = near or found
+        if len(found) == 1:
+            return found[0]
+        if found:
+            listed = "; ".join(
+                f"{node.path} ({node.id})" for node in sorted(found, key=lambda item: item.path)
+            )
+            message = (
+                f'{property_name}: {len(found)} are meant by "{wanted}": {listed}. Give the path or the id '
+                "of the one that is meant"
+            )
+            raise Ambiguous(message)
+        known = {node.path if "/" in wanted else node.path.rpartition("/")[2] for node in nodes}
+        close = difflib.get_close_matches(path if "/" in wanted else wanted, sorted(known), n=_SUGGESTIONS)
+        hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
+        message = f'{property_name}: there is no "{wanted}" that this login may see.{hint}'
+        raise NotFound(message)
+
+    def _datacenter(self, path: str | None) -> str | None:
+        """The datacenter of a path."""
+        above = [
+            node.path
+            for (kind, _), node in self._nodes.items()
+            if kind == "Datacenter" and path is not None and f"{path}/".startswith(f"{node.path}/")
+        ]
+        return max(above, key=len, default=None)
+
+
+def _place(node: _Node) -> Place:
+    return Place(node.id, node.path)
+
+
+def _reference(obj: Any) -> Reference:
+    return ("", "") if obj is None else reference_to(obj)

@@ -1,0 +1,152 @@
+"""Which other VMs' disks stand on a VM's files: linked clones, found by the chains of their disks.
+
+A linked clone's disk is a child of files that the source's snapshot holds, so that its datastores list both
+VMs.  All VMs of the datastores of a VM's disks are read, with the layout of their files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from pyVmomi import vim, vmodl
+
+from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._batcher import Batcher
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve
+from vmsnapshot.backends.vsphere._session import Login, Session
+from vmsnapshot.lifecycle.cloning import Dependents
+from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.identity import VirtualMachineIdentity
+
+_OF_VMS: Final = ("name", "config.instanceUuid", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
+
+
+# A VM's id, and those of its snapshots.
+_Asked: TypeAlias = tuple[str, tuple[str, ...]]
+
+
+class Standing:
+    """Reads what stands on VMs' files; what is asked at the same time with one call."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._batcher: Batcher[_Asked, Dependents] = Batcher("dependents", self._answer)
+
+    def of(
+        self, snapshots: Mapping[str, Sequence[str]], operation: Operation
+    ) -> dict[str, Dependents | VmsnapshotError]:
+        """What stands on the files of each VM, and of its snapshots that are asked about, by its id."""
+        asked = {vm_id: (vm_id, tuple(ids)) for vm_id, ids in snapshots.items()}
+
+        def attempt() -> dict[str, Dependents | VmsnapshotError]:
+            answers = self._batcher.ask_all(list(asked.values()), operation)
+            found: dict[str, Dependents | VmsnapshotError] = {}
+            for vm_id, key in asked.items():
+                answer = answers[key]
+                if isinstance(answer, Exception) and not isinstance(answer, VmsnapshotError):
+                    raise answer
+                found[vm_id] = answer
+            failures = [item for item in found.values() if isinstance(item, VmsnapshotError)]
+            if failures and WORTH_ANOTHER_READ.holds(failures[0]):
+                raise failures[0]
+            return found
+
+        return retry(operation, WORTH_ANOTHER_READ, attempt) if asked else {}
+
+    def _answer(self, asked: Sequence[_Asked]) -> Mapping[_Asked, Dependents]:
+        subject = Subject("reading which VMs stand on the files of others")
+        return self._session.direct(subject, lambda login: _read(login, asked))
+
+
+def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents]:
+    collector = vmodl.query.PropertyCollector
+    neighbours = traversal(vim.VirtualMachine, "datastore")
+    neighbours.selectSet = [traversal(vim.Datastore, "vm")]
+    vms = [login.ref("VirtualMachine", vm_id) for vm_id, _ in asked]
+    held = [login.ref("VirtualMachineSnapshot", item) for _, ids in asked for item in dict.fromkeys(ids)]
+    specs = [
+        collector.FilterSpec(
+            propSet=[property_spec(kind, paths)],
+            objectSet=[collector.ObjectSpec(obj=item, skip=False, selectSet=below) for item in objects],
+            # What has gone stands on nothing.
+            reportMissingObjectsInResults=True,
+        )
+        for kind, paths, objects, below in (
+            (vim.VirtualMachine, _OF_VMS, vms, [neighbours]),
+            (vim.vm.Snapshot, ("config.hardware.device",), held, []),
+        )
+        if objects
+    ]
+    machines: dict[str, Mapping[str, Any]] = {}
+    tops: dict[str, set[str]] = {}
+    for content in retrieve(login, specs):
+        properties, found_id = properties_of(content), object_id(content.obj)
+        if isinstance(content.obj, vim.VirtualMachine):
+            machines[found_id] = properties
+        else:
+            tops[found_id] = set(_tops(properties.get("config.hardware.device") or ()))
+    chains = {vm_id: _chain(properties) for vm_id, properties in machines.items()}
+    return {
+        (vm_id, ids): _dependents(vm_id, machines, chains, {item: tops.get(item, set()) for item in ids})
+        for vm_id, ids in asked
+    }
+
+
+def _dependents(
+    vm_id: str,
+    machines: Mapping[str, Mapping[str, Any]],
+    chains: Mapping[str, set[str] | None],
+    tops: Mapping[str, set[str]],
+) -> Dependents:
+    others = {other: chain for other, chain in chains.items() if other != vm_id}
+    folder = str(machines.get(vm_id, {}).get("config.files.vmPathName") or "").rpartition("/")[0]
+
+    def standing(on: Iterable[str]) -> list[VirtualMachineIdentity]:
+        files = set(on)
+        return [
+            VirtualMachineIdentity(
+                id=other,
+                name=machines[other].get("name") or other,
+                instance_uuid=machines[other].get("config.instanceUuid"),
+            )
+            for other, chain in others.items()
+            if chain is not None and chain & files
+        ]
+
+    own = {
+        file for chain in (chains.get(vm_id) or set(), *tops.values()) for file in chain if _in(folder, file)
+    }
+    by_snapshot = {snapshot_id: standing(files) for snapshot_id, files in tops.items()}
+    return Dependents(
+        by_snapshot={snapshot_id: found for snapshot_id, found in by_snapshot.items() if found},
+        on_vm=standing(own),
+        unread=[machines[other].get("name") or other for other, chain in others.items() if chain is None],
+    )
+
+
+def _in(folder: str, file: str) -> bool:
+    return bool(folder) and file.rpartition("/")[0] == folder
+
+
+def _tops(devices: Iterable[Any]) -> Iterable[str]:
+    """The files that a snapshot's disks were written to until it was taken."""
+    for device in devices:
+        if isinstance(device, vim.vm.device.VirtualDisk):
+            name = getattr(device.backing, "fileName", None)
+            mode = str(getattr(device.backing, "diskMode", None))
+            if name is not None and not mode.startswith("independent"):
+                yield name
+
+
+def _chain(properties: Mapping[str, Any]) -> set[str] | None:
+    """All files that a VM's disks consist of; None: not known."""
+    disks, files = properties.get("layoutEx.disk"), properties.get("layoutEx.file")
+    if files is None:
+        return None
+    names = {file.key: file.name for file in files or ()}
+    keys = {key for disk in disks or () for unit in disk.chain or () for key in unit.fileKey or ()}
+    return {names[key] for key in keys if key in names}

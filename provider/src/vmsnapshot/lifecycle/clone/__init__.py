@@ -1,0 +1,1 @@
+"""VirtualMachineClone: a new VM that is made from a snapshot of another."""

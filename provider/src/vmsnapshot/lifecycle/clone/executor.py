@@ -1,0 +1,201 @@
+"""Makes a clone exactly once, and brings one into line with what is asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from typing import Final, TypeVar
+
+from vmsnapshot.lifecycle import requests
+from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, planned_uuid
+from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, require_cloner
+from vmsnapshot.lifecycle.clone.state import is_isolated, live_networks
+from vmsnapshot.lifecycle.clone.text import left_behind_text
+from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
+from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.common.preflight import finding, raise_for_errors
+from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import NotFound, Refused, Unreachable
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import new_owner
+from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.model.clone import CloneInputs
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import Finding
+
+T = TypeVar("T")
+
+# A clone that an interrupted run made is taken over by the next one; an older one may have been kept on
+# purpose.
+INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
+
+# How many clones of one resource may stand beside each other: the present one, those that replacements are
+# yet to delete, and what was left behind.
+_MOST: Final = 32
+
+
+class CloneMaker:
+    """The steps of making the clone of one resource.
+
+    Args:
+        session: The backend and the logger.
+        urn: The resource.
+        inputs: The clone that is asked for.
+        held: The instance UUIDs of the clones that state holds for the resource.
+    """
+
+    def __init__(self, session: Session, urn: str, inputs: CloneInputs, held: Collection[str]) -> None:
+        self._session = session
+        self._urn = urn
+        self._inputs = inputs
+        self._held = {item.lower() for item in held}
+
+    def find_orphan(
+        self, source: VirtualMachine, snapshot: Snapshot, operation: Operation, *, quiet: bool = False
+    ) -> tuple[str, VirtualMachine | None]:
+        """Find what an interrupted run of this resource made and no state holds.
+
+        Returns:
+            The instance UUID of the clone that is asked for; and the VM, if it is there already.
+
+        Raises:
+            Refused: Too many VMs of this resource are there.
+        """
+        for number in range(_MOST):
+            planned = planned_uuid(self._urn, number)
+            if planned in self._held:
+                continue
+            found = self._look_up(planned, operation)
+            if found is None:
+                return planned, None
+            note = made_by(found, self._urn)
+            if note is not None and self._is_asked(note, source, snapshot, operation):
+                return planned, found
+            if note is not None and not quiet:
+                text = left_behind_text(found, note)
+                self._session.log(self._urn, requests.Severity.WARNING, text)
+        message = (
+            f"{operation.what}: there are {_MOST} VMs already that this resource made and the stack's state "
+            "doesn't hold; delete those that nobody needs. Nothing was done"
+        )
+        raise Refused(message)
+
+    def make(self, plan: ClonePlan, instance_uuid: str, operation: Operation) -> str:
+        """Make it; its id. Whatever becomes of the answer, it is made once."""
+        cloner = require_cloner(self._session)
+        snapshot, moment = plan.snapshot, self._session.now(operation)
+        owner = new_owner(self._urn)
+        taken = (snapshot.id, snapshot.name, timestamp_or_none(snapshot.create_time))
+        note = new_note(owner, plan.source, taken, timestamp(moment), linked=self._inputs.linked)
+        request = CloneRequest(
+            name=self._inputs.name or "",
+            instance_uuid=instance_uuid,
+            note=note.format(instance_uuid),
+            linked=self._inputs.linked,
+            site=plan.site,
+            isolated=self._inputs.isolated,
+            num_cpus=self._inputs.num_cpus,
+            memory_mb=self._inputs.memory_mb,
+            request_id=f"vmsnapshot-{owner.mark}",
+        )
+        while True:
+            try:
+                return cloner.clone(plan.source, snapshot, request, operation)
+            except (Unreachable, Refused) as error:
+                # It may have been made all the same, by what was sent or by what a lost answer was about.
+                if isinstance(error, Unreachable):
+                    operation.pause(1)
+                wait_until_idle(self._session, self._observe(plan.source, operation), operation)
+                found = self._look_up(instance_uuid, operation)
+                if found is not None and made_by(found, self._urn) is not None:
+                    return found.identity.id
+                if isinstance(error, Refused):
+                    raise
+
+    def bring_into_line(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+        """Change a clone to what is asked for, as far as it isn't; returns it as it then is."""
+        inputs, cloner = self._inputs, require_cloner(self._session)
+        raise_for_errors(change_findings(vm, inputs), operation.what)
+        running = vm.machine.power_state != "PoweredOff"
+        if running and not inputs.power_on:
+            self._session.backend.set_power(vm, "off", operation)
+            vm = self._observe(vm, operation)
+        networks = {}
+        if inputs.networks:
+            there = live_networks(inputs.networks, vm.machine)
+            moved = {label: name for label, name in inputs.networks.items() if there.get(label) != name}
+            networks = dict(cloner.networks(vm, moved, operation))
+        change = CloneChange(
+            name=_other(inputs.name, vm.identity.name),
+            num_cpus=_other(inputs.num_cpus, vm.machine.num_cpus),
+            memory_mb=_other(inputs.memory_mb, vm.machine.memory_mb),
+            networks=networks,
+            isolated=self._isolation(vm),
+        )
+        if not change.is_empty:
+            cloner.reconfigure(vm, change, operation)
+            vm = self._observe(vm, operation)
+        if inputs.power_on and vm.machine.power_state != "PoweredOn":
+            self._session.backend.set_power(vm, "on", operation)
+            vm = self._observe(vm, operation)
+        return vm
+
+    def connect_again(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+        """Connect the adapters of a clone that was isolated and isn't to be any more."""
+        require_cloner(self._session).reconfigure(vm, CloneChange(isolated=False), operation)
+        return self._observe(vm, operation)
+
+    def _isolation(self, vm: VirtualMachine) -> bool | None:
+        return True if self._inputs.isolated and is_isolated(vm.machine) is not True else None
+
+    def _observe(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+        return self._session.backend.observe(vm.identity.id, operation)
+
+    def _look_up(self, instance_uuid: str, operation: Operation) -> VirtualMachine | None:
+        """The VM with an instance UUID; None: there is none."""
+        try:
+            found = self._session.backend.find(VMReference(instance_uuid), operation)
+        except NotFound:
+            return None
+        return found if (found.identity.instance_uuid or "").lower() == instance_uuid else None
+
+    def _is_asked(
+        self, note: CloneNote, source: VirtualMachine, snapshot: Snapshot, operation: Operation
+    ) -> bool:
+        """Whether what an interrupted run made is the clone that is asked for now."""
+        same = (note.source, note.snapshot, note.snapshot_time, note.linked) == (
+            source.identity.instance_uuid,
+            snapshot.id,
+            timestamp_or_none(snapshot.create_time),
+            self._inputs.linked,
+        )
+        return same and self._session.now(operation) - parse_timestamp(note.made) < INTERRUPTED_WITHIN
+
+
+def change_findings(vm: VirtualMachine, inputs: CloneInputs) -> list[Finding]:
+    """Returns an error for each change that a VM doesn't take as it is."""
+    found = adapter_findings(vm.machine, inputs.networks)
+    if vm.machine.power_state != "PoweredOn" or not inputs.power_on:
+        return found
+    settings = vm.machine.configuration or {}
+    for name, path, asked, there in (
+        ("numCPUs", "cpuHotAddEnabled", inputs.num_cpus, vm.machine.num_cpus),
+        ("memoryMB", "memoryHotAddEnabled", inputs.memory_mb, vm.machine.memory_mb),
+    ):
+        if asked is None or there is None or asked == there:
+            continue
+        if asked < there or settings.get(path, "").lower() != "true":
+            why = "it can't become less" if asked < there else f"its {path} isn't true"
+            text = (
+                f"{format_vm(vm)} runs, so {name} can't change from {there} to {asked} ({why}). Set powerOn "
+                "to false in one update, then change it, and set powerOn to true again in the next one."
+            )
+            found.append(finding("error", "needsPowerOff", text))
+    return found
+
+
+def _other(asked: T | None, there: T | None) -> T | None:
+    """What is asked for, if it isn't there already."""
+    return None if asked is None or asked == there else asked

@@ -1,0 +1,192 @@
+"""What a clone would be: where it goes, what room it needs, and what can't work; looked up, never changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from vmsnapshot.lifecycle.cloning import Cloner, Placement, Site
+from vmsnapshot.lifecycle.common.preflight import (
+    finding,
+    sorted_findings,
+    unmanageable_findings,
+    vm_service_findings,
+)
+from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Unsupported
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import values
+from vmsnapshot.model.clone import CloneInputs
+from vmsnapshot.model.formatting import format_size
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.plan import Finding
+
+_CLONE: Final = "CloneVM_Task"
+_MANUAL: Final = re.compile(r"^device\[(\d+)\]\.addressType$")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClonePlan:
+    """A clone that is asked for.
+
+    Attributes:
+        source: The VM.
+        snapshot: The snapshot of it.
+        then: What the VM was when that was taken.
+        site: Where the clone goes.
+        findings: What the checks found, errors first.
+    """
+
+    source: VirtualMachine
+    snapshot: Snapshot
+    then: Machine
+    site: Site
+    findings: list[Finding]
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What the disks can grow to."""
+        disks = (self.then.disks or {}).values()
+        return sum(int(disk.gib * 2**30) for disk in disks if not disk.independent)
+
+    def memory_bytes(self, inputs: CloneInputs) -> int:
+        """The new VM's memory."""
+        return (inputs.memory_mb or self.then.memory_mb or 0) * 2**20
+
+
+def require_cloner(session: Session) -> Cloner:
+    """Returns what makes VMs.
+
+    Raises:
+        Unsupported: The platform can't.
+    """
+    cloner = session.backend.clones
+    if cloner is None:
+        raise Unsupported(unsupported_text(session.platform.title))
+    return cloner
+
+
+def unsupported_text(platform: str) -> str:
+    """Why there is no clone on a platform, and what there is instead."""
+    return (
+        f"{platform} can't make a VM from a snapshot: its API has no such request (it reverts a VM in place, "
+        "or publishes a VM as an image, from which others are made). Use this resource on vSphere"
+    )
+
+
+def placement(inputs: CloneInputs) -> Placement:
+    """Returns where a user wants a clone."""
+    return Placement(
+        folder=inputs.folder,
+        resource_pool=inputs.resource_pool,
+        host=inputs.host,
+        datastore=inputs.datastore,
+        networks=inputs.networks or {},
+    )
+
+
+def plan_clone(
+    session: Session, vm: VirtualMachine, snapshot: Snapshot, inputs: CloneInputs, operation: Operation
+) -> ClonePlan:
+    """Look at all that a clone needs."""
+    (then,) = values(session.backend.machines_at([(vm, snapshot)], operation))
+    site = require_cloner(session).site(vm, snapshot, inputs.name or "", placement(inputs), operation)
+    plan = ClonePlan(vm, snapshot, then, site, [])
+    return dataclasses.replace(
+        plan, findings=sorted_findings([*_errors(plan, inputs), *_warnings(plan, inputs)])
+    )
+
+
+def adapter_findings(machine: Machine, networks: Mapping[str, str] | None) -> list[Finding]:
+    """Returns an error for networks of adapters that a VM doesn't have."""
+    labels = [adapter.label for adapter in (machine.network_adapters or {}).values()]
+    unknown = [label for label in networks or {} if label not in labels]
+    if not unknown:
+        return []
+    named = " and ".join(f'"{label}"' for label in unknown)
+    has = ", ".join(f'"{label}"' for label in labels) or "none"
+    return [finding("error", "noSuchAdapter", f"networks: the VM has no adapter {named}; it has: {has}.")]
+
+
+def _errors(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
+    vm = plan.source
+    found = unmanageable_findings(vm, "cloned")
+    if not found and _CLONE in vm.disabled_operations:
+        text = f"{format_vm(vm)} can't be cloned now: the operation is disabled (a backup may hold the VM)."
+        found.append(finding("error", "operationDisabled", text))
+    if vm.template and inputs.resource_pool is None and inputs.host is None:
+        text = f"{format_vm(vm)} is a template, which has no resource pool: give resourcePool or host."
+        found.append(finding("error", "templateWithoutPool", text))
+    if plan.site.namesake is not None:
+        text = (
+            f'name: {plan.site.folder.path} has a VM "{inputs.name}" ({plan.site.namesake}) already. Give '
+            "another name or folder, or import it if a VirtualMachineClone made it."
+        )
+        found.append(finding("error", "nameTaken", text))
+    return [*found, *adapter_findings(plan.then, inputs.networks)]
+
+
+def _warnings(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
+    found = [*_space(plan, inputs), *_network(plan, inputs), *vm_service_findings(plan.source)]
+    if independent := ", ".join(plan.then.independent_disks):
+        text = (
+            f"The snapshot doesn't hold independent disks ({independent}): what the clone gets of them isn't "
+            "known."
+        )
+        found.append(finding("unknown", "independentDisks", text))
+    if plan.snapshot.power_state in ("PoweredOn", "Suspended"):
+        text = (
+            "The snapshot holds memory, which isn't cloned: the clone boots from the disks as they were then."
+        )
+        found.append(finding("warning", "memoryNotCloned", text))
+    return found
+
+
+def _space(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
+    """Returns a warning where the datastore has less room than the clone needs, or may come to need."""
+    free, where = plan.site.free_bytes, plan.site.datastore_name
+    if free is None:
+        return [
+            finding("unknown", "spaceUnknown", "What is free on the clone's datastore could not be read.")
+        ]
+    swap = plan.memory_bytes(inputs) if inputs.power_on else 0
+    needed = swap + (0 if inputs.linked else plan.site.used_bytes or 0)
+    there = f"datastore {where}, which has {format_size(free)} free"
+    if needed > free:
+        text = f"The clone needs {format_size(needed)} at once, which does not fit on {there}."
+        return [finding("warning", "noSpace", text)]
+    if swap + plan.capacity_bytes > free:
+        most = format_size(plan.capacity_bytes)
+        text = f"The clone's disks can grow to {most}, which does not fit on {there}."
+        return [finding("warning", "spaceCanRunOut", text)]
+    return []
+
+
+def _network(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
+    """Returns warnings of what a clone does to those who share its networks."""
+    if inputs.isolated:
+        return []
+    adapters = plan.then.network_adapters or {}
+    found = []
+    shared = [item for item in adapters.values() if item.label not in (inputs.networks or {})]
+    if shared and inputs.power_on:
+        names = ", ".join(
+            f"{item.label} on {item.network or 'a network that is not known'}" for item in shared
+        )
+        text = (
+            f"The clone runs on the network of its source ({names}): a guest with a fixed address has the "
+            "same one there. Set isolated, or give it other networks."
+        )
+        found.append(finding("warning", "sameNetwork", text))
+    manual = {
+        match[1]
+        for path, value in (plan.then.configuration or {}).items()
+        if value.lower() == "manual" and (match := _MANUAL.match(path))
+    }
+    if kept := ", ".join(adapters[key].label for key in sorted(manual & adapters.keys())):
+        text = f"The MAC address of {kept} was set by hand: the clone has the same one."
+        found.append(finding("warning", "sameMacAddress", text))
+    return found

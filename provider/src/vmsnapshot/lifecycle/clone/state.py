@@ -1,0 +1,115 @@
+"""What state holds of a clone, from what was observed: pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vmsnapshot.lifecycle.clone.note import CloneNote
+from vmsnapshot.lifecycle.common.observed import timestamp_or_none
+from vmsnapshot.model._base import copy_fields, replace
+from vmsnapshot.model.clone import CloneInputs, CloneState
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.revert import RevertedTo
+
+_CONNECTED: Final = re.compile(r"^device\[(\d+)\]\.connectable\.startConnected$")
+
+
+def clone_state(
+    inputs: CloneInputs,
+    vm: VirtualMachine,
+    note: CloneNote,
+    *,
+    source: VirtualMachineIdentity | None,
+    snapshot: RevertedTo | None,
+) -> CloneState:
+    """What state holds of a clone that was observed."""
+    return CloneState(
+        **inputs.model_dump(exclude={"name"}),
+        name=vm.identity.name,
+        vm=vm.identity,
+        source=source or VirtualMachineIdentity(id="", name=note.source_name, instance_uuid=note.source),
+        source_snapshot=snapshot
+        or RevertedTo(name=note.snapshot_name, unique_id=note.snapshot, create_time=note.snapshot_time),
+        power_state=vm.machine.power_state,
+        machine=vm.machine,
+        create_time=note.made,
+        ownership=str(note.mark),
+    )
+
+
+def snapshot_reference(snapshot: Snapshot) -> RevertedTo:
+    """Returns the snapshot that a clone was made from as state holds it."""
+    return RevertedTo(
+        name=snapshot.name,
+        unique_id=snapshot.unique_id,
+        create_time=timestamp_or_none(snapshot.create_time),
+    )
+
+
+def refreshed_state(state: CloneState, inputs: CloneInputs, vm: VirtualMachine) -> CloneState:
+    """What state holds of a clone that was looked at again."""
+    seen: dict[str, Any] = {
+        "name": vm.identity.name,
+        "vm": vm.identity,
+        "power_state": vm.machine.power_state,
+        "machine": vm.machine,
+    }
+    return replace(copy_fields(state, inputs, CloneInputs.model_fields), **seen)
+
+
+def inputs_of(state: CloneState) -> CloneInputs:
+    """Returns the inputs that state repeats."""
+    return CloneInputs(**state.model_dump(include=set(CloneInputs.model_fields)))
+
+
+def live_inputs(inputs: CloneInputs, vm: VirtualMachine) -> CloneInputs:
+    """The inputs as somebody else's changes of the VM would have written them; what isn't known stays."""
+    machine = vm.machine
+    live: dict[str, Any] = {"name": vm.identity.name}
+    if machine.power_state is not None:
+        live["power_on"] = machine.power_state == "PoweredOn"
+    if inputs.num_cpus is not None and machine.num_cpus is not None:
+        live["num_cpus"] = machine.num_cpus
+    if inputs.memory_mb is not None and machine.memory_mb is not None:
+        live["memory_mb"] = machine.memory_mb
+    if inputs.networks and machine.network_adapters is not None:
+        live["networks"] = live_networks(inputs.networks, machine)
+    # Adapters that were disconnected in the snapshot are nobody's change.
+    if inputs.isolated and is_isolated(machine) is False:
+        live["isolated"] = False
+    return replace(inputs, **live)
+
+
+def live_networks(asked: Mapping[str, str], machine: Machine) -> dict[str, str]:
+    """The networks that adapters are on, of those that the inputs name; as asked, where that is the same."""
+    there = {item.label: item.network for item in (machine.network_adapters or {}).values()}
+    return {
+        label: wanted if same_network(wanted, there.get(label)) else there[label] or wanted
+        for label, wanted in asked.items()
+        if label in there
+    }
+
+
+def same_network(wanted: str, network: str | None) -> bool:
+    """Whether a network is the one that was asked for by its name or path; one that isn't known may be.
+
+    Of several with one name, each is told with its key behind it.
+    """
+    name = wanted.rpartition("/")[2]
+    return network is None or network == name or network.startswith(f"{name} (")
+
+
+def is_isolated(machine: Machine) -> bool | None:
+    """Whether no adapter is connected at power-on; None: it isn't known, or there is none."""
+    adapters = machine.network_adapters
+    if not adapters or machine.configuration is None:
+        return None
+    connected = {
+        match[1]: value.lower() == "true"
+        for path, value in machine.configuration.items()
+        if (match := _CONNECTED.match(path)) and match[1] in adapters
+    }
+    return None if not connected else not any(connected.values())

@@ -1,0 +1,116 @@
+"""What a preview says of a clone, and what its messages say: plain text of at most 100 columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from vmsnapshot.lifecycle.clone.note import CloneNote
+from vmsnapshot.lifecycle.clone.plan import ClonePlan
+from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.tree import printable, wrapped
+from vmsnapshot.model.clone import CloneInputs, CloneState
+from vmsnapshot.model.formatting import format_age, format_size
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import VirtualMachine
+
+_INDENT = "  "
+
+
+def plan_text(plan: ClonePlan, inputs: CloneInputs, moment: dt.datetime) -> str:
+    """What a person reads before agreeing: what is made of what, where, and what room it takes."""
+    kind = "A linked clone" if inputs.linked else "A full clone"
+    taken = plan.snapshot.create_time
+    age = "of unknown age" if taken is None else f"{format_age(moment - taken)} old"
+    path = printable(plan.source.path(plan.snapshot.id))
+    power = "runs then" if inputs.power_on else "stays off"
+    head = (
+        f'{kind} "{printable(inputs.name or "")}" of {format_vm(plan.source)} will be made from snapshot '
+        f'"{path}", {age}, in {printable(plan.site.folder.path)}; it {power}.'
+    )
+    sentences = [_room(plan, inputs)]
+    if inputs.linked:
+        sentences.append(
+            "While it exists, that snapshot, and those above it, can't be removed through this provider."
+        )
+    sentences += [f"{item.severity.capitalize()}: {item.message}" for item in plan.findings]
+    lines = [line for sentence in sentences for line in wrapped(sentence, first=_INDENT)]
+    return "\n".join([*wrapped(head), *lines])
+
+
+def _room(plan: ClonePlan, inputs: CloneInputs) -> str:
+    site = plan.site
+    where = f"datastore {site.datastore_name}" if site.datastore_name else "its datastore"
+    free = "" if site.free_bytes is None else f", which has {format_size(site.free_bytes)} free"
+    most = format_size(plan.capacity_bytes)
+    if inputs.linked:
+        disks = f"its disks begin empty and can grow to {most}"
+    elif site.used_bytes is None:
+        disks = f"its disks are whole copies, of up to {most}"
+    else:
+        disks = f"its disks are whole copies: {format_size(site.used_bytes)} now, and up to {most}"
+    swap = f"; running, up to {format_size(plan.memory_bytes(inputs))} for its swap file" * inputs.power_on
+    return f"Room on {where}{free}: {disks}{swap}."
+
+
+def replacement_text(old: CloneState) -> str:
+    """What a replacement means, in words."""
+    known = "" if old.vm is None else f" ({old.vm.id})"
+    return (
+        f'This replaces VM "{old.name}"{known} by a new clone. The old VM is switched off and deleted with '
+        "all that was written in it."
+    )
+
+
+def deletion_text(state: CloneState) -> str:
+    """What a delete will do, in words; the engine asks nothing more before it."""
+    return f'VM "{state.name}", should it be deleted, is switched off and its files are deleted.'
+
+
+def gone_text(state: CloneState, why: str) -> str:
+    """What it means that a clone is gone, in words."""
+    return (
+        f'VM "{state.name}", which this resource made, is gone: {why}. What was written in it is lost; the '
+        "next update makes a new clone."
+    )
+
+
+def adoption_text(vm: VirtualMachine) -> str:
+    """What is done with a clone that an interrupted run made."""
+    return (
+        f"Took over {format_vm(vm)}, which this resource made in a run that was interrupted, instead of "
+        "making another."
+    )
+
+
+def left_behind_text(vm: VirtualMachine, note: CloneNote) -> str:
+    """What becomes of a clone that no state holds and that isn't the one that is asked for."""
+    return (
+        f'{format_vm(vm)} was made by this resource, too ({note.made}, from snapshot "{note.snapshot_name}" '
+        f"of VM \"{note.source_name}\"), but the stack's state doesn't hold it, and it isn't the clone that "
+        f"is asked for now, or is too old. It is left alone; import it ({vm.identity.instance_uuid}) or "
+        "delete it."
+    )
+
+
+def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
+    """Why a VM isn't deleted, and what to do."""
+    if state.ownership is None:
+        why = "the stack's state doesn't say that this resource made it"
+    elif vm.clone_note is None:
+        why = "it no longer has the configuration parameter `vmsnapshot.clone`, by which it is known"
+    else:
+        why = "its configuration parameter `vmsnapshot.clone` says that it is another's"
+    return (
+        f"{format_vm(vm)} is not deleted: {why}. To keep the VM, take the resource out of the state with "
+        "`pulumi state delete`; to delete the VM, do so in vSphere, and then refresh"
+    )
+
+
+def standing_text(vm: VirtualMachine, others: Sequence[VirtualMachineIdentity]) -> str:
+    """Why a clone on which others stand isn't deleted."""
+    names = ", ".join(f'"{item.name}" ({item.id})' for item in others)
+    return (
+        f"{format_vm(vm)} is not deleted: disks of {names} stand on its files (linked clones). Delete those "
+        "first"
+    )

@@ -1,0 +1,87 @@
+"""Keeps snapshots that linked clones stand on: removing one merges or deletes files of the clones' disks.
+
+VMware's Web Services SDK Programming Guide ("Linked Virtual Machines") leaves both to a vCenter, which knows
+what is shared; what becomes of the clones on a single host, or of the space, nothing says.  So nothing is
+removed as long as a clone stands on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from vmsnapshot.lifecycle.common.selection import format_snapshot
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+# So many VMs are named in a message.
+_NAMED: Final = 5
+
+
+def clones_on(
+    session: Session, snapshots: Mapping[str, Sequence[str]], operation: Operation
+) -> dict[str, Sequence[VirtualMachineIdentity]]:
+    """Returns the linked clones on snapshots, by the snapshot's id; those without any are missing.
+
+    Args:
+        session: The backend.
+        snapshots: By the id of each VM those of its snapshots that are asked about.
+        operation: Whose time counts.
+
+    Raises:
+        VmsnapshotError: It could not be read.
+    """
+    cloner = session.backend.clones
+    asked = {vm_id: ids for vm_id, ids in snapshots.items() if ids}
+    if cloner is None or not asked:
+        return {}
+    found: dict[str, Sequence[VirtualMachineIdentity]] = {}
+    for item in cloner.dependents(asked, operation).values():
+        if isinstance(item, VmsnapshotError):
+            raise item
+        found |= item.by_snapshot
+    return found
+
+
+def remove_snapshot(
+    session: Session,
+    vm: VirtualMachine,
+    snapshot: Snapshot,
+    operation: Operation,
+    *,
+    remove_children: bool = False,
+    consolidate: bool = True,
+) -> None:
+    """Remove a snapshot on which no linked clone stands.
+
+    Raises:
+        Refused: One stands on it, or on one below it that is to be removed too; nothing was done.
+    """
+    going = [snapshot, *(vm.descendants(snapshot.id) if remove_children else ())]
+    standing = clones_on(session, {vm.identity.id: [item.id for item in going]}, operation)
+    for item in going:
+        if clones := standing.get(item.id):
+            raise Refused(f"{operation.what}: {standing_text(vm, item, clones)}")
+    session.backend.remove_snapshot(
+        vm, snapshot, remove_children=remove_children, consolidate=consolidate, operation=operation
+    )
+
+
+def standing_text(vm: VirtualMachine, snapshot: Snapshot, clones: Sequence[VirtualMachineIdentity]) -> str:
+    """Why a snapshot isn't removed, and what to do."""
+    return (
+        f"{format_snapshot(vm, snapshot)} is not removed: {format_clones(clones)}. Delete those VMs first, "
+        "or give them disks of their own (vSphere: PromoteDisks_Task)"
+    )
+
+
+def format_clones(clones: Collection[VirtualMachineIdentity]) -> str:
+    """Formats the linked clones on a snapshot for messages."""
+    names = [f'VM "{item.name}" ({item.id})' for item in clones]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    verb = "stands" if len(names) == 1 else "stand"
+    kind = "a linked clone" if len(names) == 1 else "linked clones"
+    return f"{', '.join(names[:_NAMED])}{more} {verb} on it ({kind})"

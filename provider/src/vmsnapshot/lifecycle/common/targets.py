@@ -1,0 +1,40 @@
+"""Finds the snapshot that a program names, also where what it names has moved since."""
+
+from __future__ import annotations
+
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
+from vmsnapshot.lifecycle.common.selection import format_snapshot, select_target
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+
+def find_target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
+    """The snapshot that is asked for; a path of state that it no longer has is followed by its id."""
+    foreseen = vm.snapshot(session.paths.planned(vm.identity.id, reference))
+    if foreseen is not None:
+        return foreseen
+    held = _known(vm, session.paths.known(vm.identity.id, reference))
+    try:
+        found = select_target(vm, reference)
+    except (NotFound, Ambiguous) as error:
+        moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))
+        if moved is not None and isinstance(error, NotFound):
+            return moved
+        raise type(error)(error.message, property="snapshot") from None
+    if held is not None and held.id != found.id:
+        message = (
+            f"{reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
+            f"path for {format_snapshot(vm, held)}. Run `pulumi refresh`, or give the uniqueID of the one "
+            "that is meant."
+        )
+        raise Ambiguous(message, property="snapshot")
+    return found
+
+
+def _known(vm: VirtualMachine, known: KnownSnapshot | None) -> Snapshot | None:
+    """A known snapshot, wherever it is in the tree now; None: it isn't surely there."""
+    if known is None:
+        return None
+    sameness, found = find_known_snapshot(known, vm)
+    return found if sameness in (Sameness.SAME, Sameness.ELSEWHERE) else None

@@ -1,0 +1,228 @@
+"""VirtualMachineClone on the simulator: made, changed in place, read, imported, deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from tests.clone.conftest import CLONE, clone, effects, names, snapshot
+from tests.support.client import Client
+from tests.support.in_process import mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.simulator import Simulator, running
+
+
+def chain(client: Client, vm: str) -> list[str]:
+    """The files of a VM's first disk, the one that it writes to first."""
+    devices = client.vm(vm).config.hardware.device
+    disks: list[Any] = [item for item in devices if isinstance(item, vim.vm.device.VirtualDisk)]
+    files, backing = [], disks[0].backing
+    while backing is not None:
+        files.append(backing.fileName)
+        backing = getattr(backing, "parent", None)
+    return files
+
+
+def test_a_life(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """A clone is announced, made once, unchanged, changed in place, and deleted with its VM."""
+    stack.write(copy=clone(name="copy"))
+    announced = stack.preview().check()
+    assert 'A linked clone "copy" of VM "web-1"' in announced.words
+    assert "Room on datastore LocalDS_0, which has" in announced.words
+    assert names(client) == ["db-1", "web-1"]
+
+    stack.up().check()
+    assert effects(vsphere, "web-1") == [("web-1", "create"), ("web-1", "clone")]
+    made = client.vm("copy")
+    outputs = stack.resource("copy").outputs
+    assert outputs["vm"]["instanceUUID"] == made.config.instanceUuid == stack.resource("copy").id
+    assert outputs["powerState"] == "PoweredOff"
+    assert outputs["sourceSnapshot"]["name"] == "base"
+    assert chain(client, "copy") == ["[LocalDS_0] copy/copy-000001.vmdk", "[LocalDS_0] web-1/web-1.vmdk"]
+    for again in (stack.preview(), stack.up(), stack.refresh()):
+        assert again.check().ops == {}
+
+    stack.write(copy=clone(name="second", powerOn=True, numCPUs=4, memoryMB=4096))
+    assert stack.preview().check().ops == {"copy": "update"}
+    stack.up().check()
+    changed = client.vm("second")
+    assert changed.config.instanceUuid == made.config.instanceUuid
+    assert (changed.config.hardware.numCPU, changed.config.hardware.memoryMB) == (4, 4096)
+    assert str(changed.runtime.powerState) == "poweredOn"
+    assert stack.preview().check().ops == {}
+
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+    assert effects(vsphere, "second") == [("second", "destroy")]
+
+
+def test_a_full_clone_stands_alone(stack: MiniStack, client: Client) -> None:
+    """With `linked: false` the clone has whole disks of its own, and the preview says how much that is."""
+    stack.write(copy=clone(name="copy", linked=False))
+    assert "its disks are whole copies: 4.0 GiB now, and up to 16.0 GiB" in stack.preview().check().words
+    stack.up().check()
+    assert chain(client, "copy") == ["[LocalDS_0] copy/copy.vmdk"]
+    client.remove("web-1", "base")
+    assert stack.refresh().check().ops == {}
+
+
+def test_its_hardware_is_the_snapshots(stack: MiniStack, client: Client) -> None:
+    """The clone is what the VM was at the snapshot, with what the program says of CPUs and memory."""
+    client.power("web-1", on=False)
+    client.reconfigure("web-1", numCPUs=8, memoryMB=8192)
+    stack.write(copy=clone(name="copy", memoryMB=1024))
+    stack.up().check()
+    hardware = client.vm("copy").config.hardware
+    assert (hardware.numCPU, hardware.memoryMB) == (2, 1024)
+
+
+def test_isolated_and_on_another_network(stack: MiniStack, client: Client) -> None:
+    """`isolated` disconnects all adapters, in place too; `networks` puts one on another network."""
+
+    def card() -> Any:
+        (found,) = (
+            item
+            for item in client.vm("copy").config.hardware.device
+            if isinstance(item, vim.vm.device.VirtualEthernetCard)
+        )
+        return found
+
+    source = [
+        item.macAddress
+        for item in client.vm("web-1").config.hardware.device
+        if isinstance(item, vim.vm.device.VirtualEthernetCard)
+    ]
+    stack.write(copy=clone(name="copy", isolated=True, powerOn=True))
+    stack.up().check()
+    assert not card().connectable.startConnected
+    assert not card().connectable.connected
+    assert [card().macAddress] != source
+    stack.write(copy=clone(name="copy", powerOn=True, networks={"Network adapter 1": "VM Network"}))
+    assert stack.up().check().ops == {"copy": "update"}
+    assert card().connectable.startConnected
+    assert card().connectable.connected
+    assert card().backing.deviceName == "VM Network"
+    assert stack.refresh().check().ops == {}
+    assert stack.preview().check().ops == {}
+
+
+def test_what_others_change_shows_and_is_put_back(stack: MiniStack, client: Client) -> None:
+    """Power, CPUs and a name that somebody else changed show in a refresh; the next update puts them back."""
+    stack.write(copy=clone(name="copy", numCPUs=2))
+    stack.up().check()
+    client.reconfigure("copy", numCPUs=6, name="theirs")
+    client.power("theirs", on=True)
+    assert stack.refresh().check().ops == {"copy": "update"}
+    planned = stack.preview().check().step("copy")
+    assert planned.changes.keys() == {"name", "numCPUs", "powerOn"}
+    stack.up().check()
+    found = client.vm("copy")
+    assert (found.config.hardware.numCPU, str(found.runtime.powerState)) == (2, "poweredOff")
+
+
+def test_another_spelling_of_the_snapshot_makes_no_new_clone(stack: MiniStack, client: Client) -> None:
+    """The snapshot's uniqueID instead of its name is an update; another snapshot is a replacement."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    (unique_id,) = client.ids("web-1")
+    stack.write(copy=clone(name="copy", snapshot=unique_id))
+    assert stack.up().check().ops == {"copy": "update"}
+    client.take("web-1", "newer")
+    before = client.vm("copy").config.instanceUuid
+    stack.write(copy=clone(name="copy", snapshot="newer"))
+    announced = stack.preview().check()
+    assert announced.ops == {"copy": "replace"}
+    assert "is switched off and deleted" in announced.words
+    stack.up().check()
+    assert names(client) == ["copy", "db-1", "web-1"]
+    assert client.vm("copy").config.instanceUuid != before
+
+
+def test_what_cannot_work_fails_the_preview(stack: MiniStack, client: Client) -> None:
+    """A name that is taken, an adapter, network, folder or snapshot that isn't there: nothing is done."""
+    for properties, said in (
+        ({"name": "db-1"}, 'has a VM "db-1"'),
+        ({"networks": {"Network adapter 7": "VM Network"}}, 'it has: "Network adapter 1"'),
+        ({"networks": {"Network adapter 1": "VM Networt"}}, "Did you mean 'VM Network'?"),
+        ({"folder": "/DC0/vm/lab"}, 'folder: there is no "/DC0/vm/lab"'),
+        ({"datastore": "LocalDS_1"}, "Did you mean 'LocalDS_0'?"),
+        ({"snapshot": "bas"}, "Did you mean 'base'?"),
+        ({"vmName": "web-9"}, 'there is no VM "web-9"'),
+    ):
+        stack.write(copy=clone(**{"name": "copy", **properties}))
+        for command in (stack.preview, stack.up):
+            assert said in command().failed().words
+    stack.write(copy=clone(isolated=True, networks={"Network adapter 1": "VM Network"}))
+    assert "together with `isolated`" in stack.preview().failed().words
+    stack.write(copy=clone(name="a/b"))
+    assert "can't have / in it" in stack.preview().failed().words
+    assert names(client) == ["db-1", "web-1"]
+
+
+def test_where_it_goes(stack: MiniStack, client: Client) -> None:
+    """Folder, pool, host and datastore are found by name or path, and the clone is made there."""
+    root = client.content.rootFolder.childEntity[0].vmFolder
+    root.CreateFolder("lab")
+    stack.write(
+        copy=clone(
+            name="copy", folder="/DC0/vm/lab", resourcePool="DC0_C0", datastore="LocalDS_0", host="DC0_C0_H0"
+        )
+    )
+    stack.up().check()
+    assert stack.resource("copy").outputs["vm"]["path"] == "/DC0/vm/lab/copy"
+    assert stack.refresh().check().ops == {}
+    stack.destroy().check()
+
+
+def test_a_running_vm_takes_no_other_hardware(stack: MiniStack, client: Client) -> None:
+    """Without hot add, the preview of other CPUs for a running clone fails and says what to do."""
+    stack.write(copy=clone(name="copy", powerOn=True))
+    stack.up().check()
+    stack.write(copy=clone(name="copy", powerOn=True, numCPUs=8))
+    for command in (stack.preview, stack.up):
+        assert "its cpuHotAddEnabled isn't true" in command().failed().words
+    assert client.vm("copy").config.hardware.numCPU == 2
+    stack.write(copy=clone(name="copy", numCPUs=8))
+    stack.up().check()
+    assert client.vm("copy").config.hardware.numCPU == 8
+
+
+def test_import(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """What a VirtualMachineClone made is imported by its name, shows no change, and can be deleted."""
+    other = mini_stack(vsphere.settings, stack="other")
+    other.write(theirs=clone(name="copy", powerOn=True))
+    other.up().check()
+    stack.import_(CLONE, "mine", "copy").check()
+    entry = stack.resource("mine")
+    stack.write(mine={"type": CLONE, "properties": entry.inputs})
+    assert stack.preview().check().ops == {}
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
+def test_what_nobody_cloned_is_not_imported(stack: MiniStack, client: Client) -> None:
+    """A VM that no VirtualMachineClone made can't come into state: a delete would delete it."""
+    assert "was not made by a VirtualMachineClone" in stack.import_(CLONE, "mine", "db-1").failed().words
+    assert not stack.entries
+
+
+def test_a_single_host_cannot_clone() -> None:
+    """On an ESXi host the preview says that it takes a vCenter."""
+    with running("--names", "web-1", "--host-mode", "esx") as host:
+        stack = mini_stack(host.settings)
+        stack.write(base=snapshot(name="base"))
+        stack.up().check()
+        stack.write(base=snapshot(name="base"), copy=clone(name="copy"))
+        assert "a single ESXi host can't clone" in stack.preview().failed().words
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_memory_is_not_cloned(stack: MiniStack, client: Client, memory: bool) -> None:
+    """Of a snapshot with memory, the preview says that the clone boots; the clone is off."""
+    client.take("web-1", "held", memory=memory)
+    stack.write(copy=clone(name="copy", snapshot="base/held"))
+    assert ("memory, which isn't cloned" in stack.preview().check().words) is memory
+    stack.up().check()
+    assert str(client.vm("copy").runtime.powerState) == "poweredOff"

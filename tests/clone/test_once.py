@@ -1,0 +1,231 @@
+"""A clone is made once, whatever becomes of answers and processes; and only the very VM is deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pyVmomi import vim
+
+from tests.clone.conftest import clone, effects, names
+from tests.support.client import Client
+from tests.support.in_process import Crash, mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.simulator import Simulator
+from tests.support.vsphere import Doing
+from vmsnapshot.lifecycle.clone.note import planned_uuid
+
+URN = "urn:pulumi:dev::made-up::vmsnapshot:index:VirtualMachineClone::copy"
+
+
+def clones(vsphere: Simulator) -> int:
+    """How many clones of web-1 were made."""
+    return [deed for _, deed in effects(vsphere, "web-1")].count("clone")
+
+
+class _Dying:
+    """A backend whose process is killed in the middle of one of the calls that make, change or delete VMs."""
+
+    def __init__(self, backend: Any, method: str, when: Callable[[Doing], object]) -> None:
+        self._backend, self._method, self._when = backend, method, when
+
+    def __getattr__(self, name: str) -> Any:
+        """Every call but that one is the backend's."""
+        if name != "clones":
+            return getattr(self._backend, name)
+        return _DyingCloner(self._backend.clones, self._method, self._when)
+
+
+class _DyingCloner(_Dying):
+    def __getattr__(self, name: str) -> Any:
+        """Every call but that one is the cloner's."""
+        real = getattr(self._backend, name)
+        if name != self._method:
+            return real
+
+        def call(*arguments: Any, **more: Any) -> None:
+            self._when(Doing(lambda: real(*arguments, **more)))
+            raise Crash
+
+        return call
+
+
+def dying(vsphere: Simulator, method: str, when: Callable[[Doing], object]) -> MiniStack:
+    """A stack whose process is killed in a call."""
+    return mini_stack(vsphere.settings, around=lambda backend: _Dying(backend, method, when))
+
+
+@pytest.mark.parametrize("moment", ["while it runs", "when it is done"])
+def test_a_killed_create_makes_one_clone(
+    stack: MiniStack, vsphere: Simulator, client: Client, moment: str
+) -> None:
+    """Killed while the clone is made, or right after: the next run has that one, as asked, and no other."""
+    doomed = dying(
+        vsphere,
+        "clone",
+        lambda doing: doing.until(vsphere.tasks) if moment == "while it runs" else doing.result(),
+    )
+    program = {"copy": clone(name="copy", powerOn=True, numCPUs=4)}
+    doomed.write(**program)
+    with pytest.raises(Crash):
+        doomed.up()
+    stack.write(**program)
+    if moment == "when it is done":
+        assert "No new clone will be made" in stack.preview().check().words
+    stack.up().check()
+    assert clones(vsphere) == 1
+    assert names(client) == ["copy", "db-1", "web-1"]
+    assert str(client.vm("copy").runtime.powerState) == "poweredOn"
+    assert client.vm("copy").config.instanceUuid == stack.resource("copy").id
+    assert stack.preview().check().ops == {}
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_answer_makes_one_clone(
+    stack: MiniStack, vsphere: Simulator, client: Client, when: Any
+) -> None:
+    """The connection breaks before the call has an effect, or before its answer: one clone is made."""
+    vsphere.drop(when, method="CloneVM_Task")
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    assert clones(vsphere) == 1
+    assert stack.preview().check().ops == {}
+
+
+def test_a_lost_answer_of_a_slow_task(stack: MiniStack, vsphere: Simulator) -> None:
+    """The task of a call whose answer got lost is waited for, and what it made is this one."""
+    vsphere._ask("POST", "/task-duration", {"ms": 1500})
+    vsphere.drop("after", method="CloneVM_Task")
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    assert clones(vsphere) == 1
+
+
+def test_a_name_that_was_taken_meanwhile(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """The server's DuplicateName is told with what it is about, and nothing comes into state."""
+    vsphere.fault("DuplicateName", method="CloneVM_Task", where="task")
+    stack.write(copy=clone(name="copy"))
+    assert "the folder has something of that name already" in stack.up().failed().words
+    assert not stack.entries
+    stack.up().check()
+    assert clones(vsphere) == 1
+
+
+def test_a_power_on_that_fails(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """The clone is in state although it could not be switched on; the next update does only that."""
+    vsphere.fault("InsufficientResourcesFault", method="PowerOnVM_Task", where="task")
+    stack.write(copy=clone(name="copy", powerOn=True))
+    assert "the host lacks resources" in stack.up().failed().words
+    assert stack.resource("copy").outputs["powerState"] == "PoweredOff"
+    stack.up().check()
+    assert clones(vsphere) == 1
+    assert str(client.vm("copy").runtime.powerState) == "poweredOn"
+    assert stack.preview().check().ops == {}
+
+
+def test_a_killed_delete_ends_with_the_next_one(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """Killed after the VM is gone: the next destroy finds nothing to do, and ends well."""
+    stack.write(copy=clone(name="copy", powerOn=True))
+    stack.up().check()
+    doomed = dying(vsphere, "destroy", Doing.result)
+    doomed.entries = stack.entries
+    with pytest.raises(Crash):
+        doomed.destroy()
+    assert names(client) == ["db-1", "web-1"]
+    stack.destroy().check()
+    assert not stack.entries
+
+
+def test_an_older_one_is_left_alone(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """What the same resource made more than a day ago, and no state holds, is told of and not taken over."""
+    first = mini_stack(vsphere.settings)
+    first.write(copy=clone(name="kept"))
+    first.up().check()
+    vsphere.set_clock(timedelta(days=2))
+    stack.write(copy=clone(name="copy"))
+    told = stack.up().check().words
+    assert 'VM "kept"' in told
+    assert "It is left alone" in told
+    assert names(client) == ["copy", "db-1", "kept", "web-1"]
+    assert stack.resource("copy").id == planned_uuid(URN, 1)
+    stack.destroy().check()
+    assert names(client) == ["db-1", "kept", "web-1"]
+
+
+def test_another_that_was_begun_is_left_alone(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """A clone of another snapshot, left by a run that was interrupted, isn't the one that is asked for."""
+    first = mini_stack(vsphere.settings)
+    first.write(copy=clone(name="first"))
+    first.up().check()
+    client.take("web-1", "newer")
+    stack.write(copy=clone(name="copy", snapshot="base/newer"))
+    assert 'VM "first"' in stack.up().check().words
+    assert names(client) == ["copy", "db-1", "first", "web-1"]
+
+
+def test_a_copy_of_a_clone_is_nobodys(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """What somebody clones from a clone has its note, but not its instance UUID: it is left alone."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    made = client.vm("copy")
+    spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), powerOn=False, template=False)
+    theirs = client.wait(made.CloneVM_Task(made.parent, "theirs", spec))
+    notes = {item.key: item.value for item in theirs.config.extraConfig}
+    assert json.loads(str(notes["vmsnapshot.clone"]))["resource"] == "copy"
+    other = mini_stack(vsphere.settings, stack="other")
+    imported = other.import_("vmsnapshot:index:VirtualMachineClone", "mine", "theirs").failed()
+    assert "was not made by a VirtualMachineClone" in imported.words
+    stack.destroy().check()
+    assert names(client) == ["db-1", "theirs", "web-1"]
+
+
+def test_only_the_vm_of_state_is_deleted(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """A VM that lost its note, has another's, or has another instance UUID is not deleted."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    made = client.vm("copy")
+
+    def write(text: str) -> None:
+        option = vim.option.OptionValue(key="vmsnapshot.clone", value=text)
+        client.reconfigure("copy", extraConfig=[option])
+
+    note = next(str(item.value) for item in made.config.extraConfig if item.key == "vmsnapshot.clone")
+    write("")
+    assert "no longer has the configuration parameter" in stack.destroy().failed().words
+    write(note.replace(json.loads(note)["mark"], "0" * 12 + "-" + "1" * 8 + "-" + "2" * 16))
+    assert "says that it is another's" in stack.destroy().failed().words
+    write(note)
+    assert names(client) == ["copy", "db-1", "web-1"]
+    client.reconfigure("copy", instanceUuid="99999999-0000-4000-8000-000000000000")
+    stack.destroy().check()  # the VM of state is no longer there: this is another
+    assert names(client) == ["copy", "db-1", "web-1"]
+
+
+def test_a_clone_that_somebody_deleted(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """A refresh drops it with a warning; the next update makes a new one."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    client.wait(client.vm("copy").Destroy_Task())
+    refreshed = stack.refresh().check()
+    assert refreshed.ops == {"copy": "delete"}
+    assert "is gone" in refreshed.words
+    stack.up().check()
+    assert names(client) == ["copy", "db-1", "web-1"]
+    assert clones(vsphere) == 2
+
+
+def test_a_moved_clone_is_followed(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """Registered again under a new id, the same VM is read, changed and deleted."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    vsphere.reregister("copy")
+    stack.write(copy=clone(name="second"))
+    assert stack.up().check().ops == {"copy": "update"}
+    assert names(client) == ["db-1", "second", "web-1"]
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
