@@ -43,8 +43,11 @@ export class Provider extends pulumi.ProviderResource {
             resourceInputs["movedFromServer"] = (args?.movedFromServer) ?? utilities.getEnv("VMSNAPSHOT_MOVED_FROM_SERVER");
             resourceInputs["namespace"] = (args?.namespace) ?? utilities.getEnv("VMSNAPSHOT_NAMESPACE");
             resourceInputs["password"] = args?.password ? pulumi.secret(args.password) : undefined;
+            resourceInputs["persistSession"] = pulumi.output((args?.persistSession) ?? utilities.getEnvBoolean("VSPHERE_PERSIST_SESSION")).apply(JSON.stringify);
+            resourceInputs["ssoToken"] = args?.ssoToken ? pulumi.secret(args.ssoToken) : undefined;
             resourceInputs["thumbprint"] = (args?.thumbprint) ?? utilities.getEnv("VMSNAPSHOT_THUMBPRINT");
             resourceInputs["user"] = args?.user;
+            resourceInputs["vimSessionPath"] = (args?.vimSessionPath) ?? utilities.getEnv("VSPHERE_VIM_SESSION_PATH");
             resourceInputs["vsphereServer"] = (args?.vsphereServer) ?? utilities.getEnv("VSPHERE_SERVER");
         }
         opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts);
@@ -93,6 +96,14 @@ export interface ProviderArgs {
      */
     password?: pulumi.Input<string | undefined>;
     /**
+     * Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+     */
+    persistSession?: pulumi.Input<boolean | undefined>;
+    /**
+     * A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+     */
+    ssoToken?: pulumi.Input<string | undefined>;
+    /**
      * The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
      */
     thumbprint?: pulumi.Input<string | undefined>;
@@ -100,6 +111,10 @@ export interface ProviderArgs {
      * The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
      */
     user?: pulumi.Input<string | undefined>;
+    /**
+     * The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+     */
+    vimSessionPath?: pulumi.Input<string | undefined>;
     /**
      * The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
      */

@@ -44,6 +44,7 @@ def test_the_platform(settings: dict[str, Any], environment: dict[str, str], bac
     assert result.inputs["backend"] == backend
     taken = {name for name in result.inputs if name not in settings} - {
         "allowUnverifiedSsl",
+        "persistSession",
         "ignoreTaskHistory",
         "backend",
     }

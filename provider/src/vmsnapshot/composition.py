@@ -41,6 +41,8 @@ def connect(configuration: Configuration) -> Backend:
 
         return VmOperatorBackend.of(configuration)
     for name, (field, environment, what) in _VSPHERE.items():
+        if name != "vsphereServer" and configuration.sso_token is not None:
+            continue
         if getattr(configuration, field) is None:
             secret = "--secret " if name == "password" else ""
             raise InvalidInput(

@@ -58,9 +58,19 @@ func NewProvider(ctx *pulumi.Context,
 			args.Namespace = pulumi.StringPtr(d.(string))
 		}
 	}
+	if args.PersistSession == nil {
+		if d := internal.GetEnvOrDefault(nil, internal.ParseEnvBool, "VSPHERE_PERSIST_SESSION"); d != nil {
+			args.PersistSession = pulumi.BoolPtr(d.(bool))
+		}
+	}
 	if args.Thumbprint == nil {
 		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_THUMBPRINT"); d != nil {
 			args.Thumbprint = pulumi.StringPtr(d.(string))
+		}
+	}
+	if args.VimSessionPath == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_VIM_SESSION_PATH"); d != nil {
+			args.VimSessionPath = pulumi.StringPtr(d.(string))
 		}
 	}
 	if args.VsphereServer == nil {
@@ -73,6 +83,9 @@ func NewProvider(ctx *pulumi.Context,
 	}
 	if args.Password != nil {
 		args.Password = pulumi.ToSecret(args.Password).(pulumi.StringPtrInput)
+	}
+	if args.SsoToken != nil {
+		args.SsoToken = pulumi.ToSecret(args.SsoToken).(pulumi.StringPtrInput)
 	}
 	opts = internal.PkgResourceDefaultOpts(opts)
 	var resource Provider
@@ -102,10 +115,16 @@ type providerArgs struct {
 	Namespace *string `pulumi:"namespace"`
 	// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 	Password *string `pulumi:"password"`
+	// Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+	PersistSession *bool `pulumi:"persistSession"`
+	// A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+	SsoToken *string `pulumi:"ssoToken"`
 	// The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
 	Thumbprint *string `pulumi:"thumbprint"`
 	// The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 	User *string `pulumi:"user"`
+	// The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+	VimSessionPath *string `pulumi:"vimSessionPath"`
 	// The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
 	VsphereServer *string `pulumi:"vsphereServer"`
 }
@@ -130,10 +149,16 @@ type ProviderArgs struct {
 	Namespace pulumi.StringPtrInput
 	// The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 	Password pulumi.StringPtrInput
+	// Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+	PersistSession pulumi.BoolPtrInput
+	// A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+	SsoToken pulumi.StringPtrInput
 	// The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
 	Thumbprint pulumi.StringPtrInput
 	// The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 	User pulumi.StringPtrInput
+	// The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+	VimSessionPath pulumi.StringPtrInput
 	// The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
 	VsphereServer pulumi.StringPtrInput
 }

@@ -107,6 +107,28 @@ Object.defineProperty(exports, "password", {
 });
 
 /**
+ * Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+ */
+export declare const persistSession: boolean | undefined;
+Object.defineProperty(exports, "persistSession", {
+    get() {
+        return __config.getObject<boolean>("persistSession") ?? utilities.getEnvBoolean("VSPHERE_PERSIST_SESSION");
+    },
+    enumerable: true,
+});
+
+/**
+ * A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+ */
+export declare const ssoToken: string | undefined;
+Object.defineProperty(exports, "ssoToken", {
+    get() {
+        return __config.get("ssoToken");
+    },
+    enumerable: true,
+});
+
+/**
  * The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
  */
 export declare const thumbprint: string | undefined;
@@ -124,6 +146,17 @@ export declare const user: string | undefined;
 Object.defineProperty(exports, "user", {
     get() {
         return __config.get("user");
+    },
+    enumerable: true,
+});
+
+/**
+ * The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+ */
+export declare const vimSessionPath: string | undefined;
+Object.defineProperty(exports, "vimSessionPath", {
+    get() {
+        return __config.get("vimSessionPath") ?? utilities.getEnv("VSPHERE_VIM_SESSION_PATH");
     },
     enumerable: true,
 });

@@ -28,8 +28,11 @@ class ProviderArgs:
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
+                 persist_session: pulumi.Input[Optional[_builtins.bool]] = None,
+                 sso_token: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None,
+                 vim_session_path: pulumi.Input[Optional[_builtins.str]] = None,
                  vsphere_server: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a Provider resource.
@@ -43,8 +46,11 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
+        :param pulumi.Input[_builtins.bool] persist_session: Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+        :param pulumi.Input[_builtins.str] sso_token: A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
         :param pulumi.Input[_builtins.str] user: The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
+        :param pulumi.Input[_builtins.str] vim_session_path: The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
         :param pulumi.Input[_builtins.str] vsphere_server: The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
         """
         if allow_unverified_ssl is None:
@@ -79,12 +85,22 @@ class ProviderArgs:
             pulumi.set(__self__, "namespace", namespace)
         if password is not None:
             pulumi.set(__self__, "password", password)
+        if persist_session is None:
+            persist_session = _utilities.get_env_bool('VSPHERE_PERSIST_SESSION')
+        if persist_session is not None:
+            pulumi.set(__self__, "persist_session", persist_session)
+        if sso_token is not None:
+            pulumi.set(__self__, "sso_token", sso_token)
         if thumbprint is None:
             thumbprint = _utilities.get_env('VMSNAPSHOT_THUMBPRINT')
         if thumbprint is not None:
             pulumi.set(__self__, "thumbprint", thumbprint)
         if user is not None:
             pulumi.set(__self__, "user", user)
+        if vim_session_path is None:
+            vim_session_path = _utilities.get_env('VSPHERE_VIM_SESSION_PATH')
+        if vim_session_path is not None:
+            pulumi.set(__self__, "vim_session_path", vim_session_path)
         if vsphere_server is None:
             vsphere_server = _utilities.get_env('VSPHERE_SERVER')
         if vsphere_server is not None:
@@ -199,6 +215,30 @@ class ProviderArgs:
         pulumi.set(self, "password", value)
 
     @_builtins.property
+    @pulumi.getter(name="persistSession")
+    def persist_session(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+        """
+        return pulumi.get(self, "persist_session")
+
+    @persist_session.setter
+    def persist_session(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "persist_session", value)
+
+    @_builtins.property
+    @pulumi.getter(name="ssoToken")
+    def sso_token(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+        """
+        return pulumi.get(self, "sso_token")
+
+    @sso_token.setter
+    def sso_token(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "sso_token", value)
+
+    @_builtins.property
     @pulumi.getter
     def thumbprint(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -221,6 +261,18 @@ class ProviderArgs:
     @user.setter
     def user(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "user", value)
+
+    @_builtins.property
+    @pulumi.getter(name="vimSessionPath")
+    def vim_session_path(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+        """
+        return pulumi.get(self, "vim_session_path")
+
+    @vim_session_path.setter
+    def vim_session_path(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "vim_session_path", value)
 
     @_builtins.property
     @pulumi.getter(name="vsphereServer")
@@ -250,8 +302,11 @@ class Provider(pulumi.ProviderResource):
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
+                 persist_session: pulumi.Input[Optional[_builtins.bool]] = None,
+                 sso_token: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None,
+                 vim_session_path: pulumi.Input[Optional[_builtins.str]] = None,
                  vsphere_server: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
@@ -268,8 +323,11 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
         :param pulumi.Input[_builtins.str] password: The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
+        :param pulumi.Input[_builtins.bool] persist_session: Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+        :param pulumi.Input[_builtins.str] sso_token: A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
         :param pulumi.Input[_builtins.str] thumbprint: The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
         :param pulumi.Input[_builtins.str] user: The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
+        :param pulumi.Input[_builtins.str] vim_session_path: The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
         :param pulumi.Input[_builtins.str] vsphere_server: The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.
         """
         ...
@@ -305,8 +363,11 @@ class Provider(pulumi.ProviderResource):
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
                  namespace: pulumi.Input[Optional[_builtins.str]] = None,
                  password: pulumi.Input[Optional[_builtins.str]] = None,
+                 persist_session: pulumi.Input[Optional[_builtins.bool]] = None,
+                 sso_token: pulumi.Input[Optional[_builtins.str]] = None,
                  thumbprint: pulumi.Input[Optional[_builtins.str]] = None,
                  user: pulumi.Input[Optional[_builtins.str]] = None,
+                 vim_session_path: pulumi.Input[Optional[_builtins.str]] = None,
                  vsphere_server: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
@@ -340,10 +401,17 @@ class Provider(pulumi.ProviderResource):
                 namespace = _utilities.get_env('VMSNAPSHOT_NAMESPACE')
             __props__.__dict__["namespace"] = namespace
             __props__.__dict__["password"] = None if password is None else pulumi.Output.secret(password)
+            if persist_session is None:
+                persist_session = _utilities.get_env_bool('VSPHERE_PERSIST_SESSION')
+            __props__.__dict__["persist_session"] = pulumi.Output.from_input(persist_session).apply(pulumi.runtime.to_json) if persist_session is not None else None
+            __props__.__dict__["sso_token"] = None if sso_token is None else pulumi.Output.secret(sso_token)
             if thumbprint is None:
                 thumbprint = _utilities.get_env('VMSNAPSHOT_THUMBPRINT')
             __props__.__dict__["thumbprint"] = thumbprint
             __props__.__dict__["user"] = user
+            if vim_session_path is None:
+                vim_session_path = _utilities.get_env('VSPHERE_VIM_SESSION_PATH')
+            __props__.__dict__["vim_session_path"] = vim_session_path
             if vsphere_server is None:
                 vsphere_server = _utilities.get_env('VSPHERE_SERVER')
             __props__.__dict__["vsphere_server"] = vsphere_server

@@ -49,6 +49,35 @@ class Configuration(Model):
             login=True,
         ),
     ] = None
+    sso_token: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. "
+            "Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.",
+            secret=True,
+            env=("VMSNAPSHOT_SSO_TOKEN",),
+            login=True,
+        ),
+    ] = None
+    persist_session: Annotated[
+        bool,
+        Property(
+            "Whether the session on vSphere is kept for the next command, in the file in which govc and the "
+            "Terraform provider keep theirs. Whoever can read it is logged in as this user until the session "
+            "ends. Default: false; each command logs in and out.",
+            env=("VSPHERE_PERSIST_SESSION",),
+        ),
+    ] = False
+    vim_session_path: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or "
+            "else `~/.govmomi/sessions`.",
+            env=("VSPHERE_VIM_SESSION_PATH",),
+        ),
+    ] = None
     allow_unverified_ssl: Annotated[
         bool,
         Property(
@@ -160,6 +189,9 @@ SETTINGS: Final = {
         "vsphereServer",
         "user",
         "password",
+        "ssoToken",
+        "persistSession",
+        "vimSessionPath",
         "allowUnverifiedSsl",
         "caFile",
         "thumbprint",

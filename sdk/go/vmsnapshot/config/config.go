@@ -112,6 +112,24 @@ func GetPassword(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:password")
 }
 
+// Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+func GetPersistSession(ctx *pulumi.Context) bool {
+	v, err := config.TryBool(ctx, "vmsnapshot:persistSession")
+	if err == nil {
+		return v
+	}
+	var value bool
+	if d := internal.GetEnvOrDefault(nil, internal.ParseEnvBool, "VSPHERE_PERSIST_SESSION"); d != nil {
+		value = d.(bool)
+	}
+	return value
+}
+
+// A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+func GetSsoToken(ctx *pulumi.Context) string {
+	return config.Get(ctx, "vmsnapshot:ssoToken")
+}
+
 // The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
 func GetThumbprint(ctx *pulumi.Context) string {
 	v, err := config.Try(ctx, "vmsnapshot:thumbprint")
@@ -128,6 +146,19 @@ func GetThumbprint(ctx *pulumi.Context) string {
 // The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
 func GetUser(ctx *pulumi.Context) string {
 	return config.Get(ctx, "vmsnapshot:user")
+}
+
+// The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+func GetVimSessionPath(ctx *pulumi.Context) string {
+	v, err := config.Try(ctx, "vmsnapshot:vimSessionPath")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VSPHERE_VIM_SESSION_PATH"); d != nil {
+		value = d.(string)
+	}
+	return value
 }
 
 // The vCenter Server or ESXi host: a name or address, with `:port` when it is not 443.

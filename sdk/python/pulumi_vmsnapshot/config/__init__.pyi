@@ -59,6 +59,16 @@ password: Optional[str]
 The user's password. Default: VSPHERE_PASSWORD, as each command finds it in its environment.
 """
 
+persistSession: Optional[bool]
+"""
+Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+"""
+
+ssoToken: Optional[str]
+"""
+A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+"""
+
 thumbprint: Optional[str]
 """
 The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
@@ -67,6 +77,11 @@ The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. W
 user: Optional[str]
 """
 The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
+"""
+
+vimSessionPath: Optional[str]
+"""
+The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
 """
 
 vsphereServer: Optional[str]

@@ -84,6 +84,20 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('password')
 
     @_builtins.property
+    def persist_session(self) -> Optional[bool]:
+        """
+        Whether the session on vSphere is kept for the next command, in the file in which govc and the Terraform provider keep theirs. Whoever can read it is logged in as this user until the session ends. Default: false; each command logs in and out.
+        """
+        return __config__.get_bool('persistSession') or _utilities.get_env_bool('VSPHERE_PERSIST_SESSION')
+
+    @_builtins.property
+    def sso_token(self) -> Optional[str]:
+        """
+        A SAML bearer token of vCenter Single Sign-On, to log in with instead of user and password. Default: VMSNAPSHOT_SSO_TOKEN, as each command finds it in its environment.
+        """
+        return __config__.get('ssoToken')
+
+    @_builtins.property
     def thumbprint(self) -> Optional[str]:
         """
         The SHA-256 (or SHA-1) thumbprint of the server's certificate, in hexadecimal. When set, exactly that certificate is accepted and no authority is asked.
@@ -96,6 +110,13 @@ class _ExportableConfig(types.ModuleType):
         The user to log in as. Default: VSPHERE_USER, as each command finds it in its environment.
         """
         return __config__.get('user')
+
+    @_builtins.property
+    def vim_session_path(self) -> Optional[str]:
+        """
+        The folder of the files that `persistSession` writes. Default: `sessions` in GOVMOMI_HOME, or else `~/.govmomi/sessions`.
+        """
+        return __config__.get('vimSessionPath') or _utilities.get_env('VSPHERE_VIM_SESSION_PATH')
 
     @_builtins.property
     def vsphere_server(self) -> Optional[str]:

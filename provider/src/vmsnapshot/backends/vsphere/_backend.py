@@ -10,6 +10,7 @@ from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clones import Clones
 from vmsnapshot.backends.vsphere._create import start_snapshot
+from vmsnapshot.backends.vsphere._credentials import Credentials
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import part_mark
@@ -43,13 +44,12 @@ class VsphereBackend(VsphereReader):
 
     Args:
         endpoint: Where the server is and which certificate it must show.
-        user: The user to log in as, at the first call.
-        password: Their password; it appears in no message.
+        credentials: Who logs in, at the first call.
         ignore_history: Whether a task history that can't be read counts as empty.
     """
 
-    def __init__(self, endpoint: Endpoint, user: str, password: str, *, ignore_history: bool = False) -> None:
-        super().__init__(endpoint, user, password, ignore_history=ignore_history)
+    def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
+        super().__init__(endpoint, credentials, ignore_history=ignore_history)
         self._vm_lock = KeyedLock()
         self.clones = Clones(self._session, self._reads, self._tasks, self._vm_lock)
 
@@ -60,10 +60,10 @@ class VsphereBackend(VsphereReader):
         Raises:
             InvalidInput: A setting is wrong.
         """
+        endpoint = Endpoint.of(configuration)
         return cls(
-            Endpoint.of(configuration),
-            configuration.user or "",
-            configuration.password or "",
+            endpoint,
+            Credentials.of(configuration, endpoint),
             ignore_history=configuration.ignore_task_history,
         )
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._credentials import Credentials
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._fleet import Fleet
@@ -53,13 +54,12 @@ class VsphereReader:
 
     Args:
         endpoint: Where the server is and which certificate it must show.
-        user: The user to log in as, at the first call.
-        password: Their password; it appears in no message.
+        credentials: Who logs in, at the first call.
         ignore_history: Whether a task history that can't be read counts as empty.
     """
 
-    def __init__(self, endpoint: Endpoint, user: str, password: str, *, ignore_history: bool = False) -> None:
-        self._session = Session(endpoint, user, password)
+    def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
+        self._session = Session(endpoint, credentials)
         self._inventory = Inventory(self._session)
         self._reads = Reads(self._session)
         self._tasks = Tasks(self._session)

@@ -17,6 +17,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._credentials import Credentials, let_go
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import property_spec
@@ -101,14 +102,12 @@ class Session:
 
     Args:
         endpoint: Where the server is.
-        user: The user to log in as.
-        password: The password; it appears in no message.
+        credentials: Who logs in.
     """
 
-    def __init__(self, endpoint: Endpoint, user: str, password: str) -> None:
+    def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
         self.endpoint = endpoint
-        self._user = user
-        self._password = password
+        self._credentials = credentials
         self.silence = Silence(f"vsphereServer {endpoint}")
         self._lock = threading.Lock()
         self._login: Login | None = None
@@ -207,12 +206,15 @@ class Session:
         login.stub.retire()
 
     def close(self) -> None:
-        """Log out; further calls raise Unreachable."""
+        """Log out, unless the session is kept for later; further calls raise Unreachable."""
         with self._lock:
             login, self._login, self._closed = self._login, None, True
         if login is not None:
             with contextlib.suppress(*faults.VENDOR):
-                login.content.sessionManager.Logout()
+                if self._credentials.session_file is not None:
+                    let_go(login.kept)
+                else:
+                    login.content.sessionManager.Logout()
             login.stub.retire()
 
     def _open(self) -> Login:
@@ -238,8 +240,7 @@ class Session:
         version = VmomiSupport.versionMap[self._version]
         stub = Stub(self.endpoint, version, _CALL_TIMEOUT, self.silence)
         try:
-            content: Any = vim.ServiceInstance("ServiceInstance", stub).RetrieveContent()
-            session = content.sessionManager.Login(self._user, self._password, "en")
+            content, session = self._credentials.open(stub, self._version)
             server = content.about.instanceUuid or _host_uuid(content, stub)
         except faults.VENDOR:
             stub.retire()

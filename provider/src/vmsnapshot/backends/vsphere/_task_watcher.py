@@ -235,6 +235,7 @@ class TaskWatcher:
 
     def _make_collector(self, login: Login) -> _Collector:
         collector = login.content.propertyCollector.CreatePropertyCollector()
+        login.kept["tasks"] = collector
         stub = login.another_stub()
         waiting = type(collector)(object_id(collector), stub)
         return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
