@@ -289,6 +289,11 @@ def test_list_gives_ids_that_can_be_imported(vsphere: Simulator, client: Client)
         assert running.list(TOKEN, {"vmName": "web-2"}) == {}
         mini.import_(TOKEN, "theirs", listed["theirs"]).check()
         assert mini.resource("theirs").outputs["name"] == "theirs"
+        vsphere.withhold("db-1", "snapshot", "NoPermission")
+        assert "theirs" not in running.list(TOKEN)
+        assert any(
+            "1 VM of" in message.text and "missing from the list" in message.text for message in running.said
+        )
 
 
 def test_automatic_names_and_secrets(tmp_path: Any, vsphere: Simulator, client: Client) -> None:

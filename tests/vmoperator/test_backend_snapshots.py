@@ -14,7 +14,7 @@ from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import URN, Harness, Listener, owner
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
 from vmsnapshot.lifecycle.operation import Cancellation
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import VMReference, values
 
 
 def reasons(harness: Harness, name: str) -> set[str | None]:
@@ -305,7 +305,7 @@ def test_names_that_arent_there(harness: Harness) -> None:
     )
     assert not isinstance(found[0], Exception)
     assert isinstance(found[1], NotFound)
-    assert [vm.identity.name for vm in harness.backend.list_machines(operation())] == ["web-1"]
+    assert [vm.identity.name for vm in values(harness.backend.list_machines(operation()))] == ["web-1"]
 
 
 def test_the_past_is_known_of_what_we_took(harness: Harness) -> None:

@@ -12,7 +12,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.lifecycle.errors import Denied
-from vmsnapshot.lifecycle.port import ReadMask
+from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.model.machine import VirtualMachine
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def test_the_calls_of_200_vms(many: Simulator, connect: Connect) -> None:
     Login and inventory are included, and the calls that make up the creates are named.
     """
     backend = connect(many)
-    names = [vm.identity.name for vm in backend.list_machines(operation())]
+    names = [vm.identity.name for vm in values(backend.list_machines(operation()))]
     backend.close()
 
     def create(name: str) -> VirtualMachine:
@@ -73,7 +73,7 @@ def test_one_read_does_not_grow_with_what_is_read(many: Simulator, connect: Conn
     backend = connect(many)
     backend.list_machines(operation())
     many.reset_calls()
-    assert len(backend.list_machines(operation())) == COUNT
+    assert len(values(backend.list_machines(operation()))) == COUNT
     calls = many.calls()
     assert calls.pop("RetrievePropertiesEx") <= 2
     # Of each read 100 objects come in one answer, as a vCenter has it (vmware/govmomi issue 3455).
@@ -86,7 +86,7 @@ def test_a_vm_is_read_with_its_hardware_when_somebody_asks_for_that(
 ) -> None:
     """Without its hardware it is unknown; reads with and without, at once, don't mix them up."""
     backend = connect(many)
-    known = [vm.identity.id for vm in backend.list_machines(operation())][:8]
+    known = [vm.identity.id for vm in values(backend.list_machines(operation()))][:8]
     lean = backend.observe(known[0], operation(), ReadMask.SIZES)
     assert lean.machine.disks is None
     assert lean.identity == backend.observe(known[0], operation()).identity
@@ -100,7 +100,7 @@ def test_a_vm_is_read_with_its_hardware_when_somebody_asks_for_that(
 def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) -> None:
     """Of many VMs, only tasks that are new or were still running are read again, with one more call."""
     backend = connect(many)
-    one, other, *_ = backend.list_machines(operation())
+    one, other, *_ = values(backend.list_machines(operation()))
     revert = f"vmsnapshot-revert-{1:024x}"
     made = take(backend, one)
     snapshot = backend.observe(one.identity.id, operation()).snapshot(made)
@@ -109,7 +109,7 @@ def test_tasks_that_have_ended_are_read_once(many: Simulator, connect: Connect) 
 
     def look(calls: int) -> dict[str, VirtualMachine]:
         many.reset_calls()
-        read = {vm.identity.id: vm for vm in backend.list_machines(operation())}
+        read = {vm.identity.id: vm for vm in values(backend.list_machines(operation()))}
         assert many.calls()["RetrievePropertiesEx"] == 1 + calls
         return read
 

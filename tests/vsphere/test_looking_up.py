@@ -16,7 +16,7 @@ from vmsnapshot.backends.vsphere._inventory import Entry, Index, _Node
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._observe import machine
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import VMReference, values
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Machine, VirtualMachine
 
@@ -115,7 +115,9 @@ def test_an_ambiguous_name_lists_its_candidates(backend: VsphereBackend, strange
     _done(moved.Rename_Task("web-1"))
     with pytest.raises(Ambiguous) as raised:
         find(backend, "web-1")
-    paths = [vm.identity.path for vm in backend.list_machines(operation()) if vm.identity.name == "web-1"]
+    paths = [
+        vm.identity.path for vm in values(backend.list_machines(operation())) if vm.identity.name == "web-1"
+    ]
     assert len(paths) == 2
     for path in paths:
         assert path is not None
@@ -176,7 +178,11 @@ def test_the_index_is_read_once(simulator: Simulator, backend: VsphereBackend) -
 
 def test_a_login_that_sees_everything_lists_everything(backend: VsphereBackend) -> None:
     """list_machines observes every VM."""
-    assert {vm.identity.name for vm in backend.list_machines(operation())} == {"web-1", "web-2", "db-1"}
+    assert {vm.identity.name for vm in values(backend.list_machines(operation()))} == {
+        "web-1",
+        "web-2",
+        "db-1",
+    }
 
 
 def test_reference_needs_no_namespace() -> None:

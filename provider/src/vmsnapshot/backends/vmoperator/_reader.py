@@ -113,12 +113,15 @@ class VmOperatorReader:
         self._inventory.begin((namespace for namespace, _ in places), operation)
         return _each(places, lambda place: self._inventory.observed(*place, operation))
 
-    def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
-        """Observe every VM of the configured namespace."""
+    def list_machines(
+        self, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe every VM of the configured namespace; each, or why it could not be read."""
         cache = self._inventory.cache(self._inventory.default, operation)
         names = [name_of(item) for item in cache.machines.all()]
-        found = self.observe_all([machine_id(self._inventory.default, name) for name in names], operation)
-        return [vm for vm in found if isinstance(vm, VirtualMachine)]
+        return self.observe_all(
+            [machine_id(self._inventory.default, name) for name in names], operation, read
+        )
 
     def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a namespace with its snapshots, from two lists: of the VMs and of the snapshots."""

@@ -178,11 +178,12 @@ class VsphereReader:
 
         return [observed(vm_id) for vm_id in vm_ids]
 
-    def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
-        """Observe every VM that the login may see (templates included)."""
+    def list_machines(
+        self, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe every VM that the login may see, templates included; each, or why it could not be read."""
         index = self._inventory.index(operation, newer_than=self._inventory.generation)
-        outcomes = self.observe_all(list(index.entries), operation)
-        return [outcome for outcome in outcomes if isinstance(outcome, VirtualMachine)]
+        return self.observe_all(list(index.entries), operation, read)
 
     def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a scope with its snapshots, by pages of the property collector."""

@@ -88,8 +88,14 @@ class Reader(Protocol):
         """
         ...
 
-    def list_machines(self, operation: Operation) -> Sequence[VirtualMachine]:
-        """Observe every VM that the login may see (templates included)."""
+    def list_machines(
+        self, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> list[Outcome[VirtualMachine]]:
+        """Observe every VM that the login may see, templates included; each, or why it could not be read.
+
+        Raises:
+            Unreachable: Nothing could be read at all; likewise whatever else fails all of them.
+        """
         ...
 
     def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
 from vmsnapshot.lifecycle.common.marks import has_mark_of
@@ -10,9 +10,9 @@ from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
-from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import ReadMask, VMReference
+from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
 from vmsnapshot.model.identity import VirtualMachineIdentity
@@ -142,17 +142,35 @@ class SnapshotLookup:
         return Answer(identifier, state, inputs)
 
     def list(self, wanted: SnapshotFilter) -> Iterator[Listed]:
-        """Every such snapshot that the login may see, as an id that can be imported."""
+        """Every such snapshot that the login may see, as an id that can be imported.
+
+        How many VMs could not be read is told: their snapshots are missing from the list.
+        """
         operation = self._session.operation("", "listing snapshots")
         if wanted.vm_name is not None:
             reference = VMReference(wanted.vm_name, wanted.namespace)
             machines = [self._session.backend.find(reference, operation)]
         else:
-            machines = list(self._session.backend.list_machines(operation))
+            outcomes = self._session.backend.list_machines(operation, ReadMask.NOTHING)
+            machines = [outcome for outcome in outcomes if isinstance(outcome, VirtualMachine)]
+            self._say_unread(outcomes)
         for vm in machines:
             for item in vm.snapshots:
                 if wanted.type in (None, kind_of(item)):
                     yield Listed(self._session.backend.identifier(vm, item.id), item.name)
+
+    def _say_unread(self, outcomes: Sequence[Outcome[VirtualMachine]]) -> None:
+        # One that has been removed meanwhile has no snapshots.
+        unread = [
+            item for item in outcomes if isinstance(item, VmsnapshotError) and not isinstance(item, Gone)
+        ]
+        if unread:
+            vms = "1 VM" if len(unread) == 1 else f"{len(unread)} VMs"
+            text = (
+                f"{vms} of {len(outcomes)} could not be read, and their snapshots are missing from the list. "
+                f"The first: {unread[0].message}"
+            )
+            self._session.log("", Severity.WARNING, text)
 
 
 def vm_of(identifier: str, state: SnapshotState) -> VirtualMachineIdentity:
