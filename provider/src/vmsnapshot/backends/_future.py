@@ -38,7 +38,7 @@ class Future(Generic[T]):
         return wanted
 
     def fail(self, error: BaseException) -> None:
-        """Set the error that `wait` raises."""
+        """Set the error that `wait` raises instead of returning a value."""
         with self._lock:
             self._error, self._done = error, True
         self._woken.set()
@@ -49,7 +49,7 @@ class Future(Generic[T]):
         return self._value
 
     def wait(self, operation: Operation, silence: Callable[[], str | None] = lambda: None) -> T:
-        """The value.
+        """Wait for the value and return it.
 
         Args:
             operation: Whose time counts.

@@ -90,7 +90,7 @@ class Owner:
 
     @property
     def line(self) -> OwnerLine:
-        """What the line says of it."""
+        """The line that is written into a snapshot's description on the platform."""
         return OwnerLine(self.mark, _shown(self.resource), _shown(f"{self.project}/{self.stack}"))
 
 

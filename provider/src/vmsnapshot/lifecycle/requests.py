@@ -20,7 +20,7 @@ Properties: TypeAlias = dict[str, Any]
 
 
 class Severity(enum.Enum):
-    """How loud a message is."""
+    """How severe a message is."""
 
     DEBUG = "debug"
     INFO = "info"

@@ -49,7 +49,7 @@ class ResourceType:
 
     @property
     def token(self) -> str:
-        """The engine's token of it."""
+        """The type or function token by which the engine knows it."""
         return token(self.name)
 
 
@@ -64,7 +64,7 @@ class FunctionType:
 
     @property
     def token(self) -> str:
-        """The engine's token of it."""
+        """The type or function token by which the engine knows it."""
         return token(self.name)
 
 

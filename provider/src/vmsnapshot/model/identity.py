@@ -50,5 +50,5 @@ class VirtualMachineIdentity(Model):
 
     @property
     def on(self) -> ServerIdentity:
-        """The server on which it was seen."""
+        """The server on which the VM was last seen."""
         return ServerIdentity(self.server, self.namespace_uid)

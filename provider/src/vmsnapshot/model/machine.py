@@ -49,7 +49,7 @@ class Disk(Model):
 
     @property
     def independent(self) -> bool:
-        """Whether snapshots leave it out."""
+        """Whether snapshots leave the disk out."""
         return (self.mode or "").startswith("independent")
 
 
@@ -118,7 +118,7 @@ class Machine(Model):
         return self._configuration
 
     def with_configuration(self, configuration: dict[str, str]) -> Machine:
-        """The same with its other settings."""
+        """Returns a copy that also holds the settings without a property of their own."""
         copy = self.model_copy()
         copy._configuration = configuration  # noqa: SLF001 - of this class
         return copy

@@ -107,7 +107,7 @@ class ApiVersion:
         return self._supported
 
     def read_schema(self) -> Future[None]:
-        """Begin to read the schema, once."""
+        """Begin to read the API's schema in the background, once; the future ends with it."""
         with self._lock:
             if self._schema is None:
                 self._schema = in_background("schema", self._read_schema)

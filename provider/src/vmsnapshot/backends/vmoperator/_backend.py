@@ -1,4 +1,4 @@
-"""The port, on the VM Operator."""
+"""The part of the port that changes something, on the VM Operator."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 
 
 class Client:
-    """One API server, one login.
+    """Sends requests to one API server with one login.
 
     A request runs in a thread of its own, so that whoever cancels need not wait for it.
 
@@ -100,7 +100,7 @@ class Client:
         return self._write("PATCH", path, change, operation, about, kind=MERGE)
 
     def patch(self, path: str, steps: list[Object], operation: Operation, about: About) -> Object:
-        """A JSON patch, sent once.
+        """Send a JSON patch, once, and return the patched object.
 
         Raises:
             PreconditionFailed: It was not applied: one of its tests doesn't hold.

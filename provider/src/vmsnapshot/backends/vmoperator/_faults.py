@@ -256,7 +256,7 @@ TABLE: Final[dict[str | int, Rule]] = {
 
 
 def translate(answer: Answer, about: About) -> VmsnapshotError:
-    """The error that an answer means.
+    """Returns the error that an answer of the API server means.
 
     Args:
         answer: Any but a success.

@@ -73,7 +73,7 @@ class Informer:
             return self._ended_by()
 
     def start(self) -> None:
-        """Begin, unless it runs."""
+        """Begin to list and watch, unless that is under way."""
         with self._changed:
             self._begun = True
             if self._thread is None and not self._client.closed.is_set():
@@ -157,7 +157,7 @@ class Informer:
         self._changes.tell(self._key(item))
 
     def forget(self, item: Object) -> None:
-        """An object is no longer there."""
+        """Remove an object that the server has deleted."""
         with self._changed:
             name = name_of(item)
             self._gone.add(uid_of(item))

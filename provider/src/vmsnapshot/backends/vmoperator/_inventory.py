@@ -49,7 +49,7 @@ class Inventory:
             self.known(namespace).start()
 
     def cache(self, namespace: str, operation: Operation) -> NamespaceCache:
-        """A namespace as it is now."""
+        """Returns the cache of a namespace, kept up to date by watches."""
         return self._ready(namespace, operation)[0]
 
     def known(self, namespace: str) -> NamespaceCache:

@@ -63,7 +63,7 @@ REVERT: Final = "vmsnapshot/revert-request"
 
 
 def name_of(item: Object) -> str:
-    """An object's name."""
+    """Returns an object's name."""
     return str(item["metadata"]["name"])
 
 
@@ -93,12 +93,12 @@ def status_of(item: Object) -> Object:
 
 
 def labels_of(item: Object) -> dict[str, str]:
-    """An object's labels."""
+    """Returns an object's labels."""
     return item["metadata"].get("labels") or {}
 
 
 def annotations_of(item: Object) -> dict[str, str]:
-    """An object's annotations."""
+    """Returns an object's annotations."""
     return item["metadata"].get("annotations") or {}
 
 
@@ -114,7 +114,7 @@ def condition_of(item: Object, kind: str) -> Object | None:
 
 
 def holds(item: Object, kind: str) -> bool:
-    """Whether a condition is True."""
+    """Returns whether a condition of an object has the status True."""
     found = condition_of(item, kind)
     return found is not None and found.get("status") == "True"
 
@@ -128,7 +128,7 @@ def in_words(condition: Mapping[str, Any]) -> str:
 
 
 def machine_id(namespace: str, name: str) -> str:
-    """A VM's id."""
+    """Returns a VM's id, `namespace/name`."""
     return f"{namespace}/{name}"
 
 

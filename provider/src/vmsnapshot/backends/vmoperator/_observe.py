@@ -142,7 +142,7 @@ def virtual_machine(
     supported: bool | None,
     of_others: Callable[[str], bool] = lambda _name: False,
 ) -> VirtualMachine:
-    """A VM with its snapshots.
+    """Returns a VM with its snapshots from its objects.
 
     Args:
         namespace: Where.

@@ -305,7 +305,7 @@ def digest(condition: Object | None) -> str:
 
 
 def timestamp(moment: dt.datetime) -> str:
-    """A time as notes have it."""
+    """Format a time as notes hold it: RFC 3339 with milliseconds."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

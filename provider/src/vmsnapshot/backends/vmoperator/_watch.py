@@ -10,7 +10,7 @@ import httpx2
 
 
 class Watch:
-    """Changes as they come.
+    """The changes of a watch, line by line as the server sends them.
 
     Args:
         response: The server's answer, which goes on.

@@ -1,4 +1,4 @@
-"""The port, on vSphere."""
+"""The part of the port that changes something, on vSphere."""
 
 from __future__ import annotations
 

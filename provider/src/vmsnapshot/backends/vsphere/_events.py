@@ -109,7 +109,7 @@ class EventLog:
         self._refusal: str | None = None
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
-        """Write down that requests begin.
+        """Write an event that requests for reverts begin.
 
         Returns:
             Why that could not be written, and what helps; None: it was, or this is no vCenter.

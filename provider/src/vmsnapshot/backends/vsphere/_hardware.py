@@ -15,7 +15,7 @@ from vmsnapshot.model.machine import VirtualMachine
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A VM's hardware.
+    """A VM's hardware as it was last read.
 
     Attributes:
         version: What the server calls the VM's configuration of that time; every change of it has another.
@@ -37,22 +37,22 @@ class Known:
 
 
 class Hardware:
-    """What is known of it, by the VM's id."""
+    """Keeps the hardware of VMs by their ids, until their configuration changes."""
 
     def __init__(self) -> None:
         self._known: dict[str, Known] = {}
 
     def known(self, vm_ids: Iterable[str]) -> dict[str, Known]:
-        """That of those VMs of which it is."""
+        """Returns the known hardware of those VMs of which it is known."""
         found = {vm_id: self._known.get(vm_id) for vm_id in vm_ids}
         return {vm_id: item for vm_id, item in found.items() if item is not None}
 
     def keep(self, vm: VirtualMachine, properties: Properties) -> None:
-        """Know a VM's that was read as a whole, where the server tells its version."""
+        """Keep the hardware of a VM that was read as a whole, where the server tells its version."""
         version = properties.get(VERSION)
         if version:
             self._known[vm.identity.id] = Known(version, vm)
 
     def forget(self, vm_id: str) -> None:
-        """A VM's is about to be another."""
+        """Drop what is known of a VM, which a revert is about to change."""
         self._known.pop(vm_id, None)

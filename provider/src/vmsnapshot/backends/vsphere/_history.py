@@ -78,7 +78,7 @@ class Remembered:
 
     @classmethod
     def of_info(cls, info: Any) -> Remembered:
-        """From a TaskInfo."""
+        """Returns what is remembered of a task, from its TaskInfo."""
         return cls(
             info.key,
             str(info.state),
@@ -92,7 +92,7 @@ class Remembered:
 
     @property
     def is_revert(self) -> bool:
-        """Whether it reverts a VM."""
+        """Returns whether the task reverts a VM."""
         return any(word in self.description_id.lower() for word in _REVERTING)
 
 

@@ -63,7 +63,7 @@ class _Node:
 
 
 class Index:
-    """The inventory at one moment.
+    """The names and paths of an inventory, as it was at one moment.
 
     Args:
         nodes: Name and parent of every folder, datacenter and vApp by id. The root folder isn't
@@ -199,7 +199,7 @@ class Inventory:
         return known
 
     def find(self, reference: str, operation: Operation, *, newer_than: int = 0) -> Entry:
-        """The VM that a reference means.
+        """Returns the VM that a reference means.
 
         Args:
             reference: As the user wrote it.

@@ -17,7 +17,7 @@ def object_id(obj: Any) -> str:
 
 
 def reference(obj: Any) -> Reference:
-    """An object's kind and id."""
+    """Returns an object's kind and id: `("VirtualMachine", "vm-42")`."""
     return str(obj._wsdlName), object_id(obj)  # noqa: SLF001 - likewise
 
 

@@ -97,7 +97,7 @@ def virtual_machine(
     *,
     networks: Mapping[str, str],
 ) -> VirtualMachine:
-    """One VM.
+    """Returns one VM from its properties.
 
     Args:
         vm_id: Its managed object id.

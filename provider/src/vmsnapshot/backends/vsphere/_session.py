@@ -185,7 +185,7 @@ class Session:
 
     @property
     def is_logged_in(self) -> bool:
-        """Whether there is a login."""
+        """Returns whether somebody has logged in."""
         return self._login is not None
 
     @property

@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.errors import VmsnapshotError
 
 
 class Watch:
-    """One task on its way."""
+    """What is known of one task while it is waited for."""
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
@@ -32,7 +32,7 @@ class Watch:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended well."""
+        """Whether the task ended with success."""
         return str(self.info.get("info.state")) == "success"
 
     @property
@@ -42,7 +42,7 @@ class Watch:
         return percent if isinstance(percent, int) else None
 
     def tell(self, changes: Mapping[str, Any]) -> None:
-        """Take news of the task."""
+        """Record changed properties of the task, and wake those who wait for it."""
         with self.changed:
             self.info.update(changes)
             self.changed.notify_all()
@@ -61,6 +61,6 @@ class Watch:
             self.changed.notify_all()
 
     def wake(self) -> None:
-        """Make whoever waits look again."""
+        """Wake those who wait, so that they look at their own time and cancellation."""
         with self.changed:
             self.changed.notify_all()

@@ -96,7 +96,7 @@ class TaskWatcher:
         self._slow.ask(task_id, operation)
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching and let go of the connection."""
         with self._changed:
             self._closed = True
             collector, self._collector = self._collector, None

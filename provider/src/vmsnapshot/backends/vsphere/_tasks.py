@@ -84,7 +84,7 @@ class Tasks:
             raise _not_watched(watch, subject)
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching tasks."""
         self._watcher.close()
 
     def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:

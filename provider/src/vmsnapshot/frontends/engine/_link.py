@@ -50,7 +50,7 @@ class Logger:
             previous.close()
 
     def close(self) -> None:
-        """Be silent from now on."""
+        """Send nothing to the engine any more."""
         with self._lock:
             previous, self._channel, self._stub = self._channel, None, None
         if previous is not None:
@@ -134,7 +134,7 @@ class EngineWatch:
         thread.start()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching the engine."""
         with self._lock:
             if self._stop is not None:
                 self._stop.set()

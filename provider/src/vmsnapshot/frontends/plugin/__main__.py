@@ -145,13 +145,13 @@ class _ShutdownSignal:
         signal.set_wakeup_fd(self._said.fileno(), warn_on_full_buffer=False)
 
     def tell(self) -> None:
-        """It is."""
+        """Say that the plugin is to end."""
         self.told = True
         with contextlib.suppress(BlockingIOError):  # what is in there already will do
             self._said.send(b"\0")
 
     def wait(self) -> None:
-        """Until then."""
+        """Wait until the plugin is to end."""
         while not self.told:
             self._heard.recv(1)
         signal.set_wakeup_fd(-1)

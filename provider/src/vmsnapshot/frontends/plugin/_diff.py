@@ -1,4 +1,4 @@
-"""The engine's form of a diff."""
+"""Turns a diff of the lifecycle into the engine's message."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _NAMING: Final = {
 
 
 class EngineLink(Protocol):
-    """What is told where the engine is."""
+    """A link to the engine, which learns the engine's address from a handshake."""
 
     def connect(self, address: str) -> None:
         """The engine is at `address` from now on."""

@@ -38,7 +38,7 @@ def asks_for_checkpoint(old: CheckpointState | None, label: str) -> bool:
 def taken_checkpoint(
     ids: Mapping[str, str], vms: Mapping[str, VirtualMachine], ownership: str, moment: dt.datetime
 ) -> Checkpoint:
-    """A checkpoint just taken.
+    """Returns the state of a checkpoint that has just been taken.
 
     Args:
         ids: Each VM's snapshot id, by the member's key.

@@ -83,12 +83,12 @@ class PlannedRevert:
 
     @property
     def after(self) -> Machine:
-        """What the VM will be."""
+        """The VM after the revert."""
         return powered(self.vm.machine, self.policy) if self.is_done else self.plan.after
 
     @property
     def errors(self) -> list[Finding]:
-        """Why it can't work."""
+        """The findings for which the revert can't work."""
         return [] if self.found else [item for item in self.plan.findings if item.severity == "error"]
 
     @property

@@ -90,7 +90,7 @@ class RollbackExecutor:
         self._vms: Mapping[str, VirtualMachine] = {}
 
     def do(self, operation: Operation) -> RollbackState:
-        """Roll back; what state holds then.
+        """Roll the environment back and return what state holds then.
 
         Raises:
             Unfinished: It isn't complete.

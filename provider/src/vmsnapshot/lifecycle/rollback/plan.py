@@ -74,7 +74,7 @@ class PlannedRollback:
     moment: dt.datetime
 
     def vm(self, key: str) -> VirtualMachine:
-        """A member's VM."""
+        """Returns the VM of a member."""
         return self.environment.machines[key]
 
     def target(self, key: str) -> Snapshot:

@@ -98,7 +98,7 @@ class Progress:
             return dict(self._members)
 
     def of(self, key: str) -> MemberRollback:
-        """What was done to one VM."""
+        """Returns what was done to one VM so far."""
         with self._lock:
             return self._members.get(key, MemberRollback())
 
@@ -109,7 +109,7 @@ class Progress:
 
 
 def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
-    """A snapshot as state holds it."""
+    """Returns a snapshot in the form that state holds."""
     return MemberSnapshot(
         id=snapshot.id,
         path=vm.path(snapshot.id),

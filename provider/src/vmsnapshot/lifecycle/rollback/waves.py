@@ -158,7 +158,7 @@ class WaveExecutor:
         self.progress.record(key, replace(self.progress.of(key), power_pending=False, failure=None))
 
     def record_revert(self, key: str, ended: dt.datetime) -> None:
-        """A VM was reverted."""
+        """Record that a VM was reverted."""
         plan = self.plans[key]
         assert plan.target is not None  # noqa: S101 - only such are reverted
         self.progress.record(
