@@ -9,7 +9,8 @@ from tests.support.vsphere import operation
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.lifecycle.common.preflight import revert_findings, snapshot_findings
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.ownership import owner_by
+from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
@@ -69,3 +70,22 @@ def test_templates_and_placeholders(connect: Connect) -> None:
         if item.code == "operationDisabled"
     )
     assert "as a placeholder of a disaster recovery" in said
+
+
+def test_a_disk_that_was_deleted_since(connect: Connect) -> None:
+    """The file below the snapshot's disk is gone: that is an error before anything is done, with its name."""
+    with running("--names", "web-1") as simulator:
+        backend = connect(simulator)
+        vm = find(backend, "web-1")
+        request = SnapshotRequest("a", "", owner_by("urn:pulumi:dev::shop::x::a", "once"), False, None)
+        backend.create_snapshot(vm, request, operation())
+        assert codes(find(backend, "web-1")) == set()
+        simulator.set("web-1", unreachableFile="/web-1.vmdk")
+        vm = find(backend, "web-1")
+    assert codes(vm) == {"filesUnreachable"}
+    (said,) = (
+        item.message
+        for item in revert_findings(vm, vm.snapshots[0], RevertInputs(vm_name="web-1", snapshot="a"))
+        if item.code == "filesUnreachable"
+    )
+    assert "([LocalDS_0] web-1/web-1.vmdk)" in said

@@ -56,6 +56,11 @@ func (m *Machine) layout() []types.PropertyChange {
 	}
 	m.keepOthers(files)
 	ex.File = files.list()
+	for i := range ex.File {
+		if m.state.unreachable != "" && strings.HasSuffix(ex.File[i].Name, m.state.unreachable) {
+			ex.File[i].Accessible = types.NewBool(false)
+		}
+	}
 
 	var committed, uncommitted int64
 	for i := range ex.File {

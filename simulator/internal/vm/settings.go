@@ -27,6 +27,7 @@ type Settings struct {
 	Question            *string   `json:"question"`
 	FirstClassDisk      *bool     `json:"firstClassDisk"`
 	LayoutAgeMinutes    *int      `json:"layoutAgeMinutes"`
+	UnreachableFile     *string   `json:"unreachableFile"`
 }
 
 // The states of VMware Tools that Settings knows.
@@ -119,6 +120,9 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 				m.state.sizes[b.file()] += *s.DeltaGrowthMiB << 20
 			}
 		}
+	}
+	if s.UnreachableFile != nil {
+		m.state.unreachable = *s.UnreachableFile
 	}
 	if s.LayoutAgeMinutes != nil {
 		m.state.layoutAge = time.Duration(*s.LayoutAgeMinutes) * time.Minute

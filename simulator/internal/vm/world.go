@@ -79,7 +79,9 @@ type state struct {
 	tools          types.VirtualMachineToolsRunningStatus
 	toolsInstalled bool
 	// layoutAge is how long ago the server has looked at the files' sizes.
-	layoutAge      time.Duration
+	layoutAge time.Duration
+	// unreachable ends the names of the files that the server can't reach.
+	unreachable    string
 	faultTolerance bool
 }
 

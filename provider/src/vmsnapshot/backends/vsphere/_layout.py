@@ -23,6 +23,19 @@ def sizes(layout: Any) -> dict[str, int]:
     return sizes
 
 
+def unreachable(layout: Any) -> dict[str, tuple[str, ...]]:
+    """The files of each snapshot, those of the disks below it included, that the server can't reach."""
+    away = {
+        file.key: str(file.name) for file in getattr(layout, "file", None) or () if file.accessible is False
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    for held in getattr(layout, "snapshot", None) or ():
+        keys = {held.dataKey, held.memoryKey, *(key for disk in held.disk or () for key in _keys(disk))}
+        if names := tuple(sorted(away[key] for key in keys if key in away)):
+            found[object_id(held.key)] = names
+    return found
+
+
 def discarded(layout: Any, current: str | None) -> int | None:
     """Bytes in the files that the VM has been writing since its current snapshot was taken."""
     held = next(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._devices import adapters, disks, label, others, shared_bus
-from vmsnapshot.backends.vsphere._layout import discarded, sizes
+from vmsnapshot.backends.vsphere._layout import discarded, sizes, unreachable
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id, optional_id, optional_text
 from vmsnapshot.backends.vsphere._properties import Properties
@@ -116,6 +116,7 @@ def virtual_machine(
     tolerance = properties.get("runtime.faultToleranceState")
     datastore = _datastore_of(properties.get("config.files.snapshotDirectory"))
     timestamp = getattr(layout, "timestamp", None)
+    away = unreachable(layout)
     return VirtualMachine(
         identity=VirtualMachineIdentity(
             id=vm_id,
@@ -124,7 +125,10 @@ def virtual_machine(
             instance_uuid=properties.get("config.instanceUuid"),
         ),
         machine=machine(properties, power_state(state), networks),
-        snapshots=tuple(_snapshots(roots, None, sizes(layout), properties.get("config.instanceUuid"))),
+        snapshots=tuple(
+            item.model_copy(update={"unreachable_files": away.get(item.id, ())})
+            for item in _snapshots(roots, None, sizes(layout), properties.get("config.instanceUuid"))
+        ),
         current_snapshot_id=current,
         tools_running=None if tools is None else str(tools) in _TOOLS_RUNNING,
         tools_status=optional_text(properties.get("guest.toolsStatus")),

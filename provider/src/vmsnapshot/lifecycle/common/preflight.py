@@ -59,6 +59,7 @@ def raise_for_errors(findings: list[Finding], what: str) -> None:
 def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
     """Returns the findings about a revert, errors first."""
     found = [*_forbidden(vm, "reverted", _REVERT), *target_findings(vm, target), *_worth_knowing(vm)]
+    found += _unreachable(target)
     if inputs.safety_snapshot is not None:
         found += _locked(vm, "The safety snapshot")
         found += chain_findings(vm, "The safety snapshot")
@@ -259,6 +260,19 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
         ),
     )
     return unmanageable + [finding("error", code, message) for code, holds, message in reasons if holds]
+
+
+def _unreachable(target: Snapshot) -> list[Finding]:
+    """Returns an error for files of the snapshot that are gone or away: the revert can't bring them back."""
+    if not target.unreachable_files:
+        return []
+    text = (
+        f"vSphere can't reach files of the snapshot ({', '.join(target.unreachable_files)}): a disk was "
+        "deleted, or its datastore is away. A revert can't bring it back. If the files are there again, "
+        "refresh the VM's storage information in the vSphere Client: vCenter looks at files each quarter of "
+        "an hour or later."
+    )
+    return [finding("error", "filesUnreachable", text)]
 
 
 def _locked(vm: VirtualMachine, what: str) -> list[Finding]:
