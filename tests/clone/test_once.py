@@ -70,8 +70,11 @@ def test_a_killed_create_makes_one_clone(
     )
     program = {"copy": clone(name="copy", powerOn=True, numCPUs=4)}
     doomed.write(**program)
+    if moment == "while it runs":
+        vsphere.hold("web-1", method="CloneVM_Task")
     with pytest.raises(Crash):
         doomed.up()
+    vsphere.release("web-1")
     stack.write(**program)
     if moment == "when it is done":
         assert "No new clone will be made" in stack.preview().check().words
