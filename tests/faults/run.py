@@ -23,7 +23,7 @@ from tests.faults.ways import WAYS, Way
 from tests.support.client import Client, other_client
 from tests.support.in_process import mini_stack
 from tests.support.simulator import Simulator, running
-from vmsnapshot.backends.vsphere import _history, _session
+from vmsnapshot.backends.vsphere import _connection, _history
 from vmsnapshot.lifecycle.checkpoint import executor as checkpoint
 from vmsnapshot.lifecycle.common import late, safety, session
 from vmsnapshot.lifecycle.revert import evidence
@@ -127,8 +127,8 @@ class Runs:
 def hurried(*, lasting: bool = False) -> Iterator[None]:
     """The provider's own times are short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_session, "_CALL_TIMEOUT", _ANSWER)
-        patch.setattr(_session, "_WAIT_TIMEOUT", _ANSWER)
+        patch.setattr(_connection, "_CALL_TIMEOUT", _ANSWER)
+        patch.setattr(_connection, "_WAIT_TIMEOUT", _ANSWER)
         patch.setattr(_history, "LATE_WITHIN", _LOOKING)
         patch.setattr(_history, "_LOOK_AGAIN_AFTER", 0.1)
         patch.setattr(late, "LATE_WITHIN", _LOOKING)

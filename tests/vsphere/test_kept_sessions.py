@@ -67,7 +67,7 @@ def test_the_next_process_goes_on_with_the_session(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert simulator.password not in file.read_text()
     backend = connect(simulator, **kept)
-    views = backend._session.login().content.viewManager.viewList
+    views = backend._connection.login().content.viewManager.viewList
     assert not views
 
 

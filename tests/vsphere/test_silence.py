@@ -15,7 +15,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends import _silence
-from vmsnapshot.backends.vsphere import VsphereBackend, _session, _stub
+from vmsnapshot.backends.vsphere import VsphereBackend, _connection, _stub
 
 SILENT = next(way for way in WAYS if way.name == "silence, request lost")
 NAMES = [f"web-{number}" for number in range(6)]
@@ -44,7 +44,7 @@ def test_after_a_while_the_progress_says_that_the_server_does_not_answer(
 ) -> None:
     """The line of progress names the server and how long it has been silent, again and again."""
     monkeypatch.setattr(_silence, "SILENT_AFTER", 1.0)
-    monkeypatch.setattr(_session, "_CALL_TIMEOUT", 4.0)
+    monkeypatch.setattr(_connection, "_CALL_TIMEOUT", 4.0)
     vm = find(backend, "web-0")
     proxy.arm(SILENT, 1)
     told: list[str] = []
@@ -73,8 +73,8 @@ def test_one_silence_counts_for_all_connections(
     proxy: Proxy, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six VMs at once, whose connections a firewall has forgotten, take as long as one: no second silence."""
-    monkeypatch.setattr(_session, "_CALL_TIMEOUT", 4.0)
-    monkeypatch.setattr(_session, "_WAIT_TIMEOUT", 4.0)
+    monkeypatch.setattr(_connection, "_CALL_TIMEOUT", 4.0)
+    monkeypatch.setattr(_connection, "_WAIT_TIMEOUT", 4.0)
     monkeypatch.setattr(_stub, "SILENT_AFTER", 1.0)
     vms = [find(backend, name) for name in NAMES]
     for each in [Doing(lambda vm=vm: take(backend, vm, "first")) for vm in vms]:  # type: ignore[misc]
@@ -91,7 +91,7 @@ def test_one_silence_counts_for_all_connections(
 def test_connections_are_kept_alive(proxy: Proxy, backend: VsphereBackend) -> None:
     """The system asks a silent peer by itself whether it is still there, and a firewall hears of it."""
     find(backend, "web-0")
-    login = backend._session.login()
+    login = backend._connection.login()
     connection = login.stub.GetConnection()
     try:
         assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

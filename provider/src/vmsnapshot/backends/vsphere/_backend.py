@@ -9,6 +9,7 @@ from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clones import Clones
+from vmsnapshot.backends.vsphere._connection import Login
 from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._credentials import Credentials
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
@@ -17,7 +18,6 @@ from vmsnapshot.backends.vsphere._marks import part_mark
 from vmsnapshot.backends.vsphere._names import escape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._reader import VsphereReader
-from vmsnapshot.backends.vsphere._session import Login
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.errors import (
     Busy,
@@ -51,7 +51,7 @@ class VsphereBackend(VsphereReader):
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
         super().__init__(endpoint, credentials, ignore_history=ignore_history)
         self._vm_lock = KeyedLock()
-        self.clones = Clones(self._session, self._reads, self._tasks, self._vm_lock)
+        self.clones = Clones(self._connection, self._reads, self._tasks, self._vm_lock)
 
     @classmethod
     def of(cls, configuration: Configuration) -> VsphereBackend:
@@ -127,7 +127,7 @@ class VsphereBackend(VsphereReader):
             login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(escape(name), stored)
 
         with self._vm_lock.hold(vm.identity.id, operation):
-            retry(operation, _REPEATABLE, lambda: self._session.call(operation, subject, rename))
+            retry(operation, _REPEATABLE, lambda: self._connection.call(operation, subject, rename))
 
     def remove_snapshot(
         self,
@@ -230,4 +230,4 @@ class VsphereBackend(VsphereReader):
     def close(self) -> None:
         """Log out and let go of everything; further calls raise Unreachable."""
         self._tasks.close()
-        self._session.close()
+        self._connection.close()

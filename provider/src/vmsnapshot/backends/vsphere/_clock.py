@@ -11,10 +11,10 @@ from typing import Final
 from pyVmomi import vim
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -29,8 +29,8 @@ class ServerClock:
         session: The login.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._lock = threading.Lock()
         self._told: tuple[dt.datetime, float] | None = None
 
@@ -54,4 +54,4 @@ class ServerClock:
             return utc(vim.ServiceInstance("ServiceInstance", login.stub).CurrentTime())
 
         subject = Subject(f"{operation.what}: reading the server's time")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, ask))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, ask))

@@ -15,6 +15,7 @@ from pyVmomi import vim
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._devices import label
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import escape
@@ -23,7 +24,6 @@ from vmsnapshot.backends.vsphere._observe import CLONE_NOTE
 from vmsnapshot.backends.vsphere._places import Places
 from vmsnapshot.backends.vsphere._properties import WITHOUT_HARDWARE
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.backends.vsphere._standing import Standing
 from vmsnapshot.backends.vsphere._tasks import Tasks
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest, Dependents, Place, Placement, Site
@@ -44,19 +44,19 @@ _WHOLE: Final = "moveAllDiskBackingsAndConsolidate"
 class Clones:
     """The verbs of `lifecycle.cloning.Cloner`, on vSphere."""
 
-    def __init__(self, session: Session, reads: Reads, tasks: Tasks, vm_lock: KeyedLock) -> None:
-        self._session = session
+    def __init__(self, connection: Connection, reads: Reads, tasks: Tasks, vm_lock: KeyedLock) -> None:
+        self._connection = connection
         self._reads = reads
         self._tasks = tasks
         self._vm_lock = vm_lock
-        self._standing = Standing(session)
+        self._standing = Standing(connection)
 
     def site(
         self, vm: VirtualMachine, snapshot: Snapshot, name: str, placement: Placement, operation: Operation
     ) -> Site:
         """Find where a clone of a snapshot is to be made, and what room is needed and there."""
         self._require_vcenter(operation)
-        places = Places.read(self._session, operation)
+        places = Places.read(self._connection, operation)
         (reading,) = self._reads.read([(WITHOUT_HARDWARE, vm.identity.id)], operation)
         host, pool = (None, None) if placement.host is None else places.host(vm, placement.host)
         if placement.resource_pool is not None:
@@ -89,7 +89,7 @@ class Clones:
         """Find networks for a VM's adapters, by the adapter's label."""
         if not networks:
             return {}
-        places = Places.read(self._session, operation)
+        places = Places.read(self._connection, operation)
         return {label: places.network(vm, wanted) for label, wanted in networks.items()}
 
     def clone(
@@ -199,7 +199,7 @@ class Clones:
             first = getattr(guest, "ipAddress", None)
             return list(dict.fromkeys([*([first] if first else []), *told]))
 
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, look))
 
     def _require_vcenter(self, operation: Operation) -> None:
         """Go on only on a vCenter.
@@ -211,7 +211,7 @@ class Clones:
         is_vcenter = retry(
             operation,
             WORTH_ANOTHER_READ,
-            lambda: self._session.call(operation, subject, lambda login: login.is_vcenter),
+            lambda: self._connection.call(operation, subject, lambda login: login.is_vcenter),
         )
         if not is_vcenter:
             message = (
@@ -234,7 +234,9 @@ class Clones:
                 raise PlatformError(message)
             return "Folder", object_id(parent)
 
-        reference = retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
+        reference = retry(
+            operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, look)
+        )
         return Place(reference[1], places.path(reference))
 
     def _namesake(self, folder: Place, name: str, operation: Operation) -> str | None:
@@ -246,7 +248,7 @@ class Clones:
             return None if found is None else object_id(found)
 
         subject = Subject(operation.what)
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, look))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, look))
 
     def _adapter_changes(
         self,
@@ -258,7 +260,7 @@ class Clones:
         running: bool,
     ) -> list[Any]:
         """The edits that connect adapters to other networks, or disconnect them all; by the device's key."""
-        places = Places.read(self._session, operation) if networks else None
+        places = Places.read(self._connection, operation) if networks else None
         changes = []
         for card in cards:
             place = networks.get(label(card))

@@ -20,12 +20,12 @@ from pyVmomi import vim
 
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere._clock import ServerClock
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import marks_in
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Denied,
@@ -95,8 +95,8 @@ class EventLog:
         ignored: Whether events that can't be read count as none, because the user says so.
     """
 
-    def __init__(self, session: Session, clock: ServerClock, *, ignored: bool = False) -> None:
-        self._session = session
+    def __init__(self, connection: Connection, clock: ServerClock, *, ignored: bool = False) -> None:
+        self._connection = connection
         self._clock = clock
         self._ignored = ignored
         self._lock = threading.Lock()
@@ -207,7 +207,7 @@ class EventLog:
             retry(
                 operation,
                 WORTH_ANOTHER_READ,
-                lambda: self._session.call(operation, Subject(operation.what), log),
+                lambda: self._connection.call(operation, Subject(operation.what), log),
             )
         except Busy:
             raise
@@ -228,7 +228,7 @@ class EventLog:
             return retry(
                 operation,
                 WORTH_ANOTHER_READ,
-                lambda: self._session.call(operation, subject, look),
+                lambda: self._connection.call(operation, subject, look),
                 briefly=retry_if(PlatformError),
             )
         except _CANNOT as error:

@@ -9,13 +9,13 @@ from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._inventory import Index, read_places
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec
 from vmsnapshot.backends.vsphere._observe import virtual_machine
 from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve, unread
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
@@ -53,8 +53,8 @@ class Fleet:
     more if some have snapshots, and one more if the server has left out some.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def entries(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a scope, once: as it is, or why it could not be read.
@@ -96,13 +96,15 @@ class Fleet:
         if reason is not None:
             return NotRead(vm_id, name, path, reason)
         vm = virtual_machine(vm_id, properties, {}, {}, path, networks={})
-        identity = replace(vm.identity, server=self._session.server)
+        identity = replace(vm.identity, server=self._connection.server)
         needed = properties.get("runtime.consolidationNeeded")
         return InventoryEntry(replace(vm, identity=identity), needed)
 
     def _call(self, operation: Operation, what: str, function: Callable[[Login], T]) -> T:
         subject = Subject(what)
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, function))
+        return retry(
+            operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, function)
+        )
 
 
 def _container(scope: InventoryScope, places: Index, operation: Operation) -> Reference | None:

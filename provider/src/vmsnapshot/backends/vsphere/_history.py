@@ -14,6 +14,7 @@ from pyVmomi import vim
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._events import EventLog, RevertSeen
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
@@ -22,7 +23,6 @@ from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import RUNNING, utc
 from vmsnapshot.backends.vsphere._properties import ONLY_TASKS, Properties
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
@@ -179,11 +179,11 @@ class History:
         ignored: Whether a history that can't be read counts as empty, because the user says so.
     """
 
-    def __init__(self, session: Session, reads: Reads, *, ignored: bool = False) -> None:
-        self.clock = ServerClock(session)
-        self.events = EventLog(session, self.clock, ignored=ignored)
+    def __init__(self, connection: Connection, reads: Reads, *, ignored: bool = False) -> None:
+        self.clock = ServerClock(connection)
+        self.events = EventLog(connection, self.clock, ignored=ignored)
         self._ignored = ignored
-        self._session = session
+        self._connection = connection
         self._reads = reads
         self._lock = threading.Lock()
         self._late: dict[str, PastTask] = {}
@@ -231,7 +231,7 @@ class History:
         begun = self.events.begun(mark, operation)
         if not self._may_be_begun(mark, operation) and certain and task is None:
             return None
-        user = self._session.user
+        user = self._connection.user
         while True:
             both = [*self._of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
             known = list({item.id: item for item in both}.values())
@@ -321,7 +321,7 @@ class History:
             return retry(
                 operation,
                 WORTH_ANOTHER_READ,
-                lambda: self._session.call(operation, subject, look),
+                lambda: self._connection.call(operation, subject, look),
                 briefly=retry_if(PlatformError),
             )
         except (Unsupported, PlatformError, Denied) as error:

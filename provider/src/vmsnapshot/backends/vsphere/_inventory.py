@@ -13,13 +13,13 @@ from typing import Any, Final
 from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._devices import network_keys
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as reference_to
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -150,8 +150,8 @@ class Index:
 class Inventory:
     """Finds VMs; the index is read once, and again at a miss or when a hit turned out stale."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._lock = threading.Lock()
         self._index: Index | None = None
         self._generation = 0
@@ -169,7 +169,7 @@ class Inventory:
             return known
 
         def read() -> Index:
-            return self._session.call(operation, Subject("reading the inventory"), self._read(newer_than))
+            return self._connection.call(operation, Subject("reading the inventory"), self._read(newer_than))
 
         return retry(operation, WORTH_ANOTHER_READ, read)
 

@@ -10,13 +10,13 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._inventory import contents_of
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import Reference, object_id
 from vmsnapshot.backends.vsphere._objects import reference as reference_to
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.cloning import Place
 from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
 from vmsnapshot.lifecycle.operation import Operation
@@ -62,7 +62,7 @@ class Places:
         }
 
     @classmethod
-    def read(cls, session: Session, operation: Operation) -> Places:
+    def read(cls, connection: Connection, operation: Operation) -> Places:
         """Read them: three calls, and one for each further page."""
 
         def look(login: Login) -> Places:
@@ -74,7 +74,7 @@ class Places:
             return cls(told)
 
         subject = Subject("reading where VMs can be")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: session.call(operation, subject, look))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: connection.call(operation, subject, look))
 
     def folder(self, vm: VirtualMachine, wanted: str) -> Place:
         """A folder of VMs."""

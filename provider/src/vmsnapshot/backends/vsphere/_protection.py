@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
@@ -38,8 +38,8 @@ class Protection:
         history: What the server remembers.
     """
 
-    def __init__(self, session: Session, history: History) -> None:
-        self._session = session
+    def __init__(self, connection: Connection, history: History) -> None:
+        self._connection = connection
         self._history = history
         self._lock = threading.Lock()
         self._found: tuple[str | None] | None = None
@@ -102,4 +102,4 @@ class Protection:
 
     def _asked(self, ask: Callable[[Login], T], operation: Operation) -> T:
         subject = Subject(f"{operation.what}: looking what the server keeps")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, subject, ask))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, ask))

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._connection import Connection
 from vmsnapshot.backends.vsphere._credentials import Credentials
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -23,7 +24,6 @@ from vmsnapshot.backends.vsphere._properties import (
 )
 from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
-from vmsnapshot.backends.vsphere._session import Session
 from vmsnapshot.backends.vsphere._tasks import Tasks
 from vmsnapshot.lifecycle.common.selection import select_snapshot
 from vmsnapshot.lifecycle.errors import (
@@ -59,26 +59,26 @@ class VsphereReader:
     """
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
-        self._session = Session(endpoint, credentials)
-        self._inventory = Inventory(self._session)
-        self._reads = Reads(self._session)
-        self._tasks = Tasks(self._session)
-        self._history = History(self._session, self._reads, ignored=ignore_history)
-        self._protection = Protection(self._session, self._history)
+        self._connection = Connection(endpoint, credentials)
+        self._inventory = Inventory(self._connection)
+        self._reads = Reads(self._connection)
+        self._tasks = Tasks(self._connection)
+        self._history = History(self._connection, self._reads, ignored=ignore_history)
+        self._protection = Protection(self._connection, self._history)
         self._hardware = Hardware()
         # What a snapshot holds never changes, and its id is never given to another.
         self._machines: dict[str, Machine] = {}
 
     def server(self, vm_id: str, operation: Operation) -> ServerIdentity:  # noqa: ARG002 - one for all VMs
         """The server's `about.instanceUuid`, which the login has read."""
-        if not self._session.is_logged_in:
+        if not self._connection.is_logged_in:
             subject = Subject(operation.what)
             retry(
                 operation,
                 WORTH_ANOTHER_READ,
-                lambda: self._session.call(operation, subject, lambda _login: None),
+                lambda: self._connection.call(operation, subject, lambda _login: None),
             )
-        return ServerIdentity(self._session.server)
+        return ServerIdentity(self._connection.server)
 
     def now(self, operation: Operation) -> dt.datetime:
         """The server's `CurrentTime`, reckoned on by this machine's clock."""
@@ -187,7 +187,7 @@ class VsphereReader:
 
     def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a scope with its snapshots, by pages of the property collector."""
-        return Fleet(self._session).entries(scope, operation)
+        return Fleet(self._connection).entries(scope, operation)
 
     def find_snapshot(self, identifier: str, operation: Operation) -> tuple[VirtualMachine, Snapshot]:
         """The snapshot that an import names by `<vm>@<snapshot>`.
@@ -278,5 +278,5 @@ class VsphereReader:
         path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
         names = self._inventory.networks(properties.get("config"), operation)
         vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
-        identity = replace(vm.identity, server=self._session.server)
+        identity = replace(vm.identity, server=self._connection.server)
         return replace(vm, identity=identity, remembered=past_tasks(recent(reading)))

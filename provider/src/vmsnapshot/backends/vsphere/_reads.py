@@ -13,6 +13,7 @@ from pyVmomi import vim, vmodl
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
@@ -26,7 +27,6 @@ from vmsnapshot.backends.vsphere._properties import (
     WITHOUT_SIZES,
     Properties,
 )
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, values
@@ -64,10 +64,10 @@ class Reading:
 class Reads:
     """Reads objects of one server; those asked for at the same time with one call."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._gatherer: Batcher[Reference, Reading] = Batcher(
-            "read", self._answer, silence=session.silence.text
+            "read", self._answer, silence=connection.silence.text
         )
         self._ended = EndedTasks()
 
@@ -96,7 +96,7 @@ class Reads:
         return [_outcome(found[reference]) for reference in references]
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
-        return self._session.direct(
+        return self._connection.direct(
             Subject("reading VMs"), lambda login: _read(login, references, self._ended)
         )
 

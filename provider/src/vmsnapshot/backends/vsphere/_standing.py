@@ -13,10 +13,10 @@ from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._batcher import Batcher
+from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve
-from vmsnapshot.backends.vsphere._session import Login, Session
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -32,8 +32,8 @@ _Asked: TypeAlias = tuple[str, tuple[str, ...]]
 class Standing:
     """Reads what stands on VMs' files; what is asked at the same time with one call."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._batcher: Batcher[_Asked, Dependents] = Batcher("dependents", self._answer)
 
     def of(
@@ -59,7 +59,7 @@ class Standing:
 
     def _answer(self, asked: Sequence[_Asked]) -> Mapping[_Asked, Dependents]:
         subject = Subject("reading which VMs stand on the files of others")
-        return self._session.direct(subject, lambda login: _read(login, asked))
+        return self._connection.direct(subject, lambda login: _read(login, asked))
 
 
 def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents]:

@@ -20,9 +20,9 @@ from pyVmomi import vim, vmodl
 from vmsnapshot.backends._retry import backoff
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
+from vmsnapshot.backends.vsphere._connection import LONGEST_WAIT, Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._session import LONGEST_WAIT, Login, Session
 from vmsnapshot.backends.vsphere._stub import Stub
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.lifecycle.errors import PlatformError, VmsnapshotError
@@ -58,8 +58,8 @@ class _Collector:
 class TaskWatcher:
     """Tells of the tasks that somebody waits for."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._changed = threading.Condition()
         self._watches: dict[str, Watch] = {}
         self._ended: set[str] = set()
@@ -171,7 +171,7 @@ class TaskWatcher:
     def _lost(self, collector: _Collector, failure: BaseException) -> None:
         """Give a collector up: the thread makes another and adds every running task to it."""
         if faults.is_expired(failure):
-            self._session.expired(collector.login)
+            self._connection.expired(collector.login)
         with self._changed:
             if self._collector is collector:
                 self._collector = None
@@ -209,7 +209,7 @@ class TaskWatcher:
         """Wait for news once; the seconds to let further news come."""
         collector = self._collector
         if collector is None:
-            collector = self._session.direct(Subject("watching tasks"), self._make_collector)
+            collector = self._connection.direct(Subject("watching tasks"), self._make_collector)
             self._begin(collector)
             if self._collector is not collector:
                 return 0.0

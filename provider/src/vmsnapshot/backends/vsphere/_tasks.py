@@ -11,9 +11,9 @@ from pyVmomi import vmodl
 
 from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._connection import Connection, Login, marked
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._session import Login, Session, marked
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, Unsupported, VmsnapshotError
@@ -31,9 +31,9 @@ _NOT_ASKED: Final = "could not be asked to stop and may still run on vSphere"
 class Tasks:
     """Starts tasks and waits for them."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._watcher = TaskWatcher(session)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._watcher = TaskWatcher(connection)
 
     def run(
         self,
@@ -66,7 +66,7 @@ class Tasks:
 
         with self._watcher.starting():
             # A task that starts after its user has gone is of no use to anybody.
-            task_id = self._session.call(operation, subject, call, once=once, late=self._cancel)
+            task_id = self._connection.call(operation, subject, call, once=once, late=self._cancel)
         watch = self._wait(task_id, operation, subject, cancel=True)
         if watch.failure is not None:
             raise _not_watched(watch, subject)
@@ -150,7 +150,7 @@ class Tasks:
         cancelled, and may be of one that waits for its turn.
         """
         try:
-            self._session.direct(
+            self._connection.direct(
                 Subject(f"cancelling task {task_id}"),
                 lambda login: login.ref("Task", task_id).Cancel(),
             )

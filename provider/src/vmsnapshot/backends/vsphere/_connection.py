@@ -97,7 +97,7 @@ class Login:
         return bool(self.content.about.apiType == "VirtualCenter")
 
 
-class Session:
+class Connection:
     """The login that all calls share.
 
     Args:
