@@ -143,12 +143,17 @@ class History:
             "base": {"vmName": first, "name": "base"},
             "back": {"vmName": second, "snapshot": "clean", "triggers": {"n": 0}},
             "release": {"virtualMachines": [{"vmName": first}, {"vmName": third}], "label": "r0"},
+            "undo": {"virtualMachines": [{"vmName": first}, {"vmName": third}], "triggers": {"n": 0}},
         }
         # What was last asked of the revert, of which VM, and whether that isn't done yet.
         self._asked: dict[str, Any] = {}
         self._asked_vm: str | None = None
         self._spelt = ""
         self._pending = False
+        # What was last asked of the rollback, whether that isn't done yet, and which VMs it has reverted.
+        self._asked_undo: dict[str, Any] = {}
+        self._undo_pending = False
+        self._undone: set[str] = set()
 
     def step(self, draw: random.Random) -> None:
         """Something happens, or a command is run."""
@@ -158,6 +163,7 @@ class History:
             self._up: 4,
             self._refresh: 2,
             self._elsewhere: 1,
+            self._fail: 1,
         }
         (work,) = draw.choices(list(kinds), weights=list(kinds.values()))
         work(draw)
@@ -191,9 +197,15 @@ class History:
             seen = draw.choice(sorted(fleet.look().values(), key=lambda item: (item.vm, item.name, item.id)))
             fleet.remove(seen)
 
+    def _fail(self, draw: random.Random) -> None:
+        """The next revert of a VM will fail."""
+        name = self.fleet.names[draw.choice(self.fleet.uuids)]
+        self.steps.append(f"fail {name}")
+        self.fleet.server.fault("InvalidPowerState", method="RevertToSnapshot_Task", vm=name)
+
     def _edit(self, draw: random.Random) -> None:
         """The program is changed."""
-        what = draw.choice(["name", "trigger", "label", "spelling", "leave", "follow"])
+        what = draw.choice(["name", "trigger", "label", "spelling", "leave", "follow", "back", "members"])
         self.steps.append(f"edit {what}")
         if what == "name":
             self._program["base"]["name"] = draw.choice(["base", "base-2"])
@@ -201,6 +213,14 @@ class History:
             self._program["back"]["triggers"] = {"n": self._program["back"]["triggers"]["n"] + 1}
         elif what == "label":
             self._program["release"]["label"] = draw.choice(["r0", "r1", "r2"])
+        elif what == "back":
+            undo = self._program["undo"]
+            undo |= {"to": draw.choice(["r0", "r1", "r2"]), "safetySnapshot": draw.choice([False, True])}
+            undo["triggers"] = {"n": undo["triggers"]["n"] + draw.choice([0, 1])}
+        elif what == "members":
+            names = [{"vmName": name} for name in draw.sample(sorted(self.fleet.names.values()), 2)]
+            for key in draw.choice([["release"], ["undo"], ["release", "undo"]]):
+                self._program[key]["virtualMachines"] = names
         elif what == "spelling":
             key = draw.choice(["base", "back"])
             if (uuid := self.fleet.uuid_of(self._program[key]["vmName"])) is not None:
@@ -227,6 +247,7 @@ class History:
             "base": "vmsnapshot:VirtualMachineSnapshot",
             "back": "vmsnapshot:VirtualMachineRevert",
             "release": "vmsnapshot:EnvironmentCheckpoint",
+            "undo": "vmsnapshot:EnvironmentRollback",
         }
         self.stack.write(**{name: {"type": tokens[name], "properties": it} for name, it in resources.items()})
 
@@ -240,15 +261,50 @@ class History:
         if asked != self._asked or elsewhere or "back" not in self.stack.entries:
             self._asked, self._asked_vm, self._pending = asked, named, True
         self._spelt = back["vmName"]
-        shown = self.stack.preview() if self._pending else None
+        rolled = self._ask_for_rollback()
+        shown = self.stack.preview() if self._pending or self._undo_pending else None
         outcome, reverted = self._judged("up", self.stack.up)
-        assert len(reverted) <= self._pending, f"reverted without being asked: {reverted}"
-        if reverted:
+        others = self._without_rolled_back(reverted, rolled)
+        assert len(others) <= self._pending, f"reverted without being asked: {others}"
+        if len(others) < len(reverted):
+            assert shown is not None
+            # (A checkpoint that the same update takes first isn't there yet in its preview.)
+            assert "will be rolled back" in shown.words or "undo" in shown.errors, shown.words
+        if others:
             self._pending = False
             assert shown is not None
             assert "will be reverted" in shown.words, shown.words
         elif self._pending and "back" not in outcome.errors and "" not in outcome.errors:
-            raise AssertionError(f"asked for a revert, and none was done:\n{outcome.text}")
+            # The rollback may have reverted the same VM, which is counted as its doing.
+            assert self._asked_vm in rolled, f"asked for a revert, and none was done:\n{outcome.text}"
+            self._pending = False
+        if not {"undo", ""} & outcome.errors.keys():
+            self._undo_pending = False
+
+    def _ask_for_rollback(self) -> set[str]:
+        """Note a new request for a rollback; the VMs that it may revert now, each once."""
+        undo = self._program["undo"]
+        asked = {name: undo.get(name) for name in ("to", "triggers")}
+        if asked != self._asked_undo:
+            self._asked_undo, self._undo_pending = asked, undo.get("to") is not None
+            self._undone = set()
+        if not self._undo_pending:
+            return set()
+        meant = {self._vm_of(member["vmName"]) for member in undo["virtualMachines"]}
+        begun = self.stack.entries["undo"].outputs["vms"] if "undo" in self.stack.entries else {}
+        meant |= {vm["instanceUUID"] for vm in begun.values()}
+        return {uuid for uuid in meant if uuid is not None} - self._undone
+
+    def _without_rolled_back(self, reverted: list[str], rolled: set[str]) -> list[str]:
+        """The reverts that the rollback hasn't done: it reverts each of its VMs once for a request."""
+        others: list[str] = []
+        for name in reverted:
+            uuid = self.fleet.uuid_of(name)
+            if uuid in rolled - self._undone:
+                self._undone.add(uuid)
+            else:
+                others.append(name)
+        return others
 
     def _refresh(self, _draw: random.Random) -> None:
         known = dict(self.stack.entries)
@@ -285,6 +341,7 @@ class History:
 
     def end(self) -> None:
         """Destroy: ours go, all else stays."""
+        self.fleet.server.clear()
         self._judged("destroy", self.stack.destroy)
 
     def _judged(self, what: str, command: Any) -> tuple[Outcome, list[str]]:
