@@ -40,6 +40,10 @@ class PlatformInMemory:
         """It tells none."""
         return ServerIdentity()
 
+    def has_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
+        """What it tells is all."""
+        return False
+
     def now(self, operation: Operation) -> dt.datetime:
         """By its clock."""
         return self.clock()

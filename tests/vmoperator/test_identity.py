@@ -17,8 +17,11 @@ from devkit.places import ROOT
 from devkit.vmoperator import admission
 from devkit.waiting import until
 from tests.support.engine import Stack
+from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.vmoperator.environment import Environment, environment
+from tests.vmoperator.harness import Harness
+from vmsnapshot.backends.vmoperator._client import Client
 
 CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
 REVERT = "vmsnapshot:VirtualMachineRevert"
@@ -260,3 +263,32 @@ def without_uids(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {name: without_uids(item) for name, item in tree.items() if name not in later}
     return [without_uids(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def test_what_a_list_left_out_is_not_gone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A VM, and a snapshot, that the server's list lacks are asked for alone before they count as gone."""
+    stack = mini_stack({"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace})
+    stack.write(s=BASE, c=RELEASE)
+    stack.up().check()
+    stack.refresh().check()
+    known = {name: copy.deepcopy(stack.resource(name).outputs) for name in "sc"}
+    whole = Client.list
+
+    def partial(plural: str) -> None:
+        def left_out(client: Client, path: str, about: Any) -> tuple[list[Any], str]:
+            items, version = whole(client, path, about)
+            return ([] if path.endswith(f"/{plural}") else items), version
+
+        monkeypatch.setattr(Client, "list", left_out)
+
+    partial("virtualmachines")
+    stack.refresh().check()
+    assert {name: stack.resource(name).outputs for name in "sc"} == known
+    partial("virtualmachinesnapshots")
+    told = stack.refresh()
+    assert "is there when it is asked for alone" in told.words
+    assert {name: stack.resource(name).outputs for name in "sc"} == known
+    assert "asked for alone" in stack.destroy().failed().words
+    monkeypatch.undo()
+    stack.destroy().check()
+    assert not list(harness.server.client.list(VirtualMachineSnapshot, namespace=harness.namespace))

@@ -79,6 +79,22 @@ def test_an_object_left_out_once_is_asked_for_again(vsphere: Simulator, stack: M
     assert stack.refresh().check().ops == {}
 
 
+def test_a_vm_under_a_new_id_that_the_list_left_out_is_not_gone(vsphere: Simulator, stack: MiniStack) -> None:
+    """Its id is gone and the inventory's list lacks it: it is asked for by its instance UUID alone."""
+    before = dict(stack.entries)
+    vsphere.reregister(VM)
+    vsphere.leave_out(VM)
+    told = stack.refresh()
+    assert not told.ok
+    assert stack.entries.keys() == before.keys()
+    for name in ("s", "c"):
+        assert stack.resource(name).outputs == before[name].outputs
+    vsphere.clear()
+    stack.refresh().check()
+    assert stack.resource("s").outputs["createTime"] == before["s"].outputs["createTime"]
+    assert stack.resource("s").outputs["vm"]["id"] != before["s"].outputs["vm"]["id"]
+
+
 def test_a_vm_that_was_removed_is_gone(vsphere: Simulator, connect: Connect) -> None:
     """ManagedObjectNotFound for that very object is what proves it."""
     backend = connect(vsphere)

@@ -22,7 +22,7 @@ from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._api_version import ApiVersion
 from vmsnapshot.backends.vmoperator._clock import DateClock
 from vmsnapshot.backends.vmoperator._faults import About
-from vmsnapshot.backends.vmoperator._objects import GROUP, Object, compact
+from vmsnapshot.backends.vmoperator._objects import GROUP, Object, compact, name_of
 from vmsnapshot.backends.vmoperator._watch import Watch
 from vmsnapshot.lifecycle.errors import Busy, Denied, PlatformError, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -220,6 +220,17 @@ class Client:
 
     # Many objects
 
+    def find(self, namespace: str, plural: str, name: str, operation: Operation) -> Object | None:
+        """One object of a kind, by a list of it alone; None: it isn't there.
+
+        Raises:
+            PlatformError: The answer is no list: that isn't "none".
+        """
+        about = operation.what
+        params = {"fieldSelector": f"metadata.name={name}"}
+        page = self._ask("GET", self.path(namespace, plural), operation, about, params=params)
+        return next((item for item in self._items(page, about) if name_of(item) == name), None)
+
     def list(self, path: str, about: About) -> tuple[list[Object], str]:
         """All objects of a kind, and the resourceVersion from which to watch them.
 
@@ -231,15 +242,18 @@ class Client:
         while True:
             params = {"limit": str(_PAGE)} | ({"continue": more} if more else {})
             page = self.send("GET", path, about, params=params)
-            items = page.get("items")
-            if not isinstance(items, builtins.list) or not str(page.get("kind", "")).endswith("List"):
-                message = f"{about}: {self._access.server} answered with no list ({_head(page)})"
-                raise PlatformError(message, retryable=True)
-            found += items
+            found += self._items(page, about)
             about_page = page.get("metadata") or {}
             more = about_page.get("continue") or ""
             if not more:
                 return found, str(about_page.get("resourceVersion") or "")
+
+    def _items(self, page: Object, about: About) -> builtins.list[Object]:
+        items = page.get("items")
+        if not isinstance(items, builtins.list) or not str(page.get("kind", "")).endswith("List"):
+            message = f"{about}: {self._access.server} answered with no list ({_head(page)})"
+            raise PlatformError(message, retryable=True)
+        return items
 
     @contextlib.contextmanager
     def watch(self, path: str, version: str, about: About) -> Iterator[Watch]:

@@ -133,6 +133,21 @@ class Informer:
         with self._changed:
             return self._objects.get(name)
 
+    def ask_alone(self, name: str, operation: Operation) -> Object | None:
+        """The object of that name as the server has it, asked for alone; None: it definitely isn't there.
+
+        A list of one: whoever may list all objects of a namespace may ask so.
+
+        Raises:
+            Denied: The login may no longer look; likewise whatever else keeps the server from answering.
+        """
+        item = self._client.find(self._namespace, self._plural, name, operation)
+        if item is not None:
+            with self._changed:
+                self._gone.discard(uid_of(item))
+            self.upsert(item)
+        return item
+
     def all(self) -> list[Object]:
         """All objects, by name. Not to be changed."""
         with self._changed:

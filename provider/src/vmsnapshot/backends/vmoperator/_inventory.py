@@ -66,7 +66,7 @@ class Inventory:
             Gone: It isn't there.
         """
         cache, served = self._ready(namespace, operation)
-        item = cache.machines.get(name)
+        item = cache.machines.get(name) or cache.machines.ask_alone(name, operation)
         if item is None:
             raise Gone(f'VM "{machine_id(namespace, name)}" is no longer there.', subject=operation.what)
         supported = self._client.snapshots_supported() if served else False

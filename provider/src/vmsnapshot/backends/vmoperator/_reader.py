@@ -160,6 +160,12 @@ class VmOperatorReader:
             )
         return vm, snapshot
 
+    def has_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
+        """Whether there is a snapshot's object all the same, asked for alone."""
+        namespace, name = split_id(vm.identity.id)
+        item = self._inventory.cache(namespace, operation).snapshots.ask_alone(snapshot_id, operation)
+        return item is not None and vm_of(item) == name
+
     def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
         """The resource id of a snapshot: `shop/release-41`."""
         return f"{split_id(vm.identity.id)[0]}/{snapshot_id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import threading
 import unicodedata
 from collections import Counter, defaultdict
@@ -60,6 +61,10 @@ class _Node:
     name: str
     parent: str | None
     kind: str = "Folder"
+
+
+# As vSphere writes instance UUIDs.
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Index:
@@ -216,6 +221,8 @@ class Inventory:
         if not found and self._generation == generation:
             index = self.index(operation, newer_than=generation)
             found = index.find(reference)
+        if not found and _UUID.fullmatch(reference):
+            found = self._alone(reference, operation)
         if len(found) == 1:
             return found[0]
         if found:
@@ -234,6 +241,18 @@ class Inventory:
             f"inventory path, instance UUID, BIOS UUID or managed object id.{hint}",
             subject=operation.what,
         )
+
+    def _alone(self, uuid: str, operation: Operation) -> list[Entry]:
+        """The VMs with an instance UUID that the inventory's list doesn't have: it may have left them out."""
+
+        def ask(login: Login) -> list[Entry]:
+            vms = login.content.searchIndex.FindAllByUuid(
+                datacenter=None, uuid=uuid, vmSearch=True, instanceUuid=True
+            )
+            return [Entry(object_id(vm), uuid, f"/{uuid}", uuid, None) for vm in vms or ()]
+
+        about = Subject("looking a VM up by its instance UUID")
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, about, ask))
 
     def _read(self, newer_than: int) -> Callable[[Login], Index]:
         def read(login: Login) -> Index:

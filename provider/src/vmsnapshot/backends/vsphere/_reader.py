@@ -216,6 +216,10 @@ class VsphereReader:
         assert failure is not None  # noqa: S101 - there was at least one split, and it failed
         raise failure
 
+    def has_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:  # noqa: ARG002
+        """No: vSphere tells a VM's snapshots in one property, whole or not at all."""
+        return False
+
     def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
         """The resource id of a snapshot, such as `vm-42@snapshot-226`."""
         return f"{vm.identity.id}@{snapshot_id}"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.checkpoint.state import VMKey, find_part, located_vms, vm_key
+from vmsnapshot.lifecycle.checkpoint.state import VMKey, known_part, located_vms, vm_key
 from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
@@ -82,7 +82,7 @@ def prune(
 
     def remove(_name: str, vm: VirtualMachine, part: Operation) -> None:
         for removal in by_vm[vm.identity.id]:
-            snapshot = _ours(session, urn, removal, vm)
+            snapshot = _ours(session, urn, removal, vm, part)
             if snapshot is not None:
                 _remove(session, vm, snapshot, part)
             done.append(removal)
@@ -136,13 +136,15 @@ def _locate(
         return dict.fromkeys(known, error)
 
 
-def _ours(session: Session, urn: str, removal: _Removal, vm: VirtualMachine) -> Snapshot | None:
+def _ours(
+    session: Session, urn: str, removal: _Removal, vm: VirtualMachine, operation: Operation
+) -> Snapshot | None:
     """The snapshot that state means, if it still carries the mark; None: there is none to remove.
 
     Raises:
         Unreachable: What was read doesn't tell which one it is.
     """
-    sameness, found = find_part(removal.checkpoint, removal.part, vm)
+    sameness, found = session.find_snapshot(known_part(removal.checkpoint, removal.part), vm, operation)
     if sameness is Sameness.UNKNOWN:
         message = (
             f"several snapshots of {format_vm(vm)} could be the one of checkpoint "

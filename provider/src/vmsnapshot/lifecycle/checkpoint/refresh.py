@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
+from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 
 def refresh(
@@ -28,7 +30,16 @@ def refresh(
     """
     known = located_vms(checkpoints.values())
     observed = session.locate_all(known, operation, ReadMask.NOTHING)
-    fresh = {label: refreshed(item, observed) for label, item in checkpoints.items()}
+
+    def find(known: KnownSnapshot, vm: VirtualMachine) -> tuple[Sameness, Snapshot | None]:
+        try:
+            return session.find_snapshot(known, vm, operation)
+        except Unreachable as error:
+            text = f"State keeps it: {error.message}."
+            session.log(urn, requests.Severity.WARNING, "\n".join(wrapped(text)))
+            return Sameness.UNKNOWN, None
+
+    fresh = {label: refreshed(item, observed, find) for label, item in checkpoints.items()}
     for text in _moves(known, observed):
         session.log(urn, requests.Severity.INFO, "\n".join(wrapped(text)))
     for label, checkpoint in fresh.items():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle.checkpoint import retention
-from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.port import Outcome
@@ -26,6 +26,8 @@ from vmsnapshot.model.status import Condition
 
 # A VM's id where it was last seen, and what tells it from others: its UID and its instance UUID.
 VMKey: TypeAlias = tuple[str, str | None, str | None]
+
+FindSnapshot: TypeAlias = Callable[[KnownSnapshot, VirtualMachine], tuple[Sameness, Snapshot | None]]
 
 READY: Final = "EnvironmentCheckpointReady"
 
@@ -71,7 +73,9 @@ def known_vms(state: CheckpointState | None) -> list[VirtualMachineIdentity]:
     return [*vms, *(vm for item in state.unfinished.values() for vm in item.known_vms.values())]
 
 
-def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]]) -> Checkpoint:
+def refreshed(
+    checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMachine]], find: FindSnapshot
+) -> Checkpoint:
     """Returns a checkpoint as its snapshots are now.
 
     Only what is definitely gone is dropped; what could not be read stays as it was. Where another snapshot
@@ -81,6 +85,7 @@ def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMa
     Args:
         checkpoint: As state holds it.
         observed: Its VMs as they were located, by `vm_key`.
+        find: Finds a known snapshot among those of its VM.
     """
     parts: dict[str, CheckpointSnapshot] = {}
     found: list[Snapshot] = []
@@ -94,7 +99,7 @@ def refreshed(checkpoint: Checkpoint, observed: Mapping[VMKey, Outcome[VirtualMa
             parts[key] = part
             displaced += [key] if key in checkpoint.displaced else []
             continue
-        sameness, snapshot = find_part(checkpoint, part, outcome)
+        sameness, snapshot = find(known_part(checkpoint, part), outcome)
         if sameness is Sameness.GONE or (sameness is Sameness.ANOTHER and key in checkpoint.displaced):
             missing.append(key)
         elif sameness is Sameness.ANOTHER:
@@ -138,12 +143,10 @@ def located_vms(checkpoints: Iterable[Checkpoint]) -> dict[VMKey, VirtualMachine
     }
 
 
-def find_part(
-    checkpoint: Checkpoint, part: CheckpointSnapshot, vm: VirtualMachine
-) -> tuple[Sameness, Snapshot | None]:
-    """Finds a VM's part of a checkpoint, as `find_known_snapshot` does."""
+def known_part(checkpoint: Checkpoint, part: CheckpointSnapshot) -> KnownSnapshot:
+    """Returns a VM's part of a checkpoint as state knows it."""
     moment = part.create_time
-    known = KnownSnapshot(
+    return KnownSnapshot(
         id=part.id,
         name=(part.path or "").rpartition("/")[2],
         create_time=None if moment is None else parse_timestamp(moment),
@@ -151,7 +154,6 @@ def find_part(
         uid=part.uid,
         unique_id=part.unique_id,
     )
-    return find_known_snapshot(known, vm)
 
 
 def _times(found: Iterable[Snapshot | None], moment: dt.datetime) -> tuple[str, float]:

@@ -11,7 +11,13 @@ from types import NoneType
 from typing import TypeVar
 
 from vmsnapshot.lifecycle.common import observed
-from vmsnapshot.lifecycle.common.identity import Sameness, compare_servers, compare_vm
+from vmsnapshot.lifecycle.common.identity import (
+    KnownSnapshot,
+    Sameness,
+    compare_servers,
+    compare_vm,
+    find_known_snapshot,
+)
 from vmsnapshot.lifecycle.common.identity_text import (
     another_server_text,
     format_known_vm,
@@ -36,7 +42,7 @@ from vmsnapshot.lifecycle.requests import Change, Logger, PropertyChange, Severi
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 
 _K = TypeVar("_K", bound=Hashable)
@@ -185,6 +191,25 @@ class Session:
         else:
             found |= self._by_uuid(elsewhere, operation, read)
         return {key: found[key] for key in known}
+
+    def find_snapshot(
+        self, known: KnownSnapshot, vm: VirtualMachine, operation: Operation
+    ) -> tuple[Sameness, Snapshot | None]:
+        """Find a known snapshot among those of its VM, as `find_known_snapshot` does.
+
+        One that isn't among them is asked for alone before it counts as gone.
+
+        Raises:
+            Unreachable: It is there all the same: what was read isn't all.
+        """
+        sameness, found = find_known_snapshot(known, vm)
+        if sameness is Sameness.GONE and self.backend.has_snapshot(vm, known.id, operation):
+            message = (
+                f'snapshot "{known.name}" ({known.id}) of {format_vm(vm)} was missing in what the platform '
+                "answered, and is there when it is asked for alone. Nothing was done"
+            )
+            raise Unreachable(message, subject=operation.what, retryable=True)
+        return sameness, found
 
     def require_server(self, known: VirtualMachineIdentity, operation: Operation) -> None:
         """Go on only on the server on which state knows a VM, as far as that can be told.

@@ -123,6 +123,14 @@ class Reader(Protocol):
         """
         ...
 
+    def has_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
+        """Whether a snapshot that isn't among those of its VM is there all the same, asked for alone.
+
+        An answer that leaves an object out isn't proof that it is gone. (For VMs, `observe` and `find` do
+        the same by themselves.)
+        """
+        ...
+
     def identifier(self, vm: VirtualMachine, snapshot_id: str) -> str:
         """The resource id of a snapshot: `vm-42@snapshot-226` or `shop/release-41`."""
         ...

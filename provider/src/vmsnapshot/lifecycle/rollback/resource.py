@@ -202,7 +202,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             )
             raise InvalidInput("id", message)
         watch = RollbackInputs(virtual_machines=[_member(name) for name in names])
-        state = watching(watch, self._find(watch, operation), None)
+        state = self._watch(request.urn, None, watch, operation)
         return verbs.Answer(owner_id(request.urn), state, watch)
 
     def _observe(
@@ -261,7 +261,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 answer: RollbackAnswer = verbs.Answer(identifier, failed.state)
                 raise verbs.Incomplete(answer, failed.cause) from failed
         else:
-            state = watching(inputs, self._find(inputs, operation), old)
+            state = self._watch(urn, old, inputs, operation)
             leftovers = [] if old is None else old.leftover_safety_snapshots
             safety = SafetySnapshots(self._session, urn, SafetySpec("rollback"))
             if (not_removed := safety.clean_up(leftovers, {}, operation)) is not None:
@@ -269,11 +269,27 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 raise verbs.Incomplete(verbs.Answer(identifier, kept), not_removed.error)
         return verbs.Answer(identifier, state)
 
-    def _find(self, inputs: RollbackInputs, operation: Operation) -> dict[str, VirtualMachine]:
-        environment = find_members(self._session, inputs.virtual_machines, operation)
+    def _watch(
+        self, urn: str, old: RollbackState | None, inputs: RollbackInputs, operation: Operation
+    ) -> RollbackState:
+        """State without a rollback; what state knows by a name stays that VM, whatever is called so now.
+
+        Raises:
+            InvalidInput: One of the others isn't found.
+        """
+        known = {} if old is None else old.vms
+        new = [member for member in inputs.virtual_machines if member.key not in known]
+        environment = find_members(self._session, new, operation)
         for failure in environment.check_failures():
             raise InvalidInput(failure.property, failure.reason)
-        return dict(environment.machines)
+        machines = dict(environment.machines)
+        if old is None:
+            return watching(inputs, machines, None)
+        members = [member for member in inputs.virtual_machines if member.key in known]
+        machines |= self._observe(urn, old.model_copy(update={"virtual_machines": members}), operation)[0]
+        state = watching(inputs, machines, old)
+        kept = {member.key: known[member.key] for member in members if member.key not in machines}
+        return state.model_copy(update={"vms": {**state.vms, **kept}})
 
     def _announce(self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None) -> None:
         """In a preview, say what the rollback that is asked for would do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 
-from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, find_known_snapshot
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -46,14 +46,16 @@ class SnapshotLookup:
             except NotFound:
                 raise gone from None
 
-    def still_there(self, vm: VirtualMachine, identifier: str, state: SnapshotState) -> Snapshot:
+    def still_there(
+        self, vm: VirtualMachine, identifier: str, state: SnapshotState, operation: Operation
+    ) -> Snapshot:
         """Find the snapshot that state means.
 
         Raises:
             Gone: It is not there; another may have its id.
             Refused: Several could be it.
         """
-        sameness, snapshot = self.find(vm, identifier, state)
+        sameness, snapshot = self.find(vm, identifier, state, operation)
         if sameness is Sameness.UNKNOWN:
             raise Refused(ambiguous_text(vm, state))
         if snapshot is None or sameness is Sameness.ANOTHER:
@@ -71,10 +73,10 @@ class SnapshotLookup:
         return snapshot
 
     def find(
-        self, vm: VirtualMachine, identifier: str, state: SnapshotState
+        self, vm: VirtualMachine, identifier: str, state: SnapshotState, operation: Operation
     ) -> tuple[Sameness, Snapshot | None]:
         """Find the snapshot that state means; an id alone may be another's by now."""
-        return find_known_snapshot(self._known(identifier, state), vm)
+        return self._session.find_snapshot(self._known(identifier, state), vm, operation)
 
     def tell_path(self, identifier: str, state: SnapshotState, *, written: bool = False) -> None:
         """Tell resources that refer to the snapshot by its path which one that is.

@@ -230,7 +230,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         except Gone as gone:
             self._say_gone(request.urn, state, gone.message)
             return None
-        sameness, snapshot = self.lookup.find(vm, request.id, state)
+        sameness, snapshot = self.lookup.find(vm, request.id, state, operation)
         if sameness is Sameness.UNKNOWN:
             raise Refused(f"{ambiguous_text(vm, state)}", subject=what)
         if sameness not in (Sameness.SAME, Sameness.ELSEWHERE) or snapshot is None:
@@ -289,7 +289,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             return verbs.Answer(request.id, fresh)
         backend = self._session.backend
         vm = self._session.locate(vm_of(request.id, state), operation, ReadMask.SIZES)
-        snapshot = self.lookup.still_there(vm, request.id, state)
+        snapshot = self.lookup.still_there(vm, request.id, state, operation)
         if taken_over(request.urn, state, snapshot):
             message = (
                 f"{what}: {format_snapshot(vm, snapshot)} has been taken over by "
@@ -309,7 +309,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if asked != (snapshot.name, snapshot.description, snapshot.mark):
             backend.change_snapshot(vm, snapshot, asked[0], asked[1], owner, operation)
             vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
-            snapshot = self.lookup.still_there(vm, request.id, state)
+            snapshot = self.lookup.still_there(vm, request.id, state, operation)
         fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         if not snapshot.ready:
             # An earlier run stopped waiting for it.
@@ -321,7 +321,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 partial = self._unsettled(inputs, vm, snapshot.id, owner, error)
                 raise verbs.Incomplete(verbs.Answer(request.id, partial), error) from error
             vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
-            snapshot = self.lookup.still_there(vm, request.id, state)
+            snapshot = self.lookup.still_there(vm, request.id, state, operation)
             fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         self.lookup.tell_path(request.id, fresh, written=True)
         return verbs.Answer(request.id, fresh)
@@ -340,7 +340,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             vm = self.lookup.observe(request.id, state, operation)
         except Gone:
             return
-        sameness, snapshot = self.lookup.find(vm, request.id, state)
+        sameness, snapshot = self.lookup.find(vm, request.id, state, operation)
         if sameness is Sameness.UNKNOWN:
             raise Refused(f"{ambiguous_text(vm, state)}", subject=what)
         if snapshot is None:
