@@ -13,7 +13,7 @@ import pytest
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
-from vmsnapshot.backends.vsphere._endpoint import Answer, Connection
+from vmsnapshot.backends.vsphere._endpoint import Answer, PinnedConnection
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.lifecycle.common import session
 
@@ -93,7 +93,7 @@ class Spoiler:
 def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
     """Spoils the answers to all connections of this process."""
     it = Spoiler()
-    ask, get = Connection.request, Connection.getresponse
+    ask, get = PinnedConnection.request, PinnedConnection.getresponse
 
     def request(self: Any, method: str, url: str, body: Any = None, *more: Any, **named: Any) -> None:
         self.asked = body.encode() if isinstance(body, str) else body or b""
@@ -104,8 +104,8 @@ def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
         self.answer = response
         return response
 
-    monkeypatch.setattr(Connection, "request", request)
-    monkeypatch.setattr(Connection, "getresponse", getresponse)
+    monkeypatch.setattr(PinnedConnection, "request", request)
+    monkeypatch.setattr(PinnedConnection, "getresponse", getresponse)
     return it
 
 

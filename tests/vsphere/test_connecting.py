@@ -18,7 +18,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends.vsphere import VsphereBackend, _connection
-from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint
+from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection
 from vmsnapshot.composition import connect as wire
 from vmsnapshot.lifecycle.errors import Denied, InvalidInput, Unreachable, VmsnapshotError
 from vmsnapshot.model.configuration import Configuration
@@ -286,7 +286,7 @@ FIRST_ANSWERS = [
 
 def spoil_answers(monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, times: int) -> list[int]:
     """Spoil the first answers; the list grows with each."""
-    get = Connection.getresponse
+    get = PinnedConnection.getresponse
     spoilt: list[int] = []
 
     def getresponse(self: Any) -> Any:
@@ -298,7 +298,7 @@ def spoil_answers(monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, tim
             response.read = lambda *_amount: body
         return response
 
-    monkeypatch.setattr(Connection, "getresponse", getresponse)
+    monkeypatch.setattr(PinnedConnection, "getresponse", getresponse)
     return spoilt
 
 

@@ -126,9 +126,9 @@ class Endpoint:
         """How it is reached, for messages: empty, or the proxy."""
         return "" if self.proxy is None else f" through the proxy {self.proxy} (HTTPS_PROXY)"
 
-    def connection(self, timeout: float) -> Connection:
+    def connection(self, timeout: float) -> PinnedConnection:
         """A connection that isn't open yet; a call on it counts as broken after so many seconds."""
-        return Connection(
+        return PinnedConnection(
             pin=self.pin,
             proxy=self.proxy,
             host=self.host,
@@ -193,7 +193,7 @@ class Answer(http.client.HTTPResponse):
         return re.search(rb"<(?:[\w.-]+:)?(?:" + names + rb")[\s/>]", text) is not None
 
 
-class Connection(http.client.HTTPSConnection):
+class PinnedConnection(http.client.HTTPSConnection):
     """HTTPS that accepts exactly the pinned certificate, and connects within `CONNECT_TIMEOUT`.
 
     Attributes:

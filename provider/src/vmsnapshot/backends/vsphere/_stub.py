@@ -14,7 +14,7 @@ from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from vmsnapshot.backends._silence import SILENT_AFTER, Silence
 from vmsnapshot.backends.vsphere import _faults as faults
-from vmsnapshot.backends.vsphere._endpoint import Connection, Endpoint
+from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection
 
 # Connections kept open between calls; the engine runs some ten operations at once, tests more.
 _KEPT_CONNECTIONS: Final = 64
@@ -49,8 +49,8 @@ class Stub(_Adapter):  # type: ignore[misc]
             sslContext=endpoint.context,
             httpConnectionTimeout=timeout,
         )
-        self.scheme = functools.partial(Connection, pin=endpoint.pin, proxy=endpoint.proxy)
-        self._newest: Connection | None = None
+        self.scheme = functools.partial(PinnedConnection, pin=endpoint.pin, proxy=endpoint.proxy)
+        self._newest: PinnedConnection | None = None
         # Which connection a thread's call is on.
         self._calls = threading.local()
         self._retired = False
@@ -59,7 +59,7 @@ class Stub(_Adapter):  # type: ignore[misc]
         # Pools beside this one to the same server, whose connections are as old.
         self.others: list[Stub] = []
         # The connections on which a call waits for its answer, and since when.
-        self._waiting: dict[Connection, float] = {}
+        self._waiting: dict[PinnedConnection, float] = {}
 
     def GetConnection(self) -> Any:  # noqa: N802 - pyVmomi's signature
         """A connection on which the server has not hung up.
@@ -143,7 +143,7 @@ class Stub(_Adapter):  # type: ignore[misc]
         Raises:
             HTTPException: It isn't.
         """
-        connection: Connection | None = self._calls.connection
+        connection: PinnedConnection | None = self._calls.connection
         answer = None if connection is None else connection.answer
         if answer is None:
             return
