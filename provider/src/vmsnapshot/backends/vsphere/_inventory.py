@@ -252,7 +252,7 @@ class Inventory:
             return [Entry(object_id(vm), uuid, f"/{uuid}", uuid, None) for vm in vms or ()]
 
         about = Subject("looking a VM up by its instance UUID")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._session.call(operation, about, ask))
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, about, ask))
 
     def _read(self, newer_than: int) -> Callable[[Login], Index]:
         def read(login: Login) -> Index:
