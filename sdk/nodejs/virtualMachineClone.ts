@@ -102,6 +102,10 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public readonly host: pulumi.Output<string | undefined>;
     /**
+     * The guest's IP addresses as VMware Tools tell them; empty: none are told.
+     */
+    declare public /*out*/ readonly ipAddresses: pulumi.Output<string[]>;
+    /**
      * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
      */
     declare public readonly isolated: pulumi.Output<boolean>;
@@ -158,6 +162,10 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly sourceSnapshot: pulumi.Output<outputs.RevertedTo | undefined>;
     /**
+     * Whether VMware Tools run in its guest; not set: not known.
+     */
+    declare public /*out*/ readonly toolsRunning: pulumi.Output<boolean | undefined>;
+    /**
      * The VM that was made.
      */
     declare public /*out*/ readonly vm: pulumi.Output<outputs.VirtualMachineIdentity | undefined>;
@@ -165,6 +173,10 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
      */
     declare public readonly vmName: pulumi.Output<string>;
+    /**
+     * How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     */
+    declare public readonly waitForTools: pulumi.Output<string | undefined>;
 
     /**
      * Create a VirtualMachineClone resource with the given unique name, arguments, and options.
@@ -196,18 +208,22 @@ export class VirtualMachineClone extends pulumi.CustomResource {
             resourceInputs["resourcePool"] = args?.resourcePool;
             resourceInputs["snapshot"] = args?.snapshot;
             resourceInputs["vmName"] = args?.vmName;
+            resourceInputs["waitForTools"] = args?.waitForTools;
             resourceInputs["createTime"] = undefined /*out*/;
+            resourceInputs["ipAddresses"] = undefined /*out*/;
             resourceInputs["machine"] = undefined /*out*/;
             resourceInputs["ownership"] = undefined /*out*/;
             resourceInputs["powerState"] = undefined /*out*/;
             resourceInputs["source"] = undefined /*out*/;
             resourceInputs["sourceSnapshot"] = undefined /*out*/;
+            resourceInputs["toolsRunning"] = undefined /*out*/;
             resourceInputs["vm"] = undefined /*out*/;
         } else {
             resourceInputs["createTime"] = undefined /*out*/;
             resourceInputs["datastore"] = undefined /*out*/;
             resourceInputs["folder"] = undefined /*out*/;
             resourceInputs["host"] = undefined /*out*/;
+            resourceInputs["ipAddresses"] = undefined /*out*/;
             resourceInputs["isolated"] = undefined /*out*/;
             resourceInputs["linked"] = undefined /*out*/;
             resourceInputs["machine"] = undefined /*out*/;
@@ -222,8 +238,10 @@ export class VirtualMachineClone extends pulumi.CustomResource {
             resourceInputs["snapshot"] = undefined /*out*/;
             resourceInputs["source"] = undefined /*out*/;
             resourceInputs["sourceSnapshot"] = undefined /*out*/;
+            resourceInputs["toolsRunning"] = undefined /*out*/;
             resourceInputs["vm"] = undefined /*out*/;
             resourceInputs["vmName"] = undefined /*out*/;
+            resourceInputs["waitForTools"] = undefined /*out*/;
         }
         opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts);
         super(VirtualMachineClone.__pulumiType, name, resourceInputs, opts);
@@ -286,4 +304,8 @@ export interface VirtualMachineCloneArgs {
      * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
      */
     vmName: pulumi.Input<string>;
+    /**
+     * How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     */
+    waitForTools?: pulumi.Input<string | undefined>;
 }

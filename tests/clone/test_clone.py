@@ -226,3 +226,33 @@ def test_memory_is_not_cloned(stack: MiniStack, client: Client, memory: bool) ->
     assert ("memory, which isn't cloned" in stack.preview().check().words) is memory
     stack.up().check()
     assert str(client.vm("copy").runtime.powerState) == "poweredOff"
+
+
+def test_it_waits_for_tools_and_tells_addresses(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """With `waitForTools` the update ends when the guest's Tools run; a refresh tells its addresses."""
+    stack.write(copy=clone(name="copy", powerOn=True, waitForTools="1m"))
+    stack.up().check()
+    assert stack.resource("copy").outputs["toolsRunning"] is True
+    vsphere.set("copy", ipAddress="192.0.2.41")
+    stack.refresh().check()
+    assert stack.resource("copy").outputs["ipAddresses"] == ["192.0.2.41"]
+    assert stack.preview().check().ops == {}
+
+
+def test_tools_that_do_not_come(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """If they don't run in time, the update fails with the VM in state; the next one waits again."""
+    vsphere.set("web-1", tools="notRunning")
+    stack.write(copy=clone(name="copy", powerOn=True, waitForTools="1s"))
+    failed = stack.up().failed().words
+    assert 'VMware Tools don\'t run in VM "copy"' in failed
+    assert names(client) == ["copy", "db-1", "web-1"]
+    vsphere.set("copy", tools="running")
+    stack.up().check()
+    assert stack.resource("copy").outputs["toolsRunning"] is True
+    assert effects(vsphere, "web-1").count(("web-1", "clone")) == 1
+
+
+def test_waiting_needs_power(stack: MiniStack) -> None:
+    """`waitForTools` of a clone that stays off is refused by its name."""
+    stack.write(copy=clone(waitForTools="1m"))
+    assert "needs `powerOn: true`" in stack.preview().failed().words

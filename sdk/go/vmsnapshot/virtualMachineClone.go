@@ -105,6 +105,8 @@ type VirtualMachineClone struct {
 	Folder pulumi.StringPtrOutput `pulumi:"folder"`
 	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
+	// The guest's IP addresses as VMware Tools tell them; empty: none are told.
+	IpAddresses pulumi.StringArrayOutput `pulumi:"ipAddresses"`
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
 	Isolated pulumi.BoolOutput `pulumi:"isolated"`
 	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
@@ -133,10 +135,14 @@ type VirtualMachineClone struct {
 	Source VirtualMachineIdentityPtrOutput `pulumi:"source"`
 	// The snapshot that it was made from.
 	SourceSnapshot RevertedToPtrOutput `pulumi:"sourceSnapshot"`
+	// Whether VMware Tools run in its guest; not set: not known.
+	ToolsRunning pulumi.BoolPtrOutput `pulumi:"toolsRunning"`
 	// The VM that was made.
 	Vm VirtualMachineIdentityPtrOutput `pulumi:"vm"`
 	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
 	VmName pulumi.StringOutput `pulumi:"vmName"`
+	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+	WaitForTools pulumi.StringPtrOutput `pulumi:"waitForTools"`
 }
 
 // NewVirtualMachineClone registers a new resource with the given unique name, arguments, and options.
@@ -220,6 +226,8 @@ type virtualMachineCloneArgs struct {
 	Snapshot string `pulumi:"snapshot"`
 	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
 	VmName string `pulumi:"vmName"`
+	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+	WaitForTools *string `pulumi:"waitForTools"`
 }
 
 // The set of arguments for constructing a VirtualMachineClone resource.
@@ -250,6 +258,8 @@ type VirtualMachineCloneArgs struct {
 	Snapshot pulumi.StringInput
 	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
 	VmName pulumi.StringInput
+	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+	WaitForTools pulumi.StringPtrInput
 }
 
 func (VirtualMachineCloneArgs) ElementType() reflect.Type {
@@ -359,6 +369,11 @@ func (o VirtualMachineCloneOutput) Host() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.Host }).(pulumi.StringPtrOutput)
 }
 
+// The guest's IP addresses as VMware Tools tell them; empty: none are told.
+func (o VirtualMachineCloneOutput) IpAddresses() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringArrayOutput { return v.IpAddresses }).(pulumi.StringArrayOutput)
+}
+
 // Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
 func (o VirtualMachineCloneOutput) Isolated() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.Isolated }).(pulumi.BoolOutput)
@@ -429,6 +444,11 @@ func (o VirtualMachineCloneOutput) SourceSnapshot() RevertedToPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) RevertedToPtrOutput { return v.SourceSnapshot }).(RevertedToPtrOutput)
 }
 
+// Whether VMware Tools run in its guest; not set: not known.
+func (o VirtualMachineCloneOutput) ToolsRunning() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolPtrOutput { return v.ToolsRunning }).(pulumi.BoolPtrOutput)
+}
+
 // The VM that was made.
 func (o VirtualMachineCloneOutput) Vm() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) VirtualMachineIdentityPtrOutput { return v.Vm }).(VirtualMachineIdentityPtrOutput)
@@ -437,6 +457,11 @@ func (o VirtualMachineCloneOutput) Vm() VirtualMachineIdentityPtrOutput {
 // The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
 func (o VirtualMachineCloneOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringOutput { return v.VmName }).(pulumi.StringOutput)
+}
+
+// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+func (o VirtualMachineCloneOutput) WaitForTools() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.WaitForTools }).(pulumi.StringPtrOutput)
 }
 
 type VirtualMachineCloneArrayOutput struct{ *pulumi.OutputState }

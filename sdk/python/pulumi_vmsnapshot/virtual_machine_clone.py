@@ -33,7 +33,8 @@ class VirtualMachineCloneArgs:
                  networks: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
                  num_cpus: pulumi.Input[Optional[_builtins.int]] = None,
                  power_on: pulumi.Input[Optional[_builtins.bool]] = None,
-                 resource_pool: pulumi.Input[Optional[_builtins.str]] = None):
+                 resource_pool: pulumi.Input[Optional[_builtins.str]] = None,
+                 wait_for_tools: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a VirtualMachineClone resource.
 
@@ -50,6 +51,7 @@ class VirtualMachineCloneArgs:
         :param pulumi.Input[_builtins.int] num_cpus: Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
         :param pulumi.Input[_builtins.bool] power_on: Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
         :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+        :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
         """
         pulumi.set(__self__, "snapshot", snapshot)
         pulumi.set(__self__, "vm_name", vm_name)
@@ -81,6 +83,8 @@ class VirtualMachineCloneArgs:
             pulumi.set(__self__, "power_on", power_on)
         if resource_pool is not None:
             pulumi.set(__self__, "resource_pool", resource_pool)
+        if wait_for_tools is not None:
+            pulumi.set(__self__, "wait_for_tools", wait_for_tools)
 
     @_builtins.property
     @pulumi.getter
@@ -238,6 +242,18 @@ class VirtualMachineCloneArgs:
     def resource_pool(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "resource_pool", value)
 
+    @_builtins.property
+    @pulumi.getter(name="waitForTools")
+    def wait_for_tools(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        """
+        return pulumi.get(self, "wait_for_tools")
+
+    @wait_for_tools.setter
+    def wait_for_tools(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "wait_for_tools", value)
+
 
 @pulumi.type_token("vmsnapshot:index:VirtualMachineClone")
 class VirtualMachineClone(pulumi.CustomResource):
@@ -258,6 +274,7 @@ class VirtualMachineClone(pulumi.CustomResource):
                  resource_pool: pulumi.Input[Optional[_builtins.str]] = None,
                  snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  vm_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 wait_for_tools: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
         A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn't removed.
@@ -329,6 +346,7 @@ class VirtualMachineClone(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
         :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
         :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+        :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
         """
         ...
     @overload
@@ -419,6 +437,7 @@ class VirtualMachineClone(pulumi.CustomResource):
                  resource_pool: pulumi.Input[Optional[_builtins.str]] = None,
                  snapshot: pulumi.Input[Optional[_builtins.str]] = None,
                  vm_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 wait_for_tools: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -451,12 +470,15 @@ class VirtualMachineClone(pulumi.CustomResource):
             if vm_name is None and not opts.urn:
                 raise TypeError("Missing required property 'vm_name'")
             __props__.__dict__["vm_name"] = vm_name
+            __props__.__dict__["wait_for_tools"] = wait_for_tools
             __props__.__dict__["create_time"] = None
+            __props__.__dict__["ip_addresses"] = None
             __props__.__dict__["machine"] = None
             __props__.__dict__["ownership"] = None
             __props__.__dict__["power_state"] = None
             __props__.__dict__["source"] = None
             __props__.__dict__["source_snapshot"] = None
+            __props__.__dict__["tools_running"] = None
             __props__.__dict__["vm"] = None
         super(VirtualMachineClone, __self__).__init__(
             'vmsnapshot:index:VirtualMachineClone',
@@ -484,6 +506,7 @@ class VirtualMachineClone(pulumi.CustomResource):
         __props__.__dict__["datastore"] = None
         __props__.__dict__["folder"] = None
         __props__.__dict__["host"] = None
+        __props__.__dict__["ip_addresses"] = None
         __props__.__dict__["isolated"] = None
         __props__.__dict__["linked"] = None
         __props__.__dict__["machine"] = None
@@ -498,8 +521,10 @@ class VirtualMachineClone(pulumi.CustomResource):
         __props__.__dict__["snapshot"] = None
         __props__.__dict__["source"] = None
         __props__.__dict__["source_snapshot"] = None
+        __props__.__dict__["tools_running"] = None
         __props__.__dict__["vm"] = None
         __props__.__dict__["vm_name"] = None
+        __props__.__dict__["wait_for_tools"] = None
         return VirtualMachineClone(resource_name, opts=opts, __props__=__props__)
 
     @_builtins.property
@@ -533,6 +558,14 @@ class VirtualMachineClone(pulumi.CustomResource):
         The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
         """
         return pulumi.get(self, "host")
+
+    @_builtins.property
+    @pulumi.getter(name="ipAddresses")
+    def ip_addresses(self) -> pulumi.Output[Sequence[_builtins.str]]:
+        """
+        The guest's IP addresses as VMware Tools tell them; empty: none are told.
+        """
+        return pulumi.get(self, "ip_addresses")
 
     @_builtins.property
     @pulumi.getter
@@ -647,6 +680,14 @@ class VirtualMachineClone(pulumi.CustomResource):
         return pulumi.get(self, "source_snapshot")
 
     @_builtins.property
+    @pulumi.getter(name="toolsRunning")
+    def tools_running(self) -> pulumi.Output[Optional[_builtins.bool]]:
+        """
+        Whether VMware Tools run in its guest; not set: not known.
+        """
+        return pulumi.get(self, "tools_running")
+
+    @_builtins.property
     @pulumi.getter
     def vm(self) -> pulumi.Output[Optional['outputs.VirtualMachineIdentity']]:
         """
@@ -661,4 +702,12 @@ class VirtualMachineClone(pulumi.CustomResource):
         The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
         """
         return pulumi.get(self, "vm_name")
+
+    @_builtins.property
+    @pulumi.getter(name="waitForTools")
+    def wait_for_tools(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        """
+        return pulumi.get(self, "wait_for_tools")
 

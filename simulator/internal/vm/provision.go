@@ -115,6 +115,8 @@ func (m *Machine) provision(ctx *simulator.Context, req *types.CloneVM_Task) (ty
 			{Name: "summary.config", Val: summary},
 		})
 	})
+	// The guest is a copy, too: it has Tools, or lacks them.
+	made.state.tools, made.state.toolsInstalled = m.state.tools, m.state.toolsInstalled
 	m.world.prepare(made)
 	if req.Spec.PowerOn {
 		background.WithLock(made.Self, func() {

@@ -27,6 +27,7 @@ type Settings struct {
 	Question            *string   `json:"question"`
 	FirstClassDisk      *bool     `json:"firstClassDisk"`
 	LayoutAgeMinutes    *int      `json:"layoutAgeMinutes"`
+	IPAddress           *string   `json:"ipAddress"`
 	UnreachableFile     *string   `json:"unreachableFile"`
 }
 
@@ -59,6 +60,17 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 			m.state.tools = types.VirtualMachineToolsRunningStatusGuestToolsRunning
 		}
 		ctx.Update(m.VirtualMachine, m.power(m.Runtime.PowerState))
+	}
+
+	if s.IPAddress != nil {
+		// Tools tell the first address, and all of them by adapter (API reference, GuestInfo).
+		guest := types.GuestInfo{}
+		if m.Guest != nil {
+			guest = clone(*m.Guest)
+		}
+		guest.IpAddress = *s.IPAddress
+		guest.Net = []types.GuestNicInfo{{IpAddress: []string{*s.IPAddress}, Connected: true, DeviceConfigId: 4000}}
+		ctx.Update(m.VirtualMachine, []types.PropertyChange{{Name: "guest", Val: guest}})
 	}
 
 	config := clone(*m.Config)

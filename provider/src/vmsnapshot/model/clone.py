@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from vmsnapshot.model._base import Model, Property
+from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.revert import RevertedTo
@@ -136,6 +137,14 @@ class CloneInputs(Model):
             "place; a running VM takes it only with memory hot add."
         ),
     ] = None
+    wait_for_tools: Annotated[
+        Duration | None,
+        Property(
+            "How long an update waits until VMware Tools run in the new VM's guest, as a duration such as "
+            "`10m`; if they don't by then, the update fails, and the next one waits again. Only with "
+            "`powerOn`. Default: nobody waits. A change updates in place."
+        ),
+    ] = None
 
 
 class CloneState(CloneInputs):
@@ -149,6 +158,12 @@ class CloneState(CloneInputs):
     source: Annotated[VirtualMachineIdentity | None, Property("The VM that it was made from.")] = None
     source_snapshot: Annotated[RevertedTo | None, Property("The snapshot that it was made from.")] = None
     power_state: Annotated[PowerState | None, Property("Its power state; not set: not known.")] = None
+    tools_running: Annotated[
+        bool | None, Property("Whether VMware Tools run in its guest; not set: not known.")
+    ] = None
+    ip_addresses: Annotated[
+        list[str], Property("The guest's IP addresses as VMware Tools tell them; empty: none are told.")
+    ] = []
     machine: Annotated[Machine | None, Property("The VM that was made, as it is now.")] = None
     create_time: Annotated[str | None, Property("When it was asked for (RFC 3339, UTC).")] = None
     ownership: Annotated[

@@ -238,6 +238,7 @@ class VirtualMachineClone(_Resource, kind=CLONE):
         power_on: pulumi.Input[bool] | None = None,
         num_cpus: pulumi.Input[int] | None = None,
         memory_mb: pulumi.Input[int] | None = None,
+        wait_for_tools: pulumi.Input[str] | None = None,
     ) -> None:
         super().__init__(
             resource_name,
@@ -256,5 +257,6 @@ class VirtualMachineClone(_Resource, kind=CLONE):
                 "power_on": power_on,
                 "num_cpus": num_cpus,
                 "memory_mb": memory_mb,
+                "wait_for_tools": wait_for_tools,
             },
         )

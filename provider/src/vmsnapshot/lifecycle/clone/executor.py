@@ -17,11 +17,12 @@ from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, tim
 from vmsnapshot.lifecycle.common.preflight import finding, raise_for_errors
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import NotFound, Refused, Unreachable
+from vmsnapshot.lifecycle.errors import NotFound, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import new_owner
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model.clone import CloneInputs
+from vmsnapshot.model.duration import format_duration, parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 # A clone that an interrupted run made is taken over by the next one; an older one may have been kept on
 # purpose.
 INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
+
+# Seconds between two looks at a guest that starts.
+_LOOK_AGAIN_AFTER: Final = 2.0
 
 # How many clones of one resource may stand beside each other: the present one, those that replacements are
 # yet to delete, and what was left behind.
@@ -140,6 +144,32 @@ class CloneMaker:
         if inputs.power_on and vm.machine.power_state != "PoweredOn":
             self._session.backend.set_power(vm, "on", operation)
             vm = self._observe(vm, operation)
+        return vm
+
+    def wait_for_tools(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
+        """Wait until VMware Tools run in the guest, as long as the inputs say; returns the VM as it then is.
+
+        Raises:
+            TimedOut: They don't by then.
+        """
+        if self._inputs.wait_for_tools is None or not self._inputs.power_on:
+            return vm
+        what = f"waiting for VMware Tools in {format_vm(vm)}"
+        within = min(parse_duration(self._inputs.wait_for_tools), dt.timedelta(seconds=operation.remaining))
+        waiting = self._session.operation(self._urn, what, within)
+        while not vm.tools_running:
+            operation.progress(what)
+            try:
+                waiting.pause(_LOOK_AGAIN_AFTER)
+                vm = self._observe(vm, waiting)
+            except TimedOut:
+                status = vm.tools_status or "not known"
+                message = (
+                    f"{operation.what}: VMware Tools don't run in {format_vm(vm)} after "
+                    f"{format_duration(within)} (toolsStatus: {status}). The VM runs; look at its console. "
+                    "The next update waits again"
+                )
+                raise TimedOut(message) from None
         return vm
 
     def connect_again(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
@@ -79,6 +80,9 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
                 "can't be given together with `isolated`, which disconnects all adapters; remove one of them"
             )
             failures.append(requests.CheckFailure("networks", reason))
+        if inputs.wait_for_tools is not None and request.inputs.knows("power_on") and not inputs.power_on:
+            reason = "needs `powerOn: true`: VMware Tools run only in a VM that runs"
+            failures.append(requests.CheckFailure("waitForTools", reason))
         if inputs.name is None and request.inputs.knows("name"):
             name = automatic_name(request, platform)
             if isinstance(name, requests.CheckFailure):
@@ -190,17 +194,26 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         vm = self._session.backend.observe(vm_id, operation)
         note = self._note(vm)
 
-        def state(seen: VirtualMachine) -> CloneState:
+        def state(seen: VirtualMachine, addresses: Sequence[str] = ()) -> CloneState:
             reference = snapshot_reference(snapshot)
-            return clone_state(inputs, seen, note, source=source.identity, snapshot=reference)
+            return clone_state(
+                inputs,
+                seen,
+                note,
+                source=source.identity,
+                snapshot=reference,
+                addresses=addresses,
+            )
 
         identifier = vm.identity.instance_uuid or vm_id
         self._remember(urn, state(vm))
         try:
             vm = maker.bring_into_line(vm, operation)
+            vm = maker.wait_for_tools(vm, operation)
+            made = state(vm, self._addresses(vm, operation))
         except VmsnapshotError as error:
             raise verbs.Incomplete(verbs.Answer(identifier, state(vm)), error) from error
-        return verbs.Answer(identifier, state(vm))
+        return verbs.Answer(identifier, made)
 
     def _note(self, vm: VirtualMachine) -> CloneNote:
         note = note_of(vm)
@@ -256,7 +269,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             return None
         inputs = inputs_of(state) if request.inputs is None else request.inputs.model
         live = live_inputs(inputs, vm)
-        return verbs.Answer(request.id, refreshed_state(state, live, vm), live)
+        addresses = self._addresses(vm, operation)
+        return verbs.Answer(request.id, refreshed_state(state, live, vm, addresses), live)
 
     # --- update and delete ------------------------------------------------------------------
 
@@ -287,10 +301,12 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             if ("isolated",) in request.changes and not inputs.isolated:
                 vm = maker.connect_again(vm, operation)
             vm = maker.bring_into_line(vm, operation)
+            vm = maker.wait_for_tools(vm, operation)
+            addresses = self._addresses(vm, operation)
         except VmsnapshotError as error:
             seen: CloneAnswer = verbs.Answer(request.id, refreshed_state(state, inputs, vm))
             raise verbs.Incomplete(seen, error) from error
-        return verbs.Answer(request.id, refreshed_state(state, inputs, vm))
+        return verbs.Answer(request.id, refreshed_state(state, inputs, vm, addresses))
 
     def delete(self, request: verbs.DeleteRequest[CloneState]) -> None:
         """Switch the VM off and delete it with its files: only the very VM that this resource made.
@@ -331,6 +347,12 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         same = known is not None and known == vm.identity.instance_uuid
         if not same or note is None or state.ownership != str(note.mark):
             raise Refused(f"{operation.what}: {not_ours_text(state, vm)}")
+
+    def _addresses(self, vm: VirtualMachine, operation: Operation) -> Sequence[str]:
+        """The guest's addresses; none are told of one that doesn't run."""
+        if vm.machine.power_state != "PoweredOn":
+            return ()
+        return require_cloner(self._session).addresses(vm, operation)
 
     def _operation(self, request: verbs.CreateRequest[CloneInputs], inputs: CloneInputs) -> Operation:
         what = f'cloning VM "{inputs.vm_name}" as "{inputs.name}"'

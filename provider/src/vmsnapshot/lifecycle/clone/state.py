@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.lifecycle.clone.note import CloneNote
@@ -24,6 +24,7 @@ def clone_state(
     *,
     source: VirtualMachineIdentity | None,
     snapshot: RevertedTo | None,
+    addresses: Sequence[str] = (),
 ) -> CloneState:
     """What state holds of a clone that was observed."""
     return CloneState(
@@ -34,6 +35,8 @@ def clone_state(
         source_snapshot=snapshot
         or RevertedTo(name=note.snapshot_name, unique_id=note.snapshot, create_time=note.snapshot_time),
         power_state=vm.machine.power_state,
+        tools_running=vm.tools_running,
+        ip_addresses=list(addresses),
         machine=vm.machine,
         create_time=note.made,
         ownership=str(note.mark),
@@ -49,12 +52,16 @@ def snapshot_reference(snapshot: Snapshot) -> RevertedTo:
     )
 
 
-def refreshed_state(state: CloneState, inputs: CloneInputs, vm: VirtualMachine) -> CloneState:
+def refreshed_state(
+    state: CloneState, inputs: CloneInputs, vm: VirtualMachine, addresses: Sequence[str] = ()
+) -> CloneState:
     """What state holds of a clone that was looked at again."""
     seen: dict[str, Any] = {
         "name": vm.identity.name,
         "vm": vm.identity,
         "power_state": vm.machine.power_state,
+        "tools_running": vm.tools_running,
+        "ip_addresses": list(addresses),
         "machine": vm.machine,
     }
     return replace(copy_fields(state, inputs, CloneInputs.model_fields), **seen)
