@@ -16,7 +16,7 @@ import * as utilities from "./utilities";
  * A linked clone of a snapshot is there in seconds, runs without a network, and is deleted with the resource.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const before = new vmsnapshot.VirtualMachineSnapshot("before-release", { vmName: "web-1" });
  * const trial = new vmsnapshot.VirtualMachineClone("trial", {
@@ -33,7 +33,7 @@ import * as utilities from "./utilities";
  * The copy has whole disks of its own, on another datastore and network; the snapshot can go afterwards.
  *
  * ```typescript
- * import * as vmsnapshot from "@vmsnapshot/pulumi";
+ * import * as vmsnapshot from "@vmsnapshot/pulumi-vmsnapshot";
  *
  * const copy = new vmsnapshot.VirtualMachineClone("copy", {
  *     vmName: "db-1",
