@@ -54,6 +54,11 @@ demo: ## Snapshot, change, revert and destroy VMs with the real Pulumi engine (B
 	$(call setup,python pulumi simulator govc $(if $(filter vmoperator,$(BACKEND)),apiserver crds))
 	@cd "$(ROOT)" && python -m tools.demo $(BACKEND) $(ARGS)
 
+.PHONY: playground
+playground: ## Open a shell with a vSphere simulator, a login and a stack to play with; no vCenter is needed
+	$(call setup,python pulumi simulator govc)
+	@cd "$(ROOT)" && python -m tools.playground
+
 .PHONY: test
 test: ## Run all tests (ARGS: arguments of pytest)
 	$(call setup,python pulumi property-path simulator govc archive apiserver crds recordings examples python-program typescript-program go-program)

@@ -53,23 +53,26 @@ def main() -> None:
 def walk(platform: Platform) -> None:
     """The story itself, one command after another."""
     environment = platform.environment
-    say("Before a release: a restore point of each VM")
-    run("pulumi up --yes --skip-preview", environment)
+    brief = "--yes --skip-preview --suppress-progress --suppress-outputs"
+    say("Before a release: a snapshot of each VM")
+    run("pulumi up --yes --skip-preview --suppress-progress", environment)
     say("The same again changes nothing")
-    run("pulumi up --yes --skip-preview", environment)
+    run(f"pulumi up {brief}", environment)
     say("The release goes wrong: others change the VMs")
     platform.go_wrong()
-    say("What going back would change: nothing is done yet")
+    say("What a rollback would change: nothing is done yet")
     run("pulumi config set rollBack true", environment)
-    run("pulumi preview --diff", environment)
-    say("Going back")
-    run("pulumi up --yes --skip-preview", environment)
+    run("pulumi preview --suppress-progress --suppress-outputs", environment)
+    say("The same in full, for one VM")
+    run("pulumi preview --diff --suppress-outputs --target **::web-1", environment)
+    say("Rolling back")
+    run("pulumi up --yes --skip-preview --suppress-progress", environment)
     say("The VMs, as others now see them")
     platform.look()
     say("Refresh finds nothing to correct")
-    run("pulumi refresh --yes --skip-preview", environment)
+    run(f"pulumi refresh {brief}", environment)
     say("Destroy removes our snapshots; the VMs and other people's snapshots stay")
-    run("pulumi destroy --yes --skip-preview", environment)
+    run(f"pulumi destroy {brief}", environment)
     run("govc snapshot.tree -vm web-2 -c -D", environment)
 
 

@@ -17,7 +17,7 @@ APISERVER = go.go_part(
     "apiserver",
     TOOLS / "kube-apiserver",
     "vmsnapshot-kube-apiserver",
-    "a Kubernetes API server with etcd: 5 to 8 minutes on 2 cores the first time",
+    "a Kubernetes API server with etcd: about 4 minutes on 2 cores the first time",
     set_strings=(
         # Without a version it doesn't start.
         f"k8s.io/component-base/version.gitVersion=v{in_dots(VERSION)}",

@@ -48,16 +48,16 @@ def _make_pulumi() -> None:
         return
     go.GO.prepare()
     say(f"Pulumi is built from source, once, because {why}: three programs")
-    with step("  its engine: 4 to 7 minutes on 2 cores, about 500 MB to fetch"):
+    with step("  its engine: about 4 minutes on 2 cores, about 500 MB to fetch"):
         _build(
             "pulumi",
             "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
             f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{in_dots(MINIMUM)}",
         )
-    with step("  its Python language host: about 1 minute"):
+    with step("  its Python language host: half a minute"):
         _build("pulumi-language-python", "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python")
         _copy_python_host_scripts()
-    with step("  its YAML language host: 1 to 2 minutes"):
+    with step("  its YAML language host: about 1 minute"):
         _build("pulumi-language-yaml", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml")
 
 

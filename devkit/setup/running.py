@@ -8,14 +8,17 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from devkit import places
 
-# A build that says nothing for minutes looks stuck: say how far it is, this often.
+# A build that says nothing for minutes looks stuck: say how far it is, this often; on a terminal in one
+# line that changes.
 HEARTBEAT_SECONDS = 30
+TERMINAL_SECONDS = 1
 LOG_LINES_SHOWN = 30
 
 NETWORK_HINT = (
@@ -98,14 +101,21 @@ def run(
 
 
 def _wait(process: subprocess.Popen[bytes], log: Path, begun: int, start: float) -> None:
-    while not _ended(process):
+    changing = sys.stdout.isatty()
+    while not _ended(process, TERMINAL_SECONDS if changing else HEARTBEAT_SECONDS):
         lines = log.read_bytes()[begun:].count(b"\n")
-        say(f"  still at it after {in_words(time.monotonic() - start)}, {lines} lines of log")
+        text = f"  still at it after {in_words(time.monotonic() - start)}, {lines} lines of log"
+        if changing:
+            print(f"\r\x1b[Kset-up: {text}", end="", flush=True)
+        else:
+            say(text)
+    if changing:
+        print("\r\x1b[K", end="", flush=True)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     try:
-        process.wait(timeout=HEARTBEAT_SECONDS)
+        process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -236,3 +236,18 @@ def test_no_lock_names_a_registry() -> None:
     for lock in places.LOCKS.glob("*.txt"):
         assert "://" not in lock.read_text(), lock
     assert '"resolved"' not in (places.ROOT / "tests" / "sdk" / "package-lock.json").read_text()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_how_far_a_build_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, terminal: bool
+) -> None:
+    """On a terminal it is told in one line that changes and then goes; elsewhere in a line now and then."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    for name in ("HEARTBEAT_SECONDS", "TERMINAL_SECONDS"):
+        monkeypatch.setattr(running, name, 0.05)
+    running.run("test-of-progress", sys.executable, "-c", "import time; time.sleep(0.5)", hint="-")
+    told = capsys.readouterr().out
+    assert "still at it after 0 s, 0 lines of log" in told
+    assert told.count("\n") == (0 if terminal else told.count("still at it"))
+    assert told.endswith("\r\x1b[K") == terminal
