@@ -3,8 +3,8 @@
 terraform show -json | python3 convert.py > import.json
 pulumi stack export  | python3 convert.py > import.json
 
-Only reads. Says on standard error which snapshots remove their children when they are deleted: an import leaves
-that out.
+Only reads. Says on standard error which snapshots remove their children when deleted: an import leaves that
+out.
 """
 
 import json
