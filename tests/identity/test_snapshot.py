@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.identity.conftest import Serve, Stacks, program, snapshot
+from tests.identity.conftest import Serve, Stacks, checkpoint, program, revert, rollback, snapshot
 from tests.support.client import other_client
 
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -107,3 +107,75 @@ def test_a_stranger_named_by_the_program_replaces(serve: Serve, stacks: Stacks) 
         told = " ".join(stack.preview().check().text.split())
         assert "1 to replace" in told
         assert "The restore point of then is deleted" in told
+
+
+@pytest.mark.timeout(300)  # eight commands of the engine
+def test_the_name_has_passed_to_another_living_vm(serve: Serve, stacks: Stacks) -> None:
+    """A refresh says which VM the snapshot is of; the next update replaces it, and its preview says so."""
+    with serve("--names", "web,green") as server, other_client(server) as client:
+        stack = stacks(server)
+        stack.write(program(s=snapshot("web", name="base")))
+        stack.up().check()
+        blue = client.vm("web").config.instanceUuid
+        client.wait(client.vm("web").Rename_Task("blue"))
+        client.wait(client.vm("green").Rename_Task("web"))
+        stack.up().check()  # an update doesn't read it: nothing is done
+        assert client.names("blue") == ["base"]
+        told = " ".join(stack.refresh().check().text.split())
+        assert 'vmName "web" means another VM by now' in told
+        assert client.names("blue") == ["base"]
+        told = " ".join(stack.preview().check().text.split())
+        assert "1 to replace" in told
+        assert "The new one is of another VM: that was" in told
+        assert f"instance UUID {blue}" in told
+        assert f"instance UUID {client.vm('web').config.instanceUuid}" in told
+        stack.write(program(s=snapshot("/DC0/vm/blue", name="base")))
+        assert "replace" not in stack.up().check().text  # the way to keep it
+        stack.write(program(s=snapshot("web", name="base")))
+        stack.up().check()
+        assert (client.names("blue"), client.names("web")) == ([], ["base"])
+
+
+@pytest.mark.timeout(300)  # nine commands of the engine
+def test_a_host_is_removed_and_added_again(serve: Serve, stacks: Stacks) -> None:
+    """VMs and snapshots get new ids: every resource follows, a line says so, and nothing is done."""
+    with serve("--names", "web-1") as server, other_client(server) as client:
+        stack = stacks(server)
+        client.take("web-1", "theirs")
+        everything = {
+            "s": snapshot("web-1", name="base"),
+            "c": checkpoint("r1", "web-1"),
+            "v": revert("web-1", snapshot="theirs"),
+        }
+        stack.write(program(**everything))
+        stack.up().check()
+        everything["b"] = rollback("r1", "web-1")
+        stack.write(program(**everything))
+        stack.up().check()
+        stack.refresh().check()
+        known = {name: stack.resource(name)["outputs"] for name in everything}
+        deeds = len(server.history())
+        server.reregister("web-1")
+        vm = client.vm("web-1")
+        assert vm._moId != known["s"]["vm"]["id"]
+        told = " ".join(stack.up().check().text.split())
+        assert "found under a new id" in told
+        told = " ".join(stack.refresh().check().text.split())
+        assert "is the same snapshot of the same VM as before" in told
+        assert "lost" not in told
+        fresh = {name: stack.resource(name)["outputs"] for name in everything}
+        assert fresh["s"]["uniqueID"] != known["s"]["uniqueID"]
+        assert {item["vm"]["id"] for item in (fresh["s"], fresh["v"])} == {vm._moId}
+        assert fresh["b"]["vms"]["web-1"]["id"] == vm._moId
+        (part,) = fresh["c"]["checkpoints"]["r1"]["snapshots"].values()
+        (before,) = known["c"]["checkpoints"]["r1"]["snapshots"].values()
+        assert (part["vm"], part["createTime"]) == (vm._moId, before["createTime"])
+        for name in "sv":
+            assert fresh[name]["vm"]["instanceUUID"] == known[name]["vm"]["instanceUUID"]
+        assert len(server.history()) == deeds
+        everything["s"] = snapshot("web-1", name="renamed")
+        stack.write(program(**everything))
+        stack.up().check()
+        assert client.names("web-1").count("renamed") == 1
+        stack.destroy().check()
+        assert client.names("web-1") == ["theirs"]

@@ -304,11 +304,8 @@ class Session:
         for key, outcome in zip(sought, outcomes, strict=True):
             if isinstance(outcome, NotFound):
                 missing.append(key)
-            elif isinstance(outcome, VirtualMachine) and compare_vm(known[key], outcome.identity) not in (
-                Sameness.SAME,
-                Sameness.ELSEWHERE,
-            ):
-                found[key] = _gone(known[key], operation)
+            elif isinstance(outcome, VirtualMachine):
+                found[key] = _same_or(known[key], outcome, operation)
             else:
                 found[key] = outcome
         # A VM without a readable UUID that has the name could be the one that is sought.
@@ -318,10 +315,7 @@ class Session:
             if isinstance(outcome, (NotFound, Ambiguous)):
                 found[key] = _gone(known[key], operation)
             elif isinstance(outcome, VirtualMachine):
-                unknown = compare_vm(known[key], outcome.identity) is Sameness.UNKNOWN
-                found[key] = (
-                    _unknown(known[key], outcome, operation) if unknown else _gone(known[key], operation)
-                )
+                found[key] = _same_or(known[key], outcome, operation)
             else:
                 found[key] = outcome
         return found
@@ -342,6 +336,19 @@ class Session:
         with self._lock:
             if self._backend is not None:
                 self._backend.close()
+
+
+def _same_or(
+    known: VirtualMachineIdentity, seen: VirtualMachine, operation: Operation
+) -> Outcome[VirtualMachine]:
+    """Returns the VM that was looked for elsewhere if this is the one, else what that means."""
+    match compare_vm(known, seen.identity):
+        case Sameness.SAME | Sameness.ELSEWHERE:
+            return seen
+        case Sameness.UNKNOWN:
+            return _unknown(known, seen, operation)
+        case _:
+            return _gone(known, operation)
 
 
 def _gone(known: VirtualMachineIdentity, operation: Operation) -> Gone:

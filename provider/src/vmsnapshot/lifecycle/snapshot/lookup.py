@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 
-from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, compare_vm
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -14,7 +14,7 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Vmsn
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
-from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, snapshot_state
+from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, live_inputs, snapshot_state
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
@@ -96,6 +96,37 @@ class SnapshotLookup:
         namespaced = self._session.platform.has_namespaces
         found_id = self._session.platform.snapshot_id(identifier) if namespaced else state.unique_id
         return KnownSnapshot.of_state(found_id or self._session.platform.snapshot_id(identifier), state)
+
+    def live_inputs(
+        self, urn: str, inputs: SnapshotInputs, vm: VirtualMachine, snapshot: Snapshot, operation: Operation
+    ) -> SnapshotInputs:
+        """The inputs as the platform has them now.
+
+        Where `vmName` leads to another living VM by now, it says which VM the snapshot is of: the next update
+        then shows that it is replaced.
+        """
+        live = live_inputs(inputs, snapshot)
+        other = self._named_now(inputs.vm_name, vm, operation)
+        if other is None:
+            return live
+        own = vm.identity.path or vm.identity.id
+        text = (
+            f'vmName "{inputs.vm_name}" means another VM by now, {format_vm(other)}. '
+            f"{format_snapshot(vm, snapshot)} stays until the next update, which replaces it by one of "
+            f'that VM. To keep it, name its VM: vmName "{own}".'
+        )
+        self._session.log(urn, Severity.WARNING, text)
+        return live.model_copy(update={"vm_name": own})
+
+    def _named_now(self, name: str, vm: VirtualMachine, operation: Operation) -> VirtualMachine | None:
+        """The other VM that is named so now; None: the same one is, or none surely."""
+        known = vm.identity
+        if self._session.platform.has_namespaces or name in (known.name, known.path, known.id):
+            return None
+        (found,) = self._session.backend.find_all([VMReference(name)], operation, ReadMask.NOTHING)
+        if isinstance(found, VirtualMachine) and compare_vm(known, found.identity) is Sameness.ANOTHER:
+            return found
+        return None
 
     def say_moved(self, urn: str, state: SnapshotState, vm: VirtualMachine, snapshot: Snapshot) -> None:
         """Say under which ids the same VM and snapshot are found now."""

@@ -30,7 +30,6 @@ from vmsnapshot.lifecycle.snapshot.state import (
     gone_text,
     inputs_of,
     known_text,
-    live_inputs,
     replacement_text,
     snapshot_state,
     unread_state,
@@ -152,7 +151,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             old = vm.snapshot_on_vsphere(state.unique_id)
             children = [] if old is None else vm.children(old.id)
             clones = () if old is None else standing.get(old.id, ())
-            self._session.log(urn, requests.Severity.WARNING, replacement_text(state, children, clones))
+            self._session.log(urn, requests.Severity.WARNING, replacement_text(state, vm, children, clones))
 
     def _finish(
         self,
@@ -242,7 +241,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self.lookup.say_moved(request.urn, state, vm, snapshot)
         self.lookup.say_unheld(request.urn, vm, {snapshot.id, *self._memory.of(request.urn).states})
         inputs = inputs_of(state) if request.inputs is None else request.inputs.model
-        live = live_inputs(inputs, snapshot)
+        live = self.lookup.live_inputs(request.urn, inputs, vm, snapshot, operation)
         # What state says is its own stays so, whatever somebody wrote into the description since; and what
         # another resource has marked since is not ours.
         ours = snapshot.mark if has_mark_of(snapshot, request.urn) else None

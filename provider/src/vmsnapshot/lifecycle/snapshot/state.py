@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.dependents import format_clones
+from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
+from vmsnapshot.lifecycle.common.identity_text import format_known_vm
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
@@ -107,7 +109,10 @@ def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
 
 
 def replacement_text(
-    old: SnapshotState, children: list[Snapshot], clones: Sequence[VirtualMachineIdentity] = ()
+    old: SnapshotState,
+    vm: VirtualMachine,
+    children: list[Snapshot],
+    clones: Sequence[VirtualMachineIdentity] = (),
 ) -> str:
     """What a replacement means, in words; `clones` are the linked clones on the old one."""
     what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
@@ -115,6 +120,11 @@ def replacement_text(
         f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
         "of then is deleted and can't be brought back."
     )
+    if old.vm is not None and compare_vm(old.vm, vm.identity) is Sameness.ANOTHER:
+        text += (
+            f" The new one is of another VM: that was {format_known_vm(old.vm)}, this is "
+            f"{format_known_vm(vm.identity)}."
+        )
     if clones:
         text += f" Its delete is refused as long as {format_clones(clones)}."
     return " ".join([text, *children_text(children, old.child_policy)])
