@@ -21,7 +21,7 @@ class Part:
     Attributes:
         name: What it is called on the command line, in the stamp and in the log's name.
         needs: The parts that must be there before.
-        inputs: Gives everything that, once changed, makes the part be made anew.
+        inputs: Gives everything that, once changed, makes the part be re-created.
         results: The files that must be there for the part to count as made.
         make: Makes it.
     """

@@ -27,7 +27,7 @@ lab = vsphere.VirtualMachine(
 with_the_vm = pulumi.ResourceOptions(deleted_with=lab)  # its snapshots go with it, none is removed before
 installed = vmsnapshot.VirtualMachineSnapshot(
     "installed",
-    vm_name=lab.moid,  # not its name: a VM that is made anew gets snapshots anew
+    vm_name=lab.moid,  # not its name: a VM that is re-created gets snapshots anew
     description="As it was installed.",
     opts=with_the_vm,
 )

@@ -158,7 +158,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public readonly triggers: pulumi.Output<{[key: string]: any} | undefined>;
     /**
-     * The UID of the snapshot's object (VM Operator): one that is made anew has another.
+     * The UID of the snapshot's object (VM Operator): one that is re-created has another.
      */
     declare public /*out*/ readonly uid: pulumi.Output<string | undefined>;
     /**

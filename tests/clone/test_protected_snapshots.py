@@ -130,7 +130,7 @@ def test_pruning_keeps_what_a_clone_stands_on(stack: MiniStack, vsphere: Simulat
     other = cloned(vsphere, "base/L1")
     stack.write(it=checkpoint("L2", keepLast=1))
     announced = stack.preview().check()
-    assert 'Checkpoint "L1" is kept, although its time is over: VM "copy"' in announced.words
+    assert 'Checkpoint "L1" is kept, although it has expired: VM "copy"' in announced.words
     assert "checkpoints.L1" not in announced.step("it").changes
     stack.up().check()
     assert sorted(stack.resource("it").outputs["checkpoints"]) == ["L1", "L2"]

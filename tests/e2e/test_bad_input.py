@@ -268,7 +268,7 @@ LOGINS = [
     pytest.param(
         {"password": WRONG_PASSWORD},
         {},
-        ("the login was refused: check `user` and `password`", "[InvalidLogin]"),
+        ("authentication failed: check `user` and `password`", "[InvalidLogin]"),
         id="wrong password",
     ),
     pytest.param(
@@ -331,7 +331,7 @@ def test_a_wrong_password_in_the_program(real: Stack, platform: Simulator) -> No
     properties = {"caFile": platform.certificate, "password": WRONG_PASSWORD}
     provider = {"type": "pulumi:providers:vmsnapshot", "properties": properties}
     real.write({"resources": {"at": provider, "bad": snapshot(options={"provider": "${at}"})}})
-    refused_by_the_engine(real, platform, real.up(), "the login was refused: check `user` and `password`")
+    refused_by_the_engine(real, platform, real.up(), "authentication failed: check `user` and `password`")
 
 
 def test_a_bad_setting_of_the_stack(real: Stack, platform: Simulator) -> None:

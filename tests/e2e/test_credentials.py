@@ -25,7 +25,7 @@ def test_a_changed_password_of_the_configuration(tmp_path: Path, vsphere: Simula
     old.write_text(exported.replace(vsphere.password, "the old one"), encoding="utf-8")
     stack.run("stack", "import", "--file", str(old)).check()
 
-    assert "the login was refused" in stack.up().failed().text
+    assert "authentication failed" in stack.up().failed().text
     stack.up("--refresh", "--run-program").check()
     stack.up().check()
 
@@ -36,7 +36,7 @@ def test_a_password_of_the_environment(tmp_path: Path, vsphere: Simulator) -> No
     stack.write({"resources": {"web": {"type": REVERT, "properties": {"vmName": "web-1"}}}})
     password = stack.environment["VSPHERE_PASSWORD"]
     stack.environment["VSPHERE_PASSWORD"] = "not yet the right one"
-    assert "the login was refused" in stack.up().failed().text
+    assert "authentication failed" in stack.up().failed().text
     stack.environment["VSPHERE_PASSWORD"] = password
     stack.up().check()
     stack.up().check()

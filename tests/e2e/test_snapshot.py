@@ -223,7 +223,7 @@ def test_an_unreachable_server_never_drops_a_resource(vsphere: Simulator) -> Non
     kept = mini.resource("before")
 
     settings["password"] = "wrong"
-    assert "the login was refused" in mini.refresh().failed().text
+    assert "authentication failed" in mini.refresh().failed().text
     assert mini.resource("before") == kept
     settings["password"] = vsphere.password
 

@@ -156,7 +156,9 @@ def snapshot(name: str, parent: Any = None, **more: Any) -> Any:
 
 def test_what_is_not_known_is_said(report: Any) -> None:
     """Unknown ages and sizes stand out, and so do VMs that could not be read, with their reasons."""
-    unread = SimpleNamespace(id="vm-9", name=None, path=None, reason="the login lacks System.Read")
+    unread = SimpleNamespace(
+        id="vm-9", name=None, path=None, reason="the user lacks the privilege System.Read"
+    )
     found = fleet(
         snapshot("a", age_seconds=None),
         snapshot("b", size_bytes=None),
@@ -168,12 +170,12 @@ def test_what_is_not_known_is_said(report: Any) -> None:
     text = report.markdown(found, report.limits)
     assert "1 of a size that is not known" in text
     assert "(of 3 it isn't known)" in text
-    assert "- vm-9: the login lacks System.Read" in text
+    assert "- vm-9: the user lacks the privilege System.Read" in text
     rows = [line for line in text.splitlines() if " | 1 | " in line]
     assert [row.rsplit(" | ", 1)[1] for row in rows] == ["age not known |", "size not known |"]
     page = Page(report.page(found, report.limits))
     harmless(page)
-    assert "vm-9: the login lacks System.Read" in page.text
+    assert "vm-9: the user lacks the privilege System.Read" in page.text
 
 
 def test_a_deep_tree_and_an_empty_fleet(report: Any) -> None:

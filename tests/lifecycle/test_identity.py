@@ -33,7 +33,7 @@ LATER = THEN + dt.timedelta(seconds=1)
     [
         ({"server": "a"}, {"server": "a"}, SAME),
         ({"server": "a"}, {"server": "b"}, ANOTHER),
-        # A namespace that was made anew in the same cluster.
+        # A namespace that was re-created in the same cluster.
         ({"server": "a", "namespace_uid": "m"}, {"server": "a", "namespace_uid": "n"}, SAME),
         # One login may read kube-system, another one not.
         ({"server": "a", "namespace_uid": "m"}, {"namespace_uid": "m"}, SAME),
@@ -59,7 +59,7 @@ def test_servers(known: dict[str, str], seen: dict[str, str], expected: Sameness
         # State of release 0.1.0.
         ({}, {"instance_uuid": "u"}, SAME),
         ({}, {"instance_uuid": "u", "id": "vm-2"}, UNKNOWN),
-        # VM Operator: an object that is made anew for the same VM on vSphere is another.
+        # VM Operator: an object that is re-created for the same VM on vSphere is another.
         ({"uid": "x", "instance_uuid": "u"}, {"uid": "x", "instance_uuid": "w"}, SAME),
         ({"uid": "x", "instance_uuid": "u"}, {"uid": "y", "instance_uuid": "u"}, ANOTHER),
         ({"instance_uuid": "u"}, {"uid": "y", "instance_uuid": "u"}, SAME),

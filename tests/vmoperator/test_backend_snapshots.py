@@ -237,7 +237,7 @@ def test_a_stuck_removal_says_what_holds_it(harness: Harness) -> None:
 
 
 def test_only_this_very_object_is_removed(harness: Harness) -> None:
-    """One that was removed and made anew by somebody else under its name is left alone."""
+    """One that was removed and re-created by somebody else under its name is left alone."""
     harness.take("base")
     vm, taken = harness.vm(), harness.snapshot("base")
     harness.delete("base")

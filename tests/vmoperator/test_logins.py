@@ -60,7 +60,7 @@ def test_in_a_pod(harness: Harness, pod: Path) -> None:
     token = pod.joinpath("token").read_text(encoding="utf-8")
     pod.joinpath("token").write_text("expired", encoding="utf-8")
     backend = VmOperatorBackend.of(Configuration(backend="vmoperator"))
-    with pytest.raises(Denied, match="the login was refused"):
+    with pytest.raises(Denied, match="authentication failed"):
         look(backend)
     pod.joinpath("token").write_text(token, encoding="utf-8")
     assert look(backend) == f"{harness.namespace}/web-1"

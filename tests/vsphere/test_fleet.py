@@ -80,7 +80,7 @@ def test_a_place_that_is_not_there(backend: VsphereBackend) -> None:
     """Close names are suggested, of places of that kind."""
     with pytest.raises(NotFound, match=r"there is no datacenter \"DC1\" .* Did you mean 'DC0'\?"):
         read(backend, InventoryScope("datacenter", "DC1"))
-    with pytest.raises(NotFound, match=r"there is no folder \"DC0_C0\" that this login may see\.$"):
+    with pytest.raises(NotFound, match=r"there is no folder \"DC0_C0\" visible to this user\.$"):
         read(backend, InventoryScope("folder", "DC0_C0"))
 
 

@@ -12,7 +12,7 @@ import (
 	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot/internal"
 )
 
-// Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
+// Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points that have expired. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
 //
 // ## Example Usage
 // ### A checkpoint of all VMs with each release

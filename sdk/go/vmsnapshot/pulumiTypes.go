@@ -2832,7 +2832,7 @@ type VirtualMachineIdentity struct {
 	Path *string `pulumi:"path"`
 	// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
 	Server *string `pulumi:"server"`
-	// The UID of the VM's object (VM Operator): one that is made anew has another.
+	// The UID of the VM's object (VM Operator): one that is re-created has another.
 	Uid *string `pulumi:"uid"`
 }
 
@@ -2886,7 +2886,7 @@ func (o VirtualMachineIdentityOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
 
-// The UID of the VM's object (VM Operator): one that is made anew has another.
+// The UID of the VM's object (VM Operator): one that is re-created has another.
 func (o VirtualMachineIdentityOutput) Uid() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Uid }).(pulumi.StringPtrOutput)
 }
@@ -2985,7 +2985,7 @@ func (o VirtualMachineIdentityPtrOutput) Server() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The UID of the VM's object (VM Operator): one that is made anew has another.
+// The UID of the VM's object (VM Operator): one that is re-created has another.
 func (o VirtualMachineIdentityPtrOutput) Uid() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
 		if v == nil {

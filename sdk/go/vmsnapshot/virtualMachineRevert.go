@@ -12,7 +12,7 @@ import (
 	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot/internal"
 )
 
-// Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
+// Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource leaves the VM unchanged. Without `snapshot` the VM is only watched.
 //
 // ## Example Usage
 // ### Back to a clean snapshot for each run

@@ -127,7 +127,7 @@ type VirtualMachineSnapshot struct {
 	Storage SnapshotStoragePtrOutput `pulumi:"storage"`
 	// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
-	// The UID of the snapshot's object (VM Operator): one that is made anew has another.
+	// The UID of the snapshot's object (VM Operator): one that is re-created has another.
 	Uid pulumi.StringPtrOutput `pulumi:"uid"`
 	// The snapshot's identifier on vSphere, such as `snapshot-226`; not set before it is taken.
 	UniqueID pulumi.StringPtrOutput `pulumi:"uniqueID"`
@@ -420,7 +420,7 @@ func (o VirtualMachineSnapshotOutput) Triggers() pulumi.MapOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.MapOutput { return v.Triggers }).(pulumi.MapOutput)
 }
 
-// The UID of the snapshot's object (VM Operator): one that is made anew has another.
+// The UID of the snapshot's object (VM Operator): one that is re-created has another.
 func (o VirtualMachineSnapshotOutput) Uid() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringPtrOutput { return v.Uid }).(pulumi.StringPtrOutput)
 }

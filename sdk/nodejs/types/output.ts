@@ -811,7 +811,7 @@ export interface VirtualMachineIdentity {
      */
     server?: string;
     /**
-     * The UID of the VM's object (VM Operator): one that is made anew has another.
+     * The UID of the VM's object (VM Operator): one that is re-created has another.
      */
     uid?: string;
 }

@@ -172,7 +172,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
                  virtual_machines: pulumi.Input[Optional[Sequence[pulumi.Input[Union['EnvironmentMemberArgs', 'EnvironmentMemberArgsDict']]]]] = None,
                  __props__=None):
         """
-        Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
+        Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points that have expired. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
 
         ## Example Usage
         ### A checkpoint of all VMs with each release
@@ -217,7 +217,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
                  args: EnvironmentCheckpointArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points whose time is over. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
+        Restore points of a whole environment: each new `label` takes snapshots of all its virtual machines, or of none, and then removes the restore points that have expired. Deleting the resource removes all its snapshots; with the option `retainOnDelete` they stay.
 
         ## Example Usage
         ### A checkpoint of all VMs with each release

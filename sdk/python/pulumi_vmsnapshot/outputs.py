@@ -2475,7 +2475,7 @@ class VirtualMachineIdentity(dict):
         :param _builtins.str namespace_uid: The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
         :param _builtins.str path: The VM's inventory path.
         :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
-        :param _builtins.str uid: The UID of the VM's object (VM Operator): one that is made anew has another.
+        :param _builtins.str uid: The UID of the VM's object (VM Operator): one that is re-created has another.
         """
         pulumi.set(__self__, "id", id)
         pulumi.set(__self__, "name", name)
@@ -2552,7 +2552,7 @@ class VirtualMachineIdentity(dict):
     @pulumi.getter
     def uid(self) -> Optional[_builtins.str]:
         """
-        The UID of the VM's object (VM Operator): one that is made anew has another.
+        The UID of the VM's object (VM Operator): one that is re-created has another.
         """
         return pulumi.get(self, "uid")
 

@@ -158,7 +158,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
                  vm_name: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
-        Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
+        Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource leaves the VM unchanged. Without `snapshot` the VM is only watched.
 
         ## Example Usage
         ### Back to a clean snapshot for each run
@@ -217,7 +217,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
                  args: VirtualMachineRevertArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `snapshot` the VM is only watched.
+        Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift never does, and deleting the resource leaves the VM unchanged. Without `snapshot` the VM is only watched.
 
         ## Example Usage
         ### Back to a clean snapshot for each run

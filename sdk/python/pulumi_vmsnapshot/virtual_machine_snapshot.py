@@ -601,7 +601,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def uid(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The UID of the snapshot's object (VM Operator): one that is made anew has another.
+        The UID of the snapshot's object (VM Operator): one that is re-created has another.
         """
         return pulumi.get(self, "uid")
 

@@ -79,7 +79,7 @@ REVERT: Final = ResourceType(
     "VirtualMachineRevert",
     "Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is "
     "reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift "
-    "never does, and deleting the resource only forgets. Without `snapshot` the VM is only "
+    "never does, and deleting the resource leaves the VM unchanged. Without `snapshot` the VM is only "
     "watched.",
     RevertInputs,
     RevertState,
@@ -87,7 +87,7 @@ REVERT: Final = ResourceType(
 CHECKPOINT: Final = ResourceType(
     "EnvironmentCheckpoint",
     "Restore points of a whole environment: each new `label` takes snapshots of all its virtual "
-    "machines, or of none, and then removes the restore points whose time is over. Deleting the "
+    "machines, or of none, and then removes the restore points that have expired. Deleting the "
     "resource removes all its snapshots; with the option `retainOnDelete` they stay.",
     CheckpointInputs,
     CheckpointState,

@@ -31,7 +31,7 @@ class VirtualMachineIdentity(Model):
     instance_uuid: Annotated[str | None, Property("The VM's instance UUID.")] = None
     uid: Annotated[
         str | None,
-        Property("The UID of the VM's object (VM Operator): one that is made anew has another."),
+        Property("The UID of the VM's object (VM Operator): one that is re-created has another."),
     ] = None
     namespace_uid: Annotated[
         str | None,

@@ -150,7 +150,7 @@ class Snapshot(Model):
         str | None, Property("Its identifier on vSphere, such as `snapshot-226`; null: not known (yet).")
     ]
     uid: Annotated[
-        str | None, Property("The UID of its object (VM Operator): one that is made anew has another.")
+        str | None, Property("The UID of its object (VM Operator): one that is re-created has another.")
     ] = None
     name: Annotated[str, Property("The snapshot's name as people see it.")]
     stored_name: Annotated[

@@ -224,7 +224,7 @@ class SnapshotState(SnapshotInputs):
     ] = None
     uid: Annotated[
         str | None,
-        Property("The UID of the snapshot's object (VM Operator): one that is made anew has another."),
+        Property("The UID of the snapshot's object (VM Operator): one that is re-created has another."),
     ] = None
     power_state: Annotated[
         PowerState | None,

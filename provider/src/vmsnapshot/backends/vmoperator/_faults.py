@@ -219,7 +219,7 @@ def _overloaded(about: About, answer: Answer) -> VmsnapshotError:
 
 
 _LOGIN = (
-    "the login was refused: look at the user of the kubeconfig's context; its token or certificate may have "
+    "authentication failed: look at the user of the kubeconfig's context; its token or certificate may have "
     "expired (log in again, as with `kubectl vsphere login`). If the stack's configuration has a new "
     "kubeconfig already: until `pulumi up --refresh --run-program`, the engine looks at VMs with that of the "
     "last update."

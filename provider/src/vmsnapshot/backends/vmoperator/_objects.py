@@ -73,13 +73,13 @@ def uid_of(item: Object) -> str:
 
 
 def is_another(item: Object, uid: str | None) -> bool:
-    """Whether an object has been made anew since its UID was read; None: that isn't known."""
+    """Whether an object has been re-created since its UID was read; None: that isn't known."""
     return uid is not None and uid_of(item) != uid
 
 
 def anew(found: Object | None) -> str:
     """The end of a sentence which says that an object is gone: what has its name now, if anything."""
-    return "" if found is None else f": the object of its name has been made anew (UID {uid_of(found)})"
+    return "" if found is None else f": the object of its name has been re-created (UID {uid_of(found)})"
 
 
 def spec_of(item: Object) -> Object:

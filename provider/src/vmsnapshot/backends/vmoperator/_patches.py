@@ -61,7 +61,7 @@ def end(known: str, ended: str) -> list[Object]:
 
 
 def same_object(item: Object) -> Object:
-    """Nothing is applied unless it still is this object: one that is made anew has another UID."""
+    """Nothing is applied unless it still is this object: one that is re-created has another UID."""
     return _test("/metadata/uid", uid_of(item))
 
 

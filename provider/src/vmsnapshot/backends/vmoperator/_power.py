@@ -25,7 +25,7 @@ class PowerRequest:
         client: The server.
         cache: The VM's namespace.
         vm_name: The VM.
-        vm_uid: The UID of the object that was looked at; one that is made anew is another VM.
+        vm_uid: The UID of the object that was looked at; one that is re-created is another VM.
         about: For messages.
     """
 

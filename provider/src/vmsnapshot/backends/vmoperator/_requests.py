@@ -98,7 +98,7 @@ class RevertRequest:
         client: The server.
         cache: The VM's namespace.
         vm_name: The VM.
-        vm_uid: The UID of the object that was looked at; one that is made anew is another VM.
+        vm_uid: The UID of the object that was looked at; one that is re-created is another VM.
         target: The snapshot's name.
         request_id: What `RevertJournal.find` looks for.
         about: For messages.

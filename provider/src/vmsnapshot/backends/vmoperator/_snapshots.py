@@ -303,7 +303,7 @@ def maker_of(item: Object) -> str:
 
 
 def _another(now: Snapshot, then: Snapshot) -> bool:
-    """Whether a snapshot has been removed, and one made anew under its name."""
+    """Whether a snapshot has been removed, and one re-created under its name."""
     ids = {now.unique_id, then.unique_id} - {None}
     if now.uid is not None and then.uid is not None:
         return now.uid != then.uid

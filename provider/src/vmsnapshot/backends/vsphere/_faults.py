@@ -140,7 +140,9 @@ def _permission(subject: Subject, fault: Any) -> VmsnapshotError:
     privilege = getattr(fault, "privilegeId", None) or "a privilege it doesn't name"
     on = getattr(getattr(fault, "object", None), "_moId", None)
     where = f" on {on}" if on else ""
-    return Denied(f"{words(fault)}.", subject=subject, hint=f"the login lacks {privilege}{where}.")
+    return Denied(
+        f"{words(fault)}.", subject=subject, hint=f"the user lacks the privilege {privilege}{where}."
+    )
 
 
 def _argument(subject: Subject, fault: Any) -> VmsnapshotError:
@@ -161,7 +163,7 @@ _TOOLS = (
     "its own services must agree. Look at VMware Tools, give quiesce more time, or leave it out."
 )
 _LOGIN = (
-    "the login was refused: check `user` and `password`. If the stack's configuration has new ones already: "
+    "authentication failed: check `user` and `password`. If the stack's configuration has new ones already: "
     "until `pulumi up --refresh --run-program`, the engine looks at VMs with those of the last update."
 )
 

@@ -124,7 +124,7 @@ def _container(scope: InventoryScope, places: Index, operation: Operation) -> Re
         raise Ambiguous(message)
     close = places.close_to(scope.place, kinds)
     hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
-    message = f'{operation.what}: there is no {scope.kind} "{scope.place}" that this login may see.{hint}'
+    message = f'{operation.what}: there is no {scope.kind} "{scope.place}" visible to this user.{hint}'
     raise NotFound(message)
 
 

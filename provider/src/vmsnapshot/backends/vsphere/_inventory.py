@@ -237,7 +237,7 @@ class Inventory:
         close = index.close_to(reference)
         hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
         raise NotFound(
-            f'there is no VM "{reference}" that this login may see: no such name, '
+            f'there is no VM "{reference}" visible to this user: no such name, '
             f"inventory path, instance UUID, BIOS UUID or managed object id.{hint}",
             subject=operation.what,
         )

@@ -181,7 +181,7 @@ class Places:
         known = {node.path if "/" in wanted else node.path.rpartition("/")[2] for node in nodes}
         close = difflib.get_close_matches(path if "/" in wanted else wanted, sorted(known), n=_SUGGESTIONS)
         hint = f" Did you mean {' or '.join(repr(name) for name in close)}?" if close else ""
-        message = f'{property_name}: there is no "{wanted}" that this login may see.{hint}'
+        message = f'{property_name}: there is no "{wanted}" visible to this user.{hint}'
         raise NotFound(message)
 
     def _datacenter(self, path: str | None) -> str | None:

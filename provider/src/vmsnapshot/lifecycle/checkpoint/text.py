@@ -76,7 +76,7 @@ def kept_text(kept: Mapping[str, str]) -> str:
     lines: list[str] = []
     for label, clones in kept.items():
         lines += wrapped(
-            f'Checkpoint "{printable(label)}" is kept, although its time is over: {clones}. It is removed by '
+            f'Checkpoint "{printable(label)}" is kept, although it has expired: {clones}. It is removed by '
             "an update after that."
         )
     return "\n".join(lines)

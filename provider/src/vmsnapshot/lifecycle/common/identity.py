@@ -8,7 +8,8 @@ What stays, on vSphere and on the VM Operator::
     a snapshot   its VM, creation time, mark    its VM, UID of the object
 
 Managed object ids are unique within one server only, and small and per host on ESXi; names pass from VM to
-VM, and an object may be made anew under its name.  They say where something was last seen, never what it is::
+VM, and an object may be re-created under its name.  They say where something was last seen, never what it
+is::
 
     Sameness
     ├── SAME        found where state says

@@ -210,7 +210,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
     ) -> tuple[dict[str, VirtualMachine], dict[str, Machine | None]]:
         """The VMs that are still there, and what state holds of those that can't be read.
 
-        A VM that was made anew under the name of one that is gone is another.
+        A VM that was re-created under the name of one that is gone is another.
         """
         known = {item.key: old.vms[item.key] for item in old.virtual_machines if item.key in old.vms}
         found = self._session.locate_all(known, operation)
