@@ -96,6 +96,11 @@ kills: ## Kill plugins, engines and connections at random instants (ARGS="--coun
 	$(call setup,python simulator)
 	@cd "$(ROOT)" && python -m tests.faults.kills $(ARGS)
 
+.PHONY: soak
+soak: ## Take, revert and delete 1,000 times in one plugin, and print what it holds (ARGS="--lives 200": fewer)
+	$(call setup,python simulator)
+	@cd "$(ROOT)" && python -m tests.soak.soak $(ARGS)
+
 .PHONY: lint
 lint: ## Check style, types, layers, spelling, Go code, and that generated files are up to date
 	$(call setup,python pulumi codegen)

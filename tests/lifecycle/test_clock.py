@@ -104,3 +104,22 @@ def test_a_checkpoint_within_its_age_stays(vsphere: Simulator, vm: str) -> None:
 def test_no_age_is_negative() -> None:
     """Clocks that differ by less than an answer takes give an age of less than a minute."""
     assert format_age(dt.timedelta(seconds=-20)) == "less than a minute"
+
+
+def test_what_state_dates_is_by_the_servers_clock(vsphere: Simulator, client: Client, vm: str) -> None:
+    """Since when a VM is watched, and when an environment was rolled back: the server's time, not ours."""
+    stack = mini_stack(vsphere.settings)
+    members = {"virtualMachines": [{"vmName": vm}]}
+    watch = {"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": vm}}
+    checkpoint = {"type": "vmsnapshot:EnvironmentCheckpoint", "properties": {**members, "label": "L1"}}
+    rollback = {"type": "vmsnapshot:EnvironmentRollback", "properties": {**members, "to": "L1"}}
+    stack.write(it=watch, checkpoint=checkpoint)
+    stack.up().check()
+    stack.write(it=watch, checkpoint=checkpoint, rollback=rollback)
+    stack.up().check()
+    taken = client.snapshot(vm, "L1").createTime
+    for told in (
+        stack.resource("it").outputs["watchedSince"],
+        stack.resource("rollback").outputs["rolledBackAt"],
+    ):
+        assert abs(dt.datetime.fromisoformat(told) - taken) < dt.timedelta(seconds=15)

@@ -223,7 +223,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if asks_for_checkpoint(old, inputs.label):
             taken = self._take(urn, inputs, old, operation)
             if isinstance(taken, Failed):
-                raise _not_taken(identifier, taken, inputs, old)
+                raise _not_taken(identifier, taken, inputs, old, self._session.planned_now())
             checkpoints[inputs.label] = taken
             unfinished.pop(inputs.label, None)
         failures = {}
@@ -249,7 +249,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         error = aggregate_errors(
             "older checkpoints could not all be removed; the next update goes on.", failures
         )
-        after = replace(after, conditions=[failed_condition(READY, _PRUNING_PENDING, error)])
+        condition = failed_condition(READY, _PRUNING_PENDING, error, self._session.planned_now())
+        after = replace(after, conditions=[condition])
         memory.state = after
         raise verbs.Incomplete(verbs.Answer(identifier, after), error)
 
@@ -357,7 +358,11 @@ def _check_unseen(asked: CheckpointInputs, old: CheckpointInputs) -> verbs.Check
 
 
 def _not_taken(
-    identifier: str, failed: Failed, inputs: CheckpointInputs, old: CheckpointState | None
+    identifier: str,
+    failed: Failed,
+    inputs: CheckpointInputs,
+    old: CheckpointState | None,
+    moment: dt.datetime,
 ) -> Exception:
     """What to raise: with state, where there was some or something could not be taken back."""
     if old is None and failed.unfinished is None:
@@ -366,7 +371,7 @@ def _not_taken(
     unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
     if failed.unfinished is not None:
         unfinished[inputs.label] = failed.unfinished
-    conditions = [failed_condition(READY, _FAILED, failed.error)]
+    conditions = [failed_condition(READY, _FAILED, failed.error, moment)]
     state = replace(state, unfinished=unfinished, conditions=conditions)
     answer: CheckpointAnswer = verbs.Answer(identifier, state)
     return verbs.Incomplete(answer, failed.error, keeps_old_inputs=old is not None)

@@ -37,14 +37,14 @@ def timestamp_or_none(moment: dt.datetime | None) -> str | None:
     return None if moment is None else timestamp(moment)
 
 
-def failed_condition(condition: str, reason: str, error: VmsnapshotError) -> Condition:
-    """Returns a condition that is False because of an error, whose message it takes."""
+def failed_condition(condition: str, reason: str, error: VmsnapshotError, moment: dt.datetime) -> Condition:
+    """Returns a condition that is False because of an error, whose message it takes, since that moment."""
     return Condition(
         type=condition,
         status="False",
         reason=reason,
         message=error.message,
-        last_transition_time=timestamp(now()),
+        last_transition_time=timestamp(moment),
     )
 
 

@@ -260,7 +260,7 @@ class SafetySnapshots:
             return None
         head = "Safety snapshots of an earlier update could not be removed:"
         ending = "The next update tries again."
-        return NotRemoved(aggregate_errors(head, causes, ending), left)
+        return NotRemoved(aggregate_errors(head, causes, ending), left, self._session.planned_now())
 
     def remove_expired(
         self, kept: Sequence[TakenSafetySnapshot], rule: SafetySnapshot, vm_id: str, operation: Operation

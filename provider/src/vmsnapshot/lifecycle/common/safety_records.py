@@ -43,15 +43,17 @@ class NotRemoved:
     Attributes:
         error: Every VM with its cause.
         leftovers: Those that are left.
+        moment: When that was tried, by the server's clock.
     """
 
     error: VmsnapshotError
     leftovers: list[LeftoverSafetySnapshot]
+    moment: dt.datetime
 
     @property
     def condition(self) -> Condition:
         """The condition that state holds for it."""
-        return failed_condition(REMOVED, "SafetySnapshotsLeftOver", self.error)
+        return failed_condition(REMOVED, "SafetySnapshotsLeftOver", self.error, self.moment)
 
 
 def leftover_changes(left: Sequence[LeftoverSafetySnapshot]) -> dict[PropertyPath, requests.PropertyChange]:

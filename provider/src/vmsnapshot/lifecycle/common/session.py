@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import timedelta
 from types import NoneType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.common.identity import (
@@ -44,6 +44,9 @@ from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
+
+# How long the server's time is asked for where this machine's will do.
+_SHORTLY: Final = timedelta(seconds=5)
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -120,7 +123,7 @@ class Session:
     def planned_now(self) -> dt.datetime:
         """Returns the same for what is only shown; by this machine's clock if the server can't be asked."""
         with contextlib.suppress(VmsnapshotError):
-            return self.now()
+            return self.now(self.operation("", "reading the server's time", _SHORTLY))
         return observed.now()
 
     def find(self, vm_name: str, namespace: str | None, operation: Operation) -> VirtualMachine:

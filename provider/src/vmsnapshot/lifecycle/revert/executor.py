@@ -34,6 +34,7 @@ from vmsnapshot.lifecycle.revert.state import (
     request_id,
     revert_state,
     safety_spec,
+    watched_state,
     with_inputs,
     with_taken,
     without_gone,
@@ -186,12 +187,12 @@ class RevertRun:
         old, inputs = self._old, self._inputs
         if old is None or old.vm is None:
             vm = self._session.find(inputs.vm_name, inputs.namespace, operation)
-            return revert_state(inputs, vm)
+            return watched_state(inputs, vm, self._session.now(operation))
         try:
             vm = self._session.locate(old.vm, operation)
         except Gone as gone:
             self._session.log(self._urn, Severity.WARNING, gone_text(gone.message))
-            return without_vm(with_inputs(old, inputs))
+            return without_vm(with_inputs(old, inputs), self._session.planned_now())
         old = replace(old, vm=vm.identity, conditions=without_gone(old.conditions))
         safety = self._executor.safety
         kept = count_update(old)
@@ -280,7 +281,8 @@ class RevertRun:
                 left = [*self._leftovers, *protected.leftovers]
                 if self._old is None and not left:
                     raise protected.error
-                watching = replace(revert_state(self._inputs, request.vm), snapshot=None, triggers=None)
+                watching = watched_state(self._inputs, request.vm, self._session.planned_now())
+                watching = replace(watching, snapshot=None, triggers=None)
                 state = replace(self._old or watching, leftover_safety_snapshots=left)
                 raise self._failed(state, protected.error)
             snapshot = protected[key][1]
@@ -334,7 +336,8 @@ class RevertRun:
                 self._executor.power(vm, power, operation, part_of=part_of)
                 vm = backend.observe(result.vm.id, operation)
         except VmsnapshotError as error:
-            partial = replace(result, conditions=[failed_condition(SUCCEEDED, POWER_PENDING, error)])
+            condition = failed_condition(SUCCEEDED, POWER_PENDING, error, self._session.planned_now())
+            partial = replace(result, conditions=[condition])
             raise Unfinished(partial, error, reverted=True) from error
         return self._recorded(revert_state(result, vm, result, conditions=[]))
 
@@ -355,5 +358,5 @@ class RevertRun:
         return [] if self._not_removed is None else self._not_removed.leftovers
 
     def _failed(self, state: RevertState, error: VmsnapshotError) -> Unfinished:
-        condition = failed_condition(SUCCEEDED, REVERT_FAILED, error)
+        condition = failed_condition(SUCCEEDED, REVERT_FAILED, error, self._session.planned_now())
         return Unfinished(replace(state, conditions=[condition]), error, reverted=False)

@@ -40,6 +40,7 @@ from vmsnapshot.lifecycle.revert.state import (
     revert_state,
     safety_spec,
     unknown_outputs,
+    watched_state,
     with_inputs,
     without_gone,
     without_power_pending,
@@ -236,7 +237,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         operation = self._session.operation(request.urn, f"reading VM {request.id}", request.timeout)
         vm = self._session.backend.find(VMReference(request.id), operation)
         inputs = RevertInputs(vm_name=request.id)
-        return verbs.Answer(vm.identity.id, revert_state(inputs, vm), inputs)
+        return verbs.Answer(vm.identity.id, watched_state(inputs, vm, self._session.now(operation)), inputs)
 
     def read(self, request: verbs.ReadRequest[RevertInputs, RevertState]) -> RevertAnswer:
         """The live VM beside what is remembered. That outlives the VM: a new one of its name is another."""
@@ -247,7 +248,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             vm = self._session.locate(known, operation)
         except Gone as gone:
             self._session.log(request.urn, Severity.WARNING, gone_text(gone.message))
-            fresh = without_vm(old)
+            fresh = without_vm(old, self._session.planned_now())
         else:
             conditions = without_power_pending(without_gone(old.conditions), old.power_policy, vm.machine)
             fresh = revert_state(old, vm, old, conditions=conditions)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from typing import Any, Final, Literal
 
-from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp
+from vmsnapshot.lifecycle.common.observed import reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.verbs import Inputs
@@ -172,24 +173,31 @@ def without_power_pending(
 def revert_state(
     inputs: RevertInputs,
     vm: VirtualMachine,
-    remembered: RevertState | None = None,
+    remembered: RevertState,
     *,
     conditions: list[Condition] | None = None,
 ) -> RevertState:
-    """What state holds: the inputs, what is remembered, and the live VM.
-
-    Where nothing is remembered the VM is watched from now on.
-    """
-    kept: dict[str, Any] = {"watched_since": timestamp(now())}
-    if remembered is not None:
-        kept = {
+    """What state holds: the inputs, what is remembered, and the live VM."""
+    return _state_of(
+        inputs,
+        vm,
+        {
             "reverted_to": remembered.reverted_to,
             "reverted_at": remembered.reverted_at,
             "watched_since": remembered.watched_since,
             "safety_snapshots": remembered.safety_snapshots,
             "leftover_safety_snapshots": remembered.leftover_safety_snapshots,
             "conditions": remembered.conditions if conditions is None else conditions,
-        }
+        },
+    )
+
+
+def watched_state(inputs: RevertInputs, vm: VirtualMachine, moment: dt.datetime) -> RevertState:
+    """What state holds where nothing is remembered: the VM is watched from that moment on."""
+    return _state_of(inputs, vm, {"watched_since": timestamp(moment)})
+
+
+def _state_of(inputs: RevertInputs, vm: VirtualMachine, kept: dict[str, Any]) -> RevertState:
     asked = {name: getattr(inputs, name) for name in RevertInputs.model_fields}
     live = {
         "current_snapshot": reference_to(vm.current_snapshot),
@@ -199,13 +207,13 @@ def revert_state(
     return RevertState(**{**asked, **kept, **live})
 
 
-def without_vm(old: RevertState) -> RevertState:
-    """What state holds once the VM is gone: all that is remembered, and which VM that was."""
+def without_vm(old: RevertState, moment: dt.datetime) -> RevertState:
+    """What state holds once the VM is seen to be gone: all that is remembered, and which VM that was."""
     condition = Condition(
         type=VM_FOUND,
         status="False",
         reason="NotFound",
-        last_transition_time=timestamp(now()),
+        last_transition_time=timestamp(moment),
     )
     conditions = old.conditions
     if not any(item.type == VM_FOUND for item in conditions):

@@ -119,7 +119,8 @@ class RollbackExecutor:
         except VmsnapshotError as error:
             raise self._unfinished(executor, _NOT_READ, error) from error
         machines = dict(zip(self._vms, after, strict=True))
-        state = completed(self._inputs, machines, executor.progress.members, self._request)
+        moment = self._session.now(operation)
+        state = completed(self._inputs, machines, executor.progress.members, self._request, moment)
         if self._not_removed is not None:
             raise Unfinished(with_leftovers(state, self._not_removed), self._not_removed.error)
         return state
@@ -254,7 +255,7 @@ class RollbackExecutor:
     def _not_begun(self, error: VmsnapshotError) -> Exception:
         if self._old is None:
             return error
-        conditions = [failed_condition(SUCCEEDED, _REFUSED, error)]
+        conditions = [failed_condition(SUCCEEDED, _REFUSED, error, self._session.planned_now())]
         return Unfinished(replace(self._old, conditions=conditions), error)
 
     def _unfinished(self, executor: WaveExecutor, reason: str, error: VmsnapshotError) -> Exception:
@@ -270,7 +271,7 @@ class RollbackExecutor:
             self._old,
             progress=executor.progress.members,
             request=self._request,
-            condition=failed_condition(SUCCEEDED, reason, error),
+            condition=failed_condition(SUCCEEDED, reason, error, self._session.planned_now()),
         )
         state = replace(state, leftover_safety_snapshots=leftovers)
         return Unfinished(state, error)

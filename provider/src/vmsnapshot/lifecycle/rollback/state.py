@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 import threading
@@ -188,12 +189,13 @@ def completed(
     machines: Mapping[str, VirtualMachine],
     progress: Mapping[str, MemberRollback],
     request: RollbackRequest,
+    moment: dt.datetime,
 ) -> RollbackState:
     """State after a rollback of every VM."""
     return RollbackState(
         **{**_asked(inputs), **_live(machines)},
         rolled_back_to=inputs.to,
-        rolled_back_at=timestamp(now()),
+        rolled_back_at=timestamp(moment),
         progress=dict(progress),
         request=request.token,
         after=request.after,

@@ -296,17 +296,17 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 f"resource out of the state alone: `pulumi state delete '{request.urn}'`"
             )
             raise Refused(message)
+        name = inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name
+        asked = name, inputs.description or ""
         mark = parse_mark(state.ownership or snapshot.mark)
         ours = mark is not None and mark.owner == owner_id(request.urn)
-        # What was imported from another resource gets a mark of its own: that one's delete then keeps it.
-        owner = Owner(request.urn, mark) if mark is not None and ours else new_owner(request.urn)
-        asked = (
-            inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name,
-            inputs.description or "",
-            str(owner.mark),
-        )
-        if asked != (snapshot.name, snapshot.description, snapshot.mark):
-            backend.change_snapshot(vm, snapshot, asked[0], asked[1], owner, operation)
+        same = asked == (snapshot.name, snapshot.description)
+        # What is changed, and what was imported from another resource, gets a new mark: the delete of whoever
+        # has the old one in state (that resource, or another state of this one, such as a restored backup)
+        # then keeps it.
+        owner = Owner(request.urn, mark) if mark is not None and ours and same else new_owner(request.urn)
+        if not same or str(owner.mark) != snapshot.mark:
+            backend.change_snapshot(vm, snapshot, *asked, owner, operation)
             vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
             snapshot = self.lookup.still_there(vm, request.id, state, operation)
         fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
