@@ -9,10 +9,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// authorization is upstream's authorization manager, which knows what the gate refuses.
+// authorization is upstream's authorization manager, which knows what the interceptor refuses.
 type authorization struct {
 	*simulator.AuthorizationManager
-	gate *gate
+	interceptor *interceptor
 }
 
 // HasPrivilegeOnEntities says which privileges a session has (API reference,
@@ -29,7 +29,7 @@ func (a *authorization) HasPrivilegeOnEntities(
 				method = "Read"
 			}
 			told.PrivAvailability = append(told.PrivAvailability, types.PrivilegeAvailability{
-				PrivId: id, IsGranted: !a.gate.denies(ctx, method, id),
+				PrivId: id, IsGranted: !a.interceptor.denies(ctx, method, id),
 			})
 		}
 		result = append(result, told)

@@ -30,7 +30,7 @@ func (s *Simulator) ExpireSessions() {
 			log.Printf("session %s: %s", session.Key, f.String)
 		}
 	}
-	if s.gate != nil {
-		s.gate.forget()
+	if s.interceptor != nil {
+		s.interceptor.forget()
 	}
 }

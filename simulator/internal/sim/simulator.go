@@ -44,8 +44,8 @@ type Simulator struct {
 	// World is nil for the plain upstream simulator.
 	World *vm.World
 
-	model *simulator.Model
-	gate  *gate
+	model       *simulator.Model
+	interceptor *interceptor
 }
 
 // New makes a simulator that is going to listen on host (host:port).
@@ -101,9 +101,9 @@ func New(config Config, host string) (*Simulator, error) {
 	pc := service.Context.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance).Content.PropertyCollector
 	hub := collector.NewHub(registry, calls, s.Rules, s.World.NameOf)
 	registry.Put(hub.New(pc, ""))
-	s.gate = &gate{world: s.World, hub: hub, pc: pc, readOnly: config.ReadOnly.User}
-	registry.Handler = s.gate.admit
-	registry.AddHandler(s.gate)
+	s.interceptor = &interceptor{world: s.World, hub: hub, pc: pc, readOnly: config.ReadOnly.User}
+	registry.Handler = s.interceptor.intercept
+	registry.AddHandler(s.interceptor)
 	return s, nil
 }
 

@@ -55,7 +55,7 @@ def tree(
     known = {name_of(item): item for item in items}
     placed: dict[str, Snapshot] = {}
     outside: list[str] = []
-    strangers: dict[str, str] = {}
+    outsiders: dict[str, str] = {}
 
     def put(references: Sequence[Mapping[str, Any]], parent: str | None) -> None:
         for reference in references:
@@ -68,8 +68,8 @@ def tree(
                 put(status_of(known[name]).get("children") or (), name)
             elif name not in known and of_others(name):
                 # Made outside, and named like the object of another VM's snapshot: that is the name shown.
-                strangers[name] = f"unmanaged-{name}"
-                placed[strangers[name]] = _unmanaged(strangers[name], parent, name)
+                outsiders[name] = f"unmanaged-{name}"
+                placed[outsiders[name]] = _unmanaged(outsiders[name], parent, name)
 
     put(status.get("rootSnapshots") or (), None)
     named = {
@@ -77,7 +77,7 @@ def tree(
     }
     unnamed = [name for name in known if name not in placed and name not in named]
     put([{"type": "Managed", "name": name} for name in unnamed], None)
-    if outside or strangers:
+    if outside or outsiders:
         for name in unnamed:
             taken = holds(known[name], CREATED)
             placed[name] = replace(placed[name], place_known=not taken)
@@ -86,7 +86,7 @@ def tree(
     current = status.get("currentSnapshot") or {}
     if current.get("type") == "Unmanaged" or not current.get("name"):
         return tuple(placed.values()), outside[0] if current and len(outside) == 1 else None
-    running = strangers.get(str(current["name"]), str(current["name"]))
+    running = outsiders.get(str(current["name"]), str(current["name"]))
     return tuple(placed.values()), running if running in placed else None
 
 

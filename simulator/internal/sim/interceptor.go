@@ -14,12 +14,12 @@ import (
 	"vmsnapshot/simulator/internal/vm"
 )
 
-// gate sees every call before govmomi looks up who handles it.
+// interceptor sees every call before govmomi looks up who handles it.
 //
 // Upstream's own code asserts the concrete type of virtual machines in its registry,
 // so they stay there as they are. A session's registry is looked into first: that is
-// where the gate puts the machine with our methods.
-type gate struct {
+// where the interceptor puts the machine with our methods.
+type interceptor struct {
 	world    *vm.World
 	hub      *collector.Hub
 	pc       types.ManagedObjectReference
@@ -29,11 +29,11 @@ type gate struct {
 	sessions map[*simulator.Registry]bool
 }
 
-func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+func (g *interceptor) intercept(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
 	if ctx.Session == nil {
-		return nil, g.stranger(method)
+		return nil, g.notLoggedIn(method)
 	}
-	g.equip(ctx)
+	g.prepareSession(ctx)
 	if method.Name == "Logout" {
 		g.leave(ctx.Session)
 	}
@@ -56,16 +56,16 @@ func (g *gate) admit(ctx *simulator.Context, method *simulator.Method) (mo.Refer
 
 // denies says whether the session's user lacks a privilege: nobody has one that was taken
 // from everybody, and who may read only has none that changes anything.
-func (g *gate) denies(ctx *simulator.Context, method, privilege string) bool {
+func (g *interceptor) denies(ctx *simulator.Context, method, privilege string) bool {
 	if g.readOnly != "" && ctx.Session.UserName == g.readOnly && changes(method) {
 		return true
 	}
 	return privilege != "" && g.world.Denies(privilege)
 }
 
-// stranger refuses what upstream answers, empty, without a session: a client must be
+// notLoggedIn refuses what upstream answers, empty, without a session: a client must be
 // able to tell that its session has ended.
-func (g *gate) stranger(method *simulator.Method) types.BaseMethodFault {
+func (g *interceptor) notLoggedIn(method *simulator.Method) types.BaseMethodFault {
 	switch req := method.Body.(type) {
 	case *types.RetrieveProperties:
 		return foreign(method, req.SpecSet)
@@ -103,8 +103,8 @@ func machineOf(ctx *simulator.Context, ref types.ManagedObjectReference) *simula
 	return nil
 }
 
-// equip gives a new session what goes before upstream's own objects.
-func (g *gate) equip(ctx *simulator.Context) {
+// prepareSession gives a new session what goes before upstream's own objects.
+func (g *interceptor) prepareSession(ctx *simulator.Context) {
 	session := ctx.Session
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,7 +125,7 @@ func (g *gate) equip(ctx *simulator.Context) {
 }
 
 // leave ends what a session that logs out has open.
-func (g *gate) leave(session *simulator.Session) {
+func (g *interceptor) leave(session *simulator.Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.sessions, session.Registry)
@@ -133,7 +133,7 @@ func (g *gate) leave(session *simulator.Session) {
 }
 
 // forget ends all sessions' collectors.
-func (g *gate) forget() {
+func (g *interceptor) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sessions = nil
@@ -142,24 +142,24 @@ func (g *gate) forget() {
 
 // install puts the machine with our methods into the session. Putting writes to the
 // machine, so its lock is needed; a second Put by another call does no harm.
-func (g *gate) install(ctx *simulator.Context, upstream *simulator.VirtualMachine) {
+func (g *interceptor) install(ctx *simulator.Context, upstream *simulator.VirtualMachine) {
 	registry := ctx.Session.Registry
 	if registry.Get(upstream.Self) == nil {
 		ctx.WithLock(upstream.Self, func() { registry.Put(g.world.Wrap(upstream)) })
 	}
 }
 
-// Reference, PutObject and UpdateObject make the gate a listener of the registry.
-func (*gate) Reference() types.ManagedObjectReference {
-	return types.ManagedObjectReference{Type: "Gate", Value: "gate"}
+// Reference, PutObject and UpdateObject make the interceptor a listener of the registry.
+func (*interceptor) Reference() types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "Interceptor", Value: "interceptor"}
 }
 
-func (*gate) PutObject(*simulator.Context, mo.Reference) {}
+func (*interceptor) PutObject(*simulator.Context, mo.Reference) {}
 
-func (*gate) UpdateObject(*simulator.Context, mo.Reference, []types.PropertyChange) {}
+func (*interceptor) UpdateObject(*simulator.Context, mo.Reference, []types.PropertyChange) {}
 
 // RemoveObject takes a machine that no longer exists out of the sessions too.
-func (g *gate) RemoveObject(ctx *simulator.Context, ref types.ManagedObjectReference) {
+func (g *interceptor) RemoveObject(ctx *simulator.Context, ref types.ManagedObjectReference) {
 	if ref.Type != "VirtualMachine" {
 		return
 	}
@@ -216,4 +216,4 @@ func denied(method *simulator.Method) *types.NoPermission {
 	}
 }
 
-var _ simulator.RegisterObject = (*gate)(nil)
+var _ simulator.RegisterObject = (*interceptor)(nil)
