@@ -38,6 +38,7 @@ export class Provider extends pulumi.ProviderResource {
             resourceInputs["backend"] = (args?.backend) ?? utilities.getEnv("VMSNAPSHOT_BACKEND");
             resourceInputs["caFile"] = (args?.caFile) ?? utilities.getEnv("VMSNAPSHOT_CA_FILE");
             resourceInputs["context"] = (args?.context) ?? utilities.getEnv("VMSNAPSHOT_CONTEXT");
+            resourceInputs["debugLog"] = (args?.debugLog) ?? utilities.getEnv("VMSNAPSHOT_DEBUG_LOG");
             resourceInputs["ignoreTaskHistory"] = pulumi.output((args?.ignoreTaskHistory) ?? utilities.getEnvBoolean("VMSNAPSHOT_IGNORE_TASK_HISTORY")).apply(JSON.stringify);
             resourceInputs["kubeconfig"] = args?.kubeconfig ? pulumi.secret(args.kubeconfig) : undefined;
             resourceInputs["movedFromServer"] = (args?.movedFromServer) ?? utilities.getEnv("VMSNAPSHOT_MOVED_FROM_SERVER");
@@ -75,6 +76,10 @@ export interface ProviderArgs {
      * VM Operator: the kubeconfig's context. Default: its current-context.
      */
     context?: pulumi.Input<string | undefined>;
+    /**
+     * A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+     */
+    debugLog?: pulumi.Input<string | undefined>;
     /**
      * Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
      */

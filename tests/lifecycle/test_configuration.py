@@ -99,9 +99,9 @@ def test_a_login_that_has_left_the_environment(environment: dict[str, str], vari
 
 
 def test_every_setting_is_somebodys() -> None:
-    """Each setting belongs to one platform, but for two that concern both."""
+    """Each setting belongs to one platform, but for those that concern both."""
     names = [name for group in SETTINGS.values() for name in group]
-    assert sorted(["backend", "movedFromServer", *names]) == sorted(property_names(Configuration))
+    assert sorted(["backend", "debugLog", "movedFromServer", *names]) == sorted(property_names(Configuration))
 
 
 def test_nothing_at_all() -> None:

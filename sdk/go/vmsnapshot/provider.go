@@ -43,6 +43,11 @@ func NewProvider(ctx *pulumi.Context,
 			args.Context = pulumi.StringPtr(d.(string))
 		}
 	}
+	if args.DebugLog == nil {
+		if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_DEBUG_LOG"); d != nil {
+			args.DebugLog = pulumi.StringPtr(d.(string))
+		}
+	}
 	if args.IgnoreTaskHistory == nil {
 		if d := internal.GetEnvOrDefault(nil, internal.ParseEnvBool, "VMSNAPSHOT_IGNORE_TASK_HISTORY"); d != nil {
 			args.IgnoreTaskHistory = pulumi.BoolPtr(d.(bool))
@@ -105,6 +110,8 @@ type providerArgs struct {
 	CaFile *string `pulumi:"caFile"`
 	// VM Operator: the kubeconfig's context. Default: its current-context.
 	Context *string `pulumi:"context"`
+	// A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+	DebugLog *string `pulumi:"debugLog"`
 	// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
 	IgnoreTaskHistory *bool `pulumi:"ignoreTaskHistory"`
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
@@ -139,6 +146,8 @@ type ProviderArgs struct {
 	CaFile pulumi.StringPtrInput
 	// VM Operator: the kubeconfig's context. Default: its current-context.
 	Context pulumi.StringPtrInput
+	// A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+	DebugLog pulumi.StringPtrInput
 	// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
 	IgnoreTaskHistory pulumi.BoolPtrInput
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.

@@ -52,6 +52,17 @@ Object.defineProperty(exports, "context", {
 });
 
 /**
+ * A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+ */
+export declare const debugLog: string | undefined;
+Object.defineProperty(exports, "debugLog", {
+    get() {
+        return __config.get("debugLog") ?? utilities.getEnv("VMSNAPSHOT_DEBUG_LOG");
+    },
+    enumerable: true,
+});
+
+/**
  * Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
  */
 export declare const ignoreTaskHistory: boolean | undefined;

@@ -23,6 +23,7 @@ class ProviderArgs:
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
+                 debug_log: pulumi.Input[Optional[_builtins.str]] = None,
                  ignore_task_history: pulumi.Input[Optional[_builtins.bool]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
@@ -41,6 +42,7 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
+        :param pulumi.Input[_builtins.str] debug_log: A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
         :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
@@ -69,6 +71,10 @@ class ProviderArgs:
             context = _utilities.get_env('VMSNAPSHOT_CONTEXT')
         if context is not None:
             pulumi.set(__self__, "context", context)
+        if debug_log is None:
+            debug_log = _utilities.get_env('VMSNAPSHOT_DEBUG_LOG')
+        if debug_log is not None:
+            pulumi.set(__self__, "debug_log", debug_log)
         if ignore_task_history is None:
             ignore_task_history = _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
         if ignore_task_history is not None:
@@ -153,6 +159,18 @@ class ProviderArgs:
     @context.setter
     def context(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "context", value)
+
+    @_builtins.property
+    @pulumi.getter(name="debugLog")
+    def debug_log(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+        """
+        return pulumi.get(self, "debug_log")
+
+    @debug_log.setter
+    def debug_log(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "debug_log", value)
 
     @_builtins.property
     @pulumi.getter(name="ignoreTaskHistory")
@@ -297,6 +315,7 @@ class Provider(pulumi.ProviderResource):
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
+                 debug_log: pulumi.Input[Optional[_builtins.str]] = None,
                  ignore_task_history: pulumi.Input[Optional[_builtins.bool]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
@@ -318,6 +337,7 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
+        :param pulumi.Input[_builtins.str] debug_log: A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
         :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
@@ -358,6 +378,7 @@ class Provider(pulumi.ProviderResource):
                  backend: pulumi.Input[Optional[_builtins.str]] = None,
                  ca_file: pulumi.Input[Optional[_builtins.str]] = None,
                  context: pulumi.Input[Optional[_builtins.str]] = None,
+                 debug_log: pulumi.Input[Optional[_builtins.str]] = None,
                  ignore_task_history: pulumi.Input[Optional[_builtins.bool]] = None,
                  kubeconfig: pulumi.Input[Optional[_builtins.str]] = None,
                  moved_from_server: pulumi.Input[Optional[_builtins.str]] = None,
@@ -390,6 +411,9 @@ class Provider(pulumi.ProviderResource):
             if context is None:
                 context = _utilities.get_env('VMSNAPSHOT_CONTEXT')
             __props__.__dict__["context"] = context
+            if debug_log is None:
+                debug_log = _utilities.get_env('VMSNAPSHOT_DEBUG_LOG')
+            __props__.__dict__["debug_log"] = debug_log
             if ignore_task_history is None:
                 ignore_task_history = _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
             __props__.__dict__["ignore_task_history"] = pulumi.Output.from_input(ignore_task_history).apply(pulumi.runtime.to_json) if ignore_task_history is not None else None

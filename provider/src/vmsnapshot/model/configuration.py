@@ -122,6 +122,15 @@ class Configuration(Model):
             env=("VMSNAPSHOT_IGNORE_TASK_HISTORY",),
         ),
     ] = False
+    debug_log: Annotated[
+        str | None,
+        Field(min_length=1),
+        Property(
+            "A file to which a line is appended for each call to the server: when, what, how long, how it "
+            "ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.",
+            env=("VMSNAPSHOT_DEBUG_LOG",),
+        ),
+    ] = None
     kubeconfig: Annotated[
         str | None,
         Field(min_length=1),

@@ -63,6 +63,19 @@ func GetContext(ctx *pulumi.Context) string {
 	return value
 }
 
+// A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+func GetDebugLog(ctx *pulumi.Context) string {
+	v, err := config.Try(ctx, "vmsnapshot:debugLog")
+	if err == nil {
+		return v
+	}
+	var value string
+	if d := internal.GetEnvOrDefault(nil, nil, "VMSNAPSHOT_DEBUG_LOG"); d != nil {
+		value = d.(string)
+	}
+	return value
+}
+
 // Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
 func GetIgnoreTaskHistory(ctx *pulumi.Context) bool {
 	v, err := config.TryBool(ctx, "vmsnapshot:ignoreTaskHistory")

@@ -34,6 +34,11 @@ context: Optional[str]
 VM Operator: the kubeconfig's context. Default: its current-context.
 """
 
+debugLog: Optional[str]
+"""
+A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+"""
+
 ignoreTaskHistory: Optional[bool]
 """
 Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.

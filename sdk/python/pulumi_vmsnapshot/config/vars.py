@@ -49,6 +49,13 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('context') or _utilities.get_env('VMSNAPSHOT_CONTEXT')
 
     @_builtins.property
+    def debug_log(self) -> Optional[str]:
+        """
+        A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
+        """
+        return __config__.get('debugLog') or _utilities.get_env('VMSNAPSHOT_DEBUG_LOG')
+
+    @_builtins.property
     def ignore_task_history(self) -> Optional[bool]:
         """
         Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.

@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx2
 
 from vmsnapshot._version import __version__
+from vmsnapshot.backends._calls import logged
 from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends._silence import Silence
@@ -189,8 +190,9 @@ class Client:
             params=params,
             extensions=self._extensions(_TIMEOUT),
         )
-        with self._translated(about):
+        with self._translated(about), logged(f"{method} {path}") as call:
             response = self.http.send(request)
+            call.outcome, call.size = str(response.status_code), len(response.content)
         self._reached = True
         self._clock.hear(response.headers.get("Date"))
         answer = faults.Answer.of(response) if response.is_error else None
@@ -271,8 +273,9 @@ class Client:
         request = self.http.build_request(
             "GET", path, params=params, extensions=self._extensions(_SILENCE), timeout=_SILENCE
         )
-        with self._translated(about):
+        with self._translated(about), logged(f"WATCH {path}") as call:
             response = self.http.send(request, stream=True)
+            call.outcome = str(response.status_code)
         try:
             if response.is_error:
                 with self._translated(about):

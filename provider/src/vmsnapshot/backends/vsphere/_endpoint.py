@@ -160,11 +160,13 @@ class Answer(http.client.HTTPResponse):
 
     Attributes:
         head: The first bytes of the body, as they were read.
+        size: How many bytes of it have been read.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.head = b""
+        self.size = 0
 
     def read(self, amt: int | None = None) -> bytes:
         """Read some of the body.
@@ -175,6 +177,7 @@ class Answer(http.client.HTTPResponse):
         data = super().read(amt)
         if not data and amt and self.length:
             raise http.client.IncompleteRead(data, self.length)
+        self.size += len(data)
         if len(self.head) < _HEAD:
             self.head += data[: _HEAD - len(self.head)]
         return data

@@ -12,6 +12,7 @@ from xml.parsers.expat import errors as expat_errors
 
 from pyVmomi.SoapAdapter import SoapStubAdapter
 
+from vmsnapshot.backends._calls import logged
 from vmsnapshot.backends._silence import SILENT_AFTER, Silence
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection
@@ -104,10 +105,21 @@ class Stub(_Adapter):  # type: ignore[misc]
             Unintelligible: The answer can't be decoded.
             HTTPException: What came is no answer of this method: a page of a proxy, or a body cut short.
         """
+        # What belongs to a session has the session's own id in brackets.
+        target = mo._moId.partition("[")[0]  # noqa: SLF001 - it has no public name
+        with logged(f"{info.wsdlName} {target}") as call:
+            try:
+                return self._invoke(mo, info, args, outerStub)
+            finally:
+                connection: PinnedConnection | None = self._calls.connection
+                if connection is not None and connection.answer is not None:
+                    call.size = connection.answer.size
+
+    def _invoke(self, mo: Any, info: Any, args: Any, outer_stub: Any) -> Any:
         self._calls.connection = None
         try:
             with self._silence.waiting():
-                result = super().InvokeMethod(mo, info, args, outerStub)
+                result = super().InvokeMethod(mo, info, args, outer_stub)
         except (*faults.VENDOR,) as error:
             if isinstance(error, TimeoutError):
                 self._give_up_the_silent()

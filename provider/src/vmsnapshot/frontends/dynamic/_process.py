@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmsnapshot.composition import connect
-from vmsnapshot.frontends.engine import EngineWatch, FileNotes, Logger, Secrets
+from vmsnapshot.frontends.engine import EngineWatch, FileNotes, Logger, Secrets, debug_log
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.lifecycle.requests import Severity
@@ -46,7 +46,9 @@ class Process:
         self.secrets.learn_settings(checked.inputs)
         self.failures = tuple(f"{PACKAGE}:{item.property}: {item.reason}" for item in checked.failures)
         if not self.failures:
-            self.secrets.learn_settings(self.lifecycle.configure(checked.inputs))
+            complete = self.lifecycle.configure(checked.inputs)
+            self.secrets.learn_settings(complete)
+            debug_log.start(complete, self.secrets)
         address = _engine_address()
         if address is not None:
             logger.connect(address)

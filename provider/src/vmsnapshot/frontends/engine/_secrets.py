@@ -28,6 +28,12 @@ class Secrets:
         """Remember what is secret in the provider's settings."""
         self.learn("", confidential(settings))
 
+    def conceal_all(self, text: str) -> str:
+        """The text without any secret of any resource."""
+        with self._lock:
+            secrets = set().union(*self._of.values())
+        return redact(text, secrets)
+
     def conceal(self, urn: str, text: str) -> str:
         """The text without the secrets of the resource and of the whole program."""
         with self._lock:

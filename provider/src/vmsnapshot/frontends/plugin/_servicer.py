@@ -15,7 +15,7 @@ import grpc
 from google.protobuf import empty_pb2, struct_pb2
 
 from vmsnapshot._version import __version__
-from vmsnapshot.frontends.engine import _limits
+from vmsnapshot.frontends.engine import _limits, debug_log
 from vmsnapshot.frontends.engine._protocol import plugin_pb2, provider_pb2, provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin import _diff
@@ -84,6 +84,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def close(self) -> None:
         """Give back what the provider holds."""
         self._provider.close()
+        debug_log.stop()
 
     def refreshes(self, resource: requests.Resource) -> bool:
         """Whether to ask the engine to refresh a resource before each update."""
@@ -188,7 +189,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         sent = request.args if request.HasField("args") else from_variables(request.variables)
         inputs = self._settings.decode(sent)
         self.secrets.learn_settings(inputs)
-        self.secrets.learn_settings(self._provider.configure(inputs))
+        complete = self._provider.configure(inputs)
+        self.secrets.learn_settings(complete)
+        debug_log.start(complete, self.secrets)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True,
             acceptResources=True,
