@@ -20,7 +20,7 @@ _LOG: Final = logging.getLogger("vmsnapshot.calls")
 class _Concealing(logging.Formatter):
     """A line with its time and this process, without secrets."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]  # its stub has the argument optional
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
