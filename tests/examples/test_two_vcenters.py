@@ -14,7 +14,7 @@ from tests.support.simulator import running
 
 @pytest.mark.timeout(300)  # half a dozen commands of the engine
 def test_each_resource_goes_to_its_own(tmp_path: Path) -> None:
-    """The README's commands take a checkpoint of both; when one vCenter fails, the next update takes only that.
+    """The README's commands take a checkpoint of both; if one vCenter fails, the next update takes only that.
 
     The environment names a third server, which nobody asks.
     """
