@@ -1,0 +1,49 @@
+"""A snapshot before which a command freezes what runs in the guest, and after which one thaws it."""
+
+import os
+import subprocess
+
+import pulumi
+import pulumi_vmsnapshot as vmsnapshot
+
+config = pulumi.Config()
+vm = config.require("virtualMachine")
+
+
+def run(command: str) -> None:
+    line = ["sh", "-c", config.require(command)]
+    subprocess.run(line, check=True, timeout=60, env={**os.environ, "VM": vm})
+
+
+def freeze(_: pulumi.ResourceHookArgs) -> None:
+    """A freeze that fails ends the update before anything is taken, and thaws what it may have frozen."""
+    try:
+        run("freeze")
+    except subprocess.SubprocessError:
+        run("thaw")
+        raise
+
+
+def thaw(_: pulumi.ResourceHookArgs) -> None:
+    run("thaw")
+
+
+def thaw_after_failure(_: pulumi.ErrorHookArgs) -> bool:
+    run("thaw")
+    return False  # no second try
+
+
+vmsnapshot.VirtualMachineSnapshot(
+    "frozen",
+    vm_name=vm,
+    name="frozen",
+    description="Taken while the guest was at rest.",
+    triggers={"release": config.get("release") or "1"},
+    opts=pulumi.ResourceOptions(
+        hooks=pulumi.ResourceHookBinding(
+            before_create=[freeze],
+            after_create=[thaw],
+            on_error=[pulumi.ErrorHook("thaw-after-failure", thaw_after_failure)],
+        )
+    ),
+)
