@@ -11,6 +11,8 @@ from devkit.vmoperator.cluster import Cluster
 from devkit.vmoperator.objects import (
     LAST_APPLIED,
     MACHINE,
+    TOOLS,
+    TOOLS_NOT_RUNNING,
     VERSIONS,
     ZONE_LABEL,
     Key,
@@ -217,6 +219,10 @@ def _status(item: Object, machine: Machine, host: str) -> Object:
     for kind in _STANDING:
         if condition(item, kind) is None:
             mark(status, kind)
+    if machine.tools == "guestToolsNotRunning":
+        mark(status, TOOLS, reason=TOOLS_NOT_RUNNING, message="VMware Tools is not running")
+    elif machine.tools is not None:
+        mark(status, TOOLS)
     return status
 
 

@@ -47,6 +47,8 @@ CREATION_FAILED = "VirtualMachineSnapshotCreationFailed"
 CSI_SYNC_IN_PROGRESS = "VirtualMachineSnapshotCSISyncInProgress"
 # Of a VM: its disks are its own; no snapshot is taken before (where it was deployed from a linked clone).
 DISK_PROMOTION = "VirtualMachineDiskPromotionSynced"
+TOOLS = "VirtualMachineTools"
+TOOLS_NOT_RUNNING = "VirtualMachineToolsNotRunning"
 REVERT_SUCCEEDED = "VirtualMachineSnapshotRevertSucceeded"
 # The VM Operator adds it by itself; no snapshot brings it back.
 ZONE_LABEL = "topology.kubernetes.io/zone"

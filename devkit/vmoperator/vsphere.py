@@ -22,8 +22,16 @@ from devkit.vmoperator.objects import Object
 LOG = logging.getLogger("vm-operator-stand-in")
 # Under this name the VM Operator keeps a VM's object in the VM itself; a snapshot takes it along.
 BACKUP = "vmservice.virtualmachine.resource.yaml"
-_SEEN = ("name", "config", "snapshot", "layoutEx", "runtime.powerState", "runtime.host", "recentTask")
-_WATCHED = ("name", "snapshot", "runtime.powerState", "config.hardware.device", "config.hardware.numCPU")
+_TOOLS = "guest.toolsRunningStatus"
+_SEEN = ("name", "config", "snapshot", "layoutEx", "runtime.powerState", "runtime.host", "recentTask", _TOOLS)
+_WATCHED = (
+    "name",
+    "snapshot",
+    "runtime.powerState",
+    "config.hardware.device",
+    "config.hardware.numCPU",
+    _TOOLS,
+)
 _AGAIN = 0.2  # seconds, after the watch broke
 _NO_MEMORY = -1
 
@@ -70,6 +78,11 @@ class Machine:
     def power(self) -> str:
         """PoweredOn, PoweredOff or Suspended."""
         return power_of(self.seen["runtime.powerState"])
+
+    @property
+    def tools(self) -> str | None:
+        """Whether VMware Tools run in the guest, in vSphere's words; None: not told."""
+        return self.seen.get(_TOOLS)
 
     @property
     def roots(self) -> list[Any]:

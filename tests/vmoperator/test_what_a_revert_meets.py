@@ -10,6 +10,7 @@ import pytest
 from devkit.kubernetes import ApiServer, documented_rules
 from devkit.vmoperator import volume_snapshots
 from devkit.waiting import until
+from tests.support.simulator import Simulator
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import REVERT, SNAPSHOT
 from tests.vmoperator.harness import Harness
@@ -183,4 +184,18 @@ def test_a_snapshot_that_waits_for_the_disks_says_so(desk: Desk) -> None:
     desk.write(SNAPSHOT, name="ours", seconds=4)
     words = desk.stack.up().failed().words
     assert "takes no snapshot of the VM meanwhile: VirtualMachineDiskPromotionSynced is False" in words
+    assert harness.creates() == []
+
+
+@pytest.mark.parametrize(("tools", "refused"), [("running", False), ("notRunning", True)])
+def test_quiescing_without_tools(desk: Desk, vcenter: Simulator, tools: str, refused: bool) -> None:
+    """The VM's condition VirtualMachineTools tells it: the preview says so, and nothing is asked for."""
+    harness = desk.harness
+    vcenter.set("web-1", tools=tools)
+    until(lambda: harness.vm().tools_running is not refused)
+    desk.write(SNAPSHOT, name="quiet", quiesce={})
+    shown = desk.stack.preview()
+    vcenter.set("web-1", tools="running")
+    assert shown.ok is not refused
+    assert ("VMware Tools are not running in its guest" in shown.words) is refused
     assert harness.creates() == []
