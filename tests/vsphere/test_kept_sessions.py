@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from devkit.places import BINARIES
+from tests.support.in_process import mini_stack
 from tests.support.simulator import Simulator
 from tests.support.vsphere import operation
 from tests.vsphere.conftest import Connect
@@ -146,3 +147,19 @@ def test_a_token_logs_in(simulator: Simulator, connect: Connect) -> None:
     with pytest.raises(Denied) as refused:
         look(connect(simulator, user=None, password=None, sso_token="<a><b>secret-token</b></a>"))
     assert "secret-token" not in str(refused.value)
+
+
+def test_nothing_of_it_is_in_state(simulator: Simulator, tmp_path: Path) -> None:
+    """A stack's whole life with a kept session: neither inputs nor outputs hold the cookie."""
+    stack = mini_stack({**simulator.settings, "persistSession": True, "vimSessionPath": str(tmp_path)})
+    asked = {"vmName": "web-1", "name": "base"}
+    stack.write(
+        base={"type": "vmsnapshot:VirtualMachineSnapshot", "properties": asked},
+        it={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": "web-1", "snapshot": "."}},
+    )
+    stack.up().check()
+    (file,) = files(tmp_path)
+    cookie = json.loads(file.read_text())["SoapClient"]["cookies"][0]["Value"]
+    assert len(cookie) > 20
+    assert cookie not in repr(stack.entries)
+    stack.destroy().check()
