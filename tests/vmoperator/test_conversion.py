@@ -75,7 +75,7 @@ def test_a_revert_shows_what_changes_and_no_conversion(
     here: Environment, monkeypatch: pytest.MonkeyPatch, versions: tuple[str, ...]
 ) -> None:
     """Also where a provider knows the older version alone: the annotation is nowhere in preview or state."""
-    monkeypatch.setattr("vmsnapshot.backends.vmoperator._client.VERSIONS", versions)
+    monkeypatch.setattr("vmsnapshot.backends.vmoperator._api_version.VERSIONS", versions)
     name = f"base-{versions[0]}"
     one = stack(here)
     base = {"type": "vmsnapshot:VirtualMachineSnapshot", "properties": {"vmName": "web-1", "name": name}}

@@ -27,7 +27,7 @@ SNAPSHOTS = ("snap-1", "snap-2", "snap-3")
 # What is each platform's own: names, times, and what only one of them tells.
 OWN = {
     *("conditions", "createTime", "machine", "ownership", "revertedAt", "storage", "uniqueID", "vm"),
-    "watchedSince",
+    *("watchedSince", "uid"),
 }
 # What was computed of the VM for the preview of a revert.
 COMPUTED = {"seen", "target"}

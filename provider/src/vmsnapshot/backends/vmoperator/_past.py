@@ -17,13 +17,15 @@ def machine_of(vm: VirtualMachine, snapshot: Snapshot, item: Object | None) -> M
         item: Its object; None: it has none.
     """
     kept = parsed(annotations_of(item).get(MACHINE)) if item is not None else {}
+    # Newer releases tell it of the VM, and not of others' snapshots, nor of those that an older one copied.
+    cores = ["coresPerSocket"] if vm.machine.cores_per_socket is not None else []
     if not kept:
-        return unknown_machine(snapshot.power_state)
+        unknown = unknown_machine(snapshot.power_state)
+        return replace(unknown, not_known=[*(unknown.not_known or ()), *cores])
     found = replace(machine({"metadata": {}, **kept}), power_state=snapshot.power_state)
-    unknown = {*(found.not_known or ()), *(["powerState"] if snapshot.power_state is None else [])}
+    names = {*(found.not_known or ()), *(["powerState"] if snapshot.power_state is None else [])}
     if snapshot.power_state is not None:
-        unknown.discard("powerState")
-    # Newer releases tell it, and a copy may be of the time before.
-    if found.cores_per_socket is None and vm.machine.cores_per_socket is not None:
-        unknown.add("coresPerSocket")
-    return replace(found, not_known=sorted(unknown) or None)
+        names.discard("powerState")
+    if found.cores_per_socket is None:
+        names.update(cores)
+    return replace(found, not_known=sorted(names) or None)
