@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import ownership
-from vmsnapshot.lifecycle.checkpoint.executor import Checkpointing, Failed, refuse
+from vmsnapshot.lifecycle.checkpoint.executor import CheckpointExecutor, Failed
 from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
+from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlanner
 from vmsnapshot.lifecycle.checkpoint.pruning import clones_on_checkpoints, prune, remove_marked
 from vmsnapshot.lifecycle.checkpoint.refresh import refresh
 from vmsnapshot.lifecycle.checkpoint.retention import Held, to_remove
@@ -117,7 +118,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             return environment.check_failures()
         memory = self._memory.of(urn)
         memory.ids = {key: vm.identity.id for key, vm in environment.machines.items()}
-        return Checkpointing(self._session, urn, asked, memory.state).plan(environment).check_failures()
+        return CheckpointPlanner(self._session, urn, asked, memory.state).plan(environment).check_failures()
 
     def diff(self, request: verbs.DiffRequest[CheckpointInputs, CheckpointState]) -> DiffResult:
         """Inputs against inputs; and the checkpoints that there are against those that will be."""
@@ -267,14 +268,14 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             raise InvalidInput("label", f"label: {taken_before_text(inputs.label, old.label)}")
         memory = self._memory.of(urn)
         known = old or memory.state  # of the one that this replaces
-        checkpointing = Checkpointing(self._session, urn, inputs, known)
+        planner = CheckpointPlanner(self._session, urn, inputs, known)
         ids, memory.ids = memory.ids, {}
         environment = look_again(self._session, inputs.virtual_machines, ids, operation)
-        plan = checkpointing.plan(checkpointing.settled(environment, operation))
-        refuse(plan)
+        plan = planner.plan(planner.wait_until_idle(environment, operation))
+        plan.raise_for_errors()
         if lines := [*left_lines(plan), *orphan_lines(plan)]:
             self._session.log(urn, Severity.WARNING, "\n".join(lines))
-        return checkpointing.take(plan, operation)
+        return CheckpointExecutor(self._session, urn, inputs, known).take(plan, operation)
 
     def _remove_unfinished(
         self, state: CheckpointState, labels: list[str], operation: Operation
@@ -331,8 +332,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             operation = self._session.operation(urn, f'planning checkpoint "{asked.label}"')
             environment = find_members(self._session, asked.virtual_machines, operation)
             known = self._memory.of(urn).state
-            plan = Checkpointing(self._session, urn, asked, known).plan(environment)
-            refuse(plan)
+            plan = CheckpointPlanner(self._session, urn, asked, known).plan(environment)
+            plan.raise_for_errors()
             texts.append(taking_text(plan, asked, old))
         else:
             texts += ["\n".join(wrapped(text)) for text in membership(asked.virtual_machines, old, None)]

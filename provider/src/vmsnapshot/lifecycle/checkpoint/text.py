@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.checkpoint.executor import CheckpointPlan
+from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan
 from vmsnapshot.lifecycle.checkpoint.state import taken_at
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot

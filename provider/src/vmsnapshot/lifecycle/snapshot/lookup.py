@@ -14,7 +14,8 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Vmsn
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
-from vmsnapshot.lifecycle.snapshot.state import ambiguous_text, live_inputs, snapshot_state
+from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
+from vmsnapshot.lifecycle.snapshot.text import ambiguous_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState

@@ -23,17 +23,14 @@ from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
-from vmsnapshot.lifecycle.snapshot.state import (
+from vmsnapshot.lifecycle.snapshot.state import inputs_of, snapshot_state, unread_state, was_complete
+from vmsnapshot.lifecycle.snapshot.text import (
     adoption_text,
     ambiguous_text,
     children_text,
     gone_text,
-    inputs_of,
     known_text,
     replacement_text,
-    snapshot_state,
-    unread_state,
-    was_complete,
 )
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine

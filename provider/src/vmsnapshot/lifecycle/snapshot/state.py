@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.common.dependents import format_clones
-from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
-from vmsnapshot.lifecycle.common.identity_text import format_known_vm
 from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
-from vmsnapshot.lifecycle.common.selection import format_snapshot
-from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-from vmsnapshot.model.snapshot import ChildPolicy, SnapshotInputs, SnapshotState
+from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
 from vmsnapshot.model.status import Condition
 
 _CREATED: Final = "VirtualMachineSnapshotCreated"
@@ -106,80 +100,3 @@ def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:
     return replace(
         inputs, name=snapshot.name, description=inputs.description if same else (description or None)
     )
-
-
-def replacement_text(
-    old: SnapshotState,
-    vm: VirtualMachine,
-    children: list[Snapshot],
-    clones: Sequence[VirtualMachineIdentity] = (),
-) -> str:
-    """What a replacement means, in words; `clones` are the linked clones on the old one."""
-    what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
-    text = (
-        f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
-        "of then is deleted and can't be brought back."
-    )
-    if old.vm is not None and compare_vm(old.vm, vm.identity) is Sameness.ANOTHER:
-        text += (
-            f" The new one is of another VM: that was {format_known_vm(old.vm)}, this is "
-            f"{format_known_vm(vm.identity)}."
-        )
-    if clones:
-        text += f" Its delete is refused as long as {format_clones(clones)}."
-    return " ".join([text, *children_text(children, old.child_policy)])
-
-
-def known_text(state: SnapshotState) -> str:
-    """A snapshot as state knows it, for messages."""
-    return f'"{state.path or state.name}", {state.unique_id or state.name}, taken {state.create_time}'
-
-
-def ambiguous_text(vm: VirtualMachine, state: SnapshotState) -> str:
-    """Why it isn't known which snapshot state means, and what to do."""
-    return (
-        f'which snapshot of VM "{vm.identity.name}" ({vm.identity.id}) is the one that state means '
-        f"({known_text(state)}) isn't certain, so nothing was done. Remove the resource from state with "
-        "`pulumi state delete`, and import the right one"
-    )
-
-
-def gone_text(old: SnapshotState, why: str) -> str:
-    """What it means that a snapshot is gone, in words."""
-    return (
-        f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
-        f"{old.create_time}, is gone: {full_stop(why)} That restore point can't be brought back; the "
-        "next update takes a new snapshot of the VM as it is by then."
-    )
-
-
-def adoption_text(vm: VirtualMachine, snapshot: Snapshot) -> str | None:
-    """What it means that no snapshot was taken, as the VM Operator has adopted one; None: it was taken."""
-    if snapshot.adoption is None:
-        return None
-    what = format_snapshot(vm, snapshot)
-    if snapshot.adoption == "adopted":
-        return (
-            f"{what} was made before, outside the VM Operator, which has adopted it: no new snapshot was "
-            "taken. It holds the VM as it was then, and when that was its API doesn't tell."
-        )
-    return (
-        f"Whether {what} was taken now is not known: if vSphere had a snapshot of that name, the VM Operator "
-        "has adopted that one, which holds the VM as it was then. It doesn't tell the names of snapshots "
-        "that were made outside it, and nothing of what is below them."
-    )
-
-
-def children_text(children: Sequence[Snapshot], policy: ChildPolicy) -> list[str]:
-    """What a delete does to the snapshots below: a sentence, or none."""
-    names = ", ".join(f'"{item.name}"' for item in children)
-    if not names:
-        return []
-    fate: dict[ChildPolicy, str] = {
-        "keep": f"The snapshots below it ({names}) stay and move up.",
-        "remove": (
-            f"The snapshots below it ({names}), and those below them, are removed too (childPolicy: remove)."
-        ),
-        "refuse": f"Its delete will be refused because of the snapshots below it ({names}).",
-    }
-    return [fate[policy]]
