@@ -43,6 +43,7 @@ def test_a_hundred_snapshots_in_one_stack(api_server: ApiServer, namespace: str)
         assert all(1 <= asked.pop(("watch", kind)) <= 3 for kind in (MACHINES, OBJECTS))
         assert asked == {
             ("get", ""): 2,  # the version and the schema
+            ("get", "namespaces"): 1,  # which cluster it is
             ("list", MACHINES): 1,
             ("list", OBJECTS): 1,
             ("patch", OBJECTS): 100,

@@ -13,6 +13,8 @@ from vmsnapshot.model.identity import ServerIdentity
 
 # Every cluster has it, and nobody makes it anew.
 _SYSTEM: Final = "kube-system"
+# Seconds after which somebody who waits looks whether the user has cancelled.
+_LOOK: Final = 0.2
 
 
 class Cluster:
@@ -25,6 +27,7 @@ class Cluster:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
+        self._reading: dict[str, threading.Lock] = {}
         self._uids: dict[str, str | None] = {}
 
     def identity(self, namespace: str, operation: Operation) -> ServerIdentity:
@@ -47,14 +50,19 @@ class Cluster:
 
     def _uid(self, namespace: str, operation: Operation) -> str | None:
         with self._lock:
-            if namespace in self._uids:
-                return self._uids[namespace]
+            reading = self._reading.setdefault(namespace, threading.Lock())
+        # Many ask at once: one of them reads, the others wait as long as their own time allows.
+        while not reading.acquire(timeout=_LOOK):
+            operation.check()
         try:
-            uid = self._read(namespace, operation)
-        except (NotFound, Denied, Unsupported):
-            uid = None
-        with self._lock:
-            return self._uids.setdefault(namespace, uid)
+            if namespace not in self._uids:
+                try:
+                    self._uids[namespace] = self._read(namespace, operation)
+                except (NotFound, Denied, Unsupported):
+                    self._uids[namespace] = None
+            return self._uids[namespace]
+        finally:
+            reading.release()
 
     def _read(self, namespace: str, operation: Operation) -> str | None:
         item = self._client.get(f"/api/v1/namespaces/{namespace}", operation, operation.what)
