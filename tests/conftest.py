@@ -19,6 +19,7 @@ from tests.support.simulator import Simulator
 COUNTS = {
     "reverts compared": "fidelity: {} reverts compared with their previews",
     "histories": "identity: {} histories of changing fleets",
+    "rollbacks": "identity: {} VMs rolled back in them",
     "faults: runs": f"faults: {{}} runs drawn by the seed {os.environ.get('FAULTS_SEED', '1')}",
     "faults: spoiled": "faults: {} exchanges really spoiled",
     "kills: survived": f"kills: {{}} survived, seed {os.environ.get('KILLS_SEED', '1')}",

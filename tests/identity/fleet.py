@@ -154,6 +154,7 @@ class History:
         self._asked_undo: dict[str, Any] = {}
         self._undo_pending = False
         self._undone: set[str] = set()
+        self.rolled_back = 0
 
     def step(self, draw: random.Random) -> None:
         """Something happens, or a command is run."""
@@ -205,7 +206,9 @@ class History:
 
     def _edit(self, draw: random.Random) -> None:
         """The program is changed."""
-        what = draw.choice(["name", "trigger", "label", "spelling", "leave", "follow", "back", "members"])
+        what = draw.choice(
+            ["name", "trigger", "label", "spelling", "leave", "follow", "members", "back", "back", "back"]
+        )
         self.steps.append(f"edit {what}")
         if what == "name":
             self._program["base"]["name"] = draw.choice(["base", "base-2"])
@@ -215,7 +218,9 @@ class History:
             self._program["release"]["label"] = draw.choice(["r0", "r1", "r2"])
         elif what == "back":
             undo = self._program["undo"]
-            undo |= {"to": draw.choice(["r0", "r1", "r2"]), "safetySnapshot": draw.choice([False, True])}
+            release = self.stack.entries.get("release")
+            labels = ["r0", "r1"] if release is None else sorted(release.outputs["checkpoints"])
+            undo |= {"to": draw.choice([*labels, "r2"]), "safetySnapshot": draw.choice([False, True])}
             undo["triggers"] = {"n": undo["triggers"]["n"] + draw.choice([0, 1])}
         elif what == "members":
             names = [{"vmName": name} for name in draw.sample(sorted(self.fleet.names.values()), 2)]
@@ -302,6 +307,7 @@ class History:
             uuid = self.fleet.uuid_of(name)
             if uuid in rolled - self._undone:
                 self._undone.add(uuid)
+                self.rolled_back += 1
             else:
                 others.append(name)
         return others
