@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from devkit.vmoperator import admission
 from devkit.vmoperator.conversion import running_newer
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator
+
+# Numbers for the folders in which plugins leave notes for each other.
+_STATES = itertools.count()
 
 # Under these names, tests record how much they did; what is printed of it in the end.
 COUNTS = {
@@ -119,3 +123,13 @@ def client(vsphere: Simulator) -> Iterator[Client]:
     """Somebody else at the vSphere of the test's folder or module."""
     with other_client(vsphere) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def notes_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What plugins leave for each other on this machine is each test's own.
+
+    Other tests have resources of the same URN: what they delete, or are killed in, is nothing to this one.
+    """
+    folder = tmp_path_factory.getbasetemp() / f"state-{next(_STATES)}"  # made only if something is left
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
