@@ -88,6 +88,29 @@ def test_a_killed_create_makes_one_clone(
     assert names(client) == ["db-1", "web-1"]
 
 
+@pytest.mark.parametrize("destroyed", [False, True])
+def test_a_killed_replacement_makes_one_clone(
+    stack: MiniStack, vsphere: Simulator, client: Client, *, destroyed: bool
+) -> None:
+    """Killed when what replaces it is made: the next run has that one, also if the old one went meanwhile."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    doomed = dying(vsphere, "clone", lambda doing: doing.result())
+    doomed.entries = stack.entries
+    # Of the same name, the old one is deleted first.
+    asked = clone(name="another" if destroyed else "copy", linked=False)
+    doomed.write(copy=asked)
+    with pytest.raises(Crash):
+        doomed.up()
+    if destroyed:
+        stack.destroy().check()
+    stack.write(copy=asked)
+    stack.up().check()
+    assert clones(vsphere) == 2
+    assert len(names(client)) == 3
+    assert stack.preview().check().ops == {}
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_answer_makes_one_clone(
     stack: MiniStack, vsphere: Simulator, client: Client, when: Any

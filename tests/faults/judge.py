@@ -10,7 +10,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from tests.environment.rolling import label
-from tests.faults.lives import REVERT, ROLLBACK, SAFETY, SNAPSHOT, Life
+from tests.faults.lives import CLONE, REVERT, ROLLBACK, SAFETY, SNAPSHOT, Life, clone_of
 from tests.support.client import Client
 from tests.support.ministack import Entry, MiniStack, Outcome
 
@@ -18,7 +18,7 @@ from tests.support.ministack import Entry, MiniStack, Outcome
 _LONGEST: Final = 4000
 _NOT_FOR_PEOPLE: Final = ("Traceback", "mistake in the provider", "failed unexpectedly", "Exception(")
 # What the tasks that count are called in a server's history (govmomi's simulator/vpx and esx lists).
-_TASKS: Final = {"createSnapshot": "create", "Snapshot.revert": "revert"}
+_TASKS: Final = {"createSnapshot": "create", "Snapshot.revert": "revert", "VirtualMachine.clone": "clone"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Judge:
             told = f"{vm} in the server's history: {dict(done)} instead of {creates} and {reverts}"
             assert done["revert"] == reverts or (life.undone and done["revert"] > reverts), told
             assert done["create"] == creates or (life.retaken and done["create"] > creates), told
+        if life.kind == CLONE:
+            self._require_cloned(life, stack)
         ours = {item.id for item in there if item.ours}
         ours -= {item.id for item in there if life.kind == ROLLBACK and item.name.startswith("L")}
         known = {id_ for entry in self._entries(stack) for id_ in held(life.kind, entry.outputs)}
@@ -103,6 +105,15 @@ class Judge:
                 names = {item.id: item.name for item in there}
                 assert current is not None
                 assert names[current.currentSnapshot._moId] == done_to, f"{vm} is not on {done_to}"
+
+    def _require_cloned(self, life: Life, stack: MiniStack) -> None:
+        """The first VM has the clone that state knows, made once; or none, and state knows none."""
+        made = self.done()[0]["clone"]
+        assert made == life.clones, f"{made} clones were made instead of {life.clones}"
+        there = [str(vm.config.instanceUuid) for vm in clones(self._client, self.vms)]
+        known = [entry.id for entry in self._entries(stack)]
+        assert len(there) == life.cloned, f"{len(there)} clones"
+        assert there == known, f"state holds {known}, the platform {there}"
 
     def _entries(self, stack: MiniStack) -> list[Entry]:
         return [*stack.entries.values(), *(entry for _, entry in stack._replaced)]
@@ -125,6 +136,8 @@ def held(kind: str, state: Mapping[str, Any]) -> Iterator[str]:
     """The ids of the snapshots that a resource's state says are its own."""
     if kind == SNAPSHOT:
         yield state["uniqueID"]
+    elif kind == CLONE:
+        return
     elif kind == REVERT:
         yield from (item["uniqueID"] for item in state.get("safetySnapshots", []))
     elif kind == ROLLBACK:
@@ -135,8 +148,18 @@ def held(kind: str, state: Mapping[str, Any]) -> Iterator[str]:
             yield from (item["uniqueID"] for item in checkpoint["snapshots"].values())
 
 
+def clones(client: Client, vms: tuple[str, str]) -> list[Any]:
+    """The clone of the first VM, if there is one."""
+    siblings = client.vm(vms[0]).parent.childEntity
+    return [vm for vm in siblings if vm.name == clone_of(vms[0])]
+
+
 def clean(client: Client, life: Life, vms: tuple[str, str]) -> None:
     """Give both VMs what a life begins with."""
+    for clone in clones(client, vms):
+        if str(clone.runtime.powerState) != "poweredOff":
+            client.wait(clone.PowerOffVM_Task())
+        client.wait(clone.Destroy_Task())
     for vm in vms:
         machine = client.vm(vm)
         if getattr(machine, "snapshot", None):

@@ -24,7 +24,7 @@ from typing import Any, Final
 from devkit.processes import alive
 from devkit.waiting import until
 from tests.faults.judge import Judge, clean
-from tests.faults.lives import LIVES, UNDO, Life
+from tests.faults.lives import CLONES, LIVES, UNDO, Life
 from tests.faults.proxy import Proxy, between
 from tests.faults.run import PAIRS, hurried
 from tests.support.client import Client, other_client
@@ -41,6 +41,7 @@ _CHANGING: Final = (
     *(life for life in LIVES if any(life.creates) or any(life.reverts) or life.verb in {"rename", "update"}),
     *(life for life in LIVES if life.verb == "delete"),
     UNDO,
+    *CLONES,
 )
 # Seconds that a task takes; the kill comes at an exchange and at most twice that later.
 _TASK: Final = 0.02

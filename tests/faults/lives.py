@@ -13,6 +13,7 @@ SNAPSHOT: Final = "VirtualMachineSnapshot"
 REVERT: Final = "VirtualMachineRevert"
 CHECKPOINT: Final = "EnvironmentCheckpoint"
 ROLLBACK: Final = "EnvironmentRollback"
+CLONE: Final = "VirtualMachineClone"
 
 # What the names of a rollback's safety snapshots begin with.
 SAFETY: Final = "before-rollback"
@@ -36,6 +37,8 @@ class Life:
         left: What is on the VMs in the end: names of snapshots, sorted (`SAFETY` for all that begin so).
         creates: How many snapshots the verb takes of each VM.
         reverts: How often it reverts each VM.
+        clones: How many clones the verb makes of the first VM.
+        cloned: Whether that VM has a clone in the end.
         undone: Whether the second VM's revert fails at first, so that the first one's is taken back.
         retaken: Whether what was taken is removed when something fails, and taken again by the next run.
     """
@@ -48,6 +51,8 @@ class Life:
     left: Trees = (("base",), ("base",))
     creates: tuple[int, int] = (0, 0)
     reverts: tuple[int, int] = (0, 0)
+    clones: int = 0
+    cloned: bool = False
     retaken: bool = False
     undone: bool = False
 
@@ -64,6 +69,8 @@ class Life:
     def program(self, properties: Mapping[str, Any], vms: tuple[str, str]) -> Mapping[str, Any]:
         """The resource of a program with these properties, on these VMs."""
         whose: dict[str, Any] = {"vmName": vms[0]}
+        if self.kind == CLONE:
+            whose["name"] = clone_of(vms[0])
         if self.is_about_both:
             members = [{"vmName": vm, "order": order} for order, vm in enumerate(vms)]
             whose = {"virtualMachines": members}
@@ -99,6 +106,11 @@ class Life:
         if self.command in {"destroy", "preview", "import"}:
             return True
         return not Counter(stack.preview().check().ops)
+
+
+def clone_of(vm: str) -> str:
+    """What the clone of a VM is called."""
+    return f"{vm}-clone"
 
 
 _OURS: Final[Properties] = {"name": "ours", "description": "first"}
@@ -173,4 +185,14 @@ UNDO: Final = Life(
     reverts=(1, 1),
     retaken=True,
     undone=True,
+)
+
+_CLONED: Final[Properties] = {"snapshot": "base"}
+# Only killed: no row of the matrix is theirs yet.
+CLONES: Final = (
+    Life(CLONE, "create", (), _CLONED, clones=1, cloned=True),
+    Life(CLONE, "create and power on", (), {**_CLONED, "powerOn": True}, clones=1, cloned=True),
+    Life(CLONE, "replace", (_CLONED,), {**_CLONED, "linked": False}, clones=1, cloned=True),
+    Life(CLONE, "update", (_CLONED,), {**_CLONED, "numCPUs": 4, "powerOn": True}, cloned=True),
+    Life(CLONE, "delete", (_CLONED,), command="destroy"),
 )

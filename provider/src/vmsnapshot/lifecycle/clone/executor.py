@@ -39,6 +39,9 @@ _LOOK_AGAIN_AFTER: Final = 2.0
 # yet to delete, and what was left behind.
 _MOST: Final = 32
 
+# How many of them may be gone before one that an interrupted run made: the one that it replaced.
+_GAPS: Final = 1
+
 
 class CloneMaker:
     """The steps of making the clone of one resource.
@@ -67,19 +70,25 @@ class CloneMaker:
         Raises:
             Refused: Too many VMs of this resource are there.
         """
+        free: list[str] = []
         for number in range(_MOST):
             planned = planned_uuid(self._urn, number)
             if planned in self._held:
                 continue
             found = self._look_up(planned, operation)
             if found is None:
-                return planned, None
+                free.append(planned)
+                if len(free) > _GAPS:
+                    break
+                continue
             note = made_by(found, self._urn)
             if note is not None and self._is_asked(note, source, snapshot, operation):
                 return planned, found
             if note is not None and not quiet:
                 text = left_behind_text(found, note)
                 self._session.log(self._urn, requests.Severity.WARNING, text)
+        if free:
+            return free[0], None
         message = (
             f"{operation.what}: there are {_MOST} VMs already that this resource made and the stack's state "
             "doesn't hold; delete those that nobody needs. Nothing was done"
