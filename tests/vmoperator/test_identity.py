@@ -270,7 +270,8 @@ def test_what_a_list_left_out_is_not_gone(harness: Harness, monkeypatch: pytest.
     stack = mini_stack({"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace})
     stack.write(s=BASE, c=RELEASE)
     stack.up().check()
-    stack.refresh().check()
+    # The VM Operator tells a little later what has been put below a snapshot.
+    until(lambda: stack.refresh().check().ok and stack.resource("s").outputs["children"])
     known = {name: copy.deepcopy(stack.resource(name).outputs) for name in "sc"}
     whole = Client.list
 
