@@ -145,6 +145,8 @@ class History:
             "release": {"virtualMachines": [{"vmName": first}, {"vmName": third}], "label": "r0"},
             "undo": {"virtualMachines": [{"vmName": first}, {"vmName": third}], "triggers": {"n": 0}},
         }
+        if int(first.rpartition("-")[2]) % 2:  # at once, to what the same update takes
+            self._program["undo"]["to"] = "r0"
         # What was last asked of the revert, of which VM, and whether that isn't done yet.
         self._asked: dict[str, Any] = {}
         self._asked_vm: str | None = None
