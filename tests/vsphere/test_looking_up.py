@@ -10,8 +10,8 @@ from pyVmomi import vim
 from devkit.waiting import until
 from tests.support.client import other_client
 from tests.support.simulator import Simulator
-from tests.support.vsphere import find, operation
-from vmsnapshot.backends.vsphere import VsphereBackend
+from tests.support.vsphere import find, operation, take
+from vmsnapshot.backends.vsphere import VsphereBackend, _reader
 from vmsnapshot.backends.vsphere._inventory import Entry, Index, _Node
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._observe import machine
@@ -272,3 +272,22 @@ def test_a_network_that_is_gone_is_looked_for_once(simulator: Simulator, backend
     (adapter,) = (machine({"config": gone}, None, names).network_adapters or {}).values()
     assert adapter.network == "dvportgroup-999"
     assert simulator.calls()["RetrievePropertiesEx"] == 2
+
+
+def test_what_snapshots_hold_is_kept_of_some(
+    simulator: Simulator, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are kept are read and told all the same; a plugin that lives long doesn't grow by each."""
+    monkeypatch.setattr(_reader, "_KEPT_MACHINES", 1)
+    vm = find(backend, "web-1")
+    for name in ("first", "second", "third"):
+        take(backend, vm, name)
+    vm = backend.observe(vm.identity.id, operation())
+    targets = [(vm, snapshot) for snapshot in vm.snapshots]
+    for _ in range(2):
+        assert [item.memory_mb for item in values(backend.machines_at(targets, operation()))] == [2048] * 3
+        assert len(backend._machines) == 1
+    (kept,) = backend._machines
+    simulator.reset_calls()
+    values(backend.machines_at([item for item in targets if item[1].id == kept], operation()))
+    assert simulator.calls() == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection
@@ -48,6 +49,9 @@ from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.task import PastTask
 
+# Of so many snapshots what they hold is kept, some 20 KiB each: check, diff and preview read it in turn.
+_KEPT_MACHINES: Final = 256
+
 
 class VsphereReader:
     """What is on a vCenter or a single ESXi host: VMs, their snapshots and their tasks. Changes nothing.
@@ -66,7 +70,7 @@ class VsphereReader:
         self._history = History(self._connection, self._reads, ignored=ignore_history)
         self._protection = Protection(self._connection, self._history)
         self._hardware = Hardware()
-        # What a snapshot holds never changes, and its id is never given to another.
+        # What a snapshot holds never changes, and its id is never given to another. The latest ones are kept.
         self._machines: dict[str, Machine] = {}
 
     def server(self, vm_id: str, operation: Operation) -> ServerIdentity:  # noqa: ARG002 - one for all VMs
@@ -232,17 +236,21 @@ class VsphereReader:
         `power_state` is the one that a revert leaves.
         """
         wanted = {snapshot.id: snapshot for _, snapshot in targets}
-        unread = [item for item in wanted if item not in self._machines]
-        failures: dict[str, VmsnapshotError] = {}
+        known = dict(self._machines)
+        found: dict[str, Outcome[Machine]] = {item: known[item] for item in wanted if item in known}
+        unread = [item for item in wanted if item not in found]
         outcomes = self._reads.outcomes([("VirtualMachineSnapshot", item) for item in unread], operation)
         for snapshot_id, outcome in zip(unread, outcomes, strict=True):
             if isinstance(outcome, VmsnapshotError):
-                failures[snapshot_id] = outcome
+                found[snapshot_id] = outcome
             else:
                 power = wanted[snapshot_id].power_state
                 names = self._inventory.networks(outcome.properties.get("config"), operation)
-                self._machines[snapshot_id] = machine(outcome.properties, power, names)
-        return [failures.get(snapshot.id) or self._machines[snapshot.id] for _, snapshot in targets]
+                read = machine(outcome.properties, power, names)
+                found[snapshot_id] = self._machines[snapshot_id] = read
+        for oldest in list(self._machines)[:-_KEPT_MACHINES]:
+            self._machines.pop(oldest, None)
+        return [found[snapshot.id] for _, snapshot in targets]
 
     def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> str | None:
         """What this server and this login lack by which an interrupted revert would be recognised."""
