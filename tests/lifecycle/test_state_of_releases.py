@@ -88,6 +88,7 @@ def _without_identity(outputs: dict[str, Any]) -> dict[str, Any]:
     after = copy.deepcopy(outputs)
     for checkpoint in after["checkpoints"].values():
         checkpoint.pop("server", None)
+        checkpoint.pop("displaced", None)
         for part in checkpoint["snapshots"].values():
             part.pop("createTime", None)
             part.pop("instanceUUID", None)
