@@ -124,7 +124,8 @@ def refuses(refusals: Iterable[Refusal], world: World, frontend: Frontend) -> No
     vm = world.vm()
     stack = MiniStack(frontend.connect)
     for refusal in refusals:
-        given = world.properties(vm) | refusal.properties
+        whole = world.properties(vm) | refusal.properties
+        given = {name: value for name, value in whole.items() if value is not None}
         stack.write(**{NAME: {"type": refusal.token, "properties": given}})
         for command in (stack.preview, stack.up):
             refused = command().failed()
