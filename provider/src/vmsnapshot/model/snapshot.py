@@ -130,7 +130,7 @@ class SnapshotInputs(Model):
     ] = None
     description: Annotated[
         StoredText | None,
-        Property("What the snapshot is for. Default: empty. A change updates in place."),
+        Property("What the snapshot is for. Default: empty. A change updates in place.", empty_is_unset=True),
     ] = None
     memory: Annotated[
         bool,

@@ -63,8 +63,6 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         memory.in_state |= request.old_inputs is not None
         inputs = request.inputs.model
         failures = list(validate_snapshot(inputs, self._session.platform))
-        if inputs.description == "":  # a YAML program has no other way to leave it out
-            inputs = replace(inputs, description=None)
         if inputs.name is None and request.inputs.knows("name"):
             name = automatic_name(request, self._session.platform)
             if isinstance(name, requests.CheckFailure):
@@ -264,7 +262,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             path = f"{head}/{name}" if head else name
             self._session.paths.plan(vm_of(request.id, state).id, path, self._snapshot_id(request.id))
             state = replace(state, path=path)
-        return verbs.Preview(state)
+        # What is changed on the platform gets a new mark.
+        return verbs.Preview(state, () if _only_in_state(request) else [("ownership",)])
 
     def update(self, request: verbs.UpdateRequest[SnapshotInputs, SnapshotState]) -> SnapshotAnswer:
         """Rename or describe in place; what only concerns a later delete needs no call."""
@@ -273,8 +272,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         inputs = request.new_inputs.model
         what = f'updating snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
-        touched = {path[0] for path in request.changes}
-        if touched and _ON_PLATFORM.isdisjoint(touched) and was_complete(state):
+        if _only_in_state(request):
             fresh = replace(
                 state,
                 vm_name=inputs.vm_name,
@@ -393,3 +391,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
         self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
+
+
+def _only_in_state(request: verbs.UpdateRequest[SnapshotInputs, SnapshotState]) -> bool:
+    """Whether an update changes nothing on the platform, but what state holds for a later delete."""
+    touched = {path[0] for path in request.changes}
+    return bool(touched) and _ON_PLATFORM.isdisjoint(touched) and was_complete(request.old_state)
