@@ -33,7 +33,12 @@ def test_with_a_client_certificate(harness: Harness) -> None:
     assert look(backend) == f"{harness.namespace}/web-1"
     backend.close()
     asked = harness.server.requests(user="provider", namespace=harness.namespace)
-    assert {one.verb for one in asked} == {"list", "watch"}
+    # The namespace is read for its UID.
+    assert {(one.verb, one.resource == "namespaces") for one in asked} == {
+        ("get", True),
+        ("list", False),
+        ("watch", False),
+    }
 
 
 @pytest.fixture
