@@ -51,13 +51,17 @@ NOT_FAST = (
     "faults",
     "fuzz",
     "identity",
+    "lifecycle/test_interrupted_revert.py",
+    "lifecycle/test_late_calls.py",
     "plugin/test_process.py",
     "plugin/test_property_path.py",
     "plugin/test_real_engine.py",
     "sdk",
+    "soak",
     "table",
     "vsphere/test_bad_answers.py",
     "vsphere/test_call_counts.py",
+    "vsphere/test_silence.py",
 )
 
 # How long an example takes says how busy the machine is.
