@@ -113,6 +113,16 @@ def copy_fields(model: M, source: Model, names: Iterable[str]) -> M:
     return model.model_copy(update=values)
 
 
+def same_fields(model: Model, other: Model, names: Iterable[str]) -> bool:
+    """Returns whether two models have the same properties of these names.
+
+    The models themselves may differ in what they hold beside their properties, such as a machine's
+    configuration, which is lost on the way through the engine.
+    """
+    chosen = set(names)
+    return model.model_dump(include=chosen) == other.model_dump(include=chosen)
+
+
 def fields(model: type[Model]) -> Iterator[tuple[str, FieldInfo, Property]]:
     """Yields the properties of a model in the order of writing: name, field and metadata.
 

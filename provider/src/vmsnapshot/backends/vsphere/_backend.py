@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from vmsnapshot.backends._keyed_lock import KeyedLock
-from vmsnapshot.backends._retry import retry, retry_if
-from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._clones import Clones
 from vmsnapshot.backends.vsphere._connection import Login
 from vmsnapshot.backends.vsphere._create import start_snapshot
@@ -18,9 +17,9 @@ from vmsnapshot.backends.vsphere._marks import part_mark
 from vmsnapshot.backends.vsphere._names import escape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._reader import VsphereReader
+from vmsnapshot.backends.vsphere._tasks import NOTHING_DONE, REPEATABLE
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.errors import (
-    Busy,
     Gone,
     PlatformError,
     Refused,
@@ -32,11 +31,6 @@ from vmsnapshot.lifecycle.port import (
 )
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-
-# After these nothing was done, so the same can be sent again.
-_NOTHING_DONE = retry_if(Busy, faults.NotSent)
-# For what may be done twice without harm.
-_REPEATABLE = _NOTHING_DONE | retry_if(faults.Interrupted, faults.Forgotten)
 
 
 class VsphereBackend(VsphereReader):
@@ -85,7 +79,7 @@ class VsphereBackend(VsphereReader):
         with self._vm_lock.hold(vm.identity.id, operation):
             result = retry(
                 operation,
-                _NOTHING_DONE,
+                NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
             )
         if result is None:
@@ -127,7 +121,7 @@ class VsphereBackend(VsphereReader):
             login.ref("VirtualMachineSnapshot", snapshot.id).RenameSnapshot(escape(name), stored)
 
         with self._vm_lock.hold(vm.identity.id, operation):
-            retry(operation, _REPEATABLE, lambda: self._connection.call(operation, subject, rename))
+            retry(operation, REPEATABLE, lambda: self._connection.call(operation, subject, rename))
 
     def remove_snapshot(
         self,
@@ -148,7 +142,7 @@ class VsphereBackend(VsphereReader):
         subject = Subject.of(operation.what, vm, snapshot)
         with self._vm_lock.hold(vm.identity.id, operation):
             try:
-                retry(operation, _REPEATABLE, lambda: self._tasks.run(operation, subject, start))
+                retry(operation, REPEATABLE, lambda: self._tasks.run(operation, subject, start))
             except Gone:
                 return
 
@@ -181,7 +175,7 @@ class VsphereBackend(VsphereReader):
             self._hardware.forget(vm.identity.id)
             retry(
                 operation,
-                _NOTHING_DONE,
+                NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
             )
 
@@ -221,7 +215,7 @@ class VsphereBackend(VsphereReader):
 
         with self._vm_lock.hold(vm_id, operation):
             try:
-                retry(operation, _REPEATABLE, switch)
+                retry(operation, REPEATABLE, switch)
             except Refused:
                 # Somebody else may have done it since we looked.
                 if self.observe(vm_id, operation).machine.power_state != wanted:

@@ -13,8 +13,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends._keyed_lock import KeyedLock
-from vmsnapshot.backends._retry import retry, retry_if
-from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._devices import label
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -25,14 +24,11 @@ from vmsnapshot.backends.vsphere._places import Places
 from vmsnapshot.backends.vsphere._properties import WITHOUT_HARDWARE
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._standing import Standing
-from vmsnapshot.backends.vsphere._tasks import Tasks
+from vmsnapshot.backends.vsphere._tasks import NOTHING_DONE, REPEATABLE, Tasks
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest, Dependents, Place, Placement, Site
-from vmsnapshot.lifecycle.errors import Busy, Gone, PlatformError, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, PlatformError, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
-
-_NOTHING_DONE: Final = retry_if(Busy, faults.NotSent)
-_REPEATABLE: Final = _NOTHING_DONE | retry_if(faults.Interrupted, faults.Forgotten)
 
 # How disks are copied (API reference, VirtualMachineRelocateDiskMoveOptions): a child of the snapshot's
 # files, which govc makes with `-link -snapshot`; or one whole disk, as cluster-api-provider-vsphere's full
@@ -132,7 +128,7 @@ class Clones:
         with self._vm_lock.hold(vm.identity.id, operation):
             result = retry(
                 operation,
-                _NOTHING_DONE,
+                NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
             )
         if result is None:
@@ -167,7 +163,7 @@ class Clones:
             return login.ref("VirtualMachine", vm_id).ReconfigVM_Task(spec)
 
         with self._vm_lock.hold(vm_id, operation):
-            retry(operation, _REPEATABLE, lambda: self._tasks.run(operation, subject, start))
+            retry(operation, REPEATABLE, lambda: self._tasks.run(operation, subject, start))
 
     def destroy(self, vm: VirtualMachine, operation: Operation) -> None:
         """Delete a VM that is off, with its files, and wait for it."""
@@ -178,7 +174,7 @@ class Clones:
 
         with self._vm_lock.hold(vm.identity.id, operation):
             try:
-                retry(operation, _REPEATABLE, lambda: self._tasks.run(operation, subject, start))
+                retry(operation, REPEATABLE, lambda: self._tasks.run(operation, subject, start))
             except Gone:
                 return
 

@@ -10,16 +10,21 @@ from typing import Any, Final
 from pyVmomi import vmodl
 
 from vmsnapshot.backends._future import in_background
+from vmsnapshot.backends._retry import retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._connection import Connection, Login, marked
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
-from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, Cancelled, TimedOut, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration
 
+# After these nothing was done, so the same task can be started again.
+NOTHING_DONE: Final = retry_if(Busy, faults.NotSent)
+# For what may be done twice without harm.
+REPEATABLE: Final = NOTHING_DONE | retry_if(faults.Interrupted, faults.Forgotten)
 # Seconds after which a task's progress is worth a call.
 PATIENCE: Final = 4.0
 # Seconds that a cancellation takes at most to reach the server before we go on without knowing.

@@ -9,8 +9,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan, snapshot_inputs
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
-from vmsnapshot.lifecycle.checkpoint.state import held_snapshots, taken_checkpoint, unfinished_checkpoint
-from vmsnapshot.lifecycle.common.marks import checkpoint_owner
+from vmsnapshot.lifecycle.checkpoint.state import taken_checkpoint, unfinished_checkpoint
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -22,7 +21,6 @@ from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.model.environment import (
     Checkpoint,
     CheckpointInputs,
-    CheckpointState,
     UnfinishedCheckpoint,
 )
 from vmsnapshot.model.machine import VirtualMachine
@@ -52,38 +50,38 @@ class CheckpointExecutor:
         session: The backend and the logger.
         urn: The resource.
         inputs: The checkpoint that is asked for.
-        state: What state holds; none of its snapshots is this checkpoint's.
+        plan: What taking it does.
+        latest: The label of the newest complete checkpoint that state holds; None: there is none.
     """
 
     def __init__(
-        self, session: Session, urn: str, inputs: CheckpointInputs, state: CheckpointState | None
+        self, session: Session, urn: str, inputs: CheckpointInputs, plan: CheckpointPlan, latest: str | None
     ) -> None:
         self._session = session
         self._urn = urn
         self._inputs = inputs
-        self._held = held_snapshots(state)
-        self._latest = state.latest if state is not None else None
-        self._owner = checkpoint_owner(urn, inputs.label)
+        self._plan = plan
+        self._latest = latest
         self._doing = f'taking checkpoint "{inputs.label}"'
 
-    def take(self, plan: CheckpointPlan, operation: Operation) -> Checkpoint | Failed:
+    def take(self, operation: Operation) -> Checkpoint | Failed:
         """Take it of every VM, wave after wave, and read it back; of none where one fails."""
-        vms = plan.environment.machines
-        started = dict.fromkeys(plan.left)
+        vms = self._plan.environment.machines
+        started = dict.fromkeys(self._plan.left)
         taken: dict[str, str] = {}
         moment = self._session.now(operation)
 
         def act(key: str, vm: VirtualMachine, part: Operation) -> str:
-            left = plan.left.get(key)
+            left = self._plan.left.get(key)
             part.progress("taking its snapshot")
             creator = SnapshotCreator(
                 self._session, self._urn, snapshot_inputs(self._inputs, vm, self._session.platform)
             )
-            snapshot_id = creator.take(vm, self._owner, part) if left is None else left.id
+            snapshot_id = creator.take(vm, self._plan.owner, part) if left is None else left.id
             self._session.backend.wait_until_complete(vm, snapshot_id, part)
             return snapshot_id
 
-        for wave in waves(plan.environment.members):
+        for wave in waves(self._plan.environment.members):
             todo = {member.key: vms[member.key] for member in wave}
             started |= dict.fromkeys(todo)
             outcomes = parallel_map(
@@ -122,7 +120,7 @@ class CheckpointExecutor:
         }
         if lost:
             return self._take_back({key: vms[key] for key in taken}, lost, operation)
-        return taken_checkpoint(taken, {**vms, **after}, str(self._owner.mark), moment)
+        return taken_checkpoint(taken, {**vms, **after}, str(self._plan.owner.mark), moment)
 
     def _take_back(
         self,
@@ -133,7 +131,7 @@ class CheckpointExecutor:
         """Remove what was taken of these VMs, the failed ones included: their task may end well yet."""
         head = f"{self._doing}: {len(failed)} of {len(self._inputs.virtual_machines)} VMs failed."
         known = {key: vm.identity for key, vm in vms.items()}
-        mark = str(self._owner.mark)
+        mark = str(self._plan.owner.mark)
         if operation.cancellation.requested:
             ending = "What has been taken stays; the next update completes or removes it."
             return Failed(aggregate_errors(head, failed, ending), unfinished_checkpoint(mark, known))
@@ -143,7 +141,7 @@ class CheckpointExecutor:
             self._session,
             known,
             mark,
-            self._held,
+            self._plan.held,
             self._session.operation(self._urn, what, within),
         )
         if not left:

@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import parse_mark
+from vmsnapshot.lifecycle.ownership import Owner, parse_mark
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.snapshot.executor import is_recent
 from vmsnapshot.model.environment import (
@@ -38,6 +38,8 @@ class CheckpointPlan:
         environment: The VMs as found.
         left: What an interrupted run of the same checkpoint took, by the member's key.
         findings: What the checks before a snapshot found, by the member's key.
+        owner: Whose snapshots they are.
+        held: The snapshots that state holds.
         orphans: Snapshots of this resource's maker that no state holds and nobody asks for, likewise.
     """
 
@@ -46,6 +48,8 @@ class CheckpointPlan:
     left: Mapping[str, Snapshot]
     findings: Mapping[str, list[Finding]]
     orphans: Mapping[str, list[Snapshot]]
+    owner: Owner
+    held: frozenset[tuple[str, str]]
 
     @property
     def refusals(self) -> dict[str, VmsnapshotError]:
@@ -119,7 +123,9 @@ class CheckpointPlanner:
                     *self._unexplained(vm, ours),
                     *snapshot_findings(vm, snapshot_inputs(self._inputs, vm, self._session.platform)),
                 ]
-        return CheckpointPlan(self._inputs.label, environment, left, findings, orphans)
+        return CheckpointPlan(
+            self._inputs.label, environment, left, findings, orphans, owner=self._owner, held=self._held
+        )
 
     def wait_until_idle(self, environment: Environment, operation: Operation) -> Environment:
         """Returns the VMs once no task runs on them: an interrupted run's task may still be making ours."""

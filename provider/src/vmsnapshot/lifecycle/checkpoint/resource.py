@@ -275,7 +275,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         plan.raise_for_errors()
         if lines := [*left_lines(plan), *orphan_lines(plan)]:
             self._session.log(urn, Severity.WARNING, "\n".join(lines))
-        return CheckpointExecutor(self._session, urn, inputs, known).take(plan, operation)
+        latest = None if known is None else known.latest
+        return CheckpointExecutor(self._session, urn, inputs, plan, latest).take(operation)
 
     def _remove_unfinished(
         self, state: CheckpointState, labels: list[str], operation: Operation

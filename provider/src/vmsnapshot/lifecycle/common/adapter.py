@@ -152,11 +152,8 @@ class Adapter(Generic[I, S]):
         if request.preview:
             preview = self._resource.preview_update(asked)
             return self._previewed(request.id, request.new_inputs, request.old_state, preview)
-        try:
-            return self._answered(lambda: self._resource.update(asked), request.new_inputs, secret)
-        except verbs.Incomplete as error:
-            kept = self._encoded(error.answer, request.old_inputs, request.old_state)
-            raise requests.PartialState(kept, error.cause) from error
+        before = request.old_inputs, request.old_state
+        return self._answered(lambda: self._resource.update(asked), request.new_inputs, secret, before)
 
     def delete(self, request: requests.DeleteRequest) -> None:
         """Remove the resource."""
@@ -179,14 +176,15 @@ class Adapter(Generic[I, S]):
         act: Callable[[], verbs.Answer[I, S]],
         inputs: Properties,
         secret: frozenset[str] = frozenset(),
+        before: tuple[Properties, Properties] = ({}, {}),
     ) -> requests.Resource:
+        """Returns what a verb makes; `before` holds the old inputs and state of an update."""
         try:
             return self._encoded(act(), inputs, inputs, secret)
         except verbs.Incomplete as error:
-            if error.keeps_old_inputs:
-                raise
-            kept = self._encoded(error.answer, inputs, inputs, secret)
-            raise requests.PartialState(kept, error.cause) from error
+            kept, held = before if error.keeps_old_inputs else (inputs, inputs)
+            partial = self._encoded(error.answer, kept, held, secret)
+            raise requests.PartialState(partial, error.cause) from error
 
     def _encoded(
         self,

@@ -6,6 +6,7 @@ import dataclasses
 
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert
 from vmsnapshot.lifecycle.revert.state import COMPUTED
+from vmsnapshot.model._base import same_fields
 from vmsnapshot.model.revert import RevertInputs, RevertState
 
 
@@ -18,9 +19,7 @@ class CheckedPlan:
 
     def is_for(self, inputs: RevertInputs) -> bool:
         """Whether these are the inputs that check computed."""
-        # Not the models: what a machine holds beside its properties is lost on the way through the engine.
-        names = set(COMPUTED)
-        return self.inputs.model_dump(include=names) == inputs.model_dump(include=names)
+        return same_fields(self.inputs, inputs, COMPUTED)
 
 
 @dataclasses.dataclass

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.lifecycle.rollback.state import COMPUTED
+from vmsnapshot.model._base import same_fields
 from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
 
 
@@ -29,9 +30,7 @@ class CheckedPlan:
 
     def is_for(self, inputs: RollbackInputs) -> bool:
         """Whether these are the inputs that check computed."""
-        # Not the models: what a machine holds beside its properties is lost on the way through the engine.
-        names = set(COMPUTED)
-        return self.inputs.model_dump(include=names) == inputs.model_dump(include=names)
+        return same_fields(self.inputs, inputs, COMPUTED)
 
 
 @dataclasses.dataclass
