@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.clone.conftest import clone, effects, names, snapshot
 from tests.support.client import Client
 from tests.support.in_process import mini_stack
@@ -192,3 +194,42 @@ def test_a_clone_that_others_stand_on_is_not_deleted(
     other.destroy().check()
     stack.destroy().check()
     assert names(client) == ["db-1", "web-1"]
+
+
+@pytest.mark.parametrize("untold", ["layoutEx.disk", "layoutEx.file"])
+def test_a_vm_whose_disks_are_not_told_is_warned_of(
+    stack: MiniStack, vsphere: Simulator, client: Client, untold: str
+) -> None:
+    """What isn't known of a VM on the same datastore is said, in the preview as in the update; once each."""
+    stack.write(ours=snapshot(name="ours"))
+    stack.up().check()
+    cloned(vsphere, "base/ours")
+    vsphere.withhold("copy", untold, "NoPermission")
+    stack.write(ours=snapshot(name="ours", memory=True))
+    for told in (stack.preview().check().words, stack.up().check().words):
+        assert told.count('VM "copy"') == 1
+        assert "linked clones that stand on what is removed is not known" in told
+
+
+def test_a_snapshot_whose_files_are_not_told_is_not_removed(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """Whether a clone stands on it can't be known then: nothing is removed, and the next run does it."""
+    stack.write(ours=snapshot(name="ours"))
+    stack.up().check()
+    vsphere.withhold("web-1", "config.hardware.device", "SystemError")
+    refused = stack.destroy().failed().words
+    assert "it isn't known whether linked clones stand on them" in refused
+    assert removed(vsphere) == []
+    vsphere.clear()
+    stack.destroy().check()
+    assert removed(vsphere) == ["ours"]
+
+
+def test_a_vm_without_disks_is_no_unknown_clone(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
+    """A VM that has no disks has no chain of files, either: nothing is warned of."""
+    client.remove_disks("db-1")
+    stack.write(ours=snapshot(name="ours"))
+    stack.up().check()
+    assert "is not known" not in stack.destroy().check().words
+    assert removed(vsphere) == ["ours"]

@@ -104,6 +104,16 @@ class Client:
         change = vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=disk)
         self.reconfigure(vm, deviceChange=[change])
 
+    def remove_disks(self, vm: str) -> None:
+        """Take all disks from a VM."""
+        devices = self.vm(vm).config.hardware.device
+        changes = [
+            vim.vm.device.VirtualDeviceSpec(operation="remove", device=device)
+            for device in devices
+            if isinstance(device, vim.vm.device.VirtualDisk)
+        ]
+        self.reconfigure(vm, deviceChange=changes)
+
     def power(self, vm: str, *, on: bool) -> None:
         """Switch a VM on or off."""
         found = self.vm(vm)

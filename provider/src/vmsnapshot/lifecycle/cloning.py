@@ -119,12 +119,13 @@ class Dependents:
     Attributes:
         by_snapshot: For each snapshot's id the other VMs whose disks stand on the files that it holds.
         on_vm: The other VMs whose disks stand on files of the VM itself.
-        unread: VMs on the same datastores of which it could not be read.
+        unread: VMs on the same datastores of which the server doesn't tell their disks' files: whether they
+            stand on these is not known.
     """
 
     by_snapshot: Mapping[str, Sequence[VirtualMachineIdentity]]
     on_vm: Sequence[VirtualMachineIdentity]
-    unread: Sequence[str] = ()
+    unread: Sequence[VirtualMachineIdentity] = ()
 
 
 class Cloner(Protocol):
@@ -176,6 +177,8 @@ class Cloner(Protocol):
         self, snapshots: Mapping[str, Sequence[str]], operation: Operation
     ) -> dict[str, Dependents | VmsnapshotError]:
         """What stands on VMs' files, by the VM's id; the calls don't grow with them.
+
+        An error instead of it: the server doesn't tell which files the VM or a snapshot itself consists of.
 
         Args:
             snapshots: By the id of each VM those of its snapshots that are asked about.

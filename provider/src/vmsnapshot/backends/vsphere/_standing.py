@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -23,6 +24,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.identity import VirtualMachineIdentity
 
 _OF_VMS: Final = ("name", "config.instanceUuid", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
+_DEVICES: Final = "config.hardware.device"
 
 
 # A VM's id, and those of its snapshots.
@@ -34,7 +36,7 @@ class Standing:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._batcher: Batcher[_Asked, Dependents] = Batcher("dependents", self._answer)
+        self._batcher: Batcher[_Asked, Dependents | VmsnapshotError] = Batcher("dependents", self._answer)
 
     def of(
         self, snapshots: Mapping[str, Sequence[str]], operation: Operation
@@ -57,12 +59,12 @@ class Standing:
 
         return retry(operation, WORTH_ANOTHER_READ, attempt) if asked else {}
 
-    def _answer(self, asked: Sequence[_Asked]) -> Mapping[_Asked, Dependents]:
+    def _answer(self, asked: Sequence[_Asked]) -> Mapping[_Asked, Dependents | VmsnapshotError | Exception]:
         subject = Subject("reading which VMs stand on the files of others")
         return self._connection.direct(subject, lambda login: _read(login, asked))
 
 
-def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents]:
+def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents | VmsnapshotError]:
     collector = vmodl.query.PropertyCollector
     neighbours = traversal(vim.VirtualMachine, "datastore")
     neighbours.selectSet = [traversal(vim.Datastore, "vm")]
@@ -72,28 +74,50 @@ def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents]:
         collector.FilterSpec(
             propSet=[property_spec(kind, paths)],
             objectSet=[collector.ObjectSpec(obj=item, skip=False, selectSet=below) for item in objects],
-            # What has gone stands on nothing.
+            # One VM that has gone must not fail the others.
             reportMissingObjectsInResults=True,
         )
         for kind, paths, objects, below in (
             (vim.VirtualMachine, _OF_VMS, vms, [neighbours]),
-            (vim.vm.Snapshot, ("config.hardware.device",), held, []),
+            (vim.vm.Snapshot, (_DEVICES,), held, []),
         )
         if objects
     ]
     machines: dict[str, Mapping[str, Any]] = {}
-    tops: dict[str, set[str]] = {}
+    chains: dict[str, set[str] | None] = {}
+    tops: dict[str, set[str] | None] = {}
     for content in retrieve(login, specs):
         properties, found_id = properties_of(content), object_id(content.obj)
-        if isinstance(content.obj, vim.VirtualMachine):
+        if not isinstance(content.obj, vim.VirtualMachine):
+            tops[found_id] = _tops(content)
+        elif not _has_gone(content):
             machines[found_id] = properties
-        else:
-            tops[found_id] = set(_tops(properties.get("config.hardware.device") or ()))
-    chains = {vm_id: _chain(properties) for vm_id, properties in machines.items()}
-    return {
-        (vm_id, ids): _dependents(vm_id, machines, chains, {item: tops.get(item, set()) for item in ids})
-        for vm_id, ids in asked
-    }
+            chains[found_id] = _chain(content)
+    return {(vm_id, ids): _outcome(vm_id, ids, machines, chains, tops) for vm_id, ids in asked}
+
+
+def _outcome(
+    vm_id: str,
+    ids: Sequence[str],
+    machines: Mapping[str, Mapping[str, Any]],
+    chains: Mapping[str, set[str] | None],
+    tops: Mapping[str, set[str] | None],
+) -> Dependents | VmsnapshotError:
+    own = {item: files for item in ids if (files := tops.get(item)) is not None}
+    unknown = [item for item in ids if item not in own]
+    if unknown or chains.get(vm_id) is None:
+        what = f"snapshots {', '.join(unknown)}" if unknown else "its disks"
+        return faults.Unread(
+            f"vSphere doesn't tell the files of {what} of VM {vm_id} now, so that it isn't known whether "
+            "linked clones stand on them. Nothing was removed",
+        )
+    return _dependents(vm_id, machines, chains, own)
+
+
+def _has_gone(content: Any) -> bool:
+    return any(
+        isinstance(missing.fault, vmodl.fault.ManagedObjectNotFound) for missing in content.missingSet or ()
+    )
 
 
 def _dependents(
@@ -108,11 +132,7 @@ def _dependents(
     def standing(on: Iterable[str]) -> list[VirtualMachineIdentity]:
         files = set(on)
         return [
-            VirtualMachineIdentity(
-                id=other,
-                name=machines[other].get("name") or other,
-                instance_uuid=machines[other].get("config.instanceUuid"),
-            )
+            _identity(other, machines[other])
             for other, chain in others.items()
             if chain is not None and chain & files
         ]
@@ -124,7 +144,15 @@ def _dependents(
     return Dependents(
         by_snapshot={snapshot_id: found for snapshot_id, found in by_snapshot.items() if found},
         on_vm=standing(own),
-        unread=[machines[other].get("name") or other for other, chain in others.items() if chain is None],
+        unread=[_identity(other, machines[other]) for other, chain in others.items() if chain is None],
+    )
+
+
+def _identity(vm_id: str, properties: Mapping[str, Any]) -> VirtualMachineIdentity:
+    return VirtualMachineIdentity(
+        id=vm_id,
+        name=properties.get("name") or vm_id,
+        instance_uuid=properties.get("config.instanceUuid"),
     )
 
 
@@ -132,21 +160,35 @@ def _in(folder: str, file: str) -> bool:
     return bool(folder) and file.rpartition("/")[0] == folder
 
 
-def _tops(devices: Iterable[Any]) -> Iterable[str]:
-    """The files that a snapshot's disks were written to until it was taken."""
-    for device in devices:
-        if isinstance(device, vim.vm.device.VirtualDisk):
-            name = getattr(device.backing, "fileName", None)
-            mode = str(getattr(device.backing, "diskMode", None))
-            if name is not None and not mode.startswith("independent"):
-                yield name
+def _untold(content: Any, paths: Iterable[str]) -> bool:
+    """Whether the server could not tell one of these properties, which isn't the same as that it has none."""
+    missing = {item.path for item in content.missingSet or ()}
+    return any(path == other or path.startswith(f"{other}.") for path in paths for other in missing)
 
 
-def _chain(properties: Mapping[str, Any]) -> set[str] | None:
-    """All files that a VM's disks consist of; None: not known."""
+def _tops(content: Any) -> set[str] | None:
+    """The files that a snapshot's disks were written to until it was taken; None: not known."""
+    devices = properties_of(content).get(_DEVICES)
+    if devices is None:
+        return None  # each machine has some: its controllers
+    backings = [device.backing for device in devices if isinstance(device, vim.vm.device.VirtualDisk)]
+    return {
+        name
+        for backing in backings
+        if (name := getattr(backing, "fileName", None)) is not None
+        and not str(getattr(backing, "diskMode", None)).startswith("independent")
+    }
+
+
+def _chain(content: Any) -> set[str] | None:
+    """All files that a VM's disks consist of; None: not known.
+
+    A VM without disks has no `layoutEx.disk`; only the answer's missingSet tells that from an unknown one.
+    """
+    properties = properties_of(content)
     disks, files = properties.get("layoutEx.disk"), properties.get("layoutEx.file")
-    if files is None:
+    if files is None or _untold(content, ("layoutEx.disk",)):
         return None
-    names = {file.key: file.name for file in files or ()}
+    names = {file.key: file.name for file in files}
     keys = {key for disk in disks or () for unit in disk.chain or () for key in unit.fileKey or ()}
-    return {names[key] for key in keys if key in names}
+    return {names[key] for key in keys} if keys <= names.keys() else None

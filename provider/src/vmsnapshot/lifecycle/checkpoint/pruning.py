@@ -102,7 +102,7 @@ def clones_on_checkpoints(
 ) -> dict[str, str]:
     """Returns the checkpoints of these labels that linked clones stand on, with the clones in words.
 
-    What can't be read now is missing: the removal of a snapshot looks again, and refuses.
+    What can't be read now is missing, and the user is told so: the removal of a snapshot looks again.
     """
     due = {label: checkpoints[label] for label in labels if label in checkpoints}
     asked: dict[str, list[str]] = {}
@@ -111,7 +111,9 @@ def clones_on_checkpoints(
             asked.setdefault(part.vm, []).append(part.id)
     try:
         standing = clones_on(session, asked, operation)
-    except VmsnapshotError:
+    except VmsnapshotError as error:
+        text = f"Whether linked clones stand on what will be removed is not known now: {error.message}"
+        session.log("", requests.Severity.WARNING, "\n".join(wrapped(text)))
         return {}
     kept: dict[str, str] = {}
     for label, checkpoint in due.items():

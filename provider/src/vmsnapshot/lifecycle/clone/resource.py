@@ -27,6 +27,7 @@ from vmsnapshot.lifecycle.clone.text import (
     standing_text,
 )
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.dependents import say_unread
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
@@ -328,6 +329,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         ]
         if isinstance(dependents, VmsnapshotError):
             raise dependents
+        say_unread(self._session, dependents.unread)
         if dependents.on_vm:
             raise Refused(f"{operation.what}: {standing_text(vm, dependents.on_vm)}")
         if vm.machine.power_state != "PoweredOff":

@@ -12,8 +12,10 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
@@ -25,6 +27,8 @@ def clones_on(
     session: Session, snapshots: Mapping[str, Sequence[str]], operation: Operation
 ) -> dict[str, Sequence[VirtualMachineIdentity]]:
     """Returns the linked clones on snapshots, by the snapshot's id; those without any are missing.
+
+    The user is warned once of the VMs of which it isn't known.
 
     Args:
         session: The backend.
@@ -42,8 +46,27 @@ def clones_on(
     for item in cloner.dependents(asked, operation).values():
         if isinstance(item, VmsnapshotError):
             raise item
+        say_unread(session, item.unread)
         found |= item.by_snapshot
     return found
+
+
+def say_unread(session: Session, unread: Collection[VirtualMachineIdentity]) -> None:
+    """Warn once, for the whole stack, of VMs that may stand on files which are to be removed.
+
+    The server doesn't tell which files their disks consist of.  That refuses nothing: a single VM whose
+    host is away would keep all others on its datastores from being cleaned up, and vCenter itself knows
+    what is shared.
+    """
+    new = [item for item in unread if session.is_first(f"unread clone {item.id}")]
+    if new:
+        text = (
+            f"{_names(new)}: on the same datastores, but the server doesn't tell which files their disks "
+            "consist of. Whether they are linked clones that stand on what is removed is not known. If one "
+            "may be, cancel; connect its host, or give this login the privilege System.Read on it, and look "
+            "again. Otherwise nothing needs to be done."
+        )
+        session.log("", Severity.WARNING, "\n".join(wrapped(text)))
 
 
 def remove_snapshot(
@@ -59,6 +82,7 @@ def remove_snapshot(
 
     Raises:
         Refused: One stands on it, or on one below it that is to be removed too; nothing was done.
+        VmsnapshotError: It isn't known which files a snapshot holds; nothing was done.
     """
     going = [snapshot, *(vm.descendants(snapshot.id) if remove_children else ())]
     standing = clones_on(session, {vm.identity.id: [item.id for item in going]}, operation)
@@ -80,8 +104,12 @@ def standing_text(vm: VirtualMachine, snapshot: Snapshot, clones: Sequence[Virtu
 
 def format_clones(clones: Collection[VirtualMachineIdentity]) -> str:
     """Formats the linked clones on a snapshot for messages."""
-    names = [f'VM "{item.name}" ({item.id})' for item in clones]
+    verb = "stands" if len(clones) == 1 else "stand"
+    kind = "a linked clone" if len(clones) == 1 else "linked clones"
+    return f"{_names(clones)} {verb} on it ({kind})"
+
+
+def _names(vms: Collection[VirtualMachineIdentity]) -> str:
+    names = [f'VM "{item.name}" ({item.id})' for item in vms]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    verb = "stands" if len(names) == 1 else "stand"
-    kind = "a linked clone" if len(names) == 1 else "linked clones"
-    return f"{', '.join(names[:_NAMED])}{more} {verb} on it ({kind})"
+    return f"{', '.join(names[:_NAMED])}{more}"
