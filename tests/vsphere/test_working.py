@@ -387,6 +387,7 @@ def test_cancelling_what_the_server_cannot_cancel(simulator: Simulator, backend:
     take(backend, vm)
     vm = again(backend, vm)
     simulator.hold("web-1")
+    simulator.reset_calls()
     cancellation = Cancellation()
     doing = operation(cancellation=cancellation)
     reverting = Doing(lambda: backend.revert(vm, vm.snapshots[0], "revert-1", doing))
@@ -408,13 +409,35 @@ def test_cancelling_a_call_that_hangs(simulator: Simulator, backend: VsphereBack
     taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
     until(lambda: "CreateSnapshotEx_Task" in simulator.calls())
     cancellation.cancel()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match="had not answered the request yet: whether it begins"):
         taking.result()
     simulator.hurry()
     until(lambda: simulator.calls().get("CancelTask"))
     until(lambda: not simulator.tasks())
     simulator.release("web-1")
     assert again(backend, vm).snapshots == ()
+
+
+def test_cancelling_a_call_whose_answer_comes_a_moment_later(
+    simulator: Simulator, backend: VsphereBackend
+) -> None:
+    """What that answer tells is still in the message: the task's name, and that it still runs."""
+    vm = find(backend, "web-1")
+    take(backend, vm)
+    vm = again(backend, vm)
+    simulator.hold("web-1")
+    simulator.delay(60_000, method="RevertToSnapshot_Task")
+    cancellation = Cancellation()
+    doing = operation(cancellation=cancellation)
+    reverting = Doing(lambda: backend.revert(vm, vm.snapshots[0], "revert-1", doing))
+    until(lambda: "RevertToSnapshot_Task" in simulator.calls())
+    cancellation.cancel()
+    simulator.hurry()
+    with pytest.raises(Cancelled, match=r"The task task-\w+ can't be cancelled and still runs on vSphere"):
+        reverting.result()
+    simulator.release("web-1")
+    until(lambda: not simulator.tasks())
+    assert [done["op"] for done in simulator.history("web-1")] == ["create", "revert"]
 
 
 def test_cancelling_while_reading(simulator: Simulator, backend: VsphereBackend) -> None:

@@ -93,7 +93,27 @@ def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents | Vm
         elif not _has_gone(content):
             machines[found_id] = properties
             chains[found_id] = _chain(content)
+    for reference in held:
+        if object_id(reference) not in tops and _is_gone(login, reference):
+            tops[object_id(reference)] = set()  # nothing stands on it
     return {(vm_id, ids): _outcome(vm_id, ids, machines, chains, tops) for vm_id, ids in asked}
+
+
+def _is_gone(login: Login, snapshot: Any) -> bool:
+    """Whether a snapshot that an answer left out is no longer there; else the server could not look it up."""
+    collector = vmodl.query.PropertyCollector
+    spec = collector.FilterSpec(
+        propSet=[property_spec(vim.vm.Snapshot, ())],
+        objectSet=[collector.ObjectSpec(obj=snapshot)],
+        # Only then the server says which of the two it is (API reference, PropertyFilterSpec).
+        reportMissingObjectsInResults=False,
+    )
+    try:
+        next(retrieve(login, [spec]), None)
+    except vmodl.fault.ManagedObjectNotFound as fault:
+        meant: Any = fault.obj  # optional in answers
+        return meant is None or object_id(meant) == object_id(snapshot)
+    return False
 
 
 def _outcome(

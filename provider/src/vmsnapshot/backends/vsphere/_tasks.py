@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pyVmomi import vmodl
 
-from vmsnapshot.backends._future import in_background
+from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._retry import retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._connection import Connection, Login, marked
@@ -29,6 +29,11 @@ REPEATABLE: Final = NOTHING_DONE | retry_if(faults.Interrupted, faults.Forgotten
 PATIENCE: Final = 4.0
 # Seconds that a cancellation takes at most to reach the server before we go on without knowing.
 _CANCEL_TIME: Final = 1.0
+# What is known of a call that vSphere had not answered by then.
+_NOT_ANSWERED: Final = (
+    "vSphere had not answered the request yet: whether it begins with it is not known, and the next update "
+    "looks for that."
+)
 # What became of a task that the server didn't take a request to cancel for.
 _NOT_ASKED: Final = "could not be asked to stop and may still run on vSphere"
 
@@ -70,8 +75,7 @@ class Tasks:
                 return object_id(start(login))
 
         with self._watcher.starting():
-            # A task that starts after its user has gone is of no use to anybody.
-            task_id = self._connection.call(operation, subject, call, once=once, late=self._cancel)
+            task_id = self._start(operation, subject, call, once=once)
         watch = self._wait(task_id, operation, subject, cancel=True)
         if watch.failure is not None:
             raise _not_watched(watch, subject)
@@ -91,6 +95,26 @@ class Tasks:
     def close(self) -> None:
         """Stop watching tasks."""
         self._watcher.close()
+
+    def _start(
+        self, operation: Operation, subject: Subject, call: Callable[[Login], str], *, once: bool
+    ) -> str:
+        """Make the call that starts a task; its id.
+
+        A task that starts after its user has gone is asked to stop, and the message says what came of that
+        if it comes within a moment.
+        """
+        late: Future[str] = Future()
+
+        def stop(task_id: str) -> None:
+            late.set_result(f"The task {task_id} {self._cancel(task_id)}.")
+
+        operation.check()
+        try:
+            return self._connection.call(operation, subject, call, once=once, late=stop)
+        except (Cancelled, TimedOut) as over:
+            outcome = late.result_within(_CANCEL_TIME) or _NOT_ANSWERED
+            raise type(over)(f"{over.message} {outcome}") from None
 
     def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:
         with self._watcher.watching(task_id) as watch:
