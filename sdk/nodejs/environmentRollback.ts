@@ -82,7 +82,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly machines: pulumi.Output<{[key: string]: outputs.Machine} | undefined>;
     /**
-     * When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+     * If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
      */
     declare public readonly onFailure: pulumi.Output<enums.OnFailure>;
     /**
@@ -206,7 +206,7 @@ export interface EnvironmentRollbackArgs {
      */
     checkpoint?: pulumi.Input<string | undefined>;
     /**
-     * When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+     * If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
      */
     onFailure?: pulumi.Input<enums.OnFailure | undefined>;
     /**

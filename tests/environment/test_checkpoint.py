@@ -57,7 +57,7 @@ def test_all_are_taken_wave_after_wave(vcenter: Simulator, ready: Plugin, enviro
 
 
 def unreadable(vcenter: Simulator, _somebody: Client, vm: str) -> None:
-    """The login may no longer read the VM."""
+    """This user may no longer read the VM."""
     vcenter.unreadable(vm)
 
 

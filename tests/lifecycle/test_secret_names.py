@@ -1,4 +1,4 @@
-"""A name that was given as a secret is in no state in clear, wherever it stands."""
+"""A name that was given as a secret is in no state in plain text, wherever it stands."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_a_bool_setting_is_a_bool(plugin: Plugin, sent: Any, received: Any) -> N
 
 
 def test_a_secret_setting_is_secret_however_it_arrives(plugin: Plugin) -> None:
-    """CheckConfig gets secrets in clear; the schema says what they are, and so does the answer."""
+    """CheckConfig gets secrets in plain text; the schema says what they are, and so does the answer."""
     plugin.provider.answer = requests.CheckResult
     news = encode({"password": "swordfish"})
     answer = plugin.stub.CheckConfig(provider_pb2.CheckRequest(news=news))

@@ -182,13 +182,13 @@ class Stack:
         return self.run("import", token, name, id, "--yes", "--skip-preview", "--protect=false", *arguments)
 
     def export(self) -> dict[str, Any]:
-        """The stack's state, secrets in clear."""
+        """The stack's state, secrets in plain text."""
         text = self.run("stack", "export", "--show-secrets").check().text
         exported: dict[str, Any] = json.loads(text[text.index("{") :])
         return exported
 
     def resource(self, name: str) -> dict[str, Any]:
-        """A resource's entry in the state by its name in the program, secrets in clear."""
+        """A resource's entry in the state by its name in the program, secrets in plain text."""
         stored = self._state / ".pulumi" / "stacks" / "made-up" / f"{self.name}.json"
         checkpoint = json.loads(stored.read_text(encoding="utf-8"))["checkpoint"]
         entry = _named(checkpoint["latest"].get("resources", []), name)

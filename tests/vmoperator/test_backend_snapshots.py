@@ -293,7 +293,7 @@ def test_a_snapshot_outlives_its_vm(harness: Harness) -> None:
 def test_names_that_arent_there(harness: Harness) -> None:
     """Close names are suggested; a namespace that isn't there is told from one without that VM.
 
-    The login may look everywhere here; with a role in one namespace, others can't be told apart.
+    This user may look everywhere here; with a role in one namespace, others can't be told apart.
     """
     harness.backend = harness.connect("admin")
     with pytest.raises(NotFound, match=r'no VM "web1" in namespace ".*"; did you mean web-1\?'):

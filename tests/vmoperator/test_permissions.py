@@ -116,7 +116,7 @@ def test_a_permission_that_is_taken_away_while_we_wait(
 
 
 def test_a_namespace_that_isnt_there(harness: Harness) -> None:
-    """It can't be told from one where the login may nothing, unless that may look at namespaces."""
+    """It can't be told from one where this user may nothing, unless that may look at namespaces."""
     nowhere = VMReference("web-1", "nowhere")
     with pytest.raises(Denied, match="in namespace nowhere, if there is such a namespace"):
         harness.backend.find(nowhere, operation())

@@ -25,7 +25,7 @@ def test_a_server_that_takes_events_needs_no_word(simulator: Simulator, backend:
 
 
 def test_a_server_that_keeps_marks_is_not_asked(simulator: Simulator, backend: VsphereBackend) -> None:
-    """A mark of ours with one of the VM's tasks is proof enough, whatever the login may."""
+    """A mark of ours with one of the VM's tasks is proof enough, whatever this user may."""
     take(backend, find(backend, "web-1"))
     simulator.deny("Global.LogEvent")
     assert weaker(backend) is None

@@ -65,7 +65,7 @@ type EnvironmentRollback struct {
 	LeftoverSafetySnapshots LeftoverSafetySnapshotArrayOutput `pulumi:"leftoverSafetySnapshots"`
 	// The live VMs, refreshed before each preview.
 	Machines MachineMapOutput `pulumi:"machines"`
-	// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+	// If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
 	OnFailure OnFailureOutput `pulumi:"onFailure"`
 	// The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
 	PowerPolicy PowerPolicyOutput `pulumi:"powerPolicy"`
@@ -152,7 +152,7 @@ func (EnvironmentRollbackState) ElementType() reflect.Type {
 type environmentRollbackArgs struct {
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
 	Checkpoint *string `pulumi:"checkpoint"`
-	// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+	// If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
 	OnFailure *OnFailure `pulumi:"onFailure"`
 	// The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
@@ -172,7 +172,7 @@ type environmentRollbackArgs struct {
 type EnvironmentRollbackArgs struct {
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
 	Checkpoint pulumi.StringPtrInput
-	// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+	// If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
 	OnFailure OnFailurePtrInput
 	// The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
 	PowerPolicy PowerPolicyPtrInput
@@ -300,7 +300,7 @@ func (o EnvironmentRollbackOutput) Machines() MachineMapOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) MachineMapOutput { return v.Machines }).(MachineMapOutput)
 }
 
-// When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+// If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
 func (o EnvironmentRollbackOutput) OnFailure() OnFailureOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) OnFailureOutput { return v.OnFailure }).(OnFailureOutput)
 }

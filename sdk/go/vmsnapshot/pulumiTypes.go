@@ -68,7 +68,7 @@ type Checkpoint struct {
 	Missing []string `pulumi:"missing"`
 	// The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 	Ownership *string `pulumi:"ownership"`
-	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 	Server *string `pulumi:"server"`
 	// Seconds between its first and its last snapshot: the VMs aren't of one moment.
 	SkewSeconds float64 `pulumi:"skewSeconds"`
@@ -108,7 +108,7 @@ func (o CheckpointOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
-// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 func (o CheckpointOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
@@ -522,7 +522,7 @@ type Finding struct {
 	Code string `pulumi:"code"`
 	// The same for people.
 	Message string `pulumi:"message"`
-	// How grave it is.
+	// How severe it is.
 	Severity FindingSeverity `pulumi:"severity"`
 }
 
@@ -551,7 +551,7 @@ func (o FindingOutput) Message() pulumi.StringOutput {
 	return o.ApplyT(func(v Finding) string { return v.Message }).(pulumi.StringOutput)
 }
 
-// How grave it is.
+// How severe it is.
 func (o FindingOutput) Severity() FindingSeverityOutput {
 	return o.ApplyT(func(v Finding) FindingSeverity { return v.Severity }).(FindingSeverityOutput)
 }
@@ -2826,11 +2826,11 @@ type VirtualMachineIdentity struct {
 	Name string `pulumi:"name"`
 	// The VM's Kubernetes namespace (VM Operator).
 	Namespace *string `pulumi:"namespace"`
-	// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+	// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
 	NamespaceUID *string `pulumi:"namespaceUID"`
 	// The VM's inventory path.
 	Path *string `pulumi:"path"`
-	// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+	// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 	Server *string `pulumi:"server"`
 	// The UID of the VM's object (VM Operator): one that is re-created has another.
 	Uid *string `pulumi:"uid"`
@@ -2871,7 +2871,7 @@ func (o VirtualMachineIdentityOutput) Namespace() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Namespace }).(pulumi.StringPtrOutput)
 }
 
-// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
 func (o VirtualMachineIdentityOutput) NamespaceUID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.NamespaceUID }).(pulumi.StringPtrOutput)
 }
@@ -2881,7 +2881,7 @@ func (o VirtualMachineIdentityOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Path }).(pulumi.StringPtrOutput)
 }
 
-// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 func (o VirtualMachineIdentityOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Server }).(pulumi.StringPtrOutput)
 }
@@ -2955,7 +2955,7 @@ func (o VirtualMachineIdentityPtrOutput) Namespace() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
 func (o VirtualMachineIdentityPtrOutput) NamespaceUID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
 		if v == nil {
@@ -2975,7 +2975,7 @@ func (o VirtualMachineIdentityPtrOutput) Path() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+// The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 func (o VirtualMachineIdentityPtrOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
 		if v == nil {

@@ -45,7 +45,7 @@ export interface Checkpoint {
      */
     ownership?: string;
     /**
-     * The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+     * The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
      */
     server?: string;
     /**
@@ -187,7 +187,7 @@ export interface Finding {
      */
     message: string;
     /**
-     * How grave it is.
+     * How severe it is.
      */
     severity: enums.FindingSeverity;
 }
@@ -799,7 +799,7 @@ export interface VirtualMachineIdentity {
      */
     namespace?: string;
     /**
-     * The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+     * The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
      */
     namespaceUID?: string;
     /**
@@ -807,7 +807,7 @@ export interface VirtualMachineIdentity {
      */
     path?: string;
     /**
-     * The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+     * The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
      */
     server?: string;
     /**

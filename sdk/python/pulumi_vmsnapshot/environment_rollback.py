@@ -35,7 +35,7 @@ class EnvironmentRollbackArgs:
 
         :param pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]] virtual_machines: The VMs of the environment. A change alone reverts nothing.
         :param pulumi.Input[_builtins.str] checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
-        :param pulumi.Input['OnFailure'] on_failure: When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+        :param pulumi.Input['OnFailure'] on_failure: If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
@@ -94,7 +94,7 @@ class EnvironmentRollbackArgs:
     @pulumi.getter(name="onFailure")
     def on_failure(self) -> pulumi.Input[Optional['OnFailure']]:
         """
-        When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+        If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         """
         return pulumi.get(self, "on_failure")
 
@@ -210,7 +210,7 @@ class EnvironmentRollback(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
-        :param pulumi.Input['OnFailure'] on_failure: When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+        :param pulumi.Input['OnFailure'] on_failure: If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
@@ -401,7 +401,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter(name="onFailure")
     def on_failure(self) -> pulumi.Output['OnFailure']:
         """
-        When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes on) or `undo` (VMs already reverted are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
+        If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         """
         return pulumi.get(self, "on_failure")
 

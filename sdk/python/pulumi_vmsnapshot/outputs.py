@@ -147,7 +147,7 @@ class Checkpoint(dict):
         :param Sequence[_builtins.str] displaced: VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
         :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
         :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
-        :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+        :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         """
         pulumi.set(__self__, "skew_seconds", skew_seconds)
         pulumi.set(__self__, "snapshots", snapshots)
@@ -213,7 +213,7 @@ class Checkpoint(dict):
     @pulumi.getter
     def server(self) -> Optional[_builtins.str]:
         """
-        The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+        The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         """
         return pulumi.get(self, "server")
 
@@ -615,7 +615,7 @@ class Finding(dict):
 
         :param _builtins.str code: A word for programs, such as `memoryLost`.
         :param _builtins.str message: The same for people.
-        :param 'FindingSeverity' severity: How grave it is.
+        :param 'FindingSeverity' severity: How severe it is.
         """
         pulumi.set(__self__, "code", code)
         pulumi.set(__self__, "message", message)
@@ -641,7 +641,7 @@ class Finding(dict):
     @pulumi.getter
     def severity(self) -> 'FindingSeverity':
         """
-        How grave it is.
+        How severe it is.
         """
         return pulumi.get(self, "severity")
 
@@ -2472,9 +2472,9 @@ class VirtualMachineIdentity(dict):
         :param _builtins.str name: The VM's name.
         :param _builtins.str instance_uuid: The VM's instance UUID.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator).
-        :param _builtins.str namespace_uid: The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+        :param _builtins.str namespace_uid: The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
         :param _builtins.str path: The VM's inventory path.
-        :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+        :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         :param _builtins.str uid: The UID of the VM's object (VM Operator): one that is re-created has another.
         """
         pulumi.set(__self__, "id", id)
@@ -2528,7 +2528,7 @@ class VirtualMachineIdentity(dict):
     @pulumi.getter(name="namespaceUID")
     def namespace_uid(self) -> Optional[_builtins.str]:
         """
-        The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: the login may not read it.
+        The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
         """
         return pulumi.get(self, "namespace_uid")
 
@@ -2544,7 +2544,7 @@ class VirtualMachineIdentity(dict):
     @pulumi.getter
     def server(self) -> Optional[_builtins.str]:
         """
-        The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where the login may read it).
+        The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         """
         return pulumi.get(self, "server")
 

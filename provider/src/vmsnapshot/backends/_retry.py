@@ -66,7 +66,7 @@ def retry(
 
     Raises:
         Cancelled: The user cancelled.
-        TimedOut: The time is over; the message holds the last failure.
+        TimedOut: The operation timed out; the message holds the last failure.
     """
     for tries, pause in enumerate(backoff(), start=1):
         operation.check()

@@ -101,11 +101,11 @@ class Operation:
         return max(0.0, self._deadline - time.monotonic())
 
     def check(self) -> None:
-        """Raise if the time is over or somebody has cancelled.
+        """Raise if the operation has timed out or somebody has cancelled.
 
         Raises:
             Cancelled: The user cancelled.
-            TimedOut: The time is over.
+            TimedOut: The operation timed out.
         """
         if self.cancellation.requested:
             message = f"{self.what}: cancelled. The next update continues from here."
@@ -122,7 +122,7 @@ class Operation:
 
         Raises:
             Cancelled: The user cancelled meanwhile.
-            TimedOut: The time is over.
+            TimedOut: The operation timed out.
         """
         self.cancellation.wait(min(seconds, self.remaining))
         self.check()

@@ -131,7 +131,7 @@ class Checkpoint(Model):
         str | None,
         Property(
             "The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM "
-            "Operator: the UID of the namespace `kube-system`, where the login may read it)."
+            "Operator: the UID of the namespace `kube-system`, where this user may read it)."
         ),
     ] = None
 
@@ -279,9 +279,9 @@ class RollbackInputs(Model):
     on_failure: Annotated[
         OnFailure,
         Property(
-            "When a VM can't be reverted half-way: `stop` (what is done stays done, the next update goes "
-            "on) or `undo` (VMs already reverted are brought back, to their disks as they were; those "
-            "that were on are started again). Default: `stop`."
+            "If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted "
+            "stay so, the next update continues) or `undo` (they are brought back, to their disks as they "
+            "were; those that were on are started again). Default: `stop`."
         ),
     ] = "stop"
     require_unchanged: Annotated[

@@ -37,14 +37,14 @@ class VirtualMachineIdentity(Model):
         str | None,
         Property(
             "The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not "
-            "set: the login may not read it."
+            "set: this user may not read it."
         ),
     ] = None
     server: Annotated[
         str | None,
         Property(
             "The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the "
-            "UID of the namespace `kube-system`, where the login may read it)."
+            "UID of the namespace `kube-system`, where this user may read it)."
         ),
     ] = None
 

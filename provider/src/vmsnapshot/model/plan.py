@@ -28,7 +28,7 @@ Severity: TypeAlias = Annotated[
 class Finding(Model):
     """One thing found before a revert."""
 
-    severity: Annotated[Severity, Property("How grave it is.")]
+    severity: Annotated[Severity, Property("How severe it is.")]
     code: Annotated[str, Property("A word for programs, such as `memoryLost`.")]
     message: Annotated[str, Property("The same for people.")]
 

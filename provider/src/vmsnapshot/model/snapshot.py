@@ -183,7 +183,7 @@ class SnapshotInputs(Model):
 
 
 class SnapshotFilter(Model):
-    """Which existing snapshots to list; without anything, all that the login may see."""
+    """Which existing snapshots to list; without anything, all that are visible to this user."""
 
     vm_name: Annotated[
         str | None,

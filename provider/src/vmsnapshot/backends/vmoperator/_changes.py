@@ -42,7 +42,7 @@ class ChangeNotifier:
         Raises:
             Cancelled: The user cancelled.
             TimedOut: The operation's time is over.
-            Denied: The login may no longer look; likewise whatever else ended the watches.
+            Denied: This user may no longer look; likewise whatever else ended the watches.
         """
         woken = threading.Event()
         end = None if longest is None else time.monotonic() + longest

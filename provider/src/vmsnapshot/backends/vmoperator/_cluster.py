@@ -18,7 +18,7 @@ _LOOK: Final = 0.2
 
 
 class Cluster:
-    """The namespaces of one cluster, as far as the login may read them; each is read once.
+    """The namespaces of one cluster, as far as this user may read them; each is read once.
 
     Args:
         client: The server.

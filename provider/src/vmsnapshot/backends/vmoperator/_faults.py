@@ -182,7 +182,7 @@ def _lacking(answer: Answer) -> str:
     """Which permission is missing, and where to read about it."""
     found = _CANNOT.search(answer.message)
     if found is None:
-        return f"the login may not do this; {_PERMISSIONS}"
+        return f"this user lacks the privilege for this; {_PERMISSIONS}"
     verb, resource, group, namespace = found.groups()
     what = f"{resource}.{group}" if group else resource
     where = f" in namespace {namespace}, if there is such a namespace" if namespace else ""

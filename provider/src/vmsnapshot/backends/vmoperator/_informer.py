@@ -87,7 +87,7 @@ class Informer:
         """Wait until what is here is what the server has.
 
         Raises:
-            Denied: The login may not list or watch; likewise whatever else won't pass by itself.
+            Denied: This user may not list or watch; likewise whatever else won't pass by itself.
             Unreachable: The server could not be reached even once, or everything is closed.
             Cancelled: The user cancelled.
             TimedOut: The operation's time is over; the message says why it took so long.
@@ -139,7 +139,7 @@ class Informer:
         A list of one: whoever may list all objects of a namespace may ask so.
 
         Raises:
-            Denied: The login may no longer look; likewise whatever else keeps the server from answering.
+            Denied: This user may no longer look; likewise whatever else keeps the server from answering.
         """
         item = self._client.find(self._namespace, self._plural, name, operation)
         if item is not None:

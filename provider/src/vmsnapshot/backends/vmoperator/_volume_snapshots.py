@@ -18,7 +18,7 @@ _FRESH: Final = 5.0
 
 
 class VolumeSnapshots:
-    """The VolumeSnapshots of namespaces, as far as the login may list them."""
+    """The VolumeSnapshots of namespaces, as far as this user may list them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

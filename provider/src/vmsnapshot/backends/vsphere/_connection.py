@@ -270,7 +270,8 @@ class Connection:
                 "thumbprint",
                 f"{subject}: the server shows another certificate than the one that `thumbprint` names; "
                 f"its SHA-256 is {server.thumbprint()}. If the certificate was renewed, set thumbprint to "
-                "that after comparing it with the server's own; otherwise somebody stands in between.",
+                "that after comparing it with the server's own; otherwise someone may be intercepting "
+                "the connection.",
             )
         reason = getattr(cause, "verify_message", None)
         if reason is not None:

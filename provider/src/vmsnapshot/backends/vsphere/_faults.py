@@ -177,7 +177,7 @@ TABLE: Final[dict[str, Rule]] = {
     "vim.fault.LimitExceeded": _rule(Busy, "the platform's limit of operations is reached."),
     "vim.fault.NoPermission": _permission,
     "vim.fault.NotAuthenticated": _rule(Denied, "the session is over.", retryable=True),
-    "vmodl.fault.SecurityError": _rule(Denied, "the login may not do this."),
+    "vmodl.fault.SecurityError": _rule(Denied, "this user lacks the privilege for this."),
     "vim.fault.InvalidLogin": _rule(Denied, _LOGIN),
     "vim.fault.PasswordExpired": _rule(Denied, "the password has expired: change it and set `password`."),
     "vim.fault.RestrictedVersion": _rule(

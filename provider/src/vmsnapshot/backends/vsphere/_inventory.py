@@ -179,7 +179,7 @@ class Inventory:
         return retry(operation, WORTH_ANOTHER_READ, read)
 
     def path(self, parent: str, name: str, operation: Operation) -> str | None:
-        """The inventory path of a VM with that parent; None: the login may not see the parent."""
+        """The inventory path of a VM with that parent; None: this user may not see the parent."""
         path = self.index(operation).path(parent, name)
         if path is None and parent not in self._hidden:
             # Perhaps a folder that was made since the index was read; looked for once.
@@ -191,7 +191,7 @@ class Inventory:
     def networks(self, config: Any, operation: Operation) -> Mapping[str, str]:
         """The names of networks by their keys, with all those that a VM's configuration names by key.
 
-        A network that the login may not see is missing.
+        A network that this user may not see is missing.
         """
         wanted = network_keys(config)
         if not wanted:

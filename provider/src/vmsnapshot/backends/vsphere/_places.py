@@ -138,7 +138,7 @@ class Places:
         raise NotFound(message)
 
     def path(self, reference: Reference) -> str:
-        """The inventory path of a place; its id, if the login may not see it."""
+        """The inventory path of a place; its id, if this user may not see it."""
         node = self._nodes.get(reference)
         return reference[1] if node is None else node.path
 

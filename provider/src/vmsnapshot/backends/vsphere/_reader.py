@@ -185,7 +185,7 @@ class VsphereReader:
     def list_machines(
         self, operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
-        """Observe every VM that the login may see, templates included; each, or why it could not be read."""
+        """Observe every VM visible to this user, templates included; each, or why it could not be read."""
         index = self._inventory.index(operation, newer_than=self._inventory.generation)
         return self.observe_all(list(index.entries), operation, read)
 

@@ -76,7 +76,7 @@ class Reads:
 
         Raises:
             Gone: One is definitely no longer there.
-            Denied: The login may not read one.
+            Denied: This user may not read one.
         """
         return values(self.outcomes(references, operation))
 
@@ -189,7 +189,7 @@ def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
 
     Raises:
         NotAuthenticated: The session is over; some servers say so per property only.
-        Denied: The login may not read a further page.
+        Denied: This user may not read a further page.
     """
     collector = login.content.propertyCollector
     page = collector.RetrievePropertiesEx(specs, vmodl.query.PropertyCollector.RetrieveOptions())

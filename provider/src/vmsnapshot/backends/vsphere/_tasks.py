@@ -66,7 +66,7 @@ class Tasks:
         Raises:
             Interrupted: The connection broke after the call was sent.
             Cancelled: The user cancelled; the task was asked to stop, where it can.
-            TimedOut: The time is over; the message names the task that still runs.
+            TimedOut: The operation timed out; the message names the task that still runs.
             VmsnapshotError: Whatever the fault that the task ended with means.
         """
 

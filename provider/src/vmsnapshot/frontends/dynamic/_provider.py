@@ -106,7 +106,7 @@ class Provider(dynamic.ResourceProvider):
         )
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
-        """Make it. What fails half-way can't be put into state: the next run finds it by its mark."""
+        """Make it. What fails midway can't be put into state: the next run finds it by its mark."""
         with self._telling():
             made = self._process.lifecycle.create(
                 requests.CreateRequest(self._urn, self.token, decode(props), timeout=self._timeout("create"))
@@ -127,7 +127,7 @@ class Provider(dynamic.ResourceProvider):
         )
 
     def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
-        """Change it in place. What fails half-way is gone on with by the next run."""
+        """Change it in place. What fails midway is continued by the next run."""
         state = decode(olds)
         with self._telling():
             changed = self._process.lifecycle.update(

@@ -75,8 +75,8 @@ def _warn_of_credentials_in_clear() -> None:
         if name == "kubeconfig" and "\n" not in value:
             continue  # a path
         pulumi.log.warn(
-            f"{key} is set in clear, and Pulumi copies the configuration of a stack with dynamic resources "
-            f"into its state. Set it again with `pulumi config set --secret {key}`"
+            f"{key} is set in plain text, and Pulumi copies the configuration of a stack with dynamic "
+            f"resources into its state. Set it again with `pulumi config set --secret {key}`"
         )
 
 

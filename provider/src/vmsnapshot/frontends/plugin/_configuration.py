@@ -1,7 +1,7 @@
 """The provider's own settings, which the engine sends in a way of its own.
 
 A setting from the stack's configuration is always a string, and SDKs write anything that isn't one
-as JSON: `"true"`, `"[1, 2]"`.  CheckConfig gets secrets in clear.  Some keys are the engine's.
+as JSON: `"true"`, `"[1, 2]"`.  CheckConfig gets secrets in plain text.  Some keys are the engine's.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What stays, on vSphere and on the VM Operator::
 
-    a server     about.instanceUuid             UID of the namespace kube-system, where the login may
+    a server     about.instanceUuid             UID of the namespace kube-system, where this user may
                                                 read it, else of the VM's own namespace
     a VM         its server, instance UUID      its server, UID of the object
     a snapshot   its VM, creation time, mark    its VM, UID of the object

@@ -31,7 +31,7 @@ class Reader(Protocol):
     """
 
     def server(self, vm_id: str, operation: Operation) -> ServerIdentity:
-        """Which server it is, where a VM of that id would be; what the login may not read isn't known.
+        """Which server it is, where a VM of that id would be; what this user may not read isn't known.
 
         Raises:
             Unreachable: It could not be asked.
@@ -91,7 +91,7 @@ class Reader(Protocol):
     def list_machines(
         self, operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
-        """Observe every VM that the login may see, templates included; each, or why it could not be read.
+        """Observe every VM visible to this user, templates included; each, or why it could not be read.
 
         Raises:
             Unreachable: Nothing could be read at all; likewise whatever else fails all of them.

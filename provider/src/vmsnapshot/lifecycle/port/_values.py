@@ -91,7 +91,7 @@ class SnapshotRequest:
 
 @dataclasses.dataclass(frozen=True)
 class InventoryScope:
-    """Which VMs an inventory is of; nothing set: all that the login may see, or the default namespace's.
+    """Which VMs an inventory is of; nothing set: all that this user sees, or the default namespace's.
 
     Attributes:
         kind: What `place` is; only vSphere has these.

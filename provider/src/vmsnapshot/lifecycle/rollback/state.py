@@ -137,7 +137,7 @@ def is_open(state: RollbackState) -> bool:
 def is_asked(old_inputs: RollbackInputs, old_state: RollbackState, new: Inputs[RollbackInputs]) -> bool:
     """Whether an update is to roll back: it is newly asked for, or not complete.
 
-    After a create that failed half-way, the engine has the new inputs for old ones; state has not.
+    After a create that failed midway, the engine has the new inputs for old ones; state has not.
     """
     return asks_for_rollback(old_inputs, new) or (is_open(old_state) and asks_for_rollback(old_state, new))
 

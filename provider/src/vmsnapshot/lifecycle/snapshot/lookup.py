@@ -176,7 +176,7 @@ class SnapshotLookup:
         return Answer(identifier, state, inputs)
 
     def list(self, wanted: SnapshotFilter) -> Iterator[Listed]:
-        """Every such snapshot that the login may see, as an id that can be imported.
+        """Every such snapshot that is visible to this user, as an id that can be imported.
 
         How many VMs could not be read is told: their snapshots are missing from the list.
         """
