@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -30,15 +30,15 @@ class Kept(NoNotes):
     """What was deleted is known, as on one machine."""
 
     def __init__(self) -> None:
-        self.deleted: dict[str, dt.datetime] = {}
+        self.deleted: dict[tuple[str, str], dt.datetime] = {}
 
-    def forget(self, urn: str, moment: dt.datetime) -> None:
+    def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
         """It was deleted."""
-        self.deleted[urn] = moment
+        self.deleted |= {(urn, vm): until for vm in vms}
 
-    def forgotten(self, urn: str) -> dt.datetime | None:
-        """When it was."""
-        return self.deleted.get(urn)
+    def forgotten(self, urn: str, vm: str) -> dt.datetime | None:
+        """Until when what it did is over."""
+        return self.deleted.get((urn, vm))
 
 
 @pytest.fixture(scope="module", params=["suffixed", "exact", "none", "nothing"])

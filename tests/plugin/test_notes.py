@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 import os
 import stat
 from pathlib import Path
@@ -41,10 +43,22 @@ def test_the_newest_note_counts_and_half_a_line_is_none(tmp_path: Path) -> None:
 
 
 def test_what_was_deleted_is_known_to_every_engine(tmp_path: Path) -> None:
-    """When a revert was deleted is kept for later commands."""
-    FileNotes(1, tmp_path / "notes").forget("urn:a", AT)
-    assert FileNotes(2, tmp_path / "notes").forgotten("urn:a") == AT
-    assert FileNotes(2, tmp_path / "notes").forgotten("urn:b") is None
+    """A revert's deletion is kept for later commands, VM by VM."""
+    FileNotes(1, tmp_path / "notes").forget("urn:a", ["vm-1", "vm-2"], AT)
+    later = FileNotes(2, tmp_path / "notes")
+    assert [later.forgotten("urn:a", vm) for vm in ("vm-1", "vm-2", "vm-3")] == [AT, AT, None]
+    assert later.forgotten("urn:b", "vm-1") is None
+
+
+def test_a_deletion_that_an_earlier_build_noted_is_known(tmp_path: Path) -> None:
+    """It names no VM, and so is one for each that the resource has."""
+    notes = FileNotes(1, tmp_path)
+    name = hashlib.sha256(b"urn:a").hexdigest()[:16]
+    (tmp_path / f"forgotten-{name}.json").write_text(json.dumps({"at": AT.isoformat()}), encoding="utf-8")
+    assert notes.forgotten("urn:a", "vm-1") == AT
+    notes.forget("urn:a", ["vm-1"], AT + dt.timedelta(hours=1))
+    assert notes.forgotten("urn:a", "vm-1") == AT + dt.timedelta(hours=1)
+    assert notes.forgotten("urn:b", "vm-1") is None
 
 
 def test_what_was_begun_is_known_until_it_has_ended(tmp_path: Path) -> None:
@@ -59,17 +73,17 @@ def test_what_was_begun_is_known_until_it_has_ended(tmp_path: Path) -> None:
 
 def test_the_folder_is_the_users_own(tmp_path: Path) -> None:
     """Nobody else can read or write it."""
-    FileNotes(1, tmp_path / "notes").forget("urn:a", AT)
+    FileNotes(1, tmp_path / "notes").forget("urn:a", ["vm-1"], AT)
     assert stat.S_IMODE((tmp_path / "notes").stat().st_mode) == 0o700
 
 
 def test_broken_notes_and_folders_fail_nothing(tmp_path: Path) -> None:
     """A note that can't be read, or kept, counts as none."""
     notes = FileNotes(1, tmp_path / "notes")
-    notes.forget("urn:a", AT)
+    notes.forget("urn:a", ["vm-1"], AT)
     for path in (tmp_path / "notes").iterdir():
         path.write_text("[]", encoding="utf-8")
-    assert notes.forgotten("urn:a") is None
+    assert notes.forgotten("urn:a", "vm-1") is None
     blocked = FileNotes(1, tmp_path / "file")
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     blocked.show("urn:a", SEEN)
@@ -82,8 +96,8 @@ def test_a_folder_or_a_file_behind_a_link_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "notes").symlink_to(tmp_path / "elsewhere")
     linked = FileNotes(1, tmp_path / "notes")
     linked.show("urn:a", SEEN)
-    linked.forget("urn:a", AT)
-    assert (linked.shown("urn:a"), linked.forgotten("urn:a")) == (None, None)
+    linked.forget("urn:a", ["vm-1"], AT)
+    assert (linked.shown("urn:a"), linked.forgotten("urn:a", "vm-1")) == (None, None)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
     notes = FileNotes(1, tmp_path / "own")
@@ -112,13 +126,13 @@ def test_a_system_without_user_numbers(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delattr(os, "O_NOFOLLOW")
     notes = FileNotes(1, tmp_path / "notes")
     notes.show("urn:a", SEEN)
-    notes.forget("urn:a", AT)
-    assert (notes.shown("urn:a"), notes.forgotten("urn:a")) == (SEEN, AT)
+    notes.forget("urn:a", ["vm-1"], AT)
+    assert (notes.shown("urn:a"), notes.forgotten("urn:a", "vm-1")) == (SEEN, AT)
 
 
 def test_the_users_state_folder_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the platform's convention, and not where everybody may write."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    FileNotes(1).forget("urn:a", AT)
+    FileNotes(1).forget("urn:a", ["vm-1"], AT)
     assert list(tmp_path.rglob("forgotten-*.json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Literal
 
@@ -154,7 +155,7 @@ class VmOperatorBackend(VmOperatorReader):
         operation: Operation,
         *,
         suppress_power_on: bool = False,  # noqa: ARG002 - the VM Operator's API has no such choice
-    ) -> None:
+    ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
         A lost answer is looked up here; the request is never sent where it could take effect twice.
@@ -178,7 +179,7 @@ class VmOperatorBackend(VmOperatorReader):
                 request_id=request_id,
                 about=about,
             )
-            asked.run(snapshot.power_state, operation)
+            return asked.run(snapshot.power_state, operation)
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
         """Nothing: a revert leaves its own note on the VM before it asks."""
@@ -186,7 +187,7 @@ class VmOperatorBackend(VmOperatorReader):
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Nothing: its note says how a revert ended."""
 
-    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
+    def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
         """Nothing: the ids of requests on the VM tell a later resource's from earlier ones."""
 
     def set_power(

@@ -193,7 +193,7 @@ class VmOperatorReader:
     def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> None:
         """It isn't: the notes on the VM and its snapshots tell."""
 
-    def forgotten(self, owner: str, operation: Operation) -> None:
+    def forgotten(self, vm: VirtualMachine, owner: str, operation: Operation) -> None:
         """Nothing is known."""
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:

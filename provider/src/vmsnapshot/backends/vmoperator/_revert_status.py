@@ -109,7 +109,7 @@ class RevertJournal:
             succeeded=outcome is RevertStatus.SUCCEEDED,
             uncertain=outcome in _NOT_SHOWN,
             # Where nobody noted when it ended: not before it began.
-            completed=_when(record.get("ended") or record.get("began")),
+            completed=moment_of(record.get("ended") or record.get("began")),
             latest=machine is not None and _still_on(machine, target) and _unchanged(machine, record),
         )
 
@@ -138,7 +138,7 @@ class RevertJournal:
             return True
         if outcome is RevertStatus.LOST:
             return bool(record.get("unknown"))
-        over = _when(record.get("over"))
+        over = moment_of(record.get("over"))
         return over is not None and (self._cache.told_time() - over).total_seconds() >= UNSHOWN_TIME
 
     def record(self, vm_name: str, request_id: str) -> tuple[Object | None, str]:
@@ -309,7 +309,8 @@ def timestamp(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _when(text: Any) -> dt.datetime | None:
+def moment_of(text: Any) -> dt.datetime | None:
+    """Parse a time as notes hold it; None: it is none."""
     try:
         return dt.datetime.fromisoformat(str(text))
     except ValueError:

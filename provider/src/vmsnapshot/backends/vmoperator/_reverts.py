@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import Final
 
@@ -24,6 +25,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
     digest,
     failure,
     in_progress,
+    moment_of,
     timestamp,
 )
 from vmsnapshot.lifecycle.errors import (
@@ -52,8 +54,8 @@ _NO_SIGN: Final = (
 class Revert(RevertRequest):
     """One revert of one VM, asked for and followed to its end."""
 
-    def run(self, power: str | None, operation: Operation) -> None:
-        """Ask for the revert, once, and follow it.
+    def run(self, power: str | None, operation: Operation) -> dt.datetime | None:
+        """Ask for the revert, once, and follow it; when it ended, as its note says.
 
         Args:
             power: The power state that it leaves, as far as known.
@@ -96,6 +98,7 @@ class Revert(RevertRequest):
                 longest=_POWER,
             )
         operation.progress("the VM is reverted")
+        return moment_of(self._record["ended"])
 
     def _follow(self, operation: Operation) -> RevertStatus:
         """Wait until the VM is reverted, or has failed to be; which of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -81,7 +82,7 @@ class VsphereBackend(VsphereReader):
                 operation,
                 NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
-            )
+            ).result
         if result is None:
             raise PlatformError(
                 "vSphere says that it is done, but not which snapshot it made.", subject=subject
@@ -154,7 +155,7 @@ class VsphereBackend(VsphereReader):
         operation: Operation,
         *,
         suppress_power_on: bool = False,
-    ) -> None:
+    ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
         With `suppress_power_on`, a snapshot with the memory of a running VM leaves it suspended.
@@ -173,11 +174,11 @@ class VsphereBackend(VsphereReader):
         subject = Subject.of(operation.what, vm, snapshot)
         with self._vm_lock.hold(vm.identity.id, operation):
             self._hardware.forget(vm.identity.id)
-            retry(
+            return retry(
                 operation,
                 NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
-            )
+            ).completed
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
         """Write down on the server that requests begin: in its event log, where it has one and lets us."""
@@ -187,9 +188,9 @@ class VsphereBackend(VsphereReader):
         """Write down on the server that a request has failed."""
         self._history.events.end(vm, request_id, operation)
 
-    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
+    def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
         """Write down on the server that a resource has been deleted."""
-        self._history.events.forget(vm_id, owner, operation)
+        self._history.events.forget(vm_ids, owner, until, operation)
 
     def set_power(
         self,

@@ -130,7 +130,7 @@ class Clones:
                 operation,
                 NOTHING_DONE,
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
-            )
+            ).result
         if result is None:
             message = f"{subject}: vSphere says that it is done, but not which VM it made."
             raise PlatformError(message)

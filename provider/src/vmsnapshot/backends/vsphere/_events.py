@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,8 +41,14 @@ from vmsnapshot.model.machine import VirtualMachine
 _BEGINS: Final = "Pulumi (vmsnapshot) begins to revert"
 _ENDS: Final = "Pulumi (vmsnapshot) could not revert"
 _FORGETS: Final = "Pulumi (vmsnapshot) forgets the resource"
+# Earlier builds named no time (that of the event counts), and no VMs (the event's own counts).
+_FORGOTTEN: Final = re.compile(
+    rf"{re.escape(_FORGETS)} (?P<owner>\w+)(?: until (?P<until>\S+) on (?P<vms>.+))?"
+)
 # Requests in one event. Ours: ids are 48 characters, and the limit of an event's text isn't documented.
 _IN_ONE: Final = 16
+# VMs in one: about as many characters.
+_VMS_IN_ONE: Final = 64
 # The newest of so many events are looked through: vSphere's largest page.
 _PAGE: Final = 1000
 # What a revert leaves: an EventEx with the arguments snapshotName and snapshotId (ManageIQ, recorded events).
@@ -68,11 +75,41 @@ class RevertSeen:
 
 
 @dataclasses.dataclass(frozen=True)
+class Forgotten:
+    """A resource that was deleted.
+
+    Attributes:
+        owner: The first half of its marks.
+        vm_ids: The VMs that it was about.
+        until: The end of the last thing that its state knew to have been done.
+    """
+
+    owner: str
+    vm_ids: Sequence[str]
+    until: dt.datetime
+
+    @classmethod
+    def of(cls, event: Any, text: str, moment: dt.datetime) -> Forgotten | None:
+        """As an event tells; None: it can't be read."""
+        found = _FORGOTTEN.fullmatch(text)
+        if found is None:
+            return None
+        if found["vms"] is None:
+            about = getattr(event, "vm", None)
+            return cls(found["owner"], [] if about is None else [object_id(about.vm)], moment)
+        try:
+            until = dt.datetime.fromisoformat(found["until"])
+        except ValueError:
+            return None
+        return cls(found["owner"], found["vms"].split(), until)
+
+
+@dataclasses.dataclass(frozen=True)
 class _Event:
     moment: dt.datetime
     marks: list[str]
     ends: bool = False
-    forgotten: str | None = None
+    forgotten: Forgotten | None = None
     reverted: RevertSeen | None = None
 
     @classmethod
@@ -82,7 +119,7 @@ class _Event:
         if getattr(event, "eventTypeId", None) == _REVERTED:
             return cls(moment, [], reverted=_revert_seen(event, moment))
         if text.startswith(_FORGETS):
-            return cls(moment, [], forgotten=text.rpartition(" ")[2])
+            return cls(moment, [], forgotten=Forgotten.of(event, text, moment))
         return cls(moment, marks_in(text), ends=text.startswith(_ENDS))
 
 
@@ -101,7 +138,8 @@ class EventLog:
         self._ignored = ignored
         self._lock = threading.Lock()
         self._begun: defaultdict[str, list[dt.datetime]] = defaultdict(list)
-        self._forgotten: dict[str, dt.datetime] = {}
+        # By owner and VM.
+        self._forgotten: dict[tuple[str, str], dt.datetime] = {}
         self._reverts: list[RevertSeen] = []
         self._read = False
         # Why the events can't be read.
@@ -134,13 +172,16 @@ class EventLog:
         with self._lock:
             self._begun.pop(mark, None)
 
-    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
-        """Write down that the resource with these marks has been deleted, on the VM that it was about."""
+    def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
+        """Write down that a resource has been deleted, and what it was about until when."""
         with contextlib.suppress(VmsnapshotError):
-            self._write(vm_id, f"{_FORGETS} {owner}", operation)
+            for start in range(0, len(vm_ids), _VMS_IN_ONE):
+                group = vm_ids[start : start + _VMS_IN_ONE]
+                text = f"{_FORGETS} {owner} until {until.isoformat()} on {' '.join(group)}"
+                self._write(group[0], text, operation)
 
-    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
-        """When the resource with these marks was deleted last; None: it wasn't, as far as events go back.
+    def forgotten(self, vm_id: str, owner: str, operation: Operation) -> dt.datetime | None:
+        """Until when what was done to a VM belongs to a deleted resource; None: to none that events tell of.
 
         Raises:
             PlatformError: The events can't be read; likewise Denied, Refused, and Unsupported.
@@ -148,7 +189,7 @@ class EventLog:
         self._ensure_read(operation)
         if self._unread is not None:
             raise self.unknown(self._unread)
-        return self._forgotten.get(owner)
+        return self._forgotten.get((owner, vm_id))
 
     def begun(self, mark: str, operation: Operation) -> Sequence[dt.datetime]:
         """When a request was begun of which no end is known; as of the first time that this is asked.
@@ -187,13 +228,18 @@ class EventLog:
                 if event.reverted is not None:
                     self._reverts.append(event.reverted)
                 if event.forgotten is not None:
-                    self._forgotten[event.forgotten] = event.moment
+                    self._note_forgotten(event.forgotten)
                 for found in event.marks:
                     if event.ends:
                         self._begun.pop(found, None)
                     else:
                         self._begun[found].append(event.moment)
             self._read = True
+
+    def _note_forgotten(self, found: Forgotten) -> None:
+        for vm_id in found.vm_ids:
+            key = found.owner, vm_id
+            self._forgotten[key] = max(found.until, self._forgotten.get(key, found.until))
 
     def _write(self, vm_id: str, text: str, operation: Operation) -> None:
         if self._refusal is not None:

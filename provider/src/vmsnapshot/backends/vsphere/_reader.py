@@ -256,9 +256,9 @@ class VsphereReader:
         """What this server and this login lack by which an interrupted revert would be recognised."""
         return self._protection.weaker(vms, operation)
 
-    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
-        """When a resource was deleted, as far as the server's events tell."""
-        return self._history.events.forgotten(owner, operation)
+    def forgotten(self, vm: VirtualMachine, owner: str, operation: Operation) -> dt.datetime | None:
+        """Until when what was done to a VM belongs to a deleted resource, as far as events tell."""
+        return self._history.events.forgotten(vm.identity.id, owner, operation)
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
         """The most recent task with that request id, if it runs or ended within the last hour.

@@ -37,7 +37,7 @@ _GATHERING_PROGRESS: Final = (0.25, 1.0)
 _GATHERING_PROGRESS_SHARE: Final = 0.1
 # What part of the time that tasks took of late is let pass before new ones are first asked about.
 _SURELY_RUNNING: Final = 0.6
-_WATCHED: Final = ("info.state", "info.result", "info.error")
+_WATCHED: Final = ("info.state", "info.result", "info.error", "info.completeTime")
 
 
 @dataclasses.dataclass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime as dt
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,6 +17,7 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._connection import Connection, Login, marked
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, TimedOut, Unsupported, VmsnapshotError
@@ -38,6 +41,19 @@ _NOT_ANSWERED: Final = (
 _NOT_ASKED: Final = "could not be asked to stop and may still run on vSphere"
 
 
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A task that has ended well.
+
+    Attributes:
+        result: What it says that came of it.
+        completed: When it ended, by the server's clock; None: not told.
+    """
+
+    result: Any
+    completed: dt.datetime | None
+
+
 class Tasks:
     """Starts tasks and waits for them."""
 
@@ -53,8 +69,8 @@ class Tasks:
         *,
         request_id: str | None = None,
         once: bool = False,
-    ) -> Any:
-        """Start a task and wait for it; its result.
+    ) -> Ended:
+        """Start a task and wait for it; its end.
 
         Args:
             operation: Whose time, cancellation and progress count.
@@ -84,7 +100,8 @@ class Tasks:
         if not watch.succeeded:
             fault = watch.info.get("info.error") or vmodl.MethodFault(msg="the task failed without a reason")
             raise faults.translate(fault, subject)
-        return watch.info.get("info.result")
+        completed = watch.info.get("info.completeTime")
+        return Ended(watch.info.get("info.result"), completed and utc(completed))
 
     def wait(self, task_id: str, operation: Operation, subject: Subject) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""

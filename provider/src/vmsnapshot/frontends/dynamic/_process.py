@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmsnapshot.composition import connect
@@ -110,11 +110,11 @@ class _FewNotes(NoNotes):
     def __init__(self) -> None:
         self._files = FileNotes(os.getppid())
 
-    def forget(self, urn: str, moment: dt.datetime) -> None:
-        self._files.forget(urn, moment)
+    def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
+        self._files.forget(urn, vms, until)
 
-    def forgotten(self, urn: str) -> dt.datetime | None:
-        return self._files.forgotten(urn)
+    def forgotten(self, urn: str, vm: str) -> dt.datetime | None:
+        return self._files.forgotten(urn, vm)
 
     def begin(self, request_id: str, moment: dt.datetime) -> None:
         self._files.begin(request_id, moment)

@@ -2,7 +2,7 @@
 
 `pulumi up` previews with one process of the plugin and updates with another; both have the engine
 as their parent.  In between, a person reads and agrees: what was shown is kept under that engine's
-process number.  What was deleted is kept under the resource.  None of it is secret: ids of
+process number.  What was deleted is kept under the resource and its VM.  None of it is secret: ids of
 snapshots, a power state, hashes, times.
 """
 
@@ -73,13 +73,16 @@ class FileNotes:
             return {name: Fingerprint.model_validate(notes[name]) for name in names if name in notes}
         return {}
 
-    def forget(self, urn: str, moment: dt.datetime) -> None:
-        """This revert was deleted from its stack."""
-        self._keep(self._named("forgotten", urn), moment)
+    def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
+        """This revert of these VMs was deleted from its stack: what it did to them until then is over."""
+        for vm in vms:
+            self._keep(self._named("forgotten", f"{urn} {vm}"), until)
 
-    def forgotten(self, urn: str) -> dt.datetime | None:
-        """When this revert was last deleted; None: not known to have been."""
-        return self._kept(self._named("forgotten", urn))
+    def forgotten(self, urn: str, vm: str) -> dt.datetime | None:
+        """Until when what this revert did to the VM is over; None: it is not known to have been deleted."""
+        # Earlier builds kept when it was deleted, whatever VM it was about.
+        kept = (self._kept(self._named("forgotten", name)) for name in (f"{urn} {vm}", urn))
+        return max((moment for moment in kept if moment is not None), default=None)
 
     def begin(self, request_id: str, moment: dt.datetime) -> None:
         """This request is about to be made."""

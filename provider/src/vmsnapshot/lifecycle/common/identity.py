@@ -55,6 +55,11 @@ def compare_servers(known: ServerIdentity, seen: ServerIdentity) -> Sameness:
     return Sameness.UNKNOWN
 
 
+def vm_key(vm: VirtualMachineIdentity) -> str:
+    """Returns what tells a VM from all others, in one word; its id only where nothing else is known."""
+    return f"{vm.server or vm.namespace_uid or ''}/{vm.uid or vm.instance_uuid or vm.id}"
+
+
 def compare_vm(known: VirtualMachineIdentity, seen: VirtualMachineIdentity) -> Sameness:
     """Returns whether the VM that was seen is the known one.
 

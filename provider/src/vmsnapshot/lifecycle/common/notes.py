@@ -33,12 +33,18 @@ class Notes(Protocol):
         """Returns how the preview of the same command showed VMs, for those that it did show."""
         ...
 
-    def forget(self, urn: str, moment: dt.datetime) -> None:
-        """Record that a revert was deleted from its stack: a later one must not take its acts for its own."""
+    def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
+        """Record that a revert was deleted from its stack: a later one must not take its acts for its own.
+
+        Args:
+            urn: The resource. Another stack (of another organisation, a copy) may have one of the same URN.
+            vms: What tells each of its VMs from all others (`identity.vm_key`).
+            until: The end of the last thing that its state knows to have been done, by the server's clock.
+        """
         ...
 
-    def forgotten(self, urn: str) -> dt.datetime | None:
-        """Returns when a revert was last deleted from its stack; None: not known to have been."""
+    def forgotten(self, urn: str, vm: str) -> dt.datetime | None:
+        """Returns until when what was done to a VM belongs to a deleted revert; None: not known of any."""
         ...
 
     def begin(self, request_id: str, moment: dt.datetime) -> None:
@@ -71,10 +77,10 @@ class NoNotes:
         """Returns none."""
         return {}
 
-    def forget(self, urn: str, moment: dt.datetime) -> None:
+    def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
         """Do nothing."""
 
-    def forgotten(self, urn: str) -> dt.datetime | None:  # noqa: ARG002 - the protocol's
+    def forgotten(self, urn: str, vm: str) -> dt.datetime | None:  # noqa: ARG002 - the protocol's
         """Returns None: not known."""
         return None
 

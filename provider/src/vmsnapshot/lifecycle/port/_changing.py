@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -82,7 +83,7 @@ class Changer(Protocol):
         operation: Operation,
         *,
         suppress_power_on: bool = False,
-    ) -> None:
+    ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
         With `suppress_power_on`, a VM whose snapshot holds the memory of a running VM doesn't run again,
@@ -90,6 +91,9 @@ class Changer(Protocol):
         `request_id` is kept by the platform with the task, where it can.  When the connection
         drops before the answer, this raises Unreachable instead of sending again: the caller
         looks for the task.
+
+        Returns:
+            When that ended by the server's clock, as `find_tasks` tells it, too; None: it wasn't told.
         """
         ...
 
@@ -111,10 +115,16 @@ class Changer(Protocol):
         """Write down, where that can be, that a request which was begun has failed for certain."""
         ...
 
-    def forget(self, vm_id: str, owner: str, operation: Operation) -> None:
-        """Write down, where that can be, that the resource with these marks has been deleted.
+    def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
+        """Write down, where that can be, that a resource which reverts VMs has been deleted.
 
         An equal request of a later resource of the same name is then another.
+
+        Args:
+            vm_ids: Its VMs.
+            owner: The first half of its marks. Another stack may have a resource with the same.
+            until: The end of the last thing that its state knows to have been done, by the server's clock.
+            operation: Whose time counts.
         """
         ...
 

@@ -152,8 +152,12 @@ class Reader(Protocol):
         """
         ...
 
-    def forgotten(self, owner: str, operation: Operation) -> dt.datetime | None:
-        """When that was last; None: it isn't known to have been."""
+    def forgotten(self, vm: VirtualMachine, owner: str, operation: Operation) -> dt.datetime | None:
+        """Until when what was done to a VM belongs to a deleted resource of that owner; None: not known.
+
+        Raises:
+            PlatformError: It could not be read; likewise Denied, Refused, and Unsupported.
+        """
         ...
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:

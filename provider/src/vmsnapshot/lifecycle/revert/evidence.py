@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.late import wait_for_late
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
@@ -17,7 +18,7 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
-from vmsnapshot.lifecycle.port import ReadMask
+from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -81,28 +82,42 @@ def attempt_id(*parts: str) -> str:
     return f"vmsnapshot-rollback-{digest[:24]}"
 
 
-def forget(session: Session, urn: str, vms: Sequence[VirtualMachineIdentity]) -> None:
+def forget(
+    session: Session, urn: str, vms: Sequence[VirtualMachineIdentity], until: dt.datetime | None
+) -> None:
     """Record that a resource which reverts VMs has been deleted: on this machine, and on the platform.
 
     Another machine, such as the next job of a pipeline, learns it from there. A platform that can't be
     reached keeps nobody from deleting.
 
+    Another stack may have a resource of the same URN, on these VMs or on others. So the record names the
+    VMs, and what is over: what state knows to have been done. An interrupted revert of the other stack on
+    the same VM came after that, or state would know it, and counts for that stack as before.
+
+    Args:
+        session: The backend, and the notes.
+        urn: The resource.
+        vms: What it was about.
+        until: The end of the last thing that its state knows to have been done; None: nothing was.
+
     Raises:
         Refused: The provider's address leads to another server.
     """
     operation = session.operation(urn, "recording that the resource is deleted", FORGET_WITHIN)
-    located: VirtualMachine | None = None
-    for vm in vms[:1]:
-        try:
-            located = session.locate(vm, operation, ReadMask.NOTHING)
-        except Refused:
-            raise
-        except VmsnapshotError:
-            pass
-    session.notes.forget(urn, session.planned_now())
-    if located is not None:
+    found: Mapping[int, Outcome[VirtualMachine]] = {}
+    try:
+        found = session.locate_all(dict(enumerate(vms)), operation, ReadMask.NOTHING)
+    except Refused:
+        raise
+    except VmsnapshotError:
+        pass
+    if until is None:
+        return
+    there = [vm.identity for vm in found.values() if isinstance(vm, VirtualMachine)]
+    session.notes.forget(urn, sorted({vm_key(vm) for vm in (*vms, *there)}), until)
+    if there:
         with contextlib.suppress(VmsnapshotError):
-            session.backend.forget(located.identity.id, owner_id(urn), operation)
+            session.backend.forget([vm.id for vm in there], owner_id(urn), until, operation)
 
 
 def say_weaker_protection(
@@ -229,7 +244,7 @@ class RevertEvidence:
                 elif undone is not None and undone.succeeded:
                     attempts[key] = attempt.after(undone.id)
                     again.append(key)
-                elif reverted is not None and self.counts(reverted):
+                elif reverted is not None and self.counts(reverted, vm):
                     self._require_certain(reverted, vm, targets[key][1])
                     if reverted.latest or kept(vm, attempt.id):
                         attempts[key] = dataclasses.replace(attempt, done=reverted)
@@ -241,12 +256,13 @@ class RevertEvidence:
 
     # --- what counts ------------------------------------------------------------------------
 
-    def counts(self, task: PastTask | None) -> bool:
-        """Whether a task with the request's id is the revert that is asked for, and ended well.
+    def counts(self, task: PastTask | None, vm: VirtualMachine) -> bool:
+        """Whether a VM's task with the request's id is the revert that is asked for, and ended well.
 
         With state, the id holds what came before and so is unique. A first revert has nothing such:
         there, only one that ended just now counts, with nothing done to the VM since, and not one that
-        belongs to a resource that has been deleted since.
+        belongs to a resource that has been deleted since.  A stack of the same URN that asks for the same
+        of the same VM can't be told from this one: what it has done, and still knows, counts.
         """
         if task is None or task.running or not task.succeeded:
             return False
@@ -256,8 +272,8 @@ class RevertEvidence:
             return False
         operation = self._session.operation(self._urn, "looking for what was forgotten")
         known = (
-            self._session.notes.forgotten(self._urn),
-            self._session.backend.forgotten(owner_id(self._urn), operation),
+            self._session.notes.forgotten(self._urn, vm_key(vm.identity)),
+            self._session.backend.forgotten(vm, owner_id(self._urn), operation),
         )
         return all(forgotten is None or forgotten < task.completed for forgotten in known)
 
@@ -270,7 +286,7 @@ class RevertEvidence:
         if not self._is_recent(task) and not _is_on_target(request):
             return None
         self._require_certain(task, request.vm, request.target)
-        return task if self.counts(task) else None
+        return task if self.counts(task, request.vm) else None
 
     def _is_recent(self, task: PastTask) -> bool:
         return task.completed is not None and self._session.now() - task.completed <= INTERRUPTED_WITHIN

@@ -98,7 +98,7 @@ class RevertExecutor:
     def _revert_once(self, request: RevertRequest, operation: Operation) -> PastTask:
         while True:
             try:
-                self._session.backend.revert(
+                ended = self._session.backend.revert(
                     request.vm,
                     request.target,
                     request.id,
@@ -118,7 +118,7 @@ class RevertExecutor:
                 self._session.backend.end(request.vm, request.id, operation)
                 raise
             else:
-                return PastTask(id="", running=False, succeeded=True, completed=self.now(operation))
+                return PastTask(id="", running=False, succeeded=True, completed=ended or self.now(operation))
 
     def now(self, operation: Operation) -> dt.datetime:
         """The time by the server's clock."""

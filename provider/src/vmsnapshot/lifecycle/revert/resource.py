@@ -34,6 +34,7 @@ from vmsnapshot.lifecycle.revert.state import (
     gone_text,
     is_asked,
     is_first,
+    known_until,
     moved_text,
     pending_power,
     request_id,
@@ -220,7 +221,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             operation = self._session.operation(request.urn, what, request.timeout)
             safety = SafetySnapshots(self._session, request.urn, safety_spec(state))
             left = list(_remove_safety_snapshots(self._session, safety, state, state.vm, operation))
-        forget(self._session, request.urn, [] if state.vm is None else [state.vm])
+        forget(self._session, request.urn, [] if state.vm is None else [state.vm], known_until(state))
         self._memory.of(request.urn).state = None
         if left:
             names = ", ".join(f'"{item.name}"' for item in left)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any, Final, Literal
 
-from vmsnapshot.lifecycle.common.observed import reference_to, timestamp
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.verbs import Inputs
@@ -111,6 +111,12 @@ def request_id(urn: str, target: Snapshot, inputs: RevertInputs, old: RevertStat
 def is_first(old: RevertState | None) -> bool:
     """Whether no state tells the request from an equal earlier one."""
     return old is None or old.vm is None
+
+
+def known_until(state: RevertState) -> dt.datetime | None:
+    """The end of the last thing that state knows to have been done to the VM; None: nothing was."""
+    known = (state.reverted_at, state.watched_since)
+    return max((parse_timestamp(text) for text in known if text is not None), default=None)
 
 
 def safety_spec(inputs: RevertInputs) -> SafetySpec:

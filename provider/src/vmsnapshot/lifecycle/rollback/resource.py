@@ -37,6 +37,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     fulfilled_inputs,
     is_asked,
     is_open,
+    known_until,
     request_of,
     reverted_before,
     vms_of,
@@ -139,7 +140,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
     def delete(self, request: verbs.DeleteRequest[RollbackState]) -> None:
         """Forget. The VMs and their snapshots stay as they are."""
         state = request.state
-        forget(self._session, request.urn, list(state.vms.values()))
+        forget(self._session, request.urn, list(state.vms.values()), known_until(state))
         kept = [
             f'"{item.safety_snapshot.path}" of {key}'
             for key, item in state.progress.items()

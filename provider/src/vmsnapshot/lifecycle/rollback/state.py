@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vmsnapshot.lifecycle.common.observed import now, timestamp
+from vmsnapshot.lifecycle.common.observed import now, parse_timestamp, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
@@ -63,6 +63,13 @@ def reverted_before(old: RollbackState | None, token: str) -> dict[str, MemberRo
     if old is None or old.request != token:
         return {}
     return {key: item for key, item in old.progress.items() if item.reverted_to is not None}
+
+
+def known_until(state: RollbackState) -> dt.datetime | None:
+    """The end of the last thing that state knows to have been done to one of the VMs; None: nothing was."""
+    texts = [state.rolled_back_at, *(item.last_transition_time for item in state.conditions)]
+    texts += [text for item in state.progress.values() for text in (item.reverted_at, item.undone_at)]
+    return max((parse_timestamp(text) for text in texts if text is not None), default=None)
 
 
 def vms_of(
