@@ -26,7 +26,6 @@ URN = "urn:pulumi:dev::project::vmsnapshot:index:VirtualMachineSnapshot::before"
 @pytest.mark.parametrize(
     ("severity", "told"),
     [
-        (Severity.DEBUG, engine_pb2.DEBUG),
         (Severity.INFO, engine_pb2.INFO),
         (Severity.WARNING, engine_pb2.WARNING),
         (Severity.ERROR, engine_pb2.ERROR),
@@ -39,6 +38,19 @@ def test_a_message_has_arrived_when_it_was_said(severity: Severity, told: Any) -
         logger.connect(address)
         logger.log(URN, severity, "two\nlines └─ ✓")
         assert engine.heard == [engine_pb2.LogRequest(severity=told, urn=URN, message="two\nlines └─ ✓")]
+        logger.close()
+
+
+def test_what_is_for_debugging_does_not_wait() -> None:
+    """It reaches the engine as such; whoever tells it goes on though the engine doesn't answer."""
+    logger = _engine.Logger(Secrets())
+    with listening() as (engine, address):
+        logger.connect(address)
+        engine.held.set()
+        logger.log(URN, Severity.DEBUG, "40 calls")
+        until(lambda: engine.heard)
+        assert engine.heard == [engine_pb2.LogRequest(severity=engine_pb2.DEBUG, urn=URN, message="40 calls")]
+        engine.let_go.set()
         logger.close()
 
 

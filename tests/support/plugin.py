@@ -147,7 +147,15 @@ class Plugin:
 
     @property
     def said(self) -> list[Message]:
-        """What the plugin said so far, oldest first."""
+        """What the plugin said to the user so far, oldest first."""
+        return [item for item in self._heard() if item.severity != "debug"]
+
+    @property
+    def told_for_debugging(self) -> list[Message]:
+        """What it said for the engine's debug log so far; it doesn't wait until that has arrived."""
+        return [item for item in self._heard() if item.severity == "debug"]
+
+    def _heard(self) -> list[Message]:
         names = engine_pb2.LogSeverity
         return [
             Message(item.urn, names.Name(item.severity).lower(), item.message, item.ephemeral)

@@ -1,8 +1,8 @@
-"""What a backend asks its server, one line a call, for the setting `debugLog`.
+"""What a backend asks its server: a record of each call, for whoever wants it.
 
-A line tells when, what, how long, how it ended, and how large the answer was. It holds nothing that was sent
-or answered: no passwords, tokens, descriptions. The frontends decide where the lines go, and conceal names
-that are secret.
+A record tells when, what, how long, how it ended, and how large the answer was. It holds nothing that was
+sent or answered: no passwords, tokens, descriptions. The frontends decide where it goes (the file of
+`debugLog`, the engine's debug log, a trace), and conceal names that are secret.
 """
 
 from __future__ import annotations
@@ -17,34 +17,42 @@ _LOG: Final = logging.getLogger("vmsnapshot.calls")
 
 
 class Call:
-    """A call under way.
+    """A call under way, or ended; as text it is one line.
 
     Attributes:
-        outcome: How it ended, as far as it isn't an exception's name: `200`.
+        what: The call: `RetrievePropertiesEx propertyCollector`, `GET /version`.
+        outcome: How it ended: `ok`, `200`, an exception's name.
+        failed: Whether that was an exception.
+        milliseconds: How long it took.
         size: The bytes of its answer; None: not known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        self.what = what
         self.outcome = "ok"
+        self.failed = False
+        self.milliseconds = 0.0
         self.size: int | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f" {self.size} bytes"
+        return f"{self.what}: {self.outcome}, {self.milliseconds:.0f} ms{size}"
 
 
 @contextlib.contextmanager
 def logged(what: str) -> Iterator[Call]:
-    """Write a line when the block ends, if somebody wants them.
+    """Log a call at level DEBUG when the block ends; the record's one argument is the `Call`.
 
     Args:
         what: The call: `RetrievePropertiesEx propertyCollector`, `GET /version`.
     """
-    call = Call()
+    call = Call(what)
     begun = time.monotonic()
     try:
         yield call
     except BaseException as error:
-        call.outcome = type(error).__name__.rpartition(".")[2]
+        call.outcome, call.failed = type(error).__name__.rpartition(".")[2], True
         raise
     finally:
-        if _LOG.isEnabledFor(logging.DEBUG):
-            milliseconds = (time.monotonic() - begun) * 1000
-            size = "" if call.size is None else f" {call.size} bytes"
-            _LOG.debug("%s: %s, %.0f ms%s", what, call.outcome, milliseconds, size)
+        call.milliseconds = (time.monotonic() - begun) * 1000
+        _LOG.debug("%s", call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast
@@ -97,10 +98,12 @@ def in_background(
         late: Called with the value when nobody waits for it any more.
     """
     ticket: Future[T] = Future()
+    # On whose behalf it runs, for what counts and traces calls.
+    context = contextvars.copy_context()
 
     def run() -> None:
         try:
-            value = function()
+            value = context.run(function)
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             ticket.fail(error)
         else:

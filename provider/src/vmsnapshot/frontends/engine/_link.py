@@ -60,9 +60,12 @@ class Logger:
         """Show a text under the resource; it has arrived when this returns.
 
         So messages keep their order and none comes after the end of what it is about.  A suspended
-        engine holds this up for a few seconds at most.
+        engine holds this up for a few seconds at most.  What is only for debugging isn't waited for.
         """
         request = self._request(urn, text, severity=_SEVERITIES[severity])
+        if severity is Severity.DEBUG:
+            self._send_later(request)
+            return
         with self._lock:
             stub = self._stub
         if stub is not None:
@@ -76,7 +79,9 @@ class Logger:
 
         The lines arrive in their order: the last one stays.
         """
-        request = self._request(urn, text, severity=engine_pb2.INFO, ephemeral=True)
+        self._send_later(self._request(urn, text, severity=engine_pb2.INFO, ephemeral=True))
+
+    def _send_later(self, request: engine_pb2.LogRequest) -> None:
         with self._lock:
             if self._stub is None:
                 return

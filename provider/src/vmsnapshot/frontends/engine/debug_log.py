@@ -32,6 +32,10 @@ class _Concealing(logging.Formatter):
         return self._secrets.conceal_all(super().format(record))
 
 
+class _CallsFile(logging.FileHandler):
+    """The file, told from others who listen to calls."""
+
+
 def start(settings: Mapping[str, Any], secrets: Secrets) -> str | None:
     """Write calls from now on, if the settings name a file; returns that file.
 
@@ -39,9 +43,9 @@ def start(settings: Mapping[str, Any], secrets: Secrets) -> str | None:
         InvalidInput: It can't be written.
     """
     for handler in list(_LOG.handlers):
-        _LOG.removeHandler(handler)
-        handler.close()
-    _LOG.setLevel(logging.NOTSET)
+        if isinstance(handler, _CallsFile):
+            _LOG.removeHandler(handler)
+            handler.close()
     name = plain(settings.get("debugLog"))
     if not isinstance(name, str):
         return None
@@ -49,17 +53,22 @@ def start(settings: Mapping[str, Any], secrets: Secrets) -> str | None:
     try:
         # Names of VMs and snapshots are in it: for this user alone.
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _CallsFile(path, encoding="utf-8")
     except OSError as error:
         reason = (
             f"debugLog: {path} can't be written: {error.strerror}. Give a file in a folder that is there."
         )
         raise InvalidInput("debugLog", reason) from None
     handler.setFormatter(_Concealing(secrets))
+    listen(handler)
+    return str(path)
+
+
+def listen(handler: logging.Handler) -> None:
+    """Give each call to a handler, too: the record's one argument is the call."""
     _LOG.addHandler(handler)
     _LOG.setLevel(logging.DEBUG)
     _LOG.propagate = False
-    return str(path)
 
 
 def stop() -> None:

@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from vmsnapshot._version import __version__
-from vmsnapshot.frontends.engine import _limits
+from vmsnapshot.frontends.engine import _limits, debug_log
 from vmsnapshot.frontends.engine._link import EngineWatch, Logger
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.frontends.engine._protocol import provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin._malformed import RequestReader
+from vmsnapshot.frontends.plugin._observing import Observer, Remember
 from vmsnapshot.frontends.plugin._servicer import Servicer
+from vmsnapshot.frontends.plugin._tracing import traces_of_engine
 from vmsnapshot.lifecycle.provider import Provider
 
 if TYPE_CHECKING:
@@ -79,9 +81,13 @@ def serve(
     servicer = Servicer(
         lambda: make_provider(logger), secrets=secrets, engine_links=(logger, watch), schema=schema
     )
+    traces = traces_of_engine(secrets)
+    debug_log.listen(Remember())
+    if traces is not None:
+        debug_log.listen(traces)
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(_limits.WORKERS, thread_name_prefix="call"),
-        interceptors=[RequestReader()],
+        interceptors=[Observer(logger, traces), RequestReader()],
         options=_limits.SERVER_OPTIONS,
     )
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
@@ -100,6 +106,8 @@ def serve(
     servicer.cancel()
     server.stop(_limits.GRACE).wait()
     servicer.close()
+    if traces is not None:
+        traces.end()
     watch.close()
     logger.close()
 

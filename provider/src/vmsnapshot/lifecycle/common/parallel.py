@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -64,7 +65,10 @@ def parallel_map(
     if not items:
         return {}
     with ThreadPoolExecutor(min(len(items), AT_ONCE), thread_name_prefix="environment") as pool:
-        futures = {key: pool.submit(one, key, item) for key, item in items.items()}
+        # Each in a copy of this context: on whose behalf it runs, for what counts and traces calls.
+        futures = {
+            key: pool.submit(contextvars.copy_context().run, one, key, item) for key, item in items.items()
+        }
         while wait(futures.values(), timeout=_BETWEEN_LINES).not_done:
             reporter.catch_up()
         return {key: future.result() for key, future in futures.items()}
