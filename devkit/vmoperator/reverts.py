@@ -97,7 +97,8 @@ class Reverts:
         except (Refused, vmodl.MethodFault) as error:
             if isinstance(error, vim.fault.NotAuthenticated):
                 raise
-            words = getattr(error, "msg", None) or str(error)
+            # Of vSphere's faults the VM Operator passes on two, known by their keys: see _CROSSING.
+            words = str(error) if isinstance(error, Refused) else ""
             self._fail(key, item, REVERT_TASK_FAILED, words, leaves=_leaves(failure))
         self._history.add("revert", key, name, node.snapshot._moId)
         self._begun[key] = (name, failure)

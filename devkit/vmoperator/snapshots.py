@@ -59,6 +59,9 @@ class Snapshots:
         self._steering = steering
         self._history = history
         self._failures: dict[str, tuple[int, float]] = {}  # how often, and when it may be tried again
+        self._looked_at: dict[
+            str, str
+        ] = {}  # the version in which an object that is ready was last looked at
 
     def receive(self, item: Object, machine: Object | None) -> Object:
         """Take a snapshot's object in charge: finalizer, label, owner, what it will ask for."""
@@ -116,14 +119,18 @@ class Snapshots:
 
         The CSI driver's part, which completes the sync, is played here, too.
         """
-        if not holds(item, CREATED) or holds(item, READY):
+        if not holds(item, CREATED) or (holds(item, READY) and not self._touched(item)):
             return
         key, name = key_of(item), item["metadata"]["name"]
+        if (node := machine.find(name)) is None:
+            self._lose(item)
+            return
+        if holds(item, READY):
+            return
         if annotations_of(item).get(CSI_SYNC) is None:
             item = self._cluster.edit(item, {"annotations": {CSI_SYNC: "requested"}})
         status = deepcopy(item["status"])
-        if (node := machine.find(name)) is not None:
-            status.setdefault("storage", {})["used"] = quantity(machine.size(node))
+        status.setdefault("storage", {})["used"] = quantity(machine.size(node))
         if annotations_of(item)[CSI_SYNC] != "completed":
             mark(status, CSI_SYNCED, reason=CSI_SYNC_IN_PROGRESS, message="Sync CSI volume requested")
             mark(status, READY, reason=WAITING_FOR_CSI_SYNC, message=_NOT_SYNCED)
@@ -133,6 +140,19 @@ class Snapshots:
             status = deepcopy(item["status"])
         mark(status, CSI_SYNCED)
         mark(status, READY)
+        self._touched(self._cluster.set_status(item, status))
+
+    def _touched(self, item: Object) -> bool:
+        """Whether an object has been written since it was last looked at, by whomever."""
+        uid, version = item["metadata"]["uid"], item["metadata"]["resourceVersion"]
+        before, self._looked_at[uid] = self._looked_at.get(uid), version
+        return bool(before != version)
+
+    def _lose(self, item: Object) -> None:
+        """Vsphere has it no more: it is not synced until its size is known, and that never will be."""
+        status = deepcopy(item["status"])
+        mark(status, CSI_SYNCED, reason=CSI_SYNC_IN_PROGRESS, message="Sync CSI volume requested")
+        mark(status, READY, reason=WAITING_FOR_CSI_SYNC, message=_NOT_SYNCED)
         self._cluster.set_status(item, status)
 
     def remove(self, item: Object, machine: Machine | None) -> None:

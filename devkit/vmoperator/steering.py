@@ -58,7 +58,7 @@ class _Rule:
     snapshot: str
     hold: bool = False
     seconds: float = 0
-    failure: str = ""
+    failure: str | None = None
     reason: str = ""
     leave_annotation: bool | None = None
     times: int = 0
@@ -115,7 +115,7 @@ class Steering:
 
         Args:
             step: One of `create`, `delete`, `power` or `revert`.
-            message: What the condition says; empty isn't possible.
+            message: What the condition says; of a revert's task it is empty for most faults.
             vm: Of this VM only.
             snapshot: Of this snapshot only.
             times: How often; 0 is always.
@@ -124,7 +124,6 @@ class Steering:
             leave_annotation: Whether a revert's annotation is left behind. None: as release 1.10 does,
                 after RevertTaskFailed and RevertFailedInvalidVMManifest.
         """
-        assert message, "a failure needs a message"
         self._add(
             _Rule(
                 step,
@@ -172,7 +171,7 @@ class Steering:
                     rule.due.pop((vm, snapshot), None)
                     rule.used += 1
             for rule in rules:
-                if rule.failure:
+                if rule.failure is not None:
                     rule.used += 1
                     raise Refused(rule.failure, reason=rule.reason, leave_annotation=rule.leave_annotation)
 

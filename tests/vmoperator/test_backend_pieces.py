@@ -196,6 +196,21 @@ def test_trees(roots: list[str | None], items: dict[str, list[str | None]], expe
     assert current is None
 
 
+def test_what_the_tree_doesnt_have() -> None:
+    """What is taken and in no tree is not listed, with all below it; unless the VM's status can't tell."""
+    objects = [
+        snapshot_object("a"),
+        snapshot_object("b", "c"),
+        snapshot_object("c"),
+        snapshot_object("d", created=False),
+    ]
+    status: dict[str, Any] = {"uniqueID": "vm-1", "conditions": [{}], "rootSnapshots": [reference("a")]}
+    assert [item.id for item in tree(status, objects)[0] if not item.listed] == ["b", "c"]
+    assert all(item.listed for item in tree({**status, "uniqueID": ""}, objects)[0])
+    outside = {**status, "rootSnapshots": [reference("a"), reference(None)]}
+    assert all(item.listed for item in tree(outside, objects)[0])
+
+
 def test_the_current_one() -> None:
     """By its name; one made outside where there is only one such."""
     objects = [snapshot_object("a", None)]

@@ -146,6 +146,37 @@ def test_the_vm_operator_tries_again(harness: Harness, reason: str) -> None:
     assert noted(harness.machine()) == {}
 
 
+def test_a_failure_without_a_reason(harness: Harness) -> None:
+    """The VM Operator passes few of vSphere's reasons on: the error says where the reason is to be found."""
+    harness.take("base")
+    harness.stand_in.steering.fail("revert", "")
+    with pytest.raises(
+        Refused, match=r"RevertTaskFailed\)\. It doesn't tell vSphere's reason: vCenter shows"
+    ):
+        harness.revert("base")
+    assert harness.reverts() == []
+
+
+def test_a_snapshot_that_is_gone_in_vsphere(harness: Harness) -> None:
+    """Our own note makes the VM Operator see it: the revert is skipped, and the error says why.
+
+    So does another process that comes later, when the snapshot isn't ready any more.
+    """
+    harness.take("base")
+    harness.take("lost")
+    harness.stranger.remove("web-1", "lost")
+    until(lambda: harness.vm().current_snapshot_id == "base")
+    assert harness.snapshot("lost").ready
+    with pytest.raises(Refused, match=r'RevertSkipped\).*tree of snapshots doesn\'t have "lost".*is cleared'):
+        harness.revert("lost")
+    assert "currentSnapshotName" not in harness.machine().spec
+    assert not harness.ready("lost")
+    assert not harness.snapshot("lost").listed
+    assert harness.snapshot("base").listed
+    harness.revert("base", "request-2")
+    assert harness.reverts() == ["base"]
+
+
 def test_an_annotation_left_behind(harness: Harness) -> None:
     """A failure that leaves the in-progress annotation: the message says so, and observing shows it."""
     harness.take("base")

@@ -192,6 +192,23 @@ def test_a_namespace_that_is_the_default_one_anyway(desk: Desk) -> None:
     assert harness.ready("base")
 
 
+def test_a_snapshot_that_vsphere_has_no_more(desk: Desk) -> None:
+    """The preview says so while the object is still ready, and when it isn't: nobody is told to wait."""
+    harness = desk.harness
+    harness.take("base")
+    harness.take("lost")
+    harness.stranger.remove("web-1", "lost")
+    until(lambda: not harness.snapshot("lost").listed)
+    until(lambda: "will probably fail" in desk.foreseen(snapshot="lost").words)
+    harness.change(VirtualMachineSnapshot, "lost", metadata={"annotations": {"touched": "yes"}})
+    until(lambda: not harness.ready("lost"))
+    told = until(lambda: found if "is not ready" in (found := desk.foreseen(snapshot="lost").words) else "")
+    assert "Wait until" not in told
+    assert "removed in vSphere" in told
+    desk.stack.up().failed()
+    assert harness.reverts() == []
+
+
 def test_a_failed_request_of_somebody_else_is_named_with_the_way_to_clear_it(desk: Desk) -> None:
     """It is tried for ever and blocks every revert: the preview says why it failed, and what to do."""
     harness = desk.harness

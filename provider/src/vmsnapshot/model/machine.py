@@ -187,6 +187,10 @@ class Snapshot(Model):
     quiesced: Annotated[bool | None, Property("Whether quiescing was asked for; null: not known.")] = False
     parent_id: Annotated[str | None, Property("The parent's id.")] = None
     place_known: Annotated[bool, Property("Whether it is known where in the tree it is.")] = True
+    listed: Annotated[
+        bool,
+        Property("Whether the VM's own tree has it (VM Operator): if not, vSphere may have it no more."),
+    ] = True
     unreachable_files: Annotated[
         tuple[str, ...],
         Property("Files that a revert to it needs and that vSphere can't reach, as it last saw them."),

@@ -28,6 +28,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
     moment_of,
     timestamp,
 )
+from vmsnapshot.backends.vmoperator._tree import tree
 from vmsnapshot.lifecycle.errors import (
     Cancelled,
     Refused,
@@ -175,9 +176,18 @@ class Revert(RevertRequest):
                 f" The VM Operator has left its annotation {REVERTING} on the VM, which blocks further "
                 "reverts until somebody takes it away."
             )
-        return Refused(
-            f"the VM Operator could not revert the VM: {in_words(failed)}. {after}", subject=self._about
-        )
+        why = f"the VM Operator could not revert the VM: {in_words(failed)}."
+        if not failed.get("message"):
+            why += " It doesn't tell vSphere's reason: vCenter shows that at the VM's tasks."
+        if not self._is_listed():
+            target = f'"{self._attempt.target}"'
+            why += f" The VM's tree of snapshots doesn't have {target}: it was probably removed in vSphere."
+        return Refused(f"{why} {after}", subject=self._about)
+
+    def _is_listed(self) -> bool:
+        status, items = status_of(self._machine()), self._cache.snapshots_of(self._vm_name)
+        found = next((one for one in tree(status, items)[0] if one.id == self._attempt.target), None)
+        return found is None or found.listed
 
     def _left_behind(self) -> bool:
         """Whether the VM Operator's annotation stands beside the condition of a failure."""

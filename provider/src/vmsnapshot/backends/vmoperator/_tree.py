@@ -45,7 +45,8 @@ def tree(
     """The snapshots, each parent before its children, and the id of the one that the VM runs on.
 
     The API names no children of a snapshot that was made outside the VM Operator: what is taken, and named
-    by nothing while the VM has such snapshots, is somewhere below one, and its place is not known.
+    by nothing while the VM has such snapshots, is somewhere below one, and its place is not known. What is
+    taken and named by nothing else is not listed: as a rule vSphere has it no more.
 
     Args:
         status: The VM's.
@@ -72,22 +73,35 @@ def tree(
                 placed[outsiders[name]] = _unmanaged(outsiders[name], parent, name)
 
     put(status.get("rootSnapshots") or (), None)
+    unlisted = _unlisted(status, known, placed)
     named = {
         str(child.get("name") or "") for item in items for child in status_of(item).get("children") or ()
     }
     unnamed = [name for name in known if name not in placed and name not in named]
     put([{"type": "Managed", "name": name} for name in unnamed], None)
-    if outside or outsiders:
-        for name in unnamed:
-            taken = holds(known[name], CREATED)
-            placed[name] = replace(placed[name], place_known=not taken)
+    some_outside = bool(outside or outsiders)
+    for name in unnamed:
+        hidden = some_outside and holds(known[name], CREATED)
+        placed[name] = replace(placed[name], place_known=not hidden)
     for name in known:  # children of each other, as only a broken status says
         put([{"type": "Managed", "name": name}], None)
+    for name in unlisted:
+        placed[name] = replace(placed[name], listed=False)
     current = status.get("currentSnapshot") or {}
     if current.get("type") == "Unmanaged" or not current.get("name"):
         return tuple(placed.values()), outside[0] if current and len(outside) == 1 else None
     running = outsiders.get(str(current["name"]), str(current["name"]))
     return tuple(placed.values()), running if running in placed else None
+
+
+def _unlisted(
+    status: Mapping[str, Any], known: Mapping[str, Object], in_tree: Mapping[str, Snapshot]
+) -> list[str]:
+    """The names of what is taken and not in the VM's tree; none where that may hide something."""
+    told = status.get("uniqueID") and status.get("conditions")
+    if not told or not all(item.managed for item in in_tree.values()):
+        return []
+    return [name for name, item in known.items() if name not in in_tree and holds(item, CREATED)]
 
 
 def unmanaged_count(status: Mapping[str, Any], items: Sequence[Object]) -> int:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 from vmsnapshot.model.snapshot import SnapshotInputs
+
+_GONE: Final = (
+    "the VM's tree of snapshots doesn't have it, so it was probably removed in vSphere. Choose another "
+    "snapshot; deleting its object removes nothing more."
+)
 
 
 def adoption_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
@@ -50,8 +57,12 @@ def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
             for item in target.conditions
             if item.status != "True"
         )
-        text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). Wait until it is.'
+        text = f'Snapshot "{target.name}" is not ready ({reasons or "no condition yet"}). '
+        text += "Wait until it is." if target.listed else f"It won't be: {_GONE}"
         found.append(Finding(severity="error", code="targetNotReady", message=text))
+    elif not target.listed:
+        text = f'The revert to snapshot "{target.name}" will probably fail: {_GONE}'
+        found.append(Finding(severity="warning", code="targetNotListed", message=text))
     if vm.revert_requested is not None and vm.revert_failure is not None:
         text = f'A revert of the VM to "{vm.revert_requested}" has failed and is still asked for: '
         text += vm.revert_failure
