@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from devkit.places import BUILD, ROOT
 
@@ -25,53 +26,112 @@ EITHER: Final = "✓, next run"
 Matrix: TypeAlias = "dict[str, dict[str, str]]"
 
 
-def record(
-    place: int,
-    verb: str,
-    ways: Sequence[str],
-    results: Iterable[tuple[str, str, bool]],
-    *,
-    possible: int,
-    **counts: int,
-) -> None:
-    """Add what was found of a verb: row, column, and whether the run ended well; and how much was done.
+class Record:
+    """What is known of one verb's runs, kept for as long as the provider's source is the same.
 
     Args:
         place: The verb's among all.
         verb: The verb.
         ways: All columns.
-        results: What was found.
-        possible: How many runs there are.
-        counts: How much was done.
+
+    Attributes:
+        runs: What each run was (`exchange 3: redirect`), and what came of it.
     """
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    file = RESULTS / f"{place:02}.json"
-    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"results": [], "counts": {}}
-    done = {name: count + before["counts"].get(name, 0) for name, count in counts.items()}
-    told = {
-        "verb": verb,
-        "ways": list(ways),
-        "results": [*before["results"], *results],
-        "counts": {**done, "possible": possible},
-    }
-    file.write_text(json.dumps(told), encoding="utf-8")
+
+    def __init__(self, place: int, verb: str, ways: Sequence[str]) -> None:
+        self._file = RESULTS / f"{place:02}.json"
+        self._head = {"verb": verb, "ways": list(ways), "source": source()}
+        before = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
+        if any(before.get(key) != value for key, value in self._head.items()):
+            before = {}
+        self.runs: dict[str, dict[str, Any]] = before.get("runs", {})
+        self.possible = before.get("possible", 0)
+
+    def add(
+        self,
+        run: str,
+        *,
+        possible: int,
+        row: str = "",
+        way: str = "",
+        spoiled: int = 0,
+        well: bool = False,
+        violated: str = "",
+    ) -> None:
+        """Keep what came of a run; it is written at once, since a series may be stopped.
+
+        Args:
+            run: What was done.
+            possible: How many runs there are.
+            row: Where it stands in the table; empty: nowhere, as more than one exchange was spoiled.
+            way: Its column.
+            spoiled: How many exchanges really were spoiled.
+            well: Whether it ended well.
+            violated: What didn't hold of what must.
+        """
+        self.runs[run] = {
+            "row": row, "way": way, "spoiled": spoiled, "well": well, "violated": violated
+        }  # fmt: skip
+        self.possible = max(possible, len(self.runs))
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**self._head, "possible": self.possible, "runs": self.runs})
+        written = self._file.with_suffix(".new")
+        written.write_text(text, encoding="utf-8")
+        written.replace(self._file)
+
+    def has(self, run: str) -> bool:
+        """Whether a run needs no other: it was done, and all held."""
+        return run in self.runs and not self.runs[run]["violated"]
 
 
-def collect() -> tuple[Matrix, dict[str, int]]:
-    """What all verbs' files say: the table, and how much was done in all."""
+def source() -> str:
+    """What the results are of: the provider's source, as a hash."""
+    files = sorted((ROOT / "provider" / "src").rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What all verbs' files say.
+
+    Attributes:
+        matrix: The table.
+        runs: How many runs were done.
+        possible: How many there are.
+        spoiled: How many exchanges were really spoiled.
+        violated: What didn't hold, by verb and run.
+    """
+
+    matrix: Matrix
+    runs: int
+    possible: int
+    spoiled: int
+    violated: Mapping[str, str]
+
+
+def collect() -> Found:
+    """What was found so far of the provider as it is."""
     files = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json"))]
+    files = [told for told in files if told["source"] == source()]
+    assert files, f"nothing in {RESULTS} is of this source: make faults"
     rows = [LOGIN, *(told["verb"] for told in files)]
     found: dict[str, dict[str, set[bool]]] = {row: {way: set() for way in files[0]["ways"]} for row in rows}
-    counts: Counter[str] = Counter()
-    for told in files:
-        counts.update(told["counts"])
-        for row, way, well in told["results"]:
-            found[row][way].add(well)
+    runs = [(told["verb"], name, run) for told in files for name, run in told["runs"].items()]
+    for _, _, run in runs:
+        if run["row"] and run["spoiled"]:
+            found[run["row"]][run["way"]].add(run["well"])
     words = {frozenset({True}): RIGHT, frozenset({False}): ERROR, frozenset({True, False}): EITHER}
-    return {
+    matrix = {
         row: {way: words.get(frozenset(seen), "") for way, seen in ways.items()}
         for row, ways in found.items()
-    }, dict(counts)
+    }
+    return Found(
+        matrix,
+        runs=len(runs),
+        possible=sum(told["possible"] for told in files),
+        spoiled=sum(run["spoiled"] for _, _, run in runs),
+        violated={f"{verb}: {name}": run["violated"] for verb, name, run in runs if run["violated"]},
+    )
 
 
 def render(matrix: Matrix) -> str:

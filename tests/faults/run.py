@@ -9,7 +9,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -53,10 +53,15 @@ class Case:
     nth: int
     lasting: bool = False
 
+    @property
+    def name(self) -> str:
+        """What tells it from the verb's others."""
+        which = f"exchange {self.nth}" + (" and all after it" if self.lasting else "")
+        return f"{which}: {self.way.name}"
+
     def __str__(self) -> str:
         """As a failure tells it."""
-        which = f"exchange {self.nth}" + (" and all after it" if self.lasting else "")
-        return f"{self.life.name}: {which}: {self.way.name}"
+        return f"{self.life.name}: {self.name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,10 +178,12 @@ def every(life: Life, exchanges: int) -> list[Case]:
     ]
 
 
-def drawn(life: Life, exchanges: int, count: int, seed: str) -> list[Case]:
-    """Some cases of a verb: each way once, within the login and after it, before any comes twice."""
+def drawn(
+    life: Life, exchanges: int, count: int, seed: str, known: Collection[str] = frozenset()
+) -> list[Case]:
+    """Some cases that aren't known: each way once, within the login and after it, before any comes twice."""
     draw = random.Random(f"{seed} {life.name}")
-    cases = every(life, exchanges)
+    cases = [case for case in every(life, exchanges) if case.name not in known]
     draw.shuffle(cases)
     taken: Counter[tuple[str, bool, bool]] = Counter()
     rounds: list[tuple[int, Case]] = []
