@@ -67,9 +67,11 @@ class VmsnapshotError(Exception):
         subject: As given.
         hint: As given.
         retryable: As given, or what holds for errors of its kind.
+        outcome_unknown: Whether what was tried may have been done, or may be under way, all the same.
     """
 
     retryable = False
+    outcome_unknown = False
 
     def __init__(
         self,
@@ -158,6 +160,7 @@ class Unreachable(VmsnapshotError):
     """There is no connection, or it broke."""
 
     retryable = True
+    outcome_unknown = True
 
 
 class Busy(VmsnapshotError):
@@ -170,12 +173,14 @@ class TimedOut(VmsnapshotError):
     """The resource's own time is over."""
 
     retryable = True
+    outcome_unknown = True
 
 
 class Cancelled(VmsnapshotError):
     """The user cancelled."""
 
     retryable = True
+    outcome_unknown = True
 
 
 class Unsupported(VmsnapshotError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Annotated
 
@@ -13,6 +14,21 @@ class RunningTask(Model):
 
     id: Annotated[str, Property("The task's identifier.")]
     operation: Annotated[str, Property("The platform's name of what it does.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class AskedTask:
+    """A request that the platform has taken.
+
+    Attributes:
+        task: The task that it does it by.
+        at: When that was, by the server's clock.
+        completed: When the task was seen to end well, by the same; None: it was not seen.
+    """
+
+    task: str
+    at: dt.datetime
+    completed: dt.datetime | None = None
 
 
 class PastTask(Model):
@@ -50,4 +66,8 @@ class PastTask(Model):
             "Whether the platform doesn't show what became of it (VM Operator): if `running`, it may still "
             "be under way; else it was done or not."
         ),
+    ] = False
+    noted: Annotated[
+        bool,
+        Property("Whether only a note of this machine tells of it: the platform no longer does."),
     ] = False

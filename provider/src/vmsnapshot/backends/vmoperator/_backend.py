@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from vmsnapshot.backends._keyed_lock import KeyedLock
@@ -155,6 +155,7 @@ class VmOperatorBackend(VmOperatorReader):
         operation: Operation,
         *,
         suppress_power_on: bool = False,  # noqa: ARG002 - the VM Operator's API has no such choice
+        asked: Callable[[str], None] | None = None,  # noqa: ARG002 - it has no tasks
     ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
@@ -170,7 +171,7 @@ class VmOperatorBackend(VmOperatorReader):
         about = _about(operation, vm, snapshot.id)
         with self._vm_lock.hold(vm.identity.id, operation):
             cache = self._inventory.cache(namespace, operation)
-            asked = Revert(
+            doing = Revert(
                 self._client,
                 cache,
                 vm_name=name,
@@ -179,7 +180,7 @@ class VmOperatorBackend(VmOperatorReader):
                 request_id=request_id,
                 about=about,
             )
-            return asked.run(snapshot.power_state, operation)
+            return doing.run(snapshot.power_state, operation)
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> None:
         """Nothing: a revert leaves its own note on the VM before it asks."""

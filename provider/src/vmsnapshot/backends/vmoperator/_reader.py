@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from vmsnapshot.backends.vmoperator._access import Access
@@ -37,7 +37,7 @@ from vmsnapshot.lifecycle.port import (
 )
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -206,8 +206,10 @@ class VmOperatorReader:
         requests: Sequence[tuple[VirtualMachine, str]],
         operation: Operation,
         read: ReadMask = ReadMask.TASKS,
+        noted: Mapping[str, AskedTask] | None = None,
     ) -> list[PastTask | None]:
         """What became of each request for a revert, by the notes on the VM and its snapshots."""
+        del noted  # there are no tasks
         del read  # reading again costs nothing: the VMs are watched
         places = [split_id(vm.identity.id) for vm, _ in requests]
         self._inventory.begin((namespace for namespace, _ in places), operation)

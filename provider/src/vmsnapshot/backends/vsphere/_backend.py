@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from vmsnapshot.backends._keyed_lock import KeyedLock
@@ -155,6 +155,7 @@ class VsphereBackend(VsphereReader):
         operation: Operation,
         *,
         suppress_power_on: bool = False,
+        asked: Callable[[str], None] | None = None,
     ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
@@ -177,7 +178,9 @@ class VsphereBackend(VsphereReader):
             return retry(
                 operation,
                 NOTHING_DONE,
-                lambda: self._tasks.run(operation, subject, start, request_id=request_id, once=True),
+                lambda: self._tasks.run(
+                    operation, subject, start, request_id=request_id, once=True, started=asked
+                ),
             ).completed
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:

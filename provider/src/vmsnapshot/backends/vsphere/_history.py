@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -26,7 +26,7 @@ from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Read
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 # How many of the newest tasks are looked through: vSphere's largest page.
 _PAGE: Final = 1000
@@ -120,24 +120,28 @@ def past_task(
     request_id: str,
     begun: Sequence[dt.datetime] = (),
     *,
+    noted: str | None = None,
     user: str | None = None,
     reverts: Sequence[RevertSeen] = (),
 ) -> PastTask | None:
     """The newest task of a request among all that are remembered of one VM.
 
-    Where none carries its mark, it is the first revert without any mark of ours since the request was last
-    begun: by its time, not for certain.
+    Where none carries its mark, it is the one that is noted; where none is, the first revert without any mark
+    of ours since the request was last begun: by its time, not for certain.
 
     Args:
         tasks: All of the VM that are remembered.
         request_id: The request.
         begun: When it was begun.
+        noted: The id of a task that is known to be the request's.
         user: The login's own.
         reverts: What events tell of the VM's reverts.
     """
     ordered = sorted(tasks, key=lambda task: task.queued)
     marked = [task for task in ordered if carries(task.activation_id, request_id)]
-    by_time = not marked and bool(begun)
+    if not marked and noted is not None:
+        marked = [task for task in ordered if task.id == noted and task.is_revert]
+    by_time = not marked and noted is None and bool(begun)
     if by_time:
         marked = [
             task
@@ -209,8 +213,12 @@ class History:
         operation: Operation,
         *,
         just_read: bool = False,
+        noted: Mapping[str, AskedTask] | None = None,
     ) -> list[PastTask | None]:
-        """The newest task of each VM with that mark; `just_read`: the VMs hold what they list themselves.
+        """The newest task of each VM with that mark.
+
+        `just_read`: the VMs hold what they list themselves. `noted`: tasks that are known to be those of
+        requests, by their marks.
 
         Raises:
             PlatformError: What the server remembers could not be read; likewise Denied and Unsupported.
@@ -222,11 +230,15 @@ class History:
             found = [past_task(tasks[vm.identity.id], mark) for vm, mark in requests]
         for index, (vm, mark) in enumerate(requests):
             if found[index] is None:
-                found[index] = self._find_one(vm, mark, operation)
+                found[index] = self._find_one(vm, mark, operation, (noted or {}).get(mark))
         return found
 
-    def _find_one(self, vm: VirtualMachine, mark: str, operation: Operation) -> PastTask | None:
-        """The newest task of a request that the server doesn't list with its VM."""
+    def _find_one(
+        self, vm: VirtualMachine, mark: str, operation: Operation, noted: AskedTask | None
+    ) -> PastTask | None:
+        """The newest task of a request that the server doesn't list with its VM under its mark."""
+        if noted is not None:
+            return self._find_noted(vm, mark, operation, noted)
         task, certain = self._of_late(mark, operation)
         begun = self.events.begun(mark, operation)
         if not self._may_be_begun(mark, operation) and certain and task is None:
@@ -242,6 +254,22 @@ class History:
                     self._require_known(known, operation)
                 return task
             operation.progress(f"looking for the task of what was begun at {begun[-1]:%H:%M:%S} UTC")
+            operation.pause(_LOOK_AGAIN_AFTER)
+
+    def _find_noted(
+        self, vm: VirtualMachine, mark: str, operation: Operation, noted: AskedTask
+    ) -> PastTask | None:
+        """The task that is known to be a request's, or one with its mark, as long as it may turn up late."""
+        while True:
+            # What the server lists with the VM tells it without the history, as long as it is there.
+            listed = self._listed([vm], operation)[vm.identity.id]
+            task = past_task(listed, mark, noted=noted.task)
+            if task is None:
+                known = {item.id: item for item in (*self._of(vm, operation), *listed)}
+                task = past_task(known.values(), mark, noted=noted.task)
+            if task is not None or self.clock.now(operation) - noted.at > LATE_WITHIN:
+                return task
+            operation.progress(f"looking for the task {noted.task}")
             operation.pause(_LOOK_AGAIN_AFTER)
 
     def _may_be_begun(self, mark: str, operation: Operation) -> bool:

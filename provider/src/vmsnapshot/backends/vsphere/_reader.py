@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.backends._retry import retry
@@ -47,7 +47,7 @@ from vmsnapshot.lifecycle.port import (
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 # Of so many snapshots what they hold is kept, some 20 KiB each: check, diff and preview read it in turn.
 _KEPT_MACHINES: Final = 256
@@ -272,13 +272,15 @@ class VsphereReader:
         requests: Sequence[tuple[VirtualMachine, str]],
         operation: Operation,
         read: ReadMask = ReadMask.TASKS,
+        noted: Mapping[str, AskedTask] | None = None,
     ) -> list[PastTask | None]:
         """For each VM the most recent task with that request id, if the platform remembers.
 
         vSphere remembers tasks for some minutes with the VM, and a vCenter for weeks in its
         history, which is asked once for all requests.
         """
-        return self._history.find(requests, operation, just_read=ReadMask.TASKS not in read)
+        just_read = ReadMask.TASKS not in read
+        return self._history.find(requests, operation, just_read=just_read, noted=noted or {})
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""

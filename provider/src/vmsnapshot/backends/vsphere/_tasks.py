@@ -69,6 +69,7 @@ class Tasks:
         *,
         request_id: str | None = None,
         once: bool = False,
+        started: Callable[[str], None] | None = None,
     ) -> Ended:
         """Start a task and wait for it; its end.
 
@@ -78,6 +79,7 @@ class Tasks:
             start: Makes the call that starts the task, and returns the task.
             request_id: Kept by the platform with the task.
             once: Whether the call must not be sent again when its answer got lost.
+            started: Is told the task's id before it is waited for.
 
         Raises:
             Interrupted: The connection broke after the call was sent.
@@ -92,6 +94,8 @@ class Tasks:
 
         with self._watcher.starting():
             task_id = self._start(operation, subject, call, once=once)
+        if started is not None:
+            started(task_id)
         watch = self._wait(task_id, operation, subject, cancel=True)
         if watch.failure is not None:
             raise _not_watched(watch, subject)
@@ -210,6 +214,7 @@ class Tasks:
 def _not_watched(watch: Watch, subject: Subject) -> VmsnapshotError:
     assert watch.failure is not None  # noqa: S101 - the callers look
     error = watch.failure.about(subject)
+    error.outcome_unknown = True
     error.hint = (
         f"its task {watch.task_id} was started and may still run on vSphere, but can't be waited for:"
     )

@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model._base import fields
 from vmsnapshot.model.catalogue import PACKAGE
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.task import AskedTask
 
 _ADDRESS = re.compile(r"[^/:\s]+:\d+")
 _FLAGS: Mapping[Any, bool] = {"true": True, "false": False}
@@ -121,6 +122,15 @@ class _FewNotes(NoNotes):
 
     def end(self, request_id: str) -> None:
         self._files.end(request_id)
+
+    def ask(self, request_id: str, asked: AskedTask) -> None:
+        self._files.ask(request_id, asked)
+
+    def asked(self, request_id: str) -> AskedTask | None:
+        return self._files.asked(request_id)
+
+    def fail(self, request_id: str) -> None:
+        self._files.fail(request_id)
 
     def begun(self, request_id: str) -> dt.datetime | None:
         return self._files.begun(request_id)

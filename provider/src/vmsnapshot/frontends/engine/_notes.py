@@ -2,8 +2,8 @@
 
 `pulumi up` previews with one process of the plugin and updates with another; both have the engine
 as their parent.  In between, a person reads and agrees: what was shown is kept under that engine's
-process number.  What was deleted is kept under the resource and its VM.  None of it is secret: ids of
-snapshots, a power state, hashes, times.
+process number.  What was deleted is kept under the resource and its VM, and what was asked for under
+the request.  None of it is secret: ids of snapshots and tasks, a power state, hashes, times.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from vmsnapshot.model.revert import Fingerprint
+from vmsnapshot.model.task import AskedTask
 
 # Nobody leaves a prompt open for longer; what is left behind is removed after this time.
 _SECONDS_KEPT: Final = 24 * 3600.0
@@ -76,39 +77,61 @@ class FileNotes:
     def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
         """This revert of these VMs was deleted from its stack: what it did to them until then is over."""
         for vm in vms:
-            self._keep(self._named("forgotten", f"{urn} {vm}"), until)
+            self._keep(self._named("forgotten", f"{urn} {vm}"), {"at": until.isoformat()})
 
     def forgotten(self, urn: str, vm: str) -> dt.datetime | None:
         """Until when what this revert did to the VM is over; None: it is not known to have been deleted."""
         # Earlier builds kept when it was deleted, whatever VM it was about.
         kept = (self._kept(self._named("forgotten", name)) for name in (f"{urn} {vm}", urn))
-        return max((moment for moment in kept if moment is not None), default=None)
+        return max((moment for note in kept if (moment := _moment(note, "at")) is not None), default=None)
 
     def begin(self, request_id: str, moment: dt.datetime) -> None:
         """This request is about to be made."""
-        self._keep(self._named("begun", request_id), moment)
+        self._keep(self._named("begun", request_id), {"at": moment.isoformat()})
 
     def end(self, request_id: str) -> None:
         """What became of it is known."""
-        with self._lock, contextlib.suppress(OSError):
-            self._require_own()
-            self._named("begun", request_id).unlink(missing_ok=True)
+        self._drop(self._named("begun", request_id))
 
     def begun(self, request_id: str) -> dt.datetime | None:
         """When it was begun; None: it is known what became of it, or nothing is."""
-        return self._kept(self._named("begun", request_id))
+        return _moment(self._kept(self._named("begun", request_id)), "at")
 
-    def _keep(self, path: Path, moment: dt.datetime) -> None:
+    def ask(self, request_id: str, asked: AskedTask) -> None:
+        """The platform has taken this request."""
+        ended = {} if asked.completed is None else {"completed": asked.completed.isoformat()}
+        note = {"task": asked.task, "at": asked.at.isoformat(), **ended}
+        self._keep(self._named("asked", request_id), note)
+
+    def asked(self, request_id: str) -> AskedTask | None:
+        """By which task it does it, or has done it; None: not known."""
+        note = self._kept(self._named("asked", request_id))
+        task, at = note.get("task"), _moment(note, "at")
+        if not isinstance(task, str) or at is None:
+            return None
+        return AskedTask(task, at, _moment(note, "completed"))
+
+    def fail(self, request_id: str) -> None:
+        """It has failed, or was not taken."""
+        self._drop(self._named("asked", request_id))
+
+    def _keep(self, path: Path, note: Mapping[str, str]) -> None:
         with self._lock, contextlib.suppress(OSError):
             self._prepare()
             with tempfile.NamedTemporaryFile("w", dir=self._folder, delete=False) as new:
-                json.dump({"at": moment.isoformat()}, new)
+                json.dump(note, new)
             Path(new.name).replace(path)
 
-    def _kept(self, path: Path) -> dt.datetime | None:
-        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            return dt.datetime.fromisoformat(json.loads(self._text(path)).get("at", ""))
-        return None
+    def _kept(self, path: Path) -> Mapping[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            note = json.loads(self._text(path))
+            return note if isinstance(note, dict) else {}
+        return {}
+
+    def _drop(self, path: Path) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            self._require_own()
+            path.unlink(missing_ok=True)
 
     def _named(self, kind: str, name: str) -> Path:
         return self._folder / f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
@@ -151,6 +174,13 @@ class FileNotes:
             with contextlib.suppress(OSError):
                 if path.lstat().st_mtime < oldest:
                     path.unlink()
+
+
+def _moment(note: Mapping[str, Any], name: str) -> dt.datetime | None:
+    """A time that a note holds; one that can't be read is none."""
+    with contextlib.suppress(ValueError, TypeError):
+        return dt.datetime.fromisoformat(note.get(name) or "")
+    return None
 
 
 def _lines(text: str) -> Iterator[tuple[str, Any]]:

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle.common import observed
+from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.machine import VirtualMachine
 
 T = TypeVar("T")
 
@@ -25,16 +27,21 @@ LATE_WITHIN: Final = dt.timedelta(seconds=30)
 _LOOK_AGAIN_AFTER: Final = 2.0
 
 
+def note_name(request_id: str, vm: VirtualMachine) -> str:
+    """Returns the name of the notes of a request: two servers may have a snapshot of one id."""
+    return f"{request_id} {vm_key(vm.identity)}"
+
+
 @contextmanager
 def noted(session: Session, request_id: str) -> Iterator[None]:
     """Note that a request is about to be made; the note stays if it isn't known what became of it."""
     session.notes.begin(request_id, observed.now())
     try:
         yield
-    except (Cancelled, TimedOut, Unreachable):
-        raise
-    except VmsnapshotError:
-        session.notes.end(request_id)
+    except VmsnapshotError as error:
+        if not error.outcome_unknown:
+            session.notes.end(request_id)
+            session.notes.fail(request_id)
         raise
     session.notes.end(request_id)
 

@@ -1,8 +1,9 @@
 """Notes that one process of the plugin leaves for the next on the same machine.
 
 The engine runs each preview, each update and each destroy with a process of its own, and tells none
-of the others.  Notes improve messages, and bridge the seconds in which the platform doesn't show yet
-what it was asked for; what is done once never depends on them alone.
+of the others.  Notes improve messages, bridge the seconds in which the platform doesn't show yet
+what it was asked for, and name the task where the platform keeps no mark with it; what is done once never
+depends on them alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from vmsnapshot.model.revert import Fingerprint
+from vmsnapshot.model.task import AskedTask
 
 
 class Notes(Protocol):
@@ -55,6 +57,18 @@ class Notes(Protocol):
         """Take that back: what became of it is known."""
         ...
 
+    def ask(self, request_id: str, asked: AskedTask) -> None:
+        """Record that the platform has taken a request."""
+        ...
+
+    def asked(self, request_id: str) -> AskedTask | None:
+        """Returns the task by which the platform does a request, or has done it; None: not known."""
+        ...
+
+    def fail(self, request_id: str) -> None:
+        """Take that back: the request has failed, or was not taken."""
+        ...
+
     def begun(self, request_id: str) -> dt.datetime | None:
         """Returns when a request was begun of which it isn't known what became; None: not known to be."""
         ...
@@ -88,6 +102,16 @@ class NoNotes:
         """Do nothing."""
 
     def end(self, request_id: str) -> None:
+        """Do nothing."""
+
+    def ask(self, request_id: str, asked: AskedTask) -> None:
+        """Do nothing."""
+
+    def asked(self, request_id: str) -> AskedTask | None:  # noqa: ARG002 - the protocol's
+        """Returns None: not known."""
+        return None
+
+    def fail(self, request_id: str) -> None:
         """Do nothing."""
 
     def begun(self, request_id: str) -> dt.datetime | None:  # noqa: ARG002 - the protocol's

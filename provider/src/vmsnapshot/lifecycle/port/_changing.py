@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from vmsnapshot.lifecycle.operation import Operation
@@ -83,6 +83,7 @@ class Changer(Protocol):
         operation: Operation,
         *,
         suppress_power_on: bool = False,
+        asked: Callable[[str], None] | None = None,
     ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
@@ -90,7 +91,8 @@ class Changer(Protocol):
         where the platform can do that (vSphere: it is suspended then).
         `request_id` is kept by the platform with the task, where it can.  When the connection
         drops before the answer, this raises Unreachable instead of sending again: the caller
-        looks for the task.
+        looks for the task.  `asked` is told the task's id as soon as the call has returned, where there
+        is a task.
 
         Returns:
             When that ended by the server's clock, as `find_tasks` tells it, too; None: it wasn't told.

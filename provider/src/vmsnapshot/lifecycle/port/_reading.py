@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from vmsnapshot.lifecycle.operation import Operation
@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.port._values import (
 )
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 
 class Reader(Protocol):
@@ -173,8 +173,13 @@ class Reader(Protocol):
         requests: Sequence[tuple[VirtualMachine, str]],
         operation: Operation,
         read: ReadMask = ReadMask.TASKS,
+        noted: Mapping[str, AskedTask] | None = None,
     ) -> list[PastTask | None]:
-        """For each VM the most recent task with that request id, if the platform remembers."""
+        """For each VM the most recent task with that request id, if the platform remembers.
+
+        `noted`: tasks that are known to be those of requests, by the request's id, also where the platform
+        keeps no mark with them.
+        """
         ...
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.common.identity import vm_key
-from vmsnapshot.lifecycle.common.late import wait_for_late
+from vmsnapshot.lifecycle.common.late import note_name, wait_for_late
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Denied, PlatformError, Refused, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
@@ -23,7 +23,7 @@ from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 # People run an interrupted update again soon.  What an interrupted run did longer ago counts only
 # while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
@@ -50,6 +50,11 @@ class RevertRequest:
     vm: VirtualMachine
     target: Snapshot
     power_policy: PowerPolicy = "snapshot"
+
+    @property
+    def note(self) -> str:
+        """The name of this machine's notes of it."""
+        return note_name(self.id, self.vm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +153,8 @@ class RevertEvidence:
 
     def recall(self, request: RevertRequest, operation: Operation) -> PastTask | None:
         """The same as `find`, for previews: in few calls for many VMs."""
+        if self._session.notes.asked(request.note) is not None:
+            return self.find(request, operation)
         task = self._session.backend.recent_task(request.vm, request.id, operation)
         if task is None and not self._first and _is_on_target(request):
             return self.find(request, operation)
@@ -157,9 +164,30 @@ class RevertEvidence:
         self, request: RevertRequest, operation: Operation, read: ReadMask = ReadMask.TASKS
     ) -> PastTask | None:
         """The revert of this very request that is under way or done, as far as the platform remembers."""
-        pairs = [(request.vm, request.id)]
-        (task,) = self._session.backend.find_tasks(pairs, operation, read)
+        (task,) = self._find_tasks([request], operation, read)
         return self._counted(task, request)
+
+    def _find_tasks(
+        self, requests: Sequence[RevertRequest], operation: Operation, read: ReadMask
+    ) -> list[PastTask | None]:
+        """Each request's task, as the platform tells; where it doesn't, as this machine's notes do.
+
+        Raises:
+            PlatformError: The platform can't be asked, and no note tells; likewise Denied and Unsupported.
+        """
+        asked = [self._session.notes.asked(request.note) for request in requests]
+        noted = {request.id: item for request, item in zip(requests, asked, strict=True) if item is not None}
+        tasks: list[PastTask | None] = [None] * len(requests)
+        try:
+            pairs = [(request.vm, request.id) for request in requests]
+            tasks = self._session.backend.find_tasks(pairs, operation, read, noted)
+        except (Denied, PlatformError, Unsupported):
+            if not all(item is not None and item.completed is not None for item in asked):
+                raise
+        return [
+            _as_noted(item, request) if task is None and item is not None else task
+            for task, item, request in zip(tasks, asked, requests, strict=True)
+        ]
 
     def wait_until_ended(
         self,
@@ -184,7 +212,7 @@ class RevertEvidence:
                 request = dataclasses.replace(request, vm=vm)
                 return self.find(request, operation, ReadMask.NOTHING)
 
-            task = wait_for_late(self._session, request.id, look, operation)
+            task = wait_for_late(self._session, request.note, look, operation)
         while task is not None and task.running:
             doing = "may still be doing" if task.uncertain else "is still doing"
             operation.progress(f"waiting for the revert that {task.id} {doing}")
@@ -223,9 +251,9 @@ class RevertEvidence:
         attempts = {key: first[key] for key in targets}
         open_ = list(targets)
         while open_:
-            pairs = [(targets[key][0], attempts[key].id) for key in open_]
-            pairs += [(targets[key][0], attempts[key].undo_id) for key in open_]
-            tasks = backend.find_tasks(pairs, operation, read)
+            sought = [RevertRequest(attempts[key].id, *targets[key]) for key in open_]
+            sought += [RevertRequest(attempts[key].undo_id, *targets[key]) for key in open_]
+            tasks = self._find_tasks(sought, operation, read)
             again: list[str] = []
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
@@ -304,11 +332,16 @@ class RevertEvidence:
                 continue
             current = vm.current_snapshot
             where = "" if current is None else f' It runs on snapshot "{current.name}" now.'
+            why = (
+                "the platform no longer tells of its task."
+                if task.noted
+                else "the platform no longer has it, and the VM doesn't run on that snapshot. Either it was "
+                "reverted and has gone on from there, or another revert has taken the request away."
+            )
             message = (
                 f'What became of the request to revert {format_vm(vm)} to "{target.name}" in an interrupted '
-                "run is not known: the platform no longer has it, and the VM doesn't run on that snapshot. "
-                "Either it was reverted and has gone on from there, or another revert has taken the request "
-                f"away.{where} Nothing was done now. Look at the VM; to revert it (again), change `triggers`"
+                f"run is not known: {why}{where} Nothing was done now. Look at the VM; to revert it (again), "
+                "change `triggers`"
             )
             raise Refused(message)
 
@@ -335,6 +368,20 @@ class RevertEvidence:
             "now. To revert the VM (again), change `triggers`"
         )
         raise Refused(message)
+
+
+def _as_noted(asked: AskedTask, request: RevertRequest) -> PastTask:
+    """A task of which only a note of this machine tells."""
+    done = asked.completed is not None
+    return PastTask(
+        id=asked.task,
+        running=False,
+        succeeded=done,
+        completed=asked.completed or asked.at,
+        latest=_is_on_target(request),
+        uncertain=not done,
+        noted=True,
+    )
 
 
 def _is_on_target(request: RevertRequest) -> bool:

@@ -15,7 +15,7 @@ from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotT
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, Refused, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
@@ -49,7 +49,7 @@ from vmsnapshot.model.revert import (
     RevertState,
     TakenSafetySnapshot,
 )
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 
 class RevertExecutor:
@@ -92,10 +92,18 @@ class RevertExecutor:
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
         """Revert a VM, and wait for it; the task that did it. `begin` comes first."""
         operation.progress(f'reverting to "{request.target.name}"')
-        with noted(self._session, request.id):
+        with noted(self._session, request.note):
             return self._revert_once(request, operation)
 
     def _revert_once(self, request: RevertRequest, operation: Operation) -> PastTask:
+        notes = self._session.notes
+        taken: AskedTask | None = None
+
+        def asked(task: str) -> None:
+            nonlocal taken
+            taken = AskedTask(task, self.now(operation))
+            notes.ask(request.note, taken)
+
         while True:
             try:
                 ended = self._session.backend.revert(
@@ -104,6 +112,7 @@ class RevertExecutor:
                     request.id,
                     operation,
                     suppress_power_on=request.power_policy == "off",
+                    asked=asked,
                 )
             except Unreachable:
                 # The answer was lost, the revert perhaps not: look before asking again.
@@ -112,13 +121,15 @@ class RevertExecutor:
                 request = dataclasses.replace(request, vm=vm)
                 if done is not None:
                     return done
-            except (Cancelled, TimedOut):
-                raise  # it may still run
-            except VmsnapshotError:
-                self._session.backend.end(request.vm, request.id, operation)
+            except VmsnapshotError as error:
+                if not error.outcome_unknown:
+                    self._session.backend.end(request.vm, request.id, operation)
                 raise
             else:
-                return PastTask(id="", running=False, succeeded=True, completed=ended or self.now(operation))
+                completed = ended or self.now(operation)
+                if taken is not None:
+                    notes.ask(request.note, dataclasses.replace(taken, completed=completed))
+                return PastTask(id="", running=False, succeeded=True, completed=completed)
 
     def now(self, operation: Operation) -> dt.datetime:
         """The time by the server's clock."""
