@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from devkit.processes import alive
 from devkit.waiting import until
 from tests.faults.judge import Judge, clean
@@ -33,6 +35,7 @@ from tests.support.ministack import MiniStack
 from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
+from vmsnapshot.frontends.engine import FileNotes
 
 VICTIMS: Final = ("plugin", "plugin", "engine", "connection")
 MARKS: Final[tuple[Marks, ...]] = ("suffixed", "exact", "none", "nothing")
@@ -45,6 +48,8 @@ _CHANGING: Final = (
 )
 # Seconds that a task takes; the kill comes at an exchange and at most twice that later.
 _TASK: Final = 0.02
+# What part of the next runs is on the same machine.
+_AT_HOME: Final = 0.5
 # Runs on one server: it remembers all that was done, and all of that is read again and again.
 _BATCH: Final = 40
 # What a run says that can't know what an interrupted one did, on a server that keeps no marks.
@@ -62,6 +67,7 @@ class Kill:
         marks: What the server keeps of a client's mark with a task.
         at: Where among the operation's exchanges, from 0 to 1.
         delay: Seconds after that.
+        at_home: Whether the next run is on the same machine: it has the notes of the one that was killed.
     """
 
     number: int
@@ -70,11 +76,14 @@ class Kill:
     marks: Marks
     at: float
     delay: float
+    at_home: bool
 
     def __str__(self) -> str:
         """As a failure tells it."""
         where = f"at {self.at:.0%} of its exchanges and {self.delay * 1000:.0f} ms"
-        return f"{self.number}: {self.life.name}: {self.victim} killed {where}, marks {self.marks}"
+        return f"{self.number}: {self.life.name}: {self.victim} killed {where}, marks {self.marks}, " + (
+            "the same machine" if self.at_home else "another machine"
+        )
 
 
 @dataclasses.dataclass
@@ -168,7 +177,8 @@ class Kills:
         self._vsphere.keep_marks(kill.marks)
         self._vsphere._ask("POST", "/task-duration", {"ms": 1})
         clean(self._client, life, vms)
-        stack = mini_stack(self._settings, stack=f"kill-{next(self._stacks)}")
+        notes = FileNotes(os.getpid()) if kill.at_home else None
+        stack = mini_stack(self._settings, stack=f"kill-{next(self._stacks)}", notes=notes)
         with hurried():
             life.prepare(stack, vms)
         self._vsphere._ask("POST", "/task-duration", {"ms": int(_TASK * 1000)})
@@ -264,6 +274,7 @@ def draw(seed: int, number: int) -> Kill:
         chance.choice(MARKS),
         chance.random(),
         chance.random() * 2 * _TASK,
+        chance.random() < _AT_HOME,
     )
 
 
@@ -285,11 +296,20 @@ def started() -> Iterator[Kills]:
     names = ",".join(vm for pair in PAIRS for vm in pair)
     with (
         tempfile.TemporaryDirectory() as folder,
+        notes_in(Path(folder)),
         running("--names", names, "--task-duration", "1ms") as vsphere,
         other_client(vsphere) as client,
         between(vsphere.server, Path(folder)) as proxy,
     ):
         yield Kills(vsphere, client, proxy)
+
+
+@contextlib.contextmanager
+def notes_in(folder: Path) -> Iterator[None]:
+    """What plugins leave for each other on this machine is in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield
 
 
 def run_part(seed: int, part: int, parts: int, count: int) -> Tally:
