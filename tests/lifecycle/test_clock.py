@@ -13,7 +13,9 @@ from tests.support.client import Client
 from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
+from vmsnapshot.lifecycle.errors import PlatformError
 from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.snapshot import resource as snapshot_resource
 from vmsnapshot.model.formatting import format_age
 
 VMS = [f"web-{number}" for number in range(1, 11)]
@@ -34,6 +36,21 @@ def vm(client: Client) -> str:
     name = next(_NAMES)
     client.take(name, "base")
     return name
+
+
+class _Unread:
+    """A backend that can't read a VM any more once it has taken a snapshot."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._taken = False
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is as it is."""
+        if name == "observe" and self._taken:
+            raise PlatformError("it can't be read")
+        self._taken |= name == "create_snapshot"
+        return getattr(self._backend, name)
 
 
 def resource(kind: str, **properties: Any) -> dict[str, Any]:
@@ -99,6 +116,47 @@ def test_a_checkpoint_within_its_age_stays(vsphere: Simulator, vm: str) -> None:
         stack.up().check()
     assert sorted(stack.resource("it").outputs["checkpoints"]) == ["one", "two"]
     stack.destroy().check()
+
+
+def test_the_newest_checkpoint_is_the_one_to_be_taken(vsphere: Simulator, vm: str) -> None:
+    """`keepLast: 1`: the preview announces that the old one goes, as the update then does."""
+    stack = mini_stack(vsphere.settings)
+    given: dict[str, Any] = {"virtualMachines": [{"vmName": vm}], "keepLast": 1}
+    stack.write(**resource("EnvironmentCheckpoint", label="one", **given))
+    stack.up().check()
+    stack.write(**resource("EnvironmentCheckpoint", label="two", **given))
+    words = stack.preview().check().words
+    assert 'Checkpoint "one" of 1 VM, taken less than a minute ago, will be removed' in words
+    assert 'Checkpoint "two" of' not in words
+    stack.up().check()
+    assert sorted(stack.resource("it").outputs["checkpoints"]) == ["two"]
+    stack.destroy().check()
+
+
+def test_what_a_rollback_came_after_is_by_the_servers_clock(
+    vsphere: Simulator, client: Client, vm: str
+) -> None:
+    """What tells a watched environment's first request from an equal one of another stack."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(**resource("EnvironmentRollback", virtualMachines=[{"vmName": vm}]))
+    stack.up().check()
+    made = stack.resource("it").outputs["after"].removeprefix("made ")
+    taken = client.snapshot(vm, "base").createTime
+    assert abs(dt.datetime.fromisoformat(made) - taken) < dt.timedelta(seconds=15)
+
+
+def test_a_condition_is_by_the_servers_clock(
+    vsphere: Simulator, client: Client, vm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a snapshot that was taken and could not be read afterwards."""
+    monkeypatch.setattr(snapshot_resource, "READING_AFTER_FAILURE", dt.timedelta(seconds=1))
+    stack = mini_stack(vsphere.settings, around=_Unread)
+    stack.write(**resource("VirtualMachineSnapshot", vmName=vm, name="ours"))
+    stack.up().failed()
+    taken = client.snapshot(vm, "ours").createTime
+    for condition in stack.resource("it").outputs["conditions"]:
+        told = dt.datetime.fromisoformat(condition["lastTransitionTime"])
+        assert abs(told - taken) < dt.timedelta(seconds=15)
 
 
 def test_no_age_is_negative() -> None:

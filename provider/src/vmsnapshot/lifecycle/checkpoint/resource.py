@@ -97,9 +97,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if old is not None and state is None:
             memory.is_unseen = True
             return _check_unseen(asked, old)
-        labels = self._labels_after(request.urn, asked, state, self._moment(asked))[0]
-        planned = replace(asked, checkpoints=labels)
-        return verbs.CheckAnswer(planned, self._failures(request.urn, asked, state, old))
+        labels = self._labels_after(request.urn, asked, state, self._moment(asked, state))[0]
+        failures = self._failures(request.urn, asked, state, old)
+        return verbs.CheckAnswer(replace(asked, checkpoints=labels), failures)
 
     def _failures(
         self, urn: str, asked: CheckpointInputs, state: CheckpointState | None, old: CheckpointInputs | None
@@ -315,9 +315,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             known[key] = clones_on_checkpoints(self._session, checkpoints, over, operation)
         return {label: rule for label, rule in over.items() if label not in known[key]}, known[key]
 
-    def _moment(self, asked: CheckpointInputs) -> dt.datetime:
-        """The time by the server's clock, where something is to be removed by its age."""
-        return now() if asked.max_age is None else self._session.planned_now()
+    def _moment(self, asked: CheckpointInputs, state: CheckpointState | None) -> dt.datetime:
+        """The time by the server's clock, where something is to be removed by its age, or is taken now."""
+        dated = asked.max_age is not None or asks_for_checkpoint(state, asked.label)
+        return self._session.planned_now() if dated else now()
 
     def _announce(self, urn: str, old: CheckpointState | None, given: Inputs[CheckpointInputs]) -> None:
         """In a preview, say what the update will do; what can't work fails the preview."""
@@ -327,7 +328,6 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             return
         asked = given.model
         self._session.require_servers(known_vms(old), self._session.operation(urn, "looking at the VMs"))
-        moment = self._moment(asked)
         texts = []
         if asks_for_checkpoint(old, asked.label):
             operation = self._session.operation(urn, f'planning checkpoint "{asked.label}"')
@@ -338,9 +338,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             texts.append(taking_text(plan, asked, old))
         else:
             texts += ["\n".join(wrapped(text)) for text in membership(asked.virtual_machines, old, None)]
-        _, over, kept = self._labels_after(urn, asked, old, moment)
+        _, over, kept = self._labels_after(urn, asked, old, self._moment(asked, old))
         if over and old is not None:  # only what is there can be over its time
-            texts.append(pruning_text(old.checkpoints, over, moment))
+            texts.append(pruning_text(old.checkpoints, over, self._session.planned_now()))
         if kept:
             texts.append(kept_text(kept))
         if texts:

@@ -41,6 +41,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     request_of,
     reverted_before,
     vms_of,
+    watched_anew,
     watching,
     with_inputs,
     with_leftovers,
@@ -285,7 +286,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             raise InvalidInput(failure.property, failure.reason)
         machines = dict(environment.machines)
         if old is None:
-            return watching(inputs, machines, None)
+            return watched_anew(inputs, machines, self._session.now(operation))
         members = [member for member in inputs.virtual_machines if member.key in known]
         machines |= self._observe(urn, old.model_copy(update={"virtual_machines": members}), operation)[0]
         state = watching(inputs, machines, old)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vmsnapshot.lifecycle.common.observed import now, parse_timestamp, timestamp
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
@@ -164,15 +164,20 @@ def carried_over(old: RollbackInputs | None, inputs: RollbackInputs) -> Rollback
     return copy_fields(inputs, old, COMPUTED)
 
 
+def watched_anew(
+    inputs: RollbackInputs, machines: Mapping[str, VirtualMachine], moment: dt.datetime
+) -> RollbackState:
+    """State of a resource that only watches its VMs, from that moment on."""
+    return RollbackState(**{**_asked(inputs), **_live(machines)}, after=f"made {timestamp(moment)}")
+
+
 def watching(
-    inputs: RollbackInputs, machines: Mapping[str, VirtualMachine], remembered: RollbackState | None
+    inputs: RollbackInputs, machines: Mapping[str, VirtualMachine], remembered: RollbackState
 ) -> RollbackState:
     """State without a rollback: the inputs, what is remembered, and the live VMs."""
-    kept: dict[str, Any] = {"after": f"made {timestamp(now())}"}
-    if remembered is not None:
-        kept = {name: getattr(remembered, name) for name in ("rolled_back_to", "rolled_back_at", "progress")}
-        # Whatever was asked for before is over: asked for again, it is another request.
-        kept["after"] = remembered.request or remembered.after
+    kept = {name: getattr(remembered, name) for name in ("rolled_back_to", "rolled_back_at", "progress")}
+    # Whatever was asked for before is over: asked for again, it is another request.
+    kept["after"] = remembered.request or remembered.after
     return RollbackState(**{**_asked(inputs), **kept, **_live(machines)})
 
 

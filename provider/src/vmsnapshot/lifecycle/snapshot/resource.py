@@ -204,7 +204,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             found = vm.snapshot(snapshot_id)
         if found is None:
             unique_id = snapshot_id if self._session.platform is VSPHERE else None
-            return unread_state(inputs, vm, unique_id, str(owner.mark), error)
+            moment = self._session.planned_now()
+            return unread_state(inputs, vm, unique_id, str(owner.mark), error=error, moment=moment)
         return snapshot_state(inputs, vm, found, str(owner.mark))
 
     # --- read -------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Final
 
-from vmsnapshot.lifecycle.common.observed import now, reference_to, timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.common.observed import reference_to, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -36,7 +36,7 @@ def snapshot_state(
             reference for item in vm.children(snapshot.id) if (reference := reference_to(item)) is not None
         ],
         current=snapshot.id == vm.current_snapshot_id,
-        conditions=list(snapshot.conditions) or _complete(created or now()),
+        conditions=list(snapshot.conditions) or _complete(created),
         storage=snapshot.storage,
         vm=vm.identity,
         ownership=mark,
@@ -44,31 +44,37 @@ def snapshot_state(
 
 
 def unread_state(
-    inputs: SnapshotInputs, vm: VirtualMachine, unique_id: str | None, mark: str, error: VmsnapshotError
+    inputs: SnapshotInputs,
+    vm: VirtualMachine,
+    unique_id: str | None,
+    mark: str,
+    *,
+    error: VmsnapshotError,
+    moment: dt.datetime,
 ) -> SnapshotState:
-    """What state holds of a snapshot that was taken and could not be read afterwards."""
+    """What state holds of a snapshot that was taken and could not be read afterwards, at that moment."""
     return SnapshotState(
         **inputs.model_dump(exclude={"name"}),
         name=inputs.name or "",
         unique_id=unique_id,
         vm=vm.identity,
         ownership=mark,
-        conditions=[_condition(_CREATED, "True", "True", now()), _not_read(error)],
+        conditions=[_condition(_CREATED, "True", "True", moment), _not_read(error, moment)],
     )
 
 
-def _condition(kind: str, status: str, reason: str, since: dt.datetime) -> Condition:
+def _condition(kind: str, status: str, reason: str, since: dt.datetime | None) -> Condition:
     return Condition.model_validate(
         {
             "type": kind,
             "status": status,
             "reason": reason,
-            "last_transition_time": timestamp(since),
+            "last_transition_time": timestamp_or_none(since),
         }
     )
 
 
-def _complete(since: dt.datetime) -> list[Condition]:
+def _complete(since: dt.datetime | None) -> list[Condition]:
     """Where the platform knows no conditions, a snapshot that is there is complete."""
     return [_condition(kind, "True", "True", since) for kind in (_CREATED, _READY)]
 
@@ -78,13 +84,13 @@ def was_complete(state: SnapshotState) -> bool:
     return bool(state.conditions) and all(item.status == "True" for item in state.conditions)
 
 
-def _not_read(error: VmsnapshotError) -> Condition:
+def _not_read(error: VmsnapshotError, moment: dt.datetime) -> Condition:
     return Condition(
         type=_READY,
         status="Unknown",
         reason="VirtualMachineSnapshotNotRead",
         message=error.message,
-        last_transition_time=timestamp(now()),
+        last_transition_time=timestamp(moment),
     )
 
 
