@@ -161,6 +161,25 @@ def test_what_cannot_work_fails_the_preview(stack: MiniStack, client: Client) ->
     assert names(client) == ["db-1", "web-1"]
 
 
+def test_a_replacement_that_cannot_work_deletes_nothing(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """Also without a preview: the engine would delete the old clone, and then find out."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    before = dict(stack.entries)
+    for wrong in (clone(name="copy", snapshot="bsae"), clone(name="copy", vmName="wbe-1", linked=False)):
+        stack.write(copy=wrong)
+        refused = stack.up().failed().words
+        assert "bsae" in refused or "wbe-1" in refused
+        assert names(client) == ["copy", "db-1", "web-1"]
+        assert stack.entries == before
+    stack.write(copy=clone(name="copy", linked=False))
+    stack.up().check()
+    assert effects(vsphere, "copy") == [("copy", "destroy")]
+    assert names(client) == ["copy", "db-1", "web-1"]
+
+
 def test_where_it_goes(stack: MiniStack, client: Client) -> None:
     """Folder, pool, host and datastore are found by name or path, and the clone is made there."""
     root = client.content.rootFolder.childEntity[0].vmFolder

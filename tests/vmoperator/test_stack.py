@@ -243,3 +243,14 @@ def test_our_failed_request_is_taken_back_after_a_death(desk: Desk) -> None:
     desk.stack.up().check()
     assert harness.reverts() == ["base"]
     assert harness.machine().spec.get("currentSnapshotName") is None
+
+
+def test_a_replacement_that_cannot_work_deletes_nothing(desk: Desk) -> None:
+    """Also without a preview: a name is taken until the old object is gone, so that is deleted first."""
+    desk.write(SNAPSHOT, name="before")
+    desk.stack.up().check()
+    before = dict(desk.stack.entries)
+    desk.write(SNAPSHOT, name="before", vmName="wbe-1")
+    assert "wbe-1" in desk.stack.up().failed().words
+    assert desk.harness.stranger.names("web-1") == ["before"]
+    assert desk.stack.entries == before

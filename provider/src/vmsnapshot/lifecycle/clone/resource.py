@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
 from vmsnapshot.lifecycle.clone.note import CloneNote, note_of
-from vmsnapshot.lifecycle.clone.plan import plan_clone, require_cloner, unsupported_text
+from vmsnapshot.lifecycle.clone.plan import ClonePlan, plan_clone, require_cloner, unsupported_text
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
@@ -112,7 +112,21 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         same_place = ("name",) not in changes and ("folder",) not in changes
         # Two of one name can't be in one folder; a name that we made up is another for the new clone.
         before = replaced and same_place and not self._memory.of(request.urn).named_by_us
+        if before and request.new_inputs.knows("vm_name", "snapshot"):
+            # The engine deletes the old one before it asks for anything else.
+            operation = self._session.operation(request.urn, f'replacing VM "{state.name}"')
+            plan = self._replacement_plan(inputs, operation)
+            raise_for_errors(plan.findings, f"{operation.what}: nothing was deleted")
         return requests.DiffResult(changes, delete_before_replace=before)
+
+    def _replacement_plan(self, inputs: CloneInputs, operation: Operation) -> ClonePlan:
+        """What a new clone needs, as long as the one that it replaces may still have its name."""
+        source = self._session.find(inputs.vm_name, None, operation)
+        snapshot = find_target(self._session, source, inputs.snapshot)
+        plan = plan_clone(self._session, source, snapshot, inputs, operation)
+        return dataclasses.replace(
+            plan, findings=[item for item in plan.findings if item.code != "nameTaken"]
+        )
 
     def _is_same_snapshot(self, urn: str, state: CloneState, inputs: CloneInputs) -> bool:
         known = state.source_snapshot

@@ -84,7 +84,22 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             changes["name",] = requests.PropertyChange(requests.Change.UPDATE_REPLACE)
         # Where names are unique, a new snapshot of the same name needs the old one gone.
         same_name = ("name",) not in changes
+        if same_name and any(change.change.replaces for change in changes.values()):
+            self._require_replaceable(request)
         return requests.DiffResult(changes, delete_before_replace=same_name)
+
+    def _require_replaceable(self, request: verbs.DiffRequest[SnapshotInputs, SnapshotState]) -> None:
+        """Look whether the new snapshot can be taken: the engine deletes the old one before it asks for that.
+
+        Raises:
+            VmsnapshotError: It can't; nothing was deleted.
+        """
+        if request.new_inputs.knows("vm_name"):
+            inputs = request.new_inputs.model
+            what = f'replacing snapshot "{request.old_state.path or request.old_state.name}"'
+            operation = self._session.operation(request.urn, what)
+            vm = self._creator(request.urn, inputs).find(operation)
+            raise_for_errors(snapshot_findings(vm, inputs), f"{what}: nothing was deleted")
 
     # --- create -----------------------------------------------------------------------------
 
