@@ -5,6 +5,7 @@
 python  a wheel and an sdist of the plugin, and of the SDK; each wheel is made from its sdist
 npm     the tarball of the Node.js SDK
 go      nothing in dist/: the Go SDK is published by a tag; it is built by itself
+dotnet  the NuGet package of the .NET SDK; made only where `dotnet` is on PATH, or when it is named
 archive the plugin with a Python of its own, put together by PyInstaller, for the platform it is made on;
         `pulumi plugin install resource vmsnapshot VERSION --file ARCHIVE` takes it (tools/archive.py)
 
@@ -180,6 +181,28 @@ def make_go() -> list[Path]:
     return []
 
 
+# .NET
+
+
+def make_dotnet() -> list[Path]:
+    """Compiles and packs the .NET SDK, in a copy: `dotnet` writes beside the sources."""
+    say("the NuGet package")
+    source = TRIED / "dotnet"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(sdks() / "dotnet", source)
+    run(
+        LOG,
+        *("dotnet", "build", "--configuration", "Release", "--nologo", source / f"{NUGET}.csproj"),
+        hint="see the log; .NET 8 or newer must be on PATH, and NuGet's packages within reach.",
+    )
+    (packed,) = source.rglob("*.nupkg")  # GeneratePackageOnBuild
+    shutil.copy(packed, DIST)
+    return [expect(f"{NUGET}.{version()}.nupkg")]
+
+
+NUGET = "Vmsnapshot.PulumiVmsnapshot"
+
+
 # The archive
 
 
@@ -215,8 +238,17 @@ KINDS: dict[str, Callable[[], list[Path]]] = {
     "python": make_python,
     "npm": make_npm,
     "go": make_go,
+    "dotnet": make_dotnet,
     "archive": make_archive,
 }
+
+
+def _possible() -> list[str]:
+    """The kinds that can be made here."""
+    if shutil.which("dotnet"):
+        return list(KINDS)
+    say("no NuGet package: there is no dotnet on PATH")
+    return [kind for kind in KINDS if kind != "dotnet"]
 
 
 def main(kinds: list[str]) -> int:
@@ -225,9 +257,10 @@ def main(kinds: list[str]) -> int:
         shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir(exist_ok=True)
     try:
-        made = [path for kind in kinds or KINDS for path in KINDS[kind]()]
+        made = [path for kind in kinds or _possible() for path in KINDS[kind]()]
         for path in made:
-            check_papers(path)
+            if path.suffix != ".nupkg":  # its license is named in its metadata
+                check_papers(path)
     except SetupError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

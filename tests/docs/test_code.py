@@ -28,9 +28,9 @@ WORK = BUILD / "docs"
 
 # `text` is what a terminal showed.
 # A mermaid picture is checked where it belongs (tests/project/test_architecture.py).
-LANGUAGES = {"go", "mermaid", "python", "sh", "text", "typescript", "yaml"}
+LANGUAGES = {"csharp", "go", "mermaid", "python", "sh", "text", "typescript", "yaml"}
 # Those in which each resource and function is shown.
-PROGRAMS = ["typescript", "python", "go", "yaml"]
+PROGRAMS = ["typescript", "python", "csharp", "go", "yaml"]
 
 
 def fill(folder: Path, blocks: list[Block], name: str) -> None:
@@ -68,7 +68,7 @@ def test_every_block_says_its_language(page: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*RESOURCES, *FUNCTIONS], ids=lambda kind: kind.name)
 def test_everything_is_shown_in_every_language(kind: ResourceType | FunctionType) -> None:
-    """Each example of a resource or a function stands in four languages, and uses it."""
+    """Each example of a resource or a function stands in five languages, and uses it."""
     page, name = EXAMPLES / f"{kind.name}.md", kind.name
     shown = [block for block in blocks_of(page) if block.language != "sh"]
     assert [block.language for block in shown] == PROGRAMS * (len(shown) // len(PROGRAMS))
@@ -114,6 +114,55 @@ def test_go() -> None:
     )
     assert not unformatted.stdout
     check([BINARIES / "go", "vet", "./..."], module, go.environment())
+
+
+DOTNET = shutil.which("dotnet")
+# Names of C#, .NET and Pulumi's own SDK that the programs use.
+DOTNET_NAMES = {
+    *("Collections", "Config", "Dictionary", "Exception", "Generic", "Length", "Linq", "Select", "System"),
+    *("Apply", "DependsOn", "Deployment", "Get", "GetBoolean", "Invoke", "Pulumi", "Require", "RunAsync"),
+    "ToArray",
+}
+
+
+def test_csharp_names() -> None:
+    """Every class, property and value that a C# program names is in the .NET SDK, or is one of few others."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "sdk" / "dotnet").rglob("*.cs")]
+    public = {
+        name
+        for text in sources
+        for line in re.findall(r"^\s*(?:public|namespace) .*$", text, re.MULTILINE)
+        for name in re.findall(r"\b[A-Z]\w*", line)
+    }
+    for block in written_in("csharp"):
+        code = re.sub(r'\$"[^"]*"', lambda found: " ".join(re.findall(r"{(.*?)}", found[0])), block.text)
+        code = re.sub(r'"[^"]*"|//.*', "", code)
+        named = set(re.findall(r"\b[A-Z]\w*", code))
+        assert named - public - DOTNET_NAMES == set(), block.place
+
+
+@pytest.mark.skipif(DOTNET is None, reason="there is no dotnet on PATH, and none in the registries")
+def test_csharp() -> None:
+    """The .NET SDK and the C# programs compile; each program is a project of its own."""
+    assert DOTNET is not None
+    sdk = ROOT / "sdk" / "dotnet" / "Vmsnapshot.PulumiVmsnapshot.csproj"
+    project = f"""<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <TargetFramework>net8.0</TargetFramework>
+    <Nullable>enable</Nullable>
+    <NuGetAudit>false</NuGetAudit>
+  </PropertyGroup>
+  <ItemGroup><ProjectReference Include="{sdk}" /></ItemGroup>
+</Project>
+"""
+    folder = WORK / "csharp"
+    blocks = written_in("csharp")
+    fill(folder, blocks, "{}/Program.cs")
+    for block in blocks:
+        program = folder / block.slug / "program.csproj"
+        program.write_text(project, encoding="utf-8")
+        check([DOTNET, "build", "--nologo", "--verbosity", "quiet", program], folder)
 
 
 @pytest.mark.parametrize("block", written_in("sh"), ids=lambda block: block.place)

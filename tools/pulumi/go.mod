@@ -276,4 +276,7 @@ require (
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	lukechampine.com/frand v1.5.1 // indirect
+	vmsnapshot/tools/sdkfiles v0.0.0
 )
+
+replace vmsnapshot/tools/sdkfiles => ../sdkfiles

@@ -92,7 +92,7 @@ type GetRevertPlanResult struct {
 	// The paths at which `live` and `after` differ, such as `numCPUs`.
 	Changes []string `pulumi:"changes"`
 	// Bytes written to disks since then, which are discarded; not set: not known.
-	DiscardedBytes *int `pulumi:"discardedBytes"`
+	DiscardedBytes *float64 `pulumi:"discardedBytes"`
 	// What the checks found; errors come first.
 	Findings []Finding `pulumi:"findings"`
 	// Snapshots that leave the current branch; they stay and can be reverted to.
@@ -173,8 +173,8 @@ func (o GetRevertPlanResultOutput) Changes() pulumi.StringArrayOutput {
 }
 
 // Bytes written to disks since then, which are discarded; not set: not known.
-func (o GetRevertPlanResultOutput) DiscardedBytes() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v GetRevertPlanResult) *int { return v.DiscardedBytes }).(pulumi.IntPtrOutput)
+func (o GetRevertPlanResultOutput) DiscardedBytes() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v GetRevertPlanResult) *float64 { return v.DiscardedBytes }).(pulumi.Float64PtrOutput)
 }
 
 // What the checks found; errors come first.

@@ -121,7 +121,7 @@ type GetSnapshotInventoryResult struct {
 	// When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.
 	Time string `pulumi:"time"`
 	// Bytes that the files of `snapshots` take, as far as sizes are known.
-	TotalBytes int `pulumi:"totalBytes"`
+	TotalBytes float64 `pulumi:"totalBytes"`
 	// Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
 	Undecided []InventorySnapshot `pulumi:"undecided"`
 	// Number of VMs that were read, with or without snapshots; `notRead` is not counted.
@@ -218,8 +218,8 @@ func (o GetSnapshotInventoryResultOutput) Time() pulumi.StringOutput {
 }
 
 // Bytes that the files of `snapshots` take, as far as sizes are known.
-func (o GetSnapshotInventoryResultOutput) TotalBytes() pulumi.IntOutput {
-	return o.ApplyT(func(v GetSnapshotInventoryResult) int { return v.TotalBytes }).(pulumi.IntOutput)
+func (o GetSnapshotInventoryResultOutput) TotalBytes() pulumi.Float64Output {
+	return o.ApplyT(func(v GetSnapshotInventoryResult) float64 { return v.TotalBytes }).(pulumi.Float64Output)
 }
 
 // Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.

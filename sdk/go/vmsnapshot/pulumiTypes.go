@@ -723,7 +723,7 @@ type InventorySnapshot struct {
 	// Whether it was quiesced; not set: not known.
 	Quiesced *bool `pulumi:"quiesced"`
 	// What its own files take, in bytes; not set: not known.
-	SizeBytes *int `pulumi:"sizeBytes"`
+	SizeBytes *float64 `pulumi:"sizeBytes"`
 	// The snapshot's VM.
 	Vm VirtualMachineIdentity `pulumi:"vm"`
 }
@@ -819,8 +819,8 @@ func (o InventorySnapshotOutput) Quiesced() pulumi.BoolPtrOutput {
 }
 
 // What its own files take, in bytes; not set: not known.
-func (o InventorySnapshotOutput) SizeBytes() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v InventorySnapshot) *int { return v.SizeBytes }).(pulumi.IntPtrOutput)
+func (o InventorySnapshotOutput) SizeBytes() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v InventorySnapshot) *float64 { return v.SizeBytes }).(pulumi.Float64PtrOutput)
 }
 
 // The snapshot's VM.
@@ -1875,7 +1875,7 @@ type RevertPlan struct {
 	// The paths at which `live` and `after` differ, such as `numCPUs`.
 	Changes []string `pulumi:"changes"`
 	// Bytes written to disks since then, which are discarded; not set: not known.
-	DiscardedBytes *int `pulumi:"discardedBytes"`
+	DiscardedBytes *float64 `pulumi:"discardedBytes"`
 	// What the checks found; errors come first.
 	Findings []Finding `pulumi:"findings"`
 	// Snapshots that leave the current branch; they stay and can be reverted to.
@@ -1931,8 +1931,8 @@ func (o RevertPlanOutput) Changes() pulumi.StringArrayOutput {
 }
 
 // Bytes written to disks since then, which are discarded; not set: not known.
-func (o RevertPlanOutput) DiscardedBytes() pulumi.IntPtrOutput {
-	return o.ApplyT(func(v RevertPlan) *int { return v.DiscardedBytes }).(pulumi.IntPtrOutput)
+func (o RevertPlanOutput) DiscardedBytes() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v RevertPlan) *float64 { return v.DiscardedBytes }).(pulumi.Float64PtrOutput)
 }
 
 // What the checks found; errors come first.

@@ -38,8 +38,8 @@ class GetRevertPlanResult:
         if changes and not isinstance(changes, list):
             raise TypeError("Expected argument 'changes' to be a list")
         pulumi.set(__self__, "changes", changes)
-        if discarded_bytes and not isinstance(discarded_bytes, int):
-            raise TypeError("Expected argument 'discarded_bytes' to be a int")
+        if discarded_bytes and not isinstance(discarded_bytes, float):
+            raise TypeError("Expected argument 'discarded_bytes' to be a float")
         pulumi.set(__self__, "discarded_bytes", discarded_bytes)
         if findings and not isinstance(findings, list):
             raise TypeError("Expected argument 'findings' to be a list")
@@ -101,7 +101,7 @@ class GetRevertPlanResult:
 
     @_builtins.property
     @pulumi.getter(name="discardedBytes")
-    def discarded_bytes(self) -> Optional[_builtins.int]:
+    def discarded_bytes(self) -> Optional[_builtins.float]:
         """
         Bytes written to disks since then, which are discarded; not set: not known.
         """

@@ -50,8 +50,8 @@ class GetSnapshotInventoryResult:
         if time and not isinstance(time, str):
             raise TypeError("Expected argument 'time' to be a str")
         pulumi.set(__self__, "time", time)
-        if total_bytes and not isinstance(total_bytes, int):
-            raise TypeError("Expected argument 'total_bytes' to be a int")
+        if total_bytes and not isinstance(total_bytes, float):
+            raise TypeError("Expected argument 'total_bytes' to be a float")
         pulumi.set(__self__, "total_bytes", total_bytes)
         if undecided and not isinstance(undecided, list):
             raise TypeError("Expected argument 'undecided' to be a list")
@@ -118,7 +118,7 @@ class GetSnapshotInventoryResult:
 
     @_builtins.property
     @pulumi.getter(name="totalBytes")
-    def total_bytes(self) -> _builtins.int:
+    def total_bytes(self) -> _builtins.float:
         """
         Bytes that the files of `snapshots` take, as far as sizes are known.
         """

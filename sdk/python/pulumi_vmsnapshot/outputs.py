@@ -734,7 +734,7 @@ class InventorySnapshot(dict):
                  memory: Optional[_builtins.bool] = None,
                  parent_id: Optional[_builtins.str] = None,
                  quiesced: Optional[_builtins.bool] = None,
-                 size_bytes: Optional[_builtins.int] = None):
+                 size_bytes: Optional[_builtins.float] = None):
         """
         One snapshot of the inventory.
 
@@ -754,7 +754,7 @@ class InventorySnapshot(dict):
         :param _builtins.bool memory: Whether it holds the VM's memory; not set: not known.
         :param _builtins.str parent_id: The parent's `id`; not set: a root.
         :param _builtins.bool quiesced: Whether it was quiesced; not set: not known.
-        :param _builtins.int size_bytes: What its own files take, in bytes; not set: not known.
+        :param _builtins.float size_bytes: What its own files take, in bytes; not set: not known.
         """
         pulumi.set(__self__, "current", current)
         pulumi.set(__self__, "description", description)
@@ -914,7 +914,7 @@ class InventorySnapshot(dict):
 
     @_builtins.property
     @pulumi.getter(name="sizeBytes")
-    def size_bytes(self) -> Optional[_builtins.int]:
+    def size_bytes(self) -> Optional[_builtins.float]:
         """
         What its own files take, in bytes; not set: not known.
         """
@@ -1701,7 +1701,7 @@ class RevertPlan(dict):
                  untouched_disks: Sequence[_builtins.str],
                  vm: 'outputs.VirtualMachineIdentity',
                  age_seconds: Optional[_builtins.int] = None,
-                 discarded_bytes: Optional[_builtins.int] = None,
+                 discarded_bytes: Optional[_builtins.float] = None,
                  lost_since: Optional[_builtins.str] = None,
                  sizes_as_of: Optional[_builtins.str] = None):
         """
@@ -1719,7 +1719,7 @@ class RevertPlan(dict):
         :param Sequence[_builtins.str] untouched_disks: Disks whose content a revert leaves alone, by label.
         :param 'VirtualMachineIdentity' vm: The VM.
         :param _builtins.int age_seconds: How old that snapshot is, in seconds; not set: not known.
-        :param _builtins.int discarded_bytes: Bytes written to disks since then, which are discarded; not set: not known.
+        :param _builtins.float discarded_bytes: Bytes written to disks since then, which are discarded; not set: not known.
         :param _builtins.str lost_since: From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
         :param _builtins.str sizes_as_of: When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
         """
@@ -1841,7 +1841,7 @@ class RevertPlan(dict):
 
     @_builtins.property
     @pulumi.getter(name="discardedBytes")
-    def discarded_bytes(self) -> Optional[_builtins.int]:
+    def discarded_bytes(self) -> Optional[_builtins.float]:
         """
         Bytes written to disks since then, which are discarded; not set: not known.
         """

@@ -12,12 +12,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	gogen "github.com/pulumi/pulumi/pkg/v3/codegen/go"
 	"github.com/pulumi/pulumi/pkg/v3/codegen/nodejs"
 	"github.com/pulumi/pulumi/pkg/v3/codegen/python"
 	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+
+	"vmsnapshot/tools/sdkfiles"
 )
 
 const tool = "vmsnapshot-codegen"
@@ -75,7 +76,7 @@ func run(schemaPath, version, out string, wanted []string) error {
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", schemaPath, language, err)
 		}
-		if err := replaceFolder(filepath.Join(out, language), files); err != nil {
+		if err := sdkfiles.ReplaceFolder(filepath.Join(out, language), files); err != nil {
 			return err
 		}
 		fmt.Printf("%s: %d files\n", filepath.Join(out, language), len(files))
@@ -95,58 +96,4 @@ func generate(text []byte, version string, generator generator) (map[string][]by
 		return nil, err
 	}
 	return generator(pkg)
-}
-
-// notOurs tells what lies among the sources and isn't generated: what the languages' tools leave there,
-// and what Go locks the SDK's requirements with (written by go mod tidy).
-func notOurs(name string) bool {
-	switch name {
-	case "__pycache__", "bin", "node_modules", "go.mod", "go.sum":
-		return true
-	}
-	return filepath.Ext(name) == ".egg-info"
-}
-
-// replaceFolder writes the files, and removes those that an earlier run wrote and that are no longer
-// wanted.
-func replaceFolder(folder string, files map[string][]byte) error {
-	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
-		switch {
-		case os.IsNotExist(err):
-			return filepath.SkipAll
-		case err != nil:
-			return err
-		case notOurs(entry.Name()) && entry.IsDir():
-			return filepath.SkipDir
-		case notOurs(entry.Name()), entry.IsDir():
-			return nil
-		}
-		name, err := filepath.Rel(folder, path)
-		if err != nil {
-			return err
-		}
-		if _, wanted := files[filepath.ToSlash(name)]; !wanted {
-			return os.Remove(path)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		path := filepath.Join(folder, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
 }

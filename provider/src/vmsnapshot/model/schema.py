@@ -46,6 +46,14 @@ _LANGUAGES: dict[str, dict[str, Any]] = {
         "respectSchemaVersion": True,
         "generateResourceContainerTypes": True,
     },
+    # Not the namespace Pulumi, whose NuGet packages are Pulumi's own.
+    "csharp": {
+        "rootNamespace": "Vmsnapshot",
+        "namespaces": {PACKAGE: "PulumiVmsnapshot"},
+        "respectSchemaVersion": True,
+    },
+    # The package io.github.vmsnapshot.vmsnapshot, for `pulumi package gen-sdk --language java`.
+    "java": {"basePackage": f"io.github.{PUBLISHER}", "buildFiles": "gradle"},
 }
 
 
@@ -109,13 +117,21 @@ class _Types:
     def properties(self, model: type[Model], *, inputs: bool) -> dict[str, Any]:
         """A model's properties; `inputs`: with defaults, and without what the provider computes."""
         return {
-            name: self._property(info, about, inputs=inputs)
+            name: self._property(name, info, about, model, inputs=inputs)
             for name, info, about in fields(model)
             if not (inputs and about.computed)
         }
 
-    def _property(self, info: FieldInfo, about: Property, *, inputs: bool) -> dict[str, Any]:
+    def _property(
+        self, name: str, info: FieldInfo, about: Property, model: type[Model], *, inputs: bool
+    ) -> dict[str, Any]:
         spec = self.spec(info.annotation, info.metadata)
+        # An integer has 32 bits in the SDKs of .NET and Java.
+        if name.endswith("Bytes"):
+            spec["type"] = "number"
+        # C# doesn't let a member have the name of its class.
+        if (upper := f"{name[0].upper()}{name[1:]}") == model.__name__:
+            spec["language"] = {"csharp": {"name": f"{upper}Value"}}
         spec["description"] = about.description
         # What is filled in before the provider is asked hides the environment from it (`pulumi do`).
         if inputs and info.default not in (PydanticUndefined, None) and not about.env:

@@ -1,0 +1,3 @@
+module vmsnapshot/tools/sdkfiles
+
+go 1.26
