@@ -214,6 +214,8 @@ def test_commands_of_pulumi(page: Path) -> None:
             assert ours <= settings | tokens, block.place
             if words[1] == "do":
                 continue  # its options are made from the schema
-            about = help_of(*words[1 : 3 if words[1] in {"config", "plugin", "stack", "state"} else 2])
+            about = help_of(
+                *words[1 : 3 if words[1] in {"config", "package", "plugin", "stack", "state"} else 2]
+            )
             options = {word for word in words if word.startswith("--")}
             assert [option for option in options if not re.search(f"{option}\\b", about)] == [], block.place
