@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
 from devkit.kubernetes import VirtualMachineSnapshot
 from devkit.vmoperator.steering import Step
 from devkit.waiting import plenty, until
@@ -226,6 +228,25 @@ def test_a_failed_request_of_somebody_else_is_named_with_the_way_to_clear_it(des
     until(lambda: not harness.vm().revert_requested)
     desk.stack.up().check()
     assert harness.reverts() == ["base"]
+
+
+@pytest.mark.parametrize("destroyed", [False, True], ids=["updated", "destroyed"])
+def test_a_failed_request_for_what_is_gone_is_taken_back(desk: Desk, *, destroyed: bool) -> None:
+    """After a death nobody waits for it, and no revert comes that would clear it: whatever is done does."""
+    harness = desk.harness
+    harness.take("base")
+    harness.take("lost")
+    desk.write(REVERT)
+    desk.stack.up().check()
+    harness.stranger.remove("web-1", "lost")
+    dead(harness, "an earlier request", "lost", 4, "before")
+    until(lambda: harness.vm().revert_failure)
+    until(lambda: desk.harness.vm(harness.connect()).revert_failure)
+    desk.write(REVERT, powerPolicy="on")
+    done = (desk.stack.destroy() if destroyed else desk.stack.up()).check()
+    assert 'to "lost" is no longer asked for: it has failed' in done.words
+    assert harness.machine().spec.get("currentSnapshotName") is None
+    assert harness.reverts() == []
 
 
 def test_our_failed_request_is_taken_back_after_a_death(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from vmsnapshot.backends.vmoperator._objects import (
 )
 from vmsnapshot.backends.vmoperator._power import PowerRequest
 from vmsnapshot.backends.vmoperator._reader import VmOperatorReader
+from vmsnapshot.backends.vmoperator._requests import RevertRequest
 from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._withdrawal import Withdrawal
@@ -187,6 +188,21 @@ class VmOperatorBackend(VmOperatorReader):
 
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Nothing: its note says how a revert ended."""
+
+    def take_back(self, vm: VirtualMachine, operation: Operation) -> bool:
+        """Clear a failed request of ours, of whose process nothing is heard any more."""
+        namespace, name = split_id(vm.identity.id)
+        with self._vm_lock.hold(vm.identity.id, operation):
+            asked = RevertRequest(
+                self._client,
+                self._inventory.cache(namespace, operation),
+                vm_name=name,
+                vm_uid=vm.identity.uid,
+                target="",
+                request_id="",
+                about=_about(operation, vm),
+            )
+            return asked.take_back_failed(operation)
 
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
         """Nothing: the ids of requests on the VM tell a later resource's from earlier ones."""

@@ -75,6 +75,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
     digest,
     failure,
     how_to_clear,
+    is_ours,
     timestamp,
 )
 from vmsnapshot.lifecycle.errors import (
@@ -212,17 +213,23 @@ class RevertRequest:
         failed = failure(machine)
         if failed is None:
             raise Busy(f'a revert of the VM to snapshot "{asked}" is under way.', subject=self._about)
-        note = parsed(annotations_of(machine).get(REVERT))
-        if note.get("phase") == "requested" and note.get("target") == asked:
-            earlier = self._earlier(AttemptNote.of(note))
-            left_behind = REVERTING in annotations_of(machine)
-            if earlier.clear("failed", in_words(failed), operation, for_good=left_behind):
-                return self._machine()
+        if self.take_back_failed(operation):
+            return self._machine()
         raise Refused(
             f'a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
             f"{in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}",
             subject=self._about,
         )
+
+    def take_back_failed(self, operation: Operation) -> bool:
+        """Clear what is asked for, if an attempt of ours asked for it and has failed; whether it is."""
+        machine = self._machine()
+        failed = failure(machine)
+        if failed is None or not is_ours(machine):
+            return False
+        earlier = self._earlier(AttemptNote.of(parsed(annotations_of(machine).get(REVERT))))
+        left_behind = REVERTING in annotations_of(machine)
+        return earlier.clear("failed", in_words(failed), operation, for_good=left_behind)
 
     def _earlier(self, attempt: AttemptNote) -> RevertRequest:
         found = RevertRequest(

@@ -191,6 +191,10 @@ class VsphereBackend(VsphereReader):
         """Write down on the server that a request has failed."""
         self._history.events.end(vm, request_id, operation)
 
+    def take_back(self, vm: VirtualMachine, operation: Operation) -> bool:  # noqa: ARG002 - as the port has it
+        """Nothing: vSphere tries nothing again."""
+        return False
+
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
         """Write down on the server that a resource has been deleted."""
         self._history.events.forget(vm_ids, owner, until, operation)

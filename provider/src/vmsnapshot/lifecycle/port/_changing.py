@@ -117,6 +117,14 @@ class Changer(Protocol):
         """Write down, where that can be, that a request which was begun has failed for certain."""
         ...
 
+    def take_back(self, vm: VirtualMachine, operation: Operation) -> bool:
+        """Take back a revert that this provider asked for and that has failed, where the platform tries on.
+
+        Returns:
+            Whether there was one, and it isn't asked for any more.
+        """
+        ...
+
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
         """Write down, where that can be, that a resource which reverts VMs has been deleted.
 

@@ -116,13 +116,27 @@ def forget(
         raise
     except VmsnapshotError:
         pass
+    for vm in found.values():
+        if isinstance(vm, VirtualMachine):
+            take_back_failed(session, urn, vm, operation)
+    there = [vm.identity for vm in found.values() if isinstance(vm, VirtualMachine)]
     if until is None:
         return
-    there = [vm.identity for vm in found.values() if isinstance(vm, VirtualMachine)]
     session.notes.forget(urn, sorted({vm_key(vm) for vm in (*vms, *there)}), until)
     if there:
         with contextlib.suppress(VmsnapshotError):
             session.backend.forget([vm.id for vm in there], owner_id(urn), until, operation)
+
+
+def take_back_failed(session: Session, urn: str, vm: VirtualMachine, operation: Operation) -> None:
+    """Take back what an interrupted run left on a VM: a failed revert that the platform tries for ever."""
+    if vm.revert_failure is None or not vm.revert_is_ours:
+        return
+    with contextlib.suppress(VmsnapshotError):
+        if session.backend.take_back(vm, operation):
+            what = f'A revert of {format_vm(vm)} to "{vm.revert_requested}"'
+            text = wrapped(f"{what} is no longer asked for: it has failed.")
+            session.log(urn, Severity.WARNING, "\n".join(text))
 
 
 def say_weaker_protection(

@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.errors import Gone, Refused, Unreachable, VmsnapshotEr
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
-from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
+from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, take_back_failed
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import Asker, plan_request
 from vmsnapshot.lifecycle.revert.state import (
@@ -204,6 +204,7 @@ class RevertRun:
         except Gone as gone:
             self._session.log(self._urn, Severity.WARNING, gone_text(gone.message))
             return without_vm(with_inputs(old, inputs), self._session.planned_now())
+        take_back_failed(self._session, self._urn, vm, operation)
         old = replace(old, vm=vm.identity, conditions=without_gone(old.conditions))
         safety = self._executor.safety
         kept = count_update(old)
