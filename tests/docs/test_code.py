@@ -19,8 +19,9 @@ from devkit.processes import clean_environment
 from devkit.setup import go
 from tests.docs.pages import EXAMPLES, Block, blocks_of, pages, written_in
 from vmsnapshot.model._base import fields
-from vmsnapshot.model.catalogue import FUNCTIONS, PACKAGE, RESOURCES, FunctionType, ResourceType
+from vmsnapshot.model.catalogue import FUNCTIONS, RESOURCES
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.kinds import PACKAGE, FunctionType, ResourceType
 
 BUILD = BINARIES.parent
 # What is compiled here is kept, so that only what has changed is compiled the next time.

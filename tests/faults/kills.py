@@ -35,7 +35,7 @@ from tests.support.ministack import MiniStack
 from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
-from vmsnapshot.frontends.engine import FileNotes
+from vmsnapshot.frontends.engine._notes import FileNotes
 
 VICTIMS: Final = ("plugin", "plugin", "engine", "connection")
 MARKS: Final[tuple[Marks, ...]] = ("suffixed", "exact", "none", "nothing")

@@ -19,9 +19,8 @@ from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.catalogue import CHECKPOINT
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.environment import CheckpointInputs, CheckpointState
+from vmsnapshot.model.environment import CHECKPOINT, CheckpointInputs, CheckpointState
 from vmsnapshot.model.property_path import format_path
 
 URN = f"urn:pulumi:dev::shop::{CHECKPOINT.token}::whole"

@@ -14,7 +14,7 @@ from tests.support.client import Client
 from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
-from vmsnapshot.frontends.engine import FileNotes
+from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 
 VMS = [f"web-{number}" for number in range(1, 61)]

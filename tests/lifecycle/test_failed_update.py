@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.model.catalogue import REVERT
+from vmsnapshot.model.revert import REVERT
 
 
 class Nowhere:

@@ -13,7 +13,7 @@ from vmsnapshot.lifecycle.errors import Denied, InvalidInput
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
 from vmsnapshot.lifecycle.provider import Provider
-from vmsnapshot.model.catalogue import GET_SNAPSHOT_INVENTORY
+from vmsnapshot.model.functions import GET_SNAPSHOT_INVENTORY
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Maker, Snapshot, VirtualMachine
 from vmsnapshot.model.status import SnapshotStorage

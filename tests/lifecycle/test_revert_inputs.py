@@ -9,9 +9,8 @@ from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.revert.resource import RevertResource
-from vmsnapshot.model.catalogue import REVERT
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.revert import RevertInputs, RevertState
+from vmsnapshot.model.revert import REVERT, RevertInputs, RevertState
 
 URN = f"urn:pulumi:dev::shop::{REVERT.token}::web"
 

@@ -12,9 +12,8 @@ from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.rollback.resource import RollbackResource
 from vmsnapshot.lifecycle.rollback.state import COMPUTED
-from vmsnapshot.model.catalogue import ROLLBACK
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.environment import RollbackInputs, RollbackState
+from vmsnapshot.model.rollback import ROLLBACK, RollbackInputs, RollbackState
 from vmsnapshot.model.values import UNKNOWN
 
 URN = f"urn:pulumi:dev::shop::{ROLLBACK.token}::whole"

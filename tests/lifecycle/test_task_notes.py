@@ -17,7 +17,7 @@ from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere import _history, _reader
-from vmsnapshot.frontends.engine import FileNotes
+from vmsnapshot.frontends.engine._notes import FileNotes
 
 VMS = [f"web-{number}" for number in range(1, 41)]
 _NAMES = itertools.cycle(VMS)

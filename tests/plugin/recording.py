@@ -120,16 +120,18 @@ class Links:
 
 
 class Plugin:
-    """A service over a real channel, its providers (one for each engine), and its links."""
+    """A service over a real channel, the providers that it made, and its links."""
 
-    def __init__(self, stub: Any, providers: list[Recording], links: Links) -> None:
+    def __init__(self, stub: Any, servicer: Servicer, providers: list[Recording], links: Links) -> None:
         self.stub = stub
+        self._servicer = servicer
         self.providers = providers
         self.links = links
 
     @property
     def provider(self) -> Recording:
-        """The provider that serves now."""
+        """The provider that serves now; made if no request has needed it yet."""
+        assert self._servicer._provider is self.providers[-1]
         return self.providers[-1]
 
 
@@ -150,4 +152,4 @@ def plugin(workers: int = 64) -> Iterator[Plugin]:
         grpc.insecure_channel(address, options=_limits.CHANNEL_OPTIONS) as channel,
     ):
         stub = provider_pb2_grpc.ResourceProviderStub(channel)  # type: ignore[no-untyped-call,unused-ignore]
-        yield Plugin(stub, providers, links)
+        yield Plugin(stub, servicer, providers, links)

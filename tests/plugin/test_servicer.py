@@ -59,11 +59,26 @@ def test_the_engines_address_is_passed_on(plugin: Plugin) -> None:
 def test_an_engine_after_a_cancelled_one_gets_a_new_provider(plugin: Plugin) -> None:
     """A plugin started by hand serves several engines; a cancellation ends with its engine."""
     _handshake(plugin)
-    assert len(plugin.providers) == 1
+    first = plugin.provider
     plugin.stub.Cancel(empty_pb2.Empty())
     _handshake(plugin)
-    assert len(plugin.providers) == 2
+    assert plugin.providers == [first, plugin.provider]
     assert [(provider.cancelled, provider.closed) for provider in plugin.providers] == [(1, 1), (0, 0)]
+
+
+def test_the_provider_is_made_for_the_first_request_that_needs_it(plugin: Plugin) -> None:
+    """A plugin that is only asked for its schema has none, nor has one that is cancelled at once."""
+    _handshake(plugin)
+    plugin.stub.GetPluginInfo(empty_pb2.Empty())
+    plugin.stub.GetSchema(provider_pb2.GetSchemaRequest())
+    plugin.stub.Cancel(empty_pb2.Empty())
+    assert not plugin.providers
+
+
+def test_a_provider_that_is_made_after_cancel_is_cancelled(plugin: Plugin) -> None:
+    """A request that arrives together with Cancel doesn't begin to work."""
+    plugin.stub.Cancel(empty_pb2.Empty())
+    assert plugin.provider.cancelled == 1
 
 
 def test_the_schema_has_the_version(plugin: Plugin) -> None:

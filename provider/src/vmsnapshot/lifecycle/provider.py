@@ -1,44 +1,24 @@
+# ruff: noqa: PLC0415 - a kind is imported by the first request for it
 """The lifecycle's entry point: one method for each verb of the engine."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar, cast
 
-from vmsnapshot.lifecycle import configuration, functions, inventory, requests
-from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
-from vmsnapshot.lifecycle.checkpoint.state import is_watched
-from vmsnapshot.lifecycle.clone.resource import CloneResource
+from vmsnapshot.lifecycle import configuration, requests
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
 from vmsnapshot.lifecycle.port import Backend
-from vmsnapshot.lifecycle.revert.resource import RevertResource
-from vmsnapshot.lifecycle.rollback.check_rollback import check_rollback
-from vmsnapshot.lifecycle.rollback.resource import RollbackResource
-from vmsnapshot.lifecycle.snapshot.resource import SnapshotResource
 from vmsnapshot.model._base import Model
-from vmsnapshot.model.catalogue import (
-    CHECK_ROLLBACK,
-    CHECKPOINT,
-    CLONE,
-    GET_REVERT_PLAN,
-    GET_SNAPSHOT_INVENTORY,
-    GET_VIRTUAL_MACHINE,
-    GET_VIRTUAL_MACHINE_SNAPSHOTS,
-    REVERT,
-    ROLLBACK,
-    SNAPSHOT,
-    FunctionType,
-)
-from vmsnapshot.model.clone import CloneInputs, CloneState
 from vmsnapshot.model.configuration import Configuration
-from vmsnapshot.model.environment import CheckpointInputs, CheckpointState, RollbackInputs, RollbackState
-from vmsnapshot.model.revert import RevertInputs, RevertState
-from vmsnapshot.model.snapshot import SnapshotFilter, SnapshotInputs, SnapshotState
+from vmsnapshot.model.kinds import FunctionType, token
 from vmsnapshot.model.values import conceal, secret_strings
 
 _SHORT: Final = 2
@@ -66,28 +46,8 @@ class Provider:
         self._session = Session(connect, logger, notes or NoNotes())
         # What any resource was given as a secret. Adding to a set and copying it are atomic in CPython.
         self._secrets: set[str] = set()
-        self._snapshots = SnapshotResource(self._session)
-        session = self._session
-        adapters: tuple[Adapter[Any, Any], ...] = (
-            Adapter(SNAPSHOT, SnapshotInputs, SnapshotState, self._snapshots),
-            Adapter(REVERT, RevertInputs, RevertState, RevertResource(session), watches=_always),
-            Adapter(
-                CHECKPOINT, CheckpointInputs, CheckpointState, CheckpointResource(session), watches=is_watched
-            ),
-            Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session), watches=_always),
-            Adapter(CLONE, CloneInputs, CloneState, CloneResource(session)),
-        )
-        self._resources = {item.kind.token: item for item in adapters}
-        self._functions: dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]] = {
-            kind.token: (kind, call)
-            for kind, call in (
-                (GET_VIRTUAL_MACHINE, functions.get_virtual_machine),
-                (GET_VIRTUAL_MACHINE_SNAPSHOTS, functions.get_virtual_machine_snapshots),
-                (GET_SNAPSHOT_INVENTORY, inventory.get_snapshot_inventory),
-                (GET_REVERT_PLAN, functions.get_revert_plan),
-                (CHECK_ROLLBACK, check_rollback),
-            )
-        }
+        self._lock = threading.Lock()
+        self._adapters: dict[str, Adapter[Any, Any]] = {}
 
     def check_configuration(self, new_inputs: requests.Properties) -> requests.CheckResult:
         """Validate the provider's settings, the environment's filled in."""
@@ -142,10 +102,11 @@ class Provider:
 
     def invoke(self, token: str, args: requests.Properties) -> requests.InvokeResult:
         """Call a function."""
-        if token not in self._functions:
+        functions = _functions()
+        if token not in functions:
             message = f"there is no function {token}"
             raise InvalidInput("token", message)
-        kind, call = self._functions[token]
+        kind, call = functions[token]
         checked = check(kind.args, args)
         if checked.failures:
             return requests.InvokeResult({}, checked.failures)
@@ -154,14 +115,17 @@ class Provider:
 
     def list(self, token: str, query: requests.Properties) -> Iterator[requests.Listed]:
         """Resources that exist on the platform, with ids that can be imported."""
-        if token != SNAPSHOT.token:
-            message = f"{token} can't be listed; only {SNAPSHOT.token} can"
+        if token != _SNAPSHOT:
+            message = f"{token} can't be listed; only {_SNAPSHOT} can"
             raise Unsupported(message)
+        from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup
+        from vmsnapshot.model.snapshot import SnapshotFilter
+
         checked = check(SnapshotFilter, query)
         for failure in checked.failures:
             message = f"can't list by {failure.property}: {failure.reason}"
             raise InvalidInput(failure.property, message)
-        return self._snapshots.lookup.list(load(SnapshotFilter, checked.inputs))
+        return SnapshotLookup(self._session).list(load(SnapshotFilter, checked.inputs))
 
     def cancel(self) -> None:
         """Stop waiting everywhere; platform tasks are cancelled where they can be."""
@@ -194,11 +158,87 @@ class Provider:
         return conceal(tree, secrets, whole_words=True)
 
     def _adapter(self, token: str) -> Adapter[Any, Any]:
-        if token not in self._resources:
-            message = f"there is no resource {token}; there are: {', '.join(self._resources)}"
+        if token not in _RESOURCES:
+            message = f"there is no resource {token}; there are: {', '.join(_RESOURCES)}"
             raise InvalidInput("type", message)
-        return self._resources[token]
+        with self._lock:
+            if token not in self._adapters:
+                self._adapters[token] = _RESOURCES[token](self._session)
+            return self._adapters[token]
+
+
+# Each kind is imported by the first request for it, hence the imports below: a stack has few kinds, and to
+# load all of them takes longer than what many a command does.
+
+
+def _snapshot(session: Session) -> Adapter[Any, Any]:
+    from vmsnapshot.lifecycle.snapshot.resource import SnapshotResource
+    from vmsnapshot.model.snapshot import SNAPSHOT, SnapshotInputs, SnapshotState
+
+    return Adapter(SNAPSHOT, SnapshotInputs, SnapshotState, SnapshotResource(session))
+
+
+def _revert(session: Session) -> Adapter[Any, Any]:
+    from vmsnapshot.lifecycle.revert.resource import RevertResource
+    from vmsnapshot.model.revert import REVERT, RevertInputs, RevertState
+
+    return Adapter(REVERT, RevertInputs, RevertState, RevertResource(session), watches=_always)
+
+
+def _checkpoint(session: Session) -> Adapter[Any, Any]:
+    from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
+    from vmsnapshot.lifecycle.checkpoint.state import is_watched
+    from vmsnapshot.model.environment import CHECKPOINT, CheckpointInputs, CheckpointState
+
+    resource = CheckpointResource(session)
+    return Adapter(CHECKPOINT, CheckpointInputs, CheckpointState, resource, watches=is_watched)
+
+
+def _rollback(session: Session) -> Adapter[Any, Any]:
+    from vmsnapshot.lifecycle.rollback.resource import RollbackResource
+    from vmsnapshot.model.rollback import ROLLBACK, RollbackInputs, RollbackState
+
+    return Adapter(ROLLBACK, RollbackInputs, RollbackState, RollbackResource(session), watches=_always)
+
+
+def _clone(session: Session) -> Adapter[Any, Any]:
+    from vmsnapshot.lifecycle.clone.resource import CloneResource
+    from vmsnapshot.model.clone import CLONE, CloneInputs, CloneState
+
+    return Adapter(CLONE, CloneInputs, CloneState, CloneResource(session))
+
+
+@functools.cache
+def _functions() -> dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]]:
+    from vmsnapshot.lifecycle import functions, inventory
+    from vmsnapshot.lifecycle.rollback.check_rollback import check_rollback
+    from vmsnapshot.model.check_rollback import CHECK_ROLLBACK
+    from vmsnapshot.model.functions import (
+        GET_SNAPSHOT_INVENTORY,
+        GET_VIRTUAL_MACHINE,
+        GET_VIRTUAL_MACHINE_SNAPSHOTS,
+    )
+    from vmsnapshot.model.plan import GET_REVERT_PLAN
+
+    calls: tuple[tuple[FunctionType, Callable[[Session, Any], Model]], ...] = (
+        (GET_VIRTUAL_MACHINE, functions.get_virtual_machine),
+        (GET_VIRTUAL_MACHINE_SNAPSHOTS, functions.get_virtual_machine_snapshots),
+        (GET_SNAPSHOT_INVENTORY, inventory.get_snapshot_inventory),
+        (GET_REVERT_PLAN, functions.get_revert_plan),
+        (CHECK_ROLLBACK, check_rollback),
+    )
+    return {kind.token: (kind, call) for kind, call in calls}
 
 
 def _always(_state: Model) -> bool:
     return True
+
+
+_SNAPSHOT: Final = token("VirtualMachineSnapshot")
+_RESOURCES: Final[dict[str, Callable[[Session], Adapter[Any, Any]]]] = {
+    _SNAPSHOT: _snapshot,
+    token("VirtualMachineRevert"): _revert,
+    token("EnvironmentCheckpoint"): _checkpoint,
+    token("EnvironmentRollback"): _rollback,
+    token("VirtualMachineClone"): _clone,
+}

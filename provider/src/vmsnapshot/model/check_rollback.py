@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from vmsnapshot.model._base import Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.environment import Label, Members
+from vmsnapshot.model.kinds import FunctionType
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
 
@@ -61,3 +62,12 @@ class CheckRollbackResult(Model):
         Property("What the rollback would do to each VM, by the VM as `virtualMachines` names it."),
     ]
     text: Annotated[str, Property("The same for people.")]
+
+
+CHECK_ROLLBACK: Final = FunctionType(
+    "checkRollback",
+    "Fails unless every virtual machine of an environment can be rolled back to a checkpoint's label, and "
+    "names each that can't with its cause: for CI, before an update.",
+    CheckRollbackArgs,
+    CheckRollbackResult,
+)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from vmsnapshot.model._base import Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.revert import RevertedTo
 from vmsnapshot.model.snapshot import NAME_LIMIT
@@ -173,3 +174,13 @@ class CloneState(CloneInputs):
             "parameter `vmsnapshot.clone`. Only a VM that carries it is ever deleted."
         ),
     ] = None
+
+
+CLONE: Final = ResourceType(
+    "VirtualMachineClone",
+    "A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the "
+    "snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that "
+    "the resource made; a snapshot that linked clones stand on isn't removed.",
+    CloneInputs,
+    CloneState,
+)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.kinds import FunctionType
 from vmsnapshot.model.machine import Machine, Maker, PowerState
 from vmsnapshot.model.snapshot import Kind, SnapshotReference
 from vmsnapshot.model.status import Quantity
@@ -273,3 +274,25 @@ class GetSnapshotInventoryResult(Model):
         int, Property("Bytes that the files of `snapshots` take, as far as sizes are known.")
     ]
     sizes_not_known: Annotated[int, Property("Number of `snapshots` whose size is not known.")]
+
+
+GET_VIRTUAL_MACHINE: Final = FunctionType(
+    "getVirtualMachine",
+    "A virtual machine as it is now: power, hardware, VMware Tools, its current snapshot.",
+    GetVirtualMachineArgs,
+    GetVirtualMachineResult,
+)
+GET_VIRTUAL_MACHINE_SNAPSHOTS: Final = FunctionType(
+    "getVirtualMachineSnapshots",
+    "The snapshots of a virtual machine, as a list and as a drawn tree.",
+    GetVirtualMachineSnapshotsArgs,
+    GetVirtualMachineSnapshotsResult,
+)
+GET_SNAPSHOT_INVENTORY: Final = FunctionType(
+    "getSnapshotInventory",
+    "The snapshots of all virtual machines, or of those of a folder, datacenter, cluster or namespace: age, "
+    "size, depth, and which resource of which stack made them, filtered and sorted. What could not be read "
+    "is listed, too.",
+    GetSnapshotInventoryArgs,
+    GetSnapshotInventoryResult,
+)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.functions import GetVirtualMachineArgs, SnapshotSummary
 from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.kinds import FunctionType
 from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.revert import PowerPolicy
 
@@ -94,3 +95,12 @@ class GetRevertPlanArgs(GetVirtualMachineArgs):
     power_policy: Annotated[
         PowerPolicy, Property("The VM's power after the revert. Default: `snapshot`.")
     ] = "snapshot"
+
+
+GET_REVERT_PLAN: Final = FunctionType(
+    "getRevertPlan",
+    "What a revert of a virtual machine to a snapshot would change, without doing anything: for "
+    "programs and policies that decide.",
+    GetRevertPlanArgs,
+    RevertPlan,
+)

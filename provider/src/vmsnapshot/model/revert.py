@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import Machine, PowerState
 from vmsnapshot.model.snapshot import SnapshotName, SnapshotReference
 from vmsnapshot.model.status import Condition
@@ -253,3 +254,14 @@ class RevertState(RevertInputs):
     ] = []
     machine: Annotated[Machine | None, Property("The live VM, refreshed before each preview.")] = None
     vm: Annotated[VirtualMachineIdentity | None, Property("The VM.")] = None
+
+
+REVERT: Final = ResourceType(
+    "VirtualMachineRevert",
+    "Reverts a virtual machine to a snapshot, once for each request, and remembers it. The VM is "
+    "reverted when `snapshot` or `triggers` changes; the same inputs never revert again, drift "
+    "never does, and deleting the resource leaves the VM unchanged. Without `snapshot` the VM is only "
+    "watched.",
+    RevertInputs,
+    RevertState,
+)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
 from vmsnapshot.model._base import Choice, Model, Property
 from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
+from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.status import Condition, SnapshotStorage
 from vmsnapshot.model.text import StoredText, storable
@@ -263,3 +264,12 @@ class SnapshotState(SnapshotInputs):
             "description's last line on the platform."
         ),
     ] = None
+
+
+SNAPSHOT: Final = ResourceType(
+    "VirtualMachineSnapshot",
+    "One snapshot of one virtual machine, managed for its whole life.",
+    SnapshotInputs,
+    SnapshotState,
+    list_inputs=SnapshotFilter,
+)

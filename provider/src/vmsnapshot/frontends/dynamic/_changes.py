@@ -8,8 +8,9 @@ from typing import Any
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
 from vmsnapshot.lifecycle.requests import Properties
-from vmsnapshot.model.catalogue import REVERT, ROLLBACK
 from vmsnapshot.model.property_path import PropertyPath, format_path
+from vmsnapshot.model.revert import REVERT
+from vmsnapshot.model.rollback import ROLLBACK
 
 
 def machines_of(token: str, tree: Properties) -> dict[str, Properties]:

@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmsnapshot.composition import connect
-from vmsnapshot.frontends.engine import EngineWatch, FileNotes, Logger, Secrets, debug_log
+from vmsnapshot.frontends.engine import debug_log
+from vmsnapshot.frontends.engine._link import EngineWatch, Logger
+from vmsnapshot.frontends.engine._notes import FileNotes
+from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model._base import fields
-from vmsnapshot.model.catalogue import PACKAGE
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.kinds import PACKAGE
 from vmsnapshot.model.task import AskedTask
 
 _ADDRESS = re.compile(r"[^/:\s]+:\d+")

@@ -14,12 +14,13 @@ from pulumi import dynamic
 from vmsnapshot.frontends.dynamic._changes import changes_in_words, import_id, machines_of
 from vmsnapshot.frontends.dynamic._process import Process, process_of, settings_of
 from vmsnapshot.frontends.dynamic._tree import decode, encode
-from vmsnapshot.frontends.engine import internal_error
+from vmsnapshot.frontends.engine._messages import internal_error
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import Model, fields, pick
-from vmsnapshot.model.catalogue import RESOURCES, SNAPSHOT
+from vmsnapshot.model.catalogue import RESOURCES
 from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.snapshot import SNAPSHOT
 
 # What check computes under the name of an output that is the live platform. It isn't put into state: the
 # engine would draw it against what an earlier run computed, and not against what there is.

@@ -12,9 +12,14 @@ from pulumi import dynamic
 from vmsnapshot.frontends.dynamic._provider import Provider
 from vmsnapshot.frontends.dynamic._tree import inputs_of
 from vmsnapshot.model._base import camel, fields, property_names
-from vmsnapshot.model.catalogue import CHECKPOINT, CLONE, PACKAGE, REVERT, ROLLBACK, SNAPSHOT, ResourceType
+from vmsnapshot.model.clone import CLONE
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.environment import CHECKPOINT
+from vmsnapshot.model.kinds import PACKAGE, ResourceType
+from vmsnapshot.model.revert import REVERT
+from vmsnapshot.model.rollback import ROLLBACK
+from vmsnapshot.model.snapshot import SNAPSHOT
 
 _Members = Sequence[pulumi.Input[Mapping[str, Any]]]
 

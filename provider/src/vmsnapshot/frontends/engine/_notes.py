@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import hashlib
 import json
 import os
@@ -21,7 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
-import platformdirs
 from pydantic import ValidationError
 
 from vmsnapshot.model.revert import Fingerprint
@@ -43,12 +43,22 @@ class FileNotes:
     """
 
     def __init__(self, engine: int, folder: Path | None = None) -> None:
-        self._folder = folder or platformdirs.user_state_path("vmsnapshot", appauthor=False)
+        self._given = folder
         # A line for each VM that was shown; the last of a name counts.
-        self._shown = self._folder / f"shown-{engine}-{_started(engine)}.jsonl"
+        self._shown_name = f"shown-{engine}-{_started(engine)}.jsonl"
         self._lock = threading.Lock()
         self._read_shown: tuple[object, dict[str, Any]] = (None, {})
         self._tidied = False
+
+    @functools.cached_property
+    def _folder(self) -> Path:
+        import platformdirs  # noqa: PLC0415 - most resources leave no notes
+
+        return self._given or platformdirs.user_state_path("vmsnapshot", appauthor=False)
+
+    @property
+    def _shown(self) -> Path:
+        return self._folder / self._shown_name
 
     def show(self, urn: str, seen: Fingerprint) -> None:
         """A preview has shown the VM of this resource so."""

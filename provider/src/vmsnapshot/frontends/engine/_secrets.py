@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from vmsnapshot.model.configuration import confidential
 from vmsnapshot.model.values import redact, secret_strings
 
 
@@ -26,6 +25,8 @@ class Secrets:
 
     def learn_settings(self, settings: Mapping[str, Any]) -> None:
         """Remember what is secret in the provider's settings."""
+        from vmsnapshot.model.configuration import confidential  # noqa: PLC0415 - loads pydantic
+
         self.learn("", confidential(settings))
 
     def conceal_all(self, text: str) -> str:

@@ -22,18 +22,17 @@ import grpc
 from vmsnapshot._version import __version__
 from vmsnapshot.frontends.engine import _limits, debug_log
 from vmsnapshot.frontends.engine._link import EngineWatch, Logger
-from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.frontends.engine._protocol import provider_pb2_grpc
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin._malformed import RequestReader
 from vmsnapshot.frontends.plugin._observing import Observer, Remember
 from vmsnapshot.frontends.plugin._servicer import Servicer
 from vmsnapshot.frontends.plugin._tracing import traces_of_engine
-from vmsnapshot.lifecycle.provider import Provider
 
 if TYPE_CHECKING:
     from vmsnapshot.lifecycle import requests
     from vmsnapshot.lifecycle.port import Backend
+    from vmsnapshot.lifecycle.provider import Provider
     from vmsnapshot.model.configuration import Configuration
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -49,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps({**_schema(), "version": __version__}, indent=4) + "\n")
         return 0
     # Started by hand, the parent is a shell and not the engine.
-    notes = FileNotes(os.getppid()) if asked.engine else None
-    serve(lambda logger: Provider(_connect, logger, notes), engine=asked.engine, schema=_schema)
+    parent = os.getppid() if asked.engine else None
+    serve(
+        lambda logger: _provider(logger, parent), engine=asked.engine, schema=_schema, settings=_setting_types
+    )
     return 0
 
 
@@ -59,14 +60,16 @@ def serve(
     *,
     engine: str | None,
     schema: Callable[[], dict[str, Any]],
+    settings: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
     """Serve until the engine is gone, or a signal arrives.
 
     Args:
-        make_provider: Makes the provider, with the logger that it is given.
+        make_provider: Makes the provider when the first request needs it, with the logger that it is given.
         schema: The package's schema without its version.
         engine: The engine's address; None when started by hand. Then engines come and go with
             Attach, and only a signal ends the plugin.
+        settings: The schema's `provider.inputProperties`. Default: out of the whole schema.
     """
     ended = _ShutdownSignal()
     secrets = Secrets()
@@ -79,7 +82,11 @@ def serve(
 
     watch = EngineWatch(gone)
     servicer = Servicer(
-        lambda: make_provider(logger), secrets=secrets, engine_links=(logger, watch), schema=schema
+        lambda: make_provider(logger),
+        secrets=secrets,
+        engine_links=(logger, watch),
+        schema=schema,
+        settings=settings,
     )
     traces = traces_of_engine(secrets)
     debug_log.listen(Remember())
@@ -177,10 +184,27 @@ def _end_on_signals(ended: _ShutdownSignal) -> None:
         signal.signal(number, end)
 
 
+# What only some requests need is imported by the first of them: a command starts the plugin two or three
+# times, each time for something else.
+
+
 def _schema() -> dict[str, Any]:
-    from vmsnapshot.model.schema import schema  # noqa: PLC0415 - only when asked for
+    from vmsnapshot.model.schema import schema  # noqa: PLC0415 - all models
 
     return schema()
+
+
+def _setting_types() -> dict[str, Any]:
+    from vmsnapshot.model.schema_types import configuration_inputs  # noqa: PLC0415 - pydantic
+
+    return configuration_inputs()
+
+
+def _provider(logger: requests.Logger, parent: int | None) -> Provider:
+    from vmsnapshot.frontends.engine._notes import FileNotes  # noqa: PLC0415 - pydantic, a model
+    from vmsnapshot.lifecycle.provider import Provider  # noqa: PLC0415 - pydantic, the lifecycle
+
+    return Provider(_connect, logger, None if parent is None else FileNotes(parent))
 
 
 def _connect(configuration: Configuration) -> Backend:

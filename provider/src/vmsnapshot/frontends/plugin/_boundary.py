@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 import grpc
 
-from vmsnapshot.frontends.engine import internal_error
+from vmsnapshot.frontends.engine._messages import internal_error
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin import _status
 from vmsnapshot.frontends.plugin._codec import EncodeError

@@ -7,9 +7,8 @@ import concurrent.futures
 import functools
 import itertools
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
@@ -23,10 +22,13 @@ from vmsnapshot.frontends.plugin._boundary import answering, fail, unimplemented
 from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.frontends.plugin._configuration import Settings, engines_own, from_variables
 from vmsnapshot.frontends.plugin._messages import refused, timeout, token, without_value
+from vmsnapshot.frontends.plugin._serving import Serving
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import InvalidInput
-from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.values import has_unknown
+
+if TYPE_CHECKING:
+    from vmsnapshot.lifecycle.provider import Provider
 
 _NAMING: Final = {
     provider_pb2.CheckRequest.AutonamingOptions.PROPOSE: requests.Naming.PROPOSE,
@@ -47,10 +49,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """One plugin: serves one engine, or one after another when it was started by hand.
 
     Args:
-        make_provider: Makes the lifecycle's provider; again for each engine after the first.
+        make_provider: Makes the lifecycle's provider when the first request needs it; again for each engine
+            after the first.
         secrets: Where to remember what no message may show.
         engine_links: What is told where the engine is.
         schema: The package's schema without its version.
+        settings: The schema's `provider.inputProperties`. Default: out of the whole schema.
     """
 
     def __init__(
@@ -60,30 +64,30 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         secrets: Secrets,
         engine_links: Iterable[EngineLink],
         schema: Callable[[], dict[str, Any]],
+        settings: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.secrets = secrets
-        self._make_provider = make_provider
+        self._serving = Serving(make_provider)
         self._engine_links = tuple(engine_links)
         self._schema = functools.cache(lambda: {**schema(), "version": __version__})
-        self._lock = threading.Lock()
-        self._provider = make_provider()
-        self._cancelled = False
+        self._setting_types = settings or (lambda: self._schema()["provider"]["inputProperties"])
         self._refresh_before_update = False
 
     @functools.cached_property
     def _settings(self) -> Settings:
-        return Settings(self._schema()["provider"]["inputProperties"])
+        return Settings(self._setting_types())
+
+    @property
+    def _provider(self) -> Provider:
+        return self._serving.provider
 
     def cancel(self) -> None:
         """Stop everything that is under way; what comes later is refused."""
-        with self._lock:
-            self._cancelled = True
-            provider = self._provider
-        provider.cancel()
+        self._serving.cancel()
 
     def close(self) -> None:
         """Give back what the provider holds."""
-        self._provider.close()
+        self._serving.close()
         debug_log.stop()
 
     def refreshes(self, resource: requests.Resource) -> bool:
@@ -108,14 +112,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def _begin(self, address: str) -> None:
-        """Serve the engine at an address. What another one cancelled doesn't concern it."""
-        with self._lock:
-            ended = self._provider if self._cancelled else None
-            if ended is not None:
-                self._provider = self._make_provider()
-                self._cancelled = False
-        if ended is not None:
-            ended.close()
+        """Serve the engine at an address."""
+        self._serving.renew()
         if address:
             for link in self._engine_links:
                 link.connect(address)

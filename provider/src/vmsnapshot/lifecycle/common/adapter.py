@@ -27,7 +27,7 @@ from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, fields, property_names
-from vmsnapshot.model.catalogue import ResourceType
+from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.property_path import PropertyPath
 
 VERSION: Final = "__version"

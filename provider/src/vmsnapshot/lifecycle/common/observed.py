@@ -10,8 +10,8 @@ from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, property_names
-from vmsnapshot.model.catalogue import ResourceType
 from vmsnapshot.model.functions import SnapshotSummary
+from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Kind, SnapshotReference
 from vmsnapshot.model.status import Condition

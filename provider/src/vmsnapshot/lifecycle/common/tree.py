@@ -1,11 +1,10 @@
+# ruff: noqa: PLC0415 - wcwidth is large, and most requests lay out no text
 """Draws a VM's snapshot tree as text, and lays text out for a terminal."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-
-import wcwidth
 
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.model.formatting import format_age
@@ -51,16 +50,22 @@ def draw_tree(
 
 def columns(text: str) -> int:
     """Returns a text's width in columns of a terminal, wide and combining characters included."""
+    import wcwidth
+
     return wcwidth.width(text)
 
 
 def clip(text: str, width: int) -> str:
     """Cuts a text to `width` columns; a text that was cut ends in `…`."""
+    import wcwidth
+
     return text if columns(text) <= width else wcwidth.clip(text, 0, width - 1) + "…"
 
 
 def wrapped(sentence: str, *, first: str = "") -> list[str]:
     """Wraps a sentence to lines of at most `WIDTH` columns; all but the first are indented by two more."""
+    import wcwidth
+
     return wcwidth.wrap(
         sentence,
         WIDTH,

@@ -12,9 +12,10 @@ from vmsnapshot.lifecycle.errors import NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.rollback.state import RollbackRequest, vms_of
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.environment import EnvironmentMember, RollbackState
+from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.rollback import RollbackState
 
 
 @dataclasses.dataclass(frozen=True)

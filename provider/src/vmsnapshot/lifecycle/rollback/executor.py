@@ -42,12 +42,8 @@ from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
 from vmsnapshot.lifecycle.rollback.undo import RollbackUndo
 from vmsnapshot.lifecycle.rollback.waves import WaveExecutor
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.environment import (
-    MemberRollback,
-    RollbackInputs,
-    RollbackState,
-)
 from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.rollback import MemberRollback, RollbackInputs, RollbackState
 
 _REFUSED: Final = "EnvironmentRollbackNotBegun"
 _FAILED: Final = "EnvironmentRollbackFailed"

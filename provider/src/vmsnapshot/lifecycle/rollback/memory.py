@@ -9,7 +9,7 @@ from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.lifecycle.rollback.state import COMPUTED
 from vmsnapshot.model._base import same_fields
-from vmsnapshot.model.environment import MemberRollback, RollbackInputs, RollbackState
+from vmsnapshot.model.rollback import MemberRollback, RollbackInputs, RollbackState
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,12 +26,13 @@ from vmsnapshot.lifecycle.rollback.restore_points import (
     find_restore_points,
 )
 from vmsnapshot.lifecycle.rollback.state import RollbackRequest
-from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs
+from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetySnapshot
+from vmsnapshot.model.rollback import MemberRollback, RollbackInputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,9 +48,10 @@ from vmsnapshot.lifecycle.rollback.state import (
 )
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.environment import EnvironmentMember, MemberRollback, RollbackInputs, RollbackState
+from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Machine, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
+from vmsnapshot.model.rollback import MemberRollback, RollbackInputs, RollbackState
 
 RollbackAnswer: TypeAlias = verbs.Answer[RollbackInputs, RollbackState]
 RollbackPreview: TypeAlias = verbs.Preview[RollbackState]

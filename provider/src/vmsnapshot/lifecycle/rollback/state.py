@@ -15,9 +15,9 @@ from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import copy_fields, replace
-from vmsnapshot.model.environment import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.rollback import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
 from vmsnapshot.model.status import Condition
 
 # Inputs that check computes.

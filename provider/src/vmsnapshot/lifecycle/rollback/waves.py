@@ -22,11 +22,9 @@ from vmsnapshot.lifecycle.rollback.state import (
     member_snapshot,
 )
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.environment import (
-    EnvironmentMember,
-    MemberRollback,
-)
+from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, PowerPolicy
+from vmsnapshot.model.rollback import MemberRollback
 
 
 class WaveExecutor:
