@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
+from devkit.certificate import make
 from devkit.waiting import until
 from tests.faults.proxy import between
 from tests.faults.ways import WAYS
@@ -28,6 +29,7 @@ from vmsnapshot.lifecycle.errors import (
     Cancelled,
     Denied,
     Gone,
+    InvalidInput,
     Refused,
     TimedOut,
     Unreachable,
@@ -340,6 +342,30 @@ def test_waiting_survives(simulator: Simulator, backend: VsphereBackend, trouble
     simulator.release("web-1")
     made = taking.result()
     assert [deed["snapshot"] for deed in simulator.history("web-1")] == [made]
+
+
+@pytest.mark.parametrize("changed", ["password", "certificate"])
+def test_what_does_not_pass_ends_the_wait(
+    simulator: Simulator, connect: Connect, tmp_path: Path, changed: str
+) -> None:
+    """Another password, or another certificate, while a task is waited for: said at once, by its cause."""
+    with between(simulator.server, tmp_path) as proxy:
+        backend = connect(simulator, vsphere_server=proxy.address, thumbprint=proxy.thumbprint)
+        vm = find(backend, "web-1")
+        simulator.hold("web-1")
+        taking = Doing(lambda: take(backend, vm))
+        taking.until(lambda: watched(simulator) and "WaitForUpdatesEx" in proxy.seen)
+        if changed == "password":
+            simulator.fault("InvalidLogin", method="Login", times=0)
+            simulator.expire_sessions()
+        else:
+            file, _ = make(tmp_path)
+            proxy.context.load_cert_chain(file)
+        proxy.cut()
+        kind, words = (Denied, "password") if changed == "password" else (InvalidInput, "another certificate")
+        with pytest.raises(kind, match=words):
+            taking.result(20)
+        simulator.release("web-1")
 
 
 # Cancelling, and running out of time

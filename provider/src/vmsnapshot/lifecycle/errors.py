@@ -20,7 +20,6 @@ status at a single place.  Nobody in between catches vendor exceptions::
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable
 
@@ -110,7 +109,9 @@ class VmsnapshotError(Exception):
 
     def about(self, subject: Subject | str) -> VmsnapshotError:
         """Returns the same error of something else that was tried, which failed because of it."""
-        other = copy.copy(self)
+        # Not by copy.copy, which calls the class with what Exception was given.
+        other = type(self).__new__(type(self), self.reason)
+        other.__dict__.update(self.__dict__, _more=[*self._more])
         other.subject = Subject(subject) if isinstance(subject, str) else subject
         return other
 

@@ -156,10 +156,14 @@ class Connection:
                     self.expired(login)
                     safe = True
                 else:
-                    error = faults.translate(failure, subject)
-                    safe = isinstance(error, faults.Interrupted) and not once
+                    safe = isinstance(self.explain(failure, subject), faults.Interrupted) and not once
                 if not (safe and next(repeats)):
-                    raise faults.translate(failure, subject) from failure
+                    raise self.explain(failure, subject) from failure
+
+    def explain(self, failure: BaseException, subject: Subject) -> VmsnapshotError:
+        """What a failure of a call means; a certificate that is no longer accepted doesn't pass by itself."""
+        cause = failure.__cause__ if isinstance(failure, faults.ConnectFailure) else None
+        return self._not_trusted(cause, subject) or faults.translate(failure, subject)
 
     def login(self) -> Login:
         """The login; made if there is none.
@@ -265,6 +269,17 @@ class Connection:
                 f"({cause or failure})."
             )
             return faults.NotSent(text) if known else faults.NotVsphere(f"{text} {_NOT_VSPHERE}")
+        if (error := self._not_trusted(cause, subject)) is not None:
+            return error
+        return kind(
+            f"{subject}: vsphereServer {server} can't be reached{server.way} ({cause or failure}). Check the "
+            "name, the port, and that the server is up and reachable from here"
+            f"{'' if server.proxy is None else ', or name it in NO_PROXY to reach it directly'}."
+        )
+
+    def _not_trusted(self, cause: BaseException | None, subject: Subject) -> InvalidInput | None:
+        """What it means that the server's certificate was not accepted; None: something else went wrong."""
+        server = self.endpoint
         if isinstance(cause, WrongCertificate):
             return InvalidInput(
                 "thumbprint",
@@ -283,11 +298,7 @@ class Connection:
                 f"({server.thumbprint()}) after comparing it with the server's own, or, giving up the "
                 "protection, `allowUnverifiedSsl` to true.",
             )
-        return kind(
-            f"{subject}: vsphereServer {server} can't be reached{server.way} ({cause or failure}). Check the "
-            "name, the port, and that the server is up and reachable from here"
-            f"{'' if server.proxy is None else ', or name it in NO_PROXY to reach it directly'}."
-        )
+        return None
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._stub import Stub
 from vmsnapshot.backends.vsphere._task_watch import Watch
-from vmsnapshot.lifecycle.errors import PlatformError, VmsnapshotError
+from vmsnapshot.lifecycle.errors import InvalidInput, PlatformError, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
 # Seconds to let further news come before asking again: a share of the time that the longest of
@@ -223,7 +223,11 @@ class TaskWatcher:
             return
         if (collector := self._collector) is not None:
             self._lost(collector, error)
-        if not isinstance(error, faults.VENDOR):
+        if isinstance(error, faults.VENDOR):
+            explained = self._connection.explain(error, Subject("watching tasks"))
+            if isinstance(explained, InvalidInput):
+                self._fail_all(explained)
+        else:
             text = f"watching tasks: {error!r}, which is a mistake in the provider"
             self._fail_all(PlatformError(text))
 
