@@ -32,6 +32,28 @@ def alive(pid: int) -> bool:
     return state.rpartition(")")[2].split()[0] not in {"Z", "X"}
 
 
+def descendants(pid: int) -> dict[int, str]:
+    """The processes that a process has started, and those that they have, each with its command.
+
+    None where there is no /proc.
+    """
+    parents: dict[int, int] = {}
+    commands: dict[int, str] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(status.read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+            command = (status.parent / "cmdline").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
+        number = int(status.parent.name)
+        parents[number], commands[number] = parent, command.replace("\0", " ").strip()
+    found, new = set[int](), {pid}
+    while new:
+        new = {number for number, parent in parents.items() if parent in new} - found
+        found |= new
+    return {number: commands[number] for number in sorted(found)}
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """End one that ends by itself when its standard input does; kill it if it doesn't in 10 s."""
     close(process.stdin)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from devkit.processes import alive
+from devkit.processes import alive, descendants
 from devkit.waiting import until
 from tests.e2e.conftest import login
 from tests.support.engine import Running, Stack
@@ -82,16 +81,8 @@ def kill(mini: MiniStack, vsphere: Simulator, method: str, step: str, victim: st
 
 def plugins_of(engine: Running) -> list[int]:
     """The plugins that an engine has started."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text(encoding="utf-8").rpartition(")")[2].split()
-            command = (status.parent / "cmdline").read_text(encoding="utf-8")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == engine.process.pid and "resource-vmsnapshot" in command:
-            found.append(int(status.parent.name))
-    return found
+    started = descendants(engine.process.pid)
+    return [number for number, command in started.items() if "resource-vmsnapshot" in command]
 
 
 def kill_the_engine(stack: Stack, vsphere: Simulator, method: str, step: str) -> None:
@@ -104,10 +95,11 @@ def kill_the_engine(stack: Stack, vsphere: Simulator, method: str, step: str) ->
         for process in plugins:
             os.kill(process, signal.SIGSTOP)
         standing.finish()
+    hosts = [number for number, command in descendants(engine.process.pid).items() if "language" in command]
     engine.kill()
     for process in plugins if step == DONE else ():
         os.kill(process, signal.SIGCONT)
     engine.wait()
-    until(lambda: not any(alive(process) for process in plugins))
+    until(lambda: not any(alive(process) for process in (*plugins, *hosts)))
     standing.go_on()
     stack.run("cancel", "--yes")  # the killed engine's lock on the state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 import yaml
 
 from devkit.places import BINARIES
-from devkit.processes import clean_environment
+from devkit.processes import clean_environment, descendants
 
 # The files of a new stack, by its name.
 _NEW: dict[str, dict[Path, bytes]] = {}
@@ -67,8 +68,20 @@ class Running:
         self.process.send_signal(signal.SIGINT)
 
     def kill(self) -> None:
-        """End the engine without letting it know: its plugins aren't told."""
+        """End the engine without letting it know: its plugins aren't told.
+
+        What runs the program does not notice that, and would stay for ever: it is ended, too.
+        """
+        hosts = [
+            number
+            for number, command in descendants(self.process.pid).items()
+            if Path(command.partition(" ")[0]).name.startswith("pulumi-language-")
+        ]
+        running = [number for host in hosts for number in (host, *descendants(host))]
         self.process.kill()
+        for number in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
 
     def wait(self, seconds: float = 110) -> Outcome:
         """Wait until it ends."""
