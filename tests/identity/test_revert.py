@@ -115,6 +115,24 @@ def test_the_name_has_passed_to_another_living_vm(serve: Serve, stacks: Stacks) 
         assert "This is another VM" in told
 
 
+def test_the_program_follows_a_vm_into_another_folder(serve: Serve, stacks: Stacks) -> None:
+    """The same VM by its new path is not reverted again, whether or not it has been read there before."""
+    with serve("--names", "web-1") as server, other_client(server) as client:
+        stack = stacks(server)
+        client.take("web-1", "clean")
+        stack.write(program(r=revert("/DC0/vm/web-1", snapshot="clean")))
+        stack.up().check()
+        client.move("web-1", "apps")
+        stack.write(program(r=revert("/DC0/vm/apps/web-1", snapshot="clean")))
+        told = stack.preview().check().text
+        assert "1 to update" in told, told
+        assert "replace" not in told
+        stack.up().check()
+        outputs = stack.resource("r")["outputs"]
+        assert (outputs["vmName"], outputs["vm"]["path"]) == ("/DC0/vm/apps/web-1",) * 2
+        assert reverts(server, "web-1") == 1
+
+
 def test_the_program_follows_a_renamed_vm(serve: Serve, stacks: Stacks) -> None:
     """The same VM by its new name, path, id or UUID is not reverted again."""
     with serve("--names", "web-1") as server, other_client(server) as client:

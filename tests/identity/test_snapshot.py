@@ -97,6 +97,47 @@ def test_the_program_follows_a_renamed_vm(serve: Serve, stacks: Stacks) -> None:
         assert [item["op"] for item in server.history()] == ["create"]
 
 
+def test_the_program_follows_a_vm_into_another_folder(serve: Serve, stacks: Stacks) -> None:
+    """State knows the new place after a refresh; the program's new path changes nothing on the VM."""
+    with serve("--names", "web-1") as server, other_client(server) as client:
+        stack = stacks(server)
+        stack.write(program(s=snapshot("/DC0/vm/web-1", name="base")))
+        stack.up().check()
+        known = stack.resource("s")["outputs"]
+        client.move("web-1", "apps")
+        stack.refresh().check()
+        moved = stack.resource("s")["outputs"]
+        assert moved["vm"]["path"] == "/DC0/vm/apps/web-1"
+        assert (moved["uniqueID"], moved["vmName"]) == (known["uniqueID"], "/DC0/vm/web-1")
+        stack.write(program(s=snapshot("/DC0/vm/apps/web-1", name="base")))
+        told = stack.preview().check().text
+        assert "1 to update" in told, told
+        assert "replace" not in told
+        stack.up().check()
+        assert stack.resource("s")["outputs"]["vmName"] == "/DC0/vm/apps/web-1"
+        assert [item["op"] for item in server.history()] == ["create"]
+        assert client.names("web-1") == ["base"]
+
+
+def test_a_snapshot_whose_vm_is_gone_is_dropped_by_a_refresh_only(serve: Serve, stacks: Stacks) -> None:
+    """An update of an unchanged program leaves state alone; a refresh drops it and says why."""
+    with serve("--names", "web-1,web-2") as server, other_client(server) as client:
+        stack = stacks(server)
+        stack.write(program(s=snapshot("web-1", name="base"), o=snapshot("web-2", name="other")))
+        stack.up().check()
+        client.power("web-1", on=False)
+        client.wait(client.vm("web-1").Destroy_Task())
+        known = stack.resource("s")
+        assert "3 unchanged" in stack.up().check().text
+        assert stack.resource("s") == known
+        told = " ".join(stack.refresh().check().text.split())
+        assert "1 to delete" in told or "1 deleted" in told, told
+        assert "web-1" in told
+        names = [item["urn"].rpartition("::")[2] for item in stack.export()["deployment"]["resources"]]
+        assert ("s" in names, "o" in names) == (False, True)
+        assert client.names("web-2") == ["other"]
+
+
 def test_a_stranger_named_by_the_program_replaces(serve: Serve, stacks: Stacks) -> None:
     """Another VM is another restore point: the preview shows a replacement and says what is lost."""
     with serve("--names", "web-1,web-2") as server:

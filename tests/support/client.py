@@ -114,6 +114,11 @@ class Client:
         ]
         self.reconfigure(vm, deviceChange=changes)
 
+    def move(self, vm: str, folder: str) -> None:
+        """Move a VM into a new folder beside it."""
+        machine = self.vm(vm)
+        self.wait(machine.parent.CreateFolder(folder).MoveIntoFolder_Task([machine]))
+
     def power(self, vm: str, *, on: bool) -> None:
         """Switch a VM on or off."""
         found = self.vm(vm)

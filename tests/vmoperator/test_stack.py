@@ -194,6 +194,34 @@ def test_a_namespace_that_is_the_default_one_anyway(desk: Desk) -> None:
     assert harness.ready("base")
 
 
+def test_an_import_from_another_namespace_than_the_default_one(desk: Desk) -> None:
+    """It is the snapshot of that namespace's VM, before and after a refresh, and what a destroy removes."""
+    harness = desk.harness
+    harness.make("base")
+    until(lambda: harness.ready("base"))
+    with plugin({"kubeconfig": str(harness.server.kubeconfig), "namespace": "default"}) as engine:
+        stack = MiniStack(plugin).served_by(engine)
+        stack.import_(SNAPSHOT, "it", f"{harness.namespace}/base").check()
+        entry = stack.resource("it")
+        assert entry.id == f"{harness.namespace}/base"
+        assert entry.outputs["namespace"] == harness.namespace
+        given = {"vmName": "web-1", "name": "base", "namespace": harness.namespace}
+        stack.write(it={"type": SNAPSHOT, "properties": given})
+        assert stack.preview().check().ops == {}
+        stack.refresh().check()
+        assert stack.up().check().ops in ({}, {"it": "update"})
+        assert stack.preview().check().ops == {}
+        assert harness.ready("base")
+        # Without its namespace the program means the default one's VM, of which the login may read nothing.
+        stack.write(it={"type": SNAPSHOT, "properties": {"vmName": "web-1", "name": "base"}})
+        assert "in namespace default" in stack.preview().failed().words
+        stack.up().failed()
+        assert harness.ready("base")
+        stack.write()
+        assert stack.up().check().ops == {"it": "delete"}
+    assert "base" not in [item.name for item in harness.vm().snapshots]
+
+
 def test_a_snapshot_that_vsphere_has_no_more(desk: Desk) -> None:
     """The preview says so while the object is still ready, and when it isn't: nobody is told to wait."""
     harness = desk.harness

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
-from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
@@ -160,7 +160,7 @@ class SnapshotLookup:
         by_name = VMReference(vm.identity.name)
         try:
             unique = backend.find(by_name, operation).identity.id == vm.identity.id
-        except (NotFound, Ambiguous):
+        except (NotFound, Ambiguous, Denied):  # perhaps nothing may be read in the default namespace
             unique = False
         namespaced = self._session.platform.has_namespaces
         inputs = SnapshotInputs(
