@@ -17,9 +17,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -31,8 +31,8 @@ from tests.faults.proxy import Proxy, between
 from tests.faults.run import PAIRS, hurried
 from tests.support.client import Client, other_client
 from tests.support.in_process import mini_stack
-from tests.support.ministack import MiniStack
-from tests.support.plugin import Plugin, plugin
+from tests.support.ministack import MiniStack, Outcome
+from tests.support.plugin import plugin
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.frontends.engine._notes import FileNotes
@@ -198,11 +198,10 @@ class Kills:
 
     def _measure(self, life: Life, stack: MiniStack, vms: tuple[str, str]) -> None:
         """Find out which exchanges are within an operation."""
-        self._proxy.arm(None)
-        with hurried(), stack._connect() as provider:
-            inside = Inside(provider, self._proxy)
-            life.act(stack.served_by(inside), vms)
-        self._exchanges[life.name] = inside.first, inside.last
+        with hurried():
+            self._exchanges[life.name] = exchanges_of(
+                stack, self._proxy, lambda served: life.act(served, vms)
+            )
 
     def _go_on(self, kill: Kill, stack: MiniStack, vms: tuple[str, str], judge: Judge, tally: Tally) -> None:
         """The next run."""
@@ -225,43 +224,74 @@ class Kills:
     def _die(self, kill: Kill, stack: MiniStack, vms: tuple[str, str]) -> bool:
         """Do the verb and let the victim die; whether that was within an operation."""
         first, last = self._exchanges[kill.life.name]
-        nth = first + int(kill.at * (last + 1 - first))
-        if kill.victim == "connection":
-            return self._cut(kill, stack, vms, nth)
-        with plugin(self._settings) as doomed:
-            inside, due = Inside(doomed, self._proxy), threading.Event()
-            self._proxy.arm(None)
-            self._proxy.at = nth, due.set
-            doing = Doing(lambda: kill.life.act(stack.served_by(inside), vms))
-            while not due.is_set() and not doing.done:
-                due.wait(0.005)
-            time.sleep(kill.delay)
-            met = inside.depth > 0 and not doing.done
-            self._end(kill.victim, doomed)
-            doing.result(60)
-            until(lambda: not alive(doomed.pid))
-        return met
+        moment = Moment(first + int(kill.at * (last + 1 - first)), kill.delay)
 
-    def _end(self, victim: str, doomed: Plugin) -> None:
+        def act(served: MiniStack) -> Outcome:
+            return kill.life.act(served, vms)
+
+        if kill.victim == "connection":
+            with hurried():
+                return cut(stack, self._proxy, moment, act)
+        return die(stack, self._settings, self._proxy, kill.victim, moment, act)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When something dies: at which exchange from now, and how many seconds after that."""
+
+    nth: int
+    delay: float
+
+
+Act: TypeAlias = Callable[[MiniStack], Outcome]
+
+
+def exchanges_of(stack: MiniStack, proxy: Proxy, act: Act) -> tuple[int, int]:
+    """Do a verb; the first and the last of its exchanges that are within an operation."""
+    proxy.arm(None)
+    with stack._connect() as provider:
+        inside = Inside(provider, proxy)
+        act(stack.served_by(inside))
+    return inside.first, inside.last
+
+
+def die(
+    stack: MiniStack, settings: Mapping[str, Any], proxy: Proxy, victim: str, moment: Moment, act: Act
+) -> bool:
+    """Do a verb by a plugin that dies, or whose engine does; whether that was within an operation."""
+    with plugin(dict(settings)) as doomed:
+        inside, due = Inside(doomed, proxy), threading.Event()
+        proxy.arm(None)
+        proxy.at = moment.nth, due.set
+        doing = Doing(lambda: act(stack.served_by(inside)))
+        while not due.is_set() and not doing.done:
+            due.wait(0.005)
+        time.sleep(moment.delay)
+        met = inside.depth > 0 and not doing.done
         if victim == "engine":
             doomed.kill_engine()
         else:
             doomed.signal(signal.SIGKILL)
+        doing.result(60)
+        until(lambda: not alive(doomed.pid))
+    return met
 
-    def _cut(self, kill: Kill, stack: MiniStack, vms: tuple[str, str], nth: int) -> bool:
-        met: list[bool] = []
-        with hurried(), stack._connect() as provider:
-            inside = Inside(provider, self._proxy)
 
-            def cut() -> None:
-                time.sleep(kill.delay)
-                met.append(inside.depth > 0)
-                self._proxy.cut()
+def cut(stack: MiniStack, proxy: Proxy, moment: Moment, act: Act) -> bool:
+    """Do a verb, and reset all its connections once; whether that was within an operation."""
+    met: list[bool] = []
+    with stack._connect() as provider:
+        inside = Inside(provider, proxy)
 
-            self._proxy.arm(None)
-            self._proxy.at = nth, lambda: threading.Thread(target=cut, daemon=True).start()
-            kill.life.act(stack.served_by(inside), vms)
-        return met == [True]
+        def reset() -> None:
+            time.sleep(moment.delay)
+            met.append(inside.depth > 0)
+            proxy.cut()
+
+        proxy.arm(None)
+        proxy.at = moment.nth, lambda: threading.Thread(target=reset, daemon=True).start()
+        act(stack.served_by(inside))
+    return met == [True]
 
 
 def draw(seed: int, number: int) -> Kill:

@@ -1,4 +1,4 @@
-"""The same with the VM Operator: any exchange with the API server may be spoiled, watches among them."""
+"""The same with the VM Operator: exchanges with the API server are spoiled, and what makes them is killed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from devkit.kubernetes import ApiServer
+from tests.faults.kills import VICTIMS, Moment, cut, die, exchanges_of
 from tests.faults.proxy import Proxy, between
 from tests.faults.run import hurried
 from tests.faults.ways import WAYS, Way
 from tests.support.in_process import mini_stack
-from tests.support.ministack import MiniStack
+from tests.support.ministack import MiniStack, Outcome
 from tests.table.vm_operator import vm_operator
 from tests.table.world import World
 from vmsnapshot.backends.vmoperator import _client, _requests
@@ -26,6 +27,11 @@ from vmsnapshot.backends.vmoperator import _client, _requests
 # Runs of each verb; all: each exchange in each way.
 COUNT = os.environ.get("FAULTS_VMOPERATOR_COUNT", "2")
 SEED = os.environ.get("FAULTS_SEED", "1")
+# Kills that met an operation, of all verbs that change something together.
+KILLS = int(os.environ.get("KILLS_VMOPERATOR_COUNT", "8"))
+KILLS_SEED = os.environ.get("KILLS_SEED", "1")
+# Seconds after an exchange within which a kill comes: the stand-in's tasks take 10 ms, its steps more.
+DELAY = 0.2
 OURS: dict[str, Any] = {"name": "ours", "description": "first"}
 ASKS: dict[str, Any] = {"snapshot": "base"}
 
@@ -90,11 +96,12 @@ class Life:
         given = {**self.world.properties(self.vm), **properties}
         self.stack.write(it={"type": f"vmsnapshot:index:{self.kind}", "properties": given})
 
-    def act(self) -> Any:
+    def act(self, stack: MiniStack | None = None) -> Outcome:
         """Do the verb."""
+        stack = stack or self.stack
         if self.refreshes:
-            return self.stack.refresh()
-        return self.stack.destroy() if self.asked is None else self.stack.up()
+            return stack.refresh()
+        return stack.destroy() if self.asked is None else stack.up()
 
     def spoil(self, way: Way | None, nth: int) -> tuple[int, int]:
         """Do it with an exchange spoiled, then again, and judge.
@@ -114,6 +121,11 @@ class Life:
             assert len(outcome.errors) <= 1
             assert "mistake in the provider" not in outcome.words
             self.act().check()
+        self.judge()
+        return seen, spoiled
+
+    def judge(self) -> None:
+        """All is there, done once; and state says so."""
         there = {item.name for item in self.world.snapshots(self.vm)}
         expected = {"base", "ours"} if self.asked and self.kind == "VirtualMachineSnapshot" else {"base"}
         assert there == expected
@@ -121,7 +133,6 @@ class Life:
         assert ("it" in self.stack.entries) == (self.asked is not None)
         if self.asked is not None:
             assert self.stack.preview().check().ops == {}
-        return seen, spoiled
 
 
 @pytest.mark.timeout(3600)
@@ -148,3 +159,40 @@ def test_a_spoiled_exchange(
     record_property("faults: runs", len(cases))
     record_property("faults: spoiled", spoiled)
     assert not failures, f"seed {SEED}:\n" + "\n".join(failures)
+
+
+@pytest.mark.timeout(3600)
+def test_kills(
+    world: World, settings: dict[str, Any], proxy: Proxy, record_property: Callable[..., None]
+) -> None:
+    """Plugins, engines and connections die at random instants: the next run ends with all done once."""
+    chance = random.Random(f"{KILLS_SEED} vmoperator")
+    changing = [verb for verb in VERBS if VERBS[verb][3]]
+    exchanges: dict[str, tuple[int, int]] = {}
+    survived = 0
+    violated: list[str] = []
+    while survived + len(violated) < KILLS:
+        verb, victim = chance.choice(changing), chance.choice(VICTIMS)
+        at, delay = chance.random(), chance.random() * DELAY
+        if verb not in exchanges:
+            life = Life(world, settings, proxy, verb)
+            exchanges[verb] = exchanges_of(life.stack, proxy, life.act)
+            life.judge()
+        first, last = exchanges[verb]
+        moment = Moment(first + int(at * (last + 1 - first)), delay)
+        try:
+            life = Life(world, settings, proxy, verb)
+            if victim == "connection":
+                met = cut(life.stack, proxy, moment, life.act)
+            else:
+                met = die(life.stack, settings, proxy, victim, moment, life.act)
+            proxy.arm(None)
+            life.act().check()
+            life.judge()
+        except Exception as error:  # noqa: BLE001 - all are told together
+            violated.append(f"{verb}: {victim} killed at {moment}: {type(error).__name__}: {error}")
+        else:
+            survived += met  # one that met no operation doesn't count
+    record_property("kills: survived", survived)
+    record_property("kills: violated", len(violated))
+    assert not violated, f"seed {KILLS_SEED}:\n" + "\n".join(violated)
