@@ -125,7 +125,7 @@ codegen: schema ## Make schema.json, and the SDKs in sdk/ from it
 	$(call setup,python)
 
 .PHONY: bench
-bench: ## Measure calls, time and memory beside a bare pyvmomi script (one JSON object a line)
+bench: ## Measure time, calls and memory beside a bare pyVmomi script (ARGS="--table create-200": some, as a table)
 	$(call setup,python pulumi simulator)
 	@cd "$(ROOT)" && python -m tests.bench $(ARGS)
 
