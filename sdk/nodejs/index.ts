@@ -15,6 +15,11 @@ export type EnvironmentCheckpoint = import("./environmentCheckpoint").Environmen
 export const EnvironmentCheckpoint: typeof import("./environmentCheckpoint").EnvironmentCheckpoint = null as any;
 utilities.lazyLoad(exports, ["EnvironmentCheckpoint"], () => require("./environmentCheckpoint"));
 
+export { EnvironmentRehearsalArgs } from "./environmentRehearsal";
+export type EnvironmentRehearsal = import("./environmentRehearsal").EnvironmentRehearsal;
+export const EnvironmentRehearsal: typeof import("./environmentRehearsal").EnvironmentRehearsal = null as any;
+utilities.lazyLoad(exports, ["EnvironmentRehearsal"], () => require("./environmentRehearsal"));
+
 export { EnvironmentRollbackArgs } from "./environmentRollback";
 export type EnvironmentRollback = import("./environmentRollback").EnvironmentRollback;
 export const EnvironmentRollback: typeof import("./environmentRollback").EnvironmentRollback = null as any;
@@ -79,6 +84,8 @@ const _module = {
         switch (type) {
             case "vmsnapshot:index:EnvironmentCheckpoint":
                 return new EnvironmentCheckpoint(name, <any>undefined, { urn })
+            case "vmsnapshot:index:EnvironmentRehearsal":
+                return new EnvironmentRehearsal(name, <any>undefined, { urn })
             case "vmsnapshot:index:EnvironmentRollback":
                 return new EnvironmentRollback(name, <any>undefined, { urn })
             case "vmsnapshot:index:VirtualMachineClone":

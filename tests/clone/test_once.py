@@ -12,7 +12,7 @@ from pyVmomi import vim
 
 from tests.clone.conftest import clone, effects, names
 from tests.support.client import Client
-from tests.support.in_process import Crash, mini_stack
+from tests.support.in_process import Crash, CrashingCloner, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
@@ -26,36 +26,9 @@ def clones(vsphere: Simulator) -> int:
     return [deed for _, deed in effects(vsphere, "web-1")].count("clone")
 
 
-class _Dying:
-    """A backend whose process is killed in the middle of one of the calls that make, change or delete VMs."""
-
-    def __init__(self, backend: Any, method: str, when: Callable[[Doing], object]) -> None:
-        self._backend, self._method, self._when = backend, method, when
-
-    def __getattr__(self, name: str) -> Any:
-        """Every call but that one is the backend's."""
-        if name != "clones":
-            return getattr(self._backend, name)
-        return _DyingCloner(self._backend.clones, self._method, self._when)
-
-
-class _DyingCloner(_Dying):
-    def __getattr__(self, name: str) -> Any:
-        """Every call but that one is the cloner's."""
-        real = getattr(self._backend, name)
-        if name != self._method:
-            return real
-
-        def call(*arguments: Any, **more: Any) -> None:
-            self._when(Doing(lambda: real(*arguments, **more)))
-            raise Crash
-
-        return call
-
-
 def dying(vsphere: Simulator, method: str, when: Callable[[Doing], object]) -> MiniStack:
     """A stack whose process is killed in a call."""
-    return mini_stack(vsphere.settings, around=lambda backend: _Dying(backend, method, when))
+    return mini_stack(vsphere.settings, around=lambda backend: CrashingCloner(backend, method, when))
 
 
 @pytest.mark.parametrize("moment", ["while it runs", "when it is done"])

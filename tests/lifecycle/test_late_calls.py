@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from devkit.waiting import until
+from tests.environment.rolling import label
 from tests.support.client import Client, other_client
-from tests.support.in_process import Crash, CrashingBackend, mini_stack
+from tests.support.in_process import Crash, CrashingBackend, CrashingCloner, mini_stack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.lifecycle.common import late
@@ -78,7 +79,8 @@ class Program:
         def sent(doing: Doing) -> None:
             doing.until(lambda: self._vsphere.calls().get(call))
 
-        self.made_of = lambda backend: CrashingBackend(backend, method, sent)
+        dying = CrashingCloner if method == "clone" else CrashingBackend
+        self.made_of = lambda backend: dying(backend, method, sent)
         with pytest.raises(Crash):
             self.stack.up()
         self.made_of = lambda backend: backend
@@ -87,6 +89,11 @@ class Program:
 def ops(vsphere: Simulator) -> list[str]:
     """What was done to the VMs after the first snapshot."""
     return [item["op"] for item in vsphere.history()[1:]]
+
+
+def vms(client: Client) -> list[str]:
+    """The names of all VMs."""
+    return sorted(item.name for item in client.vm("web-1").parent.childEntity)
 
 
 def test_a_snapshot_that_is_begun_late_is_taken_once(vsphere: Simulator, client: Client) -> None:
@@ -159,3 +166,28 @@ def test_a_refresh_names_snapshots_that_state_does_not_hold(vsphere: Simulator, 
     told = program.stack.refresh().check().words
     assert "was made by this resource, too, and the stack's state doesn't hold it" in told
     assert client.names("web-1").count("ours") == 2
+
+
+def test_a_clone_that_is_begun_late_is_made_once(vsphere: Simulator, client: Client) -> None:
+    """The next run looks until it shows, and takes it over."""
+    program = Program(vsphere, "VirtualMachineClone", {"vmName": "web-1", "snapshot": "base"})
+    program.die_in("clone", "CloneVM_Task")
+    assert "Took over" in program.stack.up().check().words
+    assert ops(vsphere) == ["clone"]
+    assert program.notes.requests == {}
+    program.stack.destroy().check()
+    assert vms(client) == ["web-1", "web-2"]
+
+
+def test_a_rehearsals_clone_that_is_begun_late_is_deleted(vsphere: Simulator, client: Client) -> None:
+    """A destroy at once after the kill looks until it shows, too, and leaves nothing."""
+    label(client, "L1", ["web-1"])
+    asked = {"virtualMachines": [{"vmName": "web-1"}], "to": "L1"}
+    program = Program(vsphere, "EnvironmentRehearsal", asked)
+    program.stack.up().check()
+    program.write("EnvironmentRehearsal", {**asked, "triggers": {"night": 2}})
+    program.die_in("clone", "CloneVM_Task")
+    program.stack.destroy().check()
+    assert ops(vsphere).count("clone") == 2
+    assert vms(client) == ["web-1", "web-2"]
+    assert program.notes.requests == {}

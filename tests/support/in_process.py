@@ -152,6 +152,20 @@ class CrashingBackend:
         return call
 
 
+class CrashingCloner:
+    """The same for a backend's calls that make, change and delete VMs."""
+
+    def __init__(self, backend: Backend, method: str, when: Callable[[Doing], object]) -> None:
+        self._backend = backend
+        self._method = method
+        self._when = when
+
+    def __getattr__(self, name: str) -> Any:
+        """What makes VMs is replaced; all else is the backend's."""
+        real = getattr(self._backend, name)
+        return CrashingBackend(real, self._method, self._when) if name == "clones" else real
+
+
 def mini_stack(
     settings: Mapping[str, Any],
     *,

@@ -23,6 +23,8 @@ func (m *module) Construct(ctx *pulumi.Context, name, typ, urn string) (r pulumi
 	switch typ {
 	case "vmsnapshot:index:EnvironmentCheckpoint":
 		r = &EnvironmentCheckpoint{}
+	case "vmsnapshot:index:EnvironmentRehearsal":
+		r = &EnvironmentRehearsal{}
 	case "vmsnapshot:index:EnvironmentRollback":
 		r = &EnvironmentRollback{}
 	case "vmsnapshot:index:VirtualMachineClone":

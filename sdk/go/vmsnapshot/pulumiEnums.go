@@ -274,6 +274,176 @@ func (o FindingSeverityPtrOutput) ToStringPtrOutputWithContext(ctx context.Conte
 	}).(pulumi.StringPtrOutput)
 }
 
+type KeepClones string
+
+const (
+	// They are deleted when the rehearsal has ended, whatever came of it.
+	KeepClonesNever = KeepClones("never")
+	// They stay only if the rehearsal failed, so that somebody can look at them.
+	KeepClonesOnFailure = KeepClones("onFailure")
+	// They stay.
+	KeepClonesAlways = KeepClones("always")
+)
+
+func (KeepClones) ElementType() reflect.Type {
+	return reflect.TypeOf((*KeepClones)(nil)).Elem()
+}
+
+func (e KeepClones) ToKeepClonesOutput() KeepClonesOutput {
+	return pulumi.ToOutput(e).(KeepClonesOutput)
+}
+
+func (e KeepClones) ToKeepClonesOutputWithContext(ctx context.Context) KeepClonesOutput {
+	return pulumi.ToOutputWithContext(ctx, e).(KeepClonesOutput)
+}
+
+func (e KeepClones) ToKeepClonesPtrOutput() KeepClonesPtrOutput {
+	return e.ToKeepClonesPtrOutputWithContext(context.Background())
+}
+
+func (e KeepClones) ToKeepClonesPtrOutputWithContext(ctx context.Context) KeepClonesPtrOutput {
+	return KeepClones(e).ToKeepClonesOutputWithContext(ctx).ToKeepClonesPtrOutputWithContext(ctx)
+}
+
+func (e KeepClones) ToStringOutput() pulumi.StringOutput {
+	return pulumi.ToOutput(pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e KeepClones) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return pulumi.ToOutputWithContext(ctx, pulumi.String(e)).(pulumi.StringOutput)
+}
+
+func (e KeepClones) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringPtrOutputWithContext(context.Background())
+}
+
+func (e KeepClones) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return pulumi.String(e).ToStringOutputWithContext(ctx).ToStringPtrOutputWithContext(ctx)
+}
+
+type KeepClonesOutput struct{ *pulumi.OutputState }
+
+func (KeepClonesOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*KeepClones)(nil)).Elem()
+}
+
+func (o KeepClonesOutput) ToKeepClonesOutput() KeepClonesOutput {
+	return o
+}
+
+func (o KeepClonesOutput) ToKeepClonesOutputWithContext(ctx context.Context) KeepClonesOutput {
+	return o
+}
+
+func (o KeepClonesOutput) ToKeepClonesPtrOutput() KeepClonesPtrOutput {
+	return o.ToKeepClonesPtrOutputWithContext(context.Background())
+}
+
+func (o KeepClonesOutput) ToKeepClonesPtrOutputWithContext(ctx context.Context) KeepClonesPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v KeepClones) *KeepClones {
+		return &v
+	}).(KeepClonesPtrOutput)
+}
+
+func (o KeepClonesOutput) ToStringOutput() pulumi.StringOutput {
+	return o.ToStringOutputWithContext(context.Background())
+}
+
+func (o KeepClonesOutput) ToStringOutputWithContext(ctx context.Context) pulumi.StringOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e KeepClones) string {
+		return string(e)
+	}).(pulumi.StringOutput)
+}
+
+func (o KeepClonesOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o KeepClonesOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e KeepClones) *string {
+		v := string(e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+type KeepClonesPtrOutput struct{ *pulumi.OutputState }
+
+func (KeepClonesPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**KeepClones)(nil)).Elem()
+}
+
+func (o KeepClonesPtrOutput) ToKeepClonesPtrOutput() KeepClonesPtrOutput {
+	return o
+}
+
+func (o KeepClonesPtrOutput) ToKeepClonesPtrOutputWithContext(ctx context.Context) KeepClonesPtrOutput {
+	return o
+}
+
+func (o KeepClonesPtrOutput) Elem() KeepClonesOutput {
+	return o.ApplyT(func(v *KeepClones) KeepClones {
+		if v != nil {
+			return *v
+		}
+		var ret KeepClones
+		return ret
+	}).(KeepClonesOutput)
+}
+
+func (o KeepClonesPtrOutput) ToStringPtrOutput() pulumi.StringPtrOutput {
+	return o.ToStringPtrOutputWithContext(context.Background())
+}
+
+func (o KeepClonesPtrOutput) ToStringPtrOutputWithContext(ctx context.Context) pulumi.StringPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, e *KeepClones) *string {
+		if e == nil {
+			return nil
+		}
+		v := string(*e)
+		return &v
+	}).(pulumi.StringPtrOutput)
+}
+
+// KeepClonesInput is an input type that accepts values of the KeepClones enum
+// A concrete instance of `KeepClonesInput` can be one of the following:
+//
+//	KeepClonesNever
+//	KeepClonesOnFailure
+//	KeepClonesAlways
+type KeepClonesInput interface {
+	pulumi.Input
+
+	ToKeepClonesOutput() KeepClonesOutput
+	ToKeepClonesOutputWithContext(context.Context) KeepClonesOutput
+}
+
+var keepClonesPtrType = reflect.TypeOf((**KeepClones)(nil)).Elem()
+
+type KeepClonesPtrInput interface {
+	pulumi.Input
+
+	ToKeepClonesPtrOutput() KeepClonesPtrOutput
+	ToKeepClonesPtrOutputWithContext(context.Context) KeepClonesPtrOutput
+}
+
+type keepClonesPtr string
+
+func KeepClonesPtr(v string) KeepClonesPtrInput {
+	return (*keepClonesPtr)(&v)
+}
+
+func (*keepClonesPtr) ElementType() reflect.Type {
+	return keepClonesPtrType
+}
+
+func (in *keepClonesPtr) ToKeepClonesPtrOutput() KeepClonesPtrOutput {
+	return pulumi.ToOutput(in).(KeepClonesPtrOutput)
+}
+
+func (in *keepClonesPtr) ToKeepClonesPtrOutputWithContext(ctx context.Context) KeepClonesPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, in).(KeepClonesPtrOutput)
+}
+
 type OnFailure string
 
 const (
@@ -1485,6 +1655,8 @@ func (in *vssBackupTypePtr) ToVssBackupTypePtrOutputWithContext(ctx context.Cont
 func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*ChildPolicyInput)(nil)).Elem(), ChildPolicy("keep"))
 	pulumi.RegisterInputType(reflect.TypeOf((*ChildPolicyPtrInput)(nil)).Elem(), ChildPolicy("keep"))
+	pulumi.RegisterInputType(reflect.TypeOf((*KeepClonesInput)(nil)).Elem(), KeepClones("never"))
+	pulumi.RegisterInputType(reflect.TypeOf((*KeepClonesPtrInput)(nil)).Elem(), KeepClones("never"))
 	pulumi.RegisterInputType(reflect.TypeOf((*OnFailureInput)(nil)).Elem(), OnFailure("stop"))
 	pulumi.RegisterInputType(reflect.TypeOf((*OnFailurePtrInput)(nil)).Elem(), OnFailure("stop"))
 	pulumi.RegisterInputType(reflect.TypeOf((*PowerPolicyInput)(nil)).Elem(), PowerPolicy("snapshot"))
@@ -1501,6 +1673,8 @@ func init() {
 	pulumi.RegisterOutputType(ChildPolicyPtrOutput{})
 	pulumi.RegisterOutputType(FindingSeverityOutput{})
 	pulumi.RegisterOutputType(FindingSeverityPtrOutput{})
+	pulumi.RegisterOutputType(KeepClonesOutput{})
+	pulumi.RegisterOutputType(KeepClonesPtrOutput{})
 	pulumi.RegisterOutputType(OnFailureOutput{})
 	pulumi.RegisterOutputType(OnFailurePtrOutput{})
 	pulumi.RegisterOutputType(PowerPolicyOutput{})

@@ -1866,6 +1866,433 @@ func (o QuiescePtrOutput) Windows() WindowsQuiescePtrOutput {
 	}).(WindowsQuiescePtrOutput)
 }
 
+// A command that decides whether an environment of clones works.
+type RehearsalCheck struct {
+	// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+	Command []string `pulumi:"command"`
+	// More environment variables. Default: none.
+	Environment map[string]string `pulumi:"environment"`
+	// How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+	Timeout *string `pulumi:"timeout"`
+}
+
+// RehearsalCheckInput is an input type that accepts RehearsalCheckArgs and RehearsalCheckOutput values.
+// You can construct a concrete instance of `RehearsalCheckInput` via:
+//
+//	RehearsalCheckArgs{...}
+type RehearsalCheckInput interface {
+	pulumi.Input
+
+	ToRehearsalCheckOutput() RehearsalCheckOutput
+	ToRehearsalCheckOutputWithContext(context.Context) RehearsalCheckOutput
+}
+
+// A command that decides whether an environment of clones works.
+type RehearsalCheckArgs struct {
+	// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+	Command pulumi.StringArrayInput `pulumi:"command"`
+	// More environment variables. Default: none.
+	Environment pulumi.StringMapInput `pulumi:"environment"`
+	// How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+	Timeout pulumi.StringPtrInput `pulumi:"timeout"`
+}
+
+func (RehearsalCheckArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*RehearsalCheck)(nil)).Elem()
+}
+
+func (i RehearsalCheckArgs) ToRehearsalCheckOutput() RehearsalCheckOutput {
+	return i.ToRehearsalCheckOutputWithContext(context.Background())
+}
+
+func (i RehearsalCheckArgs) ToRehearsalCheckOutputWithContext(ctx context.Context) RehearsalCheckOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(RehearsalCheckOutput)
+}
+
+func (i RehearsalCheckArgs) ToRehearsalCheckPtrOutput() RehearsalCheckPtrOutput {
+	return i.ToRehearsalCheckPtrOutputWithContext(context.Background())
+}
+
+func (i RehearsalCheckArgs) ToRehearsalCheckPtrOutputWithContext(ctx context.Context) RehearsalCheckPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(RehearsalCheckOutput).ToRehearsalCheckPtrOutputWithContext(ctx)
+}
+
+// RehearsalCheckPtrInput is an input type that accepts RehearsalCheckArgs, RehearsalCheckPtr and RehearsalCheckPtrOutput values.
+// You can construct a concrete instance of `RehearsalCheckPtrInput` via:
+//
+//	        RehearsalCheckArgs{...}
+//
+//	or:
+//
+//	        nil
+type RehearsalCheckPtrInput interface {
+	pulumi.Input
+
+	ToRehearsalCheckPtrOutput() RehearsalCheckPtrOutput
+	ToRehearsalCheckPtrOutputWithContext(context.Context) RehearsalCheckPtrOutput
+}
+
+type rehearsalCheckPtrType RehearsalCheckArgs
+
+func RehearsalCheckPtr(v *RehearsalCheckArgs) RehearsalCheckPtrInput {
+	return (*rehearsalCheckPtrType)(v)
+}
+
+func (*rehearsalCheckPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**RehearsalCheck)(nil)).Elem()
+}
+
+func (i *rehearsalCheckPtrType) ToRehearsalCheckPtrOutput() RehearsalCheckPtrOutput {
+	return i.ToRehearsalCheckPtrOutputWithContext(context.Background())
+}
+
+func (i *rehearsalCheckPtrType) ToRehearsalCheckPtrOutputWithContext(ctx context.Context) RehearsalCheckPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(RehearsalCheckPtrOutput)
+}
+
+// A command that decides whether an environment of clones works.
+type RehearsalCheckOutput struct{ *pulumi.OutputState }
+
+func (RehearsalCheckOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*RehearsalCheck)(nil)).Elem()
+}
+
+func (o RehearsalCheckOutput) ToRehearsalCheckOutput() RehearsalCheckOutput {
+	return o
+}
+
+func (o RehearsalCheckOutput) ToRehearsalCheckOutputWithContext(ctx context.Context) RehearsalCheckOutput {
+	return o
+}
+
+func (o RehearsalCheckOutput) ToRehearsalCheckPtrOutput() RehearsalCheckPtrOutput {
+	return o.ToRehearsalCheckPtrOutputWithContext(context.Background())
+}
+
+func (o RehearsalCheckOutput) ToRehearsalCheckPtrOutputWithContext(ctx context.Context) RehearsalCheckPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v RehearsalCheck) *RehearsalCheck {
+		return &v
+	}).(RehearsalCheckPtrOutput)
+}
+
+// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+func (o RehearsalCheckOutput) Command() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v RehearsalCheck) []string { return v.Command }).(pulumi.StringArrayOutput)
+}
+
+// More environment variables. Default: none.
+func (o RehearsalCheckOutput) Environment() pulumi.StringMapOutput {
+	return o.ApplyT(func(v RehearsalCheck) map[string]string { return v.Environment }).(pulumi.StringMapOutput)
+}
+
+// How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+func (o RehearsalCheckOutput) Timeout() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v RehearsalCheck) *string { return v.Timeout }).(pulumi.StringPtrOutput)
+}
+
+type RehearsalCheckPtrOutput struct{ *pulumi.OutputState }
+
+func (RehearsalCheckPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**RehearsalCheck)(nil)).Elem()
+}
+
+func (o RehearsalCheckPtrOutput) ToRehearsalCheckPtrOutput() RehearsalCheckPtrOutput {
+	return o
+}
+
+func (o RehearsalCheckPtrOutput) ToRehearsalCheckPtrOutputWithContext(ctx context.Context) RehearsalCheckPtrOutput {
+	return o
+}
+
+func (o RehearsalCheckPtrOutput) Elem() RehearsalCheckOutput {
+	return o.ApplyT(func(v *RehearsalCheck) RehearsalCheck {
+		if v != nil {
+			return *v
+		}
+		var ret RehearsalCheck
+		return ret
+	}).(RehearsalCheckOutput)
+}
+
+// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+func (o RehearsalCheckPtrOutput) Command() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v *RehearsalCheck) []string {
+		if v == nil {
+			return nil
+		}
+		return v.Command
+	}).(pulumi.StringArrayOutput)
+}
+
+// More environment variables. Default: none.
+func (o RehearsalCheckPtrOutput) Environment() pulumi.StringMapOutput {
+	return o.ApplyT(func(v *RehearsalCheck) map[string]string {
+		if v == nil {
+			return nil
+		}
+		return v.Environment
+	}).(pulumi.StringMapOutput)
+}
+
+// How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+func (o RehearsalCheckPtrOutput) Timeout() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *RehearsalCheck) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Timeout
+	}).(pulumi.StringPtrOutput)
+}
+
+// What came of the check's command.
+type RehearsalCheckResult struct {
+	// Its exit code; not set: it could not be started, or its time was over.
+	ExitCode *int `pulumi:"exitCode"`
+	// The last 4,000 characters of what it wrote, without the secrets that are known.
+	Output *string `pulumi:"output"`
+	// Seconds that it took.
+	Seconds float64 `pulumi:"seconds"`
+}
+
+// What came of the check's command.
+type RehearsalCheckResultOutput struct{ *pulumi.OutputState }
+
+func (RehearsalCheckResultOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*RehearsalCheckResult)(nil)).Elem()
+}
+
+func (o RehearsalCheckResultOutput) ToRehearsalCheckResultOutput() RehearsalCheckResultOutput {
+	return o
+}
+
+func (o RehearsalCheckResultOutput) ToRehearsalCheckResultOutputWithContext(ctx context.Context) RehearsalCheckResultOutput {
+	return o
+}
+
+// Its exit code; not set: it could not be started, or its time was over.
+func (o RehearsalCheckResultOutput) ExitCode() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v RehearsalCheckResult) *int { return v.ExitCode }).(pulumi.IntPtrOutput)
+}
+
+// The last 4,000 characters of what it wrote, without the secrets that are known.
+func (o RehearsalCheckResultOutput) Output() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v RehearsalCheckResult) *string { return v.Output }).(pulumi.StringPtrOutput)
+}
+
+// Seconds that it took.
+func (o RehearsalCheckResultOutput) Seconds() pulumi.Float64Output {
+	return o.ApplyT(func(v RehearsalCheckResult) float64 { return v.Seconds }).(pulumi.Float64Output)
+}
+
+type RehearsalCheckResultPtrOutput struct{ *pulumi.OutputState }
+
+func (RehearsalCheckResultPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**RehearsalCheckResult)(nil)).Elem()
+}
+
+func (o RehearsalCheckResultPtrOutput) ToRehearsalCheckResultPtrOutput() RehearsalCheckResultPtrOutput {
+	return o
+}
+
+func (o RehearsalCheckResultPtrOutput) ToRehearsalCheckResultPtrOutputWithContext(ctx context.Context) RehearsalCheckResultPtrOutput {
+	return o
+}
+
+func (o RehearsalCheckResultPtrOutput) Elem() RehearsalCheckResultOutput {
+	return o.ApplyT(func(v *RehearsalCheckResult) RehearsalCheckResult {
+		if v != nil {
+			return *v
+		}
+		var ret RehearsalCheckResult
+		return ret
+	}).(RehearsalCheckResultOutput)
+}
+
+// Its exit code; not set: it could not be started, or its time was over.
+func (o RehearsalCheckResultPtrOutput) ExitCode() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *RehearsalCheckResult) *int {
+		if v == nil {
+			return nil
+		}
+		return v.ExitCode
+	}).(pulumi.IntPtrOutput)
+}
+
+// The last 4,000 characters of what it wrote, without the secrets that are known.
+func (o RehearsalCheckResultPtrOutput) Output() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *RehearsalCheckResult) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Output
+	}).(pulumi.StringPtrOutput)
+}
+
+// Seconds that it took.
+func (o RehearsalCheckResultPtrOutput) Seconds() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v *RehearsalCheckResult) *float64 {
+		if v == nil {
+			return nil
+		}
+		return &v.Seconds
+	}).(pulumi.Float64PtrOutput)
+}
+
+// A clone that is still there.
+type RehearsalClone struct {
+	// The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
+	Ownership string `pulumi:"ownership"`
+	// The clone.
+	Vm VirtualMachineIdentity `pulumi:"vm"`
+}
+
+// A clone that is still there.
+type RehearsalCloneOutput struct{ *pulumi.OutputState }
+
+func (RehearsalCloneOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*RehearsalClone)(nil)).Elem()
+}
+
+func (o RehearsalCloneOutput) ToRehearsalCloneOutput() RehearsalCloneOutput {
+	return o
+}
+
+func (o RehearsalCloneOutput) ToRehearsalCloneOutputWithContext(ctx context.Context) RehearsalCloneOutput {
+	return o
+}
+
+// The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
+func (o RehearsalCloneOutput) Ownership() pulumi.StringOutput {
+	return o.ApplyT(func(v RehearsalClone) string { return v.Ownership }).(pulumi.StringOutput)
+}
+
+// The clone.
+func (o RehearsalCloneOutput) Vm() VirtualMachineIdentityOutput {
+	return o.ApplyT(func(v RehearsalClone) VirtualMachineIdentity { return v.Vm }).(VirtualMachineIdentityOutput)
+}
+
+type RehearsalCloneMapOutput struct{ *pulumi.OutputState }
+
+func (RehearsalCloneMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]RehearsalClone)(nil)).Elem()
+}
+
+func (o RehearsalCloneMapOutput) ToRehearsalCloneMapOutput() RehearsalCloneMapOutput {
+	return o
+}
+
+func (o RehearsalCloneMapOutput) ToRehearsalCloneMapOutputWithContext(ctx context.Context) RehearsalCloneMapOutput {
+	return o
+}
+
+func (o RehearsalCloneMapOutput) MapIndex(k pulumi.StringInput) RehearsalCloneOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) RehearsalClone {
+		return vs[0].(map[string]RehearsalClone)[vs[1].(string)]
+	}).(RehearsalCloneOutput)
+}
+
+// What came of one VM in a rehearsal.
+type RehearsedMachine struct {
+	// Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+	BootSeconds *float64 `pulumi:"bootSeconds"`
+	// The name of its clone, which may be deleted by now; not set: none was made.
+	Clone *string `pulumi:"clone"`
+	// Seconds that making the clone took; not set: it was not made.
+	CloneSeconds *float64 `pulumi:"cloneSeconds"`
+	// Why it didn't come up; not set: it did, or was not tried.
+	Failure *string `pulumi:"failure"`
+	// The guest's IP addresses as VMware Tools told them; empty: none were told.
+	IpAddresses []string `pulumi:"ipAddresses"`
+	// Its restore point that the clone was made from.
+	Snapshot *MemberSnapshot `pulumi:"snapshot"`
+	// Whether VMware Tools ran in its guest; not set: not known.
+	ToolsRunning *bool `pulumi:"toolsRunning"`
+	// The VM.
+	Vm VirtualMachineIdentity `pulumi:"vm"`
+	// In which wave it was, from 1.
+	Wave int `pulumi:"wave"`
+}
+
+// What came of one VM in a rehearsal.
+type RehearsedMachineOutput struct{ *pulumi.OutputState }
+
+func (RehearsedMachineOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*RehearsedMachine)(nil)).Elem()
+}
+
+func (o RehearsedMachineOutput) ToRehearsedMachineOutput() RehearsedMachineOutput {
+	return o
+}
+
+func (o RehearsedMachineOutput) ToRehearsedMachineOutputWithContext(ctx context.Context) RehearsedMachineOutput {
+	return o
+}
+
+// Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+func (o RehearsedMachineOutput) BootSeconds() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v RehearsedMachine) *float64 { return v.BootSeconds }).(pulumi.Float64PtrOutput)
+}
+
+// The name of its clone, which may be deleted by now; not set: none was made.
+func (o RehearsedMachineOutput) Clone() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v RehearsedMachine) *string { return v.Clone }).(pulumi.StringPtrOutput)
+}
+
+// Seconds that making the clone took; not set: it was not made.
+func (o RehearsedMachineOutput) CloneSeconds() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v RehearsedMachine) *float64 { return v.CloneSeconds }).(pulumi.Float64PtrOutput)
+}
+
+// Why it didn't come up; not set: it did, or was not tried.
+func (o RehearsedMachineOutput) Failure() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v RehearsedMachine) *string { return v.Failure }).(pulumi.StringPtrOutput)
+}
+
+// The guest's IP addresses as VMware Tools told them; empty: none were told.
+func (o RehearsedMachineOutput) IpAddresses() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v RehearsedMachine) []string { return v.IpAddresses }).(pulumi.StringArrayOutput)
+}
+
+// Its restore point that the clone was made from.
+func (o RehearsedMachineOutput) Snapshot() MemberSnapshotPtrOutput {
+	return o.ApplyT(func(v RehearsedMachine) *MemberSnapshot { return v.Snapshot }).(MemberSnapshotPtrOutput)
+}
+
+// Whether VMware Tools ran in its guest; not set: not known.
+func (o RehearsedMachineOutput) ToolsRunning() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v RehearsedMachine) *bool { return v.ToolsRunning }).(pulumi.BoolPtrOutput)
+}
+
+// The VM.
+func (o RehearsedMachineOutput) Vm() VirtualMachineIdentityOutput {
+	return o.ApplyT(func(v RehearsedMachine) VirtualMachineIdentity { return v.Vm }).(VirtualMachineIdentityOutput)
+}
+
+// In which wave it was, from 1.
+func (o RehearsedMachineOutput) Wave() pulumi.IntOutput {
+	return o.ApplyT(func(v RehearsedMachine) int { return v.Wave }).(pulumi.IntOutput)
+}
+
+type RehearsedMachineMapOutput struct{ *pulumi.OutputState }
+
+func (RehearsedMachineMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]RehearsedMachine)(nil)).Elem()
+}
+
+func (o RehearsedMachineMapOutput) ToRehearsedMachineMapOutput() RehearsedMachineMapOutput {
+	return o
+}
+
+func (o RehearsedMachineMapOutput) ToRehearsedMachineMapOutputWithContext(ctx context.Context) RehearsedMachineMapOutput {
+	return o
+}
+
+func (o RehearsedMachineMapOutput) MapIndex(k pulumi.StringInput) RehearsedMachineOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) RehearsedMachine {
+		return vs[0].(map[string]RehearsedMachine)[vs[1].(string)]
+	}).(RehearsedMachineOutput)
+}
+
 // What a revert of one VM to one snapshot would do, computed without doing anything.
 type RevertPlan struct {
 	// The VM as it will be.
@@ -3237,6 +3664,8 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*EnvironmentMemberArrayInput)(nil)).Elem(), EnvironmentMemberArray{})
 	pulumi.RegisterInputType(reflect.TypeOf((*QuiesceInput)(nil)).Elem(), QuiesceArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*QuiescePtrInput)(nil)).Elem(), QuiesceArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*RehearsalCheckInput)(nil)).Elem(), RehearsalCheckArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*RehearsalCheckPtrInput)(nil)).Elem(), RehearsalCheckArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*SafetySnapshotInput)(nil)).Elem(), SafetySnapshotArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*SafetySnapshotPtrInput)(nil)).Elem(), SafetySnapshotArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*WindowsQuiesceInput)(nil)).Elem(), WindowsQuiesceArgs{})
@@ -3277,6 +3706,14 @@ func init() {
 	pulumi.RegisterOutputType(PowerChangeOutput{})
 	pulumi.RegisterOutputType(QuiesceOutput{})
 	pulumi.RegisterOutputType(QuiescePtrOutput{})
+	pulumi.RegisterOutputType(RehearsalCheckOutput{})
+	pulumi.RegisterOutputType(RehearsalCheckPtrOutput{})
+	pulumi.RegisterOutputType(RehearsalCheckResultOutput{})
+	pulumi.RegisterOutputType(RehearsalCheckResultPtrOutput{})
+	pulumi.RegisterOutputType(RehearsalCloneOutput{})
+	pulumi.RegisterOutputType(RehearsalCloneMapOutput{})
+	pulumi.RegisterOutputType(RehearsedMachineOutput{})
+	pulumi.RegisterOutputType(RehearsedMachineMapOutput{})
 	pulumi.RegisterOutputType(RevertPlanOutput{})
 	pulumi.RegisterOutputType(RevertPlanMapOutput{})
 	pulumi.RegisterOutputType(RevertedToOutput{})

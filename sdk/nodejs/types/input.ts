@@ -57,6 +57,24 @@ export interface QuiesceArgs {
 }
 
 /**
+ * A command that decides whether an environment of clones works.
+ */
+export interface RehearsalCheckArgs {
+    /**
+     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     */
+    command: pulumi.Input<pulumi.Input<string>[]>;
+    /**
+     * More environment variables. Default: none.
+     */
+    environment?: pulumi.Input<{[key: string]: pulumi.Input<string>} | undefined>;
+    /**
+     * How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+     */
+    timeout?: pulumi.Input<string | undefined>;
+}
+
+/**
  * A snapshot of the state that a revert is about to lose.
  */
 export interface SafetySnapshotArgs {

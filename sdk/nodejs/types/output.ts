@@ -527,6 +527,98 @@ export interface Quiesce {
 }
 
 /**
+ * A command that decides whether an environment of clones works.
+ */
+export interface RehearsalCheck {
+    /**
+     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     */
+    command: string[];
+    /**
+     * More environment variables. Default: none.
+     */
+    environment?: {[key: string]: string};
+    /**
+     * How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+     */
+    timeout?: string;
+}
+
+/**
+ * What came of the check's command.
+ */
+export interface RehearsalCheckResult {
+    /**
+     * Its exit code; not set: it could not be started, or its time was over.
+     */
+    exitCode?: number;
+    /**
+     * The last 4,000 characters of what it wrote, without the secrets that are known.
+     */
+    output?: string;
+    /**
+     * Seconds that it took.
+     */
+    seconds: number;
+}
+
+/**
+ * A clone that is still there.
+ */
+export interface RehearsalClone {
+    /**
+     * The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
+     */
+    ownership: string;
+    /**
+     * The clone.
+     */
+    vm: outputs.VirtualMachineIdentity;
+}
+
+/**
+ * What came of one VM in a rehearsal.
+ */
+export interface RehearsedMachine {
+    /**
+     * Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+     */
+    bootSeconds?: number;
+    /**
+     * The name of its clone, which may be deleted by now; not set: none was made.
+     */
+    clone?: string;
+    /**
+     * Seconds that making the clone took; not set: it was not made.
+     */
+    cloneSeconds?: number;
+    /**
+     * Why it didn't come up; not set: it did, or was not tried.
+     */
+    failure?: string;
+    /**
+     * The guest's IP addresses as VMware Tools told them; empty: none were told.
+     */
+    ipAddresses?: string[];
+    /**
+     * Its restore point that the clone was made from.
+     */
+    snapshot?: outputs.MemberSnapshot;
+    /**
+     * Whether VMware Tools ran in its guest; not set: not known.
+     */
+    toolsRunning?: boolean;
+    /**
+     * The VM.
+     */
+    vm: outputs.VirtualMachineIdentity;
+    /**
+     * In which wave it was, from 1.
+     */
+    wave: number;
+}
+
+/**
  * What a revert of one VM to one snapshot would do, computed without doing anything.
  */
 export interface RevertPlan {

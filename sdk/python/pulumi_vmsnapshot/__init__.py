@@ -9,6 +9,7 @@ import typing
 from ._enums import *
 from .check_rollback import *
 from .environment_checkpoint import *
+from .environment_rehearsal import *
 from .environment_rollback import *
 from .get_revert_plan import *
 from .get_snapshot_inventory import *
@@ -37,6 +38,7 @@ _utilities.register(
   "fqn": "pulumi_vmsnapshot",
   "classes": {
    "vmsnapshot:index:EnvironmentCheckpoint": "EnvironmentCheckpoint",
+   "vmsnapshot:index:EnvironmentRehearsal": "EnvironmentRehearsal",
    "vmsnapshot:index:EnvironmentRollback": "EnvironmentRollback",
    "vmsnapshot:index:VirtualMachineClone": "VirtualMachineClone",
    "vmsnapshot:index:VirtualMachineRevert": "VirtualMachineRevert",

@@ -9,6 +9,7 @@ from enum import Enum
 __all__ = [
     'ChildPolicy',
     'FindingSeverity',
+    'KeepClones',
     'OnFailure',
     'PowerPolicy',
     'PowerState',
@@ -49,6 +50,22 @@ class FindingSeverity(_builtins.str, Enum):
     UNKNOWN = "unknown"
     """
     It could not be found out, and may be either.
+    """
+
+
+@pulumi.type_token("vmsnapshot:index:KeepClones")
+class KeepClones(_builtins.str, Enum):
+    NEVER = "never"
+    """
+    They are deleted when the rehearsal has ended, whatever came of it.
+    """
+    ON_FAILURE = "onFailure"
+    """
+    They stay only if the rehearsal failed, so that somebody can look at them.
+    """
+    ALWAYS = "always"
+    """
+    They stay.
     """
 
 

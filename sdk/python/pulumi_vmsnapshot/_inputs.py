@@ -22,6 +22,8 @@ __all__ = [
     'EnvironmentMemberArgsDict',
     'QuiesceArgs',
     'QuiesceArgsDict',
+    'RehearsalCheckArgs',
+    'RehearsalCheckArgsDict',
     'SafetySnapshotArgs',
     'SafetySnapshotArgsDict',
     'WindowsQuiesceArgs',
@@ -226,6 +228,79 @@ class QuiesceArgs:
     @windows.setter
     def windows(self, value: pulumi.Input[Optional['WindowsQuiesceArgs']]):
         pulumi.set(self, "windows", value)
+
+
+class RehearsalCheckArgsDict(TypedDict):
+    """
+    A command that decides whether an environment of clones works.
+    """
+    command: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]
+    """
+    The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+    """
+    environment: NotRequired[pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]]
+    """
+    More environment variables. Default: none.
+    """
+    timeout: NotRequired[pulumi.Input[Optional[_builtins.str]]]
+    """
+    How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+    """
+
+@pulumi.input_type
+class RehearsalCheckArgs:
+    def __init__(__self__, *,
+                 command: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]],
+                 environment: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]] = None,
+                 timeout: pulumi.Input[Optional[_builtins.str]] = None):
+        """
+        A command that decides whether an environment of clones works.
+
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] command: The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: More environment variables. Default: none.
+        :param pulumi.Input[_builtins.str] timeout: How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+        """
+        pulumi.set(__self__, "command", command)
+        if environment is not None:
+            pulumi.set(__self__, "environment", environment)
+        if timeout is not None:
+            pulumi.set(__self__, "timeout", timeout)
+
+    @_builtins.property
+    @pulumi.getter
+    def command(self) -> pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]:
+        """
+        The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        """
+        return pulumi.get(self, "command")
+
+    @command.setter
+    def command(self, value: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]):
+        pulumi.set(self, "command", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def environment(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
+        """
+        More environment variables. Default: none.
+        """
+        return pulumi.get(self, "environment")
+
+    @environment.setter
+    def environment(self, value: pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "environment", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def timeout(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+        """
+        return pulumi.get(self, "timeout")
+
+    @timeout.setter
+    def timeout(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "timeout", value)
 
 
 class SafetySnapshotArgsDict(TypedDict):

@@ -35,6 +35,10 @@ __all__ = [
     'NotReadVirtualMachine',
     'PowerChange',
     'Quiesce',
+    'RehearsalCheck',
+    'RehearsalCheckResult',
+    'RehearsalClone',
+    'RehearsedMachine',
     'RevertPlan',
     'RevertedTo',
     'SafetySnapshot',
@@ -1681,6 +1685,292 @@ class Quiesce(dict):
         How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
         """
         return pulumi.get(self, "windows")
+
+
+@pulumi.output_type
+class RehearsalCheck(dict):
+    """
+    A command that decides whether an environment of clones works.
+    """
+    def __init__(__self__, *,
+                 command: Sequence[_builtins.str],
+                 environment: Optional[Mapping[str, _builtins.str]] = None,
+                 timeout: Optional[_builtins.str] = None):
+        """
+        A command that decides whether an environment of clones works.
+
+        :param Sequence[_builtins.str] command: The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        :param Mapping[str, _builtins.str] environment: More environment variables. Default: none.
+        :param _builtins.str timeout: How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+        """
+        pulumi.set(__self__, "command", command)
+        if environment is not None:
+            pulumi.set(__self__, "environment", environment)
+        if timeout is not None:
+            pulumi.set(__self__, "timeout", timeout)
+
+    @_builtins.property
+    @pulumi.getter
+    def command(self) -> Sequence[_builtins.str]:
+        """
+        The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        """
+        return pulumi.get(self, "command")
+
+    @_builtins.property
+    @pulumi.getter
+    def environment(self) -> Optional[Mapping[str, _builtins.str]]:
+        """
+        More environment variables. Default: none.
+        """
+        return pulumi.get(self, "environment")
+
+    @_builtins.property
+    @pulumi.getter
+    def timeout(self) -> Optional[_builtins.str]:
+        """
+        How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
+        """
+        return pulumi.get(self, "timeout")
+
+
+@pulumi.output_type
+class RehearsalCheckResult(dict):
+    """
+    What came of the check's command.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "exitCode":
+            suggest = "exit_code"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in RehearsalCheckResult. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        RehearsalCheckResult.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        RehearsalCheckResult.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 seconds: _builtins.float,
+                 exit_code: Optional[_builtins.int] = None,
+                 output: Optional[_builtins.str] = None):
+        """
+        What came of the check's command.
+
+        :param _builtins.float seconds: Seconds that it took.
+        :param _builtins.int exit_code: Its exit code; not set: it could not be started, or its time was over.
+        :param _builtins.str output: The last 4,000 characters of what it wrote, without the secrets that are known.
+        """
+        pulumi.set(__self__, "seconds", seconds)
+        if exit_code is not None:
+            pulumi.set(__self__, "exit_code", exit_code)
+        if output is not None:
+            pulumi.set(__self__, "output", output)
+
+    @_builtins.property
+    @pulumi.getter
+    def seconds(self) -> _builtins.float:
+        """
+        Seconds that it took.
+        """
+        return pulumi.get(self, "seconds")
+
+    @_builtins.property
+    @pulumi.getter(name="exitCode")
+    def exit_code(self) -> Optional[_builtins.int]:
+        """
+        Its exit code; not set: it could not be started, or its time was over.
+        """
+        return pulumi.get(self, "exit_code")
+
+    @_builtins.property
+    @pulumi.getter
+    def output(self) -> Optional[_builtins.str]:
+        """
+        The last 4,000 characters of what it wrote, without the secrets that are known.
+        """
+        return pulumi.get(self, "output")
+
+
+@pulumi.output_type
+class RehearsalClone(dict):
+    """
+    A clone that is still there.
+    """
+    def __init__(__self__, *,
+                 ownership: _builtins.str,
+                 vm: 'outputs.VirtualMachineIdentity'):
+        """
+        A clone that is still there.
+
+        :param _builtins.str ownership: The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
+        :param 'VirtualMachineIdentity' vm: The clone.
+        """
+        pulumi.set(__self__, "ownership", ownership)
+        pulumi.set(__self__, "vm", vm)
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> _builtins.str:
+        """
+        The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
+        """
+        return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter
+    def vm(self) -> 'outputs.VirtualMachineIdentity':
+        """
+        The clone.
+        """
+        return pulumi.get(self, "vm")
+
+
+@pulumi.output_type
+class RehearsedMachine(dict):
+    """
+    What came of one VM in a rehearsal.
+    """
+    @staticmethod
+    def __key_warning(key: str):
+        suggest = None
+        if key == "bootSeconds":
+            suggest = "boot_seconds"
+        elif key == "cloneSeconds":
+            suggest = "clone_seconds"
+        elif key == "ipAddresses":
+            suggest = "ip_addresses"
+        elif key == "toolsRunning":
+            suggest = "tools_running"
+
+        if suggest:
+            pulumi.log.warn(f"Key '{key}' not found in RehearsedMachine. Access the value via the '{suggest}' property getter instead.")
+
+    def __getitem__(self, key: str) -> Any:
+        RehearsedMachine.__key_warning(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default = None) -> Any:
+        RehearsedMachine.__key_warning(key)
+        return super().get(key, default)
+
+    def __init__(__self__, *,
+                 vm: 'outputs.VirtualMachineIdentity',
+                 wave: _builtins.int,
+                 boot_seconds: Optional[_builtins.float] = None,
+                 clone: Optional[_builtins.str] = None,
+                 clone_seconds: Optional[_builtins.float] = None,
+                 failure: Optional[_builtins.str] = None,
+                 ip_addresses: Optional[Sequence[_builtins.str]] = None,
+                 snapshot: Optional['outputs.MemberSnapshot'] = None,
+                 tools_running: Optional[_builtins.bool] = None):
+        """
+        What came of one VM in a rehearsal.
+
+        :param 'VirtualMachineIdentity' vm: The VM.
+        :param _builtins.int wave: In which wave it was, from 1.
+        :param _builtins.float boot_seconds: Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+        :param _builtins.str clone: The name of its clone, which may be deleted by now; not set: none was made.
+        :param _builtins.float clone_seconds: Seconds that making the clone took; not set: it was not made.
+        :param _builtins.str failure: Why it didn't come up; not set: it did, or was not tried.
+        :param Sequence[_builtins.str] ip_addresses: The guest's IP addresses as VMware Tools told them; empty: none were told.
+        :param 'MemberSnapshot' snapshot: Its restore point that the clone was made from.
+        :param _builtins.bool tools_running: Whether VMware Tools ran in its guest; not set: not known.
+        """
+        pulumi.set(__self__, "vm", vm)
+        pulumi.set(__self__, "wave", wave)
+        if boot_seconds is not None:
+            pulumi.set(__self__, "boot_seconds", boot_seconds)
+        if clone is not None:
+            pulumi.set(__self__, "clone", clone)
+        if clone_seconds is not None:
+            pulumi.set(__self__, "clone_seconds", clone_seconds)
+        if failure is not None:
+            pulumi.set(__self__, "failure", failure)
+        if ip_addresses is not None:
+            pulumi.set(__self__, "ip_addresses", ip_addresses)
+        if snapshot is not None:
+            pulumi.set(__self__, "snapshot", snapshot)
+        if tools_running is not None:
+            pulumi.set(__self__, "tools_running", tools_running)
+
+    @_builtins.property
+    @pulumi.getter
+    def vm(self) -> 'outputs.VirtualMachineIdentity':
+        """
+        The VM.
+        """
+        return pulumi.get(self, "vm")
+
+    @_builtins.property
+    @pulumi.getter
+    def wave(self) -> _builtins.int:
+        """
+        In which wave it was, from 1.
+        """
+        return pulumi.get(self, "wave")
+
+    @_builtins.property
+    @pulumi.getter(name="bootSeconds")
+    def boot_seconds(self) -> Optional[_builtins.float]:
+        """
+        Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+        """
+        return pulumi.get(self, "boot_seconds")
+
+    @_builtins.property
+    @pulumi.getter
+    def clone(self) -> Optional[_builtins.str]:
+        """
+        The name of its clone, which may be deleted by now; not set: none was made.
+        """
+        return pulumi.get(self, "clone")
+
+    @_builtins.property
+    @pulumi.getter(name="cloneSeconds")
+    def clone_seconds(self) -> Optional[_builtins.float]:
+        """
+        Seconds that making the clone took; not set: it was not made.
+        """
+        return pulumi.get(self, "clone_seconds")
+
+    @_builtins.property
+    @pulumi.getter
+    def failure(self) -> Optional[_builtins.str]:
+        """
+        Why it didn't come up; not set: it did, or was not tried.
+        """
+        return pulumi.get(self, "failure")
+
+    @_builtins.property
+    @pulumi.getter(name="ipAddresses")
+    def ip_addresses(self) -> Optional[Sequence[_builtins.str]]:
+        """
+        The guest's IP addresses as VMware Tools told them; empty: none were told.
+        """
+        return pulumi.get(self, "ip_addresses")
+
+    @_builtins.property
+    @pulumi.getter
+    def snapshot(self) -> Optional['outputs.MemberSnapshot']:
+        """
+        Its restore point that the clone was made from.
+        """
+        return pulumi.get(self, "snapshot")
+
+    @_builtins.property
+    @pulumi.getter(name="toolsRunning")
+    def tools_running(self) -> Optional[_builtins.bool]:
+        """
+        Whether VMware Tools ran in its guest; not set: not known.
+        """
+        return pulumi.get(self, "tools_running")
 
 
 @pulumi.output_type

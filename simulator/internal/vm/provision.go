@@ -115,8 +115,14 @@ func (m *Machine) provision(ctx *simulator.Context, req *types.CloneVM_Task) (ty
 			{Name: "summary.config", Val: summary},
 		})
 	})
-	// The guest is a copy, too: it has Tools, or lacks them.
+	// The guest is a copy, too: it has Tools, or lacks them, and the address that is written on its disk.
 	made.state.tools, made.state.toolsInstalled = m.state.tools, m.state.toolsInstalled
+	if m.Guest != nil {
+		guest := types.GuestInfo{IpAddress: m.Guest.IpAddress, Net: clone(m.Guest.Net)}
+		background.WithLock(made.Self, func() {
+			background.Update(made.VirtualMachine, []types.PropertyChange{{Name: "guest", Val: guest}})
+		})
+	}
 	m.world.prepare(made)
 	if req.Spec.PowerOn {
 		background.WithLock(made.Self, func() {

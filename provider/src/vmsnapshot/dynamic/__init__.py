@@ -1,4 +1,4 @@
-"""VM snapshots, reverts, clones, checkpoints and rollbacks for Python programs that can't install a plugin.
+"""VM snapshots, reverts, clones, checkpoints, rollbacks and rehearsals for programs without a plugin.
 
     from vmsnapshot import dynamic as vmsnapshot
 
@@ -10,6 +10,7 @@ The arguments are those of the generated SDK; docs/dynamic.md says what differs.
 from vmsnapshot.frontends.dynamic._provider import Failed, Provider
 from vmsnapshot.frontends.dynamic._resources import (
     EnvironmentCheckpoint,
+    EnvironmentRehearsal,
     EnvironmentRollback,
     VirtualMachineClone,
     VirtualMachineRevert,
@@ -18,6 +19,7 @@ from vmsnapshot.frontends.dynamic._resources import (
 
 __all__ = [
     "EnvironmentCheckpoint",
+    "EnvironmentRehearsal",
     "EnvironmentRollback",
     "Failed",
     "Provider",

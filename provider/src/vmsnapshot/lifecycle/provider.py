@@ -208,6 +208,13 @@ def _clone(session: Session) -> Adapter[Any, Any]:
     return Adapter(CLONE, CloneInputs, CloneState, CloneResource(session))
 
 
+def _rehearsal(session: Session) -> Adapter[Any, Any]:
+    from vmsnapshot.lifecycle.rehearsal.resource import RehearsalResource
+    from vmsnapshot.model.rehearsal import REHEARSAL, RehearsalInputs, RehearsalState
+
+    return Adapter(REHEARSAL, RehearsalInputs, RehearsalState, RehearsalResource(session))
+
+
 @functools.cache
 def _functions() -> dict[str, tuple[FunctionType, Callable[[Session, Any], Model]]]:
     from vmsnapshot.lifecycle import functions, inventory
@@ -241,4 +248,5 @@ _RESOURCES: Final[dict[str, Callable[[Session], Adapter[Any, Any]]]] = {
     token("EnvironmentCheckpoint"): _checkpoint,
     token("EnvironmentRollback"): _rollback,
     token("VirtualMachineClone"): _clone,
+    token("EnvironmentRehearsal"): _rehearsal,
 }

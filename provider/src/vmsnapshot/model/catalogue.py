@@ -13,11 +13,12 @@ from vmsnapshot.model.functions import (
     GET_VIRTUAL_MACHINE_SNAPSHOTS,
 )
 from vmsnapshot.model.plan import GET_REVERT_PLAN
+from vmsnapshot.model.rehearsal import REHEARSAL
 from vmsnapshot.model.revert import REVERT
 from vmsnapshot.model.rollback import ROLLBACK
 from vmsnapshot.model.snapshot import SNAPSHOT
 
-RESOURCES: Final = (SNAPSHOT, REVERT, CHECKPOINT, ROLLBACK, CLONE)
+RESOURCES: Final = (SNAPSHOT, REVERT, CHECKPOINT, ROLLBACK, CLONE, REHEARSAL)
 FUNCTIONS: Final = (
     GET_VIRTUAL_MACHINE,
     GET_VIRTUAL_MACHINE_SNAPSHOTS,

@@ -26,6 +26,11 @@ def _plain_name(name: str) -> str:
     return storable(name)
 
 
+def sanitize_name(name: str) -> str:
+    """Returns a name that a clone can have: with `-` for what can't be in it."""
+    return "".join("-" if letter in _ESCAPED else letter for letter in name)
+
+
 class CloneInputs(Model):
     """What a user may ask of a clone."""
 

@@ -36,6 +36,23 @@ export const FindingSeverity = {
 
 export type FindingSeverity = (typeof FindingSeverity)[keyof typeof FindingSeverity];
 
+export const KeepClones = {
+    /**
+     * They are deleted when the rehearsal has ended, whatever came of it.
+     */
+    Never: "never",
+    /**
+     * They stay only if the rehearsal failed, so that somebody can look at them.
+     */
+    OnFailure: "onFailure",
+    /**
+     * They stay.
+     */
+    Always: "always",
+} as const;
+
+export type KeepClones = (typeof KeepClones)[keyof typeof KeepClones];
+
 export const OnFailure = {
     /**
      * What is done stays done; the next update goes on with the rest.

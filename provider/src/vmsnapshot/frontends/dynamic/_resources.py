@@ -17,6 +17,7 @@ from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.environment import CHECKPOINT
 from vmsnapshot.model.kinds import PACKAGE, ResourceType
+from vmsnapshot.model.rehearsal import REHEARSAL
 from vmsnapshot.model.revert import REVERT
 from vmsnapshot.model.rollback import ROLLBACK
 from vmsnapshot.model.snapshot import SNAPSHOT
@@ -263,5 +264,46 @@ class VirtualMachineClone(_Resource, kind=CLONE):
                 "num_cpus": num_cpus,
                 "memory_mb": memory_mb,
                 "wait_for_tools": wait_for_tools,
+            },
+        )
+
+
+class EnvironmentRehearsal(_Resource, kind=REHEARSAL):
+    def __init__(
+        self,
+        resource_name: str,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        virtual_machines: pulumi.Input[_Members],
+        to: pulumi.Input[str],
+        checkpoint: pulumi.Input[str] | None = None,
+        triggers: pulumi.Input[Mapping[str, Any]] | None = None,
+        linked: pulumi.Input[bool] | None = None,
+        folder: pulumi.Input[str] | None = None,
+        resource_pool: pulumi.Input[str] | None = None,
+        host: pulumi.Input[str] | None = None,
+        datastore: pulumi.Input[str] | None = None,
+        networks: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
+        wait_for_tools: pulumi.Input[str] | None = None,
+        check: pulumi.Input[Mapping[str, Any]] | None = None,
+        keep_clones: pulumi.Input[str] | None = None,
+    ) -> None:
+        super().__init__(
+            resource_name,
+            opts,
+            {
+                "virtual_machines": virtual_machines,
+                "to": to,
+                "checkpoint": checkpoint,
+                "triggers": triggers,
+                "linked": linked,
+                "folder": folder,
+                "resource_pool": resource_pool,
+                "host": host,
+                "datastore": datastore,
+                "networks": networks,
+                "wait_for_tools": wait_for_tools,
+                "check": check,
+                "keep_clones": keep_clones,
             },
         )

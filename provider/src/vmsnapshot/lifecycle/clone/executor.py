@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Collection
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, planned_uuid
+from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, planned_uuid, request_note
 from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, require_cloner
 from vmsnapshot.lifecycle.clone.state import is_isolated, live_networks
 from vmsnapshot.lifecycle.clone.text import left_behind_text
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
+from vmsnapshot.lifecycle.common.late import noted, wait_for_late
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import finding, raise_for_errors
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -20,7 +22,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import NotFound, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import new_owner
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import ReadMask, VMReference
 from vmsnapshot.model.clone import CloneInputs
 from vmsnapshot.model.duration import format_duration, parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -95,6 +97,11 @@ class CloneMaker:
         )
         raise Refused(message)
 
+    def find_late(self, instance_uuid: str, operation: Operation) -> VirtualMachine | None:
+        """What an interrupted run on this machine has asked for a moment ago, if it comes to something."""
+        note = request_note(instance_uuid)
+        return wait_for_late(self._session, note, lambda: self._look_up(instance_uuid, operation), operation)
+
     def make(self, plan: ClonePlan, instance_uuid: str, operation: Operation) -> str:
         """Make it; its id. Whatever becomes of the answer, it is made once."""
         cloner = require_cloner(self._session)
@@ -115,7 +122,8 @@ class CloneMaker:
         )
         while True:
             try:
-                return cloner.clone(plan.source, snapshot, request, operation)
+                with noted(self._session, request_note(instance_uuid)):
+                    return cloner.clone(plan.source, snapshot, request, operation)
             except (Unreachable, Refused) as error:
                 # It may have been made all the same, by what was sent or by what a lost answer was about.
                 if isinstance(error, Unreachable):
@@ -123,6 +131,7 @@ class CloneMaker:
                 wait_until_idle(self._session, self._observe(plan.source, operation), operation)
                 found = self._look_up(instance_uuid, operation)
                 if found is not None and made_by(found, self._urn) is not None:
+                    self._session.notes.end(request_note(instance_uuid))
                     return found.identity.id
                 if isinstance(error, Refused):
                     raise
@@ -160,26 +169,16 @@ class CloneMaker:
 
         Raises:
             TimedOut: They don't by then.
+            Refused: It is no longer on.
         """
         if self._inputs.wait_for_tools is None or not self._inputs.power_on:
             return vm
-        what = f"waiting for VMware Tools in {format_vm(vm)}"
-        within = min(parse_duration(self._inputs.wait_for_tools), dt.timedelta(seconds=operation.remaining))
-        waiting = self._session.operation(self._urn, what, within)
-        while not vm.tools_running:
-            operation.progress(what)
-            try:
-                waiting.pause(_LOOK_AGAIN_AFTER)
-                vm = self._observe(vm, waiting)
-            except TimedOut:
-                status = vm.tools_status or "not known"
-                message = (
-                    f"{operation.what}: VMware Tools don't run in {format_vm(vm)} after "
-                    f"{format_duration(within)} (toolsStatus: {status}). The VM runs; look at its console. "
-                    "The next update waits again"
-                )
-                raise TimedOut(message) from None
-        return vm
+        try:
+            wait_for_tools(self._session, vm, parse_duration(self._inputs.wait_for_tools), operation)
+        except TimedOut as error:
+            error.add("The VM runs; look at its console. The next update waits again.")
+            raise
+        return self._observe(vm, operation)
 
     def connect_again(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
         """Connect the adapters of a clone that was isolated and isn't to be any more."""
@@ -211,6 +210,35 @@ class CloneMaker:
             self._inputs.linked,
         )
         return same and self._session.now(operation) - parse_timestamp(note.made) < INTERRUPTED_WITHIN
+
+
+def wait_for_tools(
+    session: Session, vm: VirtualMachine, within: dt.timedelta, operation: Operation
+) -> VirtualMachine:
+    """Wait until VMware Tools run in a VM's guest; returns the VM as it then is, without its hardware.
+
+    Raises:
+        TimedOut: They don't by then.
+        Refused: It is no longer on.
+    """
+    what = f"waiting for VMware Tools in {format_vm(vm)}"
+    within = min(within, dt.timedelta(seconds=operation.remaining))
+    ends = time.monotonic() + within.total_seconds()
+    while not vm.tools_running:
+        if vm.machine.power_state == "PoweredOff":
+            raise Refused(f"{format_vm(vm)} has been switched off before VMware Tools ran", subject=what)
+        left = ends - time.monotonic()
+        if left <= 0:
+            status = vm.tools_status or "not known"
+            message = (
+                f"{operation.what}: VMware Tools don't run in {format_vm(vm)} after "
+                f"{format_duration(within)} (toolsStatus: {status})."
+            )
+            raise TimedOut(message)
+        operation.progress(what)
+        operation.pause(min(_LOOK_AGAIN_AFTER, left))
+        vm = session.backend.observe(vm.identity.id, operation, ReadMask.NOTHING)
+    return vm
 
 
 def change_findings(vm: VirtualMachine, inputs: CloneInputs) -> list[Finding]:

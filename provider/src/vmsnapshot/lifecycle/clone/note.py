@@ -91,6 +91,11 @@ def planned_uuid(urn: str, number: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{urn}|{number}"))
 
 
+def request_note(instance_uuid: str) -> str:
+    """Returns by what this machine knows that a clone was asked for (`common.late`)."""
+    return f"clone {instance_uuid}"
+
+
 def new_note(
     owner: Owner, source: VirtualMachine, snapshot: tuple[str, str, str | None], made: str, *, linked: bool
 ) -> CloneNote:

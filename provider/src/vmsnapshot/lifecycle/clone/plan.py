@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.cloning import Cloner, Placement, Site
@@ -52,6 +52,14 @@ class ClonePlan:
         disks = (self.then.disks or {}).values()
         return sum(int(disk.gib * 2**30) for disk in disks if not disk.independent)
 
+    def swap_bytes(self, inputs: CloneInputs) -> int:
+        """What its swap file can take, if it runs."""
+        return self.memory_bytes(inputs) if inputs.power_on else 0
+
+    def bytes_at_once(self, inputs: CloneInputs) -> int:
+        """What it takes from the beginning, as far as known."""
+        return self.swap_bytes(inputs) + (0 if inputs.linked else self.site.used_bytes or 0)
+
     def memory_bytes(self, inputs: CloneInputs) -> int:
         """The new VM's memory."""
         return (inputs.memory_mb or self.then.memory_mb or 0) * 2**20
@@ -89,10 +97,17 @@ def placement(inputs: CloneInputs) -> Placement:
 
 
 def plan_clone(
-    session: Session, vm: VirtualMachine, snapshot: Snapshot, inputs: CloneInputs, operation: Operation
+    session: Session,
+    vm: VirtualMachine,
+    snapshot: Snapshot,
+    inputs: CloneInputs,
+    operation: Operation,
+    *,
+    then: Machine | None = None,
 ) -> ClonePlan:
-    """Look at all that a clone needs."""
-    (then,) = values(session.backend.machines_at([(vm, snapshot)], operation))
+    """Look at all that a clone needs; `then` is what the VM was at the snapshot, where that is known."""
+    if then is None:
+        (then,) = values(session.backend.machines_at([(vm, snapshot)], operation))
     site = require_cloner(session).site(vm, snapshot, inputs.name or "", placement(inputs), operation)
     plan = ClonePlan(vm, snapshot, then, site, [])
     return dataclasses.replace(
@@ -146,21 +161,35 @@ def _warnings(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
 
 
 def _space(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
-    """Returns a warning where the datastore has less room than the clone needs, or may come to need."""
-    free, where = plan.site.free_bytes, plan.site.datastore_name
+    site = plan.site
+    return room_findings([(plan, inputs)], site.free_bytes, site.datastore_name)
+
+
+def room_findings(
+    clones: Sequence[tuple[ClonePlan, CloneInputs]], free: int | None, where: str | None
+) -> list[Finding]:
+    """Returns a warning where a datastore has less room than clones need, or may come to need.
+
+    Args:
+        clones: Those that are made there.
+        free: What is free there; None: not known.
+        where: The datastore's name.
+    """
+    one = len(clones) == 1
+    who, whose = ("The clone", "The clone's") if one else (f"{len(clones)} clones", f"{len(clones)} clones'")
+    need = "needs" if one else "need"
     if free is None:
-        return [
-            finding("unknown", "spaceUnknown", "What is free on the clone's datastore could not be read.")
-        ]
-    swap = plan.memory_bytes(inputs) if inputs.power_on else 0
-    needed = swap + (0 if inputs.linked else plan.site.used_bytes or 0)
+        text = f"What is free on {whose[0].lower()}{whose[1:]} datastore could not be read."
+        return [finding("unknown", "spaceUnknown", text)]
+    at_once = sum(plan.bytes_at_once(inputs) for plan, inputs in clones)
+    swap = sum(plan.swap_bytes(inputs) for plan, inputs in clones)
+    capacity = sum(plan.capacity_bytes for plan, _ in clones)
     there = f"datastore {where}, which has {format_size(free)} free"
-    if needed > free:
-        text = f"The clone needs {format_size(needed)} at once, which does not fit on {there}."
+    if at_once > free:
+        text = f"{who} {need} {format_size(at_once)} at once, which does not fit on {there}."
         return [finding("warning", "noSpace", text)]
-    if swap + plan.capacity_bytes > free:
-        most = format_size(plan.capacity_bytes)
-        text = f"The clone's disks can grow to {most}, which does not fit on {there}."
+    if swap + capacity > free:
+        text = f"{whose} disks can grow to {format_size(capacity)}, which does not fit on {there}."
         return [finding("warning", "spaceCanRunOut", text)]
     return []
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
 from vmsnapshot.lifecycle.clone.note import CloneNote, note_of
 from vmsnapshot.lifecycle.clone.plan import ClonePlan, plan_clone, require_cloner, unsupported_text
+from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
@@ -24,10 +24,8 @@ from vmsnapshot.lifecycle.clone.text import (
     not_ours_text,
     plan_text,
     replacement_text,
-    standing_text,
 )
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.dependents import say_unread
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
@@ -38,14 +36,11 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Vmsn
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.clone import CloneInputs, CloneState
+from vmsnapshot.model.clone import CloneInputs, CloneState, sanitize_name
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 CloneAnswer: TypeAlias = verbs.Answer[CloneInputs, CloneState]
-
-# What a resource's name may have and a VM's name may not.
-_NOT_IN_NAMES: Final = re.compile(r"[%/\\]")
 
 
 @dataclasses.dataclass
@@ -90,7 +85,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
                 failures.append(name)
             else:
                 self._memory.of(request.urn).named_by_us = True
-                inputs = replace(inputs, name=_NOT_IN_NAMES.sub("-", name))
+                inputs = replace(inputs, name=sanitize_name(name))
         return verbs.CheckAnswer(inputs, failures)
 
     def diff(self, request: verbs.DiffRequest[CloneInputs, CloneState]) -> requests.DiffResult:
@@ -186,6 +181,10 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         )  # a task of an interrupted run may be making it
         snapshot = find_target(self._session, source, inputs.snapshot)
         instance_uuid, made = maker.find_orphan(source, snapshot, operation)
+        if made is None and maker.find_late(instance_uuid, operation) is not None:
+            source = self._session.backend.observe(source.identity.id, operation)
+            source = wait_until_idle(self._session, source, operation)
+            instance_uuid, made = maker.find_orphan(source, snapshot, operation)
         if made is not None:
             self._session.log(request.urn, requests.Severity.WARNING, adoption_text(made))
             vm_id = made.identity.id
@@ -331,24 +330,16 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         """
         state = request.state
         operation = self._session.operation(request.urn, f'deleting VM "{state.name}"', request.timeout)
-        cloner = require_cloner(self._session)
+        require_cloner(self._session)
         try:
             vm = self._session.locate(_identity(request.id, state), operation)
             vm = wait_until_idle(self._session, vm, operation)
         except Gone:
             return
         self._require_ours(state, vm, operation)
-        dependents = cloner.dependents({vm.identity.id: [item.id for item in vm.snapshots]}, operation)[
-            vm.identity.id
-        ]
-        if isinstance(dependents, VmsnapshotError):
-            raise dependents
-        say_unread(self._session, dependents.unread)
-        if dependents.on_vm:
-            raise Refused(f"{operation.what}: {standing_text(vm, dependents.on_vm)}")
-        if vm.machine.power_state != "PoweredOff":
-            self._session.backend.set_power(vm, "off", operation)
-        cloner.destroy(vm, operation)
+        delete_clone(
+            self._session, vm, standing_on(self._session, [vm], operation)[vm.identity.id], operation
+        )
 
     # --- small things -----------------------------------------------------------------------
 

@@ -39,8 +39,8 @@ from vmsnapshot.lifecycle.errors import (
 from vmsnapshot.lifecycle.operation import DEFAULT_TIMEOUT, Cancellation, Operation
 from vmsnapshot.lifecycle.port import Backend, Outcome, ReadMask, VMReference, values
 from vmsnapshot.lifecycle.requests import Change, Logger, PropertyChange, Severity
-from vmsnapshot.model._base import replace
-from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model._base import fields, replace
+from vmsnapshot.model.configuration import Configuration, confidential
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
@@ -79,6 +79,14 @@ class Session:
     def platform(self) -> Platform:
         """The platform that the configuration is for."""
         return VSPHERE if self._configuration is None else platform_of(self._configuration)
+
+    @property
+    def secrets(self) -> set[str]:
+        """The secrets of the configuration, for texts of others that aren't shown by a frontend."""
+        if self._configuration is None:
+            return set()
+        tree = confidential(self._configuration.properties())
+        return {tree[name] for name, _, about in fields(Configuration) if about.secret and name in tree}
 
     @property
     def backend(self) -> Backend:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.model.formatting import format_age
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.plan import Finding
 
 # Plain text in a terminal and in a CI log: no wider than 100 columns, of which the engine takes up
 # to 13 (`    warning: `).
@@ -73,6 +74,29 @@ def wrapped(sentence: str, *, first: str = "") -> list[str]:
         subsequent_indent=f"{first}  ",
         break_on_hyphens=False,
     )
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Formats rows of cells as indented lines whose columns stand below each other."""
+    widths = [max(columns(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        line = "  ".join(
+            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        yield clip(f"  {line.rstrip()}", WIDTH)
+
+
+def format_findings(findings: Iterable[tuple[str, Finding]]) -> Iterator[str]:
+    """Formats findings of VMs: each once, with all the VMs that it is about; errors first."""
+    about: dict[tuple[str, str], list[str]] = {}
+    found = list(findings)
+    for severity in ("error", "warning", "unknown"):
+        for key, item in found:
+            if item.severity == severity:
+                about.setdefault((severity, item.message), []).append(printable(key))
+    for (severity, message), keys in about.items():
+        named = f" ({', '.join(filter(None, keys))})" if any(keys) else ""
+        yield from wrapped(f"{severity.capitalize()}: {message}{named}", first="  ")
 
 
 def printable(text: str) -> str:

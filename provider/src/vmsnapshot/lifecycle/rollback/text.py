@@ -8,7 +8,8 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
-from vmsnapshot.lifecycle.common.tree import WIDTH, clip, columns, printable, wrapped
+from vmsnapshot.lifecycle.common.preflight import finding
+from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.revert.text import as_of
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
@@ -129,12 +130,7 @@ def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]
         )
         for wave, key, plan in plans[:_ROWS]
     ]
-    widths = [max(columns(row[place]) for row in rows) for place in range(len(rows[0]))]
-    for row in rows:
-        line = "  ".join(
-            cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)
-        )
-        yield clip(_INDENT + line.rstrip(), WIDTH)
+    yield from format_table(rows)
     if len(plans) > _ROWS:
         rest = [plan for _, _, plan in plans[_ROWS:]]
         known = [plan.discarded_bytes for plan in rest if plan.discarded_bytes is not None]
@@ -191,16 +187,10 @@ def _left(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
 
 
 def _grouped(plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
-    """Every finding, told once with all the VMs that it is about; errors first."""
-    about: dict[tuple[str, str], list[str]] = {}
-    for severity in ("error", "warning", "unknown"):
-        for _, key, plan in plans:
-            for finding in plan.findings:
-                if finding.severity == severity:
-                    about.setdefault((severity, finding.message), []).append(printable(key))
+    """Every finding, and what isn't known of the VMs after it."""
+    found = [(key, item) for _, key, plan in plans for item in plan.findings]
     for _, key, plan in plans:
         if plan.after.not_known:
             message = f"What becomes of {', '.join(plan.after.not_known)} is not known."
-            about.setdefault(("unknown", message), []).append(printable(key))
-    for (severity, message), keys in about.items():
-        yield from wrapped(f"{severity.capitalize()}: {message} ({', '.join(keys)})", first=_INDENT)
+            found.append((key, finding("unknown", "notKnown", message)))
+    yield from format_findings(found)

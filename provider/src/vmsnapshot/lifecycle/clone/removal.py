@@ -1,0 +1,47 @@
+"""Deletes clones: VMs of which the caller is certain that the resource made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vmsnapshot.lifecycle.clone.plan import require_cloner
+from vmsnapshot.lifecycle.clone.text import standing_text
+from vmsnapshot.lifecycle.cloning import Dependents
+from vmsnapshot.lifecycle.common.dependents import say_unread
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.model.machine import VirtualMachine
+
+
+def standing_on(
+    session: Session, clones: Sequence[VirtualMachine], operation: Operation
+) -> Mapping[str, Outcome[Dependents]]:
+    """What stands on the files of clones, by the clone's id; the calls don't grow with them."""
+    asked = {vm.identity.id: [item.id for item in vm.snapshots] for vm in clones}
+    return require_cloner(session).dependents(asked, operation) if asked else {}
+
+
+def delete_clone(
+    session: Session, vm: VirtualMachine, standing: Outcome[Dependents], operation: Operation
+) -> None:
+    """Switch a clone off and delete it with its files; one that is gone counts as deleted.
+
+    Args:
+        session: The backend.
+        vm: The clone, as just observed.
+        standing: What `standing_on` says of it.
+        operation: Whose time counts.
+
+    Raises:
+        Refused: Others stand on its files.
+    """
+    if not isinstance(standing, Dependents):
+        raise standing
+    say_unread(session, standing.unread)
+    if standing.on_vm:
+        raise Refused(f"{operation.what}: {standing_text(vm, standing.on_vm)}")
+    if vm.machine.power_state != "PoweredOff":
+        session.backend.set_power(vm, "off", operation)
+    require_cloner(session).destroy(vm, operation)

@@ -1,0 +1,1 @@
+"""EnvironmentRehearsal: whether an environment would come up from a checkpoint, tried with clones."""
