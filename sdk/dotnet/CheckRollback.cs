@@ -629,6 +629,12 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public string? Checkpoint { get; set; }
 
         /// <summary>
+        /// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
+        /// </summary>
+        [Input("estimate")]
+        public bool? Estimate { get; set; }
+
+        /// <summary>
         /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
         /// </summary>
         [Input("maxAge")]
@@ -666,6 +672,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
 
         public CheckRollbackArgs()
         {
+            Estimate = false;
             PowerPolicy = Vmsnapshot.PulumiVmsnapshot.PowerPolicy.Snapshot;
             SafetySnapshot = false;
         }
@@ -679,6 +686,12 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         [Input("checkpoint")]
         public Input<string>? Checkpoint { get; set; }
+
+        /// <summary>
+        /// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
+        /// </summary>
+        [Input("estimate")]
+        public Input<bool>? Estimate { get; set; }
 
         /// <summary>
         /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
@@ -718,6 +731,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
 
         public CheckRollbackInvokeArgs()
         {
+            Estimate = false;
             PowerPolicy = Vmsnapshot.PulumiVmsnapshot.PowerPolicy.Snapshot;
             SafetySnapshot = false;
         }
@@ -732,6 +746,14 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// How old its oldest snapshot is, in seconds; not set: not known.
         /// </summary>
         public readonly int? AgeSeconds;
+        /// <summary>
+        /// With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+        /// </summary>
+        public readonly double? ExpectedSeconds;
+        /// <summary>
+        /// With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+        /// </summary>
+        public readonly ImmutableDictionary<string, Outputs.PastRevert>? LastReverts;
         /// <summary>
         /// What the rollback would do to each VM, by the VM as `virtualMachines` names it.
         /// </summary>
@@ -757,6 +779,10 @@ namespace Vmsnapshot.PulumiVmsnapshot
         private CheckRollbackResult(
             int? ageSeconds,
 
+            double? expectedSeconds,
+
+            ImmutableDictionary<string, Outputs.PastRevert>? lastReverts,
+
             ImmutableDictionary<string, Outputs.RevertPlan> plans,
 
             double? skewSeconds,
@@ -768,6 +794,8 @@ namespace Vmsnapshot.PulumiVmsnapshot
             string to)
         {
             AgeSeconds = ageSeconds;
+            ExpectedSeconds = expectedSeconds;
+            LastReverts = lastReverts;
             Plans = plans;
             SkewSeconds = skewSeconds;
             TakenAt = takenAt;

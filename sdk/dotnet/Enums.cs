@@ -84,6 +84,44 @@ namespace Vmsnapshot.PulumiVmsnapshot
     }
 
     [EnumType]
+    public readonly struct KeepClones : IEquatable<KeepClones>
+    {
+        private readonly string _value;
+
+        private KeepClones(string value)
+        {
+            _value = value ?? throw new ArgumentNullException(nameof(value));
+        }
+
+        /// <summary>
+        /// They are deleted when the rehearsal has ended, whatever came of it.
+        /// </summary>
+        public static KeepClones Never { get; } = new KeepClones("never");
+        /// <summary>
+        /// They stay only if the rehearsal failed, so that somebody can look at them.
+        /// </summary>
+        public static KeepClones OnFailure { get; } = new KeepClones("onFailure");
+        /// <summary>
+        /// They stay.
+        /// </summary>
+        public static KeepClones Always { get; } = new KeepClones("always");
+
+        public static bool operator ==(KeepClones left, KeepClones right) => left.Equals(right);
+        public static bool operator !=(KeepClones left, KeepClones right) => !left.Equals(right);
+
+        public static explicit operator string(KeepClones value) => value._value;
+
+        [EditorBrowsable(EditorBrowsableState.Never)]
+        public override bool Equals(object? obj) => obj is KeepClones other && Equals(other);
+        public bool Equals(KeepClones other) => string.Equals(_value, other._value, StringComparison.Ordinal);
+
+        [EditorBrowsable(EditorBrowsableState.Never)]
+        public override int GetHashCode() => _value?.GetHashCode() ?? 0;
+
+        public override string ToString() => _value;
+    }
+
+    [EnumType]
     public readonly struct OnFailure : IEquatable<OnFailure>
     {
         private readonly string _value;

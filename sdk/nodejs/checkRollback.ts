@@ -44,6 +44,7 @@ export function checkRollback(args: CheckRollbackArgs, opts?: pulumi.InvokeOptio
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
     return pulumi.runtime.invoke("vmsnapshot:index:checkRollback", {
         "checkpoint": args.checkpoint,
+        "estimate": args.estimate,
         "maxAge": args.maxAge,
         "powerPolicy": args.powerPolicy,
         "safetySnapshot": args.safetySnapshot,
@@ -60,6 +61,10 @@ export interface CheckRollbackArgs {
      * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
      */
     checkpoint?: string;
+    /**
+     * Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
+     */
+    estimate?: boolean;
     /**
      * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
      */
@@ -90,6 +95,14 @@ export interface CheckRollbackResult {
      * How old its oldest snapshot is, in seconds; not set: not known.
      */
     readonly ageSeconds?: number;
+    /**
+     * With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+     */
+    readonly expectedSeconds?: number;
+    /**
+     * With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+     */
+    readonly lastReverts?: {[key: string]: outputs.PastRevert};
     /**
      * What the rollback would do to each VM, by the VM as `virtualMachines` names it.
      */
@@ -148,6 +161,7 @@ export function checkRollbackOutput(args: CheckRollbackOutputArgs, opts?: pulumi
     opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts || {});
     return pulumi.runtime.invokeOutput("vmsnapshot:index:checkRollback", {
         "checkpoint": args.checkpoint,
+        "estimate": args.estimate,
         "maxAge": args.maxAge,
         "powerPolicy": args.powerPolicy,
         "safetySnapshot": args.safetySnapshot,
@@ -164,6 +178,10 @@ export interface CheckRollbackOutputArgs {
      * The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
      */
     checkpoint?: pulumi.Input<string | undefined>;
+    /**
+     * Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
+     */
+    estimate?: pulumi.Input<boolean | undefined>;
     /**
      * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
      */

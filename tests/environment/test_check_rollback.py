@@ -96,3 +96,43 @@ def test_a_checkpoint_that_is_too_old(vsphere: Simulator, client: Client, plugge
         check(maxAge="26h")
     with pytest.raises(Failed, match="maxAge"):
         check(maxAge="old")
+
+
+def test_how_long_it_takes_by_past_reverts(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
+    """With `estimate`, the longest last revert of each wave counts; of a VM without one, nothing is told."""
+    it = Ten("ci")
+    members: list[dict[str, Any]] = [
+        {"vmName": it.web[2], "order": 2},
+        {"vmName": it.web[3], "order": 2},
+        {"vmName": it.db[1]},
+    ]
+    names = [str(member["vmName"]) for member in members]
+    label(client, "timed", names)
+
+    def check(**more: Any) -> dict[str, Any]:
+        asked = {"virtualMachines": members, "to": "timed", **more}
+        return plugged.invoke("vmsnapshot:index:checkRollback", asked)
+
+    def took(vm: str, milliseconds: int) -> None:
+        vsphere._ask("POST", "/task-duration", {"ms": milliseconds})
+        client.revert(vm, "timed")
+        vsphere._ask("POST", "/task-duration", {"ms": 0})
+
+    took(names[0], 2000)
+    took(names[0], 1200)
+    took(names[1], 300)
+    found = check(estimate=True)
+    assert found["lastReverts"].keys() == set(names[:2])
+    assert "expectedSeconds" not in found
+    assert f"no past revert is remembered of {names[2]}." in " ".join(found["text"].split())
+
+    took(names[2], 600)
+    found = check(estimate=True)
+    assert found["lastReverts"][names[0]]["seconds"] == pytest.approx(1.2, abs=0.3)
+    each = [found["lastReverts"][name]["seconds"] for name in names]
+    assert found["expectedSeconds"] == pytest.approx(max(each[:2]) + each[2], abs=0.11)
+    assert "in 2 waves" in " ".join(found["text"].split())
+    assert check()["lastReverts"] == {}
+    vsphere.fault("NoPermission", method="CreateCollectorForTasks", times=0)
+    assert check(estimate=True)["lastReverts"] == {}
+    vsphere.clear()

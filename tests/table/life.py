@@ -15,6 +15,7 @@ from vmsnapshot.model.values import has_unknown, plain
 SNAPSHOT = "vmsnapshot:index:VirtualMachineSnapshot"
 REVERT = "vmsnapshot:index:VirtualMachineRevert"
 CLONE = "vmsnapshot:index:VirtualMachineClone"
+REHEARSAL = "vmsnapshot:index:EnvironmentRehearsal"
 
 # In properties: a second VM of the case.
 OTHER_VM = "(another VM)"
@@ -124,7 +125,7 @@ def refuses(refusals: Iterable[Refusal], world: World, frontend: Frontend) -> No
     vm = world.vm()
     stack = MiniStack(frontend.connect)
     for refusal in refusals:
-        whole = world.properties(vm) | refusal.properties
+        whole = _named(refusal.token, world, vm) | refusal.properties
         given = {name: value for name, value in whole.items() if value is not None}
         stack.write(**{NAME: {"type": refusal.token, "properties": given}})
         for command in (stack.preview, stack.up):
@@ -143,7 +144,7 @@ def _turn(
     elif not draws:
         stack.refresh().check()
     vm = vms[turn.properties.get("vmName", "")]
-    given = {**turn.properties, **world.properties(vm)}
+    given = {**turn.properties, **_named(token, world, vm)}
     stack.write(**{NAME: {"type": token, "properties": given}})
     announced = _best_effort(world, vms, stack.preview, (turn.op,))
     assert turn.says in announced.words
@@ -163,6 +164,12 @@ def _turn(
     assert foreseen is not None
     _keeps_its_word(plain(foreseen.outputs), outputs)
     _best_effort(world, vms, stack.preview, ())
+
+
+def _named(token: str, world: World, vm: str) -> Properties:
+    """How a program names the VM to a resource."""
+    named = world.properties(vm)
+    return {"virtualMachines": [named]} if token == REHEARSAL else named
 
 
 def _filled(value: Any, world: World) -> Any:

@@ -18,7 +18,9 @@ from tests.table.cases import (
     snapshot,
     take,
 )
-from tests.table.life import CLONE, OTHER_VM, REVERT, SNAPSHOT, Case, Refusal, Turn
+from tests.table.life import CLONE, OTHER_VM, REHEARSAL, REVERT, SNAPSHOT, Case, Refusal, Turn
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner
+from vmsnapshot.lifecycle.ownership import describe
 from vmsnapshot.lifecycle.requests import Properties
 
 
@@ -112,6 +114,44 @@ CLONES = (
     ),
 )
 
+# What a checkpoint of another stack has written into its snapshot's description.
+_CHECKPOINT = "urn:pulumi:prod::shop::vmsnapshot:index:EnvironmentCheckpoint::nightly"
+_MARKED = describe("", checkpoint_owner(_CHECKPOINT, "nightly"), None, "nightly")
+REHEARSED = Turn(
+    {"to": "nightly"},
+    does=(lambda world, vm: world.take(vm, "nightly", description=_MARKED), cpus(8)),
+    done=("clone",),
+    state={"passed": True, "clones": {}},
+    says='1 VM will be cloned from "nightly"',
+    machine=(True, 8),
+)
+REHEARSALS = (
+    Case(
+        "rehearsed",
+        "A checkpoint is tried with a clone, once for each change; the VM stays as it is, nothing is left.",
+        REHEARSAL,
+        (
+            REHEARSED,
+            Turn(REHEARSED.properties, op="same", does=(cpus(4), take("newer")), machine=(True, 4)),
+            dataclasses.replace(
+                REHEARSED,
+                properties={"to": "nightly", "triggers": {"night": 2}},
+                does=(),
+                op="update",
+                paths=frozenset({"triggers"}),
+                machine=(True, 4),
+            ),
+            Turn(
+                {"to": "nightly", "triggers": {"night": 2}, "keepClones": "onFailure"},
+                op="update",
+                paths=frozenset({"keepClones"}),
+                state={"passed": True},
+            ),
+        ),
+        left=("nightly", "nightly/newer"),
+    ),
+)
+
 # While it was made, the new one stood below the old one.
 _MOVED_UP = frozenset({"path", "parent", "storage"})
 ON_VSPHERE = (
@@ -159,6 +199,7 @@ ON_VSPHERE = (
     ),
     asked({"snapshot", "machine.numCPUs", "machine.powerState"}, {"triggers", "machine.numCPUs"}),
     *CLONES,
+    *REHEARSALS,
 )
 
 ON_THE_VM_OPERATOR = (
@@ -194,10 +235,12 @@ REFUSED_ON_VSPHERE = (
     Refusal(SNAPSHOT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
     Refusal(REVERT, {"namespace": "shop"}, "namespace", "vSphere has no namespaces"),
     Refusal(SNAPSHOT, {"cleanupOnFail": False}, "cleanupOnFail", "doesn't go on trying"),
+    Refusal(REHEARSAL, {"to": "a" * 64}, "to", "at most 63"),
     Refusal(CLONE, {"snapshot": "base", "name": "a%b"}, "name", "can't have % in it"),
 )
 REFUSED_ON_THE_VM_OPERATOR = (
     Refusal(CLONE, {"namespace": None, "snapshot": "base"}, "vmName", "its API has no such request"),
+    Refusal(REHEARSAL, {"to": "nightly"}, "virtualMachines", "its API has no such request"),
     Refusal(SNAPSHOT, {"name": "Release 41"}, "name", "can't be the name of a Kubernetes object"),
     Refusal(SNAPSHOT, {"childPolicy": "remove"}, "childPolicy", "can't remove a snapshot's children"),
     Refusal(SNAPSHOT, {"consolidate": False}, "consolidate", "always consolidates the disks"),

@@ -76,13 +76,18 @@ class VmOperator(World):
         status = self._machine(vm).status
         return status["powerState"] == "PoweredOn", status["hardware"]["cpu"]["total"]
 
-    def take(self, vm: str, name: str, *, memory: bool = False) -> None:
+    def take(self, vm: str, name: str, *, memory: bool = False, description: str = "") -> None:
         """With an object of its own."""
         namespace, vm_name = _split(vm)
         kind: Any = VirtualMachineSnapshot
         metadata = {"name": name, "namespace": namespace}
         self._server.client.create(
-            kind({"metadata": metadata, "spec": {"vmName": vm_name, "memory": memory}})
+            kind(
+                {
+                    "metadata": metadata,
+                    "spec": {"vmName": vm_name, "memory": memory, "description": description},
+                }
+            )
         )
         until(lambda: (self._machine(vm).status.get("currentSnapshot") or {}).get("name") == name)
         until(lambda: self._ready(vm, name))

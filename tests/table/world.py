@@ -69,7 +69,7 @@ class World(Protocol):
         """Whether a VM is on, and its CPUs."""
         ...
 
-    def take(self, vm: str, name: str, *, memory: bool = False) -> None:
+    def take(self, vm: str, name: str, *, memory: bool = False, description: str = "") -> None:
         """Somebody takes a snapshot."""
         ...
 
@@ -127,9 +127,9 @@ class VSphere(World):
         summary = self._client.vm(vm).summary
         return str(summary.runtime.powerState) == "poweredOn", summary.config.numCpu
 
-    def take(self, vm: str, name: str, *, memory: bool = False) -> None:
+    def take(self, vm: str, name: str, *, memory: bool = False, description: str = "") -> None:
         """As in the interface."""
-        self._client.take(vm, name, memory=memory)
+        self._client.take(vm, name, memory=memory, description=description)
 
     def edit(self, vm: str, snapshot: str, **changes: str) -> None:
         """As in the interface."""

@@ -86,6 +86,8 @@ func CheckRollback(ctx *pulumi.Context, args *CheckRollbackArgs, opts ...pulumi.
 type CheckRollbackArgs struct {
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
 	Checkpoint *string `pulumi:"checkpoint"`
+	// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
+	Estimate *bool `pulumi:"estimate"`
 	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
 	MaxAge *string `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
@@ -104,6 +106,10 @@ func (val *CheckRollbackArgs) Defaults() *CheckRollbackArgs {
 		return nil
 	}
 	tmp := *val
+	if tmp.Estimate == nil {
+		estimate_ := false
+		tmp.Estimate = &estimate_
+	}
 	if tmp.PowerPolicy == nil {
 		powerPolicy_ := PowerPolicy("snapshot")
 		tmp.PowerPolicy = &powerPolicy_
@@ -119,6 +125,10 @@ func (val *CheckRollbackArgs) Defaults() *CheckRollbackArgs {
 type CheckRollbackResult struct {
 	// How old its oldest snapshot is, in seconds; not set: not known.
 	AgeSeconds *int `pulumi:"ageSeconds"`
+	// With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+	ExpectedSeconds *float64 `pulumi:"expectedSeconds"`
+	// With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+	LastReverts map[string]PastRevert `pulumi:"lastReverts"`
 	// What the rollback would do to each VM, by the VM as `virtualMachines` names it.
 	Plans map[string]RevertPlan `pulumi:"plans"`
 	// Seconds between its first and its last snapshot; not set: not known.
@@ -144,6 +154,8 @@ func CheckRollbackOutput(ctx *pulumi.Context, args CheckRollbackOutputArgs, opts
 type CheckRollbackOutputArgs struct {
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
 	Checkpoint pulumi.StringPtrInput `pulumi:"checkpoint"`
+	// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
+	Estimate pulumi.BoolPtrInput `pulumi:"estimate"`
 	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
 	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
@@ -178,6 +190,16 @@ func (o CheckRollbackResultOutput) ToCheckRollbackResultOutputWithContext(ctx co
 // How old its oldest snapshot is, in seconds; not set: not known.
 func (o CheckRollbackResultOutput) AgeSeconds() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CheckRollbackResult) *int { return v.AgeSeconds }).(pulumi.IntPtrOutput)
+}
+
+// With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+func (o CheckRollbackResultOutput) ExpectedSeconds() pulumi.Float64PtrOutput {
+	return o.ApplyT(func(v CheckRollbackResult) *float64 { return v.ExpectedSeconds }).(pulumi.Float64PtrOutput)
+}
+
+// With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+func (o CheckRollbackResultOutput) LastReverts() PastRevertMapOutput {
+	return o.ApplyT(func(v CheckRollbackResult) map[string]PastRevert { return v.LastReverts }).(PastRevertMapOutput)
 }
 
 // What the rollback would do to each VM, by the VM as `virtualMachines` names it.

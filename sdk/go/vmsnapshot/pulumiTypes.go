@@ -1674,6 +1674,59 @@ func (o NotReadVirtualMachineArrayOutput) Index(i pulumi.IntInput) NotReadVirtua
 	}).(NotReadVirtualMachineOutput)
 }
 
+// How long a revert took that the platform still remembers.
+type PastRevert struct {
+	// When it ended (RFC 3339, UTC).
+	EndedAt string `pulumi:"endedAt"`
+	// Seconds that the platform worked on it, from the task's start to its end.
+	Seconds float64 `pulumi:"seconds"`
+}
+
+// How long a revert took that the platform still remembers.
+type PastRevertOutput struct{ *pulumi.OutputState }
+
+func (PastRevertOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*PastRevert)(nil)).Elem()
+}
+
+func (o PastRevertOutput) ToPastRevertOutput() PastRevertOutput {
+	return o
+}
+
+func (o PastRevertOutput) ToPastRevertOutputWithContext(ctx context.Context) PastRevertOutput {
+	return o
+}
+
+// When it ended (RFC 3339, UTC).
+func (o PastRevertOutput) EndedAt() pulumi.StringOutput {
+	return o.ApplyT(func(v PastRevert) string { return v.EndedAt }).(pulumi.StringOutput)
+}
+
+// Seconds that the platform worked on it, from the task's start to its end.
+func (o PastRevertOutput) Seconds() pulumi.Float64Output {
+	return o.ApplyT(func(v PastRevert) float64 { return v.Seconds }).(pulumi.Float64Output)
+}
+
+type PastRevertMapOutput struct{ *pulumi.OutputState }
+
+func (PastRevertMapOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*map[string]PastRevert)(nil)).Elem()
+}
+
+func (o PastRevertMapOutput) ToPastRevertMapOutput() PastRevertMapOutput {
+	return o
+}
+
+func (o PastRevertMapOutput) ToPastRevertMapOutputWithContext(ctx context.Context) PastRevertMapOutput {
+	return o
+}
+
+func (o PastRevertMapOutput) MapIndex(k pulumi.StringInput) PastRevertOutput {
+	return pulumi.All(o, k).ApplyT(func(vs []interface{}) PastRevert {
+		return vs[0].(map[string]PastRevert)[vs[1].(string)]
+	}).(PastRevertOutput)
+}
+
 // The power state before and after.
 type PowerChange struct {
 	// After the revert and the powerPolicy; not set when not known.
@@ -3703,6 +3756,8 @@ func init() {
 	pulumi.RegisterOutputType(NetworkAdapterMapOutput{})
 	pulumi.RegisterOutputType(NotReadVirtualMachineOutput{})
 	pulumi.RegisterOutputType(NotReadVirtualMachineArrayOutput{})
+	pulumi.RegisterOutputType(PastRevertOutput{})
+	pulumi.RegisterOutputType(PastRevertMapOutput{})
 	pulumi.RegisterOutputType(PowerChangeOutput{})
 	pulumi.RegisterOutputType(QuiesceOutput{})
 	pulumi.RegisterOutputType(QuiescePtrOutput{})

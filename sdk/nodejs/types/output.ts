@@ -499,6 +499,20 @@ export interface NotReadVirtualMachine {
 }
 
 /**
+ * How long a revert took that the platform still remembers.
+ */
+export interface PastRevert {
+    /**
+     * When it ended (RFC 3339, UTC).
+     */
+    endedAt: string;
+    /**
+     * Seconds that the platform worked on it, from the task's start to its end.
+     */
+    seconds: number;
+}
+
+/**
  * The power state before and after.
  */
 export interface PowerChange {

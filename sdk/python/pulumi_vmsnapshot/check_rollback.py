@@ -29,10 +29,16 @@ class CheckRollbackResult:
     """
     That every VM can be rolled back; when one can't, the function fails instead.
     """
-    def __init__(__self__, age_seconds=None, plans=None, skew_seconds=None, taken_at=None, text=None, to=None):
+    def __init__(__self__, age_seconds=None, expected_seconds=None, last_reverts=None, plans=None, skew_seconds=None, taken_at=None, text=None, to=None):
         if age_seconds and not isinstance(age_seconds, int):
             raise TypeError("Expected argument 'age_seconds' to be a int")
         pulumi.set(__self__, "age_seconds", age_seconds)
+        if expected_seconds and not isinstance(expected_seconds, float):
+            raise TypeError("Expected argument 'expected_seconds' to be a float")
+        pulumi.set(__self__, "expected_seconds", expected_seconds)
+        if last_reverts and not isinstance(last_reverts, dict):
+            raise TypeError("Expected argument 'last_reverts' to be a dict")
+        pulumi.set(__self__, "last_reverts", last_reverts)
         if plans and not isinstance(plans, dict):
             raise TypeError("Expected argument 'plans' to be a dict")
         pulumi.set(__self__, "plans", plans)
@@ -56,6 +62,22 @@ class CheckRollbackResult:
         How old its oldest snapshot is, in seconds; not set: not known.
         """
         return pulumi.get(self, "age_seconds")
+
+    @_builtins.property
+    @pulumi.getter(name="expectedSeconds")
+    def expected_seconds(self) -> Optional[_builtins.float]:
+        """
+        With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+        """
+        return pulumi.get(self, "expected_seconds")
+
+    @_builtins.property
+    @pulumi.getter(name="lastReverts")
+    def last_reverts(self) -> Optional[Mapping[str, 'outputs.PastRevert']]:
+        """
+        With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+        """
+        return pulumi.get(self, "last_reverts")
 
     @_builtins.property
     @pulumi.getter
@@ -105,6 +127,8 @@ class AwaitableCheckRollbackResult(CheckRollbackResult):
             yield self
         return CheckRollbackResult(
             age_seconds=self.age_seconds,
+            expected_seconds=self.expected_seconds,
+            last_reverts=self.last_reverts,
             plans=self.plans,
             skew_seconds=self.skew_seconds,
             taken_at=self.taken_at,
@@ -113,6 +137,7 @@ class AwaitableCheckRollbackResult(CheckRollbackResult):
 
 
 def check_rollback(checkpoint: Optional[_builtins.str] = None,
+                   estimate: Optional[_builtins.bool] = None,
                    max_age: Optional[_builtins.str] = None,
                    power_policy: Optional['PowerPolicy'] = None,
                    safety_snapshot: Optional[_builtins.bool] = None,
@@ -155,6 +180,7 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
 
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+    :param _builtins.bool estimate: Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
     :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
@@ -163,6 +189,7 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
     """
     __args__ = dict()
     __args__['checkpoint'] = checkpoint
+    __args__['estimate'] = estimate
     __args__['maxAge'] = max_age
     __args__['powerPolicy'] = power_policy
     __args__['safetySnapshot'] = safety_snapshot
@@ -173,12 +200,15 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
 
     return AwaitableCheckRollbackResult(
         age_seconds=pulumi.get(__ret__, 'age_seconds'),
+        expected_seconds=pulumi.get(__ret__, 'expected_seconds'),
+        last_reverts=pulumi.get(__ret__, 'last_reverts'),
         plans=pulumi.get(__ret__, 'plans'),
         skew_seconds=pulumi.get(__ret__, 'skew_seconds'),
         taken_at=pulumi.get(__ret__, 'taken_at'),
         text=pulumi.get(__ret__, 'text'),
         to=pulumi.get(__ret__, 'to'))
 def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
+                          estimate: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
                           max_age: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                           power_policy: pulumi.Input[Optional[Optional['PowerPolicy']]] = None,
                           safety_snapshot: pulumi.Input[Optional[Optional[_builtins.bool]]] = None,
@@ -221,6 +251,7 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
 
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
+    :param _builtins.bool estimate: Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
     :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
@@ -229,6 +260,7 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
     """
     __args__ = dict()
     __args__['checkpoint'] = checkpoint
+    __args__['estimate'] = estimate
     __args__['maxAge'] = max_age
     __args__['powerPolicy'] = power_policy
     __args__['safetySnapshot'] = safety_snapshot
@@ -238,6 +270,8 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
     __ret__ = pulumi.runtime.invoke_output('vmsnapshot:index:checkRollback', __args__, opts=opts, typ=CheckRollbackResult)
     return __ret__.apply(lambda __response__: CheckRollbackResult(
         age_seconds=pulumi.get(__response__, 'age_seconds'),
+        expected_seconds=pulumi.get(__response__, 'expected_seconds'),
+        last_reverts=pulumi.get(__response__, 'last_reverts'),
         plans=pulumi.get(__response__, 'plans'),
         skew_seconds=pulumi.get(__response__, 'skew_seconds'),
         taken_at=pulumi.get(__response__, 'taken_at'),

@@ -33,6 +33,7 @@ __all__ = [
     'MemberSnapshot',
     'NetworkAdapter',
     'NotReadVirtualMachine',
+    'PastRevert',
     'PowerChange',
     'Quiesce',
     'RehearsalCheck',
@@ -1613,6 +1614,40 @@ class NotReadVirtualMachine(dict):
         The VM's inventory path; not set: not known.
         """
         return pulumi.get(self, "path")
+
+
+@pulumi.output_type
+class PastRevert(dict):
+    """
+    How long a revert took that the platform still remembers.
+    """
+    def __init__(__self__, *,
+                 ended_at: _builtins.str,
+                 seconds: _builtins.float):
+        """
+        How long a revert took that the platform still remembers.
+
+        :param _builtins.str ended_at: When it ended (RFC 3339, UTC).
+        :param _builtins.float seconds: Seconds that the platform worked on it, from the task's start to its end.
+        """
+        pulumi.set(__self__, "ended_at", ended_at)
+        pulumi.set(__self__, "seconds", seconds)
+
+    @_builtins.property
+    @pulumi.getter(name="endedAt")
+    def ended_at(self) -> _builtins.str:
+        """
+        When it ended (RFC 3339, UTC).
+        """
+        return pulumi.get(self, "ended_at")
+
+    @_builtins.property
+    @pulumi.getter
+    def seconds(self) -> _builtins.float:
+        """
+        Seconds that the platform worked on it, from the task's start to its end.
+        """
+        return pulumi.get(self, "seconds")
 
 
 @pulumi.output_type

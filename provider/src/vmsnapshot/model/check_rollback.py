@@ -12,6 +12,7 @@ from vmsnapshot.model.environment import Label, Members
 from vmsnapshot.model.kinds import FunctionType
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import PowerPolicy
+from vmsnapshot.model.task import PastRevert
 
 
 class CheckRollbackArgs(Model):
@@ -32,6 +33,13 @@ class CheckRollbackArgs(Model):
     ] = "snapshot"
     safety_snapshot: Annotated[
         bool, Property("Whether safety snapshots would be taken, which must fit too. Default: false.")
+    ] = False
+    estimate: Annotated[
+        bool,
+        Property(
+            "Also tell how long the reverts may take, by the last one of each VM that vCenter's task history "
+            "remembers; that takes a few calls for each VM. Default: false."
+        ),
     ] = False
     max_age: Annotated[
         Duration | None,
@@ -56,6 +64,22 @@ class CheckRollbackResult(Model):
     ] = None
     age_seconds: Annotated[
         int | None, Property("How old its oldest snapshot is, in seconds; not set: not known.")
+    ] = None
+    last_reverts: Annotated[
+        dict[str, PastRevert],
+        Property(
+            "With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. "
+            "A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single "
+            "host they aren't read, and the VM Operator's objects don't tell when a revert began."
+        ),
+    ] = {}
+    expected_seconds: Annotated[
+        float | None,
+        Property(
+            "With `estimate`, how long the reverts may take by those: the longest of each wave, added up. "
+            "Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is "
+            "remembered."
+        ),
     ] = None
     plans: Annotated[
         dict[str, RevertPlan],

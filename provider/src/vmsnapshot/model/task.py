@@ -31,6 +31,15 @@ class AskedTask:
     completed: dt.datetime | None = None
 
 
+class PastRevert(Model):
+    """How long a revert took that the platform still remembers."""
+
+    seconds: Annotated[
+        float, Property("Seconds that the platform worked on it, from the task's start to its end.")
+    ]
+    ended_at: Annotated[str, Property("When it ended (RFC 3339, UTC).")]
+
+
 class PastTask(Model):
     """A task of this provider that the platform still remembers."""
 

@@ -57,6 +57,7 @@ class Remembered:
     queued: dt.datetime
     completed: dt.datetime | None
     entity_id: str | None = None
+    started: dt.datetime | None = None
     user: str | None = None
 
     @classmethod
@@ -87,6 +88,7 @@ class Remembered:
             utc(info.queueTime),
             info.completeTime and utc(info.completeTime),
             info.entity and object_id(info.entity),
+            info.startTime and utc(info.startTime),
             _user(info.reason),
         )
 
@@ -245,7 +247,7 @@ class History:
             return None
         user = self._connection.user
         while True:
-            both = [*self._of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
+            both = [*self.of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
             known = list({item.id: item for item in both}.values())
             reverts = self.events.reverts(vm.identity.id, operation)
             task = past_task(known, mark, begun, user=user, reverts=reverts)
@@ -265,7 +267,7 @@ class History:
             listed = self._listed([vm], operation)[vm.identity.id]
             task = past_task(listed, mark, noted=noted.task)
             if task is None:
-                known = {item.id: item for item in (*self._of(vm, operation), *listed)}
+                known = {item.id: item for item in (*self.of(vm, operation), *listed)}
                 task = past_task(known.values(), mark, noted=noted.task)
             if task is not None or self.clock.now(operation) - noted.at > LATE_WITHIN:
                 return task
@@ -293,7 +295,7 @@ class History:
 
     def keeps_marks(self, vm: VirtualMachine, operation: Operation) -> bool:
         """The same, by all the tasks of a VM that it remembers."""
-        return any(marks_in(task.activation_id) for task in self._of(vm, operation))
+        return any(marks_in(task.activation_id) for task in self.of(vm, operation))
 
     def _listed(self, vms: Sequence[VirtualMachine], operation: Operation) -> dict[str, list[Remembered]]:
         ids = list(dict.fromkeys(vm.identity.id for vm in vms))
@@ -330,7 +332,7 @@ class History:
                 self._late_is_all = len(ended) < _PAGE
             return self._late.get(mark), self._late_is_all
 
-    def _of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
+    def of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
         """The newest tasks of a VM."""
         subject = Subject.of(operation.what, vm)
 

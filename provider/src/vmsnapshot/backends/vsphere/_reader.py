@@ -9,6 +9,7 @@ from typing import Final
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection
 from vmsnapshot.backends.vsphere._credentials import Credentials
+from vmsnapshot.backends.vsphere._durations import last_revert
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._fleet import Fleet
@@ -47,7 +48,7 @@ from vmsnapshot.lifecycle.port import (
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
-from vmsnapshot.model.task import AskedTask, PastTask
+from vmsnapshot.model.task import AskedTask, PastRevert, PastTask
 
 # Of so many snapshots what they hold is kept, some 20 KiB each: check, diff and preview read it in turn.
 _KEPT_MACHINES: Final = 256
@@ -281,6 +282,10 @@ class VsphereReader:
         """
         just_read = ReadMask.TASKS not in read
         return self._history.find(requests, operation, just_read=just_read, noted=noted or {})
+
+    def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
+        """The last revert of each VM that ended well, by the server's task history."""
+        return [last_revert(self._history, vm, operation) for vm in vms]
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a task has ended, however it ended; one that is forgotten has ended."""

@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.port._values import (
 )
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
-from vmsnapshot.model.task import AskedTask, PastTask
+from vmsnapshot.model.task import AskedTask, PastRevert, PastTask
 
 
 class Reader(Protocol):
@@ -179,6 +179,13 @@ class Reader(Protocol):
 
         `noted`: tasks that are known to be those of requests, by the request's id, also where the platform
         keeps no mark with them.
+        """
+        ...
+
+    def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
+        """The last revert of each VM that ended well; None: the platform remembers none, or doesn't tell.
+
+        It takes a few calls for each VM.
         """
         ...
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 
+from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Refused
-from vmsnapshot.lifecycle.rollback.plan import RollbackSpec, plan_rollback
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec, plan_rollback
 from vmsnapshot.lifecycle.rollback.restore_points import CheckpointMaker
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.check_rollback import CheckRollbackArgs, CheckRollbackResult
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.formatting import format_age
+from vmsnapshot.model.task import PastRevert
 
 
 def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackResult:
@@ -33,6 +38,11 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     age = planned.moment - min(known) if known and len(known) == len(times) else None
     if args.max_age is not None:
         _refuse_old(operation.what, args.max_age, age)
+    reverts = _last_reverts(session, planned, operation) if args.estimate else {}
+    expected = _expected(planned, reverts)
+    text = rollback_text(planned)
+    if args.estimate:
+        text = "\n".join([text, *wrapped(_estimate_text(planned, reverts, expected), first="  ")])
     return CheckRollbackResult(
         to=args.to,
         taken_at=timestamp(min(known)) if known else None,
@@ -40,8 +50,40 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
         # Of two clocks that differ by a little, it may be below 0.
         age_seconds=None if age is None else max(0, int(age.total_seconds())),
         plans=dict(planned.plans),
-        text=rollback_text(planned),
+        last_reverts=reverts,
+        expected_seconds=expected,
+        text=text,
     )
+
+
+def _last_reverts(session: Session, planned: PlannedRollback, operation: Operation) -> dict[str, PastRevert]:
+    """The last revert of each VM, as far as the platform remembers."""
+    found = session.backend.last_reverts([planned.vm(key) for key in planned.plans], operation)
+    return {key: item for key, item in zip(planned.plans, found, strict=True) if item is not None}
+
+
+def _expected(planned: PlannedRollback, reverts: Mapping[str, PastRevert]) -> float | None:
+    """Seconds that the reverts may take, each wave as long as the longest of its VMs; None: not known."""
+    if not reverts or reverts.keys() != planned.plans.keys():
+        return None
+    by_wave = waves(planned.spec.members, descending=True)
+    return round(sum(max(reverts[member.key].seconds for member in wave) for wave in by_wave), 1)
+
+
+def _estimate_text(
+    planned: PlannedRollback, reverts: Mapping[str, PastRevert], expected: float | None
+) -> str:
+    """How long it may take, in words."""
+    if expected is not None:
+        number = len(waves(planned.spec.members))
+        each = "its" if len(reverts) == 1 else "their"
+        in_waves = "" if number == 1 else f" in {number} waves"
+        return (
+            f"By {each} last reverts, reverting takes about {expected:.0f} s{in_waves}; safety snapshots, "
+            "powerPolicy and the guests' own start come on top."
+        )
+    missing = [key for key in planned.plans if key not in reverts]
+    return f"How long it takes is not known: no past revert is remembered of {format_names(missing)}."
 
 
 def _refuse_old(what: str, max_age: str, age: dt.timedelta | None) -> None:
