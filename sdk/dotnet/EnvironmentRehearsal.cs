@@ -14,6 +14,67 @@ namespace Vmsnapshot.PulumiVmsnapshot
     /// Tries whether the virtual machines of an environment would come up from a checkpoint's label (vSphere only): clones them, disconnected or on other networks, starts the clones in the waves of a rollback, waits for VMware Tools, runs a check, and deletes the clones. The virtual machines themselves aren't touched. It is done once for each change; one that fails is an error, and the next update rehearses again.
     /// 
     /// ## Example Usage
+    /// ### Would the last checkpoint come up?
+    /// 
+    /// All VMs are cloned from the checkpoint, disconnected, started database first, and deleted again; the update fails if
+    /// one doesn't come up. A new label rehearses again.
+    /// 
+    /// ```csharp
+    /// using System.Collections.Generic;
+    /// using Pulumi;
+    /// using Vmsnapshot.PulumiVmsnapshot;
+    /// using Vmsnapshot.PulumiVmsnapshot.Inputs;
+    /// 
+    /// return await Deployment.RunAsync(() =&gt;
+    /// {
+    ///     var nightly = new EnvironmentRehearsal("nightly", new()
+    ///     {
+    ///         VirtualMachines = new[]
+    ///         {
+    ///             new EnvironmentMemberArgs { VmName = "db-1", Order = 1 },
+    ///             new EnvironmentMemberArgs { VmName = "web-1" },
+    ///             new EnvironmentMemberArgs { VmName = "web-2" },
+    ///         },
+    ///         To = new Pulumi.Config().Require("label"),
+    ///         WaitForTools = "15m",
+    ///     });
+    /// 
+    ///     return new Dictionary&lt;string, object?&gt;
+    ///     {
+    ///         ["passed"] = nightly.Passed,
+    ///         ["seconds"] = nightly.Seconds,
+    ///     };
+    /// });
+    /// ```
+    /// ### With a check, on a network of its own
+    /// 
+    /// The check runs where pulumi runs, and reaches the clones by their addresses on the network `rehearsal`.
+    /// 
+    /// ```csharp
+    /// using Pulumi;
+    /// using Vmsnapshot.PulumiVmsnapshot;
+    /// using Vmsnapshot.PulumiVmsnapshot.Inputs;
+    /// 
+    /// return await Deployment.RunAsync(() =&gt;
+    /// {
+    ///     _ = new EnvironmentRehearsal("trial", new()
+    ///     {
+    ///         VirtualMachines = new[]
+    ///         {
+    ///             new EnvironmentMemberArgs { VmName = "db-1", Order = 1 },
+    ///             new EnvironmentMemberArgs { VmName = "web-1" },
+    ///         },
+    ///         To = "release-41",
+    ///         Networks = { { "production", "rehearsal" } },
+    ///         Check = new RehearsalCheckArgs
+    ///         {
+    ///             Command = { "sh", "-c", "curl --fail --silent http://$VMSNAPSHOT_IP_WEB_1/health" },
+    ///             Timeout = "2m",
+    ///         },
+    ///         KeepClones = KeepClones.OnFailure,
+    ///     });
+    /// });
+    /// ```
     /// </summary>
     [PulumiVmsnapshotResourceType("vmsnapshot:index:EnvironmentRehearsal")]
     public partial class EnvironmentRehearsal : global::Pulumi.CustomResource

@@ -14,6 +14,7 @@ REVERT: Final = "VirtualMachineRevert"
 CHECKPOINT: Final = "EnvironmentCheckpoint"
 ROLLBACK: Final = "EnvironmentRollback"
 CLONE: Final = "VirtualMachineClone"
+REHEARSAL: Final = "EnvironmentRehearsal"
 
 # What the names of a rollback's safety snapshots begin with.
 SAFETY: Final = "before-rollback"
@@ -38,7 +39,7 @@ class Life:
         creates: How many snapshots the verb takes of each VM.
         reverts: How often it reverts each VM.
         clones: How many clones the verb makes of the first VM.
-        cloned: Whether that VM has a clone in the end.
+        cloned: Whether that VM has a clone in the end; in a rehearsal both VMs.
         undone: Whether the second VM's revert fails at first, so that the first one's is taken back.
         retaken: Whether what was taken is removed when something fails, and taken again by the next run.
     """
@@ -64,7 +65,7 @@ class Life:
     @property
     def is_about_both(self) -> bool:
         """Whether it is about both VMs."""
-        return self.kind in {CHECKPOINT, ROLLBACK}
+        return self.kind in {CHECKPOINT, ROLLBACK, REHEARSAL}
 
     def program(self, properties: Mapping[str, Any], vms: tuple[str, str]) -> Mapping[str, Any]:
         """The resource of a program with these properties, on these VMs."""
@@ -188,11 +189,26 @@ UNDO: Final = Life(
 )
 
 _CLONED: Final[Properties] = {"snapshot": "base"}
-# Only killed: no row of the matrix is theirs yet.
+_REHEARSED: Final[Properties] = {"to": "L1"}
+_KEPT: Final[Properties] = {**_REHEARSED, "keepClones": "always"}
+# Spoiled and killed like the others; no row of the documentation's matrix is theirs yet.
 CLONES: Final = (
     Life(CLONE, "create", (), _CLONED, clones=1, cloned=True),
     Life(CLONE, "create and power on", (), {**_CLONED, "powerOn": True}, clones=1, cloned=True),
     Life(CLONE, "replace", (_CLONED,), {**_CLONED, "linked": False}, clones=1, cloned=True),
     Life(CLONE, "update", (_CLONED,), {**_CLONED, "numCPUs": 4, "powerOn": True}, cloned=True),
     Life(CLONE, "delete", (_CLONED,), command="destroy"),
+    # A rehearsal that was spoiled or killed is done from the beginning.
+    Life(REHEARSAL, "create", (), _REHEARSED, left=_BOTH_L1, clones=1, retaken=True),
+    Life(
+        REHEARSAL,
+        "update with clones that are kept",
+        (_KEPT,),
+        {**_KEPT, "triggers": {"try": 2}},
+        left=_BOTH_L1,
+        clones=1,
+        cloned=True,
+        retaken=True,
+    ),
+    Life(REHEARSAL, "delete", (_KEPT,), command="destroy", left=_BOTH_L1),
 )

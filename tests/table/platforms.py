@@ -139,6 +139,7 @@ REHEARSALS = (
                 does=(),
                 op="update",
                 paths=frozenset({"triggers"}),
+                says="",  # a dynamic provider isn't asked for a preview of an update
                 machine=(True, 4),
             ),
             Turn(
