@@ -84,3 +84,14 @@ def test_no_file_is_longer_than_one_can_hold_in_mind() -> None:
     files = (ROOT / "provider/src/vmsnapshot").rglob("*.py")
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_copies_of_models_are_checked() -> None:
+    """`replace` knows a model's fields; pydantic's own `model_copy(update=…)` takes a misspelt one."""
+    source = ROOT / "provider/src/vmsnapshot"
+    found = {
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if "model_copy(update=" in path.read_text(encoding="utf-8")
+    }
+    assert found == {"model/_base.py"}

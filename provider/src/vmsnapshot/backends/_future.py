@@ -67,7 +67,7 @@ class Future(Generic[T]):
                 self._woken.wait(min(operation.remaining, _LOOK_EVERY))
                 if (text := silence()) not in {None, told}:
                     told = text
-                    operation.progress(f"{operation.what}: {text}")
+                    operation.report(text)
         finally:
             undo()
         if self._error is not None:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
-from vmsnapshot.lifecycle.errors import TimedOut, VmsnapshotError
+from vmsnapshot.lifecycle.errors import TimedOut, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
@@ -76,9 +76,10 @@ def retry(
             if not when.holds(error) and not (tries < _BRIEFLY and briefly.holds(error)):
                 raise
             failure = error
-        operation.progress(f"{failure.message} Trying again.")
+        operation.report(f"{full_stop(failure.explanation)} Trying again.")
         try:
             operation.pause(pause)
         except TimedOut as over:
-            raise TimedOut(f"{over.message} The last attempt: {failure.message}") from failure
+            over.add(f"The last attempt: {failure.message}")
+            raise over from failure
     raise AssertionError  # backoff() never ends

@@ -93,10 +93,15 @@ class VmsnapshotError(Exception):
     @property
     def message(self) -> str:
         """The whole sentence: `vmName: there is no VM "web-1"`, `removing snapshot "x": …`."""
-        text = " ".join(part for part in (self.hint, self.reason, *self._more) if part)
+        text = self.explanation
         if self.subject is not None:
             text = f"{self.subject}: {text}"
         return text if self.property is None or self.property in text else f"{self.property}: {text}"
+
+    @property
+    def explanation(self) -> str:
+        """The message without what was tried: the hint, the reason, and what else came of it."""
+        return " ".join(part for part in (self.hint, self.reason, *self._more) if part)
 
     def add(self, text: str) -> None:
         """Add a sentence to the message: what else came of it."""

@@ -65,6 +65,7 @@ class Operation:
         progress: Called with a short text while it goes on.
         batched: Whether others of ours are likely to ask at the same time, so that a backend may wait a
             moment to ask the platform for all at once.
+        headed: Whether the line that `progress` writes says already what is being done.
     """
 
     def __init__(
@@ -75,15 +76,19 @@ class Operation:
         cancellation: Cancellation | None = None,
         progress: Callable[[str], None] = lambda _text: None,
         batched: bool = True,
+        headed: bool = False,
     ) -> None:
         self.what = what
         self.timeout = timeout
         self.cancellation = cancellation or Cancellation()
         self.progress = progress
         self.batched = batched
+        self._headed = headed
         self._deadline = time.monotonic() + timeout.total_seconds()
 
-    def part(self, what: str, progress: Callable[[str], None] = lambda _text: None) -> Operation:
+    def part(
+        self, what: str, progress: Callable[[str], None] = lambda _text: None, *, headed: bool = False
+    ) -> Operation:
         """Returns an operation for one part of the work, with the same deadline and cancellation."""
         part = Operation(
             what,
@@ -91,9 +96,14 @@ class Operation:
             cancellation=self.cancellation,
             progress=progress,
             batched=self.batched,
+            headed=headed,
         )
         part._deadline = self._deadline
         return part
+
+    def report(self, text: str) -> None:
+        """Show how far it is, after what is being done unless the progress line says that already."""
+        self.progress(text if self._headed else f"{self.what}: {text}")
 
     @property
     def remaining(self) -> float:
@@ -108,14 +118,13 @@ class Operation:
             TimedOut: The operation timed out.
         """
         if self.cancellation.requested:
-            message = f"{self.what}: cancelled. The next update continues from here."
-            raise Cancelled(message)
+            raise Cancelled("cancelled. The next update continues from here.", subject=self.what)
         if not self.remaining:
             message = (
-                f"{self.what}: not finished within {format_duration(self.timeout)}. "
-                "The next update continues from here; customTimeouts gives it more time."
+                f"not finished within {format_duration(self.timeout)}. The next update continues from here; "
+                "customTimeouts gives it more time."
             )
-            raise TimedOut(message)
+            raise TimedOut(message, subject=self.what)
 
     def pause(self, seconds: float) -> None:
         """Wait before trying again, within the time left.

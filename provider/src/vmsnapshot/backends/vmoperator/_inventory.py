@@ -99,8 +99,10 @@ class Inventory:
         names = {name_of(item) for item in cache.machines.all()}
         for name in sorted(names | {vm_of(item) for item in cache.snapshots.all()}):
             if not served:
-                told = f"{operation.what}: the server has no kind VirtualMachineSnapshot"
-                reason = Unsupported(f"{told}; what snapshots its VMs have isn't known.")
+                told = (
+                    "the server has no kind VirtualMachineSnapshot; what snapshots its VMs have isn't known."
+                )
+                reason = Unsupported(told, subject=operation.what)
                 yield NotRead(machine_id(namespace, name), name, None, reason)
                 continue
             try:
@@ -119,12 +121,14 @@ class Inventory:
             return namespace, name
         return reference.namespace or self.default, reference.name
 
-    def nowhere(self, namespace: str, name: str, operation: Operation) -> str:
-        """That a VM isn't there, with what the user may have meant."""
+    def nowhere(self, namespace: str, name: str, operation: Operation) -> NotFound:
+        """The error that a VM isn't there, with what the user may have meant."""
         names = [name_of(item) for item in self.known(namespace).machines.all()]
         if not names and not self._cluster.exists(namespace, operation):
-            return f'{operation.what}: there is no VM "{name}": there is no namespace "{namespace}".'
-        return f'{operation.what}: there is no VM "{name}" in namespace "{namespace}"{suggested(name, names)}'
+            told = f'there is no VM "{name}": there is no namespace "{namespace}".'
+        else:
+            told = f'there is no VM "{name}" in namespace "{namespace}"{suggested(name, names)}'
+        return NotFound(told, subject=operation.what)
 
     def stop(self) -> None:
         """End the watches; `Client.closed` is set."""

@@ -91,7 +91,7 @@ class VmOperatorReader:
             try:
                 return self._inventory.observed(namespace, name, operation)
             except Gone:
-                raise NotFound(self._inventory.nowhere(namespace, name, operation)) from None
+                raise self._inventory.nowhere(namespace, name, operation) from None
 
         return _each(places, look)
 

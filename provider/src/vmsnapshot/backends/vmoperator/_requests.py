@@ -84,6 +84,7 @@ from vmsnapshot.lifecycle.errors import (
     Refused,
     Unsupported,
     VmsnapshotError,
+    full_stop,
 )
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -156,7 +157,7 @@ class RevertRequest:
             try:
                 kept = self._client.patch(self._path, steps, operation, self._about)
             except faults.Interrupted as error:
-                operation.progress(f"{error.message} Looking what came of it.")
+                operation.report(f"{full_stop(error.explanation)} Looking what came of it.")
                 lost = True
             except faults.PreconditionFailed:
                 pass
@@ -261,7 +262,7 @@ class RevertRequest:
             try:
                 kept = self._client.patch(self._path, steps, operation, self._about)
             except faults.Interrupted as error:
-                operation.progress(f"{error.message} Looking what came of it.")
+                operation.report(f"{full_stop(error.explanation)} Looking what came of it.")
             except faults.PreconditionFailed:
                 pass
             else:

@@ -75,7 +75,7 @@ class Snapshots:
             ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
             if ours and spec_of(seen).get("vmName") == vm_name:
                 return
-            raise Refused(_taken(about, self._cache.name, seen))
+            raise Refused(_taken(self._cache.name, seen), subject=about)
         spec: Object = {"vmName": vm_name, "description": request.description}
         if request.memory:
             spec["memory"] = True
@@ -310,10 +310,10 @@ def _another(now: Snapshot, then: Snapshot) -> bool:
     return now.mark != then.mark or len(ids) > 1
 
 
-def _taken(about: About, namespace: str, seen: Object) -> str:
+def _taken(namespace: str, seen: Object) -> str:
     identifier = f"{namespace}/{name_of(seen)}"
     return (
-        f"{about}: namespace {namespace} already has a VirtualMachineSnapshot of that name, of VM "
+        f"namespace {namespace} already has a VirtualMachineSnapshot of that name, of VM "
         f'"{vm_of(seen)}", made by {maker_of(seen)} at {seen["metadata"].get("creationTimestamp")}. '
         "Choose another name, or take it over: pulumi import vmsnapshot:index:VirtualMachineSnapshot "
         f"<resource> {identifier}"

@@ -132,8 +132,7 @@ class Clones:
                 lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
             ).result
         if result is None:
-            message = f"{subject}: vSphere says that it is done, but not which VM it made."
-            raise PlatformError(message)
+            raise PlatformError("vSphere says that it is done, but not which VM it made.", subject=subject)
         return object_id(result)
 
     def reconfigure(self, vm: VirtualMachine, change: CloneChange, operation: Operation) -> None:
@@ -211,10 +210,10 @@ class Clones:
         )
         if not is_vcenter:
             message = (
-                f"{operation.what}: a single ESXi host can't clone (CloneVM_Task isn't supported there); set "
-                "vsphereServer to the vCenter that manages it"
+                "a single ESXi host can't clone (CloneVM_Task isn't supported there); set vsphereServer to "
+                "the vCenter that manages it"
             )
-            raise Unsupported(message)
+            raise Unsupported(message, subject=subject)
 
     def _own_folder(self, vm: VirtualMachine, places: Places, operation: Operation) -> Place:
         """The folder that a VM is in; of one in a vApp, that of its datacenter."""
@@ -226,8 +225,7 @@ class Clones:
             while parent is not None and not isinstance(parent, vim.Folder):
                 parent = getattr(parent, "parentFolder", None) or parent.parent
             if parent is None:
-                message = f"{subject}: the folder of the VM can't be read; give `folder`"
-                raise PlatformError(message)
+                raise PlatformError("the folder of the VM can't be read; give `folder`", subject=subject)
             return "Folder", object_id(parent)
 
         reference = retry(

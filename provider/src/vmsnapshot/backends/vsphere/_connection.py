@@ -264,17 +264,16 @@ class Connection:
         if isinstance(failure, (vmodl.MethodFault, faults.NotReady)):
             return faults.translate(failure, subject)
         if not isinstance(failure, faults.ConnectFailure):
-            text = (
-                f"{subject}: vsphereServer {server}{server.way} doesn't answer as vSphere does "
-                f"({cause or failure})."
-            )
-            return faults.NotSent(text) if known else faults.NotVsphere(f"{text} {_NOT_VSPHERE}")
+            text = f"vsphereServer {server}{server.way} doesn't answer as vSphere does ({cause or failure})."
+            other = faults.NotVsphere(f"{text} {_NOT_VSPHERE}", subject=subject)
+            return faults.NotSent(text, subject=subject) if known else other
         if (error := self._not_trusted(cause, subject)) is not None:
             return error
         return kind(
-            f"{subject}: vsphereServer {server} can't be reached{server.way} ({cause or failure}). Check the "
+            f"vsphereServer {server} can't be reached{server.way} ({cause or failure}). Check the "
             "name, the port, and that the server is up and reachable from here"
-            f"{'' if server.proxy is None else ', or name it in NO_PROXY to reach it directly'}."
+            f"{'' if server.proxy is None else ', or name it in NO_PROXY to reach it directly'}.",
+            subject=subject,
         )
 
     def _not_trusted(self, cause: BaseException | None, subject: Subject) -> InvalidInput | None:
@@ -283,20 +282,22 @@ class Connection:
         if isinstance(cause, WrongCertificate):
             return InvalidInput(
                 "thumbprint",
-                f"{subject}: the server shows another certificate than the one that `thumbprint` names; "
+                "the server shows another certificate than the one that `thumbprint` names; "
                 f"its SHA-256 is {server.thumbprint()}. If the certificate was renewed, set thumbprint to "
                 "that after comparing it with the server's own; otherwise someone may be intercepting "
                 "the connection.",
+                subject=subject,
             )
         reason = getattr(cause, "verify_message", None)
         if reason is not None:
             setting = "caFile" if server.ca_file else "allowUnverifiedSsl"
             return InvalidInput(
                 setting,
-                f"{subject}: the server's certificate can't be verified ({reason}). Set `caFile` to the "
+                f"the server's certificate can't be verified ({reason}). Set `caFile` to the "
                 f"certificates of the authority that signed it, or `thumbprint` to its SHA-256 "
                 f"({server.thumbprint()}) after comparing it with the server's own, or, giving up the "
                 "protection, `allowUnverifiedSsl` to true.",
+                subject=subject,
             )
         return None
 

@@ -84,11 +84,8 @@ class Fleet:
         self, vm_id: str, found: tuple[Properties, VmsnapshotError | None] | None, places: Index
     ) -> InventoryEntry | NotRead:
         if found is None:
-            text = (
-                f"reading VM {vm_id}: vSphere left it out of its answer twice: it has just been removed, or "
-                "could not be read."
-            )
-            return NotRead(vm_id, None, None, faults.Unread(text))
+            text = "vSphere left it out of its answer twice: it has just been removed, or could not be read."
+            return NotRead(vm_id, None, None, faults.Unread(text, subject=f"reading VM {vm_id}"))
         properties, reason = found
         name = properties.get("name")
         parent = properties.get("parentVApp") or properties.get("parent")
@@ -118,14 +115,14 @@ def _container(scope: InventoryScope, places: Index, operation: Operation) -> Re
     if found:
         listed = "; ".join(f"{path} ({place_id})" for (_, place_id), path in sorted(found, key=_by_path))
         message = (
-            f'{operation.what}: {len(found)} {scope.kind}s are meant by "{scope.place}": {listed}. Give the '
-            "path or the id of the one that is meant."
+            f'{len(found)} {scope.kind}s are meant by "{scope.place}": {listed}. Give the path or the id of '
+            "the one that is meant."
         )
-        raise Ambiguous(message)
+        raise Ambiguous(message, subject=operation.what)
     close = places.close_to(scope.place, kinds)
     hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
-    message = f'{operation.what}: there is no {scope.kind} "{scope.place}" visible to this user.{hint}'
-    raise NotFound(message)
+    message = f'there is no {scope.kind} "{scope.place}" visible to this user.{hint}'
+    raise NotFound(message, subject=operation.what)
 
 
 def _by_path(found: tuple[Reference, str]) -> str:

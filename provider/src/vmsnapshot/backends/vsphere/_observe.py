@@ -18,6 +18,7 @@ from vmsnapshot.backends.vsphere._objects import object_id, optional_id, optiona
 from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._settings import settings
 from vmsnapshot.lifecycle import ownership
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import (
     Machine,
@@ -126,7 +127,7 @@ def virtual_machine(
         ),
         machine=machine(properties, power_state(state), networks),
         snapshots=tuple(
-            item.model_copy(update={"unreachable_files": away.get(item.id, ())})
+            replace(item, unreachable_files=away.get(item.id, ()))
             for item in _snapshots(roots, None, sizes(layout), properties.get("config.instanceUuid"))
         ),
         current_snapshot_id=current,

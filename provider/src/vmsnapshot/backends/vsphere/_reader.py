@@ -134,8 +134,8 @@ class VsphereReader:
         stale = []
         for (name, entry), vm in zip(entries.items(), observed, strict=True):
             if isinstance(vm, Gone):
-                text = f'{operation.what}: VM "{name}" ({entry.id}) has just been removed.'
-                answers[name] = NotFound(text)
+                text = f'VM "{name}" ({entry.id}) has just been removed.'
+                answers[name] = NotFound(text, subject=operation.what)
                 stale.append(name)
             else:
                 answers[name] = vm

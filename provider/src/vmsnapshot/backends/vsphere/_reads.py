@@ -66,7 +66,7 @@ class Reads:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._gatherer: Batcher[Reference, Reading] = Batcher(
+        self._batcher: Batcher[Reference, Reading] = Batcher(
             "read", self._answer, silence=connection.silence.text
         )
         self._ended = EndedTasks()
@@ -86,7 +86,7 @@ class Reads:
             return []
 
         def attempt() -> dict[Reference, Reading | Exception]:
-            outcomes = self._gatherer.ask_all(references, operation)
+            outcomes = self._batcher.ask_all(references, operation)
             for outcome in outcomes.values():
                 if isinstance(outcome, Exception) and not isinstance(outcome, _OF_ONE_OBJECT):
                     raise outcome
@@ -207,10 +207,11 @@ def _next_page(collector: Any, token: str) -> Any:
         return collector.ContinueRetrievePropertiesEx(token)
     except vim.fault.NoPermission as fault:
         raise Denied(
-            "reading the next 100 objects: vCenter refuses ContinueRetrievePropertiesEx with NoPermission "
+            "vCenter refuses ContinueRetrievePropertiesEx with NoPermission "
             f"({fault.privilegeId or 'no privilege named'}). Releases 7.0.3.2 to 8.0.2 do so for logins "
             "without rights on the root folder (vmware/govmomi issue 3455): give this login the role "
-            "Read-only on the root folder of the inventory; it need not propagate to its children."
+            "Read-only on the root folder of the inventory; it need not propagate to its children.",
+            subject="reading the next 100 objects",
         ) from fault
 
 
@@ -302,13 +303,13 @@ def _not_found(reference: Reference, fault: Any) -> VmsnapshotError:
     """Gone if the server says so of this very object."""
     if fault.obj is not None and to_reference(fault.obj) != reference:
         return _left_out(reference)
-    return Gone(f"{_subject(reference)}: it is no longer there.")
+    return Gone("it is no longer there.", subject=_subject(reference))
 
 
 def _left_out(reference: Reference) -> faults.Unread:
     return faults.Unread(
-        f"{_subject(reference)}: vSphere left it out of its answer twice, without saying that it is gone. "
-        "Nothing is known of it"
+        "vSphere left it out of its answer twice, without saying that it is gone. Nothing is known of it",
+        subject=_subject(reference),
     )
 
 
@@ -325,13 +326,15 @@ def unread(content: Any) -> VmsnapshotError | None:
         if isinstance(error, Denied):
             return error
         return faults.Unread(
-            f"{error.message.rstrip('.')}: its property {missing.path} could not be read",
+            f"its property {missing.path} could not be read: {error.explanation}",
+            subject=_subject(reference),
             retryable=error.retryable,
         )
     if kind == _WHOLE and _is_empty(properties_of(content)):
         return faults.Unread(
-            f"{_subject(reference)}: vSphere has neither its configuration nor its snapshots now, which "
-            "happens while its files can't be reached. Nothing is known of them",
+            "vSphere has neither its configuration nor its snapshots now, which happens while its files "
+            "can't be reached. Nothing is known of them",
+            subject=_subject(reference),
             retryable=False,
         )
     return None

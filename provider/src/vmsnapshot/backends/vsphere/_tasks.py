@@ -135,7 +135,8 @@ class Tasks:
             return self._connection.call(operation, subject, call, once=once, late=stop)
         except (Cancelled, TimedOut) as over:
             outcome = late.result_within(_CANCEL_TIME) or _NOT_ANSWERED
-            raise type(over)(f"{over.message} {outcome}") from None
+            over.add(outcome)
+            raise
 
     def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:
         with self._watcher.watching(task_id) as watch:
@@ -178,7 +179,7 @@ class Tasks:
                 self._watcher.add_progress(watch.task_id, operation)
             if watch.progress is not None and watch.progress != told:
                 told = watch.progress
-                operation.progress(f"{operation.what}: {told} %")
+                operation.report(f"{told} %")
 
     def _still_running(
         self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, outcome: str
@@ -191,7 +192,8 @@ class Tasks:
                 "customTimeouts gives it more time.",
                 subject=subject,
             )
-        return Cancelled(f"{over.message} The task {watch.task_id}{done} {outcome}.")
+        over.add(f"The task {watch.task_id}{done} {outcome}.")
+        return over
 
     def _cancel(self, task_id: str) -> str:
         """Ask the server to cancel a task; what came of that.

@@ -129,12 +129,16 @@ class CheckpointExecutor:
         operation: Operation,
     ) -> Failed:
         """Remove what was taken of these VMs, the failed ones included: their task may end well yet."""
-        head = f"{self._doing}: {len(failed)} of {len(self._inputs.virtual_machines)} VMs failed."
+        head = f"{len(failed)} of {len(self._inputs.virtual_machines)} VMs failed."
+
+        def failure(ending: str) -> VmsnapshotError:
+            return aggregate_errors(head, failed, ending, subject=self._doing)
+
         known = {key: vm.identity for key, vm in vms.items()}
         mark = str(self._plan.owner.mark)
         if operation.cancellation.requested:
             ending = "What has been taken stays; the next update completes or removes it."
-            return Failed(aggregate_errors(head, failed, ending), unfinished_checkpoint(mark, known))
+            return Failed(failure(ending), unfinished_checkpoint(mark, known))
         within = min(TAKE_BACK_WITHIN, operation.timeout)
         what = f'removing what was taken of "{self._inputs.label}" again'
         left = remove_marked(
@@ -146,10 +150,8 @@ class CheckpointExecutor:
         )
         if not left:
             stays = "" if self._latest is None else f' "{self._latest}" stays the latest checkpoint.'
-            return Failed(
-                aggregate_errors(head, failed, f"Nothing is left of it on the other VMs.{stays}"), None
-            )
+            return Failed(failure(f"Nothing is left of it on the other VMs.{stays}"), None)
         causes = "\n".join(f"- {key}: {error.message}" for key, error in left.items())
         ending = f"What was taken could not be removed again of every VM; the next update does:\n{causes}"
         unfinished = unfinished_checkpoint(mark, {key: known[key] for key in left})
-        return Failed(aggregate_errors(head, failed, ending), unfinished)
+        return Failed(failure(ending), unfinished)

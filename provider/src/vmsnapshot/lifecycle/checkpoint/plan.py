@@ -79,10 +79,10 @@ class CheckpointPlan:
         refusals = self.refusals
         if refusals:
             count = f"{len(refusals)} of {len(self.environment.members)} VMs"
-            head = f'taking checkpoint "{self.label}": it can\'t be taken of {count}, so nothing was done.'
+            head = f"it can't be taken of {count}, so nothing was done."
             if all(isinstance(error, Cancelled) for error in refusals.values()):
-                head = f'taking checkpoint "{self.label}": cancelled, nothing was done.'
-            raise aggregate_errors(head, refusals)
+                head = "cancelled, nothing was done."
+            raise aggregate_errors(head, refusals, subject=f'taking checkpoint "{self.label}"')
 
 
 class CheckpointPlanner:

@@ -175,7 +175,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         pruned = prune(self._session, request.urn, state.checkpoints, list(state.checkpoints), operation)
         failures |= pruned.failures
         if failures:
-            raise aggregate_errors("removing all checkpoints: not everything could be removed.", failures)
+            raise aggregate_errors("not everything could be removed.", failures, subject=operation.what)
 
     # --- read -------------------------------------------------------------------------------
 
@@ -186,11 +186,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             Unsupported: Always.
         """
         message = (
-            f"importing {request.id}: an EnvironmentCheckpoint can't be imported. Create one; its first "
-            "label takes new snapshots. Existing snapshots can be imported one by one as "
-            "VirtualMachineSnapshot"
+            "an EnvironmentCheckpoint can't be imported. Create one; its first label takes new snapshots. "
+            "Existing snapshots can be imported one by one as VirtualMachineSnapshot"
         )
-        raise Unsupported(message)
+        raise Unsupported(message, subject=f"importing {request.id}")
 
     def read(self, request: verbs.ReadRequest[CheckpointInputs, CheckpointState]) -> CheckpointAnswer:
         """The checkpoints as their snapshots are now; what is definitely gone is dropped."""

@@ -92,10 +92,10 @@ class CloneMaker:
         if free:
             return free[0], None
         message = (
-            f"{operation.what}: there are {_MOST} VMs already that this resource made and the stack's state "
-            "doesn't hold; delete those that nobody needs. Nothing was done"
+            f"there are {_MOST} VMs already that this resource made and the stack's state doesn't hold; "
+            "delete those that nobody needs. Nothing was done"
         )
-        raise Refused(message)
+        raise Refused(message, subject=operation.what)
 
     def find_late(self, instance_uuid: str, operation: Operation) -> VirtualMachine | None:
         """What an interrupted run on this machine has asked for a moment ago, if it comes to something."""

@@ -254,11 +254,11 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         note = note_of(vm)
         if note is None:
             message = (
-                f"importing {request.id}: {format_vm(vm)} was not made by a VirtualMachineClone (it has no "
-                "configuration parameter `vmsnapshot.clone` that is bound to it), and deleting the resource "
-                "would delete the VM. Nothing was imported"
+                f"{format_vm(vm)} was not made by a VirtualMachineClone (it has no configuration parameter "
+                "`vmsnapshot.clone` that is bound to it), and deleting the resource would delete the VM. "
+                "Nothing was imported"
             )
-            raise Refused(message)
+            raise Refused(message, subject=operation.what)
         inputs = CloneInputs(
             vm_name=note.source or note.source_name,
             snapshot=note.snapshot,
@@ -353,7 +353,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         note = note_of(vm)
         same = known is not None and known == vm.identity.instance_uuid
         if not same or note is None or state.ownership != str(note.mark):
-            raise Refused(f"{operation.what}: {not_ours_text(state, vm)}")
+            raise Refused(not_ours_text(state, vm), subject=operation.what)
 
     def _addresses(self, vm: VirtualMachine, operation: Operation) -> Sequence[str]:
         """The guest's addresses; none are told of one that doesn't run."""

@@ -88,7 +88,7 @@ def remove_snapshot(
     standing = clones_on(session, {vm.identity.id: [item.id for item in going]}, operation)
     for item in going:
         if clones := standing.get(item.id):
-            raise Refused(f"{operation.what}: {standing_text(vm, item, clones)}")
+            raise Refused(standing_text(vm, item, clones), subject=operation.what)
     session.backend.remove_snapshot(
         vm, snapshot, remove_children=remove_children, consolidate=consolidate, operation=operation
     )

@@ -21,7 +21,6 @@ def another_server_text(
     server: ServerIdentity,
     platform: Platform,
     address: str | None,
-    doing: str,
 ) -> str:
     """Returns why nothing is done on a server that isn't the one of state, and what to do.
 
@@ -30,12 +29,11 @@ def another_server_text(
         server: The server that the provider has reached.
         platform: The platform of both.
         address: How the configuration names the server; None: it leaves that to a default.
-        doing: What was to be done.
     """
     here, vm = known.on, f'VM "{known.name}" ({known.id})'
     if not platform.has_namespaces:
         return (
-            f"{doing}: state knows {vm} on the server with the instanceUuid {here.server}, but "
+            f"state knows {vm} on the server with the instanceUuid {here.server}, but "
             f"{address or 'the provider'} leads to the server with the instanceUuid {server.server}. Nothing "
             "was read into state or changed. Point the provider at the first server again (the setting "
             "vsphereServer); or, if its VMs were moved to the second one on purpose, set movedFromServer to "
@@ -46,7 +44,7 @@ def another_server_text(
         by, mine, theirs = known.id.partition("/")[0], here.namespace_uid, server.namespace_uid
     context = f"the context {address}" if address else "the kubeconfig's current context"
     return (
-        f"{doing}: state knows {vm} in the cluster whose namespace {by} has the UID {mine}, but {context} "
+        f"state knows {vm} in the cluster whose namespace {by} has the UID {mine}, but {context} "
         f"leads to one whose namespace {by} has the UID {theirs}. Nothing was read into state or changed. "
         "Point the provider at the first one again (the settings kubeconfig and context); or, if that one is "
         f"gone for good, set movedFromServer to {mine}: what isn't found in the second one then counts as "
@@ -54,12 +52,12 @@ def another_server_text(
     )
 
 
-def unknown_server_text(known: VirtualMachineIdentity, doing: str) -> str:
+def unknown_server_text(known: VirtualMachineIdentity) -> str:
     """Returns why a VM that isn't found doesn't count as gone: the cluster may be another (VM Operator)."""
     namespace = known.id.partition("/")[0]
     wanted = namespace if known.namespace_uid is not None or known.server is None else "kube-system"
     return (
-        f"{doing}: VM {format_known_vm(known)} isn't there, and whether this is the cluster that it was in "
+        f"VM {format_known_vm(known)} isn't there, and whether this is the cluster that it was in "
         f'could not be read: the login needs the permission "get" for namespaces, of the namespace {wanted} '
         "(docs/vm-operator.md). State stays as it is"
     )

@@ -52,7 +52,7 @@ def parallel_map(
 
     def one(key: str, item: _T) -> Outcome[_R]:
         words = f'{doing}: VM "{key}"' if what is None else what(key)
-        part = operation.part(words, lambda text: reporter.tell(key, text.removeprefix(f"{words}: ")))
+        part = operation.part(words, lambda text: reporter.tell(key, text), headed=True)
         try:
             part.check()
             result = act(key, item, part)
@@ -81,7 +81,9 @@ def partition(outcomes: Mapping[str, Outcome[_R]]) -> tuple[dict[str, _R], dict[
     return done, failed
 
 
-def aggregate_errors(head: str, failures: Mapping[str, VmsnapshotError], ending: str = "") -> VmsnapshotError:
+def aggregate_errors(
+    head: str, failures: Mapping[str, VmsnapshotError], ending: str = "", *, subject: str | None = None
+) -> VmsnapshotError:
     """Returns one error that lists every VM with its cause; it has their type, where they agree."""
     causes = [f"- {key}: {error.message}" for key, error in failures.items()]
     text = "\n".join([head, *causes, *filter(None, [ending])])
@@ -92,7 +94,7 @@ def aggregate_errors(head: str, failures: Mapping[str, VmsnapshotError], ending:
     )
     if len(kinds) == 1 and InvalidInput not in kinds:
         (kind,) = kinds
-    return kind(text, retryable=all(error.retryable for error in failures.values()))
+    return kind(text, retryable=all(error.retryable for error in failures.values()), subject=subject)
 
 
 class _ProgressReporter:

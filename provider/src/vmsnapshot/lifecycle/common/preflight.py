@@ -52,8 +52,7 @@ def raise_for_errors(findings: list[Finding], what: str) -> None:
     """
     errors = " ".join(item.message for item in findings if item.severity == "error")
     if errors:
-        message = f"{what}: {errors} Nothing was done"
-        raise Refused(message)
+        raise Refused(f"{errors} Nothing was done", subject=what)
 
 
 def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:

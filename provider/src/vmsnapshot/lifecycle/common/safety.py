@@ -173,7 +173,7 @@ class SafetySnapshots:
         """Remove what was taken, of the failed ones too: what failed for us may have ended well."""
         possible = [self.leftover(key, vm, request_id) for key, (vm, request_id) in asked.items()]
         if operation.cancellation.requested:  # nobody waits for anything any more
-            head = f"{operation.what}: cancelled while safety snapshots were being taken."
+            head = "cancelled while safety snapshots were being taken."
             causes: Mapping[str, VmsnapshotError] = {}
             left = possible
         else:
@@ -182,11 +182,11 @@ class SafetySnapshots:
                 if len(asked) > 1
                 else "the safety snapshot"
             )
-            head = f"{operation.what}: {count} could not be taken."
+            head = f"{count} could not be taken."
             causes = self.remove_leftovers(possible, self._time_to_clean_up(operation))
             left = [item for item in possible if item.member in causes]
         ending = "\n".join(["Nothing was reverted.", *leftover_text(left, taken, causes)])
-        return NotTaken(aggregate_errors(head, failures, ending), left)
+        return NotTaken(aggregate_errors(head, failures, ending, subject=operation.what), left)
 
     # --- removed ----------------------------------------------------------------------------
 

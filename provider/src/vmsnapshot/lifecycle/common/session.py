@@ -231,7 +231,8 @@ class Session:
         server = self.backend.server(known.id, operation)
         if compare_servers(known.on, server) is Sameness.ANOTHER and not self._is_moved(known):
             address = None if self._configuration is None else self._configuration.address
-            raise Refused(another_server_text(known, server, self.platform, address, operation.what))
+            told = another_server_text(known, server, self.platform, address)
+            raise Refused(told, subject=operation.what)
 
     def require_servers(self, known: Iterable[VirtualMachineIdentity], operation: Operation) -> None:
         """Go on only on the server on which state knows these VMs, as `require_server` does for one.
@@ -295,7 +296,7 @@ class Session:
         if told and not self._is_moved(known):
             server = self.backend.server(known.id, operation)
             if compare_servers(known.on, server) is Sameness.UNKNOWN:
-                return Unreachable(unknown_server_text(known, operation.what), retryable=False)
+                return Unreachable(unknown_server_text(known), subject=operation.what, retryable=False)
         return _gone(known, operation)
 
     def _by_uuid(

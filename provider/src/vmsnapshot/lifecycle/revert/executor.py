@@ -235,11 +235,10 @@ class RevertRun:
         operation.what = f'reverting {format_vm(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
         if inputs.target is not None and inputs.target != target.id:
             message = (
-                f"{operation.what}: this is not the snapshot that was meant when the update began "
-                f"({inputs.target}): the VM, its name or its snapshots have changed since. Nothing was done. "
-                "Look at a new preview"
+                f"this is not the snapshot that was meant when the update began ({inputs.target}): the VM, "
+                "its name or its snapshots have changed since. Nothing was done. Look at a new preview"
             )
-            raise Refused(message)
+            raise Refused(message, subject=operation.what)
         identifier = request_id(self._urn, target, inputs, self._before)
         request = RevertRequest(identifier, planned.vm, target, inputs.power_policy)
         vm, done = executor.evidence.wait_until_ended(request, operation, ReadMask.NOTHING)
@@ -325,10 +324,10 @@ class RevertRun:
             return
         if self._inputs.require_unchanged:
             message = (
-                f"{operation.what}: the VM is no longer as the preview showed it: {changed}. "
-                "requireUnchanged is set, so nothing was done. Look at a new preview"
+                f"the VM is no longer as the preview showed it: {changed}. requireUnchanged is set, so "
+                "nothing was done. Look at a new preview"
             )
-            raise Refused(message)
+            raise Refused(message, subject=operation.what)
         text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
         self._session.log(self._urn, Severity.WARNING, text)
 

@@ -88,8 +88,8 @@ def _estimate_text(
 
 def _refuse_old(what: str, max_age: str, age: dt.timedelta | None) -> None:
     if age is None:
-        message = f"{what}: the checkpoint's age is not known, so it may be older than maxAge ({max_age})"
-        raise Refused(message)
+        message = f"the checkpoint's age is not known, so it may be older than maxAge ({max_age})"
+        raise Refused(message, subject=what)
     if age > parse_duration(max_age):
-        message = f"{what}: the checkpoint is {format_age(age)} old, older than maxAge ({max_age})"
-        raise Refused(message)
+        message = f"the checkpoint is {format_age(age)} old, older than maxAge ({max_age})"
+        raise Refused(message, subject=what)

@@ -229,7 +229,7 @@ class RollbackExecutor:
     ) -> Exception:
         """What a failure leaves, after `onFailure`."""
         count = len(self._vms)
-        head = f"{operation.what}: {len(failures)} of {count} VMs failed."
+        head = f"{len(failures)} of {count} VMs failed."
         reason = _FAILED
         if self._inputs.on_failure == "undo" and not operation.cancellation.requested:
             reason = _UNDONE
@@ -238,7 +238,8 @@ class RollbackExecutor:
             done = len(executor.reverted)
             ending = f"{done} of {count} are reverted and stay so."
         ending += " The next `pulumi up` goes on with those that are not reverted."
-        return self._unfinished(executor, reason, aggregate_errors(head, failures, ending))
+        error = aggregate_errors(head, failures, ending, subject=operation.what)
+        return self._unfinished(executor, reason, error)
 
     def _undo(self, executor: WaveExecutor, failed: list[str], operation: Operation) -> str:
         what = f"bringing back what was reverted when {operation.what}"

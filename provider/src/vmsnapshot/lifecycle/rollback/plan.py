@@ -122,8 +122,8 @@ class PlannedRollback:
         if lines:
             listed = "\n".join(lines)
             errors = [*self.environment.failures.values(), *self.unread.values()]
-            message = f"{what}: not every VM can be rolled back, so nothing was done.\n{listed}"
-            raise Refused(message, retryable=any(error.retryable for error in errors))
+            message = f"not every VM can be rolled back, so nothing was done.\n{listed}"
+            raise Refused(message, subject=what, retryable=any(error.retryable for error in errors))
 
     def _impossible(self) -> dict[str, str]:
         """The causes that aren't about finding the VM or its restore point."""

@@ -289,10 +289,10 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if old is None:
             return watched_anew(inputs, machines, self._session.now(operation))
         members = [member for member in inputs.virtual_machines if member.key in known]
-        machines |= self._observe(urn, old.model_copy(update={"virtual_machines": members}), operation)[0]
+        machines |= self._observe(urn, replace(old, virtual_machines=members), operation)[0]
         state = watching(inputs, machines, old)
         kept = {member.key: known[member.key] for member in members if member.key not in machines}
-        return state.model_copy(update={"vms": {**state.vms, **kept}})
+        return replace(state, vms={**state.vms, **kept})
 
     def _announce(self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None) -> None:
         """In a preview, say what the rollback that is asked for would do."""

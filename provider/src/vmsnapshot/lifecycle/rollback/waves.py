@@ -176,4 +176,4 @@ class WaveExecutor:
 
 def step_of(part: Operation, what: str) -> Operation:
     """One step of what is done to a VM; its words are for messages, and left out of the progress line."""
-    return part.part(what, lambda text: part.progress(text.removeprefix(f"{what}: ")))
+    return part.part(what, part.progress, headed=True)

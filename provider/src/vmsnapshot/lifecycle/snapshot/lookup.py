@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
 from vmsnapshot.lifecycle.snapshot.text import ambiguous_text
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
@@ -117,7 +118,7 @@ class SnapshotLookup:
             f'that VM. To keep it, name its VM: vmName "{own}".'
         )
         self._session.log(urn, Severity.WARNING, text)
-        return live.model_copy(update={"vm_name": own})
+        return replace(live, vm_name=own)
 
     def _named_now(self, name: str, vm: VirtualMachine, operation: Operation) -> VirtualMachine | None:
         """The other VM that is named so now; None: the same one is, or none surely."""

@@ -188,7 +188,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         except VmsnapshotError as error:
             if asked is not None and asked.withdraw(vm, snapshot_id, error):
                 raise
-            partial = self._unsettled(inputs, vm, snapshot_id, owner, error)
+            partial = self._incomplete(inputs, vm, snapshot_id, owner, error)
             raise verbs.Incomplete(verbs.Answer(identifier, partial), error) from error
         snapshot = after.snapshot(snapshot_id)
         if snapshot is None:
@@ -201,7 +201,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self.lookup.tell_path(identifier, state, written=True)
         return verbs.Answer(identifier, state)
 
-    def _unsettled(
+    def _incomplete(
         self,
         inputs: SnapshotInputs,
         vm: VirtualMachine,
@@ -242,7 +242,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             return None
         sameness, snapshot = self.lookup.find(vm, request.id, state, operation)
         if sameness is Sameness.UNKNOWN:
-            raise Refused(f"{ambiguous_text(vm, state)}", subject=what)
+            raise Refused(ambiguous_text(vm, state), subject=what)
         if sameness not in (Sameness.SAME, Sameness.ELSEWHERE) or snapshot is None:
             why = f"it is no longer among the snapshots of {format_vm(vm)}"
             if snapshot is not None:
@@ -302,11 +302,11 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         snapshot = self.lookup.still_there(vm, request.id, state, operation)
         if taken_over(request.urn, state, snapshot):
             message = (
-                f"{what}: {format_snapshot(vm, snapshot)} has been taken over by "
-                f"{taker_of(request.urn, snapshot)}. Nothing was changed. If that is right, take this "
-                f"resource out of the state alone: `pulumi state delete '{request.urn}'`"
+                f"{format_snapshot(vm, snapshot)} has been taken over by {taker_of(request.urn, snapshot)}. "
+                "Nothing was changed. If that is right, take this resource out of the state alone: "
+                f"`pulumi state delete '{request.urn}'`"
             )
-            raise Refused(message)
+            raise Refused(message, subject=what)
         name = inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name
         asked = name, inputs.description or ""
         mark = parse_mark(state.ownership or snapshot.mark)
@@ -328,7 +328,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             except Gone:
                 raise
             except VmsnapshotError as error:
-                partial = self._unsettled(inputs, vm, snapshot.id, owner, error)
+                partial = self._incomplete(inputs, vm, snapshot.id, owner, error)
                 raise verbs.Incomplete(verbs.Answer(request.id, partial), error) from error
             vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
             snapshot = self.lookup.still_there(vm, request.id, state, operation)
@@ -352,7 +352,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             return
         sameness, snapshot = self.lookup.find(vm, request.id, state, operation)
         if sameness is Sameness.UNKNOWN:
-            raise Refused(f"{ambiguous_text(vm, state)}", subject=what)
+            raise Refused(ambiguous_text(vm, state), subject=what)
         if snapshot is None:
             return
         if sameness is Sameness.ANOTHER:
