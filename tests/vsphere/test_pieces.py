@@ -28,11 +28,11 @@ def test_what_comes_while_a_batch_is_under_way_makes_one_batch() -> None:
         may_go.wait(30)
         return {key: key * key for key in keys}
 
-    gatherer: Batcher[int, int] = Batcher("test", answer)
-    first = Doing(lambda: gatherer.ask(0, operation()))
+    batcher: Batcher[int, int] = Batcher("test", answer)
+    first = Doing(lambda: batcher.ask(0, operation()))
     until(lambda: batches)
-    rest = [Doing(partial(gatherer.ask, key, operation())) for key in range(1, 20)]
-    until(lambda: len(gatherer._waiting) == len(rest))
+    rest = [Doing(partial(batcher.ask, key, operation())) for key in range(1, 20)]
+    until(lambda: len(batcher._waiting) == len(rest))
     may_go.set()
     assert first.result() == 0
     assert [each.result() for each in rest] == [key * key for key in range(1, 20)]
@@ -47,15 +47,15 @@ def test_one_bad_key_fails_only_who_asked_for_it() -> None:
             raise Unreachable("all")
         return {key: Gone("one") if key == 4 else key for key in keys}
 
-    gatherer: Batcher[int, int] = Batcher("test", answer)
-    assert gatherer.ask(1, operation()) == 1
+    batcher: Batcher[int, int] = Batcher("test", answer)
+    assert batcher.ask(1, operation()) == 1
     with pytest.raises(Gone):
-        gatherer.ask(4, operation())
-    outcomes = gatherer.ask_all([3, 4], operation())
+        batcher.ask(4, operation())
+    outcomes = batcher.ask_all([3, 4], operation())
     assert outcomes[3] == 3
     assert isinstance(outcomes[4], Gone)
     with pytest.raises(Unreachable):
-        gatherer.ask(13, operation())
+        batcher.ask(13, operation())
 
 
 def test_an_answer_that_lacks_a_key_is_an_error_for_all() -> None:
@@ -67,18 +67,18 @@ def test_an_answer_that_lacks_a_key_is_an_error_for_all() -> None:
             return {}
         return dict.fromkeys(keys, 1)
 
-    gatherer: Batcher[int, int] = Batcher("test", answer)
+    batcher: Batcher[int, int] = Batcher("test", answer)
     with pytest.raises(KeyError):
-        gatherer.ask(7, operation(seconds=5))
+        batcher.ask(7, operation(seconds=5))
     broken = False
-    assert gatherer.ask(7, operation(seconds=5)) == 1
+    assert batcher.ask(7, operation(seconds=5)) == 1
 
 
 def test_many_keys_of_one_caller_let_nobody_be_waited_for() -> None:
     """After one operation has asked for many, the next that asks for one is alone as before."""
-    gatherer: Batcher[int, int] = Batcher("test", lambda keys: dict.fromkeys(keys, 1))
-    gatherer.ask_all(range(200), operation())
-    assert gatherer._usual == 1
+    batcher: Batcher[int, int] = Batcher("test", lambda keys: dict.fromkeys(keys, 1))
+    batcher.ask_all(range(200), operation())
+    assert batcher._usual == 1
 
 
 def test_the_same_key_is_asked_once() -> None:
@@ -89,8 +89,8 @@ def test_the_same_key_is_asked_once() -> None:
         asked.extend(keys)
         return dict.fromkeys(keys, 1)
 
-    gatherer: Batcher[int, int] = Batcher("test", answer, lambda: len(gatherer._waiting) < 5)
-    for each in [Doing(lambda: gatherer.ask(7, operation())) for _ in range(5)]:
+    batcher: Batcher[int, int] = Batcher("test", answer, lambda: len(batcher._waiting) < 5)
+    for each in [Doing(lambda: batcher.ask(7, operation())) for _ in range(5)]:
         assert each.result() == 1
     assert asked == [7]
 

@@ -120,6 +120,12 @@ class VmsnapshotError(Exception):
         other.subject = Subject(subject) if isinstance(subject, str) else subject
         return other
 
+    def blame(self, property: str) -> VmsnapshotError:  # noqa: A002 - the engine's term
+        """Returns the same error with the input that is to blame."""
+        other = copy.copy(self)
+        other.property = property
+        return other
+
     def __str__(self) -> str:
         """The sentence, and whether trying again helps."""
         return f"{full_stop(self.message)} Trying again may help." if self.retryable else self.message

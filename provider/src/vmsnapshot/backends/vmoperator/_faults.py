@@ -46,6 +46,8 @@ from vmsnapshot.lifecycle.errors import (
 _LONGEST_WORDS: Final = 600
 # The server quotes the whole object before it says what is wrong with it.
 _QUOTED_OBJECT: Final = re.compile(r'(?: ?"" is invalid: patch: )?Invalid value: "\{.*\}": ', re.DOTALL)
+# What it says of a field that the kind doesn't have there.
+_UNKNOWN_FIELD: Final = re.compile(r'unknown field "([^"]+)"')
 # What it says when a test of a JSON patch fails, without a word about which.
 _TEST_FAILED: Final = "the server rejected our request due to an error in our request"
 
@@ -78,6 +80,14 @@ class Overloaded(Busy):
 
 class PreconditionFailed(Refused):
     """A JSON patch was not applied: what it tests is no longer so."""
+
+
+class UnknownField(Refused):
+    """The server doesn't know a field of what was sent; `field` is its path, such as `spec.powerState`."""
+
+    def __init__(self, reason: str, field: str, *, subject: About | None = None) -> None:
+        super().__init__(reason, subject=subject)
+        self.field = field
 
 
 class ResourceExpired(Busy):
@@ -189,6 +199,13 @@ def _lacking(answer: Answer) -> str:
     return f'the login needs the permission "{verb}" for {what}{where}; {_PERMISSIONS}'
 
 
+def _invalid(about: About, answer: Answer) -> VmsnapshotError:
+    unknown = _UNKNOWN_FIELD.search(answer.message)
+    if unknown is not None:
+        return UnknownField(f"{answer.words}.", unknown[1], subject=about)
+    return _rule(Refused)(about, answer)
+
+
 def _not_found(about: About, answer: Answer) -> VmsnapshotError:
     details = answer.status.get("details") or {}
     if details.get("kind") == "namespaces":
@@ -240,9 +257,9 @@ TABLE: Final[dict[str | int, Rule]] = {
     HTTPStatus.CONFLICT: _rule(Busy, "somebody else is changing it."),
     "Expired": _rule(ResourceExpired),
     HTTPStatus.GONE: _rule(ResourceExpired),
-    "BadRequest": _rule(Refused),
+    "BadRequest": _invalid,
     HTTPStatus.BAD_REQUEST: _rule(Refused),
-    "Invalid": _rule(Refused),
+    "Invalid": _invalid,
     HTTPStatus.UNPROCESSABLE_ENTITY: _rule(Refused),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _rule(Refused, "it is too large."),
     "TooManyRequests": _overloaded,

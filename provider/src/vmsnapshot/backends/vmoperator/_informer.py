@@ -171,7 +171,7 @@ class Informer:
             self._names[self._key(item)].add(name)
         self._changes.tell(self._key(item))
 
-    def forget(self, item: Object) -> None:
+    def remove(self, item: Object) -> None:
         """Remove an object that the server has deleted."""
         with self._changed:
             name = name_of(item)
@@ -240,7 +240,7 @@ class Informer:
             known = list(self._objects.values())
         for item in known:
             if uid_of(item) not in listed and not _newer_than(item, version):
-                self.forget(item)
+                self.remove(item)
         for item in items:
             self.upsert(item)
         self._version = version
@@ -277,7 +277,7 @@ class Informer:
         if not (item.get("metadata") or {}).get("name") and kind != "BOOKMARK":
             raise faults.Interrupted(f"what came is no change of an object ({kind!r}).", subject=self._about)
         if kind == "DELETED":
-            self.forget(item)
+            self.remove(item)
         elif kind != "BOOKMARK":
             self.upsert(item)
         version = (item.get("metadata") or {}).get("resourceVersion")

@@ -90,7 +90,7 @@ from vmsnapshot.lifecycle.operation import Operation
 
 # To clear a request when the operation's own time is over.
 _CLEARING: Final = dt.timedelta(seconds=10)
-_UNKNOWN_FIELD: Final = 'unknown field "spec.currentSnapshotName"'
+_REQUEST_FIELD: Final = "spec.currentSnapshotName"
 
 
 class RevertRequest:
@@ -161,10 +161,11 @@ class RevertRequest:
                 lost = True
             except faults.PreconditionFailed:
                 pass
-            except Refused as refused:
-                if _UNKNOWN_FIELD not in refused.message:
+            except faults.UnknownField as refused:
+                if refused.field != _REQUEST_FIELD:
                     raise
-                raise Unsupported(f"{refused.message} Snapshots are switched off there.") from None
+                told = f"{refused.explanation} Snapshots are switched off there."
+                raise Unsupported(told, subject=self._about) from None
             else:
                 self._cache.machines.upsert(kept)
                 if spec_of(kept).get("currentSnapshotName") != self._attempt.target:

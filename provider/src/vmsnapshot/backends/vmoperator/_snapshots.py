@@ -156,12 +156,12 @@ class Snapshots:
             try:
                 answer = self._client.delete(path, uid_of(seen), operation, about)
             except Gone:
-                self._cache.snapshots.forget(seen)
+                self._cache.snapshots.remove(seen)
                 return
             if answer.get("kind") == KINDS[SNAPSHOTS]:
                 self._cache.snapshots.upsert(answer)
             else:
-                self._cache.snapshots.forget(seen)
+                self._cache.snapshots.remove(seen)
 
         def gone() -> bool | None:
             item = self._cache.snapshots.get(snapshot_id)

@@ -86,7 +86,7 @@ class Withdrawal:
         if uid_of({"metadata": answer.get("metadata") or {}}) == uid_of(item):
             self._cache.snapshots.upsert(answer)
         else:
-            self._cache.snapshots.forget(item)
+            self._cache.snapshots.remove(item)
         return True
 
     def _wait_for_change(self, item: Object, operation: Operation, end: float) -> None:

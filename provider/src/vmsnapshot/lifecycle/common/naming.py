@@ -44,8 +44,8 @@ def automatic_name(request: CheckRequest[N], platform: Platform) -> str | CheckF
 def _wrong(name: str, platform: Platform) -> str | None:
     if len(name) > NAME_LIMIT:
         return f"which is longer than the {NAME_LIMIT} characters vSphere allows"
-    unfit = platform.name_error(name)
-    return None if unfit is None else f"but {unfit}"
+    error = platform.name_error(name)
+    return None if error is None else f"but {error}"
 
 
 def _random_name(name: str, seed: bytes, platform: Platform) -> str:

@@ -144,7 +144,7 @@ class Session:
         try:
             return self.backend.find(VMReference(vm_name, namespace), operation)
         except (NotFound, Ambiguous) as error:
-            raise type(error)(error.message, property="vmName") from None
+            raise error.blame("vmName") from None
 
     def locate(
         self, known: VirtualMachineIdentity, operation: Operation, read: ReadMask = ReadMask.ALL

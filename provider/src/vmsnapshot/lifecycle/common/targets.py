@@ -11,9 +11,9 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 def find_target(session: Session, vm: VirtualMachine, reference: str) -> Snapshot:
     """The snapshot that is asked for; a path of state that it no longer has is followed by its id."""
-    foreseen = vm.snapshot(session.paths.planned(vm.identity.id, reference))
-    if foreseen is not None:
-        return foreseen
+    planned = vm.snapshot(session.paths.planned(vm.identity.id, reference))
+    if planned is not None:
+        return planned
     held = _known(vm, session.paths.known(vm.identity.id, reference))
     try:
         found = select_target(vm, reference)
@@ -21,7 +21,7 @@ def find_target(session: Session, vm: VirtualMachine, reference: str) -> Snapsho
         moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))
         if moved is not None and isinstance(error, NotFound):
             return moved
-        raise type(error)(error.message, property="snapshot") from None
+        raise error.blame("snapshot") from None
     if held is not None and held.id != found.id:
         message = (
             f"{reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "

@@ -31,13 +31,13 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     whose = CheckpointMaker.of(args.checkpoint, "")
     spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot, whose)
     planned = plan_rollback(session, spec, operation)
-    planned.refuse_failures(operation.what)
+    planned.raise_for_errors(operation.what)
     times = [item.create_time for item in planned.points.found.values()]
     known = [moment for moment in times if moment is not None]
     # With a time missing, another snapshot may be the first or the last.
     age = planned.moment - min(known) if known and len(known) == len(times) else None
     if args.max_age is not None:
-        _refuse_old(operation.what, args.max_age, age)
+        _raise_if_older(operation.what, args.max_age, age)
     reverts = _last_reverts(session, planned, operation) if args.estimate else {}
     expected = _expected(planned, reverts)
     text = rollback_text(planned)
@@ -86,7 +86,7 @@ def _estimate_text(
     return f"How long it takes is not known: no past revert is remembered of {format_names(missing)}."
 
 
-def _refuse_old(what: str, max_age: str, age: dt.timedelta | None) -> None:
+def _raise_if_older(what: str, max_age: str, age: dt.timedelta | None) -> None:
     if age is None:
         message = f"the checkpoint's age is not known, so it may be older than maxAge ({max_age})"
         raise Refused(message, subject=what)

@@ -140,7 +140,7 @@ class RollbackExecutor:
         self._old = begun.renamed(self._old, environment)
         return environment
 
-    def foresee(self, planned: PlannedRollback, operation: Operation) -> dict[str, RevertAttempt]:
+    def find_attempts(self, planned: PlannedRollback, operation: Operation) -> dict[str, RevertAttempt]:
         """For previews: what interrupted runs of the request did, or still do, to VMs to be reverted."""
         attempts = self._attempts.find(planned.targets, operation, wait=False)
         return {key: item for key, item in attempts.items() if item.done or item.running}
@@ -158,7 +158,7 @@ class RollbackExecutor:
         planned = plan_found(
             self._session, self._spec, environment, operation, without=before, begun_with=begun_with
         )
-        planned.refuse_failures(operation.what)
+        planned.raise_for_errors(operation.what)
         self._require_as_checked(planned, operation)
         self._vms = environment.machines
         targets = planned.targets

@@ -109,7 +109,7 @@ class PlannedRollback:
         ]
         return failures
 
-    def refuse_failures(self, what: str) -> None:
+    def raise_for_errors(self, what: str) -> None:
         """Go on only if every VM can be rolled back.
 
         Raises:

@@ -355,7 +355,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         )
         found: Mapping[str, RevertAttempt] = {}
         if request is not None and planned.plans:
-            found = RollbackExecutor(self._session, urn, old, asked, request).foresee(planned, operation)
+            found = RollbackExecutor(self._session, urn, old, asked, request).find_attempts(
+                planned, operation
+            )
         # Of those that are reverted, whether their power is still to be done.
         stay = {key: item.power_pending for key, item in done.items()}
         stay |= {key: True for key, item in found.items() if item.done}
