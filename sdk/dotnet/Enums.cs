@@ -60,7 +60,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public static FindingSeverity Error { get; } = new FindingSeverity("error");
         /// <summary>
-        /// A careful person wants to know it before agreeing.
+        /// Worth knowing before you approve.
         /// </summary>
         public static FindingSeverity Warning { get; } = new FindingSeverity("warning");
         /// <summary>

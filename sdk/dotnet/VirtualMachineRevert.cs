@@ -95,7 +95,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<Outputs.Machine?> Machine { get; private set; } = null!;
 
         /// <summary>
-        /// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+        /// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
         /// </summary>
         [Output("namespace")]
         public Output<string?> Namespace { get; private set; } = null!;
@@ -167,7 +167,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<Outputs.VirtualMachineIdentity?> Vm { get; private set; } = null!;
 
         /// <summary>
-        /// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+        /// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
         /// </summary>
         [Output("vmName")]
         public Output<string> VmName { get; private set; } = null!;
@@ -224,7 +224,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public sealed class VirtualMachineRevertArgs : global::Pulumi.ResourceArgs
     {
         /// <summary>
-        /// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+        /// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
         /// </summary>
         [Input("namespace")]
         public Input<string>? Namespace { get; set; }
@@ -266,7 +266,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         }
 
         /// <summary>
-        /// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+        /// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
         /// </summary>
         [Input("vmName", required: true)]
         public Input<string> VmName { get; set; } = null!;

@@ -16,7 +16,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
     /// ## Example Usage
     /// ### A restore point for each release
     /// 
-    /// Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+    /// Another release takes a new snapshot of the VM's current state, and removes the old one.
     /// 
     /// ```csharp
     /// using System.Collections.Generic;
@@ -87,7 +87,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableArray<Outputs.SnapshotReference>> Children { get; private set; } = null!;
 
         /// <summary>
-        /// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        /// Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         /// </summary>
         [Output("cleanupOnFail")]
         public Output<bool> CleanupOnFail { get; private set; } = null!;
@@ -183,7 +183,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<Outputs.SnapshotStorage?> Storage { get; private set; } = null!;
 
         /// <summary>
-        /// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+        /// Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
         /// </summary>
         [Output("triggers")]
         public Output<ImmutableDictionary<string, object>?> Triggers { get; private set; } = null!;
@@ -264,7 +264,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<Vmsnapshot.PulumiVmsnapshot.ChildPolicy>? ChildPolicy { get; set; }
 
         /// <summary>
-        /// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        /// Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         /// </summary>
         [Input("cleanupOnFail")]
         public Input<bool>? CleanupOnFail { get; set; }
@@ -309,7 +309,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         private InputMap<object>? _triggers;
 
         /// <summary>
-        /// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+        /// Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
         /// </summary>
         public InputMap<object> Triggers
         {

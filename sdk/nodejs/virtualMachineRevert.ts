@@ -91,7 +91,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly machine: pulumi.Output<outputs.Machine | undefined>;
     /**
-     * The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+     * The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
      */
     declare public readonly namespace: pulumi.Output<string | undefined>;
     /**
@@ -139,7 +139,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly vm: pulumi.Output<outputs.VirtualMachineIdentity | undefined>;
     /**
-     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
      */
     declare public readonly vmName: pulumi.Output<string>;
     /**
@@ -209,7 +209,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
  */
 export interface VirtualMachineRevertArgs {
     /**
-     * The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+     * The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
      */
     namespace?: pulumi.Input<string | undefined>;
     /**
@@ -233,7 +233,7 @@ export interface VirtualMachineRevertArgs {
      */
     triggers?: pulumi.Input<{[key: string]: any} | undefined>;
     /**
-     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+     * The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
      */
     vmName: pulumi.Input<string>;
 }

@@ -13,7 +13,7 @@ import * as utilities from "./utilities";
  * ## Example Usage
  * ### A restore point for each release
  *
- * Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+ * Another release takes a new snapshot of the VM's current state, and removes the old one.
  *
  * ```typescript
  * import * as pulumi from "@pulumi/pulumi";
@@ -90,7 +90,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly children: pulumi.Output<outputs.SnapshotReference[]>;
     /**
-     * Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+     * Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
      */
     declare public readonly cleanupOnFail: pulumi.Output<boolean>;
     /**
@@ -154,7 +154,7 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly storage: pulumi.Output<outputs.SnapshotStorage | undefined>;
     /**
-     * Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+     * Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
      */
     declare public readonly triggers: pulumi.Output<{[key: string]: any} | undefined>;
     /**
@@ -250,7 +250,7 @@ export interface VirtualMachineSnapshotArgs {
      */
     childPolicy?: pulumi.Input<enums.ChildPolicy | undefined>;
     /**
-     * Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+     * Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
      */
     cleanupOnFail?: pulumi.Input<boolean | undefined>;
     /**
@@ -278,7 +278,7 @@ export interface VirtualMachineSnapshotArgs {
      */
     quiesce?: pulumi.Input<inputs.QuiesceArgs | undefined>;
     /**
-     * Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+     * Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
      */
     triggers?: pulumi.Input<{[key: string]: any} | undefined>;
     /**

@@ -185,7 +185,7 @@ type FindingSeverity string
 const (
 	// The revert can't work, or must not be tried.
 	FindingSeverityError = FindingSeverity("error")
-	// A careful person wants to know it before agreeing.
+	// Worth knowing before you approve.
 	FindingSeverityWarning = FindingSeverity("warning")
 	// It could not be found out, and may be either.
 	FindingSeverityUnknown = FindingSeverity("unknown")

@@ -93,7 +93,7 @@ type VirtualMachineRevert struct {
 	LeftoverSafetySnapshots LeftoverSafetySnapshotArrayOutput `pulumi:"leftoverSafetySnapshots"`
 	// The live VM, refreshed before each preview.
 	Machine MachinePtrOutput `pulumi:"machine"`
-	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
 	Namespace pulumi.StringPtrOutput `pulumi:"namespace"`
 	// The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
 	PowerPolicy PowerPolicyOutput `pulumi:"powerPolicy"`
@@ -117,7 +117,7 @@ type VirtualMachineRevert struct {
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
 	// The VM.
 	Vm VirtualMachineIdentityPtrOutput `pulumi:"vm"`
-	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
 	VmName pulumi.StringOutput `pulumi:"vmName"`
 	// When the VM came to be watched by this resource (RFC 3339, UTC); not set when it was reverted at once.
 	WatchedSince pulumi.StringPtrOutput `pulumi:"watchedSince"`
@@ -172,7 +172,7 @@ func (VirtualMachineRevertState) ElementType() reflect.Type {
 }
 
 type virtualMachineRevertArgs struct {
-	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
 	Namespace *string `pulumi:"namespace"`
 	// The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
@@ -184,13 +184,13 @@ type virtualMachineRevertArgs struct {
 	Snapshot *string `pulumi:"snapshot"`
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers map[string]interface{} `pulumi:"triggers"`
-	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
 	VmName string `pulumi:"vmName"`
 }
 
 // The set of arguments for constructing a VirtualMachineRevert resource.
 type VirtualMachineRevertArgs struct {
-	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
 	Namespace pulumi.StringPtrInput
 	// The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
 	PowerPolicy PowerPolicyPtrInput
@@ -202,7 +202,7 @@ type VirtualMachineRevertArgs struct {
 	Snapshot pulumi.StringPtrInput
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers pulumi.MapInput
-	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+	// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
 	VmName pulumi.StringInput
 }
 
@@ -313,7 +313,7 @@ func (o VirtualMachineRevertOutput) Machine() MachinePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) MachinePtrOutput { return v.Machine }).(MachinePtrOutput)
 }
 
-// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
 func (o VirtualMachineRevertOutput) Namespace() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Namespace }).(pulumi.StringPtrOutput)
 }
@@ -373,7 +373,7 @@ func (o VirtualMachineRevertOutput) Vm() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) VirtualMachineIdentityPtrOutput { return v.Vm }).(VirtualMachineIdentityPtrOutput)
 }
 
-// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+// The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
 func (o VirtualMachineRevertOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringOutput { return v.VmName }).(pulumi.StringOutput)
 }

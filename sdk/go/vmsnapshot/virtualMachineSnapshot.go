@@ -17,7 +17,7 @@ import (
 // ## Example Usage
 // ### A restore point for each release
 //
-// Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+// Another release takes a new snapshot of the VM's current state, and removes the old one.
 //
 // ```go
 // package main
@@ -93,7 +93,7 @@ type VirtualMachineSnapshot struct {
 	ChildPolicy ChildPolicyOutput `pulumi:"childPolicy"`
 	// The snapshots directly below it.
 	Children SnapshotReferenceArrayOutput `pulumi:"children"`
-	// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+	// Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
 	CleanupOnFail pulumi.BoolOutput `pulumi:"cleanupOnFail"`
 	// The observed conditions.
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
@@ -125,7 +125,7 @@ type VirtualMachineSnapshot struct {
 	Quiesced pulumi.BoolPtrOutput `pulumi:"quiesced"`
 	// The space it takes.
 	Storage SnapshotStoragePtrOutput `pulumi:"storage"`
-	// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+	// Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
 	// The UID of the snapshot's object (VM Operator): one that is re-created has another.
 	Uid pulumi.StringPtrOutput `pulumi:"uid"`
@@ -194,7 +194,7 @@ func (VirtualMachineSnapshotState) ElementType() reflect.Type {
 type virtualMachineSnapshotArgs struct {
 	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy *ChildPolicy `pulumi:"childPolicy"`
-	// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+	// Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
 	CleanupOnFail *bool `pulumi:"cleanupOnFail"`
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate *bool `pulumi:"consolidate"`
@@ -208,7 +208,7 @@ type virtualMachineSnapshotArgs struct {
 	Namespace *string `pulumi:"namespace"`
 	// Quiesce the guest's file systems first; VMware Tools must be running. Default: not quiesced. A change takes a new snapshot.
 	Quiesce *Quiesce `pulumi:"quiesce"`
-	// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+	// Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
 	Triggers map[string]interface{} `pulumi:"triggers"`
 	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
 	VmName string `pulumi:"vmName"`
@@ -218,7 +218,7 @@ type virtualMachineSnapshotArgs struct {
 type VirtualMachineSnapshotArgs struct {
 	// What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
 	ChildPolicy ChildPolicyPtrInput
-	// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+	// Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
 	CleanupOnFail pulumi.BoolPtrInput
 	// Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
 	Consolidate pulumi.BoolPtrInput
@@ -232,7 +232,7 @@ type VirtualMachineSnapshotArgs struct {
 	Namespace pulumi.StringPtrInput
 	// Quiesce the guest's file systems first; VMware Tools must be running. Default: not quiesced. A change takes a new snapshot.
 	Quiesce QuiescePtrInput
-	// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+	// Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
 	Triggers pulumi.MapInput
 	// The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
 	VmName pulumi.StringInput
@@ -335,7 +335,7 @@ func (o VirtualMachineSnapshotOutput) Children() SnapshotReferenceArrayOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) SnapshotReferenceArrayOutput { return v.Children }).(SnapshotReferenceArrayOutput)
 }
 
-// Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+// Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
 func (o VirtualMachineSnapshotOutput) CleanupOnFail() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.BoolOutput { return v.CleanupOnFail }).(pulumi.BoolOutput)
 }
@@ -415,7 +415,7 @@ func (o VirtualMachineSnapshotOutput) Storage() SnapshotStoragePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) SnapshotStoragePtrOutput { return v.Storage }).(SnapshotStoragePtrOutput)
 }
 
-// Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+// Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
 func (o VirtualMachineSnapshotOutput) Triggers() pulumi.MapOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.MapOutput { return v.Triggers }).(pulumi.MapOutput)
 }

@@ -45,7 +45,7 @@ class FindingSeverity(_builtins.str, Enum):
     """
     WARNING = "warning"
     """
-    A careful person wants to know it before agreeing.
+    Worth knowing before you approve.
     """
     UNKNOWN = "unknown"
     """

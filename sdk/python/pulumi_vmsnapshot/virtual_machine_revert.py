@@ -32,8 +32,8 @@ class VirtualMachineRevertArgs:
         """
         The set of arguments for constructing a VirtualMachineRevert resource.
 
-        :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
-        :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
+        :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input['SafetySnapshotArgs'] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
@@ -62,7 +62,7 @@ class VirtualMachineRevertArgs:
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Input[_builtins.str]:
         """
-        The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+        The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
         """
         return pulumi.get(self, "vm_name")
 
@@ -74,7 +74,7 @@ class VirtualMachineRevertArgs:
     @pulumi.getter
     def namespace(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
         """
         return pulumi.get(self, "namespace")
 
@@ -202,13 +202,13 @@ class VirtualMachineRevert(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+        :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
         :param pulumi.Input['PowerPolicy'] power_policy: The VM's power after a revert: `snapshot` (whatever the snapshot holds), `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to revert when the VM is no longer as the preview showed it (another current snapshot, power state, hardware or snapshot tree). Default: false; the update then says what changed, and goes on. A change alone reverts nothing.
         :param pulumi.Input[Union['SafetySnapshotArgs', 'SafetySnapshotArgsDict']] safety_snapshot: Take a snapshot of the state about to be lost first, so that the revert can itself be undone. Default: none is taken. A change alone reverts nothing.
         :param pulumi.Input[_builtins.str] snapshot: The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another revert to `snapshot`.
-        :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
         """
         ...
     @overload
@@ -392,7 +392,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def namespace(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change makes a new resource.
+        The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. Changing this replaces the resource.
         """
         return pulumi.get(self, "namespace")
 
@@ -488,7 +488,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Output[_builtins.str]:
         """
-        The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. A change makes a new resource.
+        The VM to revert, or to watch. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine. Changing this replaces the resource.
         """
         return pulumi.get(self, "vm_name")
 

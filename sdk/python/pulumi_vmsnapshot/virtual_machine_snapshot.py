@@ -37,14 +37,14 @@ class VirtualMachineSnapshotArgs:
 
         :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
-        :param pulumi.Input[_builtins.bool] cleanup_on_fail: Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        :param pulumi.Input[_builtins.bool] cleanup_on_fail: Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of a running VM is part of the snapshot. Without memory, a revert leaves the VM powered off. Default: false. A change takes a new snapshot.
         :param pulumi.Input[_builtins.str] name: The snapshot's name, at most 80 characters. Default: the resource's name with a random suffix. A change renames the snapshot in place on vSphere.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change takes a new snapshot.
         :param pulumi.Input['QuiesceArgs'] quiesce: Quiesce the guest's file systems first; VMware Tools must be running. Default: not quiesced. A change takes a new snapshot.
-        :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+        :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
         """
         pulumi.set(__self__, "vm_name", vm_name)
         if child_policy is None:
@@ -102,7 +102,7 @@ class VirtualMachineSnapshotArgs:
     @pulumi.getter(name="cleanupOnFail")
     def cleanup_on_fail(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         """
         return pulumi.get(self, "cleanup_on_fail")
 
@@ -186,7 +186,7 @@ class VirtualMachineSnapshotArgs:
     @pulumi.getter
     def triggers(self) -> pulumi.Input[Optional[Mapping[str, Any]]]:
         """
-        Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+        Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
         """
         return pulumi.get(self, "triggers")
 
@@ -218,7 +218,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         ## Example Usage
         ### A restore point for each release
 
-        Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+        Another release takes a new snapshot of the VM's current state, and removes the old one.
 
         ```python
         import pulumi
@@ -265,14 +265,14 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input['ChildPolicy'] child_policy: What becomes of the children when the snapshot is deleted: `keep` (they move up to the parent and stay usable), `remove` (they are removed too) or `refuse` (a snapshot that has children is not deleted). `pulumi destroy --preview-only --refresh` tells which children `remove` and `refuse` are about. Default: `keep`. A change only updates state.
-        :param pulumi.Input[_builtins.bool] cleanup_on_fail: Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        :param pulumi.Input[_builtins.bool] cleanup_on_fail: Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.bool] consolidate: Whether disks are consolidated when the snapshot is deleted. Default: true. A change only updates state.
         :param pulumi.Input[_builtins.str] description: What the snapshot is for. Default: empty. A change updates in place.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of a running VM is part of the snapshot. Without memory, a revert leaves the VM powered off. Default: false. A change takes a new snapshot.
         :param pulumi.Input[_builtins.str] name: The snapshot's name, at most 80 characters. Default: the resource's name with a random suffix. A change renames the snapshot in place on vSphere.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`. A change takes a new snapshot.
         :param pulumi.Input[Union['QuiesceArgs', 'QuiesceArgsDict']] quiesce: Quiesce the guest's file systems first; VMware Tools must be running. Default: not quiesced. A change takes a new snapshot.
-        :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+        :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
         :param pulumi.Input[_builtins.str] vm_name: The VM to snapshot. vSphere: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. VM Operator: the name of the VirtualMachine. A change takes a new snapshot.
         """
         ...
@@ -287,7 +287,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
         ## Example Usage
         ### A restore point for each release
 
-        Another release takes a new snapshot, of the VM as it is then, and removes the old one.
+        Another release takes a new snapshot of the VM's current state, and removes the old one.
 
         ```python
         import pulumi
@@ -465,7 +465,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter(name="cleanupOnFail")
     def cleanup_on_fail(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether the object of a snapshot that was never taken is deleted again, when its time is over or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
+        Whether the object of a snapshot that was never taken is deleted again when the operation timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody deletes it). Only what the same update asked for is deleted. Default: true. A change only updates state.
         """
         return pulumi.get(self, "cleanup_on_fail")
 
@@ -593,7 +593,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def triggers(self) -> pulumi.Output[Optional[Mapping[str, Any]]]:
         """
-        Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.
+        Any values; a change in them takes a new snapshot of the VM's current state and removes this one.
         """
         return pulumi.get(self, "triggers")
 

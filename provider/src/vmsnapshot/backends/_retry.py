@@ -56,7 +56,7 @@ NEVER: Final = RetryCondition(lambda _error: False)
 def retry(
     operation: Operation, when: RetryCondition, attempt: Callable[[], T], *, briefly: RetryCondition = NEVER
 ) -> T:
-    """Make attempts until one succeeds, fails for good, or the operation's time is over.
+    """Make attempts until one succeeds, fails for good, or the operation times out.
 
     Args:
         operation: Whose time counts.

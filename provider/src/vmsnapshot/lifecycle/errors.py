@@ -12,7 +12,7 @@ status at a single place.  Nobody in between catches vendor exceptions::
     ├── Denied                      the login or a privilege is missing
     ├── Unreachable                 no connection, or it broke
     ├── Busy                        another task runs on the VM, or the platform is overloaded
-    ├── TimedOut                    the resource's own time is over
+    ├── TimedOut                    the operation timed out
     ├── Cancelled                   the user cancelled
     ├── Unsupported                 this platform can't do it
     └── PlatformError               anything else that the platform said
@@ -182,7 +182,7 @@ class Busy(VmsnapshotError):
 
 
 class TimedOut(VmsnapshotError):
-    """The resource's own time is over."""
+    """The operation timed out."""
 
     retryable = True
     outcome_unknown = True

@@ -85,7 +85,7 @@ class CheckResult:
 
 
 class Change(enum.Enum):
-    """How one property changes; `replaces` says whether it makes a new resource."""
+    """How one property changes; `replaces` says whether it replaces the resource."""
 
     ADD = "add"
     ADD_REPLACE = "add-replace"
@@ -96,7 +96,7 @@ class Change(enum.Enum):
 
     @property
     def replaces(self) -> bool:
-        """Whether the change makes a new resource."""
+        """Whether the change replaces the resource."""
         return self.value.endswith("-replace")
 
 

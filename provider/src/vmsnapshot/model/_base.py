@@ -42,7 +42,7 @@ class Property:
 
     Args:
         description: First sentence what it is; then default, units and what a change does.
-        replaces: A change makes a new resource. Otherwise a change updates in place.
+        replaces: A change replaces the resource. Otherwise a change updates in place.
         secret: Encrypted in state, never shown.
         env: Environment names read in this order when the property is not set.
         computed: The provider sets it; a user's own value is refused.

@@ -19,7 +19,7 @@ Severity: TypeAlias = Annotated[
         "FindingSeverity",
         {
             "error": "The revert can't work, or must not be tried.",
-            "warning": "A careful person wants to know it before agreeing.",
+            "warning": "Worth knowing before you approve.",
             "unknown": "It could not be found out, and may be either.",
         },
     ),

@@ -100,7 +100,7 @@ class RevertInputs(Model):
         Property(
             "The VM to revert, or to watch. vSphere: a unique name, an inventory path, an "
             "instance or BIOS UUID, or a managed object id. VM Operator: the name of the "
-            "VirtualMachine. A change makes a new resource.",
+            "VirtualMachine. Changing this replaces the resource.",
             replaces=True,
         ),
     ]
@@ -109,7 +109,7 @@ class RevertInputs(Model):
         Field(min_length=1),
         Property(
             "The VM's Kubernetes namespace (VM Operator only). Default: the provider's "
-            "`namespace`. A change makes a new resource.",
+            "`namespace`. Changing this replaces the resource.",
             replaces=True,
         ),
     ] = None

@@ -152,7 +152,8 @@ class SnapshotInputs(Model):
     triggers: Annotated[
         dict[str, Any] | None,
         Property(
-            "Any values; a change in them takes a new snapshot of the VM as it is then and removes this one.",
+            "Any values; a change in them takes a new snapshot of the VM's current state and removes this "
+            "one.",
             replaces=True,
         ),
     ] = None
@@ -175,8 +176,8 @@ class SnapshotInputs(Model):
     cleanup_on_fail: Annotated[
         bool,
         Property(
-            "Whether the object of a snapshot that was never taken is deleted again, when its time is over "
-            "or the update was cancelled (VM Operator only, which otherwise goes on trying until somebody "
+            "Whether the object of a snapshot that was never taken is deleted again when the operation "
+            "timed out or the update was cancelled (VM Operator only, which otherwise goes on until somebody "
             "deletes it). Only what the same update asked for is deleted. Default: true. A change only "
             "updates state."
         ),

@@ -25,7 +25,7 @@ export const FindingSeverity = {
      */
     Error: "error",
     /**
-     * A careful person wants to know it before agreeing.
+     * Worth knowing before you approve.
      */
     Warning: "warning",
     /**

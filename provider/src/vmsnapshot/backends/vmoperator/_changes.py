@@ -41,7 +41,7 @@ class ChangeNotifier:
 
         Raises:
             Cancelled: The user cancelled.
-            TimedOut: The operation's time is over.
+            TimedOut: The operation timed out.
             Denied: This user may no longer look; likewise whatever else ended the watches.
         """
         woken = threading.Event()

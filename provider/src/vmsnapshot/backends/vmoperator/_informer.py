@@ -90,7 +90,7 @@ class Informer:
             Denied: This user may not list or watch; likewise whatever else won't pass by itself.
             Unreachable: The server could not be reached even once, or everything is closed.
             Cancelled: The user cancelled.
-            TimedOut: The operation's time is over; the message says why it took so long.
+            TimedOut: The operation timed out; the message says why it took so long.
         """
         self.start()
 

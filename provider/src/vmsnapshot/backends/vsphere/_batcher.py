@@ -63,7 +63,7 @@ class Batcher(Generic[K, V]):
         Raises:
             Exception: The error that came instead of it.
             Cancelled: The user cancelled.
-            TimedOut: The operation's time is over.
+            TimedOut: The operation timed out.
         """
         answer = self.ask_all([key], operation)[key]
         if isinstance(answer, Exception):
@@ -75,7 +75,7 @@ class Batcher(Generic[K, V]):
 
         Raises:
             Cancelled: The user cancelled.
-            TimedOut: The operation's time is over.
+            TimedOut: The operation timed out.
         """
         operation.check()
         tickets = {key: Future[V | Exception]() for key in keys}

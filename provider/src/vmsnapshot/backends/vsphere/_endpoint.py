@@ -84,8 +84,8 @@ class Endpoint:
             if len(pin) not in _DIGESTS or not re.fullmatch("[0-9a-f]+", pin):
                 raise InvalidInput(
                     "thumbprint",
-                    f"thumbprint: {configuration.thumbprint!r} is not one; give the certificate's SHA-256 "
-                    "(64 hexadecimal digits) or SHA-1 (40), with or without colons.",
+                    f"thumbprint: {configuration.thumbprint!r} is not a valid thumbprint; give the "
+                    "certificate's SHA-256 (64 hexadecimal digits) or SHA-1 (40), with or without colons.",
                 )
         host = found["six"] or found["host"]
         endpoint = cls(

@@ -76,11 +76,11 @@ class Protection:
         granted = self._granted(vm, operation)
         helps = f"The privilege {_LOGGING} on the VMs"
         if granted is None:
-            return "whether this login may log an event when a revert begins isn't known", helps
+            return "whether this user may log an event when a revert begins isn't known", helps
         if _REVERTING not in granted:
             return None  # a login for previews alone: the one that reverts is another
         if _LOGGING not in granted:
-            return "this login may not log an event when a revert begins", helps
+            return "this user may not log an event when a revert begins", helps
         if self._history.events.unread(operation) is None:
             return None
         return "the events that say that a revert was begun can't be read", "System.View on the root folder"

@@ -15,7 +15,7 @@ class CheckpointMemory:
         state: What the engine has shown of its state: check isn't shown it.
         ids: The ids of the VMs that check has found, by the member's key: so is each looked up once.
         is_unseen: Whether check had to plan without having seen the state.
-        kept: By labels whose time is over those of them that linked clones stand on, with the clones.
+        kept: By expired labels those of them that linked clones stand on, with the clones.
     """
 
     state: CheckpointState | None = None

@@ -160,7 +160,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         return _preview(request.new_inputs.model, request.old_state)
 
     def update(self, request: CheckpointUpdate) -> CheckpointAnswer:
-        """Take a checkpoint if the label is new, then remove those whose time is over."""
+        """Take a checkpoint if the label is new, then remove those that have expired."""
         self._memory.of(request.urn).state = request.old_state
         inputs = request.new_inputs.model
         operation = self._session.operation(request.urn, f'checkpoint "{inputs.label}"', request.timeout)

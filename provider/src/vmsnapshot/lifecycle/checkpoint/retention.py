@@ -32,7 +32,7 @@ class Rules:
 
 
 def to_remove(held: Sequence[Held], rules: Rules, moment: dt.datetime) -> dict[str, str]:
-    """The labels whose time is over, each with the rule that says so, the oldest first.
+    """The labels that have expired, each with the rule that says so, the oldest first.
 
     Never a pinned one, nor the newest complete one. An incomplete one takes no place of `keepLast`:
     it must not crowd out what the environment can go back to.

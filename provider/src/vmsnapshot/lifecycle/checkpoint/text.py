@@ -72,7 +72,7 @@ def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str],
 
 
 def kept_text(kept: Mapping[str, str]) -> str:
-    """Which checkpoints stay although their time is over, and for whom."""
+    """Which checkpoints stay although they have expired, and for whom."""
     lines: list[str] = []
     for label, clones in kept.items():
         lines += wrapped(

@@ -18,7 +18,7 @@ _INDENT = "  "
 
 
 def plan_text(plan: ClonePlan, inputs: CloneInputs, moment: dt.datetime) -> str:
-    """What a person reads before agreeing: what is made of what, where, and what room it takes."""
+    """What a person reads before approving: what is made of what, where, and what room it takes."""
     kind = "A linked clone" if inputs.linked else "A full clone"
     taken = plan.snapshot.create_time
     age = "of unknown age" if taken is None else f"{format_age(moment - taken)} old"

@@ -314,7 +314,7 @@ class RevertRun:
         return self._failed(state, error)
 
     def _compare_with_preview(self, vm: VirtualMachine, operation: Operation) -> None:
-        """Say what has changed on the VM since somebody agreed to this.
+        """Say what has changed on the VM since somebody approved this.
 
         Raises:
             Refused: Something has, and `requireUnchanged` is set.

@@ -93,7 +93,7 @@ class PlannedRevert:
 
     @property
     def text(self) -> str:
-        """What a person reads before agreeing."""
+        """What a person reads before approving."""
         if self.found is None:
             other = self.before is not None and compare_vm(self.before, self.vm.identity) is Sameness.ANOTHER
             return "\n".join([self.plan.text, *(another_vm_text(self.before, self.vm) if other else ())])

@@ -28,7 +28,7 @@ _POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "
 def plan_text(
     plan: RevertPlan, vm: VirtualMachine, target: Snapshot, inputs: RevertInputs, moment: dt.datetime
 ) -> str:
-    """What a person reads before agreeing: target, tree, power, what is lost, what isn't touched."""
+    """What a person reads before approving: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
     sentences = [_power(plan, inputs.power_policy), _lost(plan, vm, moment)]
     sentences += [] if inputs.safety_snapshot is None else [_safety(inputs.safety_snapshot)]

@@ -208,7 +208,7 @@ class RollbackExecutor:
             raise Refused(f"nothing was done.\n{listed}", subject=operation.what)
 
     def _compare_with_preview(self, planned: PlannedRollback, operation: Operation) -> None:
-        """Say what has changed on the VMs since somebody agreed to this.
+        """Say what has changed on the VMs since somebody approved this.
 
         Raises:
             Refused: Something has, and `requireUnchanged` is set.

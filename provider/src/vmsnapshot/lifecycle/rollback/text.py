@@ -35,7 +35,7 @@ _POWER: Final[dict[PowerState | None, str]] = {
 
 
 def rollback_text(planned: PlannedRollback, *, done: int = 0) -> str:
-    """What a person reads before agreeing: which VMs in which waves, ages, power, what is lost.
+    """What a person reads before approving: which VMs in which waves, ages, power, what is lost.
 
     Args:
         planned: The VMs that are still to be reverted.
