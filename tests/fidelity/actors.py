@@ -42,6 +42,7 @@ class Actor:
         self._wait = client.wait
         self.vm: Any = client.content.searchIndex.FindByInventoryPath(f"/DC0/vm/{name}")
         self.id: str = self.vm._moId
+        self._first = {device.key for device in self.vm.config.hardware.device}
 
     # --- what they see ------------------------------------------------------------------------
 
@@ -187,6 +188,43 @@ class Actor:
         cards = self._devices(vim.vm.device.VirtualEthernetCard)
         if cards:
             self._device("remove", cards[which % len(cards)])
+
+    def add_device(self, device: Any) -> None:
+        """Add a device that is neither disk nor network adapter: a controller, a port, a GPU, a TPM, …."""
+        device.key = -1
+        self._device("add", device)
+
+    def change_device(self, which: int, backing: Any) -> None:
+        """Give a CD drive or a serial port another backing of its kind."""
+        kinds = vim.vm.device
+        serial = isinstance(backing, kinds.VirtualSerialPort.URIBackingInfo)
+        found = self._devices(kinds.VirtualSerialPort if serial else kinds.VirtualCdrom)
+        if found:
+            device = found[which % len(found)]
+            device.backing = backing
+            self._device("edit", device)
+
+    def remove_device(self, which: int) -> None:
+        """Take one of those off the VM that were added."""
+        kinds = vim.vm.device
+        shown = (kinds.VirtualDisk, kinds.VirtualEthernetCard)
+        devices = self._devices(kinds.VirtualDevice)
+        found = [item for item in devices if not isinstance(item, shown) and item.key not in self._first]
+        if found:
+            self._device("remove", found[which % len(found)])
+
+    def set_up_vapp(self, value: str, version: str) -> None:
+        """Set a vApp property and the product's version."""
+        config = self.vm.config.vAppConfig
+        operation = "edit" if config is not None and config.property else "add"
+        prop = vim.vApp.PropertyInfo(key=0, id="dns", type="string", label="DNS", value=value)
+        product = vim.vApp.ProductInfo(key=0, name="shop", version=version)
+        self.configure(
+            vAppConfig=vim.vApp.VmConfigSpec(
+                property=[vim.vApp.PropertySpec(operation=operation, info=prop)],
+                product=[vim.vApp.ProductSpec(operation=operation, info=product)],
+            )
+        )
 
     def _adapter(self, card: Any) -> dict[str, Any]:
         backing = card.backing

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from pyVmomi import vim
+from pyVmomi.VmomiSupport import binary
 
 from tests.fidelity.actors import Actor, Power, Seen
 from tests.fidelity.life import Life
@@ -42,6 +43,30 @@ SAFETY = st.sampled_from([{}, {"memory": True}, {"keepUpdates": 1}, {"maxAge": "
 SPELLINGS = st.sampled_from(["id", "name", "path"])
 MODES = st.sampled_from(["persistent", "independent_persistent", "independent_nonpersistent"])
 CARDS = st.sampled_from(["VirtualVmxnet3", "VirtualE1000e"])
+# What a VM is known by, what has a rule of its own, and what no update of a VM sets.
+_NOT_DRAWN = {
+    *("changeVersion", "createDate", "files", "instanceUuid", "locationId", "name", "uuid"),
+    *("annotation", "guestId", "version"),
+}
+
+
+def _plain_settings() -> dict[str, st.SearchStrategy[Any]]:
+    """Each property of a ConfigSpec that is a plain value, and stands in the configuration by its name."""
+    shown: dict[str, Any] = {info.name: info.type for info in vim.vm.ConfigInfo._GetPropertyList()}
+    drawn: dict[str, st.SearchStrategy[Any]] = {}
+    for info in vim.vm.ConfigSpec._GetPropertyList():
+        kind: Any = info.type
+        if info.name in _NOT_DRAWN or shown.get(info.name) != kind:
+            continue
+        if issubclass(kind, bool):
+            drawn[info.name] = st.booleans()
+        elif issubclass(kind, int):
+            drawn[info.name] = st.integers(1, 9)
+        elif issubclass(kind, str):
+            drawn[info.name] = st.sampled_from(["one", "größe"])
+    return drawn
+
+
 # What the simulator takes of a ConfigSpec beside hardware.
 _ALLOCATION = st.builds(
     vim.ResourceAllocationInfo,
@@ -55,31 +80,112 @@ _EXTRA = st.builds(
     key=st.sampled_from(["disk.EnableUUID", "guestinfo.userdata", "svga.vramSize", "sched.mem.pin"]),
     value=st.sampled_from(["TRUE", "FALSE", "größe", ""]),
 )
+_BOOT: Any = vim.vm.BootOptions
+_ORDERS = st.sampled_from(
+    [
+        [_BOOT.BootableCdromDevice],
+        [_BOOT.BootableFloppyDevice],
+        [_BOOT.BootableFloppyDevice, _BOOT.BootableCdromDevice],
+    ]
+)
 WHOLE_CONFIG: Final = {
-    "alternateGuestName": st.sampled_from(["", "Shop OS 3"]),
-    "cpuHotAddEnabled": st.booleans(),
-    "cpuHotRemoveEnabled": st.booleans(),
-    "memoryHotAddEnabled": st.booleans(),
-    "memoryReservationLockedToMax": st.booleans(),
-    "nestedHVEnabled": st.booleans(),
-    "changeTrackingEnabled": st.booleans(),
-    "messageBusTunnelEnabled": st.booleans(),
-    "npivTemporaryDisabled": st.booleans(),
-    "firmware": st.just("efi"),
-    "migrateEncryption": st.sampled_from(["disabled", "required"]),
-    "ftEncryptionMode": st.sampled_from(["ftEncryptionDisabled", "ftEncryptionRequired"]),
+    **_plain_settings(),
+    "firmware": st.sampled_from(["bios", "efi"]),
+    "flags": st.builds(
+        vim.vm.FlagInfo,
+        enableLogging=st.booleans(),
+        diskUuidEnabled=st.booleans(),
+        vbsEnabled=st.booleans(),
+        virtualMmuUsage=st.sampled_from(["automatic", "on"]),
+    ),
+    "powerOpInfo": st.builds(
+        vim.vm.DefaultPowerOpInfo,
+        powerOffType=st.sampled_from(["soft", "hard"]),
+        standbyAction=st.sampled_from(["checkpoint", "powerOnSuspend"]),
+    ),
+    "sgxInfo": st.builds(
+        vim.vm.SgxInfo, epcSize=st.integers(0, 8), flcMode=st.just("locked"), lePubKeyHash=st.just("ab")
+    ),
+    "scheduledHardwareUpgradeInfo": st.builds(
+        vim.vm.ScheduledHardwareUpgradeInfo, upgradePolicy=st.sampled_from(["never", "always"])
+    ),
+    "memoryAffinity": st.builds(vim.vm.AffinityInfo, affinitySet=st.lists(st.integers(0, 3), min_size=2)),
     "cpuAllocation": _ALLOCATION,
     "memoryAllocation": _ALLOCATION,
     "cpuAffinity": st.builds(vim.vm.AffinityInfo, affinitySet=st.lists(st.integers(0, 3), min_size=2)),
     "extraConfig": st.lists(_EXTRA, min_size=1, max_size=2, unique_by=lambda item: item.key),
     "bootOptions": st.builds(
-        vim.vm.BootOptions, bootDelay=st.sampled_from([0, 5000]), enterBIOSSetup=st.booleans()
+        vim.vm.BootOptions,
+        bootDelay=st.sampled_from([0, 5000]),
+        enterBIOSSetup=st.booleans(),
+        efiSecureBootEnabled=st.booleans(),
+        networkBootProtocol=st.sampled_from(["ipv4", "ipv6"]),
+        bootOrder=_ORDERS.map(lambda kinds: [kind() for kind in kinds]),
     ),
     "latencySensitivity": st.builds(vim.LatencySensitivity, level=st.sampled_from(["normal", "high"])),
     "consolePreferences": st.builds(vim.vm.ConsolePreferences, enterFullScreenOnPowerOn=st.booleans()),
     "tools": st.builds(vim.vm.ToolsConfigInfo, afterPowerOn=st.booleans(), syncTimeWithHost=st.booleans()),
     "managedBy": st.builds(vim.ext.ManagedByInfo, extensionKey=st.just("shop"), type=st.just("vm")),
 }
+_KINDS: Any = vim.vm.device
+_PASSTHROUGH = _KINDS.VirtualPCIPassthrough
+# Devices beside disks and network adapters, each with its backing.
+DEVICES: Final[st.SearchStrategy[Any]] = st.one_of(
+    st.builds(_KINDS.VirtualNVMEController, busNumber=st.integers(1, 3)),
+    st.builds(_KINDS.VirtualAHCIController, busNumber=st.integers(1, 3)),
+    st.builds(_KINDS.VirtualUSBXHCIController, busNumber=st.just(1), autoConnectDevices=st.booleans()),
+    st.builds(
+        _KINDS.VirtualUSB,
+        connected=st.just(False),
+        backing=st.builds(
+            _KINDS.VirtualUSB.RemoteHostBackingInfo, deviceName=st.just("key"), hostname=st.just("h")
+        ),
+    ),
+    st.builds(
+        _KINDS.VirtualSerialPort,
+        yieldOnPoll=st.booleans(),
+        backing=st.builds(
+            _KINDS.VirtualSerialPort.URIBackingInfo,
+            serviceURI=st.sampled_from(["tcp://a:1", "tcp://b:2"]),
+            direction=st.sampled_from(["client", "server"]),
+        ),
+    ),
+    st.builds(
+        _PASSTHROUGH,
+        backing=st.builds(_PASSTHROUGH.VmiopBackingInfo, vgpu=st.sampled_from(["p4-8q", "t4-16q"])),
+    ),
+    st.builds(
+        _PASSTHROUGH,
+        backing=st.builds(
+            _PASSTHROUGH.DynamicBackingInfo,
+            deviceName=st.just("gpu"),
+            customLabel=st.sampled_from(["a", "b"]),
+            allowedDevice=st.builds(
+                lambda vendor, device: [_PASSTHROUGH.AllowedDevice(vendorId=vendor, deviceId=device)],
+                st.just(4318),
+                st.integers(1, 3),
+            ),
+        ),
+    ),
+    st.builds(_KINDS.VirtualTPM, endorsementKeyCertificate=st.just([binary(b"certificate")])),
+    st.builds(_KINDS.VirtualHdAudioCard),
+)
+BACKINGS: Final[st.SearchStrategy[Any]] = st.one_of(
+    st.builds(
+        _KINDS.VirtualCdrom.RemotePassthroughBackingInfo,
+        deviceName=st.sampled_from(["", "cd"]),
+        exclusive=st.booleans(),
+    ),
+    st.builds(
+        _KINDS.VirtualCdrom.IsoBackingInfo,
+        fileName=st.sampled_from(["[LocalDS_0] a.iso", "[LocalDS_0] b.iso"]),
+    ),
+    st.builds(
+        _KINDS.VirtualSerialPort.URIBackingInfo,
+        serviceURI=st.sampled_from(["tcp://c:3", "tcp://d:4"]),
+        direction=st.just("client"),
+    ),
+)
 
 
 has_snapshots = precondition(lambda self: bool(self.tree))
@@ -120,7 +226,8 @@ class History(RuleBasedStateMachine):
     )
     def begin(self, version: str, watched: bool, taken: list[tuple[str, bool, bool]]) -> None:
         """A VM of some hardware version, watched by us or not yet, with something to revert to."""
-        self.actor.configure(version=version)
+        # Each VM on vSphere has flags.
+        self.actor.configure(version=version, flags=vim.vm.FlagInfo(enableLogging=True))
         if watched:
             self.life.watch()
         for name, memory, ours in taken:
@@ -190,7 +297,29 @@ class History(RuleBasedStateMachine):
     @rule(settings=st.fixed_dictionaries({}, optional=WHOLE_CONFIG))
     def configure_anything(self, settings: dict[str, Any]) -> None:
         """Somebody changes what has no property of its own."""
+        if settings.get("bootOptions") and settings["bootOptions"].efiSecureBootEnabled:
+            settings["firmware"] = "efi"  # the server refuses it otherwise
         self.actor.configure(**settings)
+
+    @rule(device=DEVICES)
+    def add_device(self, device: Any) -> None:
+        """Somebody adds a controller, a port, a GPU, a TPM, …."""
+        self.actor.add_device(device)
+
+    @rule(which=WHICH, backing=BACKINGS)
+    def change_device(self, which: int, backing: Any) -> None:
+        """Somebody puts another CD in, or connects a serial port elsewhere."""
+        self.actor.change_device(which, backing)
+
+    @rule(which=WHICH)
+    def remove_device(self, which: int) -> None:
+        """Somebody takes such a device off the VM."""
+        self.actor.remove_device(which)
+
+    @rule(value=NAMES, version=st.sampled_from(["1", "2"]))
+    def set_up_vapp(self, value: str, version: str) -> None:
+        """Somebody changes vApp options."""
+        self.actor.set_up_vapp(value, version)
 
     @rule(gib=st.sampled_from([1, 10, 100]), mode=MODES)
     def add_disk(self, gib: int, mode: str) -> None:

@@ -36,9 +36,16 @@ _OF_ADAPTERS = [
 
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 # What the API lists without keys; the position stands for one.
-_LISTS = {"bootOrder"}
+_LISTS = {"bootOrder", "allowedDevice"}
+# What it lists with keys.
+_KEYED = {"property", "product"}
+# Lists of plain values.
+_PLAIN_LISTS = {"affinitySet", "endorsementKeyCertificate", "family", "speed"}
 # Objects that may have nothing in them.
-_OBJECTS = {"bootOptions", "defaultPowerOps", "flags", "tools", "backing", "connectable"}
+_OBJECTS = {
+    *("bootOptions", "defaultPowerOps", "flags", "tools", "backing", "connectable", "vAppConfig"),
+    *("bootOrder", "ipAssignment"),
+}
 
 
 def whole_config(config: Any) -> dict[str, str]:
@@ -53,27 +60,40 @@ def whole_config(config: Any) -> dict[str, str]:
 
 
 def _walk(path: str, element: ET.Element) -> Iterator[tuple[str, str]]:
+    prefix, _, kind = element.get(_TYPE, "").rpartition(":")
+    if kind and not prefix.startswith("xs"):
+        yield f"{path}.type", kind
     if not len(element):
-        if element.text or path.rpartition(".")[2] not in _OBJECTS:
+        if element.text or path.rpartition(".")[2].partition("[")[0] not in _OBJECTS:
             yield path, element.text or ""
         return
+    plain: dict[str, list[int | str]] = {}
     positions: Counter[str] = Counter()
-    if numbers := [int(child.text or "") for child in element if child.tag.endswith("}affinitySet")]:
-        yield f"{path}.affinitySet", json.dumps(numbers)
-        return
     for child in element:
         name = child.tag.rpartition("}")[2]
         where = f"{path}.{name}".lstrip(".")
-        if name == "extraConfig":
-            key, value = _text(child, "key"), _text(child, "value")
-            yield f"{where}.{key}", _digest(value) if key.startswith("guestinfo.") else value
-        elif where == "hardware.device":
-            yield from _device(child)
+        if name in _PLAIN_LISTS:
+            text = child.text or ""
+            plain.setdefault(where, []).append(int(text) if text.isdigit() else text)
         elif name in _LISTS:
             yield from _walk(f"{where}[{positions[name]}]", child)
             positions[name] += 1
         else:
-            yield from _walk(where, child)
+            yield from _child(where, name, child)
+    yield from ((where, json.dumps(items)) for where, items in plain.items())
+
+
+def _child(where: str, name: str, child: ET.Element) -> Iterator[tuple[str, str]]:
+    if name == "extraConfig":
+        key, value = _text(child, "key"), _text(child, "value")
+        yield f"{where}.{key}", _digest(value) if key.startswith("guestinfo.") else value
+    elif where == "hardware.device":
+        yield from _device(child)
+    elif name in _KEYED:
+        for inner, text in _walk(f"{where}[{_text(child, 'key')}]", child):
+            yield inner, _digest(text) if name == "property" else text
+    else:
+        yield from _walk(where, child)
 
 
 def _device(device: ET.Element) -> Iterator[tuple[str, str]]:

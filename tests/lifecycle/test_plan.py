@@ -93,6 +93,7 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
         pytest.param(
             {"first_class_disks": ("Hard disk 2",)}, "diskSnapshotsUnknown", "unknown", id="first-class disk"
         ),
+        pytest.param({"raw_disks": ("Hard disk 3",)}, "rawDisks", "warning", id="raw device mapping"),
         pytest.param({"discarded_bytes": None}, "discardedUnknown", "unknown", id="size unknown"),
         pytest.param({"snapshots_supported": None}, "capabilityUnknown", "unknown", id="capability unknown"),
         pytest.param({"machine": Machine(num_cpus=1)}, "powerStateUnknown", "unknown", id="power unknown"),
@@ -133,6 +134,7 @@ def test_a_target_that_cannot_be_reverted_to_is_refused(target: dict[str, Any], 
         ),
         pytest.param({"tools_running": None}, {"quiesce": {}}, "toolsUnknown", "unknown", id="Tools unknown"),
         pytest.param({"snapshots_locked": True}, {}, "snapshotsLocked", "error", id="locked"),
+        pytest.param({"shared_disks": ("Hard disk 2",)}, {}, "sharedDisk", "error", id="multi-writer"),
         pytest.param({"vks_node": True}, {}, "vksNode", "error", id="VKS node"),
         pytest.param({"vm_service": True}, {}, "vmService", "warning", id="VM Service"),
         pytest.param(
@@ -172,6 +174,27 @@ def test_a_safety_snapshot_needs_an_unlocked_tree() -> None:
     locked = machine(snapshot("base"), snapshots_locked=True)
     assert plan(locked, "base").possible
     assert not plan(locked, "base", safety_snapshot={"memory": False}).possible
+
+
+def test_a_safety_snapshot_holds_no_disk_that_others_write_to() -> None:
+    """A disk with many writers forbids the safety snapshot, and not the revert alone."""
+    shared = machine(snapshot("base"), shared_disks=("Hard disk 2",))
+    assert plan(shared, "base").possible
+    assert not plan(shared, "base", safety_snapshot={"memory": False}).possible
+
+
+def test_a_disk_that_was_added_since_is_detached() -> None:
+    """Its file stays on the datastore, and the text says where."""
+    before = {"2000": Disk(label="Hard disk 1", gib=1, backing="[ds] web/web.vmdk")}
+    added = {"2001": Disk(label="Hard disk 2", gib=5, backing="[ds] web/web_1.vmdk")}
+    live = Machine(power_state="PoweredOff", disks=before | added)
+    result = plan(machine(snapshot("base"), machine=live), "base", replace(live, disks=before))
+    told = " ".join(result.text.split())
+    assert (
+        'Disk "Hard disk 2" was added since and will be detached; its file, "[ds] web/web_1.vmdk", stays on '
+        "the datastore." in told
+    )
+    assert "Hard disk 1" not in told
 
 
 @pytest.mark.parametrize(

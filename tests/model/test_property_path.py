@@ -4,7 +4,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vmsnapshot.model.property_path import PropertyPath, contains, expressible_part, format_path, parse
+from vmsnapshot.model.property_path import (
+    PropertyPath,
+    contains,
+    expressible_part,
+    format_path,
+    parse,
+    property_of,
+)
 
 _keys = st.text(st.sampled_from('ab.["]\\*\n🚀')) | st.text(st.characters(exclude_categories=["Cs"]))
 _paths: st.SearchStrategy[PropertyPath] = st.lists(_keys | st.integers(0, 2**40), max_size=5).map(tuple)
@@ -65,3 +72,11 @@ def test_a_path_contains_what_begins_with_it(outer: PropertyPath, inner: Propert
     assert contains(outer, outer + inner)
     assert contains(("*",) * len(outer), outer + inner)
     assert not contains((*outer, "a"), outer)
+
+
+@pytest.mark.parametrize(
+    "path", [("triggers",), ("triggers", 'a "b"'), ("triggers", "a.b\\"), ("virtualMachines", 0, "vmName")]
+)
+def test_the_property_of_a_path(path: PropertyPath) -> None:
+    """It is told of every path, whatever keys follow it."""
+    assert property_of(format_path(path)) == path[0]

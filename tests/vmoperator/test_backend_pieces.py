@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.vsphere import operation
 from vmsnapshot.backends.vmoperator._access import Access
+from vmsnapshot.backends.vmoperator._changes import ChangeNotifier
 from vmsnapshot.backends.vmoperator._faults import (
     Answer,
     Forbidden,
@@ -20,7 +23,9 @@ from vmsnapshot.backends.vmoperator._faults import (
     ResourceExpired,
     translate,
 )
+from vmsnapshot.backends.vmoperator._informer import Informer
 from vmsnapshot.backends.vmoperator._login import TokenAuth
+from vmsnapshot.backends.vmoperator._objects import MACHINES, name_of
 from vmsnapshot.backends.vmoperator._observe import machine, past, virtual_machine
 from vmsnapshot.backends.vmoperator._snapshots import go_duration, label
 from vmsnapshot.backends.vmoperator._tree import snapshot, tree
@@ -434,7 +439,11 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
     ("said", "kind", "words"),
     [
         (answer(401, "Unauthorized"), Denied, "may have expired"),
-        (answer(403, "Forbidden", "RBAC: no"), Forbidden, "may not do this; docs/vm-operator.md"),
+        (
+            answer(403, "Forbidden", "RBAC: no"),
+            Forbidden,
+            "lacks the privilege for this; docs/vm-operator.md",
+        ),
         (
             answer(403, "Forbidden", 'User "x" cannot get resource "namespaces" in API group "" at all'),
             Forbidden,
@@ -491,3 +500,24 @@ def test_long_words_are_cut() -> None:
         == 'trying: Kubernetes: strict decoding error: unknown field "spec.x" [422 Invalid].'
     )
     assert len(translate(answer(400, "BadRequest", "x" * 5000), "trying").message) < 700
+
+
+# The watch
+
+
+def test_an_unexpected_failure_of_a_watch_is_told_as_itself() -> None:
+    """Whoever waits gets it, and not that the connection was closed."""
+
+    class Broken:
+        closed = threading.Event()
+
+        def path(self, *_parts: str) -> str:
+            return "/apis"
+
+        def list(self, *_about: str) -> Any:
+            raise KeyError("odd")
+
+    client: Any = Broken()
+    informer = Informer(client, "shop", MACHINES, ChangeNotifier(lambda: None), name_of)
+    with pytest.raises(PlatformError, match=r"KeyError\('odd'\), which is a mistake in the provider"):
+        informer.ready(operation(seconds=20))

@@ -13,9 +13,13 @@ import pytest
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
+from tests.support.vsphere import find, take
+from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere._endpoint import Answer, PinnedConnection
 from vmsnapshot.backends.vsphere._task_watch import Watch
+from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
 from vmsnapshot.lifecycle.common import session
+from vmsnapshot.lifecycle.errors import PlatformError
 
 VM, BOTH = "web-1", [{"vmName": "db-1"}, {"vmName": "db-2"}]
 SOAP = (
@@ -178,3 +182,17 @@ def test_a_task_that_is_forgotten_stays_so() -> None:
     watch.forget()
     assert watch.ended
     assert watch.forgotten
+
+
+def test_an_unexpected_failure_of_the_watch_is_told_as_itself(
+    simulator: Simulator, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a task gets it, with the task that may still run."""
+
+    def fail(*_arguments: Any) -> float:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(TaskWatcher, "_await_news", fail)
+    with pytest.raises(PlatformError, match=r"KeyError\('odd'\), which is a mistake in the provider") as told:
+        take(backend, find(backend, "web-1"))
+    assert "may still run on vSphere" in told.value.message

@@ -13,6 +13,7 @@ from tests.support.vsphere import find, request, take
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._observe import from_configuration
+from vmsnapshot.backends.vsphere._settings import settings
 from vmsnapshot.lifecycle.errors import Unsupported
 from vmsnapshot.model.snapshot import WindowsQuiesce
 
@@ -57,6 +58,48 @@ def test_deltas_may_go_to_the_snapshot_directory(value: str, places: tuple[str, 
     """Where extraConfig has snapshot.redoNotWithParent."""
     asked = configuration(*DISKS, **{"snapshot.redoNotWithParent": value})
     assert from_configuration(asked, "home")["delta_datastores"] == places
+
+
+@pytest.mark.parametrize("mode", ["persistent", "independent_persistent"])
+def test_disks_that_snapshots_do_not_hold(mode: str) -> None:
+    """Physical raw device mappings are left out; disks with many writers are refused unless independent."""
+    kinds = vim.vm.device.VirtualDisk
+    raw, virtual = (
+        kinds.RawDiskMappingVer1BackingInfo(fileName=f"[{store}] web/rdm.vmdk", compatibilityMode=kind)
+        for store, kind in (("san", "physicalMode"), ("vmfs", "virtualMode"))
+    )
+    shared = kinds.FlatVer2BackingInfo(
+        fileName="[fast] rac/data.vmdk", diskMode=mode, sharing="sharingMultiWriter"
+    )
+    devices = [
+        vim.vm.device.VirtualDisk(
+            key=key, deviceInfo=vim.Description(label=label, summary=""), backing=backing
+        )
+        for key, (label, backing) in enumerate([("raw", raw), ("virtual", virtual), ("shared", shared)])
+    ]
+    found = from_configuration(configuration(*devices), "home")
+    assert found["raw_disks"] == ("raw",)
+    assert found["shared_disks"] == (("shared",) if mode == "persistent" else ())
+    assert found["delta_datastores"] == (("fast", "vmfs") if mode == "persistent" else ("vmfs",))
+
+
+def test_what_a_device_is_booted_from_is_compared() -> None:
+    """Where the API declares a base class, the class itself is a value: these two have no other."""
+    kinds: Any = vim.vm.BootOptions
+    orders = (
+        [kinds.BootableCdromDevice()],
+        [kinds.BootableFloppyDevice()],
+        [kinds.BootableDiskDevice(deviceKey=2000)],
+    )
+    found = [settings(vim.vm.ConfigInfo(bootOptions=kinds(bootOrder=order))) for order in orders]
+    assert [{name: text for name, text in each.items() if name.startswith("boot")} for each in found] == [
+        {"bootOptions.bootOrder[0].type": "VirtualMachineBootOptionsBootableCdromDevice"},
+        {"bootOptions.bootOrder[0].type": "VirtualMachineBootOptionsBootableFloppyDevice"},
+        {
+            "bootOptions.bootOrder[0].type": "VirtualMachineBootOptionsBootableDiskDevice",
+            "bootOptions.bootOrder[0].deviceKey": "2000",
+        },
+    ]
 
 
 def test_what_was_not_read_is_not_known() -> None:

@@ -72,6 +72,13 @@ def test_templates_and_placeholders(connect: Connect) -> None:
     assert "as a placeholder of a disaster recovery" in said
 
 
+def test_a_disabled_method_that_pyvmomi_does_not_know(connect: Connect) -> None:
+    """It is told by its name, as those are that it knows."""
+    with running("--names", "web-1") as simulator:
+        simulator.set("web-1", disabledMethods=["PowerOnVM_Task", "FoldVM_Task"])
+        assert find(connect(simulator), "web-1").disabled_operations == ("PowerOnVM_Task", "FoldVM_Task")
+
+
 def test_a_disk_that_was_deleted_since(connect: Connect) -> None:
     """The file below the snapshot's disk is gone: that is an error before anything is done, with its name."""
     with running("--names", "web-1") as simulator:

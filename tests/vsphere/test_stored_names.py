@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running
 from vmsnapshot.backends.vsphere._names import escape, unescape
 
@@ -89,6 +90,15 @@ def test_a_snapshot_of_the_vsphere_client_is_found_by_what_people_see(
         stack.up().check()
     stack.import_(SNAPSHOT, "s", "web-5@VM Snapshot 11/13/2019, 8:00:29 PM").check()
     assert stack.resource("s").inputs["name"] == "VM Snapshot 11/13/2019, 8:00:29 PM"
+
+
+def test_a_pattern_matches_what_people_see(vsphere: Simulator, client: Client) -> None:
+    """`namePattern` is of names as the Client shows them, not as the server stores them."""
+    client.take("web-5", "nightly 11%2f13%2f2019")
+    with plugin(vsphere.settings) as provider:
+        asked = {"vmName": "web-5", "namePattern": "nightly 11/13/*"}
+        found = provider.invoke("vmsnapshot:index:getVirtualMachineSnapshots", asked)
+    assert [item["name"] for item in found["snapshots"]] == ["nightly 11/13/2019"]
 
 
 def test_line_ends_of_a_description_are_no_drift(stack: MiniStack) -> None:

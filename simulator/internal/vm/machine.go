@@ -47,21 +47,6 @@ func (m *Machine) usable() types.BaseMethodFault {
 	return nil
 }
 
-// ReconfigVMTask is upstream's, but not while another task runs on the machine.
-func (m *Machine) ReconfigVMTask(ctx *simulator.Context, req *types.ReconfigVM_Task) soap.HasFault {
-	body := &methods.ReconfigVM_TaskBody{}
-	ref, fault := m.alone(ctx, func() soap.HasFault { return m.VirtualMachine.ReconfigVMTask(ctx, req) },
-		func(res soap.HasFault) types.ManagedObjectReference {
-			return res.(*methods.ReconfigVM_TaskBody).Res.Returnval
-		}, "VirtualMachine.reconfigure")
-	if fault != nil {
-		body.Fault_ = fault
-		return body
-	}
-	body.Res = &types.ReconfigVM_TaskResponse{Returnval: ref}
-	return body
-}
-
 // alone runs one of upstream's own tasks if none of ours is running.
 func (m *Machine) alone(
 	ctx *simulator.Context,

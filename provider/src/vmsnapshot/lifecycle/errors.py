@@ -114,16 +114,16 @@ class VmsnapshotError(Exception):
 
     def about(self, subject: Subject | str) -> VmsnapshotError:
         """Returns the same error of something else that was tried, which failed because of it."""
-        # Not by copy.copy, which calls the class with what Exception was given.
-        other = type(self).__new__(type(self), self.reason)
-        other.__dict__.update(self.__dict__, _more=[*self._more])
-        other.subject = Subject(subject) if isinstance(subject, str) else subject
-        return other
+        return self._with(subject=Subject(subject) if isinstance(subject, str) else subject)
 
     def blame(self, property: str) -> VmsnapshotError:  # noqa: A002 - the engine's term
         """Returns the same error with the input that is to blame."""
-        other = copy.copy(self)
-        other.property = property
+        return self._with(property=property)
+
+    def _with(self, **changed: object) -> VmsnapshotError:
+        # Not by copy.copy, which calls the class with what Exception was given.
+        other = type(self).__new__(type(self), self.reason)
+        other.__dict__.update(self.__dict__, _more=[*self._more], **changed)
         return other
 
     def __str__(self) -> str:

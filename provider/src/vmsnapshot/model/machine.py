@@ -287,6 +287,14 @@ class VirtualMachine(Model):
         tuple[str, ...],
         Property("The labels of its first-class disks, which may have snapshots of their own."),
     ] = ()
+    raw_disks: Annotated[
+        tuple[str, ...],
+        Property("The labels of its raw device mappings in physical mode, which snapshots leave out."),
+    ] = ()
+    shared_disks: Annotated[
+        tuple[str, ...],
+        Property("The labels of the disks that other VMs write to as well, and that snapshots would hold."),
+    ] = ()
     power_off_behavior: Annotated[
         str | None,
         Property(
@@ -340,6 +348,11 @@ class VirtualMachine(Model):
         if unique_id is None:
             return None
         return next((item for item in self.snapshots if item.unique_id == unique_id), None)
+
+    @property
+    def untouched_disks(self) -> list[str]:
+        """The labels of the disks that a revert leaves as they are."""
+        return list(dict.fromkeys([*self.machine.independent_disks, *self.raw_disks]))
 
     @property
     def current_snapshot(self) -> Snapshot | None:

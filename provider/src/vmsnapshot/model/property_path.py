@@ -56,6 +56,12 @@ def parse(text: str) -> PropertyPath:
     return tuple(path)
 
 
+def property_of(text: str) -> str:
+    """Returns the property at the start of a path, also of one that has no spelling: its name is plain."""
+    found = _BARE.match(text)
+    return text if found is None else found[0]
+
+
 def format_path(path: Iterable[str | int]) -> str:
     """Spells a path for the engine and for people.
 

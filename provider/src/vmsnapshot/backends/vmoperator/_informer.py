@@ -15,7 +15,7 @@ from vmsnapshot.backends.vmoperator._changes import ChangeNotifier, ended_by
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._objects import MACHINES, SNAPSHOTS, Object, name_of, spec_of, uid_of
 from vmsnapshot.backends.vmoperator._watch import Watch
-from vmsnapshot.lifecycle.errors import Busy, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, PlatformError, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
@@ -204,6 +204,9 @@ class Informer:
         trouble: VmsnapshotError | None = None
         try:
             trouble = self._watch_on()
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, not that the connection was closed
+            text = f"{error!r}, which is a mistake in the provider."
+            trouble = PlatformError(text, subject=self._about)
         finally:
             with self._changed:
                 self._live, self._trouble, self._thread = False, trouble, None

@@ -73,6 +73,25 @@ def others(devices: Iterable[Any]) -> Iterable[tuple[str, str]]:
             yield str(device.key), label(device)
 
 
+def is_raw(disk: Any) -> bool:
+    """Whether a disk is a raw device mapping in physical mode, which no snapshot holds.
+
+    "If you are using the RDM in physical compatibility mode, you cannot use a snapshot with the disk."
+    (vSphere Storage, Considerations and Limitations of RDM.)
+    """
+    return str(getattr(disk.backing, "compatibilityMode", None)) == "physicalMode"
+
+
+def in_snapshots(disk: Any) -> bool:
+    """Whether snapshots hold a disk, so that it has deltas."""
+    return not is_raw(disk) and not str(getattr(disk.backing, "diskMode", None)).startswith("independent")
+
+
+def has_many_writers(disk: Any) -> bool:
+    """Whether several VMs may write to a disk at once."""
+    return str(getattr(disk.backing, "sharing", None)) == "sharingMultiWriter"
+
+
 def shared_bus(config: Any) -> bool:
     return any(
         str(device.sharedBus) != "noSharing"

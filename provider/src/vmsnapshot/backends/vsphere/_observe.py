@@ -11,7 +11,16 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends.vsphere._devices import adapters, disks, label, others, shared_bus
+from vmsnapshot.backends.vsphere._devices import (
+    adapters,
+    disks,
+    has_many_writers,
+    in_snapshots,
+    is_raw,
+    label,
+    others,
+    shared_bus,
+)
 from vmsnapshot.backends.vsphere._layout import discarded, sizes, unreachable
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id, optional_id, optional_text
@@ -162,6 +171,8 @@ BESIDE_HARDWARE: Final = (
     "shared_bus",
     "delta_datastores",
     "first_class_disks",
+    "raw_disks",
+    "shared_disks",
     "power_off_behavior",
     "clone_note",
 )
@@ -181,16 +192,15 @@ def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str,
     if extra.get(_REDO_NOT_WITH_PARENT, "").lower() == "true":
         places = {snapshot_datastore}
     else:
-        # Independent disks have no deltas.
         places = {
-            _datastore_of(getattr(disk.backing, "fileName", None))
-            for disk in disks
-            if not str(getattr(disk.backing, "diskMode", None)).startswith("independent")
+            _datastore_of(getattr(disk.backing, "fileName", None)) for disk in disks if in_snapshots(disk)
         }
     return {
         "shared_bus": shared_bus(config),
         "delta_datastores": tuple(sorted(place for place in places if place is not None)),
         "first_class_disks": tuple(label(disk) for disk in disks if disk.vDiskId is not None),
+        "raw_disks": tuple(label(disk) for disk in disks if is_raw(disk)),
+        "shared_disks": tuple(label(disk) for disk in disks if in_snapshots(disk) and has_many_writers(disk)),
         "power_off_behavior": optional_text(getattr(config.flags, "snapshotPowerOffBehavior", None)),
         "clone_note": extra.get(CLONE_NOTE) or None,
     }

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pyVmomi import vim
-from pyVmomi.VmomiSupport import ManagedObject
+from pyVmomi.VmomiSupport import DataObject, ManagedObject
 
 from vmsnapshot.backends.vsphere._objects import object_id
 
@@ -80,7 +80,7 @@ _CONFIDENTIAL: Final = re.compile(
     re.IGNORECASE,
 )
 _KIND: Final = re.compile(r"^(?:disk|adapter)\[\*\]")
-# Objects whose class is a setting, too.
+# Objects whose class is a setting, whatever stands in the declaration.
 _TYPED: Final = (vim.vm.device.VirtualDevice, vim.vm.device.VirtualDevice.BackingInfo)
 
 
@@ -93,7 +93,7 @@ def settings(config: Any) -> dict[str, str]:
         password as the beginning of its SHA-256 digest, which tells whether it differs.
     """
     found: dict[str, str] = {}
-    for path, value in _walk("", "", config):
+    for path, value in _walk("", "", config, type(config)):
         text = value if isinstance(value, str) else json.dumps(value)
         if _CONFIDENTIAL.search(path):
             digest = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -102,32 +102,38 @@ def settings(config: Any) -> dict[str, str]:
     return found
 
 
-def _walk(path: str, shape: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Each value below a path; `shape` is the path as `LEFT_OUT` spells it."""
+def _walk(path: str, shape: str, value: Any, declared: Any) -> Iterator[tuple[str, Any]]:
+    """Each value below a path; `shape` is the path as `LEFT_OUT` spells it.
+
+    Where the API declares a base class, the class is a value, too: a boot order from CD-ROM differs from one
+    from the network in nothing else.
+    """
     if value is None or shape in LEFT_OUT or _KIND.sub("device[*]", shape) in LEFT_OUT:
         return
-    if isinstance(value, _TYPED):
+    if isinstance(value, _TYPED) or (isinstance(value, DataObject) and type(value) is not declared):
         yield f"{path}.type", type(value)._wsdlName  # noqa: SLF001 - the name that the API has for it
     if isinstance(value, ManagedObject):
         yield path, object_id(value)
     elif hasattr(value, "_GetPropertyList"):
         for info in value._GetPropertyList():  # noqa: SLF001 - pyVmomi's way to name an object's properties
             below = "device" if (path, info.name) == ("hardware", "device") else f"{path}.{info.name}"
-            yield from _walk(below.lstrip("."), f"{shape}.{info.name}".lstrip("."), getattr(value, info.name))
+            inner = getattr(value, info.name)
+            yield from _walk(below.lstrip("."), f"{shape}.{info.name}".lstrip("."), inner, info.type)
     elif isinstance(value, (list, tuple)):
-        yield from _items(path, shape, value)
+        yield from _items(path, shape, value, getattr(declared, "Item", None))
     else:
         yield path, _leaf(value)
 
 
-def _items(path: str, shape: str, items: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _items(path: str, shape: str, items: Iterable[Any], declared: Any) -> Iterator[tuple[str, Any]]:
     plain: list[Any] = []
     for index, item in enumerate(items):
         if isinstance(item, vim.option.OptionValue):
             yield f"{path}.{item.key}", _leaf(item.value)
         elif hasattr(item, "_GetPropertyList"):
             key = getattr(item, "key", None)
-            yield from _walk(f"{path}[{index if key is None else key}]", _item_shape(shape, item), item)
+            where = f"{path}[{index if key is None else key}]"
+            yield from _walk(where, _item_shape(shape, item), item, declared)
         else:
             plain.append(object_id(item) if isinstance(item, ManagedObject) else _leaf(item))
     if plain:

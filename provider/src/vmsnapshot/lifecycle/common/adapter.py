@@ -7,7 +7,6 @@ While there is no other version none is written, so that no refresh shows a chan
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias
 
@@ -28,7 +27,7 @@ from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, fields, property_names
 from vmsnapshot.model.kinds import ResourceType
-from vmsnapshot.model.property_path import PropertyPath
+from vmsnapshot.model.property_path import PropertyPath, property_of
 
 VERSION: Final = "__version"
 Migration: TypeAlias = Callable[[Properties], Properties]
@@ -73,8 +72,7 @@ class Adapter(Generic[I, S]):
         """Validate inputs against the model, and let the resource complete them."""
         old = request.old_inputs
         checked = check(self._inputs, without_handed_back(request.new_inputs, old or {}, self._computed))
-        # Names of properties are plain, whatever keys may follow.
-        refused = {re.split(r"[.\[]", failure.property, maxsplit=1)[0] for failure in checked.failures}
+        refused = {property_of(failure.property) for failure in checked.failures}
         fitting = {
             name: values.UNKNOWN if name in refused else value for name, value in checked.inputs.items()
         }

@@ -165,7 +165,7 @@ def plan_revert(
         discarded_bytes=vm.discarded_bytes,
         sizes_as_of=timestamp_or_none(vm.sizes_as_of),
         leaves_branch=[summary(vm, item) for item in leaving],
-        untouched_disks=vm.machine.independent_disks,
+        untouched_disks=vm.untouched_disks,
         findings=findings,
         possible=all(item.severity != "error" for item in findings),
         text="",
