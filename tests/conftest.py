@@ -129,6 +129,14 @@ def client(vsphere: Simulator) -> Iterator[Client]:
         yield found
 
 
+@pytest.fixture(autouse=True, scope="session")
+def notes_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What plugins of a whole module leave is nothing to the next run of the tests on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state-of-modules"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def notes_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """What plugins leave for each other on this machine is each test's own.

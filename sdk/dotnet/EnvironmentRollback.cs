@@ -11,7 +11,7 @@ using Pulumi;
 namespace Vmsnapshot.PulumiVmsnapshot
 {
     /// <summary>
-    /// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+    /// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
     /// 
     /// ## Example Usage
     /// ### A way back for all VMs
@@ -127,6 +127,12 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> RolledBackTo { get; private set; } = null!;
 
         /// <summary>
+        /// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        /// </summary>
+        [Output("safetyDeletePolicy")]
+        public Output<Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy> SafetyDeletePolicy { get; private set; } = null!;
+
+        /// <summary>
         /// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
         /// </summary>
         [Output("safetySnapshot")]
@@ -238,6 +244,12 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? RequireUnchanged { get; set; }
 
         /// <summary>
+        /// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        /// </summary>
+        [Input("safetyDeletePolicy")]
+        public Input<Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy>? SafetyDeletePolicy { get; set; }
+
+        /// <summary>
         /// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
         /// </summary>
         [Input("safetySnapshot")]
@@ -278,6 +290,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
             OnFailure = Vmsnapshot.PulumiVmsnapshot.OnFailure.Stop;
             PowerPolicy = Vmsnapshot.PulumiVmsnapshot.PowerPolicy.Snapshot;
             RequireUnchanged = false;
+            SafetyDeletePolicy = Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy.Keep;
             SafetySnapshot = false;
         }
         public static new EnvironmentRollbackArgs Empty => new EnvironmentRollbackArgs();

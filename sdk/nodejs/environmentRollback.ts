@@ -8,7 +8,7 @@ import * as enums from "./types/enums";
 import * as utilities from "./utilities";
 
 /**
- * Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+ * Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
  *
  * ## Example Usage
  * ### A way back for all VMs
@@ -110,6 +110,10 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly rolledBackTo: pulumi.Output<string | undefined>;
     /**
+     * What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     */
+    declare public readonly safetyDeletePolicy: pulumi.Output<enums.SafetyDeletePolicy>;
+    /**
      * Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
      */
     declare public readonly safetySnapshot: pulumi.Output<boolean>;
@@ -156,6 +160,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
             resourceInputs["onFailure"] = (args?.onFailure) ?? "stop";
             resourceInputs["powerPolicy"] = (args?.powerPolicy) ?? "snapshot";
             resourceInputs["requireUnchanged"] = (args?.requireUnchanged) ?? false;
+            resourceInputs["safetyDeletePolicy"] = (args?.safetyDeletePolicy) ?? "keep";
             resourceInputs["safetySnapshot"] = (args?.safetySnapshot) ?? false;
             resourceInputs["to"] = args?.to;
             resourceInputs["triggers"] = args?.triggers;
@@ -184,6 +189,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
             resourceInputs["requireUnchanged"] = undefined /*out*/;
             resourceInputs["rolledBackAt"] = undefined /*out*/;
             resourceInputs["rolledBackTo"] = undefined /*out*/;
+            resourceInputs["safetyDeletePolicy"] = undefined /*out*/;
             resourceInputs["safetySnapshot"] = undefined /*out*/;
             resourceInputs["seen"] = undefined /*out*/;
             resourceInputs["targets"] = undefined /*out*/;
@@ -217,6 +223,10 @@ export interface EnvironmentRollbackArgs {
      * Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
      */
     requireUnchanged?: pulumi.Input<boolean | undefined>;
+    /**
+     * What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     */
+    safetyDeletePolicy?: pulumi.Input<enums.SafetyDeletePolicy | undefined>;
     /**
      * Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
      */

@@ -15,7 +15,10 @@ from tests.support.vsphere import Doing
 
 CREATE = "CreateSnapshotEx_Task"
 REMOVE = "RemoveSnapshot_Task"
-PREFIXES = ["late", "cancel", "again", "stays", "before", "after"]
+PREFIXES = [
+    *("late", "cancel", "again", "stays", "before", "after"),
+    *("default", "keep", "remove", "stuck"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +138,56 @@ def test_an_answer_that_was_lost_is_looked_for(
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
     assert {len(items) for items in left(client, it).values()} == {1}
     assert left(client, it).keys() == {*it.names}
+
+
+@pytest.mark.parametrize("policy", [None, "keep", "remove"])
+def test_destroying_the_rollback_does_what_its_policy_says(
+    vsphere: Simulator, client: Client, plugged: Plugin, policy: str | None
+) -> None:
+    """They stay by default, and are named; with `remove` each VM has the snapshots that it had before.
+
+    The preview of the rollback says which of both it will be. One that its VM runs on again stays, and one
+    that somebody renamed.
+    """
+    it = Ten(policy or "default")
+    rule = {} if policy is None else {"safetyDeletePolicy": policy}
+    asked = it.program("release-41", safetySnapshot=True, **rule)
+    it.resource.preview(plugged, asked)
+    verb = "removes them from" if policy == "remove" else "leaves them on"
+    assert (
+        f"Deleting this resource {verb} the VMs (safetyDeletePolicy: {policy or 'keep'})."
+        in it.resource.words
+    )
+    it.resource.up(plugged, asked)
+    taken = left(client, it)
+    assert taken.keys() == {*it.names}
+    used, renamed = it.web[0], it.db[0]
+    client.revert(used, taken[used][0])
+    client.edit(renamed, taken[renamed][0], name="for-the-audit")
+    it.resource.delete(plugged)
+    expected = {**taken, renamed: ["for-the-audit"]}
+    if policy == "remove":
+        assert left(client, it) == {name: expected[name] for name in (used, renamed)}
+        assert f'stay on the platform: "{taken[used][0]}" of {used}.' in it.resource.words
+        assert "is kept, although its resource is deleted" in it.resource.words
+    else:
+        assert left(client, it) == expected
+        assert all(f"of {name}" in it.resource.words for name in it.names)
+
+
+def test_a_destroy_that_could_not_remove_them_is_done_again(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """All but one go; the error names that VM. The next destroy removes the last, also where a VM is gone."""
+    it = Ten("stuck")
+    it.resource.up(plugged, it.program("release-41", safetySnapshot=True, safetyDeletePolicy="remove"))
+    stuck = it.app[1]
+    vsphere.fault("NoPermission", method=REMOVE, vm=stuck)
+    with pytest.raises(Failed, match="1 of 10 could not be removed"):
+        it.resource.delete(plugged)
+    assert left(client, it).keys() == {stuck}
+    vsphere.clear()
+    client.wait(client.vm(it.web[1]).Destroy_Task())
+    it.resource.delete(plugged)
+    it.names.remove(it.web[1])
+    assert left(client, it) == {}

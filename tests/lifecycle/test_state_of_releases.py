@@ -109,7 +109,7 @@ def test_state_of_0_1_0(vsphere: Simulator) -> None:
         stack.entries[name] = form
     before = _without_identity(stack.resource("c").outputs)
     assert stack.preview().check().ops == {}
-    assert stack.refresh().check().ops == {"s": "update", "c": "update"}
+    assert stack.refresh().check().ops == {"s": "update", "c": "update", "b": "update"}
     assert _without_identity(stack.resource("c").outputs) == before
     assert stack.preview().check().ops == {}
     stack.write(**first("r2", description="after"), **then(2))

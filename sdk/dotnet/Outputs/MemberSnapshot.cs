@@ -26,6 +26,10 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string Id;
         /// <summary>
+        /// The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
+        /// </summary>
+        public readonly string? Ownership;
+        /// <summary>
         /// Its path in the VM's snapshot tree; not set: not known.
         /// </summary>
         public readonly string? Path;
@@ -40,12 +44,15 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 
             string id,
 
+            string? ownership,
+
             string? path,
 
             string? uniqueID)
         {
             CreateTime = createTime;
             Id = id;
+            Ownership = ownership;
             Path = path;
             UniqueID = uniqueID;
         }

@@ -12,7 +12,7 @@ import (
 	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot/internal"
 )
 
-// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
 //
 // ## Example Usage
 // ### A way back for all VMs
@@ -79,6 +79,8 @@ type EnvironmentRollback struct {
 	RolledBackAt pulumi.StringPtrOutput `pulumi:"rolledBackAt"`
 	// The label of the last rollback that was completed on every VM; not set: none was.
 	RolledBackTo pulumi.StringPtrOutput `pulumi:"rolledBackTo"`
+	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+	SafetyDeletePolicy SafetyDeletePolicyOutput `pulumi:"safetyDeletePolicy"`
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot pulumi.BoolOutput `pulumi:"safetySnapshot"`
 	// What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
@@ -113,6 +115,9 @@ func NewEnvironmentRollback(ctx *pulumi.Context,
 	}
 	if args.RequireUnchanged == nil {
 		args.RequireUnchanged = pulumi.BoolPtr(false)
+	}
+	if args.SafetyDeletePolicy == nil {
+		args.SafetyDeletePolicy = SafetyDeletePolicy("keep")
 	}
 	if args.SafetySnapshot == nil {
 		args.SafetySnapshot = pulumi.BoolPtr(false)
@@ -158,6 +163,8 @@ type environmentRollbackArgs struct {
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
 	// Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
 	RequireUnchanged *bool `pulumi:"requireUnchanged"`
+	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+	SafetyDeletePolicy *SafetyDeletePolicy `pulumi:"safetyDeletePolicy"`
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot *bool `pulumi:"safetySnapshot"`
 	// The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
@@ -178,6 +185,8 @@ type EnvironmentRollbackArgs struct {
 	PowerPolicy PowerPolicyPtrInput
 	// Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
 	RequireUnchanged pulumi.BoolPtrInput
+	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+	SafetyDeletePolicy SafetyDeletePolicyPtrInput
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot pulumi.BoolPtrInput
 	// The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
@@ -333,6 +342,11 @@ func (o EnvironmentRollbackOutput) RolledBackAt() pulumi.StringPtrOutput {
 // The label of the last rollback that was completed on every VM; not set: none was.
 func (o EnvironmentRollbackOutput) RolledBackTo() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.RolledBackTo }).(pulumi.StringPtrOutput)
+}
+
+// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+func (o EnvironmentRollbackOutput) SafetyDeletePolicy() SafetyDeletePolicyOutput {
+	return o.ApplyT(func(v *EnvironmentRollback) SafetyDeletePolicyOutput { return v.SafetyDeletePolicy }).(SafetyDeletePolicyOutput)
 }
 
 // Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.

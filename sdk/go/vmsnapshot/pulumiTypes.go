@@ -1435,6 +1435,8 @@ type MemberSnapshot struct {
 	CreateTime *string `pulumi:"createTime"`
 	// Its id on its VM.
 	Id string `pulumi:"id"`
+	// The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
+	Ownership *string `pulumi:"ownership"`
 	// Its path in the VM's snapshot tree; not set: not known.
 	Path *string `pulumi:"path"`
 	// Its uniqueID; not set: not known.
@@ -1464,6 +1466,11 @@ func (o MemberSnapshotOutput) CreateTime() pulumi.StringPtrOutput {
 // Its id on its VM.
 func (o MemberSnapshotOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v MemberSnapshot) string { return v.Id }).(pulumi.StringOutput)
+}
+
+// The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
+func (o MemberSnapshotOutput) Ownership() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v MemberSnapshot) *string { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
 // Its path in the VM's snapshot tree; not set: not known.
@@ -1517,6 +1524,16 @@ func (o MemberSnapshotPtrOutput) Id() pulumi.StringPtrOutput {
 			return nil
 		}
 		return &v.Id
+	}).(pulumi.StringPtrOutput)
+}
+
+// The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
+func (o MemberSnapshotPtrOutput) Ownership() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *MemberSnapshot) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Ownership
 	}).(pulumi.StringPtrOutput)
 }
 

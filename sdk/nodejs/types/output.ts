@@ -445,6 +445,10 @@ export interface MemberSnapshot {
      */
     id: string;
     /**
+     * The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
+     */
+    ownership?: string;
+    /**
      * Its path in the VM's snapshot tree; not set: not known.
      */
     path?: string;

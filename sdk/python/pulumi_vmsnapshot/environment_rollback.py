@@ -27,6 +27,7 @@ class EnvironmentRollbackArgs:
                  on_failure: pulumi.Input[Optional['OnFailure']] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
                  require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
+                 safety_delete_policy: pulumi.Input[Optional['SafetyDeletePolicy']] = None,
                  safety_snapshot: pulumi.Input[Optional[_builtins.bool]] = None,
                  to: pulumi.Input[Optional[_builtins.str]] = None,
                  triggers: pulumi.Input[Optional[Mapping[str, Any]]] = None):
@@ -38,6 +39,7 @@ class EnvironmentRollbackArgs:
         :param pulumi.Input['OnFailure'] on_failure: If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
+        :param pulumi.Input['SafetyDeletePolicy'] safety_delete_policy: What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
         :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
@@ -57,6 +59,10 @@ class EnvironmentRollbackArgs:
             require_unchanged = False
         if require_unchanged is not None:
             pulumi.set(__self__, "require_unchanged", require_unchanged)
+        if safety_delete_policy is None:
+            safety_delete_policy = 'keep'
+        if safety_delete_policy is not None:
+            pulumi.set(__self__, "safety_delete_policy", safety_delete_policy)
         if safety_snapshot is None:
             safety_snapshot = False
         if safety_snapshot is not None:
@@ -127,6 +133,18 @@ class EnvironmentRollbackArgs:
         pulumi.set(self, "require_unchanged", value)
 
     @_builtins.property
+    @pulumi.getter(name="safetyDeletePolicy")
+    def safety_delete_policy(self) -> pulumi.Input[Optional['SafetyDeletePolicy']]:
+        """
+        What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        """
+        return pulumi.get(self, "safety_delete_policy")
+
+    @safety_delete_policy.setter
+    def safety_delete_policy(self, value: pulumi.Input[Optional['SafetyDeletePolicy']]):
+        pulumi.set(self, "safety_delete_policy", value)
+
+    @_builtins.property
     @pulumi.getter(name="safetySnapshot")
     def safety_snapshot(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
@@ -173,13 +191,14 @@ class EnvironmentRollback(pulumi.CustomResource):
                  on_failure: pulumi.Input[Optional['OnFailure']] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
                  require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
+                 safety_delete_policy: pulumi.Input[Optional['SafetyDeletePolicy']] = None,
                  safety_snapshot: pulumi.Input[Optional[_builtins.bool]] = None,
                  to: pulumi.Input[Optional[_builtins.str]] = None,
                  triggers: pulumi.Input[Optional[Mapping[str, Any]]] = None,
                  virtual_machines: pulumi.Input[Optional[Sequence[pulumi.Input[Union['EnvironmentMemberArgs', 'EnvironmentMemberArgsDict']]]]] = None,
                  __props__=None):
         """
-        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
 
         ## Example Usage
         ### A way back for all VMs
@@ -213,6 +232,7 @@ class EnvironmentRollback(pulumi.CustomResource):
         :param pulumi.Input['OnFailure'] on_failure: If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
+        :param pulumi.Input['SafetyDeletePolicy'] safety_delete_policy: What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
         :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
@@ -225,7 +245,7 @@ class EnvironmentRollback(pulumi.CustomResource):
                  args: EnvironmentRollbackArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets. Without `to` the virtual machines are only watched.
+        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
 
         ## Example Usage
         ### A way back for all VMs
@@ -272,6 +292,7 @@ class EnvironmentRollback(pulumi.CustomResource):
                  on_failure: pulumi.Input[Optional['OnFailure']] = None,
                  power_policy: pulumi.Input[Optional['PowerPolicy']] = None,
                  require_unchanged: pulumi.Input[Optional[_builtins.bool]] = None,
+                 safety_delete_policy: pulumi.Input[Optional['SafetyDeletePolicy']] = None,
                  safety_snapshot: pulumi.Input[Optional[_builtins.bool]] = None,
                  to: pulumi.Input[Optional[_builtins.str]] = None,
                  triggers: pulumi.Input[Optional[Mapping[str, Any]]] = None,
@@ -295,6 +316,9 @@ class EnvironmentRollback(pulumi.CustomResource):
             if require_unchanged is None:
                 require_unchanged = False
             __props__.__dict__["require_unchanged"] = require_unchanged
+            if safety_delete_policy is None:
+                safety_delete_policy = 'keep'
+            __props__.__dict__["safety_delete_policy"] = safety_delete_policy
             if safety_snapshot is None:
                 safety_snapshot = False
             __props__.__dict__["safety_snapshot"] = safety_snapshot
@@ -348,6 +372,7 @@ class EnvironmentRollback(pulumi.CustomResource):
         __props__.__dict__["require_unchanged"] = None
         __props__.__dict__["rolled_back_at"] = None
         __props__.__dict__["rolled_back_to"] = None
+        __props__.__dict__["safety_delete_policy"] = None
         __props__.__dict__["safety_snapshot"] = None
         __props__.__dict__["seen"] = None
         __props__.__dict__["targets"] = None
@@ -452,6 +477,14 @@ class EnvironmentRollback(pulumi.CustomResource):
         The label of the last rollback that was completed on every VM; not set: none was.
         """
         return pulumi.get(self, "rolled_back_to")
+
+    @_builtins.property
+    @pulumi.getter(name="safetyDeletePolicy")
+    def safety_delete_policy(self) -> pulumi.Output['SafetyDeletePolicy']:
+        """
+        What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        """
+        return pulumi.get(self, "safety_delete_policy")
 
     @_builtins.property
     @pulumi.getter(name="safetySnapshot")

@@ -1431,6 +1431,7 @@ class MemberSnapshot(dict):
     def __init__(__self__, *,
                  id: _builtins.str,
                  create_time: Optional[_builtins.str] = None,
+                 ownership: Optional[_builtins.str] = None,
                  path: Optional[_builtins.str] = None,
                  unique_id: Optional[_builtins.str] = None):
         """
@@ -1438,12 +1439,15 @@ class MemberSnapshot(dict):
 
         :param _builtins.str id: Its id on its VM.
         :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
+        :param _builtins.str ownership: The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
         :param _builtins.str path: Its path in the VM's snapshot tree; not set: not known.
         :param _builtins.str unique_id: Its uniqueID; not set: not known.
         """
         pulumi.set(__self__, "id", id)
         if create_time is not None:
             pulumi.set(__self__, "create_time", create_time)
+        if ownership is not None:
+            pulumi.set(__self__, "ownership", ownership)
         if path is not None:
             pulumi.set(__self__, "path", path)
         if unique_id is not None:
@@ -1464,6 +1468,14 @@ class MemberSnapshot(dict):
         When it was taken (RFC 3339, UTC); not set: not known.
         """
         return pulumi.get(self, "create_time")
+
+    @_builtins.property
+    @pulumi.getter
+    def ownership(self) -> Optional[_builtins.str]:
+        """
+        The mark that a safety snapshot carries on the platform. One that has lost it is never removed.
+        """
+        return pulumi.get(self, "ownership")
 
     @_builtins.property
     @pulumi.getter

@@ -11,7 +11,7 @@ from vmsnapshot.model.environment import Label, Members
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import Machine, PowerState
-from vmsnapshot.model.revert import Fingerprint, LeftoverSafetySnapshot, PowerPolicy
+from vmsnapshot.model.revert import Fingerprint, LeftoverSafetySnapshot, PowerPolicy, SafetyDeletePolicy
 from vmsnapshot.model.status import Condition
 
 OnFailure: TypeAlias = Annotated[
@@ -59,6 +59,14 @@ class RollbackInputs(Model):
             "false; with `onFailure: undo` they are taken in any case."
         ),
     ] = False
+    safety_delete_policy: Annotated[
+        SafetyDeletePolicy,
+        Property(
+            "What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or "
+            "`remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that "
+            "somebody has changed, always stays, and so do those of earlier rollbacks."
+        ),
+    ] = "keep"
     power_policy: Annotated[
         PowerPolicy,
         Property(
@@ -111,6 +119,12 @@ class MemberSnapshot(Model):
     create_time: Annotated[str | None, Property("When it was taken (RFC 3339, UTC); not set: not known.")] = (
         None
     )
+    ownership: Annotated[
+        str | None,
+        Property(
+            "The mark that a safety snapshot carries on the platform. One that has lost it is never removed."
+        ),
+    ] = None
 
 
 class MemberRollback(Model):
@@ -190,7 +204,8 @@ ROLLBACK: Final = ResourceType(
     "Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, "
     "and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was "
     "checked; the same inputs never revert again, drift never does, and deleting the resource only "
-    "forgets. Without `to` the virtual machines are only watched.",
+    "forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only "
+    "watched.",
     RollbackInputs,
     RollbackState,
 )

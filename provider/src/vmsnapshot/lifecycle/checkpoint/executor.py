@@ -18,11 +18,7 @@ from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
-from vmsnapshot.model.environment import (
-    Checkpoint,
-    CheckpointInputs,
-    UnfinishedCheckpoint,
-)
+from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, UnfinishedCheckpoint
 from vmsnapshot.model.machine import VirtualMachine
 
 # What taking back what was just taken may last, beyond the resource's own time: such snapshots hold

@@ -19,10 +19,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, parse_mark
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.snapshot.executor import is_recent
-from vmsnapshot.model.environment import (
-    CheckpointInputs,
-    CheckpointState,
-)
+from vmsnapshot.model.environment import CheckpointInputs, CheckpointState
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 from vmsnapshot.model.property_path import format_path

@@ -21,7 +21,7 @@ from vmsnapshot.lifecycle.common.targets import find_target
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import values
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
-from vmsnapshot.lifecycle.revert.text import another_vm_text, found_text, plan_text
+from vmsnapshot.lifecycle.revert.text import DELETE_POLICY, another_vm_text, found_text, plan_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
@@ -131,6 +131,8 @@ def plan_revert(
     then: Machine,
     inputs: RevertInputs,
     moment: dt.datetime,
+    *,
+    delete_policy: str | None = DELETE_POLICY,
 ) -> RevertPlan:
     """The plan of reverting a VM to one of its snapshots.
 
@@ -140,6 +142,7 @@ def plan_revert(
         then: The VM as it was when that was taken.
         inputs: What the user asks.
         moment: Now.
+        delete_policy: The resource's input that says what becomes of the safety snapshot; None: it has none.
     """
     after = machine_after(_with_setting_changes(then, vm.machine), target, inputs.power_policy)
     branch = {item.id for item in vm.ancestry(target.id)}
@@ -170,7 +173,7 @@ def plan_revert(
         possible=all(item.severity != "error" for item in findings),
         text="",
     )
-    return replace(plan, text=plan_text(plan, vm, target, inputs, moment))
+    return replace(plan, text=plan_text(plan, vm, target, inputs, moment, delete_policy=delete_policy))
 
 
 def _with_setting_changes(then: Machine, live: Machine) -> Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.selection import format_vm
@@ -25,13 +25,23 @@ _FRESH = dt.timedelta(minutes=1)
 _POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "suspended"}
 
 
+# VirtualMachineRevert's input that says what becomes of safety snapshots when it is deleted.
+DELETE_POLICY: Final = "safetySnapshot.deletePolicy"
+
+
 def plan_text(
-    plan: RevertPlan, vm: VirtualMachine, target: Snapshot, inputs: RevertInputs, moment: dt.datetime
+    plan: RevertPlan,
+    vm: VirtualMachine,
+    target: Snapshot,
+    inputs: RevertInputs,
+    moment: dt.datetime,
+    *,
+    delete_policy: str | None,
 ) -> str:
     """What a person reads before approving: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
     sentences = [_power(plan, inputs.power_policy), _lost(plan, vm, moment)]
-    sentences += [] if inputs.safety_snapshot is None else [_safety(inputs.safety_snapshot)]
+    sentences += [] if inputs.safety_snapshot is None else [_safety(inputs.safety_snapshot, delete_policy)]
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
@@ -107,7 +117,7 @@ def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -
     yield from wrapped(text, first=_INDENT)
 
 
-def _safety(rule: SafetySnapshot) -> str:
+def _safety(rule: SafetySnapshot, delete_policy: str | None) -> str:
     """What is taken before the revert, and how long it stays."""
     until = "it stays until somebody removes it"
     if rule.keep_updates is not None:
@@ -115,11 +125,11 @@ def _safety(rule: SafetySnapshot) -> str:
         until = f"it is removed after {count}"
     elif rule.max_age is not None:
         until = f"the first update after {rule.max_age} removes it"
+    taken = f"A safety snapshot is taken first; {until}."
+    if delete_policy is None:
+        return taken
     after = "leaves them on the VM" if rule.delete_policy == "keep" else "removes them from the VM"
-    return (
-        f"A safety snapshot is taken first; {until}. Deleting this resource {after} "
-        f"(safetySnapshot.deletePolicy: {rule.delete_policy})."
-    )
+    return f"{taken} Deleting this resource {after} ({delete_policy}: {rule.delete_policy})."
 
 
 def _detached(plan: RevertPlan) -> Iterable[str]:

@@ -29,7 +29,7 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     """
     operation = session.operation("", f'checking a rollback to "{args.to}"')
     whose = CheckpointMaker.of(args.checkpoint, "")
-    spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot, whose)
+    spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot, whose=whose)
     planned = plan_rollback(session, spec, operation)
     planned.raise_for_errors(operation.what)
     times = [item.create_time for item in planned.points.found.values()]

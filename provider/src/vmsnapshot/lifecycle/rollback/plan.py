@@ -31,7 +31,7 @@ from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.property_path import format_path
-from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetySnapshot
+from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetyDeletePolicy, SafetySnapshot
 from vmsnapshot.model.rollback import MemberRollback, RollbackInputs
 
 
@@ -44,6 +44,7 @@ class RollbackSpec:
         to: The checkpoint's label.
         power_policy: The power that each VM is to have afterwards.
         safety: Whether each gets a safety snapshot first.
+        delete_policy: What becomes of those when the resource is deleted; None: there is no resource.
         whose: Which resource took the checkpoint.
     """
 
@@ -51,6 +52,7 @@ class RollbackSpec:
     to: str
     power_policy: PowerPolicy = "snapshot"
     safety: bool = False
+    delete_policy: SafetyDeletePolicy | None = None
     whose: CheckpointMaker = ANYBODY
 
 
@@ -203,7 +205,14 @@ def spec_of(inputs: RollbackInputs, urn: str) -> RollbackSpec:
     """Returns the rollback that a resource's inputs ask for."""
     safety = inputs.safety_snapshot or inputs.on_failure == "undo"
     whose = CheckpointMaker.of(inputs.checkpoint, urn)
-    return RollbackSpec(inputs.virtual_machines, inputs.to or "", inputs.power_policy, safety, whose)
+    return RollbackSpec(
+        inputs.virtual_machines,
+        inputs.to or "",
+        inputs.power_policy,
+        safety,
+        inputs.safety_delete_policy,
+        whose,
+    )
 
 
 def changed_members(
@@ -271,7 +280,9 @@ def plan_found(
         if isinstance(then, VmsnapshotError):
             unread[key] = then
         else:
-            plans[key] = plan_revert(open_[key], target, then, _as_one_revert(spec, key), moment)
+            # What becomes of the safety snapshots is told once for all.
+            asked = _as_one_revert(spec, key)
+            plans[key] = plan_revert(open_[key], target, then, asked, moment, delete_policy=None)
     return PlannedRollback(spec, environment, points, plans, unread, moment)
 
 

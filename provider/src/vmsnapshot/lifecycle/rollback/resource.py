@@ -26,6 +26,7 @@ from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.revert.text import another_vm_text
 from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
+from vmsnapshot.lifecycle.rollback.leaving import leave_safety_snapshots
 from vmsnapshot.lifecycle.rollback.memory import CheckedPlan, RollbackMemory
 from vmsnapshot.lifecycle.rollback.plan import plan_found, spec_of
 from vmsnapshot.lifecycle.rollback.state import (
@@ -140,15 +141,16 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         return self._apply(request.urn, request.old_state, inputs, operation, asked=asked)
 
     def delete(self, request: verbs.DeleteRequest[RollbackState]) -> None:
-        """Forget. The VMs and their snapshots stay as they are."""
+        """Forget. The VMs stay as they are; their safety snapshots go if safetyDeletePolicy says so.
+
+        Raises:
+            VmsnapshotError: Safety snapshots could not be removed; the resource is still there then.
+        """
         state = request.state
+        what = "removing the environment's safety snapshots"
+        operation = self._session.operation(request.urn, what, request.timeout)
+        kept = leave_safety_snapshots(self._session, request.urn, state, operation)
         forget(self._session, request.urn, list(state.vms.values()), known_until(state))
-        kept = [
-            f'"{item.safety_snapshot.path}" of {key}'
-            for key, item in state.progress.items()
-            if item.safety_snapshot is not None
-        ]
-        kept += [f'"{item.name}" of {item.member}' for item in state.leftover_safety_snapshots]
         if kept:
             text = f"Safety snapshots stay on the platform: {', '.join(kept)}."
             self._session.log(request.urn, Severity.INFO, "\n".join(wrapped(text)))

@@ -103,6 +103,9 @@ def _head(planned: PlannedRollback, count: int, done: int) -> str:
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
+    if planned.spec.safety and (policy := planned.spec.delete_policy) is not None:
+        after = "leaves them on the VMs" if policy == "keep" else "removes them from the VMs"
+        safety += f" Deleting this resource {after} (safetyDeletePolicy: {policy})."
     whose = _whose(planned)
     return f'{vms} will be rolled back to "{printable(planned.spec.to)}", {when}.{whose}{before}{safety}'
 

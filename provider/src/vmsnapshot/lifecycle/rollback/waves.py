@@ -23,6 +23,7 @@ from vmsnapshot.lifecycle.rollback.state import (
 )
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, PowerPolicy
 from vmsnapshot.model.rollback import MemberRollback
 
@@ -67,9 +68,7 @@ class WaveExecutor:
             if (found := reverts.safety.find(plan.vm, plan.attempt.id)) is not None
         }
         for key, (vm, found) in self.kept.items():
-            self.progress.record(
-                key, replace(self.progress.of(key), safety_snapshot=member_snapshot(vm, found))
-            )
+            self._record_safety(key, vm, found)
         self.ended = 0
 
     @property
@@ -92,10 +91,16 @@ class WaveExecutor:
             return taken
         self.kept |= taken
         for key, (vm, snapshot) in taken.items():
-            self.progress.record(
-                key, replace(self.progress.of(key), safety_snapshot=member_snapshot(vm, snapshot))
-            )
+            self._record_safety(key, vm, snapshot)
         return None
+
+    def _record_safety(self, key: str, vm: VirtualMachine, snapshot: Snapshot) -> None:
+        """Record a VM's safety snapshot with what proves later that it is this one."""
+        taken = self._reverts.safety.record(snapshot)
+        recorded = replace(
+            member_snapshot(vm, snapshot), create_time=taken.create_time, ownership=taken.ownership
+        )
+        self.progress.record(key, replace(self.progress.of(key), safety_snapshot=recorded))
 
     def run(self, operation: Operation) -> dict[str, VmsnapshotError]:
         """Revert wave after wave, and stop after one in which a VM fails; the failures."""
