@@ -26,7 +26,7 @@ import pytest
 from devkit.processes import alive
 from devkit.waiting import until
 from tests.faults.judge import Judge, clean
-from tests.faults.lives import CLONES, LIVES, UNDO, Life
+from tests.faults.lives import LIVES, REHEARSALS, UNDO, Life
 from tests.faults.proxy import Proxy, between
 from tests.faults.run import PAIRS, hurried
 from tests.support.client import Client, other_client
@@ -41,10 +41,13 @@ VICTIMS: Final = ("plugin", "plugin", "engine", "connection")
 MARKS: Final[tuple[Marks, ...]] = ("suffixed", "exact", "none", "nothing")
 # The verbs that change something.
 _CHANGING: Final = (
-    *(life for life in LIVES if any(life.creates) or any(life.reverts) or life.verb in {"rename", "update"}),
-    *(life for life in LIVES if life.verb == "delete"),
+    *(
+        life
+        for life in LIVES
+        if any((*life.creates, *life.reverts, life.clones)) or life.verb in {"rename", "update", "delete"}
+    ),
     UNDO,
-    *CLONES,
+    *REHEARSALS,
 )
 # Seconds that a task takes; the kill comes at an exchange and at most twice that later.
 _TASK: Final = 0.02

@@ -122,6 +122,10 @@ _L2: Final[Properties] = {"label": "L2", "keepLast": 1}
 _WITH_OURS: Final[Trees] = (("base", "ours"), ("base",))
 _BOTH_L1: Final[Trees] = (("L1", "base"), ("L1", "base"))
 
+_CLONED: Final[Properties] = {"snapshot": "base"}
+_REHEARSED: Final[Properties] = {"to": "L1"}
+_KEPT: Final[Properties] = {**_REHEARSED, "keepClones": "always"}
+
 LIVES: Final = (
     Life(SNAPSHOT, "create", (), _OURS, left=_WITH_OURS, creates=(1, 0)),
     Life(SNAPSHOT, "update", (_OURS,), {**_OURS, "description": "second"}, left=_WITH_OURS),
@@ -173,6 +177,11 @@ LIVES: Final = (
     Life(ROLLBACK, "delete", ({}, _BACK), command="destroy", left=_BOTH_L1),
     Life(ROLLBACK, "preview", ({},), _BACK, command="preview", left=_BOTH_L1),
     Life(ROLLBACK, "refresh", ({}, _BACK), command="refresh", left=_BOTH_L1),
+    Life(CLONE, "create", (), _CLONED, clones=1, cloned=True),
+    Life(CLONE, "create and power on", (), {**_CLONED, "powerOn": True}, clones=1, cloned=True),
+    Life(CLONE, "replace", (_CLONED,), {**_CLONED, "linked": False}, clones=1, cloned=True),
+    Life(CLONE, "update", (_CLONED,), {**_CLONED, "numCPUs": 4, "powerOn": True}, cloned=True),
+    Life(CLONE, "delete", (_CLONED,), command="destroy"),
 )
 
 # What is not among the verbs whose exchanges are spoiled: it fails in any case before it ends.
@@ -188,16 +197,8 @@ UNDO: Final = Life(
     undone=True,
 )
 
-_CLONED: Final[Properties] = {"snapshot": "base"}
-_REHEARSED: Final[Properties] = {"to": "L1"}
-_KEPT: Final[Properties] = {**_REHEARSED, "keepClones": "always"}
 # Spoiled and killed like the others; no row of the documentation's matrix is theirs yet.
-CLONES: Final = (
-    Life(CLONE, "create", (), _CLONED, clones=1, cloned=True),
-    Life(CLONE, "create and power on", (), {**_CLONED, "powerOn": True}, clones=1, cloned=True),
-    Life(CLONE, "replace", (_CLONED,), {**_CLONED, "linked": False}, clones=1, cloned=True),
-    Life(CLONE, "update", (_CLONED,), {**_CLONED, "numCPUs": 4, "powerOn": True}, cloned=True),
-    Life(CLONE, "delete", (_CLONED,), command="destroy"),
+REHEARSALS: Final = (
     # A rehearsal that was spoiled or killed is done from the beginning.
     Life(REHEARSAL, "create", (), _REHEARSED, left=_BOTH_L1, clones=1, retaken=True),
     Life(

@@ -13,7 +13,7 @@ import pytest
 
 from devkit import fault_matrix
 from devkit.fault_matrix import EITHER, ERROR, LOGIN, PAGE, RIGHT, parse
-from tests.faults.lives import CLONES, LIVES, Life
+from tests.faults.lives import LIVES, REHEARSALS, Life
 from tests.faults.run import Runs, drawn, every, started
 from tests.faults.ways import WAYS
 
@@ -21,7 +21,7 @@ COUNT = os.environ.get("FAULTS_COUNT", "48")
 SEED = os.environ.get("FAULTS_SEED", "1")
 # Whether what is found is for the documentation.
 RECORDED = "FAULTS_RECORD" in os.environ
-ALL = (*LIVES, *CLONES)
+ALL = (*LIVES, *REHEARSALS)
 # Runs on one server: it remembers all that was done, and all of that is read again and again.
 BATCH = 60
 
