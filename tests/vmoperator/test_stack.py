@@ -9,11 +9,13 @@ import pytest
 from devkit.kubernetes import VirtualMachineSnapshot
 from devkit.vmoperator.steering import Step
 from devkit.waiting import plenty, until
+from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import plugin
 from tests.support.vsphere import Doing
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import REVERT, SNAPSHOT
+from tests.vmoperator.harness import Harness
 from tests.vmoperator.reverting import dead
 
 REVERTING = "vmoperator.vmware.com/snapshot-revert-in-progress"
@@ -192,6 +194,24 @@ def test_a_namespace_that_is_the_default_one_anyway(desk: Desk) -> None:
     assert desk.stack.preview().check().ops == {}
     assert desk.stack.up().check().ops in ({}, {"it": "update"})
     assert harness.ready("base")
+
+
+def test_a_finished_run_is_not_an_interrupted_one(harness: Harness) -> None:
+    """`up`, `destroy` and `up` on another machine, as pipelines do: each `up` reverts."""
+    harness.make("base")
+    until(lambda: harness.ready("base"))
+    settings = {"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace}
+    for number in (1, 2, 3):
+        pipeline = mini_stack(settings)  # without the notes of the machine before it
+        pipeline.write(it={"type": REVERT, "properties": {"vmName": "web-1", "snapshot": "base"}})
+        assert "will be reverted" in pipeline.preview().check().words
+        pipeline.up().check()
+        assert harness.reverts() == ["base"] * number
+        if number == 1:  # unless nobody has deleted it: then it may be the work of a run that was killed
+            again = mini_stack(settings)
+            again.write(it={"type": REVERT, "properties": {"vmName": "web-1", "snapshot": "base"}})
+            assert "already reverted" in again.preview().check().words
+        pipeline.destroy().check()
 
 
 def test_an_import_from_another_namespace_than_the_default_one(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -9,6 +10,8 @@ from typing import Literal
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._objects import (
+    FORGOTTEN,
+    MACHINES,
     machine_id,
     split_id,
 )
@@ -20,6 +23,7 @@ from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._withdrawal import Withdrawal
 from vmsnapshot.lifecycle.cloning import Cloner
 from vmsnapshot.lifecycle.errors import (
+    Gone,
     Subject,
     Unsupported,
 )
@@ -205,7 +209,14 @@ class VmOperatorBackend(VmOperatorReader):
             return asked.take_back_failed(operation)
 
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
-        """Nothing: the ids of requests on the VM tell a later resource's from earlier ones."""
+        """Note on the VMs that a resource has been deleted."""
+        change = {"metadata": {"annotations": {FORGOTTEN + owner: until.isoformat()}}}
+        for vm_id in vm_ids:
+            namespace, name = split_id(vm_id)
+            with contextlib.suppress(Gone):
+                cache = self._inventory.cache(namespace, operation)
+                path = self._client.path(namespace, MACHINES, name)
+                cache.machines.upsert(self._client.merge(path, change, operation, operation.what))
 
     def set_power(
         self,

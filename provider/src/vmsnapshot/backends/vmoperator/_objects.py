@@ -60,6 +60,9 @@ MACHINE: Final = "vmsnapshot/machine"
 ADOPTION: Final = "vmsnapshot/adoption"
 ADOPTED: Final = "adopted"
 REVERT: Final = "vmsnapshot/revert-request"
+# On a VM, followed by a resource's half of its marks: until when what was done for it is over, as it was
+# deleted. A revert takes it off, or puts back an older one: what it has done is newer.
+FORGOTTEN: Final = "vmsnapshot/forgotten-"
 
 
 def name_of(item: Object) -> str:

@@ -12,13 +12,15 @@ from vmsnapshot.backends.vmoperator._cluster import Cluster
 from vmsnapshot.backends.vmoperator._informer import vm_of
 from vmsnapshot.backends.vmoperator._inventory import Inventory, suggested
 from vmsnapshot.backends.vmoperator._objects import (
+    FORGOTTEN,
+    annotations_of,
     machine_id,
     name_of,
     split_id,
 )
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._past import machine_of
-from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
+from vmsnapshot.backends.vmoperator._revert_status import RevertJournal, moment_of
 from vmsnapshot.lifecycle.errors import (
     Denied,
     Gone,
@@ -193,8 +195,11 @@ class VmOperatorReader:
     def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> None:
         """It isn't: the notes on the VM and its snapshots tell."""
 
-    def forgotten(self, vm: VirtualMachine, owner: str, operation: Operation) -> None:
-        """Nothing is known."""
+    def forgotten(self, vm: VirtualMachine, owner: str, operation: Operation) -> dt.datetime | None:
+        """Until when what was done to a VM belongs to a deleted resource, as a note on it tells."""
+        namespace, name = split_id(vm.identity.id)
+        machine = self._inventory.cache(namespace, operation).machines.get(name)
+        return None if machine is None else moment_of(annotations_of(machine).get(FORGOTTEN + owner))
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
         """What became of a request for a revert, however old it is."""
