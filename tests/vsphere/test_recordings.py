@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.recordings import as_read, configuration, fetched, recorded
-from vmsnapshot.backends.vsphere._inventory import Entry, Index
 from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
 from vmsnapshot.backends.vsphere._settings import settings
+from vmsnapshot.backends.vsphere._table import Table
 from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -51,13 +51,12 @@ def test_a_recorded_vm(recording: str, vm_id: str) -> None:
 
 @pytest.mark.parametrize(("recording", "vm_id"), VMS)
 def test_a_recorded_vm_is_found_by_each_of_its_names(recording: str, vm_id: str) -> None:
-    """By name, path, id, instance UUID and BIOS UUID."""
+    """By name, id, instance UUID and BIOS UUID."""
     whole = fetched(recording)[vm_id]
     name, config = whole["name"], whole["config"]
-    entry = Entry(vm_id, name, f"/{name}", config.instanceUuid, config.uuid)
-    index = Index({}, [(entry, None)], {})
-    for spelling in (name, f"/{name}", vm_id, config.instanceUuid, config.uuid, config.uuid.upper()):
-        assert [found.id for found in index.find(spelling)] == [vm_id], spelling
+    table = Table({vm_id: name}, {vm_id: (config.instanceUuid, config.uuid)})
+    for spelling in (name, vm_id, config.instanceUuid, config.uuid, config.uuid.upper()):
+        assert [found.id for found in table.find(spelling)] == [vm_id], spelling
 
 
 @pytest.mark.parametrize("config", [*(fetched(r)[v]["config"] for r, v in VMS), configuration()])

@@ -17,7 +17,7 @@ from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._devices import label
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._names import escape
+from vmsnapshot.backends.vsphere._names import escape, unescape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import CLONE_NOTE
 from vmsnapshot.backends.vsphere._places import Places
@@ -64,7 +64,7 @@ class Clones:
         store, free, store_name = None, None, vm.datastore
         if placement.datastore is not None:
             store, free = places.datastore(vm, placement.datastore)
-            store_name = store.path.rpartition("/")[2]
+            store_name = unescape(store.path.rpartition("/")[2])
         elif vm.datastore is not None:
             free = vm.free_bytes.get(vm.datastore)
         return Site(

@@ -9,14 +9,15 @@ from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._above import parent_reference
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._inventory import Index, read_places
 from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec
 from vmsnapshot.backends.vsphere._observe import virtual_machine
+from vmsnapshot.backends.vsphere._places import CONTAINERS, Places
 from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve, unread
-from vmsnapshot.lifecycle.errors import Ambiguous, Denied, NotFound, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Denied, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
 from vmsnapshot.model._base import replace
@@ -49,7 +50,7 @@ _KINDS: Final = {
 class Fleet:
     """Reads the VMs of a scope page by page.
 
-    Three calls for the places' names and three for the VMs' ids; then for each page of 100 VMs one call, one
+    Two calls for the places' names and three for the VMs' ids; then for each page of 100 VMs one call, one
     more if some have snapshots, and one more if the server has left out some.
     """
 
@@ -63,14 +64,16 @@ class Fleet:
             NotFound: There is no such place.
             Ambiguous: Several have that name.
         """
-        places = self._call(operation, "reading the inventory's places", read_places)
-        container = _container(scope, places, operation)
+        places = Places.read(self._connection, operation, CONTAINERS)
+        container = None  # the root folder
+        if scope.kind is not None:
+            container = places.container(_KINDS[scope.kind], scope.kind, scope.place, operation.what)
         ids = self._call(operation, "listing VMs", lambda login: _members(login, container))
         for start in range(0, len(ids), _PAGE):
             yield from self._page(ids[start : start + _PAGE], places, operation)
 
     def _page(
-        self, page: Sequence[str], places: Index, operation: Operation
+        self, page: Sequence[str], places: Places, operation: Operation
     ) -> Iterator[InventoryEntry | NotRead]:
         try:
             found = self._call(operation, "reading VMs", lambda login: _read(login, page))
@@ -81,15 +84,14 @@ class Fleet:
             yield self._entry(vm_id, found.get(vm_id), places)
 
     def _entry(
-        self, vm_id: str, found: tuple[Properties, VmsnapshotError | None] | None, places: Index
+        self, vm_id: str, found: tuple[Properties, VmsnapshotError | None] | None, places: Places
     ) -> InventoryEntry | NotRead:
         if found is None:
             text = "vSphere left it out of its answer twice: it has just been removed, or could not be read."
             return NotRead(vm_id, None, None, faults.Unread(text, subject=f"reading VM {vm_id}"))
         properties, reason = found
         name = properties.get("name")
-        parent = properties.get("parentVApp") or properties.get("parent")
-        path = parent and name and places.path(object_id(parent), name)
+        path = name and places.path_in(parent_reference(properties), name)
         if reason is not None:
             return NotRead(vm_id, name, path, reason)
         vm = virtual_machine(vm_id, properties, {}, {}, path, networks={})
@@ -102,31 +104,6 @@ class Fleet:
         return retry(
             operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, function)
         )
-
-
-def _container(scope: InventoryScope, places: Index, operation: Operation) -> Reference | None:
-    """The place whose VMs are asked for; None: the root folder."""
-    if scope.kind is None:
-        return None
-    kinds = _KINDS[scope.kind]
-    found = places.places(kinds, scope.place)
-    if len(found) == 1:
-        return found[0][0]
-    if found:
-        listed = "; ".join(f"{path} ({place_id})" for (_, place_id), path in sorted(found, key=_by_path))
-        message = (
-            f'{len(found)} {scope.kind}s are meant by "{scope.place}": {listed}. Give the path or the id of '
-            "the one that is meant."
-        )
-        raise Ambiguous(message, subject=operation.what)
-    close = places.close_to(scope.place, kinds)
-    hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
-    message = f'there is no {scope.kind} "{scope.place}" visible to this user.{hint}'
-    raise NotFound(message, subject=operation.what)
-
-
-def _by_path(found: tuple[Reference, str]) -> str:
-    return found[1]
 
 
 def _members(login: Login, container: Reference | None) -> list[str]:

@@ -1,341 +1,261 @@
-"""Which VM a user means: every name of the inventory, read in bulk and kept."""
+"""Which VM a user means: found by the server's own index where it has one, and by a table of names else.
+
+A UUID and a path are looked up with a call or two each (`SearchIndex.FindAllByUuid`,
+`FindByInventoryPath`), whatever the size of the inventory. vSphere has no call that finds a VM by its name;
+and an id can't be told from a name, as a VM may be named `vm-42`: for these the names and ids of all VMs are
+read, once for a process.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import re
 import threading
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeAlias
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
+from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._above import parent_of, split_path
 from vmsnapshot.backends.vsphere._connection import Connection, Login
-from vmsnapshot.backends.vsphere._devices import network_keys
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._names import unescape
-from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._objects import reference as reference_to
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
-from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
+from vmsnapshot.backends.vsphere._listing import contents_of
+from vmsnapshot.backends.vsphere._networks import NETWORKS, Networks
+from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._properties import ONLY_PLACE
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads, properties_of
+from vmsnapshot.backends.vsphere._table import Hit, Table, Uuids, is_uuid
+from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import Outcome
 
-_SUGGESTIONS: Final = 3
-# What is read of every VM of the inventory.
-_LISTED: Final = ("name", "parent", "parentVApp", "config.instanceUuid", "config.uuid")
-# What else has a name and a parent, and which properties tell them.
-_NAMED: Final = {
-    "Folder": ("name", "parent"),
-    "Datacenter": ("name", "parent"),
-    "VirtualApp": ("name", "parentFolder", "parent"),
-}
-# Of networks; an opaque network's id stands in its summary.
-_NETWORKS: Final = dict.fromkeys(
-    ("Network", "DistributedVirtualPortgroup", "OpaqueNetwork"), ("name", "summary")
-)
-_PLACES: Final = {**_NAMED, "ComputeResource": ("name", "parent")}
+# How many calls of the server's index one process makes. Ours: whoever looks for more VMs reads the table,
+# which takes a call for each 100 VMs that there are.
+_DIRECT: Final = 16
+# What is read of every VM: its name alone, unless a UUID is looked for that the server's index doesn't have.
+_UUIDS: Final = ("config.instanceUuid", "config.uuid")
+# Parts of the shortest path of a VM: /datacenter/vm/name.
+_SHORTEST_PATH: Final = 3
 
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One VM of the inventory.
-
-    Attributes:
-        bios_uuid: What the guest sees as its SMBIOS UUID (`config.uuid`); copies of a VM may share it. It is
-            what Terraform's and Pulumi's vSphere providers call a VM's `uuid`.
-    """
-
-    id: str
-    name: str
-    path: str
-    instance_uuid: str | None
-    bios_uuid: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Node:
-    name: str
-    parent: str | None
-    kind: str = "Folder"
-
-
-# As vSphere writes instance UUIDs.
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-class Index:
-    """The names and paths of an inventory, as it was at one moment.
-
-    Args:
-        nodes: Name and parent of every folder, datacenter and vApp by id. The root folder isn't
-            among them.
-        machines: Every VM as listed, with its parent's id. Its `path` is computed here.
-        networks: The names of distributed port groups by their key, and of opaque networks by their id.
-
-    Attributes:
-        networks: The same, where several have one name with the key behind it.
-    """
-
-    def __init__(
-        self,
-        nodes: dict[str, _Node],
-        machines: Iterable[tuple[Entry, str | None]],
-        networks: Mapping[str, str],
-    ) -> None:
-        self._nodes = nodes
-        count = Counter(networks.values())
-        self.networks = {
-            key: name if count[name] == 1 else f"{name} ({key})" for key, name in networks.items()
-        }
-        self.entries = {
-            entry.id: dataclasses.replace(entry, path=self.path(parent, entry.name) or entry.path)
-            for entry, parent in machines
-        }
-        self._by_key: dict[str, list[Entry]] = defaultdict(list)
-        self._by_uuid: dict[str, list[Entry]] = defaultdict(list)
-        self._by_path: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-        for entry in self.entries.values():
-            for key in {*_spellings(entry.name), entry.id}:
-                self._by_key[key].append(entry)
-            for uuid in {entry.instance_uuid, entry.bios_uuid} - {None, ""}:
-                self._by_uuid[str(uuid).lower()].append(entry)
-            self._by_path[_split(entry.path)].append(entry)
-
-    def path(self, parent: str | None, name: str) -> str | None:
-        """The inventory path of something with that parent; None: the parent isn't known."""
-        parts = [name]
-        while parent in self._nodes:
-            node = self._nodes[parent]
-            parts.append(node.name)
-            parent = node.parent
-        return "/" + "/".join(reversed(parts)) if len(parts) > 1 else None
-
-    def find(self, reference: str) -> list[Entry]:
-        """Every VM that a reference may mean: by path, name, id, instance or BIOS UUID."""
-        named = (entry for key in _spellings(reference) for entry in self._by_key.get(key, ()))
-        found = {entry.id: entry for entry in (*named, *self._by_uuid.get(reference.lower(), ()))}
-        if not found and "/" in reference:
-            found = {entry.id: entry for entry in self._by_path.get(_split(reference), ())}
-        return list(found.values())
-
-    def places(self, kinds: Container[str], reference: str) -> list[tuple[Reference, str]]:
-        """Each place of some kinds (`Folder`) that an id, a name or a path may mean, with its path."""
-        names, path = _spellings(reference), _split(reference)
-        return [
-            ((node.kind, node_id), found)
-            for node_id, node in self._nodes.items()
-            if node.kind in kinds
-            and (found := self.path(node.parent, node.name) or f"/{node.name}")
-            and (node_id == reference or names & _spellings(node.name) or _split(found) == path)
-        ]
-
-    def close_to(self, reference: str, kinds: Container[str] | None = None) -> list[str]:
-        """Names (for a path: paths) that look like what was asked for, the closest first.
-
-        Of VMs, or of places of some kinds.
-        """
-        paths = "/" in reference
-        if kinds is None:
-            known = [entry.path if paths else entry.name for entry in self.entries.values()]
-        else:
-            places = [node for node in self._nodes.values() if node.kind in kinds]
-            known = [
-                self.path(node.parent, node.name) or node.name if paths else node.name for node in places
-            ]
-        asked = "/" + reference.lstrip("/") if paths else reference
-        lower = {name.lower(): name for name in known}
-        close = difflib.get_close_matches(asked.lower(), lower, n=_SUGGESTIONS)
-        return [lower[name] for name in close]
+_Found: TypeAlias = dict[str, list[Hit] | VmsnapshotError]
+_Search: TypeAlias = Callable[[Login], list[Hit]]
 
 
 class Inventory:
-    """Finds VMs; the index is read once, and again at a miss or when a hit turned out stale."""
+    """Finds VMs; the table is read once, and again at a miss or when a hit turned out stale.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: The login.
+        reads: Reads where VMs are.
+        networks: Is told the names of networks, which are read with those of VMs.
+    """
+
+    def __init__(self, connection: Connection, reads: Reads, networks: Networks) -> None:
         self._connection = connection
-        self._lock = threading.Lock()
-        self._index: Index | None = None
+        self._reads = reads
+        self._networks = networks
+        # Held while the table is read.
+        self._reading = threading.Lock()
+        self._table: Table | None = None
         self._generation = 0
-        self._hidden: set[str] = set()
+        # What the server's index has told, and how often it was asked.
+        self._lock = threading.Lock()
+        self._told: dict[str, list[Hit]] = {}
+        self._asked = 0
 
-    @property
-    def generation(self) -> int:
-        """How many times the index has been read."""
-        return self._generation
-
-    def index(self, operation: Operation, *, newer_than: int = 0) -> Index:
-        """The index, read again unless it was read since that generation."""
-        known = self._index
-        if known is not None and self._generation > newer_than:
-            return known
-
-        def read() -> Index:
-            return self._connection.call(operation, Subject("reading the inventory"), self._read(newer_than))
-
-        return retry(operation, WORTH_ANOTHER_READ, read)
-
-    def path(self, parent: str, name: str, operation: Operation) -> str | None:
-        """The inventory path of a VM with that parent; None: this user may not see the parent."""
-        path = self.index(operation).path(parent, name)
-        if path is None and parent not in self._hidden:
-            # Perhaps a folder that was made since the index was read; looked for once.
-            path = self.index(operation, newer_than=self._generation).path(parent, name)
-            if path is None:
-                self._hidden.add(parent)
-        return path
-
-    def networks(self, config: Any, operation: Operation) -> Mapping[str, str]:
-        """The names of networks by their keys, with all those that a VM's configuration names by key.
-
-        A network that this user may not see is missing.
-        """
-        wanted = network_keys(config)
-        if not wanted:
-            return {}
-        known = self.index(operation).networks
-        if not wanted - known.keys() <= self._hidden:
-            # Perhaps a network that was made since the index was read; looked for once.
-            known = self.index(operation, newer_than=self._generation).networks
-            self._hidden |= wanted - known.keys()
-        return known
-
-    def find(self, reference: str, operation: Operation, *, newer_than: int = 0) -> Entry:
-        """Returns the VM that a reference means.
+    def find(
+        self, references: Sequence[str], operation: Operation, *, anew: bool = False
+    ) -> dict[str, Outcome[Hit]]:
+        """The VM that each reference means, or why none can be told (NotFound, Ambiguous, Denied, Unread).
 
         Args:
-            reference: As the user wrote it.
-            operation: Whose time and cancellation count.
-            newer_than: The generation in which a hit turned out stale.
-
-        Raises:
-            NotFound: There is none; close names are suggested.
-            Ambiguous: There are several; the message lists their paths and ids.
+            references: As the user wrote them.
+            operation: Whose time counts.
+            anew: Whether nothing counts that was known before, as it turned out stale.
         """
-        generation = self._generation
-        index = self.index(operation, newer_than=newer_than)
-        found = index.find(reference)
-        if not found and self._generation == generation:
-            index = self.index(operation, newer_than=generation)
-            found = index.find(reference)
-        if not found and _UUID.fullmatch(reference):
-            found = self._alone(reference, operation)
+        begun = self._generation
+        if anew:
+            self._reads.above.forget()
+            self._told = {item: hits for item, hits in self._told.items() if item not in references}
+        # A path that didn't hold is one that this user doesn't see as the server does.
+        direct = [item for item in references if is_uuid(item)] if anew else references
+        found: _Found = {**self._ask_index(direct, operation)}
+        missing = [item for item in references if item not in found]
+        if missing:
+            found |= self._by_table(missing, operation, newer_than=begun if anew else 0)
+        missing = [item for item in missing if not found[item]]
+        if missing and self._generation == begun:
+            # Perhaps VMs that were made since the table was read.
+            found |= self._by_table(missing, operation, newer_than=begun)
+        return {item: self._only(item, found[item], operation) for item in references}
+
+    def ids(self, operation: Operation) -> list[str]:
+        """The ids of all VMs that this user may see, as they are now."""
+        return list(self._read_table(operation, newer_than=self._generation).names)
+
+    def _only(self, reference: str, found: list[Hit] | VmsnapshotError, operation: Operation) -> Outcome[Hit]:
+        if isinstance(found, VmsnapshotError):
+            return found
         if len(found) == 1:
             return found[0]
         if found:
-            listed = "; ".join(
-                f"{entry.path} ({entry.id})" for entry in sorted(found, key=lambda item: item.path)
-            )
-            raise Ambiguous(
+            paths = self._paths([hit.id for hit in found], operation)
+            listed = "; ".join(sorted(f"{path} ({vm_id})" for vm_id, path in paths.items()))
+            return Ambiguous(
                 f'{len(found)} VMs are meant by "{reference}": {listed}. '
                 "Give the path, the instance UUID or the id of the one that is meant.",
                 subject=operation.what,
             )
-        close = index.close_to(reference)
-        hint = f" Did you mean {' or '.join(f'{name!r}' for name in close)}?" if close else ""
-        raise NotFound(
+        table = self._read_table(operation)
+        close = table.close_to(reference)
+        shown = (
+            self._paths(close, operation).values()
+            if "/" in reference
+            else [table.names[item] for item in close]
+        )
+        hint = f" Did you mean {' or '.join(f'{name!r}' for name in dict.fromkeys(shown))}?" if shown else ""
+        return NotFound(
             f'there is no VM "{reference}" visible to this user: no such name, '
             f"inventory path, instance UUID, BIOS UUID or managed object id.{hint}",
             subject=operation.what,
         )
 
-    def _alone(self, uuid: str, operation: Operation) -> list[Entry]:
-        """The VMs with an instance UUID that the inventory's list doesn't have: it may have left them out."""
+    def _paths(self, vm_ids: Sequence[str], operation: Operation) -> dict[str, str]:
+        """The inventory paths of VMs, for messages; of one that can't be read, its name or id."""
+        names: Mapping[str, str] = {} if self._table is None else self._table.names
+        places = self._places(vm_ids, operation)
+        return {
+            vm_id: path if isinstance(path, str) else f"/{names.get(vm_id, vm_id)}"
+            for vm_id, path in places.items()
+        }
 
-        def ask(login: Login) -> list[Entry]:
-            vms = login.content.searchIndex.FindAllByUuid(
-                datacenter=None, uuid=uuid, vmSearch=True, instanceUuid=True
-            )
-            return [Entry(object_id(vm), uuid, f"/{uuid}", uuid, None) for vm in vms or ()]
+    def _places(self, vm_ids: Sequence[str], operation: Operation) -> dict[str, Outcome[str]]:
+        """The inventory path of each VM, from what this user may see above it; or why it can't be read."""
+        outcomes = self._reads.outcomes([(ONLY_PLACE, vm_id) for vm_id in vm_ids], operation)
+        found: dict[str, Outcome[str]] = {}
+        for vm_id, outcome in zip(vm_ids, outcomes, strict=True):
+            if isinstance(outcome, VmsnapshotError):
+                found[vm_id] = outcome
+            else:
+                name = outcome.properties.get("name") or vm_id
+                found[vm_id] = self._reads.above.path(parent_of(outcome.properties), name) or f"/{name}"
+        return found
 
-        about = Subject("looking a VM up by its instance UUID")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, about, ask))
+    # --- by the server's index --------------------------------------------------------------
 
-    def _read(self, newer_than: int) -> Callable[[Login], Index]:
-        def read(login: Login) -> Index:
-            # Held while reading: whoever misses at the same time takes the same new index.
-            with self._lock:
-                if self._index is None or self._generation <= newer_than:
-                    self._index = read_index(login)
+    def _ask_index(self, references: Iterable[str], operation: Operation) -> dict[str, list[Hit]]:
+        """What the server's index tells of UUIDs and paths, unless that were too many calls."""
+        searches = [
+            (item, search) for item in references if item not in self._told for search in _searches(item)
+        ]
+        with self._lock:
+            if self._asked + len(searches) > _DIRECT:
+                searches = []
+            self._asked += len(searches)
+
+        def ask(search: _Search) -> list[Hit]:
+            subject = Subject(operation.what)
+            try:
+                return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.direct(subject, search))
+            except (Denied, Unsupported):
+                # As somebody is told who may not see the root folder (vmware-archive/rvc issue 4).
+                return []
+
+        calls = [(item, in_background("search", partial(ask, search))) for item, search in searches]
+        found: dict[str, dict[str, Hit]] = {}
+        for item, call in calls:
+            for hit in call.wait(operation, self._connection.silence.text):
+                found.setdefault(item, {}).setdefault(hit.id, hit)
+        self._told |= {item: [*hits.values()] for item, hits in found.items()}
+        return {item: self._told[item] for item in references if item in self._told}
+
+    # --- by the table -----------------------------------------------------------------------
+
+    def _by_table(self, references: Sequence[str], operation: Operation, newer_than: int) -> _Found:
+        uuids = any(is_uuid(item) for item in references)
+        table = self._read_table(operation, newer_than=newer_than, uuids=uuids)
+        found: _Found = {item: table.find(item) for item in references}
+        # A name may hold a slash, too; what is no name may be a path.
+        ending = {item: table.ending(item) for item in references if "/" in item and not found[item]}
+        places = self._places(list({vm_id: None for ids in ending.values() for vm_id in ids}), operation)
+        return found | {
+            item: _at_path(item, {vm_id: places[vm_id] for vm_id in vm_ids})
+            for item, vm_ids in ending.items()
+        }
+
+    def _read_table(self, operation: Operation, *, newer_than: int = 0, uuids: bool = False) -> Table:
+        """The table, read again unless it was read since that generation, with UUIDs if these are wanted."""
+
+        def known() -> Table | None:
+            table = self._table
+            new = table is not None and self._generation > newer_than and (table.has_uuids or not uuids)
+            return table if new else None
+
+        def look(login: Login) -> Table:
+            # Whoever misses at the same time takes the same new table.
+            with self._reading:
+                if (table := known()) is None:
+                    with_uuids = uuids or (self._table is not None and self._table.has_uuids)
+                    self._table = table = self._read(login, with_uuids=with_uuids)
                     self._generation += 1
-                return self._index
+                return table
 
-        return read
+        def read() -> Table:
+            return self._connection.call(operation, Subject("reading the names of VMs"), look)
+
+        return known() or retry(operation, WORTH_ANOTHER_READ, read)
+
+    def _read(self, login: Login, *, with_uuids: bool) -> Table:
+        """The table of all VMs that this user may see."""
+        listed = ("name", *_UUIDS) if with_uuids else ("name",)
+        contents = contents_of(login, {"VirtualMachine": listed, **NETWORKS})
+        self._networks.take(contents)
+        vms = {
+            object_id(content.obj): properties_of(content)
+            for content in contents
+            if isinstance(content.obj, vim.VirtualMachine)
+        }
+        vms = {vm_id: told for vm_id, told in vms.items() if "name" in told}  # for this user to see
+        uuids: dict[str, Uuids] | None = None
+        if with_uuids:
+            uuids = {vm_id: (told.get(_UUIDS[0]), told.get(_UUIDS[1])) for vm_id, told in vms.items()}
+        return Table({vm_id: told["name"] for vm_id, told in vms.items()}, uuids)
 
 
-def read_index(login: Login) -> Index:
-    """Read the whole inventory's names: three calls, and one for each further page."""
-    return _read_index(login, {"VirtualMachine": _LISTED, **_NAMED, **_NETWORKS})
-
-
-def read_places(login: Login) -> Index:
-    """Read the names of all places of VMs, without the VMs: likewise."""
-    return _read_index(login, _PLACES)
-
-
-def _view_of(login: Login, kinds: Iterable[str]) -> Any:
-    """A view of all objects of these kinds; it is kept for the next time, and ends with the session."""
-    key = f"all of {', '.join(kinds)}"
-    if key not in login.kept:
-        login.kept[key] = login.content.viewManager.CreateContainerView(
-            login.content.rootFolder, [login.kind(kind) for kind in kinds], recursive=True
-        )
-    return login.kept[key]
-
-
-def contents_of(login: Login, kinds: Mapping[str, Sequence[str]]) -> list[Any]:
-    """All objects of some kinds with these properties: a call or two, and one for each further page."""
-    collector = vmodl.query.PropertyCollector
-    spec = collector.FilterSpec(
-        propSet=[property_spec(login.kind(kind), paths) for kind, paths in kinds.items()],
-        objectSet=[
-            collector.ObjectSpec(
-                obj=_view_of(login, kinds), skip=True, selectSet=[traversal(vim.view.ContainerView, "view")]
-            )
-        ],
-        reportMissingObjectsInResults=True,
+def _at_path(wanted: str, places: Mapping[str, Outcome[str]]) -> list[Hit] | VmsnapshotError:
+    """Those VMs that are at a path; if none is and one can't be read, why: it may be the one."""
+    hits = [
+        Hit(vm_id, "path")
+        for vm_id, path in places.items()
+        if isinstance(path, str) and split_path(path) == split_path(wanted)
+    ]
+    unread = (
+        path for path in places.values() if isinstance(path, VmsnapshotError) and not isinstance(path, Gone)
     )
-    return list(retrieve(login, [spec]))
+    return hits or next(unread, hits)
 
 
-def _read_index(login: Login, kinds: Mapping[str, Sequence[str]]) -> Index:
-    nodes: dict[str, _Node] = {}
-    machines: list[tuple[Entry, str | None]] = []
-    named: dict[str, str] = {}
-    for content in contents_of(login, kinds):
-        found = {item.name: item.val for item in content.propSet or ()}
-        if (name := found.get("name")) is None:
-            continue  # not for this login to see
-        if isinstance(content.obj, vim.Network):
-            # A port group's key is its managed object id, too (`dvportgroup-102`).
-            key = None
-            if isinstance(content.obj, vim.OpaqueNetwork):
-                key = getattr(found.get("summary"), "opaqueNetworkId", None)
-            named[key or object_id(content.obj)] = unescape(name)
-            continue
-        parent = found.get("parentVApp") or found.get("parentFolder") or found.get("parent")
-        parent_id = None if parent is None else object_id(parent)
-        kind, found_id = reference_to(content.obj)
-        if isinstance(content.obj, vim.VirtualMachine):
-            uuids = found.get("config.instanceUuid"), found.get("config.uuid")
-            machines.append((Entry(found_id, name, f"/{name}", *uuids), parent_id))
-        else:
-            nodes[found_id] = _Node(name, parent_id, kind)
-    return Index(nodes, machines, named)
+def _searches(reference: str) -> list[_Search]:
+    """The calls of the server's index that find what a reference may be; none: only the table tells."""
 
+    def by_instance_uuid(login: Login) -> list[Hit]:
+        found = login.content.searchIndex.FindAllByUuid(
+            datacenter=None, uuid=reference.lower(), vmSearch=True, instanceUuid=True
+        )
+        return [Hit(object_id(vm), "instance UUID") for vm in found or ()]
 
-def _split(path: str) -> tuple[str, ...]:
-    return tuple(_normal(unescape(part)) for part in path.split("/") if part)
+    def by_bios_uuid(login: Login) -> list[Hit]:
+        found = login.content.searchIndex.FindAllByUuid(
+            datacenter=None, uuid=reference.lower(), vmSearch=True, instanceUuid=False
+        )
+        return [Hit(object_id(vm), "BIOS UUID") for vm in found or ()]
 
+    def by_path(login: Login) -> list[Hit]:
+        found = login.content.searchIndex.FindByInventoryPath(unicodedata.normalize("NFC", reference))
+        return [Hit(object_id(found), "path")] if isinstance(found, vim.VirtualMachine) else []
 
-def _spellings(name: str) -> set[str]:
-    """How a name is looked up: as vSphere stores it and as people see it (`a%2Fb` and `a/b`)."""
-    return {_normal(name), _normal(unescape(name))}
-
-
-def _normal(name: str) -> str:
-    """The composed form (NFC): a file system or an editor may have decomposed what the Client composed."""
-    return unicodedata.normalize("NFC", name)
+    if is_uuid(reference):
+        return [by_instance_uuid, by_bios_uuid]
+    return [by_path] if "/" in reference and len(split_path(reference)) >= _SHORTEST_PATH else []

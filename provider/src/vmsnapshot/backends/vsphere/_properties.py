@@ -24,6 +24,8 @@ WITHOUT_LAYOUT: Final = "VirtualMachine without sizes"
 WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
 # Nothing of a VM but the tasks that the server remembers with it.
 ONLY_TASKS: Final = "VirtualMachine's tasks"
+# Nothing of a VM but its name and where in the inventory it is.
+ONLY_PLACE: Final = "VirtualMachine's place"
 # What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
 # what is needed of them, and servers of an old API version hold parts that pyVmomi can't decode.
 PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
@@ -73,3 +75,4 @@ for _kind, _without in (
 ):
     PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
 PROPERTIES[ONLY_TASKS] = ("recentTask",)
+PROPERTIES[ONLY_PLACE] = ("name", "parent", "parentVApp")

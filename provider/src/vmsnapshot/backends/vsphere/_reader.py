@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._above import parent_of
 from vmsnapshot.backends.vsphere._connection import Connection
 from vmsnapshot.backends.vsphere._credentials import Credentials
 from vmsnapshot.backends.vsphere._durations import last_revert
@@ -15,8 +17,8 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._fleet import Fleet
 from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History, past_tasks, recent
-from vmsnapshot.backends.vsphere._inventory import Entry, Inventory
-from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._inventory import Inventory
+from vmsnapshot.backends.vsphere._networks import Networks
 from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
 from vmsnapshot.backends.vsphere._properties import (
     WITH_KNOWN_HARDWARE,
@@ -26,10 +28,10 @@ from vmsnapshot.backends.vsphere._properties import (
 )
 from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
+from vmsnapshot.backends.vsphere._table import Hit
 from vmsnapshot.backends.vsphere._tasks import Tasks
 from vmsnapshot.lifecycle.common.selection import select_snapshot
 from vmsnapshot.lifecycle.errors import (
-    Ambiguous,
     Gone,
     InvalidInput,
     NotFound,
@@ -65,8 +67,9 @@ class VsphereReader:
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
         self._connection = Connection(endpoint, credentials)
-        self._inventory = Inventory(self._connection)
         self._reads = Reads(self._connection)
+        self._networks = Networks(self._connection)
+        self._inventory = Inventory(self._connection, self._reads, self._networks)
         self._tasks = Tasks(self._connection)
         self._history = History(self._connection, self._reads, ignored=ignore_history)
         self._protection = Protection(self._connection, self._history)
@@ -105,46 +108,31 @@ class VsphereReader:
         read: ReadMask = ReadMask.ALL,
     ) -> list[Outcome[VirtualMachine]]:
         """Look many up; each as found, or why it wasn't."""
-        answers: dict[str, Outcome[VirtualMachine]] = {}
         names = list(dict.fromkeys(reference.name for reference in references))
-        stale = self._look_up(names, answers, operation, read, newer_than=0)
+        answers = self._look_up(names, operation, read)
+        stale = [name for name in names if name not in answers]
         if stale:
-            newer_than = self._inventory.generation
-            self._look_up(stale, answers, operation, read, newer_than=newer_than)
-        return [answers[reference.name] for reference in references]
+            answers |= self._look_up(stale, operation, read, anew=True)
+        return [answers.get(reference.name) or _passing(reference, operation) for reference in references]
 
     def _look_up(
-        self,
-        names: Sequence[str],
-        answers: dict[str, Outcome[VirtualMachine]],
-        operation: Operation,
-        read: ReadMask,
-        *,
-        newer_than: int,
-    ) -> list[str]:
-        """Answer by the index; those whose entry turns out stale (renamed, moved, removed)."""
-        entries: dict[str, Entry] = {}
-        for name in names:
-            try:
-                entries[name] = self._inventory.find(name, operation, newer_than=newer_than)
-            except (NotFound, Ambiguous) as error:
-                answers[name] = error
-        ids = [entry.id for entry in entries.values()]
-        observed = self.observe_all(ids, operation, read)
-        stale = []
-        for (name, entry), vm in zip(entries.items(), observed, strict=True):
+        self, names: Sequence[str], operation: Operation, read: ReadMask, *, anew: bool = False
+    ) -> dict[str, Outcome[VirtualMachine]]:
+        """What each names; without those whose VM is no longer the one (renamed, moved, removed)."""
+        found = self._inventory.find(names, operation, anew=anew)
+        hits = {name: hit for name, hit in found.items() if isinstance(hit, Hit)}
+        answers: dict[str, Outcome[VirtualMachine]] = {
+            name: error for name, error in found.items() if isinstance(error, VmsnapshotError)
+        }
+        observed = self.observe_all([hit.id for hit in hits.values()], operation, read)
+        for (name, hit), vm in zip(hits.items(), observed, strict=True):
             if isinstance(vm, Gone):
-                text = f'VM "{name}" ({entry.id}) has just been removed.'
-                answers[name] = NotFound(text, subject=operation.what)
-                stale.append(name)
-            else:
+                if anew:
+                    text = f'VM "{name}" ({hit.id}) has just been removed.'
+                    answers[name] = NotFound(text, subject=operation.what)
+            elif not isinstance(vm, VirtualMachine) or hit.still_holds(name, vm.identity):
                 answers[name] = vm
-                if isinstance(vm, VirtualMachine) and (vm.identity.name, vm.identity.path) != (
-                    entry.name,
-                    entry.path,
-                ):
-                    stale.append(name)
-        return stale
+        return answers
 
     def observe(self, vm_id: str, operation: Operation, read: ReadMask = ReadMask.ALL) -> VirtualMachine:
         """Observe a VM whose id is known.
@@ -187,8 +175,7 @@ class VsphereReader:
         self, operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
         """Observe every VM visible to this user, templates included; each, or why it could not be read."""
-        index = self._inventory.index(operation, newer_than=self._inventory.generation)
-        return self.observe_all(list(index.entries), operation, read)
+        return self.observe_all(self._inventory.ids(operation), operation, read)
 
     def inventory(self, scope: InventoryScope, operation: Operation) -> Iterator[InventoryEntry | NotRead]:
         """Every VM of a scope with its snapshots, by pages of the property collector."""
@@ -246,7 +233,7 @@ class VsphereReader:
                 found[snapshot_id] = outcome
             else:
                 power = wanted[snapshot_id].power_state
-                names = self._inventory.networks(outcome.properties.get("config"), operation)
+                names = self._networks.names(outcome.properties.get("config"), operation)
                 read = machine(outcome.properties, power, names)
                 found[snapshot_id] = self._machines[snapshot_id] = read
         for oldest in list(self._machines)[:-_KEPT_MACHINES]:
@@ -293,9 +280,17 @@ class VsphereReader:
 
     def _observed(self, vm_id: str, reading: Reading, operation: Operation) -> VirtualMachine:
         properties = reading.properties
-        parent = properties.get("parentVApp") or properties.get("parent")
-        path = parent and self._inventory.path(object_id(parent), properties.get("name") or vm_id, operation)
-        names = self._inventory.networks(properties.get("config"), operation)
+        path = self._reads.above.path(parent_of(properties), properties.get("name") or vm_id)
+        names = self._networks.names(properties.get("config"), operation)
         vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
         identity = replace(vm.identity, server=self._connection.server)
         return replace(vm, identity=identity, remembered=past_tasks(recent(reading)))
+
+
+def _passing(reference: VMReference, operation: Operation) -> VmsnapshotError:
+    """The error of a VM that changed its name or place each time it was looked for."""
+    text = (
+        f'what "{reference.name}" names has changed between two calls, twice: VMs are being renamed or '
+        "moved just now."
+    )
+    return faults.Unread(text, subject=operation.what)

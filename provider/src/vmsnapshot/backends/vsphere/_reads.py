@@ -12,6 +12,7 @@ from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._above import PLACES, Above, upwards
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -19,6 +20,7 @@ from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import ENDED, recent_tasks
 from vmsnapshot.backends.vsphere._properties import (
+    ONLY_PLACE,
     ONLY_TASKS,
     PROPERTIES,
     WITH_KNOWN_HARDWARE,
@@ -62,9 +64,14 @@ class Reading:
 
 
 class Reads:
-    """Reads objects of one server; those asked for at the same time with one call."""
+    """Reads objects of one server; those asked for at the same time with one call.
+
+    Attributes:
+        above: The places above the VMs that were read.
+    """
 
     def __init__(self, connection: Connection) -> None:
+        self.above = Above()
         self._connection = connection
         self._batcher: Batcher[Reference, Reading] = Batcher(
             "read", self._answer, silence=connection.silence.text
@@ -97,7 +104,7 @@ class Reads:
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
         return self._connection.direct(
-            Subject("reading VMs"), lambda login: _read(login, references, self._ended)
+            Subject("reading VMs"), lambda login: _read(login, references, self._ended, self.above)
         )
 
 
@@ -141,28 +148,29 @@ class EndedTasks:
 
 
 def _read(
-    login: Login, references: Sequence[Reference], ended: EndedTasks
+    login: Login, references: Sequence[Reference], ended: EndedTasks, above: Above
 ) -> Mapping[Reference, Reading | VmsnapshotError]:
-    contents = _contents(login, _specs(login, references, ended))
+    contents = _contents(login, _specs(login, references, ended, above))
     failed: dict[Reference, VmsnapshotError] = {}
     for asked in references:
         reference = _object(asked)
         if reference not in contents and reference not in failed:
             # The server leaves out what is gone, and what it could not look up, too.
             try:
-                contents |= _contents(login, _specs(login, [asked], ended, report_missing=False))
+                contents |= _contents(login, _specs(login, [asked], ended, above, report_missing=False))
             except vmodl.fault.ManagedObjectNotFound as fault:
                 failed[reference] = _not_found(reference, fault)
     properties = {reference: properties_of(content) for reference, content in contents.items()}
     vms = {found_id: found for (kind, found_id), found in properties.items() if kind == _WHOLE}
     read = {found_id: found for (kind, found_id), found in properties.items() if kind == "Task"}
     tasks = ended.complete(login, vms, read)
+    _complete(login, above, properties, vms)
     answers: dict[Reference, Reading | VmsnapshotError] = {}
     for asked in references:
         reference = _object(asked)
         if reference not in properties:
             answers[asked] = failed.get(reference) or _left_out(reference)
-        elif (reason := unread(contents[reference])) is not None:
+        elif (reason := unread(contents[reference], asked[0])) is not None:
             answers[asked] = reason
         else:
             answers[asked] = Reading(
@@ -179,6 +187,17 @@ def _read(
                 },
             )
     return answers
+
+
+def _complete(
+    login: Login, above: Above, read: Mapping[Reference, Properties], vms: Mapping[str, Properties]
+) -> None:
+    """Keep the places above VMs; those of a VM that has moved since it was first read are read now."""
+    root = object_id(login.content.rootFolder)
+    above.take(read, root)
+    if parents := above.met(vms):
+        found = _contents(login, [_spec(login, list(parents), PLACES, upward=True)])
+        above.take({reference: properties_of(content) for reference, content in found.items()}, root)
 
 
 _NOUNS = {"VirtualMachine": "VM", "VirtualMachineSnapshot": "snapshot"}
@@ -217,7 +236,15 @@ def _next_page(collector: Any, token: str) -> Any:
 
 # What a VM can be read as.
 _WHOLE = "VirtualMachine"
-_AS_VM = (_WHOLE, WITHOUT_LAYOUT, WITH_KNOWN_HARDWARE, WITHOUT_HARDWARE, WITHOUT_SIZES, ONLY_TASKS)
+_AS_VM = (
+    _WHOLE,
+    WITHOUT_LAYOUT,
+    WITH_KNOWN_HARDWARE,
+    WITHOUT_HARDWARE,
+    WITHOUT_SIZES,
+    ONLY_TASKS,
+    ONLY_PLACE,
+)
 
 
 def _object(asked: Reference) -> Reference:
@@ -226,9 +253,14 @@ def _object(asked: Reference) -> Reference:
 
 
 def _specs(
-    login: Login, references: Sequence[Reference], ended: EndedTasks, *, report_missing: bool = True
+    login: Login,
+    references: Sequence[Reference],
+    ended: EndedTasks,
+    above: Above,
+    *,
+    report_missing: bool = True,
 ) -> list[Any]:
-    """A VM that is asked for in several ways is read once, as a whole.
+    """A VM that is asked for in several ways is read once, as a whole; the first time with what is above it.
 
     Without `report_missing`, the server raises ManagedObjectNotFound for an object that is gone, instead of
     leaving it out (API reference, PropertyFilterSpec.reportMissingObjectsInResults).
@@ -239,13 +271,16 @@ def _specs(
     for way, vm_id in references:
         if way in _AS_VM:
             ways[vm_id] = way if ways.get(vm_id, way) == way else _WHOLE
-    groups: dict[tuple[str, bool], list[Reference]] = {}
+    groups: dict[tuple[str, bool, bool], list[Reference]] = {}
     for vm_id, way in ways.items():
-        known = len(ways) > _FEW and ended.knows(vm_id)
-        groups.setdefault((way, known), []).append((_WHOLE, vm_id))
-    for (way, known), vms in groups.items():
-        properties = {**PROPERTIES, _WHOLE: PROPERTIES[way]}
-        specs.append(_spec(login, vms, properties, with_tasks=not known, report_missing=report_missing))
+        with_tasks = way != ONLY_PLACE and not (len(ways) > _FEW and ended.knows(vm_id))
+        upward = way != ONLY_TASKS and not above.knows(vm_id)
+        groups.setdefault((way, with_tasks, upward), []).append((_WHOLE, vm_id))
+    for (way, with_tasks, upward), vms in groups.items():
+        properties = {**PROPERTIES, **PLACES, _WHOLE: PROPERTIES[way]}
+        specs.append(
+            _spec(login, vms, properties, with_tasks=with_tasks, upward=upward, report_missing=report_missing)
+        )
     return specs
 
 
@@ -259,11 +294,14 @@ def _spec(
     properties: Mapping[str, Sequence[str]],
     *,
     with_tasks: bool = False,
+    upward: bool = False,
     report_missing: bool = True,
 ) -> Any:
     collector = vmodl.query.PropertyCollector
-    from_vm = []
+    from_vm = upwards() if upward else []
     kinds = {kind for kind, _ in references}
+    if upward:
+        kinds |= PLACES.keys()
     if with_tasks:
         from_vm.append(traversal(vim.VirtualMachine, "recentTask"))
         kinds.add("Task")
@@ -276,7 +314,7 @@ def _spec(
             collector.ObjectSpec(
                 obj=login.ref(kind, object_id),
                 skip=False,
-                selectSet=from_vm if kind == _WHOLE else [],
+                selectSet=from_vm,
             )
             for kind, object_id in references
         ],
@@ -313,8 +351,13 @@ def _left_out(reference: Reference) -> faults.Unread:
     )
 
 
-def unread(content: Any) -> VmsnapshotError | None:
-    """Why an object counts as not read: a property that can't be done without is in its missingSet."""
+def unread(content: Any, asked: str = _WHOLE) -> VmsnapshotError | None:
+    """Why an object counts as not read: a property that can't be done without is in its missingSet.
+
+    Args:
+        content: What was told of it.
+        asked: As what a VM was read.
+    """
     reference = to_reference(content.obj)
     kind, _ = reference
     for missing in content.missingSet or ():
@@ -330,7 +373,7 @@ def unread(content: Any) -> VmsnapshotError | None:
             subject=_subject(reference),
             retryable=error.retryable,
         )
-    if kind == _WHOLE and _is_empty(properties_of(content)):
+    if kind == _WHOLE and asked != ONLY_PLACE and _is_empty(properties_of(content)):
         return faults.Unread(
             "vSphere has neither its configuration nor its snapshots now, which happens while its files "
             "can't be reached. Nothing is known of them",

@@ -1,0 +1,92 @@
+"""The names of networks, which a VM's adapters name by key."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pyVmomi import vim
+
+from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._connection import Connection, Login
+from vmsnapshot.backends.vsphere._devices import network_keys
+from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._listing import contents_of
+from vmsnapshot.backends.vsphere._names import unescape
+from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of
+from vmsnapshot.lifecycle.operation import Operation
+
+# What is read of networks; an opaque one's id stands in its summary.
+NETWORKS: Final[dict[str, tuple[str, ...]]] = {
+    "Network": ("name",),
+    "DistributedVirtualPortgroup": ("name",),
+    "OpaqueNetwork": ("name", "summary"),
+}
+
+
+class Networks:
+    """The names of all networks: read when the first is asked for, and again for one that isn't among them.
+
+    All of them, as a name that several have is shown with the key behind it: a revert may take an adapter
+    from one to another.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._names: Mapping[str, str] | None = None
+        self._read = 0
+        self._hidden: set[str] = set()
+
+    def take(self, contents: Iterable[Any]) -> None:
+        """Keep the names of the networks among these objects, which are all that there are."""
+        self._names = _names(contents)
+        self._read += 1
+
+    def names(self, config: Any, operation: Operation) -> Mapping[str, str]:
+        """The names of networks by their keys, with all those that a VM's configuration names by key.
+
+        A network that this user may not see is missing.
+        """
+        wanted = network_keys(config)
+        if not wanted:
+            return {}
+        known = self._known(operation, newer_than=0)
+        if not wanted - known.keys() <= self._hidden:
+            # Perhaps a network that was made since they were read; looked for once.
+            known = self._known(operation, newer_than=self._read)
+            self._hidden |= wanted - known.keys()
+        return known
+
+    def _known(self, operation: Operation, *, newer_than: int) -> Mapping[str, str]:
+        def look(login: Login) -> Mapping[str, str]:
+            with self._lock:
+                if self._names is None or self._read <= newer_than:
+                    self.take(contents_of(login, NETWORKS))
+                return self._names or {}
+
+        def read() -> Mapping[str, str]:
+            return self._connection.call(operation, Subject("reading the names of networks"), look)
+
+        known = self._names
+        if known is not None and self._read > newer_than:
+            return known
+        return retry(operation, WORTH_ANOTHER_READ, read)
+
+
+def _names(contents: Iterable[Any]) -> Mapping[str, str]:
+    """Names of port groups by their key, of opaque networks by their id; with it where several have one."""
+    found: dict[str, str] = {}
+    for content in contents:
+        told = properties_of(content)
+        if isinstance(content.obj, vim.Network) and "name" in told:
+            # A port group's key is its managed object id, too (`dvportgroup-102`).
+            key = None
+            if isinstance(content.obj, vim.OpaqueNetwork):
+                key = getattr(told.get("summary"), "opaqueNetworkId", None)
+            found[key or object_id(content.obj)] = unescape(told["name"])
+    count = Counter(found.values())
+    return {key: name if count[name] == 1 else f"{name} ({key})" for key, name in found.items()}
