@@ -49,6 +49,11 @@ class Future(Generic[T]):
         self._woken.wait(seconds)
         return self._value
 
+    def wait_forever(self) -> None:
+        """Wait until it comes, whatever time it takes."""
+        while not self._done:
+            self._woken.wait()
+
     def wait(self, operation: Operation, silence: Callable[[], str | None] = lambda: None) -> T:
         """Wait for the value and return it.
 

@@ -16,12 +16,13 @@ from pyVmomi import VmomiSupport, vim, vmodl
 
 from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._silence import Silence
+from vmsnapshot.backends._slots import Slots
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._credentials import Credentials, let_go
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import property_spec
-from vmsnapshot.backends.vsphere._stub import Stub
+from vmsnapshot.backends.vsphere._stub import AT_ONCE, Stub
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,
@@ -109,6 +110,7 @@ class Connection:
         self.endpoint = endpoint
         self._credentials = credentials
         self.silence = Silence(f"vsphereServer {endpoint}")
+        self._slots = Slots(AT_ONCE)
         self._lock = threading.Lock()
         self._login: Login | None = None
         self._server: str | None = None
@@ -124,6 +126,7 @@ class Connection:
         function: Callable[[Login], T],
         *,
         once: bool = False,
+        begun: Callable[[], object] = lambda: None,
         late: Callable[[T], object] = lambda _value: None,
     ) -> T:
         """Make calls for one operation, which can stop waiting for them at any moment.
@@ -133,6 +136,7 @@ class Connection:
             subject: What is tried, for messages.
             function: Makes the calls, given the login.
             once: Whether it must not be sent again when its answer got lost.
+            begun: Called when it is its turn: before that, nothing is sent.
             late: Called with the result when the operation no longer waits for it.
 
         Raises:
@@ -140,11 +144,24 @@ class Connection:
             VmsnapshotError: Whatever else the platform's failure means.
         """
         operation.check()
-        call = in_background("call", lambda: self.direct(subject, function, once=once), late)
-        return call.wait(operation, self.silence.text)
+        self._slots.take(operation, self.silence.text)
 
-    def direct(self, subject: Subject, function: Callable[[Login], T], *, once: bool = False) -> T:
-        """The same in this thread, without anybody's time; logs in again and repeats if need be."""
+        def work() -> T:
+            try:
+                return self._repeated(subject, function, once=once)
+            finally:
+                self._slots.give_back()
+
+        begun()
+        return in_background("call", work, late).wait(operation, self.silence.text)
+
+    def direct(self, subject: Subject, function: Callable[[Login], T]) -> T:
+        """The same in this thread, without anybody's time."""
+        with self._slots.taken():
+            return self._repeated(subject, function)
+
+    def _repeated(self, subject: Subject, function: Callable[[Login], T], *, once: bool = False) -> T:
+        """Make calls; log in again and repeat them if need be."""
         subject = dataclasses.replace(subject, server=str(self.endpoint))
         repeats = iter((True, False))
         while True:

@@ -36,6 +36,12 @@ class Watch:
         return str(self.info.get("info.state")) == "success"
 
     @property
+    def took(self) -> float | None:
+        """Seconds that the task took, by the server's clock; None: it doesn't tell."""
+        queued, completed = self.info.get("info.queueTime"), self.info.get("info.completeTime")
+        return None if queued is None or completed is None else max(0.0, (completed - queued).total_seconds())
+
+    @property
     def progress(self) -> int | None:
         """Percent done, where the platform tells."""
         percent = self.info.get("info.progress")

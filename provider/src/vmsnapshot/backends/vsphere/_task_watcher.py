@@ -37,7 +37,7 @@ _GATHERING_PROGRESS: Final = (0.25, 1.0)
 _GATHERING_PROGRESS_SHARE: Final = 0.1
 # What part of the time that tasks took of late is let pass before new ones are first asked about.
 _SURELY_RUNNING: Final = 0.6
-_WATCHED: Final = ("info.state", "info.result", "info.error", "info.completeTime")
+_WATCHED: Final = ("info.state", "info.result", "info.error", "info.queueTime", "info.completeTime")
 
 
 @dataclasses.dataclass
@@ -106,9 +106,14 @@ class TaskWatcher:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """While a task is being started: others that are added meanwhile wait for it, to be added at once."""
+        """While a task is being started: others that are added meanwhile wait for it, to be added at once.
+
+        What watches tasks is made meanwhile, if it isn't there yet.
+        """
         with self._changed:
             self._starting += 1
+            self._ensure_thread()
+            self._changed.notify_all()
         try:
             yield
         finally:
@@ -198,12 +203,18 @@ class TaskWatcher:
                     self._changed.wait_for(lambda: self._closed, pause)
 
     def _is_needed(self) -> bool:
-        """Wait until there is a task to watch; False: there never will be."""
+        """Wait until there is a task to watch, or one being started; False: there never will be."""
         with self._changed:
             if not self._watches:
-                self._changed.wait_for(lambda: self._closed or self._watches)
-                self._changed.wait_for(lambda: self._closed, self._first_pause)
+                self._changed.wait_for(lambda: self._closed or self._watches or self._is_early)
+                if self._watches:
+                    self._changed.wait_for(lambda: self._closed, self._first_pause)
             return not self._closed
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether a first task is being started, so that it is time to make what watches it."""
+        return self._starting > 0 and self._collector is None
 
     def _round(self) -> float:
         """Wait for news once; the seconds to let further news come."""
@@ -211,7 +222,7 @@ class TaskWatcher:
         if collector is None:
             collector = self._connection.direct(Subject("watching tasks"), self._make_collector)
             self._begin(collector)
-            if self._collector is not collector:
+            if self._collector is not collector or not self._watches:
                 return 0.0
         return self._await_news(collector)
 
@@ -250,7 +261,8 @@ class TaskWatcher:
             self._collector = collector
             waiting = list(self._watches)
             slow = [watch.task_id for watch in self._watches.values() if watch.slow]
-        self._modify(collector, collector.running, waiting, ())
+        if waiting:
+            self._modify(collector, collector.running, waiting, ())
         if slow:
             self._watch_progress(collector, slow)
 
@@ -296,10 +308,8 @@ class TaskWatcher:
             watch.forget()
         else:
             watch.tell(changes)
-            if watch.ended:
-                took = time.monotonic() - watch.since
-                usual = min(took, 1.1 * self._usual_time) if self._usual_time else took
-                self._usual_time = usual
+            if watch.ended and watch.took is not None:
+                self._usual_time = min(watch.took, 1.1 * self._usual_time) if self._usual_time else watch.took
 
 
 def _watched_list(login: Login, collector: Any, paths: Sequence[str]) -> Any:

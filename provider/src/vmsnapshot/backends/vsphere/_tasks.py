@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -126,14 +127,17 @@ class Tasks:
         if it comes within a moment.
         """
         late: Future[str] = Future()
+        sent = threading.Event()
 
         def stop(task_id: str) -> None:
             late.set_result(f"The task {task_id} {self._cancel(task_id)}.")
 
         operation.check()
         try:
-            return self._connection.call(operation, subject, call, once=once, late=stop)
+            return self._connection.call(operation, subject, call, once=once, begun=sent.set, late=stop)
         except (Cancelled, TimedOut) as over:
+            if not sent.is_set():
+                raise
             outcome = late.result_within(_CANCEL_TIME) or _NOT_ANSWERED
             over.add(outcome)
             raise
