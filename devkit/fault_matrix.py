@@ -157,3 +157,22 @@ def replaced(text: str, section: str) -> str:
     """A page with another table between its marks."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}\n{section}{END}{rest.partition(END)[2]}"
+
+
+def update_page() -> list[str]:
+    """Rewrite the page's table from what was found of this source.
+
+    Returns:
+        What keeps it from being whole: runs that didn't hold, for which it isn't written at all, and cells
+        without a run.
+    """
+    found = collect()
+    if found.violated:
+        return [f"{run}: {words}" for run, words in found.violated.items()]
+    told = (
+        f"From {found.runs} runs of {found.possible} that there are; "
+        f"{found.spoiled} exchanges were really spoiled.\n\n"
+    )
+    text = replaced(PAGE.read_text(encoding="utf-8"), f"\n{told}{render(found.matrix)}\n")
+    PAGE.write_text(text, encoding="utf-8")
+    return [f"no run: {row}: {way}" for row, cells in found.matrix.items() for way in cells if not cells[way]]
