@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
@@ -14,6 +16,7 @@ from vmsnapshot.backends import _retry
 from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends.vsphere._batcher import Batcher
+from vmsnapshot.backends.vsphere._reads import EndedTasks
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Cancellation
 
@@ -181,3 +184,20 @@ def test_a_value_that_is_there_is_given_even_to_the_cancelled() -> None:
     cancelled = Cancellation()
     cancelled.cancel()
     assert ticket.wait(operation(cancellation=cancelled)) == 3
+
+
+def test_tasks_that_a_vm_lists_no_more_are_not_kept() -> None:
+    """A plugin that lives long keeps what the server still lists, and not all tasks that ever were."""
+    ended = EndedTasks()
+    nobody: Any = None  # nothing is missing, so nobody is asked
+
+    def listing(*tasks: str) -> dict[str, Any]:
+        return {"vm-1": {"recentTask": [vim.Task(task) for task in tasks]}}
+
+    done = {f"task-{number}": {"info.state": "success"} for number in range(4)}
+    assert list(ended.complete(nobody, listing("task-0", "task-1"), done)) == ["task-0", "task-1"]
+    assert list(ended.complete(nobody, listing("task-1"), {})) == ["task-1"]
+    assert list(ended.complete(nobody, {"vm-2": listing("task-2")["vm-1"]}, done)) == ["task-2"]
+    assert ended.count == 2
+    assert ended.knows("vm-1")
+    assert not ended.knows("vm-3")

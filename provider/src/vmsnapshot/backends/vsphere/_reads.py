@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -118,33 +117,45 @@ class EndedTasks:
     """Tasks that have ended, as they were read: nothing changes them any more.
 
     A VM lists its tasks of some minutes. With many VMs at once they are read only once; from then on, those
-    that are new or were still running.
+    that are new or were still running. What a VM lists no more isn't kept.
     """
 
     def __init__(self) -> None:
-        self._ended: dict[str, Properties] = {}
-        self._vms: set[str] = set()
+        self._ended: dict[str, dict[str, Properties]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many tasks are kept."""
+        return sum(map(len, self._ended.values()))
 
     def knows(self, vm_id: str) -> bool:
         """Whether a VM's tasks have been read before."""
-        return vm_id in self._vms
+        return vm_id in self._ended
 
     def complete(
         self, login: Login, vms: Mapping[str, Properties], read: Mapping[str, Properties]
     ) -> dict[str, Properties]:
         """The tasks that VMs list, from those just read, those known, and a read of the others."""
-        listed = [task_id for vm in vms.values() for task_id in recent_tasks(vm)]
-        known = ChainMap({**read}, self._ended)
-        missing = [("Task", task_id) for task_id in listed if task_id not in known]
+        listed = {vm_id: recent_tasks(vm) for vm_id, vm in vms.items()}
+        known: dict[str, Properties] = {}
+        for vm_id in vms:
+            known |= self._ended.get(vm_id, {})
+        known |= read
+        missing = [("Task", task_id) for ids in listed.values() for task_id in ids if task_id not in known]
         if missing:
             # One that the server forgets meanwhile says nothing of the VMs.
             with contextlib.suppress(vmodl.fault.ManagedObjectNotFound):
                 contents = retrieve(login, [_spec(login, missing, PROPERTIES)])
                 known.update({object_id(content.obj): properties_of(content) for content in contents})
-        found = {task_id: known[task_id] for task_id in listed if task_id in known}
-        self._ended |= {key: task for key, task in found.items() if str(task.get("info.state")) in ENDED}
-        self._vms |= vms.keys()
-        return found
+        found = {
+            vm_id: {task_id: known[task_id] for task_id in ids if task_id in known}
+            for vm_id, ids in listed.items()
+        }
+        for vm_id, tasks in found.items():
+            self._ended[vm_id] = {
+                task_id: task for task_id, task in tasks.items() if str(task.get("info.state")) in ENDED
+            }
+        return {task_id: task for tasks in found.values() for task_id, task in tasks.items()}
 
 
 def _read(
