@@ -53,7 +53,6 @@ def preview() -> str:
             quietly("govc vm.disk.create -vm web-1 -name web-1/scratch -size 100G")
             quietly("govc vm.power -on web-1")
             quietly("govc snapshot.create -vm web-1 half-way")
-            quietly("pulumi refresh --yes --skip-preview")  # so that only the revert is left to show
             quietly("pulumi config set rollBack true")
             command = [*COMMAND.split(), "--color", "always"]
             return subprocess.run(
@@ -70,16 +69,40 @@ def preview() -> str:
 
 
 def shortened(output: str) -> list[str]:
-    """The lines without what tells a reader nothing: resources' long names, the stack's outputs."""
+    """The lines without what tells a reader nothing.
+
+    That is: resources' long names, what a refresh found unchanged, the stack's outputs.
+    """
     lines = output.replace("\r", "").split("\n")
     plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
-    kept = []
-    for line, bare in zip(lines, plain, strict=True):
-        if bare.strip() == "--outputs:--":
-            break
-        if not bare.lstrip().startswith(("[urn=", "[provider=")):
-            kept.append(line)
+    begun = plain.index("  pulumi:pulumi:Stack: (same)")  # up to here it is the refresh
+    end = plain.index("    --outputs:--", begun)
+    kept = [
+        *_changed(lines[:begun], plain[:begun]),
+        *(
+            line
+            for line, bare in zip(lines[begun:end], plain[begun:end], strict=True)
+            if not bare.lstrip().startswith(_LONG)
+        ),
+    ]
     return [*kept, *(line for line in lines if "to update" in line)]
+
+
+_LONG = ("[urn=", "[provider=")
+
+
+def _changed(lines: list[str], plain: list[str]) -> Iterator[str]:
+    """The lines of a refresh without properties that are as they were."""
+    closing = ""
+    for line, bare in zip(lines, plain, strict=True):
+        inner = bare.lstrip()
+        if closing:
+            closing = "" if bare == closing else closing
+        elif bare.startswith(" ") and inner[0] not in "~+-}[":
+            if bare.endswith("{"):
+                closing = f"{bare.removesuffix(inner)}}}"
+        elif not inner.startswith((*_LONG, "--outputs:--")):
+            yield line
 
 
 def rows(lines: list[str]) -> Iterator[Text]:
