@@ -1,4 +1,4 @@
-"""The three ways in which the engine finds the plugin."""
+"""The ways in which the engine finds the plugin and what is in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from devkit.places import BINARIES, ROOT
 from tests.e2e.conftest import snapshot
@@ -86,4 +87,17 @@ def test_installed_from_the_archive_without_python(
     assert "vmsnapshot" in stack.preview().failed().text
     install = ["plugin", "install", "resource", "vmsnapshot", __version__, "--file", str(archive)]
     stack.run(*install).check()
+    lives(stack, client)
+
+
+def test_added_to_a_yaml_program_as_a_package(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
+    """`pulumi package add` reads the schema from the plugin and writes the package into the project.
+
+    The language hosts of the others aren't to be had from the Go module proxy; Python's is too old for it.
+    """
+    stack = made(tmp_path / "stack", vsphere, {}, f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
+    added = stack.run("package", "add", str(INSTALLED / PLUGIN)).check()
+    assert "Successfully generated an SDK for the vmsnapshot package" in added.text
+    project = yaml.safe_load((stack.project / "Pulumi.yaml").read_text(encoding="utf-8"))
+    assert project["packages"] == {"vmsnapshot": f"vmsnapshot@{__version__}"}
     lives(stack, client)
