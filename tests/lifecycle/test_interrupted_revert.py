@@ -19,7 +19,7 @@ from vmsnapshot.backends.vsphere import _history, _reader
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.port import Backend, values
 from vmsnapshot.model._base import replace
 
 VMS = [f"web-{number}" for number in range(1, 61)]
@@ -200,9 +200,9 @@ class Forgetful:
         """All else is as it is."""
         return getattr(self._backend, name)
 
-    def find(self, *arguments: Any) -> Any:
-        """A VM with no past."""
-        return replace(self._backend.find(*arguments), remembered={})
+    def find_all(self, *arguments: Any) -> Any:
+        """VMs with no past."""
+        return [replace(vm, remembered={}) for vm in values(self._backend.find_all(*arguments))]
 
     def recent_task(self, *arguments: Any) -> Any:
         """Nothing is that recent."""
@@ -544,7 +544,7 @@ class _Overtaken:
 
     def __getattr__(self, name: str) -> Any:
         """What the plan needs is read once by the check; before the second time it happens."""
-        if name == "find":
+        if name == "find_all":
             self._looked += 1
             if self._looked > 1 and self._act is not None:
                 act, self._act = self._act, None

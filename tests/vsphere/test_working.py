@@ -24,7 +24,7 @@ from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere import _tasks as tasks
-from vmsnapshot.backends.vsphere._history import Remembered, past_task
+from vmsnapshot.backends.vsphere._remembered import Remembered, past_task
 from vmsnapshot.lifecycle.errors import (
     Cancelled,
     Denied,

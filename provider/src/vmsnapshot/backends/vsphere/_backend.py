@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._clones import Clones
 from vmsnapshot.backends.vsphere._connection import Login
 from vmsnapshot.backends.vsphere._create import start_snapshot
@@ -33,6 +34,9 @@ from vmsnapshot.lifecycle.port import (
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
+# How long it may take to record that reverts begin, which nothing is done before. Ours.
+_BEGINNING: Final = dt.timedelta(minutes=5)
+
 
 class VsphereBackend(VsphereReader):
     """vCenter or a single ESXi host, over one login.
@@ -45,7 +49,10 @@ class VsphereBackend(VsphereReader):
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
         super().__init__(endpoint, credentials, ignore_history=ignore_history)
-        self._vm_lock = KeyedLock()
+        self._vm_lock = KeyedLock(self._recent.forget)
+        self._begins: Batcher[tuple[str, str], str | None] = Batcher(
+            "events", self._begin_together, silence=self._connection.silence.text
+        )
         self.clones = Clones(self._connection, self._reads, self._tasks, self._vm_lock)
 
     @classmethod
@@ -185,7 +192,15 @@ class VsphereBackend(VsphereReader):
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
         """Write down on the server that requests begin: in its event log, where it has one and lets us."""
-        return self._history.events.begin(requests, operation)
+        asked = [(vm.identity.id, request_id) for vm, request_id in requests]
+        if len(asked) == 1:
+            return self._begins.ask(asked[0], operation)
+        return self._history.events.begin(asked, operation)
+
+    def _begin_together(self, requests: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        """Write down that requests of several resources begin."""
+        operation = Operation("recording that reverts begin", timeout=_BEGINNING)
+        return dict.fromkeys(requests, self._history.events.begin(requests, operation))
 
     def end(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         """Write down on the server that a request has failed."""

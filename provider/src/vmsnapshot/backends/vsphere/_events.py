@@ -146,8 +146,12 @@ class EventLog:
         self._unread: VmsnapshotError | None = None
         self._refusal: str | None = None
 
-    def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
+    def begin(self, requests: Sequence[tuple[str, str]], operation: Operation) -> str | None:
         """Write an event that requests for reverts begin.
+
+        Args:
+            requests: The VM's id and the request's, of each.
+            operation: Whose time counts.
 
         Returns:
             Why that could not be written, and what helps; None: it was, or this is no vCenter.
@@ -158,7 +162,7 @@ class EventLog:
         for start in range(0, len(requests), _IN_ONE):
             group = requests[start : start + _IN_ONE]
             text = f"{_BEGINS}: " + " ".join(mark for _, mark in group)
-            self._write(group[0][0].identity.id, text, operation)
+            self._write(group[0][0], text, operation)
             moment = self._clock.now(operation)
             with self._lock:
                 for _, mark in group:

@@ -16,7 +16,8 @@ from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_
 from vmsnapshot.backends.vsphere._observe import virtual_machine
 from vmsnapshot.backends.vsphere._places import CONTAINERS, Places
 from vmsnapshot.backends.vsphere._properties import Properties
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve, unread
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
+from vmsnapshot.backends.vsphere._unread import properties_of, unread
 from vmsnapshot.lifecycle.errors import Denied, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead

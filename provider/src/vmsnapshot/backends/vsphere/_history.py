@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -15,14 +14,12 @@ from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._connection import Connection, Login
-from vmsnapshot.backends.vsphere._events import EventLog, RevertSeen
+from vmsnapshot.backends.vsphere._events import EventLog
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
-from vmsnapshot.backends.vsphere._names import unescape
-from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._observe import RUNNING, utc
-from vmsnapshot.backends.vsphere._properties import ONLY_TASKS, Properties
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
+from vmsnapshot.backends.vsphere._marks import marks_in
+from vmsnapshot.backends.vsphere._properties import ONLY_TASKS
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
+from vmsnapshot.backends.vsphere._remembered import Remembered, past_task, past_tasks, recent
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
@@ -30,150 +27,16 @@ from vmsnapshot.model.task import AskedTask, PastTask
 
 # How many of the newest tasks are looked through: vSphere's largest page.
 _PAGE: Final = 1000
+# How many pages of what has ended of late are read at most, and for how many requests it is worth more than
+# one: looking through one VM's tasks takes four calls. Ours.
+_PAGES: Final = 10
+_FEW: Final = 5
 # What `of_late` looks back: the lifecycle asks for an hour.
 _LATELY: Final = dt.timedelta(hours=2)
-# Words in a task's description id that tell that it changes what a revert changes.
-_CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdown", "upgrade", "clone")
-
-# Words in a task's description id that tell that it is a revert (`vm.Snapshot.revert`, in govmomi's lists
-# captured from servers).
-_REVERTING: Final = ("snapshot.revert",)
 # A task can be missing from what a server tells for a while after its call: the VM Operator looks for 30 s
 # (vmware-tanzu/vm-operator, PR 802).
 LATE_WITHIN: Final = dt.timedelta(seconds=30)
-# How long after its task's end the event of a revert may be dated. Ours.
-_EVENT_WITHIN: Final = dt.timedelta(seconds=2)
 _LOOK_AGAIN_AFTER: Final = 2.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Remembered:
-    """One task as the server remembers it."""
-
-    id: str
-    state: str
-    description_id: str
-    activation_id: str | None
-    queued: dt.datetime
-    completed: dt.datetime | None
-    entity_id: str | None = None
-    started: dt.datetime | None = None
-    user: str | None = None
-
-    @classmethod
-    def of_properties(cls, task_id: str, properties: Properties) -> Remembered | None:
-        """From a read of the task's `info.*`; None when it tells too little."""
-        queued = properties.get("info.queueTime")
-        if queued is None:
-            return None
-        completed = properties.get("info.completeTime")
-        return cls(
-            task_id,
-            str(properties.get("info.state")),
-            properties.get("info.descriptionId") or "",
-            properties.get("info.activationId"),
-            utc(queued),
-            completed and utc(completed),
-            user=_user(properties.get("info.reason")),
-        )
-
-    @classmethod
-    def of_info(cls, info: Any) -> Remembered:
-        """Returns what is remembered of a task, from its TaskInfo."""
-        return cls(
-            info.key,
-            str(info.state),
-            info.descriptionId or "",
-            info.activationId,
-            utc(info.queueTime),
-            info.completeTime and utc(info.completeTime),
-            info.entity and object_id(info.entity),
-            info.startTime and utc(info.startTime),
-            _user(info.reason),
-        )
-
-    @property
-    def is_revert(self) -> bool:
-        """Returns whether the task reverts a VM."""
-        return any(word in self.description_id.lower() for word in _REVERTING)
-
-
-def _user(reason: Any) -> str | None:
-    """Who has asked for a task; None: nobody has, or it isn't told."""
-    return getattr(reason, "userName", None) or None
-
-
-def recent(reading: Reading) -> list[Remembered]:
-    """The tasks that the server remembers with a VM, as read."""
-    found = (Remembered.of_properties(task_id, properties) for task_id, properties in reading.tasks.items())
-    return [task for task in found if task is not None]
-
-
-def past_tasks(tasks: Iterable[Remembered]) -> dict[str, PastTask]:
-    """Of all that are remembered of one VM, the newest with each mark of ours."""
-    known = list(tasks)
-    marks = {mark for task in known for mark in marks_in(task.activation_id)}
-    found = {mark: past_task(known, mark) for mark in marks}
-    return {mark: task for mark, task in found.items() if task is not None}
-
-
-def past_task(
-    tasks: Iterable[Remembered],
-    request_id: str,
-    begun: Sequence[dt.datetime] = (),
-    *,
-    noted: str | None = None,
-    user: str | None = None,
-    reverts: Sequence[RevertSeen] = (),
-) -> PastTask | None:
-    """The newest task of a request among all that are remembered of one VM.
-
-    Where none carries its mark, it is the one that is noted; where none is, the first revert without any mark
-    of ours since the request was last begun: by its time, not for certain.
-
-    Args:
-        tasks: All of the VM that are remembered.
-        request_id: The request.
-        begun: When it was begun.
-        noted: The id of a task that is known to be the request's.
-        user: The login's own.
-        reverts: What events tell of the VM's reverts.
-    """
-    ordered = sorted(tasks, key=lambda task: task.queued)
-    marked = [task for task in ordered if carries(task.activation_id, request_id)]
-    if not marked and noted is not None:
-        marked = [task for task in ordered if task.id == noted and task.is_revert]
-    by_time = not marked and noted is None and bool(begun)
-    if by_time:
-        marked = [
-            task
-            for task in ordered
-            if task.queued >= begun[-1] and not marks_in(task.activation_id) and task.is_revert
-        ][:1]
-    if not marked:
-        return None
-    found = marked[-1]
-    after = ordered[ordered.index(found) + 1 :]
-    later = [task for task in after if not carries(task.activation_id, part_mark(request_id))]
-    return PastTask(
-        id=found.id,
-        running=found.state in RUNNING,
-        succeeded=found.state == "success",
-        completed=found.completed,
-        latest=not any(word in task.description_id.lower() for task in later for word in _CHANGING),
-        by_time=by_time,
-        by_us=None if user is None or found.user is None else found.user.casefold() == user.casefold(),
-        reverted_to=_seen_of(found, reverts) if by_time else None,
-    )
-
-
-def _seen_of(task: Remembered, reverts: Sequence[RevertSeen]) -> str | None:
-    """The name of the snapshot that a revert went to, by the one event that was logged while it ran."""
-    if task.completed is None:
-        return None
-    end = task.completed + _EVENT_WITHIN
-    names = [unescape(seen.snapshot) for seen in reverts if task.queued <= seen.moment <= end]
-    return names[0] if len(names) == 1 else None
 
 
 class History:
@@ -193,7 +56,12 @@ class History:
         self._reads = reads
         self._lock = threading.Lock()
         self._late: dict[str, PastTask] = {}
-        self._late_is_all: bool | None = None
+        self._late_is_all = False
+        # The tasks that have ended of late, as far as they were read, and what reads on.
+        self._ended: list[Remembered] = []
+        self._collector: Any = None
+        self._pages_left = _PAGES
+        self._asked_late: set[str] = set()
         # Whether the server is seen to keep our marks with tasks.
         self._late_has_marks = False
 
@@ -308,29 +176,63 @@ class History:
         It is as of the first time that this is asked. On a server with so many tasks that it doesn't
         tell them at once, the oldest are missing.
         """
+        with self._lock:
+            while self._may_read_on(mark):
+                try:
+                    page = self._called(self._read_on(operation), operation, Subject(operation.what))
+                except (Unsupported, PlatformError, Denied):
+                    # Somebody else's task may be what can't be read: each VM's own are asked for then.
+                    self._pages_left = 0
+                    break
+                self._pages_left -= 1
+                self._late_is_all = len(page) < _PAGE
+                self._ended += page
+                by_vm: dict[str | None, list[Remembered]] = {}
+                for task in {item.id: item for item in self._ended}.values():
+                    by_vm.setdefault(task.entity_id, []).append(task)
+                self._late = {
+                    key: task for tasks in by_vm.values() for key, task in past_tasks(tasks).items()
+                }
+                self._late_has_marks = bool(self._late)
+                if len(self._asked_late) < _FEW:
+                    break
+            return self._late.get(mark), self._late_is_all
+
+    def _may_read_on(self, mark: str) -> bool:
+        """Whether the history goes on, and is worth reading for one more request.
+
+        For a few requests, what isn't on the first page is looked for among the tasks of the VM.
+        """
+        self._asked_late.add(mark)
+        first = not self._ended and not self._late_is_all
+        return (
+            bool(self._pages_left)
+            and mark not in self._late
+            and (first or (not self._late_is_all and len(self._asked_late) >= _FEW))
+        )
+
+    def _read_on(self, operation: Operation) -> Callable[[Login], list[Remembered]]:
+        """What reads the newest page, and then the one before that was read last."""
         begin = self.clock.now(operation) - _LATELY
 
         def look(login: Login) -> list[Remembered]:
+            if not login.is_vcenter:
+                return []
+            if self._collector is not None:
+                return [Remembered.of_info(info) for info in self._collector.ReadPreviousTasks(_PAGE) or ()]
             spec = vim.TaskFilterSpec()
             spec.time = vim.TaskFilterSpec.ByTime(timeType="completedTime", beginTime=begin)
-            return _look(login, spec, keep=True)
+            # It ends with the session, which may have 32: one for a process.
+            collector = login.content.taskManager.CreateCollectorForTasks(spec)
+            collector.SetCollectorPageSize(_PAGE)
+            page = [Remembered.of_info(info) for info in collector.latestPage or ()]
+            if len(page) == _PAGE:
+                # Its place is before the latest page then.
+                collector.ResetCollector()
+            self._collector = collector
+            return page
 
-        with self._lock:
-            if self._late_is_all is None:
-                try:
-                    ended = self._called(look, operation, Subject(operation.what))
-                except (Unsupported, PlatformError, Denied):
-                    # Somebody else's task may be what can't be read: each VM's own are asked for then.
-                    self._late_is_all = False
-                    return None, False
-                by_vm: dict[str | None, list[Remembered]] = {}
-                for task in ended:
-                    by_vm.setdefault(task.entity_id, []).append(task)
-                for tasks in by_vm.values():
-                    self._late |= past_tasks(tasks)
-                self._late_has_marks = bool(self._late)
-                self._late_is_all = len(ended) < _PAGE
-            return self._late.get(mark), self._late_is_all
+        return look
 
     def of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
         """The newest tasks of a VM."""
@@ -365,11 +267,8 @@ class History:
             raise type(error)(text, retryable=error.retryable) from error
 
 
-def _look(login: Login, spec: Any, *, keep: bool = False) -> list[Remembered]:
-    """The newest tasks of the server's history that a filter lets through.
-
-    With `keep` the collector, of which a session may have 32, ends with the session: for one look a process.
-    """
+def _look(login: Login, spec: Any) -> list[Remembered]:
+    """The newest tasks of the server's history that a filter lets through."""
     if not login.is_vcenter:
         return []
     collector = login.content.taskManager.CreateCollectorForTasks(spec)
@@ -377,6 +276,5 @@ def _look(login: Login, spec: Any, *, keep: bool = False) -> list[Remembered]:
         collector.SetCollectorPageSize(_PAGE)
         return [Remembered.of_info(info) for info in collector.latestPage or ()]
     finally:
-        if not keep:
-            with contextlib.suppress(*faults.VENDOR):
-                collector.DestroyCollector()
+        with contextlib.suppress(*faults.VENDOR):
+            collector.DestroyCollector()

@@ -25,8 +25,9 @@ from vmsnapshot.backends.vsphere._listing import contents_of
 from vmsnapshot.backends.vsphere._networks import NETWORKS, Networks
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._properties import ONLY_PLACE
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads, properties_of
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._table import Hit, Table, Uuids, is_uuid
+from vmsnapshot.backends.vsphere._unread import properties_of
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome

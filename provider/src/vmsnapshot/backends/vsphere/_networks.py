@@ -16,7 +16,8 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._listing import contents_of
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
+from vmsnapshot.backends.vsphere._unread import properties_of
 from vmsnapshot.lifecycle.operation import Operation
 
 # What is read of networks; an opaque one's id stands in its summary.

@@ -17,7 +17,8 @@ from vmsnapshot.backends.vsphere._listing import contents_of
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import Reference, object_id
 from vmsnapshot.backends.vsphere._objects import reference as reference_to
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
+from vmsnapshot.backends.vsphere._unread import properties_of
 from vmsnapshot.lifecycle.cloning import Place
 from vmsnapshot.lifecycle.errors import Ambiguous, InvalidInput, NotFound
 from vmsnapshot.lifecycle.operation import Operation

@@ -26,6 +26,8 @@ WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
 ONLY_TASKS: Final = "VirtualMachine's tasks"
 # Nothing of a VM but its name and where in the inventory it is.
 ONLY_PLACE: Final = "VirtualMachine's place"
+# What the current snapshot of a VM holds, read with the VM.
+HELD: Final = "VirtualMachine's current snapshot"
 # What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
 # what is needed of them, and servers of an old API version hold parts that pyVmomi can't decode.
 PROPERTIES: Final[dict[str, tuple[str, ...]]] = {

@@ -16,11 +16,12 @@ from vmsnapshot.backends.vsphere._endpoint import Endpoint
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._fleet import Fleet
 from vmsnapshot.backends.vsphere._hardware import Hardware
-from vmsnapshot.backends.vsphere._history import History, past_tasks, recent
+from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.backends.vsphere._inventory import Inventory
 from vmsnapshot.backends.vsphere._networks import Networks
 from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
 from vmsnapshot.backends.vsphere._properties import (
+    HELD,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     WITHOUT_LAYOUT,
@@ -28,6 +29,8 @@ from vmsnapshot.backends.vsphere._properties import (
 )
 from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
+from vmsnapshot.backends.vsphere._recent import Recent
+from vmsnapshot.backends.vsphere._remembered import past_tasks, recent
 from vmsnapshot.backends.vsphere._table import Hit
 from vmsnapshot.backends.vsphere._tasks import Tasks
 from vmsnapshot.lifecycle.common.selection import select_snapshot
@@ -76,6 +79,9 @@ class VsphereReader:
         self._hardware = Hardware()
         # What a snapshot holds never changes, and its id is never given to another. The latest ones are kept.
         self._machines: dict[str, Machine] = {}
+        # The VMs of whose current snapshot that is kept, unless they have had another since.
+        self._current: set[str] = set()
+        self._recent = Recent()
 
     def server(self, vm_id: str, operation: Operation) -> ServerIdentity:  # noqa: ARG002 - one for all VMs
         """The server's `about.instanceUuid`, which the login has read."""
@@ -119,6 +125,8 @@ class VsphereReader:
         self, names: Sequence[str], operation: Operation, read: ReadMask, *, anew: bool = False
     ) -> dict[str, Outcome[VirtualMachine]]:
         """What each names; without those whose VM is no longer the one (renamed, moved, removed)."""
+        if anew:
+            read &= ~ReadMask.RECENT
         found = self._inventory.find(names, operation, anew=anew)
         hits = {name: hit for name, hit in found.items() if isinstance(hit, Hit)}
         answers: dict[str, Outcome[VirtualMachine]] = {
@@ -146,6 +154,14 @@ class VsphereReader:
         self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
+        recent = self._recent.of(vm_ids) if ReadMask.RECENT in read else {}
+        unread = [vm_id for vm_id in vm_ids if vm_id not in recent]
+        found: dict[str, Outcome[VirtualMachine]] = {**recent, **self._read_all(unread, operation, read)}
+        return [found[vm_id] for vm_id in vm_ids]
+
+    def _read_all(
+        self, vm_ids: Sequence[str], operation: Operation, read: ReadMask
+    ) -> dict[str, Outcome[VirtualMachine]]:
         hardware, sizes = ReadMask.HARDWARE in read, ReadMask.SIZES in read
         known = self._hardware.known(vm_ids) if hardware else {}
         unread = WITHOUT_HARDWARE if sizes else WITHOUT_SIZES
@@ -153,7 +169,9 @@ class VsphereReader:
             unread = "VirtualMachine" if sizes else WITHOUT_LAYOUT
         read_before = WITH_KNOWN_HARDWARE if sizes else WITHOUT_SIZES
         asked = [(read_before if vm_id in known else unread, vm_id) for vm_id in vm_ids]
-        found = dict(zip(vm_ids, self._reads.outcomes(asked, operation), strict=True))
+        held = [(HELD, vm_id) for vm_id in vm_ids if ReadMask.CURRENT in read and vm_id not in self._current]
+        outcomes = self._reads.outcomes([*asked, *held], operation)
+        found = dict(zip(vm_ids, outcomes, strict=False))
         changed = [vm_id for vm_id, item in known.items() if item.is_old(found[vm_id])]
         whole = self._reads.outcomes([("VirtualMachine", vm_id) for vm_id in changed], operation)
         found |= zip(changed, whole, strict=True)
@@ -169,7 +187,23 @@ class VsphereReader:
                 self._hardware.keep(vm, reading.properties)
             return vm
 
-        return [observed(vm_id) for vm_id in vm_ids]
+        vms = {vm_id: observed(vm_id) for vm_id in vm_ids}
+        for (_, vm_id), outcome in zip(held, outcomes[len(asked) :], strict=True):
+            self._keep_current(vms[vm_id], outcome, operation)
+        if ReadMask.ALL in read:
+            self._recent.keep(vm for vm in vms.values() if isinstance(vm, VirtualMachine))
+        return vms
+
+    def _keep_current(
+        self, vm: Outcome[VirtualMachine], held: Outcome[Reading], operation: Operation
+    ) -> None:
+        """Keep what the current snapshot of a VM holds, if that was told."""
+        if isinstance(vm, VmsnapshotError) or isinstance(held, VmsnapshotError) or not held.properties:
+            return
+        if (snapshot := vm.snapshot(held.properties["id"])) is not None:
+            names = self._networks.names(held.properties.get("config"), operation)
+            self._machines[snapshot.id] = machine(held.properties, snapshot.power_state, names)
+            self._current.add(vm.identity.id)
 
     def list_machines(
         self, operation: Operation, read: ReadMask = ReadMask.ALL

@@ -15,10 +15,11 @@ from vmsnapshot.backends.vsphere._above import PLACES, Above, upwards
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._objects import Reference, object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import Reference, object_id, optional_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._observe import ENDED, recent_tasks
 from vmsnapshot.backends.vsphere._properties import (
+    HELD,
     ONLY_PLACE,
     ONLY_TASKS,
     PROPERTIES,
@@ -28,6 +29,7 @@ from vmsnapshot.backends.vsphere._properties import (
     WITHOUT_SIZES,
     Properties,
 )
+from vmsnapshot.backends.vsphere._unread import left_out, not_found, properties_of, unread
 from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, values
@@ -37,18 +39,6 @@ _FEW: Final = 20
 
 # Failures that concern one object, not the call.
 _OF_ONE_OBJECT: Final = (Gone, Denied, faults.Unread)
-
-# Properties of a VM which plans can do without: where the server doesn't tell them, they are unknown.
-_DISPENSABLE: Final = (
-    "layoutEx",
-    "datastore",
-    "disabledMethod",
-    "guest",
-    "capability",
-    "runtime.question",
-    "runtime.faultToleranceState",
-    "runtime.consolidationNeeded",
-)
 
 WORTH_ANOTHER_READ = retry_if(faults.NotSent, faults.Interrupted, Busy)
 
@@ -163,24 +153,27 @@ def _read(
 ) -> Mapping[Reference, Reading | VmsnapshotError]:
     contents = _contents(login, _specs(login, references, ended, above))
     failed: dict[Reference, VmsnapshotError] = {}
-    for asked in references:
+    objects = [asked for asked in references if asked[0] != HELD]
+    for asked in objects:
         reference = _object(asked)
         if reference not in contents and reference not in failed:
             # The server leaves out what is gone, and what it could not look up, too.
             try:
                 contents |= _contents(login, _specs(login, [asked], ended, above, report_missing=False))
             except vmodl.fault.ManagedObjectNotFound as fault:
-                failed[reference] = _not_found(reference, fault)
+                failed[reference] = not_found(reference, fault)
     properties = {reference: properties_of(content) for reference, content in contents.items()}
     vms = {found_id: found for (kind, found_id), found in properties.items() if kind == _WHOLE}
     read = {found_id: found for (kind, found_id), found in properties.items() if kind == "Task"}
     tasks = ended.complete(login, vms, read)
     _complete(login, above, properties, vms)
-    answers: dict[Reference, Reading | VmsnapshotError] = {}
-    for asked in references:
+    answers: dict[Reference, Reading | VmsnapshotError] = {
+        asked: Reading(_held(properties, asked[1])) for asked in references if asked[0] == HELD
+    }
+    for asked in objects:
         reference = _object(asked)
         if reference not in properties:
-            answers[asked] = failed.get(reference) or _left_out(reference)
+            answers[asked] = failed.get(reference) or left_out(reference)
         elif (reason := unread(contents[reference], asked[0])) is not None:
             answers[asked] = reason
         else:
@@ -200,6 +193,14 @@ def _read(
     return answers
 
 
+def _held(read: Mapping[Reference, Properties], vm_id: str) -> Properties:
+    """What the current snapshot of a VM holds, with its `id`, by one answer; empty: it isn't told."""
+    tree = read.get((_WHOLE, vm_id), {}).get("snapshot")
+    current = optional_id(getattr(tree, "currentSnapshot", None))
+    found = read.get(("VirtualMachineSnapshot", current or ""))
+    return {**found, "id": current} if found else {}
+
+
 def _complete(
     login: Login, above: Above, read: Mapping[Reference, Properties], vms: Mapping[str, Properties]
 ) -> None:
@@ -209,9 +210,6 @@ def _complete(
     if parents := above.met(vms):
         found = _contents(login, [_spec(login, list(parents), PLACES, upward=True)])
         above.take({reference: properties_of(content) for reference, content in found.items()}, root)
-
-
-_NOUNS = {"VirtualMachine": "VM", "VirtualMachineSnapshot": "snapshot"}
 
 
 def retrieve(login: Login, specs: Sequence[Any]) -> Iterator[Any]:
@@ -278,6 +276,8 @@ def _specs(
     """
     others = _others(references)
     specs = [_spec(login, others, PROPERTIES, report_missing=report_missing)] if others else []
+    if held := [vm_id for way, vm_id in references if way == HELD]:
+        specs.append(_held_spec(login, held))
     ways: dict[str, str] = {}
     for way, vm_id in references:
         if way in _AS_VM:
@@ -296,7 +296,21 @@ def _specs(
 
 
 def _others(references: Sequence[Reference]) -> list[Reference]:
-    return [reference for reference in references if reference[0] not in _AS_VM]
+    return [reference for reference in references if reference[0] not in (*_AS_VM, HELD)]
+
+
+def _held_spec(login: Login, vm_ids: Sequence[str]) -> Any:
+    """What the current snapshots of VMs hold."""
+    collector = vmodl.query.PropertyCollector
+    current = traversal(vim.VirtualMachine, "snapshot.currentSnapshot")
+    return collector.FilterSpec(
+        propSet=[property_spec(vim.vm.Snapshot, PROPERTIES["VirtualMachineSnapshot"])],
+        objectSet=[
+            collector.ObjectSpec(obj=login.ref(_WHOLE, vm_id), skip=True, selectSet=[current])
+            for vm_id in vm_ids
+        ],
+        reportMissingObjectsInResults=True,
+    )
 
 
 def _spec(
@@ -334,66 +348,5 @@ def _spec(
     )
 
 
-def properties_of(content: Any) -> Properties:
-    """What the server told of one object, by the property's path."""
-    return {item.name: item.val for item in content.propSet or ()}
-
-
 def _contents(login: Login, specs: Sequence[Any]) -> dict[Reference, Any]:
     return {to_reference(content.obj): content for content in retrieve(login, specs)}
-
-
-def _subject(reference: Reference) -> Subject:
-    kind, object_id = reference
-    return Subject(f"reading {_NOUNS.get(kind, kind)} {object_id}")
-
-
-def _not_found(reference: Reference, fault: Any) -> VmsnapshotError:
-    """Gone if the server says so of this very object."""
-    if fault.obj is not None and to_reference(fault.obj) != reference:
-        return _left_out(reference)
-    return Gone("it is no longer there.", subject=_subject(reference))
-
-
-def _left_out(reference: Reference) -> faults.Unread:
-    return faults.Unread(
-        "vSphere left it out of its answer twice, without saying that it is gone. Nothing is known of it",
-        subject=_subject(reference),
-    )
-
-
-def unread(content: Any, asked: str = _WHOLE) -> VmsnapshotError | None:
-    """Why an object counts as not read: a property that can't be done without is in its missingSet.
-
-    Args:
-        content: What was told of it.
-        asked: As what a VM was read.
-    """
-    reference = to_reference(content.obj)
-    kind, _ = reference
-    for missing in content.missingSet or ():
-        if kind == _WHOLE and missing.path.startswith(_DISPENSABLE):
-            continue
-        if isinstance(missing.fault, vmodl.fault.ManagedObjectNotFound):
-            return _not_found(reference, missing.fault)
-        error = faults.translate(missing.fault, _subject(reference))
-        if isinstance(error, Denied):
-            return error
-        return faults.Unread(
-            f"its property {missing.path} could not be read: {error.explanation}",
-            subject=_subject(reference),
-            retryable=error.retryable,
-        )
-    if kind == _WHOLE and asked != ONLY_PLACE and _is_empty(properties_of(content)):
-        return faults.Unread(
-            "vSphere has neither its configuration nor its snapshots now, which happens while its files "
-            "can't be reached. Nothing is known of them",
-            subject=_subject(reference),
-            retryable=False,
-        )
-    return None
-
-
-def _is_empty(properties: Properties) -> bool:
-    """Whether the server has no configuration of a VM, so that no snapshots doesn't mean none."""
-    return "name" in properties and "config.template" not in properties and "snapshot" not in properties

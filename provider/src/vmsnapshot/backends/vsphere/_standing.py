@@ -17,7 +17,8 @@ from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, properties_of, retrieve
+from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
+from vmsnapshot.backends.vsphere._unread import properties_of
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation

@@ -134,7 +134,9 @@ class Session:
             return self.now(self.operation("", "reading the server's time", _SHORTLY))
         return observed.now()
 
-    def find(self, vm_name: str, namespace: str | None, operation: Operation) -> VirtualMachine:
+    def find(
+        self, vm_name: str, namespace: str | None, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> VirtualMachine:
         """Find the VM that a resource's `vmName` names.
 
         Raises:
@@ -142,7 +144,7 @@ class Session:
             Ambiguous: Several have that name; likewise.
         """
         try:
-            return self.backend.find(VMReference(vm_name, namespace), operation)
+            return values(self.backend.find_all([VMReference(vm_name, namespace)], operation, read))[0]
         except (NotFound, Ambiguous) as error:
             raise error.blame("vmName") from None
 

@@ -43,12 +43,17 @@ class ReadMask(enum.Flag):
         HARDWARE: Its devices and settings.
         SIZES: The sizes of its snapshots, and of what a revert discards.
         TASKS: The tasks that the platform lists with it, as they are now; else as they were read with the VM.
+        CURRENT: What its current snapshot holds, for `machines_at`: that is where most reverts go.
+        RECENT: The VM as this process has read it within the last half minute will do, unless this process
+            has changed it since: for what is only shown.
     """
 
     NOTHING = 0
     HARDWARE = enum.auto()
     SIZES = enum.auto()
     TASKS = enum.auto()
+    CURRENT = enum.auto()
+    RECENT = enum.auto()
     ALL = HARDWARE | SIZES | TASKS
 
 

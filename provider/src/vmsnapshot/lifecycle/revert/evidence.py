@@ -171,7 +171,7 @@ class RevertEvidence:
             return self.find(request, operation)
         task = self._session.backend.recent_task(request.vm, request.id, operation)
         if task is None and not self._first and _is_on_target(request):
-            return self.find(request, operation)
+            return self.find(request, operation, ReadMask.NOTHING)  # the VM has just been read
         return self._counted(task, request)
 
     def find(

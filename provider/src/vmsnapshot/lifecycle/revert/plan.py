@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import values
+from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import DELETE_POLICY, another_vm_text, found_text, plan_text
 from vmsnapshot.model._base import replace
@@ -102,7 +102,12 @@ class PlannedRevert:
 
 
 def plan_request(
-    session: Session, inputs: RevertInputs, operation: Operation, asker: Asker | None = None
+    session: Session,
+    inputs: RevertInputs,
+    operation: Operation,
+    asker: Asker | None = None,
+    *,
+    only_shown: bool = False,
 ) -> PlannedRevert:
     """Look the VM and the snapshot up, and plan; an interrupted run is not looked for.
 
@@ -111,12 +116,14 @@ def plan_request(
         inputs: What is asked.
         operation: Whose time counts.
         asker: Who asks; None: it isn't known yet which request this is.
+        only_shown: Whether nothing is done by the plan, so that the VM as a refresh has just read it will do.
 
     Raises:
         NotFound: There is no such VM or no such snapshot; the message begins with the property.
         Ambiguous: There are several; likewise.
     """
-    vm = session.find(inputs.vm_name, inputs.namespace, operation)
+    read = ReadMask.ALL | ReadMask.CURRENT | (ReadMask.RECENT if only_shown else ReadMask.NOTHING)
+    vm = session.find(inputs.vm_name, inputs.namespace, operation, read)
     target = find_target(session, vm, inputs.snapshot or "")
     if inputs.snapshot == CURRENT and asker is not None:
         target = _before_safety_snapshot(session, vm, target, asker)

@@ -85,7 +85,8 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         what = f'looking at VM "{inputs.vm_name}"'
         operation = self._session.operation(request.urn, what, batched=False)
         try:
-            planned = plan_request(self._session, inputs, operation, self._asker(request.urn, given))
+            asker = self._asker(request.urn, given)
+            planned = plan_request(self._session, inputs, operation, asker, only_shown=True)
         except (NotFound, Ambiguous) as error:
             return verbs.CheckAnswer(inputs, [CheckFailure(error.property or "snapshot", error.reason)])
         given = dataclasses.replace(given, model=replace(inputs, target=planned.target.id))

@@ -1,0 +1,156 @@
+"""Tasks as a server remembers them, and which of a VM's is the one of a request."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from vmsnapshot.backends.vsphere._events import RevertSeen
+from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
+from vmsnapshot.backends.vsphere._names import unescape
+from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._observe import RUNNING, utc
+from vmsnapshot.backends.vsphere._properties import Properties
+from vmsnapshot.backends.vsphere._reads import Reading
+from vmsnapshot.model.task import PastTask
+
+# Words in a task's description id that tell that it changes what a revert changes.
+_CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdown", "upgrade", "clone")
+
+# Words in a task's description id that tell that it is a revert (`vm.Snapshot.revert`, in govmomi's lists
+# captured from servers).
+_REVERTING: Final = ("snapshot.revert",)
+# How long after its task's end the event of a revert may be dated. Ours.
+_EVENT_WITHIN: Final = dt.timedelta(seconds=2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Remembered:
+    """One task as the server remembers it."""
+
+    id: str
+    state: str
+    description_id: str
+    activation_id: str | None
+    queued: dt.datetime
+    completed: dt.datetime | None
+    entity_id: str | None = None
+    started: dt.datetime | None = None
+    user: str | None = None
+
+    @classmethod
+    def of_properties(cls, task_id: str, properties: Properties) -> Remembered | None:
+        """From a read of the task's `info.*`; None when it tells too little."""
+        queued = properties.get("info.queueTime")
+        if queued is None:
+            return None
+        completed = properties.get("info.completeTime")
+        return cls(
+            task_id,
+            str(properties.get("info.state")),
+            properties.get("info.descriptionId") or "",
+            properties.get("info.activationId"),
+            utc(queued),
+            completed and utc(completed),
+            user=_user(properties.get("info.reason")),
+        )
+
+    @classmethod
+    def of_info(cls, info: Any) -> Remembered:
+        """Returns what is remembered of a task, from its TaskInfo."""
+        return cls(
+            info.key,
+            str(info.state),
+            info.descriptionId or "",
+            info.activationId,
+            utc(info.queueTime),
+            info.completeTime and utc(info.completeTime),
+            info.entity and object_id(info.entity),
+            info.startTime and utc(info.startTime),
+            _user(info.reason),
+        )
+
+    @property
+    def is_revert(self) -> bool:
+        """Returns whether the task reverts a VM."""
+        return any(word in self.description_id.lower() for word in _REVERTING)
+
+
+def _user(reason: Any) -> str | None:
+    """Who has asked for a task; None: nobody has, or it isn't told."""
+    return getattr(reason, "userName", None) or None
+
+
+def recent(reading: Reading) -> list[Remembered]:
+    """The tasks that the server remembers with a VM, as read."""
+    found = (Remembered.of_properties(task_id, properties) for task_id, properties in reading.tasks.items())
+    return [task for task in found if task is not None]
+
+
+def past_tasks(tasks: Iterable[Remembered]) -> dict[str, PastTask]:
+    """Of all that are remembered of one VM, the newest with each mark of ours."""
+    known = list(tasks)
+    marks = {mark for task in known for mark in marks_in(task.activation_id)}
+    found = {mark: past_task(known, mark) for mark in marks}
+    return {mark: task for mark, task in found.items() if task is not None}
+
+
+def past_task(
+    tasks: Iterable[Remembered],
+    request_id: str,
+    begun: Sequence[dt.datetime] = (),
+    *,
+    noted: str | None = None,
+    user: str | None = None,
+    reverts: Sequence[RevertSeen] = (),
+) -> PastTask | None:
+    """The newest task of a request among all that are remembered of one VM.
+
+    Where none carries its mark, it is the one that is noted; where none is, the first revert without any mark
+    of ours since the request was last begun: by its time, not for certain.
+
+    Args:
+        tasks: All of the VM that are remembered.
+        request_id: The request.
+        begun: When it was begun.
+        noted: The id of a task that is known to be the request's.
+        user: The login's own.
+        reverts: What events tell of the VM's reverts.
+    """
+    ordered = sorted(tasks, key=lambda task: task.queued)
+    marked = [task for task in ordered if carries(task.activation_id, request_id)]
+    if not marked and noted is not None:
+        marked = [task for task in ordered if task.id == noted and task.is_revert]
+    by_time = not marked and noted is None and bool(begun)
+    if by_time:
+        marked = [
+            task
+            for task in ordered
+            if task.queued >= begun[-1] and not marks_in(task.activation_id) and task.is_revert
+        ][:1]
+    if not marked:
+        return None
+    found = marked[-1]
+    after = ordered[ordered.index(found) + 1 :]
+    later = [task for task in after if not carries(task.activation_id, part_mark(request_id))]
+    return PastTask(
+        id=found.id,
+        running=found.state in RUNNING,
+        succeeded=found.state == "success",
+        completed=found.completed,
+        latest=not any(word in task.description_id.lower() for task in later for word in _CHANGING),
+        by_time=by_time,
+        by_us=None if user is None or found.user is None else found.user.casefold() == user.casefold(),
+        reverted_to=_seen_of(found, reverts) if by_time else None,
+    )
+
+
+def _seen_of(task: Remembered, reverts: Sequence[RevertSeen]) -> str | None:
+    """The name of the snapshot that a revert went to, by the one event that was logged while it ran."""
+    if task.completed is None:
+        return None
+    end = task.completed + _EVENT_WITHIN
+    names = [unescape(seen.snapshot) for seen in reverts if task.queued <= seen.moment <= end]
+    return names[0] if len(names) == 1 else None
