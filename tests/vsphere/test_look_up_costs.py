@@ -82,6 +82,17 @@ def test_three_vms_by_what_the_server_has_an_index_of(
     assert size < 60_000
 
 
+def test_three_vms_by_what_can_only_be_an_id(
+    sized: tuple[int, Simulator], connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One read of all three, and the names of networks: nothing is looked up."""
+    _, server = sized
+    names = [f"VirtualMachine:{vm.id}" for vm in known(server)]
+    found, size = cost(connect(server), server, names, caplog)
+    assert found == {"RetrievePropertiesEx": 2} | NETWORKS
+    assert size < 60_000
+
+
 @pytest.mark.parametrize("by", ["name", "id"])
 def test_three_vms_by_name_or_id(
     sized: tuple[int, Simulator], connect: Connect, caplog: pytest.LogCaptureFixture, by: str
@@ -159,3 +170,6 @@ def test_an_id_that_is_another_vms_name_is_refused(simulator: Simulator, backend
         backend.find(VMReference(meant._moId), operation())
     assert f"/DC0/vm/web-1 ({meant._moId})" in raised.value.message
     assert f"/DC0/vm/{meant._moId} ({other._moId})" in raised.value.message
+    assert backend.find(VMReference(f"VirtualMachine:{meant._moId}"), operation()).identity.name == "web-1"
+    with pytest.raises(NotFound):
+        backend.find(VMReference("VirtualMachine:vm-999999"), operation())

@@ -3,7 +3,7 @@
 A UUID and a path are looked up with a call or two each (`SearchIndex.FindAllByUuid`,
 `FindByInventoryPath`), whatever the size of the inventory. vSphere has no call that finds a VM by its name;
 and an id can't be told from a name, as a VM may be named `vm-42`: for these the names and ids of all VMs are
-read, once for a process.
+read, once for a process. `VirtualMachine:vm-42` is an id and nothing else, and needs no call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vmsnapshot.backends.vsphere._networks import NETWORKS, Networks
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._properties import ONLY_PLACE
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
-from vmsnapshot.backends.vsphere._table import Hit, Table, Uuids, is_uuid
+from vmsnapshot.backends.vsphere._table import Hit, Table, Uuids, id_of, is_uuid
 from vmsnapshot.backends.vsphere._unread import properties_of
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -83,6 +83,7 @@ class Inventory:
         # A path that didn't hold is one that this user doesn't see as the server does.
         direct = [item for item in references if is_uuid(item)] if anew else references
         found: _Found = {**self._ask_index(direct, operation)}
+        found |= {item: [Hit(vm_id, "id")] for item in direct if (vm_id := id_of(item)) is not None}
         missing = [item for item in references if item not in found]
         if missing:
             found |= self._by_table(missing, operation, newer_than=begun if anew else 0)

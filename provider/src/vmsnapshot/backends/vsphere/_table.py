@@ -25,6 +25,12 @@ def is_uuid(reference: str) -> bool:
     return _UUID.fullmatch(reference) is not None
 
 
+def id_of(reference: str) -> str | None:
+    """The id of a reference that can be nothing else: `VirtualMachine:vm-42`, as govc has it; else None."""
+    kind, colon, vm_id = reference.partition(":")
+    return vm_id if kind == "VirtualMachine" and colon and vm_id else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Hit:
     """A VM that a reference may mean.
