@@ -105,13 +105,17 @@ class Kills:
             before = self._done()
             self._vsphere.reset_calls()
             engine = stack.start("up", "--yes", "--skip-preview")
-            until(lambda: self._vsphere.calls().get(life.method))
+            until(
+                lambda: self._vsphere.calls().get(life.method) or engine.process.poll() is not None,
+                seconds=180,
+            )
+            assert self._vsphere.calls().get(life.method), engine.text
             time.sleep(after)
             met = engine.process.poll() is None
             plugins = plugins_of(engine)
             engine.kill()
             engine.wait()
-            until(lambda: not any(alive(process) for process in plugins))
+            until(lambda: not any(alive(process) for process in plugins), seconds=120)
             stack.run("cancel", "--yes")  # the killed engine's lock on the state
             if not at_home:
                 stack.environment["XDG_STATE_HOME"] = str(self._folder / f"another-{number}")
