@@ -20,7 +20,8 @@ server with `vms`:
     peak_mb       the peak of our plugin's resident memory
     delay_ms      the round trip's time between clients and simulators, added by a link of our own (link.py)
     task_s        how long each task takes on the simulators: no time, but where the case's name says so
-    load          the machine's load average when it was measured: what is above 1 makes wall times doubtful
+    load          the machine's load average when it was measured; with more than 2 for each processor, the table
+                  leaves out what is a wall time or comes from one
 
 Times are medians of repetitions, in which the three take turns.
 """
@@ -148,6 +149,9 @@ COLUMNS: Final = {
     "peak_mb": "peak, MB",
     "load": "load",
 }
+# From this load on, for each processor, a wall time says how busy the machine was.
+_BUSY: Final = 2
+_WALL: Final = ("ours_s", "floor_s", "script_s", "ratio", "trips")
 
 
 def with_trips(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -167,6 +171,8 @@ def table(lines: Iterable[dict[str, Any]]) -> str:
     rows = [list(COLUMNS.values()), ["---"] * len(COLUMNS)]
     for item in lines:
         shown = {**item, "bytes": round(item["bytes"] / 1000)}
+        if item["load"] > _BUSY * item["processors"]:
+            shown |= dict.fromkeys(_WALL)
         rows.append(["" if shown.get(name) is None else str(shown[name]) for name in COLUMNS])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -35,7 +35,7 @@ class Case:
         name: What is measured.
         command: What the engine is told to do.
         reference: What the bare script does instead (a method of `reference.Script`).
-        program: What the stack then holds, if not what the scenario says; it forgets first what it held.
+        program: What the stack then holds, if not what the scenario says.
     """
 
     name: str
@@ -166,9 +166,6 @@ class Bench:
         last = max(index for index, case in enumerate(self._scenario.cases) if case.name in wanted)
         for repetition in range(repetitions):
             for case in self._scenario.cases[: last + 1]:
-                if case.program is not None:
-                    self._ours.write([])
-                    self._ours.run("up")
                 self._write(case.program or self._scenario.program, repetition)
                 self._measure(case, numbers[case.name], repetition)
             for side in (self._ours, self._floor):
