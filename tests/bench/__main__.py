@@ -20,8 +20,8 @@ server with `vms`:
     peak_mb       the peak of our plugin's resident memory
     delay_ms      the round trip's time between clients and simulators, added by a link of our own (link.py)
     task_s        how long each task takes on the simulators: no time, but where the case's name says so
-    load          the machine's load average when it was measured; with more than 2 for each processor, the table
-                  leaves out what is a wall time or comes from one
+    load          the machine's load average when it was measured; with more than 2 for each processor, the
+                  table leaves out what is a wall time or comes from one
 
 Times are medians of repetitions, in which the three take turns.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,19 @@ def effects(vsphere: Simulator, *vms: str) -> list[str]:
     return [item["op"] for vm in vms or ("web-1",) for item in vsphere.history(vm)]
 
 
+def sizes(entry: dict[str, Any]) -> tuple[int, int]:
+    """The bytes of a resource in state, and those of its inputs and outputs among them.
+
+    Without the places in the source, which the language host gives: that of YAML those of its own, 2 kB.
+    """
+    ours = {key: value for key, value in entry.items() if key not in {"sourcePosition", "stackTrace"}}
+
+    def size(tree: Any) -> int:
+        return len(json.dumps(tree, separators=(",", ":")))
+
+    return size(ours), size(entry["inputs"]) + size(entry["outputs"])
+
+
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "least": ("web-1", {}),
     "told": ("web-2", {"name": "n", "description": "two\nlines", "triggers": {"a": [1, {"b": None}]}}),
@@ -36,7 +50,8 @@ def test_life_of_snapshots(stack: Stack, vsphere: Simulator, write: Write, clien
     """What the engine prints of a whole life: created, unchanged, others' edits, changed back, deleted.
 
     Preview changes nothing; up takes them; refresh and up again change nothing. A rename and an edited
-    description, even one without the ownership line, show as exactly that, and up puts them back.
+    description, even one without the ownership line, show as exactly that, and up puts them back. State is
+    small: the engine writes it anew at each step of an update.
     """
     vsphere.set("db-2", tools="running")
     write(**{name: snapshot(vm, **properties) for name, (vm, properties) in KINDS.items()})
@@ -52,6 +67,9 @@ def test_life_of_snapshots(stack: Stack, vsphere: Simulator, write: Write, clien
         assert state["powerState"] == ("PoweredOn" if properties.get("memory") else "PoweredOff")
         assert state["quiesced"] is ("quiesce" in properties)
         assert state["current"] is True
+    whole, properties_alone = sizes(stack.resource("least"))
+    assert whole <= 1500
+    assert properties_alone <= 950
     for again in (stack.refresh(), stack.up()):
         assert "5 unchanged" in again.check().text, again
 

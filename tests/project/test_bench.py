@@ -9,7 +9,7 @@ import time
 import pyVim.connect
 
 from devkit.places import ROOT
-from tests.bench.__main__ import SCENARIOS, with_trips
+from tests.bench.__main__ import COLUMNS, SCENARIOS, table, with_trips
 from tests.bench.link import link
 from tests.support.simulator import running
 
@@ -59,3 +59,11 @@ def test_trips_follow_from_the_longest_delay() -> None:
         {"case": "b", "delay_ms": 0, "ours_s": 1.0},
     ]
     assert [item["trips"] for item in with_trips(lines)] == [10, 10, None]
+
+
+def test_the_table_shows_no_wall_times_of_a_busy_machine() -> None:
+    """With a load of more than 2 for each processor, only what doesn't depend on it is shown."""
+    measured = {**dict.fromkeys(COLUMNS, 7), "case": "a", "processors": 2}
+    quiet, busy = (table([{**measured, "load": load}]).splitlines()[2] for load in (4, 5))
+    assert quiet.count("7") == 13
+    assert busy.count("7") == 8
