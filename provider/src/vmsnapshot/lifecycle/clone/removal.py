@@ -41,7 +41,7 @@ def delete_clone(
         raise standing
     say_unread(session, standing.unread)
     if standing.on_vm:
-        raise Refused(f"{operation.what}: {standing_text(vm, standing.on_vm)}")
+        raise Refused(standing_text(vm, standing.on_vm), subject=operation.what)
     if vm.machine.power_state != "PoweredOff":
         session.backend.set_power(vm, "off", operation)
     require_cloner(session).destroy(vm, operation)

@@ -83,12 +83,10 @@ class RehearsalExecutor:
         before = self._own.find(self._old, sources, operation)
         going = [vm.identity.id for vm in before.values()]
         planned = plan_rehearsal(self._session, self._urn, self._inputs, operation, going=going)
-        planned.refuse_failures(operation.what)
+        planned.raise_for_errors(operation.what)
         if left := self._own.delete(before, operation):
-            head = (
-                f"{operation.what}: clones of an earlier rehearsal could not be deleted, so it was not begun."
-            )
-            raise aggregate_errors(head, left)
+            head = "clones of an earlier rehearsal could not be deleted, so it was not begun."
+            raise aggregate_errors(head, left, subject=operation.what)
         self._results = {
             key: RehearsedMachine(
                 vm=item.plan.source.identity,
@@ -120,8 +118,8 @@ class RehearsalExecutor:
         for key, failure in failures.items():
             self._record(key, failure=failure.message)
         if failures:
-            head = f"{operation.what}: {len(failures)} of {len(self._results)} VMs don't come up."
-            return aggregate_errors(head, failures)
+            head = f"{len(failures)} of {len(self._results)} VMs don't come up."
+            return aggregate_errors(head, failures, subject=operation.what)
         try:
             return self._check(operation)
         except VmsnapshotError as error:
@@ -225,5 +223,5 @@ class RehearsalExecutor:
             return self._machines, error
         left = {uuid: vm for uuid, vm in found.items() if uuid in failures}
         named = {format_vm(found[uuid]): error for uuid, error in failures.items()}
-        head = f"{what}: {len(failures)} of {len(found)} could not be deleted."
-        return left, aggregate_errors(head, named) if failures else None
+        head = f"{len(failures)} of {len(found)} could not be deleted."
+        return left, aggregate_errors(head, named, subject=what) if failures else None

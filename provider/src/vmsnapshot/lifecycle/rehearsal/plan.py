@@ -75,7 +75,7 @@ class PlannedRehearsal:
         known = [moment for moment in times if moment is not None]
         return min(known) if known and len(known) == len(times) else None
 
-    def refuse_failures(self, what: str) -> None:
+    def raise_for_errors(self, what: str) -> None:
         """Go on only if every VM can be cloned.
 
         Raises:
@@ -90,8 +90,10 @@ class PlannedRehearsal:
             lines.append(self.points.refusal())
         if lines:
             listed = "\n".join(lines)
-            message = f"{what}: not every VM can be cloned, so nothing was done.\n{listed}"
-            raise Refused(message, retryable=any(error.retryable for error in failures.values()))
+            message = f"not every VM can be cloned, so nothing was done.\n{listed}"
+            raise Refused(
+                message, subject=what, retryable=any(error.retryable for error in failures.values())
+            )
 
 
 def clone_uuid(urn: str, source_uuid: str) -> str:

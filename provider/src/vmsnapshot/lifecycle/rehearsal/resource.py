@@ -176,7 +176,7 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
         if going:
             self._say(urn, Severity.INFO, going_text(list(going.values())))
         self._session.log(urn, Severity.INFO, plan_text(planned))
-        planned.refuse_failures(operation.what)
+        planned.raise_for_errors(operation.what)
 
     def _say(self, urn: str, severity: Severity, text: str) -> None:
         self._session.log(urn, severity, "\n".join(wrapped(text)))

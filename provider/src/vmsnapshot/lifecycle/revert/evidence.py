@@ -20,6 +20,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.lifecycle.revert.text import not_known_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
@@ -344,20 +345,7 @@ class RevertEvidence:
             unknown = task is not None and task.uncertain and not task.running
             if task is None or not unknown or (self._first and not self._is_recent(task)):
                 continue
-            current = vm.current_snapshot
-            where = "" if current is None else f' It runs on snapshot "{current.name}" now.'
-            why = (
-                "the platform no longer tells of its task."
-                if task.noted
-                else "the platform no longer has it, and the VM doesn't run on that snapshot. Either it was "
-                "reverted and has gone on from there, or another revert has taken the request away."
-            )
-            message = (
-                f'What became of the request to revert {format_vm(vm)} to "{target.name}" in an interrupted '
-                f"run is not known: {why}{where} Nothing was done now. Look at the VM; to revert it (again), "
-                "change `triggers`"
-            )
-            raise Refused(message)
+            raise Refused(not_known_text(vm, target, noted=task.noted))
 
     def _require_certain(self, task: PastTask, vm: VirtualMachine, target: Snapshot) -> None:
         """Go on only if a task that was found by its time alone can be told from others.

@@ -96,6 +96,23 @@ def found_text(
     return "\n".join(wrapped(text))
 
 
+def not_known_text(vm: VirtualMachine, target: Snapshot, *, noted: bool) -> str:
+    """Why it isn't known what became of a request; `noted`: nothing but this machine's note tells of it."""
+    current = vm.current_snapshot
+    where = "" if current is None else f' It runs on snapshot "{current.name}" now.'
+    why = (
+        "the platform no longer tells of its task."
+        if noted
+        else "the platform no longer has it, and the VM doesn't run on that snapshot. Either it was reverted "
+        "and has gone on from there, or another revert has taken the request away."
+    )
+    return (
+        f'What became of the request to revert {format_vm(vm)} to "{target.name}" in an interrupted run is '
+        f"not known: {why}{where} Nothing was done now. Look at the VM; to revert it (again), change "
+        "`triggers`"
+    )
+
+
 def still_to_power_text(vm_name: str, now: PowerState | None, after: PowerState | None) -> str:
     """What an update does that only finishes the power step of an earlier one."""
     before = "not known" if now is None else _POWER[now]

@@ -30,6 +30,7 @@ from vmsnapshot.lifecycle.snapshot.text import (
     children_text,
     gone_text,
     known_text,
+    not_removed_text,
     replacement_text,
 )
 from vmsnapshot.model._base import replace
@@ -342,10 +343,10 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         Raises:
             Refused: It has children and the policy is `refuse`.
         """
-        state = request.state
-        self._remember(request.urn, request.id, state)
+        state, urn = request.state, request.urn
+        self._remember(urn, request.id, state)
         what = f'removing snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
-        operation = self._session.operation(request.urn, what, request.timeout)
+        operation = self._session.operation(urn, what, request.timeout)
         try:
             vm = self.lookup.observe(request.id, state, operation)
         except Gone:
@@ -355,43 +356,24 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise Refused(ambiguous_text(vm, state), subject=what)
         if snapshot is None:
             return
+        name = format_snapshot(vm, snapshot)
         if sameness is Sameness.ANOTHER:
-            kept = f"is not the one that state means ({known_text(state)}), and is kept."
-            text = f"{format_snapshot(vm, snapshot)} {kept}"
-            self._session.log(request.urn, requests.Severity.WARNING, text)
+            text = f"{name} is not the one that state means ({known_text(state)}), and is kept."
+            self._session.log(urn, requests.Severity.WARNING, text)
             return
-        unfinished = state.ownership is None and has_mark_of(
-            snapshot, request.urn
-        )  # an update that was killed
-        if snapshot.mark not in (None, state.ownership) and not unfinished:
-            self._session.log(
-                request.urn,
-                requests.Severity.WARNING,
-                f"{format_snapshot(vm, snapshot)} has been taken over by {taker_of(request.urn, snapshot)} "
-                "and is kept.",
-            )
+        killed = state.ownership is None and has_mark_of(snapshot, urn)  # in an update
+        if snapshot.mark not in (None, state.ownership) and not killed:
+            text = f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
+            self._session.log(urn, requests.Severity.WARNING, text)
             return
         children = vm.children(snapshot.id)
         if children and state.child_policy == "refuse":
-            names = ", ".join(f'"{item.name}"' for item in children)
-            message = (
-                f"{format_snapshot(vm, snapshot)} is not removed: it has children ({names}) and "
-                "childPolicy is `refuse`. Remove them first; or set childPolicy to `keep` (they move up) or "
-                f"`remove`, update this resource alone with `pulumi up --target '{request.urn}'`, and delete "
-                f"again; or give the snapshot up with `pulumi state delete '{request.urn}'`, which leaves it "
-                "on the VM. Don't update the whole stack: that creates again what this run has deleted "
-                "already, and a VirtualMachineRevert among it reverts its VM once more."
-            )
-            raise Refused(message)
+            raise Refused(not_removed_text(name, children, urn), subject=what)
         for text in children_text(children, state.child_policy):
-            self._session.log(request.urn, requests.Severity.INFO, text)
+            self._session.log(urn, requests.Severity.INFO, text)
+        below = state.child_policy == "remove"
         remove_snapshot(
-            self._session,
-            vm,
-            snapshot,
-            operation,
-            remove_children=state.child_policy == "remove",
-            consolidate=state.consolidate,
+            self._session, vm, snapshot, operation, remove_children=below, consolidate=state.consolidate
         )
 
     # --- small things -----------------------------------------------------------------------
@@ -410,6 +392,6 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
 
 
 def _only_in_state(request: verbs.UpdateRequest[SnapshotInputs, SnapshotState]) -> bool:
-    """Whether an update changes nothing on the platform, but what state holds for a later delete."""
+    # Nothing on the platform changes, but what state holds for a later delete.
     touched = {path[0] for path in request.changes}
     return bool(touched) and _ON_PLATFORM.isdisjoint(touched) and was_complete(request.old_state)

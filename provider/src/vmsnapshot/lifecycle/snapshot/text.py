@@ -76,6 +76,18 @@ def adoption_text(vm: VirtualMachine, snapshot: Snapshot) -> str | None:
     )
 
 
+def not_removed_text(name: str, children: Sequence[Snapshot], urn: str) -> str:
+    """Why a snapshot with children isn't removed where childPolicy is `refuse`, and the ways out."""
+    names = ", ".join(f'"{item.name}"' for item in children)
+    return (
+        f"{name} is not removed: it has children ({names}) and childPolicy is `refuse`. Remove them first; "
+        "or set childPolicy to `keep` (they move up) or `remove`, update this resource alone with `pulumi up "
+        f"--target '{urn}'`, and delete again; or give the snapshot up with `pulumi state delete '{urn}'`, "
+        "which leaves it on the VM. Don't update the whole stack: that creates again what this run has "
+        "deleted already, and a VirtualMachineRevert among it reverts its VM once more."
+    )
+
+
 def children_text(children: Sequence[Snapshot], policy: ChildPolicy) -> list[str]:
     """What a delete does to the snapshots below: a sentence, or none."""
     names = ", ".join(f'"{item.name}"' for item in children)
