@@ -234,7 +234,7 @@ SETTINGS = [
     pytest.param(
         {"thumbprint": "12:34"},
         {},
-        ("thumbprint", "'12:34' is not one", "SHA-256 (64 hexadecimal digits)"),
+        ("thumbprint", "'12:34' is not a valid thumbprint", "SHA-256 (64 hexadecimal digits)"),
         id="no thumbprint",
     ),
     pytest.param(

@@ -118,3 +118,12 @@ def test_a_character_that_xml_cannot_hold_is_refused(stack: MiniStack, name: str
     refused = stack.preview().failed()
     assert name in refused.text
     assert "U+0000" in refused.text
+
+
+def test_a_label_that_xml_cannot_hold_is_refused(stack: MiniStack) -> None:
+    """A checkpoint's label is a name of snapshots: refused before any VM is asked for one."""
+    asked = {"virtualMachines": [{"vmName": "web-6"}], "label": "a\x00b"}
+    stack.write(c={"type": "vmsnapshot:EnvironmentCheckpoint", "properties": asked})
+    refused = stack.preview().failed()
+    assert "label" in refused.text
+    assert "U+0000" in refused.text

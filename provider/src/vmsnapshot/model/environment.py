@@ -14,12 +14,12 @@ from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.snapshot import Quiesce
 from vmsnapshot.model.status import Condition
-from vmsnapshot.model.text import StoredText
+from vmsnapshot.model.text import StoredText, storable
 
 # A label becomes a part of snapshots' names; leaves room for a VM's name beside it within NAME_LIMIT.
 LABEL_LIMIT = 63
 
-Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=LABEL_LIMIT)]
+Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=LABEL_LIMIT), AfterValidator(storable)]
 
 
 class EnvironmentMember(Model):
