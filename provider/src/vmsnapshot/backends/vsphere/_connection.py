@@ -153,7 +153,12 @@ class Connection:
                 self._slots.give_back()
 
         begun()
-        return in_background("call", work, late).wait(operation, self.silence.text)
+        try:
+            call = in_background("call", work, late)
+        except BaseException:  # no thread is to be had
+            self._slots.give_back()
+            raise
+        return call.wait(operation, self.silence.text)
 
     def direct(self, subject: Subject, function: Callable[[Login], T]) -> T:
         """The same in this thread, without anybody's time."""
