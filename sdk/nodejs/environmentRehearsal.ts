@@ -48,7 +48,7 @@ import * as utilities from "./utilities";
  *         command: ["sh", "-c", "curl --fail --silent http://$VMSNAPSHOT_IP_WEB_1/health"],
  *         timeout: "2m",
  *     },
- *     keepClones: "onFailure",
+ *     keepClones: vmsnapshot.KeepClones.OnFailure,
  * });
  * ```
  */

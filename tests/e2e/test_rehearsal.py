@@ -94,7 +94,7 @@ def test_ctrl_c_ends_the_check(
     note = tmp_path / "pid"
     write(it=rehearsal(check={"command": ["sh", "-c", f"sleep 600 & echo $! > {note}; wait"]}))
     running = stack.start("up", "--yes", "--skip-preview")
-    until(lambda: note.exists() and note.read_text(encoding="utf-8").strip())
+    until(lambda: note.exists() and note.read_text(encoding="utf-8").strip(), seconds=SOON)
     running.interrupt()
     assert "cancelled" in running.wait(SOON).failed().text
     child = int(note.read_text(encoding="utf-8"))

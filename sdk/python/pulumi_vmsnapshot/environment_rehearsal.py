@@ -303,7 +303,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
                 "command": ["sh", "-c", "curl --fail --silent http://$VMSNAPSHOT_IP_WEB_1/health"],
                 "timeout": "2m",
             },
-            keep_clones="onFailure",
+            keep_clones=vmsnapshot.KeepClones.ON_FAILURE,
         )
         ```
 
@@ -373,7 +373,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
                 "command": ["sh", "-c", "curl --fail --silent http://$VMSNAPSHOT_IP_WEB_1/health"],
                 "timeout": "2m",
             },
-            keep_clones="onFailure",
+            keep_clones=vmsnapshot.KeepClones.ON_FAILURE,
         )
         ```
 

@@ -117,6 +117,9 @@ func (g *interceptor) prepareSession(ctx *simulator.Context) {
 		session.Registry.Put(&userEvents{ctx.Map.EventManager(), g.world})
 		if service, ok := ctx.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance); ok {
 			session.Registry.Put(&clock{service, g.world.Tasks})
+			if index, ok := ctx.Map.Get(*service.Content.SearchIndex).(*simulator.SearchIndex); ok {
+				session.Registry.Put(&searchIndex{index, g.world})
+			}
 			if manager, ok := ctx.Map.Get(*service.Content.AuthorizationManager).(*simulator.AuthorizationManager); ok {
 				session.Registry.Put(&authorization{manager, g})
 			}

@@ -57,6 +57,8 @@ func (m *Machine) CloneVMTask(ctx *simulator.Context, req *types.CloneVM_Task) s
 // provision is the effect: another machine, whose disks stand on the snapshot's files, or
 // are whole copies of them.
 func (m *Machine) provision(ctx *simulator.Context, req *types.CloneVM_Task) (types.AnyType, types.BaseMethodFault) {
+	m.world.making.Lock()
+	defer m.world.making.Unlock()
 	base := m.Config
 	if ref := req.Spec.Snapshot; ref != nil {
 		s, ok := m.world.snapshot(*ref)

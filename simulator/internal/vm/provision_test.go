@@ -1,7 +1,9 @@
 package vm_test
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/vmware/govmomi/find"
@@ -168,4 +170,34 @@ func isFault[T any](err error) bool {
 		return true
 	}
 	return false
+}
+
+// Several machines can be cloned at the same time, and the folder be searched meanwhile.
+func TestClonesAtTheSameTime(t *testing.T) {
+	e := simtest.New(t)
+	index := object.NewSearchIndex(e.Client.Client)
+	var group sync.WaitGroup
+	for _, source := range []string{"web-1", "web-2", "db-1"} {
+		vm := e.VM(source)
+		snapshot := e.Create(vm, "base", false, false)
+		folder := folderOf(e, vm)
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for number := range 20 {
+				spec := cloneSpec(&snapshot, true)
+				spec.Config.InstanceUuid = ""
+				name := fmt.Sprintf("%s-%d", source, number)
+				if task, err := vm.Clone(e.Ctx, folder, name, spec); err != nil {
+					t.Error(err)
+				} else if err := task.Wait(e.Ctx); err != nil {
+					t.Error(err)
+				}
+				if found, err := index.FindChild(e.Ctx, folder, name); err != nil || found == nil {
+					t.Errorf("%s: %v, %v", name, found, err)
+				}
+			}
+		}()
+	}
+	group.Wait()
 }

@@ -32,6 +32,9 @@ type World struct {
 	instances map[string]bool
 	// standing holds which linked clones' disks stand on a file.
 	standing map[string]map[types.ManagedObjectReference]bool
+	// making is held while a machine is made: upstream puts it into its folder before it has
+	// a name, and panics when a folder is searched for a name then.
+	making sync.Mutex
 	// denied are the privileges that nobody has.
 	denied []string
 }
@@ -109,6 +112,13 @@ func (w *World) Wrap(upstream *simulator.VirtualMachine) *Machine {
 
 // context returns a context for work that no request asked for.
 func (w *World) context() *simulator.Context { return &simulator.Context{Map: w.Registry} }
+
+// Settled runs do while no machine is being made.
+func (w *World) Settled(do func()) {
+	w.making.Lock()
+	defer w.making.Unlock()
+	do()
+}
 
 // Named returns the machine called name.
 func (w *World) Named(name string) (*Machine, bool) {

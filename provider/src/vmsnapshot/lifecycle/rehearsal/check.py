@@ -21,6 +21,8 @@ from vmsnapshot.model.rehearsal import RehearsalCheck, RehearsalCheckResult
 
 # Characters of its output that are kept: the last ones, where a failure tells itself.
 _KEPT: Final = 4_000
+# Characters of it that an error tells.
+_TOLD: Final = 1_000
 # Bytes of it that are held until the secrets are taken out: one that is cut in two would show.
 _HELD: Final = 1 << 17
 # Seconds between two looks at it, and those that it has to end after it was asked to.
@@ -147,4 +149,4 @@ def failure_of(result: RehearsalCheckResult, check: RehearsalCheck) -> str | Non
         how = f"the check didn't end within {check.timeout}"
     else:
         how = "the check was not run"
-    return f"{how}: {result.output}" if result.output else how
+    return f"{how}: {result.output[-_TOLD:].strip()}" if result.output else how
