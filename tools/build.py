@@ -53,6 +53,8 @@ def sdks() -> Path:
     (made / "schema.json").write_text(spelt, encoding="utf-8")
     environment = {"SCHEMA": str(made / "schema.json")}
     run(LOG, "sh", ROOT / "tools" / "codegen.sh", made, environment=environment, hint="see the log.")
+    for name in ("go.mod", "go.sum"):  # what Go locks isn't generated
+        shutil.copy(ROOT / "sdk" / "go" / name, made / "go")
     return made
 
 
