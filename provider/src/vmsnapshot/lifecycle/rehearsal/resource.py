@@ -108,7 +108,9 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
         own = OwnClones(self._session, request.urn)
         found = own.find(request.state, (), operation)
         if failures := own.delete(found, operation):
-            raise aggregate_errors(f"{operation.what}: {len(failures)} of {len(found)} are left.", failures)
+            raise aggregate_errors(
+                f"{len(failures)} of {len(found)} are left.", failures, subject=operation.what
+            )
 
     # --- read -------------------------------------------------------------------------------
 
@@ -155,7 +157,9 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
         left = held_clones({uuid: vm for uuid, vm in found.items() if uuid in failures}, state.clones)
         state = replace(state, clones=left)
         if failures:
-            error = aggregate_errors(f"{operation.what}: {len(failures)} of {len(found)} are left.", failures)
+            error = aggregate_errors(
+                f"{len(failures)} of {len(found)} are left.", failures, subject=operation.what
+            )
             error.add(left_text([item.vm.name for item in left.values()]))
             raise verbs.Incomplete(verbs.Answer(identifier, state), error)
         return state

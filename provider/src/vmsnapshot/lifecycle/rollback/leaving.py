@@ -40,9 +40,9 @@ def leave_safety_snapshots(
     outcomes, failed = partition(parallel_map(found, remove, operation, "removing safety snapshots"))
     failures = {key: error for key, error in unread.items() if not isinstance(error, Gone)} | failed
     if failures:
-        head = f"{operation.what}: {len(failures)} of {len(recorded)} could not be removed."
+        head = f"{len(failures)} of {len(recorded)} could not be removed."
         ending = "The resource stays in the stack; the next `pulumi destroy` tries again."
-        raise aggregate_errors(head, failures, ending)
+        raise aggregate_errors(head, failures, ending, subject=operation.what)
     return [f'"{item.name}" of {key}' for key, in_use in outcomes.items() for item in in_use]
 
 
