@@ -51,6 +51,8 @@ class _Collector:
     stub: Stub
     waiting: Any
     progress: Any = None
+    # Whether it has been given a task: before that there is nothing to wait for.
+    filled: bool = False
     making_progress: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     version: str = ""
 
@@ -170,6 +172,9 @@ class TaskWatcher:
         except faults.VENDOR as failure:
             self._lost(collector, failure)
             return
+        with self._changed:
+            collector.filled = True
+            self._changed.notify_all()
         for task in unknown or ():
             self._tell(object_id(task), None)
 
@@ -180,6 +185,7 @@ class TaskWatcher:
         with self._changed:
             if self._collector is collector:
                 self._collector = None
+            self._changed.notify_all()
         collector.stub.retire(abort=True)
 
     # The one thread that waits
@@ -205,11 +211,16 @@ class TaskWatcher:
     def _is_needed(self) -> bool:
         """Wait until there is a task to watch, or one being started; False: there never will be."""
         with self._changed:
-            if not self._watches:
-                self._changed.wait_for(lambda: self._closed or self._watches or self._is_early)
-                if self._watches:
+            if not self._is_watching:
+                self._changed.wait_for(lambda: self._closed or self._is_watching or self._is_early)
+                if self._is_watching:
                     self._changed.wait_for(lambda: self._closed, self._first_pause)
             return not self._closed
+
+    @property
+    def _is_watching(self) -> bool:
+        """Whether there is a task that a collector has been given, or that a new one is to be given."""
+        return bool(self._watches) and (self._collector is None or self._collector.filled)
 
     @property
     def _is_early(self) -> bool:
@@ -222,7 +233,7 @@ class TaskWatcher:
         if collector is None:
             collector = self._connection.direct(Subject("watching tasks"), self._make_collector)
             self._begin(collector)
-            if self._collector is not collector or not self._watches:
+            if self._collector is not collector or not collector.filled:
                 return 0.0
         return self._await_news(collector)
 
