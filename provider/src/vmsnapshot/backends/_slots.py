@@ -32,7 +32,7 @@ class Slots:
 
         Raises:
             Cancelled: The user cancelled meanwhile.
-            TimedOut: The operation's time is over.
+            TimedOut: The operation timed out.
         """
         mine = self._enter()
         try:

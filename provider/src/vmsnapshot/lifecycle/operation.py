@@ -51,7 +51,7 @@ class Cancellation:
         return unsubscribe
 
     def wait(self, seconds: float) -> bool:
-        """Sleep until the time is over or somebody cancels; returns whether somebody did."""
+        """Sleep for that time, or until somebody cancels; returns whether somebody did."""
         return self._cancelled.wait(seconds)
 
 

@@ -19,7 +19,7 @@ The steps, and what an interruption after each of them leaves::
        … the VM Operator reverts              VM: no note; snapshot: no end         done
     4. end noted on the snapshot              snapshot: ended                       done, and when
 
-    failed, or its time is over:              VM: failed, withdrawn                 not known: see below
+    failed, or it timed out:                  VM: failed, withdrawn                 not known: see below
        currentSnapshotName is cleared in one
        patch tested on "requested"; the notes
        stay (but for a failure that blocks
@@ -88,7 +88,7 @@ from vmsnapshot.lifecycle.errors import (
 )
 from vmsnapshot.lifecycle.operation import Operation
 
-# To clear a request when the operation's own time is over.
+# To clear a request when the operation has timed out.
 _CLEARING: Final = dt.timedelta(seconds=10)
 _REQUEST_FIELD: Final = "spec.currentSnapshotName"
 
@@ -318,7 +318,7 @@ class RevertRequest:
 
 
 def brief() -> Operation:
-    """For what is still to be done when the operation's own time is over."""
+    """For what is still to be done when the operation has timed out."""
     return Operation("tidying up after a revert", timeout=_CLEARING)
 
 

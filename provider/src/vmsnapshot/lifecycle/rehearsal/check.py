@@ -58,7 +58,7 @@ def run_check(
     redact: Callable[[str], str],
     operation: Operation,
 ) -> RehearsalCheckResult:
-    """Run it to its end, or until its time is over.
+    """Run it to its end, or until it times out.
 
     Args:
         check: The command.
@@ -68,7 +68,7 @@ def run_check(
 
     Raises:
         Cancelled: The user cancelled; the command is ended.
-        TimedOut: The operation's time is over; likewise.
+        TimedOut: The operation timed out; likewise.
     """
     began = time.monotonic()
     try:
