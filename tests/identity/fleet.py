@@ -131,11 +131,13 @@ class History:
         seed: Of what is drawn.
     """
 
-    def __init__(self, fleet: Fleet, stack: MiniStack, stranger: Simulator, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, fleet: Fleet, stack: MiniStack, other_server: Simulator, settings: dict[str, Any]
+    ) -> None:
         self.fleet = fleet
         self.stack = stack
         self.steps: list[str] = []
-        self._stranger = stranger
+        self._other_server = other_server
         self._settings = settings
         self._ours: set[Identity] = set()
         first, second, third, _ = fleet.names.values()
@@ -329,8 +331,8 @@ class History:
         """The address leads to another server, where the ids are in use."""
         here = dict(self._settings)
         known = dict(self.stack.entries)
-        deeds = len(self._stranger.history())
-        self._settings.update(self._stranger.settings)
+        deeds = len(self._other_server.history())
+        self._settings.update(self._other_server.settings)
         try:
             command = draw.choice(["up", "refresh", "destroy"])
             self.steps.append(f"elsewhere {command}")
@@ -345,7 +347,7 @@ class History:
             self._settings.update(here)
         if known:
             assert self.stack.entries == known
-            assert len(self._stranger.history()) == deeds
+            assert len(self._other_server.history()) == deeds
 
     def end(self) -> None:
         """Destroy: ours go, all else stays."""

@@ -27,10 +27,10 @@ VMS = ("a", "b", "c", "d")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_histories(part: int, record_property: Callable[..., None]) -> None:
-    """No stranger's snapshot is touched, no VM reverted unasked or twice, none of ours called lost."""
+    """No snapshot of anybody else is touched, no VM reverted unasked or twice, none of ours called lost."""
     rolled_back = 0
-    with running("--names", ",".join(VMS), "--instance-uuid", OTHER, "--task-duration", "0s") as stranger:
-        with other_client(stranger) as client:
+    with running("--names", ",".join(VMS), "--instance-uuid", OTHER, "--task-duration", "0s") as other_server:
+        with other_client(other_server) as client:
             for vm in VMS:
                 client.take(vm, "hands off")
         for batch in range(0, HISTORIES, BATCH):
@@ -43,7 +43,7 @@ def test_histories(part: int, record_property: Callable[..., None]) -> None:
                         fleet.take(uuid, "clean")
                     settings: dict[str, Any] = dict(server.settings)
                     stack = mini_stack(settings, stack=f"seed-{seed}")
-                    rolled_back += live(History(fleet, stack, stranger, settings), seed)
+                    rolled_back += live(History(fleet, stack, other_server, settings), seed)
     record_property("histories", HISTORIES)
     record_property("rollbacks", rolled_back)
 

@@ -138,7 +138,7 @@ def test_a_snapshot_whose_vm_is_gone_is_dropped_by_a_refresh_only(serve: Serve, 
         assert client.names("web-2") == ["other"]
 
 
-def test_a_stranger_named_by_the_program_replaces(serve: Serve, stacks: Stacks) -> None:
+def test_another_vm_named_by_the_program_replaces(serve: Serve, stacks: Stacks) -> None:
     """Another VM is another restore point: the preview shows a replacement and says what is lost."""
     with serve("--names", "web-1,web-2") as server:
         stack = stacks(server)

@@ -168,7 +168,7 @@ def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
     assert [item["name"] for item in life.recorded] == life.safety
 
 
-STRANGERS: dict[str, Owner | None] = {
+OTHER_OWNERS: dict[str, Owner | None] = {
     "lost": None,
     "other resource": owner_by("urn:pulumi:dev::shop::vmsnapshot:index:X::other", "one"),
     "other request": None,
@@ -176,14 +176,14 @@ STRANGERS: dict[str, Owner | None] = {
 }
 
 
-@pytest.mark.parametrize("case", STRANGERS)
+@pytest.mark.parametrize("case", OTHER_OWNERS)
 def test_only_ours_is_removed(life: Life, case: str) -> None:
     """Its time is over, but it no longer carries the mark in state: it is kept, and that is said."""
     life.write()
     life.stack.up().check()
     (name,) = life.safety
     first = name
-    owner = STRANGERS[case]
+    owner = OTHER_OWNERS[case]
     if case == "other request":
         owner = owner_by(life.stack.resource("web").urn, "another request")
     if case == "renamed":

@@ -38,20 +38,22 @@ def stand_in(api_server: ApiServer, vcenter: Simulator) -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="module")
-def stranger(vcenter: Simulator) -> Iterator[Client]:
+def other_user(vcenter: Simulator) -> Iterator[Client]:
     """Somebody who works on vSphere directly."""
     with other_client(vcenter) as client:
         yield client
 
 
 @pytest.fixture
-def harness(api_server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> Iterator[Harness]:
+def harness(
+    api_server: ApiServer, stand_in: StandIn, other_user: Client, namespace: str
+) -> Iterator[Harness]:
     """The VM web-1 without snapshots, switched on, in a namespace of its own."""
     stand_in.add_machine(namespace, "web-1")
-    made = Harness(api_server, stand_in, stranger, namespace)
+    made = Harness(api_server, stand_in, other_user, namespace)
     yield made
     made.close()
-    give_back(api_server, stand_in, stranger, namespace)
+    give_back(api_server, stand_in, other_user, namespace)
 
 
 @pytest.fixture

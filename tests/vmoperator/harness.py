@@ -42,13 +42,13 @@ class Harness:
     Attributes:
         server: The API server.
         stand_in: Who plays the VM Operator.
-        stranger: Somebody at the same vCenter.
+        other_user: Somebody at the same vCenter.
         namespace: Where web-1 is.
         backend: Ours, logged in as the user `provider`.
     """
 
-    def __init__(self, server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> None:
-        self.server, self.stand_in, self.stranger = server, stand_in, stranger
+    def __init__(self, server: ApiServer, stand_in: StandIn, other_user: Client, namespace: str) -> None:
+        self.server, self.stand_in, self.other_user = server, stand_in, other_user
         self.namespace = namespace
         self._backends: list[VmOperatorBackend] = []
         self.backend = self.connect()
@@ -196,7 +196,7 @@ class Listener:
         return Operation(what, timeout=timedelta(seconds=seconds), progress=progress, **settings)
 
 
-def give_back(server: ApiServer, stand_in: StandIn, stranger: Client, namespace: str) -> None:
+def give_back(server: ApiServer, stand_in: StandIn, other_user: Client, namespace: str) -> None:
     """Leave web-1 as the next test wants it: in no namespace, without snapshots, switched on."""
     stand_in.steering.clear()
     server.client.deletecollection(VirtualMachineSnapshot, namespace=namespace)
@@ -204,6 +204,6 @@ def give_back(server: ApiServer, stand_in: StandIn, stranger: Client, namespace:
     server.client.deletecollection(VirtualMachine, namespace=namespace)
     # As long as it knows the object, it switches the VM as that says.
     until(lambda: not any(known[0] == namespace for known in stand_in._cluster.known("web-1")))
-    stranger.wait(stranger.vm("web-1").RemoveAllSnapshots_Task())
-    if stranger.vm("web-1").runtime.powerState != "poweredOn":
-        stranger.power("web-1", on=True)
+    other_user.wait(other_user.vm("web-1").RemoveAllSnapshots_Task())
+    if other_user.vm("web-1").runtime.powerState != "poweredOn":
+        other_user.power("web-1", on=True)

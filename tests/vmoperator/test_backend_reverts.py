@@ -164,7 +164,7 @@ def test_a_snapshot_that_is_gone_in_vsphere(harness: Harness) -> None:
     """
     harness.take("base")
     harness.take("lost")
-    harness.stranger.remove("web-1", "lost")
+    harness.other_user.remove("web-1", "lost")
     until(lambda: harness.vm().current_snapshot_id == "base")
     assert harness.snapshot("lost").ready
     with pytest.raises(Refused, match=r'RevertSkipped\).*tree of snapshots doesn\'t have "lost".*is cleared'):

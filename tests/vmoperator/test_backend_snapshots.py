@@ -28,7 +28,7 @@ def test_a_snapshots_life(harness: Harness) -> None:
     assert (vm.identity.id, vm.snapshots, vm.current_snapshot_id) == (f"{harness.namespace}/web-1", (), None)
     taken = harness.take("base", memory=True, quiesce=timedelta(minutes=10))
     assert (taken.id, taken.name, taken.description) == ("base", "base", "about base")
-    assert taken.unique_id == harness.stranger.snapshot("web-1", "base").snapshot._moId
+    assert taken.unique_id == harness.other_user.snapshot("web-1", "base").snapshot._moId
     assert (taken.ready, taken.managed, taken.power_state) == (True, True, "PoweredOn")
     assert [(one.type.removeprefix("VirtualMachineSnapshot"), one.status) for one in taken.conditions] == [
         ("CSISynced", "True"),
@@ -51,7 +51,7 @@ def test_a_snapshots_life(harness: Harness) -> None:
 
     harness.remove("base")
     assert harness.vm().snapshots == ()
-    assert harness.stranger.names("web-1") == []
+    assert harness.other_user.names("web-1") == []
     assert [one.verb for one in harness.requests()] == ["patch", "patch", "delete"]
 
 
@@ -194,13 +194,13 @@ def test_the_tree(harness: Harness) -> None:
     until(lambda: harness.vm().current_snapshot_id == "leaf")
     harness.remove("middle")
     until(lambda: [item.parent_id for item in harness.vm().snapshots] == [None, "base"])
-    assert harness.stranger.names("web-1") == ["base", "leaf"]
+    assert harness.other_user.names("web-1") == ["base", "leaf"]
 
 
 def test_unmanaged_ones(harness: Harness) -> None:
     """A snapshot made directly in vSphere has a harness, no name; nothing can be done with it."""
     harness.take("base")
-    harness.stranger.take("web-1", "by hand")
+    harness.other_user.take("web-1", "by hand")
     until(lambda: len(harness.vm().snapshots) == 2)
     vm = harness.vm()
     unmanaged = vm.snapshots[1]
@@ -356,6 +356,6 @@ def test_power(harness: Harness) -> None:
     assert harness.requests() == []
     harness.backend.set_power(harness.vm(), "off", operation("switching off"))
     assert harness.vm().machine.power_state == "PoweredOff"
-    assert str(harness.stranger.vm("web-1").runtime.powerState) == "poweredOff"
+    assert str(harness.other_user.vm("web-1").runtime.powerState) == "poweredOff"
     harness.backend.set_power(harness.vm(), "on", operation("switching on"))
     assert harness.vm().machine.power_state == "PoweredOn"

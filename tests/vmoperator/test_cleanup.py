@@ -118,7 +118,7 @@ def test_one_that_was_created_stays(harness: Harness) -> None:
     until(lambda: harness.stand_in.steering.waiting("csi"))
     assert not withdrawn(harness, "base")
     assert there(harness, "base")
-    assert harness.stranger.names("web-1") == ["base"]
+    assert harness.other_user.names("web-1") == ["base"]
 
 
 def test_one_that_is_being_taken_stays(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,13 @@ from tests.vmoperator.reverting import REQUEST, found
 def test_the_vm_operator_reverts_again_and_we_asked_once(api_server: ApiServer, namespace: str) -> None:
     """It had reverted in vSphere and forgot it: two vSphere reverts for one request, which ends well."""
     kubeconfig = api_server.kubeconfigs["controller"]
-    with running("--names", "web-1", "--task-duration", "10ms") as vcenter, other_client(vcenter) as stranger:
+    with (
+        running("--names", "web-1", "--task-duration", "10ms") as vcenter,
+        other_client(vcenter) as other_user,
+    ):
         with StandIn(kubeconfig, vcenter) as first:
             first.add_machine(namespace, "web-1")
-            harness = Harness(api_server, first, stranger, namespace)
+            harness = Harness(api_server, first, other_user, namespace)
             harness.take("base")
             harness.take("later")
             before = len(harness.requests())
@@ -35,4 +38,4 @@ def test_the_vm_operator_reverts_again_and_we_asked_once(api_server: ApiServer, 
             assert reverted == ["base", "base"]
             harness.close()
             # Later stand-ins on this API server would switch their web-1 off, as the object left here says.
-            give_back(api_server, second, stranger, namespace)
+            give_back(api_server, second, other_user, namespace)

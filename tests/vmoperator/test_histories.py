@@ -206,7 +206,7 @@ class History:
 
 @pytest.mark.timeout(3600)
 def test_histories(api_server: ApiServer, record_property: Callable[..., None]) -> None:
-    """No stranger's snapshot is touched, no VM reverted unasked or twice, none of ours called lost."""
+    """No other_user's snapshot is touched, no VM reverted unasked or twice, none of ours called lost."""
     names = [f"h{SEED + number}" for number in range(HISTORIES)]
     vms = [f"{name}-{part}" for name in names for part in "ab"]
     namespace = api_server.namespace("histories")

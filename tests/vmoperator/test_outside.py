@@ -10,14 +10,14 @@ from tests.vmoperator.environment import SNAPSHOT
 def test_a_snapshot_that_is_adopted_is_not_called_taken(desk: Desk) -> None:
     """One of that name was made outside: the preview warns of it, and the update says what happened."""
     harness = desk.harness
-    stranger = harness.stranger
-    stranger.take("web-1", "release")
+    other_user = harness.other_user
+    other_user.take("web-1", "release")
     until(lambda: any(not item.managed for item in harness.vm().snapshots))
     desk.write(SNAPSHOT, name="release")
     assert "the VM Operator adopts that one" in desk.stack.preview().check().words
     assert "no new snapshot was taken" in desk.stack.up().check().words
     assert harness.creates() == []
-    assert stranger.names("web-1") == ["release"]
+    assert other_user.names("web-1") == ["release"]
     # When it was taken the API doesn't tell; it was not when the object was made.
     assert "createTime" not in desk.outputs
     assert desk.outputs["path"] == "release"
@@ -28,8 +28,8 @@ def test_a_snapshot_that_is_adopted_is_not_called_taken(desk: Desk) -> None:
 def test_an_adopted_one_with_others_below_it(desk: Desk) -> None:
     """What is below it shows now, so the numbers don't tell: no time is claimed."""
     harness = desk.harness
-    harness.stranger.take("web-1", "release")
-    harness.stranger.take("web-1", "by hand")
+    harness.other_user.take("web-1", "release")
+    harness.other_user.take("web-1", "by hand")
     until(lambda: any(not item.managed for item in harness.vm().snapshots))
     desk.write(SNAPSHOT, name="release")
     assert "Whether Snapshot" in desk.stack.up().check().words
@@ -41,7 +41,7 @@ def test_a_new_one_beside_one_made_outside(desk: Desk) -> None:
     """It is the current one, below nothing that was made outside: it was taken, and its time is known."""
     harness = desk.harness
     harness.take("base")
-    harness.stranger.take("web-1", "by hand")
+    harness.other_user.take("web-1", "by hand")
     until(lambda: any(not item.managed for item in harness.vm().snapshots))
     harness.revert("base")
     until(lambda: harness.vm().current_snapshot_id == "base")
@@ -57,14 +57,14 @@ def test_below_one_made_outside_the_place_is_not_known(desk: Desk) -> None:
     """The VM Operator tells nothing of it: outputs and preview say so, and no parent is guessed."""
     harness = desk.harness
     harness.take("base")
-    harness.stranger.take("web-1", "by hand")
+    harness.other_user.take("web-1", "by hand")
     until(lambda: harness.vm().current_snapshot_id == "unmanaged-1")
     desk.write(SNAPSHOT, name="below")
     shown = desk.stack.preview().check().words
     assert "How deep in its chain the snapshot would be is not known" in shown
     done = desk.stack.up().check()
     assert "Whether Snapshot" in done.words
-    assert harness.stranger.names("web-1") == ["base", "by hand", "below"]
+    assert harness.other_user.names("web-1") == ["base", "by hand", "below"]
     for name in ("path", "parent", "createTime"):
         assert name not in desk.outputs, name
     assert desk.outputs["current"] is True

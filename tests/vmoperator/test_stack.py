@@ -75,9 +75,9 @@ def test_everything_that_the_api_tells_is_in_state(desk: Desk) -> None:
     desk.write(SNAPSHOT, name="base", memory=True, quiesce={}, description="before 42")
     desk.stack.up().check()
     assert harness.object("base").spec["quiesce"] == {"timeout": "10m0s"}
-    stranger = harness.stranger
-    stranger.wait(stranger.vm("web-1").CreateSnapshot_Task("elsewhere", "", False, False))
-    stranger.wait(stranger.snapshot("web-1", "base").snapshot.RevertToSnapshot_Task())
+    other_user = harness.other_user
+    other_user.wait(other_user.vm("web-1").CreateSnapshot_Task("elsewhere", "", False, False))
+    other_user.wait(other_user.snapshot("web-1", "base").snapshot.RevertToSnapshot_Task())
     harness.make("child")
     until(lambda: harness.ready("child"))
     harness.change(VirtualMachineSnapshot, "base", spec={"description": "changed"})
@@ -247,7 +247,7 @@ def test_a_snapshot_that_vsphere_has_no_more(desk: Desk) -> None:
     harness = desk.harness
     harness.take("base")
     harness.take("lost")
-    harness.stranger.remove("web-1", "lost")
+    harness.other_user.remove("web-1", "lost")
     until(lambda: not harness.snapshot("lost").listed)
     until(lambda: "will probably fail" in desk.foreseen(snapshot="lost").words)
     harness.change(VirtualMachineSnapshot, "lost", metadata={"annotations": {"touched": "yes"}})
@@ -286,7 +286,7 @@ def test_a_failed_request_for_what_is_gone_is_taken_back(desk: Desk, *, destroye
     harness.take("lost")
     desk.write(REVERT)
     desk.stack.up().check()
-    harness.stranger.remove("web-1", "lost")
+    harness.other_user.remove("web-1", "lost")
     dead(harness, "an earlier request", "lost", 4, "before")
     until(lambda: harness.vm().revert_failure)
     until(lambda: desk.harness.vm(harness.connect()).revert_failure)
@@ -321,5 +321,5 @@ def test_a_replacement_that_cannot_work_deletes_nothing(desk: Desk) -> None:
     before = dict(desk.stack.entries)
     desk.write(SNAPSHOT, name="before", vmName="wbe-1")
     assert "wbe-1" in desk.stack.up().failed().words
-    assert desk.harness.stranger.names("web-1") == ["before"]
+    assert desk.harness.other_user.names("web-1") == ["before"]
     assert desk.stack.entries == before

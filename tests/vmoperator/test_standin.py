@@ -37,7 +37,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
-def stranger(simulator: Simulator) -> Iterator[Client]:
+def other_user(simulator: Simulator) -> Iterator[Client]:
     """Somebody who works on vSphere directly."""
     with other_client(simulator) as client:
         yield client
@@ -132,14 +132,14 @@ def _condition(item: Any, kind: str) -> tuple[str, str, str] | None:
 
 
 @pytest.fixture
-def desk(api_server: ApiServer, shared: StandIn, stranger: Client, namespace: str) -> Iterator[Desk]:
+def desk(api_server: ApiServer, shared: StandIn, other_user: Client, namespace: str) -> Iterator[Desk]:
     """The VM web-1 without snapshots, switched on, in a namespace of its own."""
     shared.add_machine(namespace, "web-1")
     yield Desk(api_server, shared, namespace)
-    give_back(api_server, shared, stranger, namespace)
+    give_back(api_server, shared, other_user, namespace)
 
 
-def test_a_snapshot_becomes_ready_step_by_step(desk: Desk, stranger: Client) -> None:
+def test_a_snapshot_becomes_ready_step_by_step(desk: Desk, other_user: Client) -> None:
     """Each step shows in the conditions, in order; then the status says what vSphere has."""
     seen: list[tuple[str, str]] = []
     changes: Any = desk.server.client.watch(
@@ -169,7 +169,7 @@ def test_a_snapshot_becomes_ready_step_by_step(desk: Desk, stranger: Client) -> 
     assert metadata.labels == {VM_NAME_LABEL: "web-1"}
     assert metadata.annotations == {CSI_SYNC: "completed"}
     assert [owner.uid for owner in metadata.ownerReferences] == [desk.machine().metadata.uid]
-    in_vsphere = stranger.snapshot("web-1", "first")
+    in_vsphere = other_user.snapshot("web-1", "first")
     assert in_vsphere.description == "before"
     assert item.status["uniqueID"] == in_vsphere.snapshot._moId
     assert item.status["powerState"] == "PoweredOn"
@@ -196,23 +196,23 @@ def test_the_oldest_is_taken_first_and_blocks_the_others(desk: Desk) -> None:
     assert desk.snapshot("first").status["children"] == [{"type": "Managed", "name": "second"}]
 
 
-def test_a_middle_snapshot_is_deleted_without_its_children(desk: Desk, stranger: Client) -> None:
+def test_a_middle_snapshot_is_deleted_without_its_children(desk: Desk, other_user: Client) -> None:
     """And one that is gone in vSphere counts as deleted."""
     for name in ("first", "second", "third"):
         desk.taken(name)
     desk.delete("second")
     until(partial(desk.gone, "second"))
-    assert stranger.names("web-1") == ["first", "third"]
+    assert other_user.names("web-1") == ["first", "third"]
     until(lambda: desk.snapshot("first").status["children"] == [{"type": "Managed", "name": "third"}])
-    stranger.remove("web-1", "third")
+    other_user.remove("web-1", "third")
     desk.delete("third")
     until(partial(desk.gone, "third"))
     assert desk.done("delete") == ["second"]
 
 
-def test_a_snapshot_of_that_name_is_adopted(desk: Desk, stranger: Client) -> None:
+def test_a_snapshot_of_that_name_is_adopted(desk: Desk, other_user: Client) -> None:
     """What was made directly shows as Unmanaged, until an object of its name comes."""
-    unique_id = stranger.take("web-1", "mine")
+    unique_id = other_user.take("web-1", "mine")
     unmanaged = {"name": "", "type": "Unmanaged"}
     until(lambda: desk.machine().status.get("currentSnapshot") == unmanaged)
     assert desk.machine().status["rootSnapshots"] == [unmanaged]
@@ -241,7 +241,7 @@ def test_waiting_for_disks_and_for_the_volumes_sync(desk: Desk) -> None:
     until(lambda: desk.condition("first", "Ready") == ("True", "True", ""))
 
 
-def test_a_revert_replaces_the_vm_object(desk: Desk, stranger: Client) -> None:
+def test_a_revert_replaces_the_vm_object(desk: Desk, other_user: Client) -> None:
     """Spec, labels and annotations are as with the snapshot, the status is empty for a moment.
 
     Without memory the VM is off. The one who asked manages no field any more.
@@ -271,7 +271,7 @@ def test_a_revert_replaces_the_vm_object(desk: Desk, stranger: Client) -> None:
     steering.release("status")
     until(partial(desk.reverted, "first"))
     assert desk.revert_condition() is None
-    assert stranger.vm("web-1").runtime.powerState == "poweredOff"
+    assert other_user.vm("web-1").runtime.powerState == "poweredOff"
     desk.revert("second")
     until(partial(desk.reverted, "second"))
     until(lambda: desk.machine().status["powerState"] == "PoweredOn")
@@ -300,14 +300,14 @@ def test_a_revert_that_fails_leaves_the_request(desk: Desk, told: str, reason: s
     assert desk.done("revert") == (["first"] if reason == "RevertFailedInvalidVMManifest" else [])
 
 
-def test_a_revert_to_what_is_not_there(desk: Desk, stranger: Client, simulator: Simulator) -> None:
+def test_a_revert_to_what_is_not_there(desk: Desk, other_user: Client, simulator: Simulator) -> None:
     """Not an object, not ready, not in vSphere, not revertible: each is told; null takes it back."""
     desk.stand_in.steering.hold("csi", snapshot="unready")
     desk.taken("first")
     desk.take("unready")
     until(lambda: (desk.condition("unready", "Ready") or ())[1:2] == ("WaitingForCSISync",))
     desk.taken("lost")
-    stranger.remove("web-1", "lost")
+    other_user.remove("web-1", "lost")
     for name, reason in (("none", "RevertFailed"), ("unready", "RevertSkipped"), ("lost", "RevertFailed")):
         desk.revert(name)
         until(partial(desk.told_of, name))
@@ -326,11 +326,11 @@ def test_a_revert_to_what_is_not_there(desk: Desk, stranger: Client, simulator: 
     until(partial(desk.reverted, "first"))
 
 
-def test_one_that_is_gone_in_vsphere(desk: Desk, stranger: Client) -> None:
+def test_one_that_is_gone_in_vsphere(desk: Desk, other_user: Client) -> None:
     """It stays ready until somebody touches its object: then it waits for a sync, and a revert is skipped."""
     desk.taken("first")
     desk.taken("lost")
-    stranger.remove("web-1", "lost")
+    other_user.remove("web-1", "lost")
     until(lambda: (desk.machine().status or {}).get("currentSnapshot", {}).get("name") == "first")
     assert desk.condition("lost", "Ready") == ("True", "True", "")
     kind: Any = VirtualMachineSnapshot

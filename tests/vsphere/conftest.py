@@ -48,7 +48,7 @@ def backend(simulator: Simulator, connect: Connect) -> VsphereBackend:
 
 
 @pytest.fixture
-def stranger(simulator: Simulator) -> Iterator[Any]:
+def other_user(simulator: Simulator) -> Iterator[Any]:
     """Another client of the same server: plain pyVmomi, nothing of ours; its service content."""
     host, _, port = simulator.server.partition(":")
     context = ssl.create_default_context()

@@ -108,12 +108,12 @@ def test_what_was_not_read_is_not_known() -> None:
 
 
 def test_it_stays_known_with_the_hardware(
-    simulator: Simulator, backend: VsphereBackend, stranger: Any
+    simulator: Simulator, backend: VsphereBackend, other_user: Any
 ) -> None:
     """A VM that is read again without its hardware keeps what the configuration told."""
     simulator.set("web-1", firstClassDisk=True, vmService=True)
     flags = vim.vm.FlagInfo(snapshotPowerOffBehavior="revert")
-    machine = stranger.searchIndex.FindByInventoryPath("/DC0/vm/web-1")
+    machine = other_user.searchIndex.FindByInventoryPath("/DC0/vm/web-1")
     machine.ReconfigVM_Task(vim.vm.ConfigSpec(flags=flags))
     first = find(backend, "web-1")
     again = find(backend, "web-1")

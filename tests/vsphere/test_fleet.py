@@ -84,9 +84,9 @@ def test_a_place_that_is_not_there(backend: VsphereBackend) -> None:
         read(backend, InventoryScope("folder", "DC0_C0"))
 
 
-def test_a_place_that_several_may_be(backend: VsphereBackend, stranger: object) -> None:
+def test_a_place_that_several_may_be(backend: VsphereBackend, other_user: object) -> None:
     """Their paths and ids are listed."""
-    root = stranger.rootFolder.childEntity[0].vmFolder  # type: ignore[attr-defined]
+    root = other_user.rootFolder.childEntity[0].vmFolder  # type: ignore[attr-defined]
     for name in ("a", "b"):
         root.CreateFolder(name).CreateFolder("shop")
     with pytest.raises(Ambiguous, match=r"2 folders are meant by .*/DC0/vm/a/shop \(group-\d+\); /DC0/vm/b"):

@@ -84,7 +84,7 @@ def test_each_way_to_name_a_vm(backend: VsphereBackend) -> None:
 
 @pytest.mark.parametrize("index", ["answers", "is denied", "is not there"])
 def test_each_spelling_of_a_path(
-    simulator: Simulator, backend: VsphereBackend, stranger: Any, index: str
+    simulator: Simulator, backend: VsphereBackend, other_user: Any, index: str
 ) -> None:
     """Escapes in either case or none, decomposed letters, a missing slash: all are the path of the same VM.
 
@@ -94,8 +94,8 @@ def test_each_spelling_of_a_path(
         fault = {"is denied": "NoPermission", "is not there": "NotSupported"}[index]
         simulator.fault(fault, method="FindByInventoryPath")
         simulator.fault(fault, method="FindAllByUuid")
-    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("Z\u00fcrich").CreateFolder("x/y")
-    moved = _vm(stranger, "web-1")
+    folder = other_user.rootFolder.childEntity[0].vmFolder.CreateFolder("Z\u00fcrich").CreateFolder("x/y")
+    moved = _vm(other_user, "web-1")
     _done(folder.MoveIntoFolder_Task([moved]))
     for path in (
         "/DC0/vm/Z\u00fcrich/x%2fy/web-1",
@@ -117,22 +117,24 @@ def test_each_spelling_of_a_path(
             find(backend, path)
 
 
-def test_a_path_whose_vm_was_replaced_leads_to_the_other_one(backend: VsphereBackend, stranger: Any) -> None:
+def test_a_path_whose_vm_was_replaced_leads_to_the_other_one(
+    backend: VsphereBackend, other_user: Any
+) -> None:
     """What the server's index told before is asked for again when the VM there has moved away."""
     first = find(backend, "/DC0/vm/web-1").identity.id
-    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("later")
-    _done(folder.MoveIntoFolder_Task([_vm(stranger, "web-1")]))
+    folder = other_user.rootFolder.childEntity[0].vmFolder.CreateFolder("later")
+    _done(folder.MoveIntoFolder_Task([_vm(other_user, "web-1")]))
     with pytest.raises(NotFound):
         find(backend, "/DC0/vm/web-1")
-    _done(_vm(stranger, "web-2").Rename_Task("web-1"))
+    _done(_vm(other_user, "web-2").Rename_Task("web-1"))
     assert find(backend, "/DC0/vm/web-1").identity.id != first
     assert find(backend, "/DC0/vm/later/web-1").identity.id == first
 
 
-def test_a_folder_that_was_renamed_is_read_again(backend: VsphereBackend, stranger: Any) -> None:
+def test_a_folder_that_was_renamed_is_read_again(backend: VsphereBackend, other_user: Any) -> None:
     """A path through a folder's new name is found, although the folder was met under its old one."""
-    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("before")
-    _done(folder.MoveIntoFolder_Task([_vm(stranger, "web-1")]))
+    folder = other_user.rootFolder.childEntity[0].vmFolder.CreateFolder("before")
+    _done(folder.MoveIntoFolder_Task([_vm(other_user, "web-1")]))
     assert find(backend, "/DC0/vm/before/web-1").identity.name == "web-1"
     _done(folder.Rename_Task("after"))
     assert find(backend, "/DC0/vm/after/web-1").identity.path == "/DC0/vm/after/web-1"
@@ -147,10 +149,10 @@ def test_an_unknown_name_suggests_close_ones(backend: VsphereBackend) -> None:
     assert not isinstance(raised.value, Gone)
 
 
-def test_an_ambiguous_name_lists_its_candidates(backend: VsphereBackend, stranger: Any) -> None:
+def test_an_ambiguous_name_lists_its_candidates(backend: VsphereBackend, other_user: Any) -> None:
     """Two VMs of one name: the error lists each one's path and id, and a path still works."""
-    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("other")
-    moved = _vm(stranger, "web-2")
+    folder = other_user.rootFolder.childEntity[0].vmFolder.CreateFolder("other")
+    moved = _vm(other_user, "web-2")
     _done(folder.MoveIntoFolder_Task([moved]))
     _done(moved.Rename_Task("web-1"))
     with pytest.raises(Ambiguous) as raised:
@@ -166,27 +168,27 @@ def test_an_ambiguous_name_lists_its_candidates(backend: VsphereBackend, strange
     assert moved._moId in raised.value.message
 
 
-def test_a_vm_made_later_is_found(backend: VsphereBackend, stranger: Any) -> None:
+def test_a_vm_made_later_is_found(backend: VsphereBackend, other_user: Any) -> None:
     """A miss reads the inventory again."""
     find(backend, "web-1")
-    _done(_vm(stranger, "web-2").Rename_Task("new-1"))
+    _done(_vm(other_user, "web-2").Rename_Task("new-1"))
     assert find(backend, "new-1").identity.name == "new-1"
 
 
-def test_a_stale_hit_is_not_believed(backend: VsphereBackend, stranger: Any) -> None:
+def test_a_stale_hit_is_not_believed(backend: VsphereBackend, other_user: Any) -> None:
     """A VM that was renamed is no longer found by its old name, and one that took the name is."""
     first = find(backend, "web-1").identity.id
-    _done(_vm(stranger, "web-1").Rename_Task("old-1"))
+    _done(_vm(other_user, "web-1").Rename_Task("old-1"))
     with pytest.raises(NotFound):
         find(backend, "web-1")
-    _done(_vm(stranger, "web-2").Rename_Task("web-1"))
+    _done(_vm(other_user, "web-2").Rename_Task("web-1"))
     assert find(backend, "web-1").identity.id != first
 
 
-def test_a_removed_vm_is_not_found(backend: VsphereBackend, stranger: Any) -> None:
+def test_a_removed_vm_is_not_found(backend: VsphereBackend, other_user: Any) -> None:
     """A VM that was removed is NotFound by name and Gone by id; others can still be read."""
     vm = find(backend, "web-1")
-    machine = _vm(stranger, "web-1")
+    machine = _vm(other_user, "web-1")
     _done(machine.PowerOffVM_Task())
     _done(machine.Destroy_Task())
     with pytest.raises(Gone, match=vm.identity.id):
@@ -196,11 +198,11 @@ def test_a_removed_vm_is_not_found(backend: VsphereBackend, stranger: Any) -> No
     assert find(backend, "web-2").identity.name == "web-2"
 
 
-def test_a_vm_that_moved_has_its_new_path(backend: VsphereBackend, stranger: Any) -> None:
+def test_a_vm_that_moved_has_its_new_path(backend: VsphereBackend, other_user: Any) -> None:
     """The path is the current one, also through a folder that was made since the inventory was read."""
     vm = find(backend, "web-1")
-    folder = stranger.rootFolder.childEntity[0].vmFolder.CreateFolder("later")
-    _done(folder.MoveIntoFolder_Task([_vm(stranger, "web-1")]))
+    folder = other_user.rootFolder.childEntity[0].vmFolder.CreateFolder("later")
+    _done(folder.MoveIntoFolder_Task([_vm(other_user, "web-1")]))
     path = backend.observe(vm.identity.id, operation()).identity.path
     assert path is not None
     assert path.endswith("/vm/later/web-1")
@@ -284,13 +286,13 @@ def test_networks_of_one_name_are_told_apart(backend: VsphereBackend) -> None:
     }
 
 
-def test_networks_are_shown_by_their_names(backend: VsphereBackend, stranger: Any) -> None:
+def test_networks_are_shown_by_their_names(backend: VsphereBackend, other_user: Any) -> None:
     """Adapters name distributed port groups by key and opaque networks by UUID: both are looked up once.
 
     Of 924 recorded adapters, 827 are of these kinds (lamw/govc-recordings).
     """
-    networks = {item.name: item for item in stranger.rootFolder.childEntity[0].networkFolder.childEntity}
-    machine = stranger.searchIndex.FindByInventoryPath("/DC0/vm/web-1")
+    networks = {item.name: item for item in other_user.rootFolder.childEntity[0].networkFolder.childEntity}
+    machine = other_user.searchIndex.FindByInventoryPath("/DC0/vm/web-1")
     kinds = vim.vm.device.VirtualEthernetCard
 
     def connect(backing: Any) -> str | None:

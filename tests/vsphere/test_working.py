@@ -677,10 +677,10 @@ def test_forgotten_is_unreachable() -> None:
     assert issubclass(faults.Forgotten, Unreachable)
 
 
-def test_the_room_is_known(simulator: Simulator, backend: VsphereBackend, stranger: Any) -> None:
+def test_the_room_is_known(simulator: Simulator, backend: VsphereBackend, other_user: Any) -> None:
     """The datastore of the VM's snapshots and its free bytes are those that another client reads."""
     vm = find(backend, "web-1")
-    view = stranger.viewManager.CreateContainerView(stranger.rootFolder, [vim.Datastore], recursive=True)
+    view = other_user.viewManager.CreateContainerView(other_user.rootFolder, [vim.Datastore], recursive=True)
     stores = {store.name: store.summary.freeSpace for store in view.view}
     assert vm.datastore is not None
     assert vm.delta_datastores == (vm.datastore,)
