@@ -72,8 +72,8 @@ settings.load_profile("vmsnapshot")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: most tests wait for other processes much of their time."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each processor and one more: many tests wait, for other processes or for half a minute."""
+    return 2 * (os.cpu_count() or 1) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

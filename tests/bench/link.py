@@ -38,19 +38,24 @@ class Link:
         self._loop = asyncio.new_event_loop()
         self.traffic = Traffic()
         self.address = ""
+        self._listening: asyncio.Server | None = None
 
     def _open(self) -> None:
-        listening = self._loop.run_until_complete(
+        self._listening = self._loop.run_until_complete(
             asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
         )
-        self.address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        self.address = f"127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.traffic.connections += 1
         await asyncio.sleep(self._seconds)  # the handshake of a new connection is a round trip
         there_reader, there_writer = await asyncio.open_connection(self._host, self._port)
         ways = (self._carry(reader, there_writer), self._carry(there_reader, writer))
-        await asyncio.gather(*ways, return_exceptions=True)
+        try:
+            await asyncio.gather(*ways, return_exceptions=True)
+        finally:
+            for one in (writer, there_writer):
+                one.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one direction: what is read at a moment is written half a round trip later, in order."""
@@ -84,11 +89,14 @@ class Link:
         self._loop.run_forever()
 
     async def _end(self) -> None:
-        """Let go of all connections that are still open."""
+        """Listen no more, and let go of all connections that are still open."""
+        if self._listening is not None:
+            self._listening.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # in which the sockets are closed
         self._loop.stop()
 
 

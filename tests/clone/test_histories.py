@@ -19,7 +19,7 @@ from vmsnapshot.backends.vsphere._observe import CLONE_NOTE
 
 PARTS = 4
 # Histories in each part, and steps of each.
-HISTORIES = int(os.environ.get("HISTORIES", "96")) // PARTS // 4
+HISTORIES = int(os.environ.get("HISTORIES", "96")) // PARTS // 8
 STEPS = 9
 VMS = ("a", "b")
 

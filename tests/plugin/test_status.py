@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+from vmsnapshot.backends.vmoperator._faults import UnknownField
 from vmsnapshot.frontends.plugin import _status
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle.requests import PartialState, Resource
@@ -19,6 +20,8 @@ def _make(kind: type[errors.VmsnapshotError]) -> errors.VmsnapshotError:
         return kind("quiesce.timeout", "It must be positive.")
     if issubclass(kind, PartialState):
         return kind(Resource("x", {}, {}), errors.Busy("The VM is busy."))
+    if issubclass(kind, UnknownField):
+        return kind("The server doesn't know it.", "spec.powerState")
     return kind("The VM is busy.")
 
 

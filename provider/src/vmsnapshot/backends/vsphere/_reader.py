@@ -190,7 +190,7 @@ class VsphereReader:
         vms = {vm_id: observed(vm_id) for vm_id in vm_ids}
         for (_, vm_id), outcome in zip(held, outcomes[len(asked) :], strict=True):
             self._keep_current(vms[vm_id], outcome, operation)
-        if ReadMask.ALL in read:
+        if ReadMask.KEEP in read:
             self._recent.keep(vm for vm in vms.values() if isinstance(vm, VirtualMachine))
         return vms
 

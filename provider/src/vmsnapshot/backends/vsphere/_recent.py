@@ -1,4 +1,4 @@
-"""The VMs that this process has just read, for what is only shown: a check comes right after a refresh."""
+"""The VMs that a refresh has just read, for what is only shown: a check comes right after it."""
 
 from __future__ import annotations
 

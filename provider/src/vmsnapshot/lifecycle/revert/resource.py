@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import VMReference
+from vmsnapshot.lifecycle.port import ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.executor import RevertRun
@@ -247,7 +247,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         old = request.state
         known = old.vm or VirtualMachineIdentity(id=request.id, name=old.vm_name)
         try:
-            vm = self._session.locate(known, operation)
+            vm = self._session.locate(known, operation, ReadMask.ALL | ReadMask.KEEP)
         except Gone as gone:
             self._session.log(request.urn, Severity.WARNING, gone_text(gone.message))
             fresh = without_vm(old, self._session.planned_now())
