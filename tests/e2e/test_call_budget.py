@@ -59,7 +59,7 @@ def test_the_calls_of_a_stack_of_100_snapshots(tmp_path: Path) -> None:
       its current snapshot holds, and what the engine then shows of each is what its check has read;
     - the reverts: the call that starts the task, that check, and a share of the rest: of the events that
       say that reverts begin, too;
-    - a preview of further reverts: what the refresh has read of the VMs will do.
+    - a preview of further reverts: one more, as each VM is read again after the refresh.
     """
     names = [f"web-{number:03}" for number in range(COUNT)]
     with running("--names", ",".join(names)) as server:
@@ -88,4 +88,4 @@ def test_the_calls_of_a_stack_of_100_snapshots(tmp_path: Path) -> None:
         again = {name: revert(name, snapshot="base", triggers={"again": "1"}) for name in names[:REVERTS]}
         stack.write({"resources": again})
         calls = calls_of(server, stack, "preview")
-        assert sum(calls.values()) <= REVERTS + PREVIEW + REFRESH * REVERTS // COUNT, calls
+        assert sum(calls.values()) <= 2 * REVERTS + PREVIEW + REFRESH * REVERTS // COUNT, calls

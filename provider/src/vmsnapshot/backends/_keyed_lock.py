@@ -5,22 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from vmsnapshot.backends._future import Future
 from vmsnapshot.lifecycle.operation import Operation
 
 
 class KeyedLock:
-    """A fair lock for each key; holders of different keys don't wait for each other.
+    """A fair lock for each key; holders of different keys don't wait for each other."""
 
-    Args:
-        changes: Called with the key when the lock is held and before it is let go: whoever holds it changes
-            what it is of.
-    """
-
-    def __init__(self, changes: Callable[[str], object] = lambda _key: None) -> None:
-        self._changes = changes
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: dict[str, deque[Future[None]]] = defaultdict(deque)
 
@@ -43,11 +37,7 @@ class KeyedLock:
             if not first:
                 operation.progress("waiting for another operation on this VM")
             mine.wait(operation)
-            self._changes(vm_id)
-            try:
-                yield
-            finally:
-                self._changes(vm_id)
+            yield
         finally:
             self._leave(vm_id, mine)
 

@@ -49,7 +49,7 @@ class VsphereBackend(VsphereReader):
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
         super().__init__(endpoint, credentials, ignore_history=ignore_history)
-        self._vm_lock = KeyedLock(self._recent.forget)
+        self._vm_lock = KeyedLock()
         self._begins: Batcher[tuple[str, str], str | None] = Batcher(
             "events", self._begin_together, silence=self._connection.silence.text
         )

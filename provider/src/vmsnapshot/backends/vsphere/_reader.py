@@ -29,7 +29,6 @@ from vmsnapshot.backends.vsphere._properties import (
 )
 from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reading, Reads
-from vmsnapshot.backends.vsphere._recent import Recent
 from vmsnapshot.backends.vsphere._remembered import past_tasks, recent
 from vmsnapshot.backends.vsphere._table import Hit
 from vmsnapshot.backends.vsphere._tasks import Tasks
@@ -81,7 +80,6 @@ class VsphereReader:
         self._machines: dict[str, Machine] = {}
         # The VMs of whose current snapshot that is kept, unless they have had another since.
         self._current: set[str] = set()
-        self._recent = Recent()
 
     def server(self, vm_id: str, operation: Operation) -> ServerIdentity:  # noqa: ARG002 - one for all VMs
         """The server's `about.instanceUuid`, which the login has read."""
@@ -125,8 +123,6 @@ class VsphereReader:
         self, names: Sequence[str], operation: Operation, read: ReadMask, *, anew: bool = False
     ) -> dict[str, Outcome[VirtualMachine]]:
         """What each names; without those whose VM is no longer the one (renamed, moved, removed)."""
-        if anew:
-            read &= ~ReadMask.RECENT
         found = self._inventory.find(names, operation, anew=anew)
         hits = {name: hit for name, hit in found.items() if isinstance(hit, Hit)}
         answers: dict[str, Outcome[VirtualMachine]] = {
@@ -154,9 +150,7 @@ class VsphereReader:
         self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
-        recent = self._recent.of(vm_ids) if ReadMask.RECENT in read else {}
-        unread = [vm_id for vm_id in vm_ids if vm_id not in recent]
-        found: dict[str, Outcome[VirtualMachine]] = {**recent, **self._read_all(unread, operation, read)}
+        found = self._read_all(vm_ids, operation, read)
         return [found[vm_id] for vm_id in vm_ids]
 
     def _read_all(
@@ -190,8 +184,6 @@ class VsphereReader:
         vms = {vm_id: observed(vm_id) for vm_id in vm_ids}
         for (_, vm_id), outcome in zip(held, outcomes[len(asked) :], strict=True):
             self._keep_current(vms[vm_id], outcome, operation)
-        if ReadMask.KEEP in read:
-            self._recent.keep(vm for vm in vms.values() if isinstance(vm, VirtualMachine))
         return vms
 
     def _keep_current(

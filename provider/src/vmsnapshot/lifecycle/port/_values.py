@@ -44,10 +44,6 @@ class ReadMask(enum.Flag):
         SIZES: The sizes of its snapshots, and of what a revert discards.
         TASKS: The tasks that the platform lists with it, as they are now; else as they were read with the VM.
         CURRENT: What its current snapshot holds, for `machines_at`: that is where most reverts go.
-        KEEP: The VM is kept as it is read now, for reads with RECENT: what is shown right after a refresh is
-            to agree with it.
-        RECENT: The VM as it was kept within the last half minute will do, unless this process changed it
-            since: for what is only shown.
     """
 
     NOTHING = 0
@@ -55,8 +51,6 @@ class ReadMask(enum.Flag):
     SIZES = enum.auto()
     TASKS = enum.auto()
     CURRENT = enum.auto()
-    KEEP = enum.auto()
-    RECENT = enum.auto()
     ALL = HARDWARE | SIZES | TASKS
 
 

@@ -106,8 +106,6 @@ def plan_request(
     inputs: RevertInputs,
     operation: Operation,
     asker: Asker | None = None,
-    *,
-    only_shown: bool = False,
 ) -> PlannedRevert:
     """Look the VM and the snapshot up, and plan; an interrupted run is not looked for.
 
@@ -116,13 +114,12 @@ def plan_request(
         inputs: What is asked.
         operation: Whose time counts.
         asker: Who asks; None: it isn't known yet which request this is.
-        only_shown: Whether nothing is done by the plan, so that the VM as a refresh has just read it will do.
 
     Raises:
         NotFound: There is no such VM or no such snapshot; the message begins with the property.
         Ambiguous: There are several; likewise.
     """
-    read = ReadMask.ALL | ReadMask.CURRENT | (ReadMask.RECENT if only_shown else ReadMask.NOTHING)
+    read = ReadMask.ALL | ReadMask.CURRENT
     vm = session.find(inputs.vm_name, inputs.namespace, operation, read)
     target = find_target(session, vm, inputs.snapshot or "")
     if inputs.snapshot == CURRENT and asker is not None:

@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import ReadMask, VMReference
+from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.executor import RevertRun
@@ -86,7 +86,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         operation = self._session.operation(request.urn, what, batched=False)
         try:
             asker = self._asker(request.urn, given)
-            planned = plan_request(self._session, inputs, operation, asker, only_shown=True)
+            planned = plan_request(self._session, inputs, operation, asker)
         except (NotFound, Ambiguous) as error:
             return verbs.CheckAnswer(inputs, [CheckFailure(error.property or "snapshot", error.reason)])
         given = dataclasses.replace(given, model=replace(inputs, target=planned.target.id))
@@ -247,7 +247,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         old = request.state
         known = old.vm or VirtualMachineIdentity(id=request.id, name=old.vm_name)
         try:
-            vm = self._session.locate(known, operation, ReadMask.ALL | ReadMask.KEEP)
+            vm = self._session.locate(known, operation)
         except Gone as gone:
             self._session.log(request.urn, Severity.WARNING, gone_text(gone.message))
             fresh = without_vm(old, self._session.planned_now())
