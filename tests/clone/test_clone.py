@@ -180,6 +180,18 @@ def test_a_replacement_that_cannot_work_deletes_nothing(
     assert names(client) == ["copy", "db-1", "web-1"]
 
 
+def test_a_replacement_whose_name_another_vm_has_deletes_nothing(stack: MiniStack, client: Client) -> None:
+    """The clone was renamed by hand, and another VM has its name by now: the new clone can't have it."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    client.wait(client.vm("copy").Rename_Task("kept"))
+    client.wait(client.vm("db-1").Rename_Task("copy"))
+    stack.write(copy=clone(name="copy", linked=False))
+    for refused in (stack.preview(), stack.up()):
+        assert 'has a VM "copy"' in refused.failed().words
+    assert names(client) == ["copy", "kept", "web-1"]
+
+
 def test_where_it_goes(stack: MiniStack, client: Client) -> None:
     """Folder, pool, host and datastore are found by name or path, and the clone is made there."""
     root = client.content.rootFolder.childEntity[0].vmFolder

@@ -17,10 +17,11 @@ from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
-from vmsnapshot.backends.vsphere._unread import properties_of
+from vmsnapshot.backends.vsphere._unread import not_found, properties_of, unread
 from vmsnapshot.lifecycle.cloning import Dependents
-from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.identity import VirtualMachineIdentity
 
@@ -91,7 +92,7 @@ def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents | Vm
         properties, found_id = properties_of(content), object_id(content.obj)
         if not isinstance(content.obj, vim.VirtualMachine):
             tops[found_id] = _tops(content)
-        elif not _has_gone(content):
+        elif not isinstance(unread(content), Gone):
             machines[found_id] = properties
             chains[found_id] = _chain(content)
     for reference in held:
@@ -112,8 +113,7 @@ def _is_gone(login: Login, snapshot: Any) -> bool:
     try:
         next(retrieve(login, [spec]), None)
     except vmodl.fault.ManagedObjectNotFound as fault:
-        meant: Any = fault.obj  # optional in answers
-        return meant is None or object_id(meant) == object_id(snapshot)
+        return isinstance(not_found(to_reference(snapshot), fault), Gone)
     return False
 
 
@@ -133,12 +133,6 @@ def _outcome(
             "linked clones stand on them. Nothing was removed",
         )
     return _dependents(vm_id, machines, chains, own)
-
-
-def _has_gone(content: Any) -> bool:
-    return any(
-        isinstance(missing.fault, vmodl.fault.ManagedObjectNotFound) for missing in content.missingSet or ()
-    )
 
 
 def _dependents(
@@ -181,12 +175,6 @@ def _in(folder: str, file: str) -> bool:
     return bool(folder) and file.rpartition("/")[0] == folder
 
 
-def _untold(content: Any, paths: Iterable[str]) -> bool:
-    """Whether the server could not tell one of these properties, which isn't the same as that it has none."""
-    missing = {item.path for item in content.missingSet or ()}
-    return any(path == other or path.startswith(f"{other}.") for path in paths for other in missing)
-
-
 def _tops(content: Any) -> set[str] | None:
     """The files that a snapshot's disks were written to until it was taken; None: not known."""
     devices = properties_of(content).get(_DEVICES)
@@ -208,7 +196,8 @@ def _chain(content: Any) -> set[str] | None:
     """
     properties = properties_of(content)
     disks, files = properties.get("layoutEx.disk"), properties.get("layoutEx.file")
-    if files is None or _untold(content, ("layoutEx.disk",)):
+    untold = {item.path for item in content.missingSet or ()} & {"layoutEx", "layoutEx.disk"}
+    if files is None or untold:
         return None
     names = {file.key: file.name for file in files}
     keys = {key for disk in disks or () for unit in disk.chain or () for key in unit.fileKey or ()}

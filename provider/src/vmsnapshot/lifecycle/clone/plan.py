@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.cloning import Cloner, Placement, Site
@@ -104,14 +104,25 @@ def plan_clone(
     operation: Operation,
     *,
     then: Machine | None = None,
+    going: Collection[str] = (),
 ) -> ClonePlan:
-    """Look at all that a clone needs; `then` is what the VM was at the snapshot, where that is known."""
+    """Look at all that a clone needs.
+
+    Args:
+        session: The backend.
+        vm: The VM.
+        snapshot: The snapshot of it.
+        inputs: What is asked for.
+        operation: Whose time counts.
+        then: What the VM was at the snapshot; None: it is read.
+        going: The ids of VMs that are deleted before the clone is made, so that their names are free then.
+    """
     if then is None:
         (then,) = values(session.backend.machines_at([(vm, snapshot)], operation))
     site = require_cloner(session).site(vm, snapshot, inputs.name or "", placement(inputs), operation)
     plan = ClonePlan(vm, snapshot, then, site, [])
     return dataclasses.replace(
-        plan, findings=sorted_findings([*_errors(plan, inputs), *_warnings(plan, inputs)])
+        plan, findings=sorted_findings([*_errors(plan, inputs, going), *_warnings(plan, inputs)])
     )
 
 
@@ -126,7 +137,7 @@ def adapter_findings(machine: Machine, networks: Mapping[str, str] | None) -> li
     return [finding("error", "noSuchAdapter", f"networks: the VM has no adapter {named}; it has: {has}.")]
 
 
-def _errors(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
+def _errors(plan: ClonePlan, inputs: CloneInputs, going: Collection[str]) -> list[Finding]:
     vm = plan.source
     found = unmanageable_findings(vm, "cloned")
     if not found and _CLONE in vm.disabled_operations:
@@ -135,7 +146,7 @@ def _errors(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
     if vm.template and inputs.resource_pool is None and inputs.host is None:
         text = f"{format_vm(vm)} is a template, which has no resource pool: give resourcePool or host."
         found.append(finding("error", "templateWithoutPool", text))
-    if plan.site.namesake is not None:
+    if plan.site.namesake is not None and plan.site.namesake not in going:
         text = (
             f'name: {plan.site.folder.path} has a VM "{inputs.name}" ({plan.site.namesake}) already. Give '
             "another name or folder, or import it if a VirtualMachineClone made it."

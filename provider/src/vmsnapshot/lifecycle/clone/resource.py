@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
 from vmsnapshot.lifecycle.clone.note import CloneNote, note_of
-from vmsnapshot.lifecycle.clone.plan import ClonePlan, plan_clone, require_cloner, unsupported_text
+from vmsnapshot.lifecycle.clone.plan import plan_clone, require_cloner, unsupported_text
 from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
@@ -110,18 +110,12 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         if before and request.new_inputs.knows("vm_name", "snapshot"):
             # The engine deletes the old one before it asks for anything else.
             operation = self._session.operation(request.urn, f'replacing VM "{state.name}"')
-            plan = self._replacement_plan(inputs, operation)
+            source = self._session.find(inputs.vm_name, None, operation)
+            snapshot = find_target(self._session, source, inputs.snapshot)
+            going = _ids([state])
+            plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)
             raise_for_errors(plan.findings, f"{operation.what}: nothing was deleted")
         return requests.DiffResult(changes, delete_before_replace=before)
-
-    def _replacement_plan(self, inputs: CloneInputs, operation: Operation) -> ClonePlan:
-        """What a new clone needs, as long as the one that it replaces may still have its name."""
-        source = self._session.find(inputs.vm_name, None, operation)
-        snapshot = find_target(self._session, source, inputs.snapshot)
-        plan = plan_clone(self._session, source, snapshot, inputs, operation)
-        return dataclasses.replace(
-            plan, findings=[item for item in plan.findings if item.code != "nameTaken"]
-        )
 
     def _is_same_snapshot(self, urn: str, state: CloneState, inputs: CloneInputs) -> bool:
         known = state.source_snapshot
@@ -159,11 +153,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             )
             self._session.log(request.urn, requests.Severity.INFO, text)
             return verbs.Preview()
-        plan = plan_clone(self._session, source, snapshot, inputs, operation)
-        if self._memory.of(request.urn).states:  # what is replaced may have the name until it is deleted
-            plan = dataclasses.replace(
-                plan, findings=[item for item in plan.findings if item.code != "nameTaken"]
-            )
+        going = _ids(self._memory.of(request.urn).states.values())
+        plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)
         text = plan_text(plan, inputs, self._session.planned_now())
         self._session.log(request.urn, requests.Severity.INFO, text)
         raise_for_errors(plan.findings, operation.what)
@@ -379,3 +370,8 @@ def _identity(identifier: str, state: CloneState) -> VirtualMachineIdentity:
     if state.vm is not None:
         return state.vm
     return VirtualMachineIdentity(id=identifier, name=state.name, instance_uuid=identifier)
+
+
+def _ids(states: Iterable[CloneState]) -> set[str]:
+    """The ids of the clones that are replaced: they may have the new one's name until they are deleted."""
+    return {state.vm.id for state in states if state.vm is not None}

@@ -144,12 +144,8 @@ def plan_rehearsal(
     def plan(key: str, machine: Machine, part: Operation) -> MemberPlan:
         vm, snapshot = pairs[key]
         asked, lost = _clone_inputs(urn, vm, snapshot, machine, inputs)
-        found = plan_clone(session, vm, snapshot, asked, part, then=machine)
-        kept = [
-            item
-            for item in (*lost, *found.findings)
-            if item.code not in _ROOM and not (item.code == "nameTaken" and found.site.namesake in going)
-        ]
+        found = plan_clone(session, vm, snapshot, asked, part, then=machine, going=going)
+        kept = [item for item in (*lost, *found.findings) if item.code not in _ROOM]
         found = dataclasses.replace(found, findings=sorted_findings(kept))
         return MemberPlan(number[key], _uuid(urn, vm), asked, found)
 
