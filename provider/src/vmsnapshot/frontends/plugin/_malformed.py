@@ -9,6 +9,8 @@ from typing import Any, Final
 import grpc
 from google.protobuf.message import DecodeError
 
+from vmsnapshot.frontends.plugin._handlers import answering
+
 # protobuf reads at most 100 messages within each other; a list or a map in a property's value takes three.
 _DEEPEST: Final = 30
 
@@ -41,10 +43,7 @@ class RequestReader(grpc.ServerInterceptor):
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, _text(method, request.reason))
             return handler.unary_unary(request, context)
 
-        answer.experimental_thread_pool = getattr(  # type: ignore[attr-defined] # grpc's own name
-            handler.unary_unary, "experimental_thread_pool", None
-        )
-        return grpc.unary_unary_rpc_method_handler(answer, read, handler.response_serializer)
+        return answering(handler, answer, read)
 
 
 def _text(method: str, reason: str) -> str:

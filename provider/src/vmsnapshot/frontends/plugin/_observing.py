@@ -15,6 +15,7 @@ import grpc
 
 from vmsnapshot.backends._calls import Call
 from vmsnapshot.frontends.engine._link import Logger
+from vmsnapshot.frontends.plugin._handlers import answering
 from vmsnapshot.frontends.plugin._tracing import Traces
 from vmsnapshot.lifecycle.requests import Severity
 
@@ -70,12 +71,7 @@ class Observer(grpc.ServerInterceptor):
                     text = cost(name.rpartition("/")[2], time.monotonic() - begun, asked)
                     self._logger.log(urn, Severity.DEBUG, text)
 
-        answer.experimental_thread_pool = getattr(  # type: ignore[attr-defined] # grpc's own name
-            handler.unary_unary, "experimental_thread_pool", None
-        )
-        return grpc.unary_unary_rpc_method_handler(
-            answer, handler.request_deserializer, handler.response_serializer
-        )
+        return answering(handler, answer)
 
 
 def cost(method: str, seconds: float, asked: Iterable[Call]) -> str:
