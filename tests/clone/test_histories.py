@@ -12,6 +12,7 @@ from pyVmomi import vim
 
 from tests.environment.rolling import label
 from tests.support.client import Client, other_client
+from tests.support.histories import reproducible
 from tests.support.in_process import Crash, CrashingBackend, CrashingCloner, mini_stack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
@@ -36,11 +37,8 @@ def test_histories(part: int, record_property: Callable[..., None]) -> None:
         ):
             label(client, "L1", VMS)
             history = History(server, client, seed)
-            try:
+            with reproducible(history.steps, seed):
                 history.live()
-            except AssertionError as error:
-                steps = "\n".join(history.steps)
-                raise AssertionError(f"{error}\nseed {seed}:\n{steps}") from error
             made += len(history.ours)
     record_property("histories", HISTORIES)
     record_property("clones", made)

@@ -12,6 +12,7 @@ import pytest
 from tests.identity.fleet import Fleet, History
 from tests.identity.test_revert import OTHER
 from tests.support.client import other_client
+from tests.support.histories import reproducible
 from tests.support.in_process import mini_stack
 from tests.support.simulator import running
 
@@ -51,11 +52,8 @@ def test_histories(part: int, record_property: Callable[..., None]) -> None:
 def live(history: History, seed: int) -> int:
     """Let a history happen; a failure tells its steps. Returns how many VMs were rolled back in it."""
     draw = random.Random(seed)
-    try:
+    with reproducible(history.steps, seed):
         for _ in range(STEPS):
             history.step(draw)
         history.end()
-    except AssertionError as error:
-        steps = "\n".join(history.steps)
-        raise AssertionError(f"{error}\nseed {seed}:\n{steps}") from error
     return history.rolled_back

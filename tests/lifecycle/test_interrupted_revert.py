@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from devkit.waiting import until
+from tests.lifecycle.one_revert import OneRevert
 from tests.support.client import Client, other_client
-from tests.support.in_process import Crash, CrashingBackend, mini_stack
-from tests.support.ministack import MiniStack
+from tests.support.in_process import mini_stack
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere import _history, _reader
@@ -55,34 +55,11 @@ def vsphere(marks: Marks) -> Iterator[Simulator]:
         yield found
 
 
-class Life:
-    """One VM with a snapshot `base`, and a stack with a revert of it.
-
-    Attributes:
-        vm: Its name.
-        stack: The stack.
-        made_of: Makes each process' backend from the real one; None: it is the real one.
-    """
+class Life(OneRevert):
+    """A revert whose deletion is known, as on one machine."""
 
     def __init__(self, vsphere: Simulator, client: Client) -> None:
-        self.vm = next(_NAMES)
-        self.made_of: Callable[[Backend], Any] | None = None
-        self.stack: MiniStack = mini_stack(vsphere.settings, notes=Kept(), around=self._backend)
-        self.vsphere, self.client = vsphere, client
-        client.take(self.vm, "base")
-
-    def _backend(self, real: Backend) -> Any:
-        return real if self.made_of is None else self.made_of(real)
-
-    def write(self, **properties: Any) -> None:
-        """The program."""
-        given = {"vmName": self.vm, **properties}
-        self.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": given})
-
-    @property
-    def reverts(self) -> int:
-        """How often the VM really was reverted."""
-        return sum(item["op"] == "revert" for item in self.vsphere.history(self.vm))
+        super().__init__(vsphere, client, next(_NAMES), Kept())
 
     def require_refused(self, **properties: Any) -> None:
         """Preview and update refuse, for what an interrupted run did isn't known; what they advise works."""
@@ -95,13 +72,6 @@ class Life:
         self.write(**properties, triggers={"again": 1})
         self.stack.up().check()
         assert self.reverts == before + 1
-
-    def die(self, method: str, when: Callable[[Doing], object]) -> None:
-        """Update, and die in a call to the platform."""
-        self.made_of = lambda backend: CrashingBackend(backend, method, when)
-        with pytest.raises(Crash):
-            self.stack.up()
-        self.made_of = None
 
     def die_when_reverted(self) -> None:
         """Update, and die when the revert is done."""

@@ -12,6 +12,7 @@ import pytest
 
 from devkit.waiting import until
 from tests.environment.rolling import label
+from tests.lifecycle.one_revert import OneRevert
 from tests.support.client import Client
 from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.simulator import Simulator, running
@@ -33,36 +34,12 @@ def vsphere() -> Iterator[Simulator]:
         yield found
 
 
-class Life:
-    """One VM with a snapshot `base`, and a stack with a revert of it, always on one machine."""
+class Life(OneRevert):
+    """A revert, always on one machine, whose notes are in files."""
 
     def __init__(self, vsphere: Simulator, client: Client, folder: Path) -> None:
-        self.vm = next(_NAMES)
-        self.made_of: Callable[[Any], Any] = lambda backend: backend
         self.folder = folder / "notes"
-        self.stack = mini_stack(vsphere.settings, notes=FileNotes(1, self.folder), around=self._backend)
-        self.vsphere, self.client = vsphere, client
-        client.take(self.vm, "base")
-
-    def _backend(self, real: Any) -> Any:
-        return self.made_of(real)
-
-    def write(self, **properties: Any) -> None:
-        """The program."""
-        given = {"vmName": self.vm, **properties}
-        self.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": given})
-
-    @property
-    def reverts(self) -> int:
-        """How often the VM really was reverted."""
-        return sum(item["op"] == "revert" for item in self.vsphere.history(self.vm))
-
-    def die(self, method: str, when: Callable[[Doing], object]) -> None:
-        """Update, and die in a call to the platform."""
-        self.made_of = lambda backend: CrashingBackend(backend, method, when)
-        with pytest.raises(Crash):
-            self.stack.up()
-        self.made_of = lambda backend: backend
+        super().__init__(vsphere, client, next(_NAMES), FileNotes(1, self.folder))
 
     def die_when_reverting(self) -> None:
         """Update, and die while the revert runs, when its call has returned."""

@@ -14,6 +14,7 @@ from lightkube.types import PatchType
 
 from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
 from devkit.waiting import until
+from tests.support.histories import reproducible
 from tests.support.in_process import mini_stack
 from tests.support.ministack import Outcome
 from tests.vmoperator.environment import REVERT, SNAPSHOT, Environment, environment
@@ -206,18 +207,15 @@ class History:
 
 @pytest.mark.timeout(3600)
 def test_histories(api_server: ApiServer, record_property: Callable[..., None]) -> None:
-    """No other_user's snapshot is touched, no VM reverted unasked or twice, none of ours called lost."""
+    """No snapshot of anybody else is touched, no VM reverted unasked or twice, none of ours called lost."""
     names = [f"h{SEED + number}" for number in range(HISTORIES)]
     vms = [f"{name}-{part}" for name in names for part in "ab"]
     namespace = api_server.namespace("histories")
     with environment(api_server, namespace, *vms) as here:
         for number, name in enumerate(names):
             history, draw = History(here, name), random.Random(SEED + number)
-            try:
+            with reproducible(history.steps, SEED + number):
                 for _ in range(STEPS):
                     history.step(draw)
                 history.end()
-            except AssertionError as error:
-                steps = "\n".join(history.steps)
-                raise AssertionError(f"{error}\nseed {SEED + number}:\n{steps}") from error
     record_property("histories", HISTORIES)
