@@ -33,6 +33,7 @@ COUNTS = {
 # What is not in the fast half, besides all tests that use an API server: folders and files with the real
 # engine, and those that take long without it.
 NOT_FAST = (
+    "clone/test_histories.py",
     "docs/test_code.py",
     "dynamic/test_engine.py",
     "dynamic/test_provider.py",
