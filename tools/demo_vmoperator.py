@@ -51,7 +51,7 @@ class VmOperator:
                 "spec": {"className": "best-effort-large", "powerState": "PoweredOn"},
             },
         )
-        run("govc snapshot.create -vm web-2 half-way", self.environment)
+        run("govc snapshot.create -vm web-2 before-hotfix", self.environment)
         until(lambda: self._machine("web-1")["status"]["powerState"] == "PoweredOn")
         until(lambda: self._machine("web-1")["status"]["hardware"]["cpu"]["total"] == 8)  # noqa: PLR2004
         until(lambda: self._machine("web-2")["status"]["currentSnapshot"]["type"] == "Unmanaged")

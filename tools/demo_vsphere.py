@@ -29,7 +29,7 @@ class VSphere:
             "govc vm.change -vm web-1 -c 8 -m 4096",
             "govc vm.disk.create -vm web-1 -name web-1/scratch -size 20G",
             "govc vm.power -on web-1",
-            "govc snapshot.create -vm web-2 half-way",
+            "govc snapshot.create -vm web-2 before-hotfix",
         ):
             run(command, self.environment)
 

@@ -52,7 +52,7 @@ def preview() -> str:
             quietly("govc vm.change -vm web-1 -c 8")
             quietly("govc vm.disk.create -vm web-1 -name web-1/scratch -size 100G")
             quietly("govc vm.power -on web-1")
-            quietly("govc snapshot.create -vm web-1 half-way")
+            quietly("govc snapshot.create -vm web-1 before-hotfix")
             quietly("pulumi config set rollBack true")
             command = [*COMMAND.split(), "--color", "always"]
             return subprocess.run(

@@ -141,8 +141,9 @@ def hurried(*, lasting: bool = False) -> Iterator[None]:
         patch.setattr(session, "DEFAULT_TIMEOUT", _LASTING if lasting else _PASSING)
         # How long what has failed is looked at and tidied up.
         for module, name in (
-            (checkpoint, "TAKE_BACK_WITHIN"),
-            (safety, "_CLEAN_UP_WITHIN"),
+            (session, "TIDY_UP_AT_LEAST"),
+            (checkpoint, "REMOVE_AGAIN_WITHIN"),
+            (safety, "REMOVE_AGAIN_WITHIN"),
             (evidence, "FORGET_WITHIN"),
             (rollback, "_READ_WITHIN"),
             (snapshot, "READING_AFTER_FAILURE"),

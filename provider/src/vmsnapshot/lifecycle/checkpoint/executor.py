@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
-from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan, snapshot_inputs
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
@@ -13,17 +12,13 @@ from vmsnapshot.lifecycle.checkpoint.state import taken_checkpoint, unfinished_c
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_vm
-from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, UnfinishedCheckpoint
 from vmsnapshot.model.machine import VirtualMachine
-
-# What taking back what was just taken may last, beyond the resource's own time: such snapshots hold
-# little yet, and leaving them would take longer to explain.
-TAKE_BACK_WITHIN: Final = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,14 +130,13 @@ class CheckpointExecutor:
         if operation.cancellation.requested:
             ending = "What has been taken stays; the next update completes or removes it."
             return Failed(failure(ending), unfinished_checkpoint(mark, known))
-        within = min(TAKE_BACK_WITHIN, operation.timeout)
         what = f'removing what was taken of "{self._inputs.label}" again'
         left = remove_marked(
             self._session,
             known,
             mark,
             self._plan.held,
-            self._session.operation(self._urn, what, within),
+            self._session.operation_after(operation, self._urn, what, at_most=REMOVE_AGAIN_WITHIN),
         )
         if not left:
             stays = "" if self._latest is None else f' "{self._latest}" stays the latest checkpoint.'

@@ -27,7 +27,7 @@ from vmsnapshot.lifecycle.common.safety_records import (
     leftover_text,
 )
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
-from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, SnapshotRequest
@@ -36,9 +36,6 @@ from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, Take
 
 # One that an interrupted run took stands for today's state of a VM only when it isn't older than this.
 _FRESH: Final = dt.timedelta(hours=1)
-
-# What removing them again may last after a failure, beyond the time that is over then: they hold little yet.
-_CLEAN_UP_WITHIN: Final = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,8 +328,8 @@ class SafetySnapshots:
         remove_snapshot(self._session, vm, snapshot, operation)
 
     def _time_to_clean_up(self, operation: Operation) -> Operation:
-        within = min(_CLEAN_UP_WITHIN, operation.timeout)
-        return self._session.operation(self._urn, "removing safety snapshots", within)
+        what = "removing safety snapshots"
+        return self._session.operation_after(operation, self._urn, what, at_most=REMOVE_AGAIN_WITHIN)
 
     def _log(self, text: str, severity: requests.Severity = requests.Severity.INFO) -> None:
         self._session.log(self._urn, severity, text)

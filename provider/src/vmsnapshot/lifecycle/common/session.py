@@ -48,6 +48,12 @@ from vmsnapshot.model.property_path import PropertyPath
 # How long the server's time is asked for where this machine's will do.
 _SHORTLY: Final = timedelta(seconds=5)
 
+# What tidying up after a failure may last, however short the user's customTimeouts are.
+TIDY_UP_AT_LEAST: Final = timedelta(seconds=30)
+
+# What removing snapshots again that were just taken may last: they hold little yet.
+REMOVE_AGAIN_WITHIN: Final = timedelta(minutes=10)
+
 _K = TypeVar("_K", bound=Hashable)
 
 
@@ -119,6 +125,20 @@ class Session:
             progress=lambda text: self._logger.log_status(urn, text),
             batched=batched,
         )
+
+    def operation_after(
+        self, failed: Operation, urn: str, what: str, *, at_most: timedelta | None = None
+    ) -> Operation:
+        """Returns an operation that tidies up after one that failed, with a time of its own.
+
+        Args:
+            failed: What failed; its time may be over.
+            urn: The resource.
+            what: What is being done, for messages.
+            at_most: How long it may take at most. Default: as long as what failed was allowed to.
+        """
+        within = failed.timeout if at_most is None else min(at_most, failed.timeout)
+        return self.operation(urn, what, max(within, TIDY_UP_AT_LEAST))
 
     def now(self, operation: Operation | None = None) -> dt.datetime:
         """Returns the time by the server's clock (UTC): all ages and time limits go by it.

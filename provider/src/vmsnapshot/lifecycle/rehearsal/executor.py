@@ -213,7 +213,7 @@ class RehearsalExecutor:
     def _tidy_up(self, operation: Operation) -> tuple[Mapping[str, VirtualMachine], VmsnapshotError | None]:
         """Delete the clones, within a time of its own; those that are left, and why."""
         what = f'deleting the clones of the rehearsal of "{self._inputs.to}"'
-        within = self._session.operation(self._urn, what, operation.timeout)
+        within = self._session.operation_after(operation, self._urn, what)
         try:
             # What was made although the answer got lost is among them.
             sources = [item.vm for item in self._results.values()]

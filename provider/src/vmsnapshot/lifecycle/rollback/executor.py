@@ -243,7 +243,7 @@ class RollbackExecutor:
 
     def _undo(self, executor: WaveExecutor, failed: list[str], operation: Operation) -> str:
         what = f"bringing back what was reverted when {operation.what}"
-        within = self._session.operation(self._urn, what, operation.timeout)
+        within = self._session.operation_after(operation, self._urn, what)
         try:
             return RollbackUndo(executor, self._reverts).undo(failed, within)
         except VmsnapshotError as error:
