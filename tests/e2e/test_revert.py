@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 
 from devkit.waiting import until
@@ -211,6 +212,17 @@ def test_a_vm_that_changed_after_the_preview_is_noticed(vsphere: Simulator, clie
     assert "is no longer as the preview showed it: it ran on snapshot" in words
     assert '"meanwhile"' in words
     assert reverts(vsphere) == 1
+
+
+def test_a_snapshot_of_the_program_itself_is_told_as_such(vsphere: Simulator, client: Client) -> None:
+    """The update that takes a snapshot and then reverts the VM says who took what the VM now runs on."""
+    client.take("web-1", "base")
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(before=snapshot(name="mine"), web=revert(snapshot="base"))
+        mini.preview().check()
+        words = mini.up().check().words
+    assert re.search(r'now runs on "mine" \(.+\), which resource "before" of stack made-up/dev took\.', words)
 
 
 def test_the_checks_run_again_before_acting(vsphere: Simulator, client: Client) -> None:

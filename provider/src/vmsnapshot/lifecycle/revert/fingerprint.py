@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
 
 
@@ -32,7 +32,7 @@ def changed_since(shown: Fingerprint | None, vm: VirtualMachine) -> str | None:
     found = []
     if shown.current_snapshot != now.current_snapshot:
         was, is_now = (_name(vm, item) for item in (shown.current_snapshot, now.current_snapshot))
-        found.append(f"it ran on snapshot {was} and now runs on {is_now}")
+        found.append(f"it ran on snapshot {was} and now runs on {is_now}{_taken_by(vm.current_snapshot)}")
     if shown.power_state != now.power_state:
         found.append(f"it was {shown.power_state} and now is {now.power_state}")
     if not found:
@@ -45,3 +45,10 @@ def _name(vm: VirtualMachine, snapshot_id: str | None) -> str:
     if snapshot is not None:
         return f'"{snapshot.name}" ({snapshot.id})'
     return "none" if snapshot_id is None else snapshot_id
+
+
+def _taken_by(snapshot: Snapshot | None) -> str:
+    """Who took a snapshot: it is often the program itself, in the same update."""
+    if snapshot is None or (maker := snapshot.made_by) is None:
+        return ""
+    return f', which resource "{maker.resource}" of stack {maker.stack} took'
