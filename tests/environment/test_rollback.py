@@ -153,6 +153,7 @@ def test_a_killed_plugin_is_continued(vsphere: Simulator, plugged: Plugin, start
     assert f"{it.app[2]}, {it.app[3]}: already reverted by a run of this request" in it.resource.words
     assert f" {it.app[1]}: being reverted by a run of this request that was interr" in it.resource.words
     assert '2 VMs will be rolled back to "release-41"' in it.resource.words
+    assert ", its last snapshot 0 s later" not in it.resource.words
     vsphere.release(it.app[1])
     assert it.told == set()
     it.resource.up(plugged, asked)

@@ -93,13 +93,20 @@ def _in_order(planned: PlannedRollback) -> list[tuple[int, str, RevertPlan]]:
     return found
 
 
+def _later(skew: dt.timedelta) -> str:
+    """How long after the first snapshot the last one was taken; nothing if they are of one moment."""
+    seconds = skew.total_seconds()
+    if not seconds:
+        return ""
+    return ", its last snapshot " + ("less than 1 s later" if seconds < 1 else f"{seconds:.0f} s later")
+
+
 def _head(planned: PlannedRollback, count: int, done: int) -> str:
     taken = [item.create_time for item in planned.points.found.values() if item.create_time is not None]
     when = "taken at a time that is not known"
     if taken:
         first, last = min(taken), max(taken)
-        when = f"taken {format_age(planned.moment - first)} ago ({first:%Y-%m-%d %H:%M:%S} UTC"
-        when += f", its last snapshot {(last - first).total_seconds():.0f} s later)"
+        when = f"taken {format_age(planned.moment - first)} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
