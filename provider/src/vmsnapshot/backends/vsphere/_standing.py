@@ -1,11 +1,13 @@
 """Which other VMs' disks stand on a VM's files: linked clones, found by the chains of their disks.
 
 A linked clone's disk is a child of files that the source's snapshot holds, so that its datastores list both
-VMs.  All VMs of the datastores of a VM's disks are read, with the layout of their files.
+VMs.  All VMs of the datastores of a VM's disks are looked at, with the layout of their files: of those that
+were read before, only whether that is as it was.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +20,7 @@ from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
+from vmsnapshot.backends.vsphere._properties import VERSION
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._unread import not_found, properties_of, unread
 from vmsnapshot.lifecycle.cloning import Dependents
@@ -25,7 +28,13 @@ from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.identity import VirtualMachineIdentity
 
-_OF_VMS: Final = ("name", "config.instanceUuid", "config.files.vmPathName", "layoutEx.disk", "layoutEx.file")
+# When a VM's layout was last brought up to date, what the server calls its configuration, and its name. The
+# rest is read again when one is another: the server need not announce changes of a layout (API reference).
+_VERSIONS: Final = ("layoutEx.timestamp", VERSION, "name")
+_LAYOUT: Final = ("layoutEx.disk", "layoutEx.snapshot", "layoutEx.file")
+_OF_VMS: Final = (*_VERSIONS, "config.instanceUuid", "config.files.vmPathName", *_LAYOUT)
+# Up to so many VMs, reading all of each once more costs less than a further call.
+_FEW: Final = 50
 _DEVICES: Final = "config.hardware.device"
 
 
@@ -33,11 +42,32 @@ _DEVICES: Final = "config.hardware.device"
 _Asked: TypeAlias = tuple[str, tuple[str, ...]]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """The files of a VM's disks, now and in its snapshots.
+
+    Attributes:
+        name: The VM's name; its id, where the server doesn't tell.
+        versions: What tells whether the rest is as it was; None: the server doesn't tell.
+        instance_uuid: The VM's `config.instanceUuid`; None: not told.
+        folder: Of its configuration file, such as `[ds-1] web-1`; empty: not told.
+        chain: The files that its disks consist of; None: not known.
+    """
+
+    name: str
+    versions: tuple[Any, ...] | None
+    instance_uuid: str | None
+    folder: str
+    chain: frozenset[str] | None
+
+
 class Standing:
     """Reads what stands on VMs' files; what is asked at the same time with one call."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        # As they were last read, by the VM's id. Only the one thread that answers uses it.
+        self._layouts: dict[str, _Layout] = {}
         self._batcher: Batcher[_Asked, Dependents | VmsnapshotError] = Batcher("dependents", self._answer)
 
     def of(
@@ -63,111 +93,144 @@ class Standing:
 
     def _answer(self, asked: Sequence[_Asked]) -> Mapping[_Asked, Dependents | VmsnapshotError | Exception]:
         subject = Subject("reading which VMs stand on the files of others")
-        return self._connection.direct(subject, lambda login: _read(login, asked))
+        return self._connection.direct(subject, lambda login: _read(login, asked, self._layouts))
 
 
-def _read(login: Login, asked: Sequence[_Asked]) -> dict[_Asked, Dependents | VmsnapshotError]:
-    collector = vmodl.query.PropertyCollector
+def _read(
+    login: Login, asked: Sequence[_Asked], known: dict[str, _Layout]
+) -> dict[_Asked, Dependents | VmsnapshotError]:
+    """Answer what is asked, by what the server tells now.
+
+    Args:
+        login: Whose rights count.
+        asked: The VMs and snapshots.
+        known: Layouts of earlier reads, by the VM's id; those of this one are added.
+    """
     neighbours = traversal(vim.VirtualMachine, "datastore")
     neighbours.selectSet = [traversal(vim.Datastore, "vm")]
     vms = [login.ref("VirtualMachine", vm_id) for vm_id, _ in asked]
     held = [login.ref("VirtualMachineSnapshot", item) for _, ids in asked for item in dict.fromkeys(ids)]
-    specs = [
-        collector.FilterSpec(
-            propSet=[property_spec(kind, paths)],
-            objectSet=[collector.ObjectSpec(obj=item, skip=False, selectSet=below) for item in objects],
-            # One VM that has gone must not fail the others.
-            reportMissingObjectsInResults=True,
-        )
-        for kind, paths, objects, below in (
-            (vim.VirtualMachine, _OF_VMS, vms, [neighbours]),
-            (vim.vm.Snapshot, (_DEVICES,), held, []),
-        )
-        if objects
-    ]
-    machines: dict[str, Mapping[str, Any]] = {}
-    chains: dict[str, set[str] | None] = {}
+    whole = len(known) <= _FEW
+    specs = [_spec(vim.VirtualMachine, _OF_VMS if whole else _VERSIONS, vms, [neighbours])]
+    specs += [_spec(vim.vm.Snapshot, (_DEVICES,), held)] if held else []
+    layouts: dict[str, _Layout | None] = {}
     tops: dict[str, set[str] | None] = {}
     for content in retrieve(login, specs):
-        properties, found_id = properties_of(content), object_id(content.obj)
+        found_id = object_id(content.obj)
         if not isinstance(content.obj, vim.VirtualMachine):
             tops[found_id] = _tops(content)
         elif not isinstance(unread(content), Gone):
-            machines[found_id] = properties
-            chains[found_id] = _chain(content)
+            layouts[found_id] = _layout(content) if whole else _unchanged(content, known)
     for reference in held:
         if object_id(reference) not in tops and _is_gone(login, reference):
             tops[object_id(reference)] = set()  # nothing stands on it
-    return {(vm_id, ids): _outcome(vm_id, ids, machines, chains, tops) for vm_id, ids in asked}
+    found = _completed(login, layouts)
+    known |= {vm_id: layout for vm_id, layout in found.items() if layout.versions is not None}
+    there = _There(found)
+    return {(vm_id, ids): _outcome(vm_id, ids, there, tops) for vm_id, ids in asked}
 
 
-def _is_gone(login: Login, snapshot: Any) -> bool:
-    """Whether a snapshot that an answer left out is no longer there; else the server could not look it up."""
+def _unchanged(content: Any, known: Mapping[str, _Layout]) -> _Layout | None:
+    """A VM's known layout; None: it isn't known, or has changed since."""
+    layout = known.get(object_id(content.obj))
+    return layout if layout is not None and layout.versions == _versions(content) else None
+
+
+def _completed(login: Login, layouts: Mapping[str, _Layout | None]) -> dict[str, _Layout]:
+    """The layouts, those that aren't known read."""
+    found = {vm_id: layout for vm_id, layout in layouts.items() if layout is not None}
+    unknown = {vm_id: login.ref("VirtualMachine", vm_id) for vm_id in layouts if vm_id not in found}
+    specs = [_spec(vim.VirtualMachine, _OF_VMS, list(unknown.values()))] if unknown else []
+    for content in retrieve(login, specs) if specs else ():
+        vm_id = object_id(content.obj)
+        unknown.pop(vm_id, None)
+        if not isinstance(unread(content), Gone):
+            found[vm_id] = _layout(content)
+    for vm_id, reference in unknown.items():
+        if not _is_gone(login, reference):
+            found[vm_id] = _Layout(vm_id, None, None, "", None)
+    return found
+
+
+def _spec(kind: Any, paths: Sequence[str], objects: Sequence[Any], below: Sequence[Any] = ()) -> Any:
+    collector = vmodl.query.PropertyCollector
+    return collector.FilterSpec(
+        propSet=[property_spec(kind, paths)],
+        objectSet=[collector.ObjectSpec(obj=item, skip=False, selectSet=list(below)) for item in objects],
+        # One VM that has gone must not fail the others.
+        reportMissingObjectsInResults=True,
+    )
+
+
+def _is_gone(login: Login, reference: Any) -> bool:
+    """Whether what an answer left out is no longer there; else the server could not look it up."""
     collector = vmodl.query.PropertyCollector
     spec = collector.FilterSpec(
-        propSet=[property_spec(vim.vm.Snapshot, ())],
-        objectSet=[collector.ObjectSpec(obj=snapshot)],
+        propSet=[property_spec(type(reference), ())],
+        objectSet=[collector.ObjectSpec(obj=reference)],
         # Only then the server says which of the two it is (API reference, PropertyFilterSpec).
         reportMissingObjectsInResults=False,
     )
     try:
         next(retrieve(login, [spec]), None)
     except vmodl.fault.ManagedObjectNotFound as fault:
-        return isinstance(not_found(to_reference(snapshot), fault), Gone)
+        return isinstance(not_found(to_reference(reference), fault), Gone)
     return False
+
+
+class _There:
+    """The VMs that were found, by the files that their disks consist of.
+
+    Attributes:
+        layouts: By the VM's id.
+    """
+
+    def __init__(self, layouts: Mapping[str, _Layout]) -> None:
+        self.layouts = layouts
+        self._by_file: dict[str, list[str]] = {}
+        for vm_id, layout in layouts.items():
+            for file in layout.chain or ():
+                self._by_file.setdefault(file, []).append(vm_id)
+        self._unread = [vm_id for vm_id, layout in layouts.items() if layout.chain is None]
+
+    def standing(self, vm_id: str, files: Iterable[str]) -> list[VirtualMachineIdentity]:
+        """The VMs other than this whose disks consist of one of the files, too."""
+        found = dict.fromkeys(other for file in sorted(files) for other in self._by_file.get(file, ()))
+        return self._identities(vm_id, found)
+
+    def unread(self, vm_id: str) -> list[VirtualMachineIdentity]:
+        """The VMs other than this of which the server doesn't tell the files."""
+        return self._identities(vm_id, self._unread)
+
+    def _identities(self, but: str, vm_ids: Iterable[str]) -> list[VirtualMachineIdentity]:
+        others = [(vm_id, self.layouts[vm_id]) for vm_id in vm_ids if vm_id != but]
+        return [
+            VirtualMachineIdentity(id=vm_id, name=layout.name, instance_uuid=layout.instance_uuid)
+            for vm_id, layout in others
+        ]
 
 
 def _outcome(
     vm_id: str,
     ids: Sequence[str],
-    machines: Mapping[str, Mapping[str, Any]],
-    chains: Mapping[str, set[str] | None],
+    there: _There,
     tops: Mapping[str, set[str] | None],
 ) -> Dependents | VmsnapshotError:
     own = {item: files for item in ids if (files := tops.get(item)) is not None}
     unknown = [item for item in ids if item not in own]
-    if unknown or chains.get(vm_id) is None:
+    layout = there.layouts.get(vm_id)
+    if unknown or layout is None or layout.chain is None:
         what = f"snapshots {', '.join(unknown)}" if unknown else "its disks"
         return faults.Unread(
             f"vSphere doesn't tell the files of {what} of VM {vm_id} now, so that it isn't known whether "
             "linked clones stand on them. Nothing was removed",
         )
-    return _dependents(vm_id, machines, chains, own)
-
-
-def _dependents(
-    vm_id: str,
-    machines: Mapping[str, Mapping[str, Any]],
-    chains: Mapping[str, set[str] | None],
-    tops: Mapping[str, set[str]],
-) -> Dependents:
-    others = {other: chain for other, chain in chains.items() if other != vm_id}
-    folder = str(machines.get(vm_id, {}).get("config.files.vmPathName") or "").rpartition("/")[0]
-
-    def standing(on: Iterable[str]) -> list[VirtualMachineIdentity]:
-        files = set(on)
-        return [
-            _identity(other, machines[other])
-            for other, chain in others.items()
-            if chain is not None and chain & files
-        ]
-
-    own = {
-        file for chain in (chains.get(vm_id) or set(), *tops.values()) for file in chain if _in(folder, file)
-    }
-    by_snapshot = {snapshot_id: standing(files) for snapshot_id, files in tops.items()}
+    files = {file for chain in (layout.chain, *own.values()) for file in chain if _in(layout.folder, file)}
+    by_snapshot = {snapshot_id: there.standing(vm_id, held) for snapshot_id, held in own.items()}
     return Dependents(
         by_snapshot={snapshot_id: found for snapshot_id, found in by_snapshot.items() if found},
-        on_vm=standing(own),
-        unread=[_identity(other, machines[other]) for other, chain in others.items() if chain is None],
-    )
-
-
-def _identity(vm_id: str, properties: Mapping[str, Any]) -> VirtualMachineIdentity:
-    return VirtualMachineIdentity(
-        id=vm_id,
-        name=properties.get("name") or vm_id,
-        instance_uuid=properties.get("config.instanceUuid"),
+        on_vm=there.standing(vm_id, files),
+        unread=there.unread(vm_id),
     )
 
 
@@ -189,16 +252,38 @@ def _tops(content: Any) -> set[str] | None:
     }
 
 
-def _chain(content: Any) -> set[str] | None:
-    """All files that a VM's disks consist of; None: not known.
+def _layout(content: Any) -> _Layout:
+    properties, chain = properties_of(content), _chain(content)
+    return _Layout(
+        name=properties.get("name") or object_id(content.obj),
+        # What isn't told now may be told the next time, whatever the version.
+        versions=None if chain is None else _versions(content),
+        instance_uuid=properties.get("config.instanceUuid"),
+        folder=str(properties.get("config.files.vmPathName") or "").rpartition("/")[0],
+        chain=chain,
+    )
 
-    A VM without disks has no `layoutEx.disk`; only the answer's missingSet tells that from an unknown one.
+
+def _versions(content: Any) -> tuple[Any, ...] | None:
+    properties = properties_of(content)
+    found = tuple(properties.get(path) for path in _VERSIONS)
+    return None if None in found else found
+
+
+def _chain(content: Any) -> frozenset[str] | None:
+    """All files that a VM's disks consist of, now and in its snapshots; None: not known.
+
+    A VM without disks has no `layoutEx.disk`, one without snapshots no `layoutEx.snapshot`; only the answer's
+    missingSet tells that from an unknown one.
     """
     properties = properties_of(content)
-    disks, files = properties.get("layoutEx.disk"), properties.get("layoutEx.file")
-    untold = {item.path for item in content.missingSet or ()} & {"layoutEx", "layoutEx.disk"}
+    files = properties.get("layoutEx.file")
+    untold = {item.path for item in content.missingSet or ()} & {"layoutEx", *_LAYOUT}
     if files is None or untold:
         return None
     names = {file.key: file.name for file in files}
-    keys = {key for disk in disks or () for unit in disk.chain or () for key in unit.fileKey or ()}
-    return {names[key] for key in keys} if keys <= names.keys() else None
+    disks = [*(properties.get("layoutEx.disk") or ())]
+    for held in properties.get("layoutEx.snapshot") or ():
+        disks += held.disk or ()
+    keys = {key for disk in disks for unit in disk.chain or () for key in unit.fileKey or ()}
+    return frozenset(names[key] for key in keys) if keys <= names.keys() else None
