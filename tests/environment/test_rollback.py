@@ -44,7 +44,7 @@ STEPS: dict[str, tuple[Fault, Fault, str]] = {
     "unanswered": (lost_after, over, ALL),
 }
 STARTS = ["watched", "new"]
-OTHERS = ["cancelled", "killed", "fresh", "undo", "safety", "later", "flip", "twice"]
+OTHERS = ["cancelled", "killed", "fresh", "undo", "safety", "later", "flip", "twice", "earlier"]
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +184,27 @@ def test_undo_brings_back_what_was_reverted(vsphere: Simulator, client: Client, 
     it.resource.up(plugged, asked)
     assert it.done(vsphere) == {**dict.fromkeys(it.names, 1), **dict.fromkeys(back, 3)}
     assert it.told == set(it.names)
+
+
+def test_undo_leaves_what_an_earlier_update_has_reverted(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """That was told to stay so, and somebody may have worked on it since: the error names it again."""
+    it = Ten("earlier")
+    it.resource.up(plugged, it.program())
+    for _ in range(2):
+        task_fails(vsphere, client, it.app[1])
+    with pytest.raises(Failed, match="are reverted and stay so"):
+        it.resource.up(plugged, it.program("release-41", safetySnapshot=True))
+    done = it.done(vsphere)
+    client.reconfigure(it.web[0], numCPUs=8)
+    with pytest.raises(Failed) as raised:
+        it.resource.up(plugged, it.program("release-41", onFailure="undo"))
+    assert f"Reverted by an earlier update, and left so: {it.web[0]}" in " ".join(str(raised.value).split())
+    assert it.done(vsphere) == done
+    assert client.vm(it.web[0]).config.hardware.numCPU == 8
+    it.resource.up(plugged, it.program("release-41", onFailure="undo"))
+    assert it.done(vsphere) == dict.fromkeys(it.names, 1)
 
 
 def test_an_undo_that_is_killed_is_no_rollback(vsphere: Simulator, client: Client, plugged: Plugin) -> None:

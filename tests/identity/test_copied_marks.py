@@ -147,3 +147,59 @@ def test_a_mark_that_a_killed_update_left_is_ours(server: Simulator, client: Cli
     stack.entries.update(before)
     assert "is kept" not in stack.destroy().check().words
     assert client.names("one-6") == []
+
+
+def test_a_mark_without_a_binding_is_removed_by_nothing(server: Simulator, client: Client) -> None:
+    """Written by hand as release 0.1.0 wrote them, with the mark of the checkpoint's next label: it stays.
+
+    The checkpoint fails, and what was taken is taken back; it is told that the other is left alone.
+    """
+    stack = mini_stack(server.settings)
+
+    def write(label: str) -> None:
+        members = [{"vmName": "one-7"}, {"vmName": "two-7"}]
+        properties = {"virtualMachines": members, "label": label, "keepLast": 1}
+        stack.write(c={"type": CHECKPOINT, "properties": properties})
+
+    write("L1")
+    stack.up().check()
+    mark = checkpoint_owner(stack.resource("c").urn, "L2").mark
+    line = f"Managed by Pulumi: resource c, stack made-up/dev, mark {mark}"
+    theirs = client.take("one-7", "theirs", description=line)
+    write("L2")
+    server.fault("FileLocked", method="CreateSnapshotEx_Task", vm="two-7", where="task")
+    assert "It is left alone" in stack.up().failed().words
+    assert theirs in client.ids("one-7")
+    assert client.names("two-7") == ["L1"]
+    stack.up().check()
+    stack.destroy().check()
+    assert client.ids("one-7") == [theirs]
+
+
+def test_a_mark_without_a_binding_is_no_safety_snapshot(server: Simulator, client: Client) -> None:
+    """A safety snapshot's mark, written by hand on another snapshot, removes that one with nothing."""
+    stack = mini_stack(server.settings)
+    client.take("one-6", "base")
+
+    def write(**properties: Any) -> None:
+        given = {"vmName": "one-6", **properties}
+        stack.write(r={"type": "vmsnapshot:VirtualMachineRevert", "properties": given})
+
+    write()
+    stack.up().check()
+    write(snapshot="base", safetySnapshot={})
+    server.fault("FileLocked", method="RevertToSnapshot_Task", vm="one-6", where="task")
+    stack.up().failed()
+    (taken,) = (item for item in client.snapshots("one-6") if item.name != "base")
+    line = taken.description.rpartition("\n")[2].rpartition("-")[0]
+    theirs = client.take("one-6", "theirs", description=line)
+    client.remove("one-6", taken.name)
+    server.fault("FileLocked", method="CreateSnapshotEx_Task", vm="one-6", where="task")
+    stack.up().failed()
+    assert theirs in client.ids("one-6")
+    write(snapshot="base", safetySnapshot={"keepUpdates": 1})
+    stack.up().check()
+    write(snapshot="base", safetySnapshot={"keepUpdates": 1}, powerPolicy="off")
+    stack.up().check()
+    stack.destroy().check()
+    assert theirs in client.ids("one-6")

@@ -23,7 +23,7 @@ REVERT = "vmsnapshot:VirtualMachineRevert"
 @pytest.fixture(scope="module")
 def vsphere() -> Iterator[Simulator]:
     """VMs for all tests, running."""
-    with running("--names", "web-1,web-2,web-3,web-4,web-5,web-6", "--task-duration", "5ms") as found:
+    with running("--names", "web-1,web-2,web-3,web-4,web-5,web-6,web-7", "--task-duration", "5ms") as found:
         yield found
 
 
@@ -90,6 +90,30 @@ def test_a_snapshot_of_the_vsphere_client_is_found_by_what_people_see(
         stack.up().check()
     stack.import_(SNAPSHOT, "s", "web-5@VM Snapshot 11/13/2019, 8:00:29 PM").check()
     assert stack.resource("s").inputs["name"] == "VM Snapshot 11/13/2019, 8:00:29 PM"
+
+
+def test_a_name_that_the_client_has_stored_escaped_twice_is_found_by_what_people_see(
+    stack: MiniStack, client: Client, vsphere: Simulator
+) -> None:
+    """`3%252f9` is shown as `3/9`, too: found so in `snapshot`, an import and `namePattern`; no drift."""
+    client.take("web-7", "VM Snapshot 3%252f9%252f2026, 10:00:00 AM")
+    shown = "VM Snapshot 3/9/2026, 10:00:00 AM"
+    stack.write(r={"type": REVERT, "properties": {"vmName": "web-7", "snapshot": shown}})
+    stack.up().check()
+    stack.import_(SNAPSHOT, "s", f"web-7@{shown}").check()
+    stack.refresh().check()
+    assert stack.resource("s").inputs["name"] == "VM Snapshot 3%2f9%2f2026, 10:00:00 AM"
+    with plugin(vsphere.settings) as provider:
+        asked = {"namePattern": "VM Snapshot 3/9/*"}
+        found = provider.invoke("vmsnapshot:index:getVirtualMachineSnapshots", {"vmName": "web-7", **asked})
+        listed = provider.invoke("vmsnapshot:index:getSnapshotInventory", asked)
+    assert len(found["snapshots"]) == len(listed["snapshots"]) == 1
+    client.take("web-7", "VM Snapshot 3%2f9%2f2026, 10:00:00 AM")
+    stack.write(
+        r={"type": REVERT, "properties": {"vmName": "web-7", "snapshot": shown, "triggers": {"n": 1}}}
+    )
+    stack.up().check()
+    assert stack.resource("r").outputs["revertedTo"]["uniqueID"] == client.ids("web-7")[-1]
 
 
 def test_a_pattern_matches_what_people_see(vsphere: Simulator, client: Client) -> None:

@@ -119,12 +119,14 @@ class Dependents:
     Attributes:
         by_snapshot: For each snapshot's id the other VMs whose disks stand on the files that it holds.
         on_vm: The other VMs whose disks stand on files of the VM itself.
+        folder: The folder of the VM's configuration file, such as `[ds-1] web-1`; empty: not known.
         unread: VMs on the same datastores of which the server doesn't tell their disks' files: whether they
             stand on these is not known.
     """
 
     by_snapshot: Mapping[str, Sequence[VirtualMachineIdentity]]
     on_vm: Sequence[VirtualMachineIdentity]
+    folder: str = ""
     unread: Sequence[VirtualMachineIdentity] = ()
 
 

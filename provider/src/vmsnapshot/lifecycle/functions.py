@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import fnmatch
 
 from vmsnapshot.lifecycle.common.observed import kind_of, reference_to, summary
-from vmsnapshot.lifecycle.common.selection import select_target
+from vmsnapshot.lifecycle.common.selection import is_named, select_target
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import draw_tree
 from vmsnapshot.lifecycle.port import VMReference, values
@@ -93,7 +92,7 @@ def _matches(item: Snapshot, args: GetVirtualMachineSnapshotsArgs, moment: dt.da
     # What is of unknown age is neither old nor young enough for anybody who asks for an age.
     age = None if item.create_time is None else moment - item.create_time
     return (
-        (args.name_pattern is None or fnmatch.fnmatchcase(item.name, args.name_pattern))
+        is_named(item, args.name_pattern)
         and (args.type is None or kind_of(item) == args.type)
         and (args.min_age is None or (age is not None and age >= parse_duration(args.min_age)))
         and (args.max_age is None or (age is not None and age <= parse_duration(args.max_age)))

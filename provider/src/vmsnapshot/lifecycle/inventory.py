@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from vmsnapshot.lifecycle.common.observed import timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.common.selection import is_named
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.port import InventoryEntry, InventoryScope, NotRead
@@ -57,8 +58,10 @@ def get_snapshot_inventory(session: Session, args: GetSnapshotInventoryArgs) -> 
         not_known += entry.consolidation_needed is None
         if entry.consolidation_needed:
             needed.append(entry.vm.identity)
-        for snapshot in _snapshots(entry, moment):
+        for item, snapshot in zip(entry.vm.snapshots, _snapshots(entry, moment), strict=True):
             snapshot_count += 1
+            if not is_named(item, args.name_pattern):
+                continue
             found = _all(accepts(snapshot) for accepts in filters)
             if found is not False:
                 (matching if found else undecided).append(snapshot)
@@ -106,8 +109,6 @@ def _all(found: Iterable[bool | None]) -> bool | None:
 
 
 def _filters(args: GetSnapshotInventoryArgs) -> Iterator[_Match]:
-    if args.name_pattern is not None:
-        yield lambda item: _named(item.name, args.name_pattern)
     if args.older_than is not None:
         oldest = parse_duration(args.older_than).total_seconds()
         yield lambda item: None if item.age_seconds is None else item.age_seconds > oldest

@@ -157,6 +157,10 @@ class Snapshot(Model):
         str | None,
         Property("The name as the platform stores it (vSphere: `%`, `/` and `\\` escaped); null: the same."),
     ] = None
+    client_name: Annotated[
+        str | None,
+        Property("The name as the vSphere Client shows it, where it has stored it escaped twice; else null."),
+    ] = None
     description: Annotated[str, Property("The description as its author wrote it.")]
     mark: Annotated[
         str | None,

@@ -234,6 +234,7 @@ def _snapshots(
             unique_id=unique_id,
             name=name,
             stored_name=node.name,
+            client_name=None if unescape(name) == name else unescape(name),
             description=description,
             mark=None if line is None else str(line.mark),
             mark_proof="none" if line is None else line.proof,

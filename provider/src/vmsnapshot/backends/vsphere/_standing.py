@@ -230,6 +230,7 @@ def _outcome(
     return Dependents(
         by_snapshot={snapshot_id: found for snapshot_id, found in by_snapshot.items() if found},
         on_vm=there.standing(vm_id, files),
+        folder=layout.folder,
         unread=there.unread(vm_id),
     )
 

@@ -176,9 +176,9 @@ def remove_marked(
         operation: Whose time counts; its words say what is being done.
     """
 
-    def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
+    def remove(key: str, vm: VirtualMachine, part: Operation) -> None:
         after = wait_until_idle(session, vm, part)  # a task that nobody waited for may still be making it
-        for snapshot in marked_as_recorded(after, mark):
+        for snapshot in marked_as_recorded(after, mark, vms[key]):
             if (after.identity.id, snapshot.id) not in held:
                 _remove(session, after, snapshot, part)
 

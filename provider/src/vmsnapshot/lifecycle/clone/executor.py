@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle import requests
@@ -52,14 +52,17 @@ class CloneMaker:
         session: The backend and the logger.
         urn: The resource.
         inputs: The clone that is asked for.
-        held: The instance UUIDs of the clones that state holds for the resource.
+        held: The clones that state holds for the resource: by the instance UUID, when each was made.
     """
 
-    def __init__(self, session: Session, urn: str, inputs: CloneInputs, held: Collection[str]) -> None:
+    def __init__(
+        self, session: Session, urn: str, inputs: CloneInputs, held: Mapping[str, str | None]
+    ) -> None:
         self._session = session
         self._urn = urn
         self._inputs = inputs
         self._held = {item.lower() for item in held}
+        self._made = [parse_timestamp(moment) for moment in held.values() if moment is not None]
 
     def find_orphan(
         self, source: VirtualMachine, snapshot: Snapshot, operation: Operation, *, quiet: bool = False
@@ -108,7 +111,9 @@ class CloneMaker:
         snapshot, moment = plan.snapshot, self._session.now(operation)
         owner = new_owner(self._urn)
         taken = (snapshot.id, snapshot.name, timestamp_or_none(snapshot.create_time))
-        note = new_note(owner, plan.source, taken, timestamp(moment), linked=self._inputs.linked)
+        note = new_note(
+            owner, plan.source, taken, timestamp(moment), linked=self._inputs.linked, disks=plan.disks
+        )
         request = CloneRequest(
             name=self._inputs.name or "",
             instance_uuid=instance_uuid,
@@ -202,14 +207,21 @@ class CloneMaker:
     def _is_asked(
         self, note: CloneNote, source: VirtualMachine, snapshot: Snapshot, operation: Operation
     ) -> bool:
-        """Whether what an interrupted run made is the clone that is asked for now."""
+        """Whether what an interrupted run made is the clone that is asked for now.
+
+        It was made to replace what state holds. An older one was in state itself: it stayed when it was
+        replaced, by `retainOnDelete` or as its delete failed.
+        """
+        made = parse_timestamp(note.made)
+        if any(made <= moment for moment in self._made):
+            return False
         same = (note.source, note.snapshot, note.snapshot_time, note.linked) == (
             source.identity.instance_uuid,
             snapshot.id,
             timestamp_or_none(snapshot.create_time),
             self._inputs.linked,
         )
-        return same and self._session.now(operation) - parse_timestamp(note.made) < INTERRUPTED_WITHIN
+        return same and self._session.now(operation) - made < INTERRUPTED_WITHIN
 
 
 def wait_for_tools(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle import ownership
@@ -37,6 +38,7 @@ class CloneNote:
         snapshot_time: When that snapshot was taken (RFC 3339).
         linked: Whether its disks stand on the snapshot's files.
         made: When it was asked for, by the server's clock (RFC 3339).
+        disks: The keys of the disks that it was made with; None: not known.
     """
 
     mark: OwnerRef
@@ -49,6 +51,7 @@ class CloneNote:
     snapshot_time: str | None
     linked: bool
     made: str
+    disks: Sequence[str] | None = None
 
     def format(self, instance_uuid: str) -> str:
         """Formats the note of the VM with that instance UUID."""
@@ -67,8 +70,8 @@ def note_of(vm: VirtualMachine) -> CloneNote | None:
         told = json.loads(vm.clone_note)
         owner, generation, binding = str(told["mark"]).split("-")
         mark = OwnerRef(owner, generation)
-        names = {field.name for field in dataclasses.fields(CloneNote)} - {"mark"}
-        note = CloneNote(mark=mark, **{name: told[name] for name in names})
+        names = {field.name for field in dataclasses.fields(CloneNote)} - {"mark", "disks"}
+        note = CloneNote(mark=mark, disks=told.get("disks"), **{name: told[name] for name in names})
     except (ValueError, KeyError, TypeError):
         return None
     if ownership.check(mark, binding, uuid_of_vm, _BOUND_TO) != "exact":
@@ -97,7 +100,13 @@ def request_note(instance_uuid: str) -> str:
 
 
 def new_note(
-    owner: Owner, source: VirtualMachine, snapshot: tuple[str, str, str | None], made: str, *, linked: bool
+    owner: Owner,
+    source: VirtualMachine,
+    snapshot: tuple[str, str, str | None],
+    made: str,
+    *,
+    linked: bool,
+    disks: Sequence[str] | None,
 ) -> CloneNote:
     """Returns the note of a new clone.
 
@@ -107,6 +116,7 @@ def new_note(
         snapshot: The uniqueID, name and time of the snapshot.
         made: When it is asked for.
         linked: Whether it is a linked clone.
+        disks: The keys of the disks that it gets of the snapshot; None: not known.
     """
     line = owner.line
     return CloneNote(
@@ -120,4 +130,5 @@ def new_note(
         snapshot_time=snapshot[2],
         linked=linked,
         made=made,
+        disks=disks,
     )

@@ -47,6 +47,12 @@ class ClonePlan:
     findings: list[Finding]
 
     @property
+    def disks(self) -> list[str] | None:
+        """The keys of the disks that it gets of the snapshot, which doesn't hold independent ones."""
+        disks = self.then.disks
+        return None if disks is None else sorted(key for key, disk in disks.items() if not disk.independent)
+
+    @property
     def capacity_bytes(self) -> int:
         """What the disks can grow to."""
         disks = (self.then.disks or {}).values()

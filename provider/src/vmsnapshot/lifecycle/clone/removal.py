@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from vmsnapshot.lifecycle.clone.note import note_of
 from vmsnapshot.lifecycle.clone.plan import require_cloner
-from vmsnapshot.lifecycle.clone.text import standing_text
+from vmsnapshot.lifecycle.clone.text import attached_text, standing_text
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.common.dependents import say_unread
 from vmsnapshot.lifecycle.common.session import Session
@@ -35,13 +36,28 @@ def delete_clone(
         operation: Whose time counts.
 
     Raises:
-        Refused: Others stand on its files.
+        Refused: Others stand on its files; or it has a disk that it wasn't made with and that isn't in its
+            folder, such as another VM's: destroying a VM deletes the files of all its disks.
     """
     if not isinstance(standing, Dependents):
         raise standing
     say_unread(session, standing.unread)
     if standing.on_vm:
         raise Refused(standing_text(vm, standing.on_vm), subject=operation.what)
+    if attached := _attached(vm, standing.folder):
+        raise Refused(attached_text(vm, attached), subject=operation.what)
     if vm.machine.power_state != "PoweredOff":
         session.backend.set_power(vm, "off", operation)
     require_cloner(session).destroy(vm, operation)
+
+
+def _attached(vm: VirtualMachine, folder: str) -> list[str]:
+    """The files, outside its folder, of disks that a clone wasn't made with, as far as its note tells."""
+    note = note_of(vm)
+    if note is None or note.disks is None:
+        return []
+    return [
+        disk.backing or disk.label
+        for key, disk in (vm.machine.disks or {}).items()
+        if key not in note.disks and (disk.backing or "").rpartition("/")[0] != folder
+    ]

@@ -357,7 +357,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         return self._session.operation(request.urn, what, request.timeout)
 
     def _maker(self, urn: str, inputs: CloneInputs) -> CloneMaker:
-        return CloneMaker(self._session, urn, inputs, self._memory.of(urn).states.keys())
+        held = {uuid: state.create_time for uuid, state in self._memory.of(urn).states.items()}
+        return CloneMaker(self._session, urn, inputs, held)
 
     def _remember(self, urn: str, state: CloneState) -> None:
         """What state holds is known from now on."""

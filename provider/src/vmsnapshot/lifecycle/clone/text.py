@@ -107,6 +107,16 @@ def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
     )
 
 
+def attached_text(vm: VirtualMachine, files: Sequence[str]) -> str:
+    """Why a clone isn't deleted with disks that it wasn't made with, and what to do."""
+    named = ", ".join(f'"{file}"' for file in files)
+    return (
+        f"{format_vm(vm)} is not deleted: it has disks that it wasn't made with, whose files aren't in its "
+        f"folder ({named}), and deleting a VM deletes the files of all its disks. Detach them, and keep "
+        "their files"
+    )
+
+
 def standing_text(vm: VirtualMachine, others: Sequence[VirtualMachineIdentity]) -> str:
     """Why a clone on which others stand isn't deleted."""
     names = ", ".join(f'"{item.name}" ({item.id})' for item in others)

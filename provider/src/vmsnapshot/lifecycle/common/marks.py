@@ -7,6 +7,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.common.platforms import Platform
+from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import NAME_LIMIT
 
@@ -34,9 +35,22 @@ def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]
     return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof == "exact"]
 
 
-def marked_as_recorded(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
-    """Returns those with a mark that state holds: also those of release 0.1.0, whose marks aren't bound."""
-    return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof != "renamed"]
+def marked_as_recorded(
+    vm: VirtualMachine, mark: ownership.OwnerRef | str, known: VirtualMachineIdentity | None = None
+) -> list[Snapshot]:
+    """Returns those with a mark that state holds.
+
+    Release 0.1.0 didn't bind marks, and its state knows a VM by its id alone: only then does a mark without a
+    binding, which anybody can write into a description, count.
+
+    Args:
+        vm: The VM.
+        mark: The mark.
+        known: What state knows of the VM; None: another proof is asked for besides.
+    """
+    bound = known is not None and (known.instance_uuid or known.uid) is not None
+    proofs = {"exact"} if bound else {"exact", "none"}
+    return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof in proofs]
 
 
 def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:

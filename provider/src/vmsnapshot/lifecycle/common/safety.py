@@ -213,7 +213,7 @@ class SafetySnapshots:
         def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
             after = wait_until_idle(self._session, vm, part)
             for item in by_vm[places[vm.identity.id]]:
-                for snapshot in marked_as_recorded(after, item.ownership):
+                for snapshot in marked_as_recorded(after, item.ownership, item.known_vm):
                     self._remove(after, snapshot, part)
 
         known = {vm_id: items[0].known_vm for vm_id, items in by_vm.items()}

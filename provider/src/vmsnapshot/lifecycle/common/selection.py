@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from typing import Final
 
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
@@ -25,6 +26,7 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
     found = [item for item in vm.snapshots if reference in (item.name, item.stored_name)]
     if "/" in reference:
         found = [item for item in vm.snapshots if vm.path(item.id) == reference] or found
+    found = found or [item for item in vm.snapshots if item.client_name == reference]
     exact = vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)
     if exact is not None and exact not in found:
         found.append(exact)
@@ -53,6 +55,12 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
         hint = "It has no snapshots."
     message = f"{format_vm(vm)} has no snapshot {reference!r}. {hint}"
     raise NotFound(message)
+
+
+def is_named(snapshot: Snapshot, pattern: str | None) -> bool:
+    """Returns whether a snapshot has a name that matches a pattern (`*`, `?`, `[]`); None: any does."""
+    names = [item for item in (snapshot.name, snapshot.client_name) if item is not None]
+    return pattern is None or any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def select_target(vm: VirtualMachine, reference: str) -> Snapshot:

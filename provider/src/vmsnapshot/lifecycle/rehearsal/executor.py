@@ -126,7 +126,7 @@ class RehearsalExecutor:
             return error.about(operation.what)
 
     def _clone(self, key: str, item: MemberPlan, part: Operation) -> None:
-        maker = CloneMaker(self._session, self._urn, item.inputs, ())
+        maker = CloneMaker(self._session, self._urn, item.inputs, {})
         wait_until_idle(self._session, item.plan.source, part)
         began = time.monotonic()
         vm_id = maker.make(item.plan, item.instance_uuid, part)
@@ -137,7 +137,7 @@ class RehearsalExecutor:
         self._record(key, clone=vm.identity.name, clone_seconds=round(time.monotonic() - began, 1))
 
     def _start(self, key: str, item: MemberPlan, part: Operation) -> None:
-        maker = CloneMaker(self._session, self._urn, item.inputs, ())
+        maker = CloneMaker(self._session, self._urn, item.inputs, {})
         began = time.monotonic()
         vm = maker.bring_into_line(self._machines[key], part)
         within = parse_duration(self._inputs.wait_for_tools)

@@ -245,7 +245,8 @@ class RollbackExecutor:
         what = f"bringing back what was reverted when {operation.what}"
         within = self._session.operation_after(operation, self._urn, what)
         try:
-            return RollbackUndo(executor, self._reverts).undo(failed, within)
+            earlier = reverted_before(self._old, self._request.token)
+            return RollbackUndo(executor, self._reverts, earlier).undo(failed, within)
         except VmsnapshotError as error:
             return f"What was reverted could not be brought back: {error.message}"
 

@@ -73,15 +73,17 @@ def found_text(done: Sequence[str], running: Sequence[str] = (), uncertain: Sequ
     return "\n".join(lines)
 
 
-def undone_text(back: Sequence[str], left: Mapping[str, VmsnapshotError]) -> str:
-    """Which VMs were brought back as they were, and why the others could not be."""
-    text = "No VM was reverted." if not left else ""
+def undone_text(back: Sequence[str], left: Mapping[str, VmsnapshotError], earlier: Sequence[str]) -> str:
+    """Which VMs were brought back as they were, why the others could not be, and which an earlier run did."""
+    text = "" if left or earlier else "No VM was reverted."
     if back:
         text = f"Brought back as they were: {', '.join(back)}."
     if left:
         causes = "".join(f"\n- {key}: {error.message}" for key, error in left.items())
         text += f"\nNot brought back as they were:{causes}\n"
-    return text
+    if earlier:
+        text += f" Reverted by an earlier update, and left so: {', '.join(earlier)}."
+    return text.strip(" ")
 
 
 def _in_order(planned: PlannedRollback) -> list[tuple[int, str, RevertPlan]]:

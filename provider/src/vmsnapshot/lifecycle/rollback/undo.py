@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.members import waves
@@ -27,11 +27,19 @@ class RollbackUndo:
     Args:
         executor: The rollback that has failed.
         reverts: Reverts one VM.
+        earlier: The VMs that state knew to be reverted before this run: somebody was told that they stay so,
+            and may have worked on them since.
     """
 
-    def __init__(self, executor: WaveExecutor, reverts: RevertExecutor) -> None:
+    def __init__(self, executor: WaveExecutor, reverts: RevertExecutor, earlier: Collection[str]) -> None:
         self._executor = executor
         self._reverts = reverts
+        self._earlier = earlier
+
+    @property
+    def _reverted(self) -> list[str]:
+        """The keys of those VMs that are to be brought back and are not yet."""
+        return [key for key in self._executor.reverted if key not in self._earlier]
 
     def undo(self, failed: Sequence[str], operation: Operation) -> str:
         """Bring back what was reverted, the last wave first; what became of each, in words.
@@ -47,8 +55,8 @@ class RollbackUndo:
         undone = {key: item.undone_at for key, item in executor.progress.members.items()}
         self._look_again(failed, operation)
         failures: dict[str, VmsnapshotError] = {}
-        executor.ended = len(executor.plans) - len(executor.reverted)  # counted on to all VMs as they were
-        for wave in waves([executor.plans[key].member for key in executor.reverted]):
+        executor.ended = len(executor.plans) - len(self._reverted)  # counted on to all VMs as they were
+        for wave in waves([executor.plans[key].member for key in self._reverted]):
             failures |= executor.each(wave, self._take_back, operation, "bringing VMs back as they were")
         for key, error in failures.items():
             executor.progress.record(key, replace(executor.progress.of(key), failure=error.message))
@@ -64,7 +72,7 @@ class RollbackUndo:
             for key, item in executor.progress.members.items()
             if key not in failures and item.undone_at not in (None, undone.get(key))
         ]
-        return undone_text(back, failures)
+        return undone_text(back, failures, [key for key in executor.reverted if key in self._earlier])
 
     def _look_again(self, failed: Sequence[str], operation: Operation) -> None:
         """A revert that failed for us (its time was over, the connection broken) may have ended well."""

@@ -84,6 +84,7 @@ class SnapshotCreator:
             if item.id not in held
             and item.mark_proof == "exact"
             and has_mark_of(item, self._urn)
+            and self._memory.is_newer(item)
             and _as_asked(item, self._inputs)
             and (self._any_name or item.name == self._inputs.name)
         ]

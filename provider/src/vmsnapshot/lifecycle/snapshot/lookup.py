@@ -149,7 +149,8 @@ class SnapshotLookup:
             if item.id not in held and item.mark_proof == "exact" and has_mark_of(item, urn):
                 text = (
                     f"{format_snapshot(vm, item)} was made by this resource, too, and the stack's state "
-                    "doesn't hold it: a run was interrupted. It is left alone; remove it if nobody needs it."
+                    "doesn't hold it: a run was interrupted, or it was replaced and kept. It is left alone; "
+                    "remove it if nobody needs it."
                 )
                 self._session.log(urn, Severity.WARNING, text)
 

@@ -162,7 +162,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             old = vm.snapshot_on_vsphere(state.unique_id)
             children = [] if old is None else vm.children(old.id)
             clones = () if old is None else standing.get(old.id, ())
-            self._session.log(urn, requests.Severity.WARNING, replacement_text(state, vm, children, clones))
+            below = old is not None and old in vm.ancestry(vm.current_snapshot_id)
+            text = replacement_text(state, vm, children, clones, stays_below=below)
+            self._session.log(urn, requests.Severity.WARNING, text)
 
     def _finish(
         self,
@@ -366,12 +368,13 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             text = f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
             self._session.log(urn, requests.Severity.WARNING, text)
             return
-        children = vm.children(snapshot.id)
+        own = [item for item in vm.descendants(snapshot.id) if has_mark_of(item, urn)]  # the new one, perhaps
+        children = [item for item in vm.children(snapshot.id) if item not in own]
         if children and state.child_policy == "refuse":
             raise Refused(not_removed_text(name, children, urn), subject=what)
-        for text in children_text(children, state.child_policy):
+        below = state.child_policy == "remove" and not own
+        for text in children_text(children, "remove" if below else "keep"):
             self._session.log(urn, requests.Severity.INFO, text)
-        below = state.child_policy == "remove"
         remove_snapshot(
             self._session, vm, snapshot, operation, remove_children=below, consolidate=state.consolidate
         )

@@ -19,8 +19,18 @@ def replacement_text(
     vm: VirtualMachine,
     children: list[Snapshot],
     clones: Sequence[VirtualMachineIdentity] = (),
+    *,
+    stays_below: bool = False,
 ) -> str:
-    """What a replacement means, in words; `clones` are the linked clones on the old one."""
+    """What a replacement means, in words.
+
+    Args:
+        old: The old one, as state holds it.
+        vm: The VM of the new one.
+        children: The snapshots directly below the old one.
+        clones: The linked clones on the old one.
+        stays_below: Whether the new one will be below the old one.
+    """
     what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
     text = (
         f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
@@ -33,7 +43,9 @@ def replacement_text(
         )
     if clones:
         text += f" Its delete is refused as long as {format_clones(clones)}."
-    return " ".join([text, *children_text(children, old.child_policy)])
+    # With them, the new one would be removed that is then below it.
+    policy = "keep" if old.child_policy == "remove" and stays_below else old.child_policy
+    return " ".join([text, *children_text(children, policy)])
 
 
 def known_text(state: SnapshotState) -> str:
