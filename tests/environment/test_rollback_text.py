@@ -14,6 +14,7 @@ from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec
 from vmsnapshot.lifecycle.rollback.restore_points import find_restore_points
 from vmsnapshot.lifecycle.rollback.text import rollback_text
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
@@ -144,3 +145,13 @@ def test_a_renamed_snapshot_is_still_the_restore_point() -> None:
     points = find_restore_points({"web-1": made("web-1", "one", renamed="by hand")}, "one")
     assert points.found["web-1"].name == "by hand"
     assert not find_restore_points({"web-1": made("web-1", "one", renamed="two")}, "two").found
+
+
+def test_a_checkpoint_of_which_one_time_is_missing() -> None:
+    """That snapshot may be the first or the last one, so no time is told."""
+    vms = {name: made(name, "one") for name in ("web-1", "web-2")}
+    assert find_restore_points(vms, "one").taken_between == (NOW - dt.timedelta(days=1),) * 2
+    (snapshot,) = vms["web-2"].snapshots
+    vms["web-2"] = replace(vms["web-2"], snapshots=(replace(snapshot, create_time=None),))
+    assert find_restore_points(vms, "one").taken_between is None
+    assert "taken at a time that is not known" in rollback_text(planned(*vms.values()))

@@ -15,7 +15,6 @@ from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Gone, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
@@ -84,7 +83,7 @@ def prune(
         for removal in by_vm[vm.identity.id]:
             snapshot = _ours(session, urn, removal, vm, part)
             if snapshot is not None:
-                _remove(session, vm, snapshot, part)
+                remove_snapshot(session, vm, snapshot, part)
             done.append(removal)
 
     named = {_named(by_vm[vm_id], vm_id): vm for vm_id, vm in machines.items()}
@@ -113,7 +112,7 @@ def clones_on_checkpoints(
         standing = clones_on(session, asked, operation)
     except VmsnapshotError as error:
         text = f"Whether linked clones stand on what will be removed is not known now: {error.message}"
-        session.log("", requests.Severity.WARNING, "\n".join(wrapped(text)))
+        session.log_wrapped("", requests.Severity.WARNING, text)
         return {}
     kept: dict[str, str] = {}
     for label, checkpoint in due.items():
@@ -180,7 +179,7 @@ def remove_marked(
         after = wait_until_idle(session, vm, part)  # a task that nobody waited for may still be making it
         for snapshot in marked_as_recorded(after, mark, vms[key]):
             if (after.identity.id, snapshot.id) not in held:
-                _remove(session, after, snapshot, part)
+                remove_snapshot(session, after, snapshot, part)
 
     if not vms:
         return {}
@@ -193,21 +192,12 @@ def remove_marked(
     return failed | {key: error for key, error in failures.items() if not isinstance(error, Gone)}
 
 
-def _remove(session: Session, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
-    remove_snapshot(session, vm, snapshot, operation)
-
-
 def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snapshot, label: str) -> None:
-    session.log(
-        urn,
-        requests.Severity.WARNING,
-        "\n".join(
-            wrapped(
-                f'{format_snapshot(vm, snapshot)} no longer carries the mark of checkpoint "{label}": it is '
-                "left alone, and no longer part of the stack's state."
-            )
-        ),
+    text = (
+        f'{format_snapshot(vm, snapshot)} no longer carries the mark of checkpoint "{label}": it is left '
+        "alone, and no longer part of the stack's state."
     )
+    session.log_wrapped(urn, requests.Severity.WARNING, text)
 
 
 def _without(label: str, checkpoint: Checkpoint, gone: Collection[tuple[str, str]]) -> Checkpoint:

@@ -9,7 +9,6 @@ from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
@@ -36,20 +35,20 @@ def refresh(
             return session.find_snapshot(known, vm, operation)
         except Unreachable as error:
             text = f"State keeps it: {error.message}."
-            session.log(urn, requests.Severity.WARNING, "\n".join(wrapped(text)))
+            session.log_wrapped(urn, requests.Severity.WARNING, text)
             return Sameness.UNKNOWN, None
 
     fresh = {label: refreshed(item, observed, find) for label, item in checkpoints.items()}
     for text in _moves(known, observed):
-        session.log(urn, requests.Severity.INFO, "\n".join(wrapped(text)))
+        session.log_wrapped(urn, requests.Severity.INFO, text)
     for label, checkpoint in fresh.items():
         if new := [key for key in checkpoint.displaced if key not in checkpoints[label].displaced]:
             text = _displaced_text(label, [checkpoint.snapshots[key] for key in new], new)
-            session.log(urn, requests.Severity.WARNING, "\n".join(wrapped(text)))
+            session.log_wrapped(urn, requests.Severity.WARNING, text)
         lost = [key for key in checkpoints[label].snapshots if key not in checkpoint.snapshots]
         if lost:
             text = _lost_text(label, lost, checkpoint)
-            session.log(urn, requests.Severity.WARNING, "\n".join(wrapped(text)))
+            session.log_wrapped(urn, requests.Severity.WARNING, text)
     return {label: item for label, item in fresh.items() if item.snapshots}
 
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.requests import Severity
@@ -66,7 +65,7 @@ def say_unread(session: Session, unread: Collection[VirtualMachineIdentity]) -> 
             "may be, cancel; connect its host, or give this login the privilege System.Read on it, and look "
             "again. Otherwise nothing needs to be done."
         )
-        session.log("", Severity.WARNING, "\n".join(wrapped(text)))
+        session.log_wrapped("", Severity.WARNING, text)
 
 
 def remove_snapshot(

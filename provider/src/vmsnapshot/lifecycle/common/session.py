@@ -27,6 +27,7 @@ from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.paths import SnapshotPaths
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
 from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import (
     Ambiguous,
     Gone,
@@ -364,6 +365,10 @@ class Session:
     def log(self, urn: str, severity: Severity, text: str) -> None:
         """Show a text under a resource."""
         self._logger.log(urn, severity, text)
+
+    def log_wrapped(self, urn: str, severity: Severity, text: str) -> None:
+        """Show one paragraph under a resource, wrapped into lines."""
+        self.log(urn, severity, "\n".join(wrapped(text)))
 
     def close(self) -> None:
         """Close the backend, if it was connected."""

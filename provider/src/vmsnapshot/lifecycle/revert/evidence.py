@@ -147,7 +147,7 @@ def say_weaker_protection(
     if session.is_first("weaker protection"):
         text = session.backend.weaker_protection(vms, operation)
         if text is not None:
-            session.log(urn, Severity.WARNING, "\n".join(wrapped(text)))
+            session.log_wrapped(urn, Severity.WARNING, text)
 
 
 class RevertEvidence:

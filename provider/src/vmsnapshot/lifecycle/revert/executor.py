@@ -14,7 +14,6 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Gone, Refused, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
@@ -87,7 +86,7 @@ class RevertExecutor:
         """Write down on the platform that these reverts begin."""
         weaker = self._session.backend.begin([(request.vm, request.id) for request in requests], operation)
         if weaker is not None:
-            self._session.log(self._urn, Severity.WARNING, "\n".join(wrapped(weaker)))
+            self._session.log_wrapped(self._urn, Severity.WARNING, weaker)
 
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
         """Revert a VM, and wait for it; the task that did it. `begin` comes first."""

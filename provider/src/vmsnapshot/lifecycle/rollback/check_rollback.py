@@ -32,10 +32,8 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot, whose=whose)
     planned = plan_rollback(session, spec, operation)
     planned.raise_for_errors(operation.what)
-    times = [item.create_time for item in planned.points.found.values()]
-    known = [moment for moment in times if moment is not None]
-    # With a time missing, another snapshot may be the first or the last.
-    age = planned.moment - min(known) if known and len(known) == len(times) else None
+    between = planned.points.taken_between
+    age = None if between is None else planned.moment - between[0]
     if args.max_age is not None:
         _raise_if_older(operation.what, args.max_age, age)
     reverts = _last_reverts(session, planned, operation) if args.estimate else {}
@@ -45,8 +43,8 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
         text = "\n".join([text, *wrapped(_estimate_text(planned, reverts, expected), first="  ")])
     return CheckRollbackResult(
         to=args.to,
-        taken_at=timestamp(min(known)) if known else None,
-        skew_seconds=None if age is None else (max(known) - min(known)).total_seconds(),
+        taken_at=None if between is None else timestamp(between[0]),
+        skew_seconds=None if between is None else (between[1] - between[0]).total_seconds(),
         # Of two clocks that differ by a little, it may be below 0.
         age_seconds=None if age is None else max(0, int(age.total_seconds())),
         plans=dict(planned.plans),

@@ -14,7 +14,6 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import leftover_changes
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
@@ -153,7 +152,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         forget(self._session, request.urn, list(state.vms.values()), known_until(state))
         if kept:
             text = f"Safety snapshots stay on the platform: {', '.join(kept)}."
-            self._session.log(request.urn, Severity.INFO, "\n".join(wrapped(text)))
+            self._session.log_wrapped(request.urn, Severity.INFO, text)
 
     # --- read -------------------------------------------------------------------------------
 
@@ -182,8 +181,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             sum(item.reverted_to is not None for item in old.progress.values()),
             len(old.virtual_machines),
         )
-        self._warn(
+        self._session.log_wrapped(
             urn,
+            Severity.WARNING,
             f"The last rollback that was asked for is not complete: {done} of {of} VMs are reverted. As long "
             "as the program asks for it, the next update goes on with the others.",
         )
@@ -228,21 +228,23 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         unread: dict[str, Machine | None] = {}
         for key, outcome in found.items():
             if isinstance(outcome, NotFound):
-                self._warn(
+                self._session.log_wrapped(
                     urn,
+                    Severity.WARNING,
                     f"VM {key} is no longer there: {full_stop(outcome.message)} What is remembered of it "
                     "stays, and nothing is rolled back until `to` or `triggers` change.",
                 )
             elif isinstance(outcome, VmsnapshotError):
-                self._warn(
+                self._session.log_wrapped(
                     urn,
+                    Severity.WARNING,
                     f"VM {key} could not be read, so the state keeps what it holds of it: {outcome.message}",
                 )
                 unread[key] = (old.machines or {}).get(key)
             else:
                 machines[key] = outcome
                 if key in known and outcome.identity.id != known[key].id:
-                    self._warn(urn, new_id_text(known[key].id, outcome))
+                    self._session.log_wrapped(urn, Severity.WARNING, new_id_text(known[key].id, outcome))
         return machines, unread
 
     # --- what is done, and what would be ----------------------------------------------------
@@ -299,8 +301,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
     def _announce(self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None) -> None:
         """In a preview, say what the rollback that is asked for would do."""
         if not given.knows(*NAMING):
-            self._warn(
+            self._session.log_wrapped(
                 urn,
+                Severity.WARNING,
                 "The environment will be rolled back, to a checkpoint or with VMs that are not known before "
                 "the update: what that changes can't be shown.",
             )
@@ -325,9 +328,6 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         self._session.notes.show_all(
             {f"{urn} {key}": fingerprint_of(checked.planned.vm(key)) for key in checked.planned.plans}
         )
-
-    def _warn(self, urn: str, text: str) -> None:
-        self._session.log(urn, Severity.WARNING, "\n".join(wrapped(text)))
 
     def _checked_plan(self, urn: str, inputs: RollbackInputs) -> CheckedPlan | None:
         """The plan that this preview's check has just made."""

@@ -51,6 +51,16 @@ class RestorePoints:
     failures: Mapping[str, VmsnapshotError]
     in_common: tuple[str, ...]
 
+    @property
+    def taken_between(self) -> tuple[dt.datetime, dt.datetime] | None:
+        """When the first and the last of them were taken; None: not known.
+
+        With a single time missing it isn't: that one may be the first or the last.
+        """
+        times = [item.create_time for item in self.found.values()]
+        known = [moment for moment in times if moment is not None]
+        return (min(known), max(known)) if known and len(known) == len(times) else None
+
     def refusal(self) -> str:
         """Every VM that lacks the label, and what there is instead; a sentence for each."""
         of = len(self.found) + len(self.failures)

@@ -104,11 +104,12 @@ def _later(skew: dt.timedelta) -> str:
 
 
 def _head(planned: PlannedRollback, count: int, done: int) -> str:
-    taken = [item.create_time for item in planned.points.found.values() if item.create_time is not None]
+    between = planned.points.taken_between
     when = "taken at a time that is not known"
-    if taken:
-        first, last = min(taken), max(taken)
-        when = f"taken {format_age(planned.moment - first)} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
+    if between is not None:
+        first, last = between
+        age = format_age(planned.moment - first)
+        when = f"taken {age} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
