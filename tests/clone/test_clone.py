@@ -82,18 +82,10 @@ def test_isolated_and_on_another_network(stack: MiniStack, client: Client) -> No
     """`isolated` disconnects all adapters, in place too; `networks` puts one on another network."""
 
     def card() -> Any:
-        (found,) = (
-            item
-            for item in client.vm("copy").config.hardware.device
-            if isinstance(item, vim.vm.device.VirtualEthernetCard)
-        )
+        (found,) = client.adapters("copy")
         return found
 
-    source = [
-        item.macAddress
-        for item in client.vm("web-1").config.hardware.device
-        if isinstance(item, vim.vm.device.VirtualEthernetCard)
-    ]
+    source = [item.macAddress for item in client.adapters("web-1")]
     stack.write(copy=clone(name="copy", isolated=True, powerOn=True))
     stack.up().check()
     assert not card().connectable.startConnected
@@ -106,6 +98,18 @@ def test_isolated_and_on_another_network(stack: MiniStack, client: Client) -> No
     assert card().backing.deviceName == "VM Network"
     assert stack.refresh().check().ops == {}
     assert stack.preview().check().ops == {}
+
+
+def test_a_network_whose_name_begins_alike_is_another(stack: MiniStack, client: Client) -> None:
+    """An adapter that somebody put on `VM Network (test)` isn't on `VM Network`; the update puts it back."""
+    stack.write(copy=clone(name="copy", networks={"Network adapter 1": "VM Network"}))
+    stack.up().check()
+    client.move_adapter("copy", "VM Network (test)")
+    stack.refresh().check()
+    assert stack.preview().check().step("copy").changes.keys() == {'networks["Network adapter 1"]'}
+    stack.up().check()
+    (card,) = client.adapters("copy")
+    assert card.backing.deviceName == "VM Network"
 
 
 def test_what_others_change_shows_and_is_put_back(stack: MiniStack, client: Client) -> None:
@@ -218,6 +222,23 @@ def test_a_running_vm_takes_no_other_hardware(stack: MiniStack, client: Client) 
     stack.write(copy=clone(name="copy", numCPUs=8))
     stack.up().check()
     assert client.vm("copy").config.hardware.numCPU == 8
+
+
+def test_cpus_fill_their_sockets(stack: MiniStack, client: Client) -> None:
+    """CPUs that are no multiple of the cores per socket fail the preview, of a new clone and of a change."""
+    client.power("web-1", on=False)
+    client.reconfigure("web-1", numCPUs=4, numCoresPerSocket=2)
+    client.take("web-1", "sockets")
+    stack.write(copy=clone(name="copy", snapshot="base/sockets", numCPUs=3))
+    for command in (stack.preview, stack.up):
+        refused = command().failed().words
+        assert "numCPUs: 3 is not a multiple of the VM's 2 cores per socket" in refused
+    assert names(client) == ["db-1", "web-1"]
+    stack.write(copy=clone(name="copy", snapshot="base/sockets", numCPUs=6))
+    stack.up().check()
+    stack.write(copy=clone(name="copy", snapshot="base/sockets", numCPUs=5))
+    assert "numCPUs: 5 is not a multiple of the VM's 2 cores per socket" in stack.preview().failed().words
+    assert client.vm("copy").config.hardware.numCPU == 6
 
 
 def test_import(stack: MiniStack, vsphere: Simulator, client: Client) -> None:

@@ -196,6 +196,25 @@ def test_a_clone_that_others_stand_on_is_not_deleted(
     assert names(client) == ["db-1", "web-1"]
 
 
+def test_a_replaced_clone_that_others_stand_on_is_warned_of(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """The preview says that the old clone can't go yet, and names who stands on it."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    client.take("copy", "of the copy")
+    other = mini_stack(vsphere.settings, stack="other")
+    other.write(second=clone(name="second", vmName="copy", snapshot="of the copy"))
+    other.up().check()
+    stack.write(copy=clone(name="copy", linked=False))
+    for refused in (stack.preview().check().words, stack.up().failed().words):
+        assert 'disks of "second"' in refused
+    assert "copy" in names(client)
+    other.destroy().check()
+    assert "is not deleted" not in stack.preview().check().words
+    stack.up().check()
+
+
 @pytest.mark.parametrize("untold", ["layoutEx.disk", "layoutEx.file"])
 def test_a_vm_whose_disks_are_not_told_is_warned_of(
     stack: MiniStack, vsphere: Simulator, client: Client, untold: str

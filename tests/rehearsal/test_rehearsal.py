@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.clone.conftest import CLONE
 from tests.environment.rolling import label
 from tests.rehearsal.conftest import VMS, deeds, names, rehearsal, started
 from tests.support.client import Client
@@ -86,11 +87,7 @@ def test_clones_are_disconnected(stack: MiniStack, client: Client) -> None:
     stack.write(it=rehearsal(keepClones="always"))
     stack.up().check()
     for item in stack.resource("it").outputs["results"].values():
-        cards = [
-            device
-            for device in client.vm(item["clone"]).config.hardware.device
-            if hasattr(device, "macAddress")
-        ]
+        cards = client.adapters(item["clone"])
         assert cards
         assert not any(card.connectable.connected or card.connectable.startConnected for card in cards)
 
@@ -106,11 +103,49 @@ def test_networks_are_mapped(stack: MiniStack, client: Client) -> None:
     other = next(item.name for item in client.vm("web-1").runtime.host.network if item.name != here)
     stack.write(it=rehearsal(networks={here: other}, keepClones="always"))
     stack.up().check()
-    clone = client.vm(stack.resource("it").outputs["results"]["web-1"]["clone"])
-    (card,) = (item for item in clone.config.hardware.device if hasattr(item, "macAddress"))
+    (card,) = client.adapters(stack.resource("it").outputs["results"]["web-1"]["clone"])
     assert card.backing.deviceName == other
     assert card.connectable.startConnected
     stack.destroy().check()
+
+
+def test_a_network_whose_name_begins_alike_is_another(stack: MiniStack, client: Client) -> None:
+    """`VM Network (test)` isn't `VM Network`: it is refused unless it is listed, and has its own place."""
+    here = client.vm("web-1").network[0].name
+    there = "VM Network (test)"
+    client.move_adapter("web-1", there)
+    label(client, "moved", VMS)
+    networks = {here: "VM Network", "VM Network": here}
+    stack.write(it=rehearsal(to="moved", networks=networks))
+    assert f'was on network "{there}", which isn\'t listed' in stack.preview().failed().words
+    networks[there] = "VM Network"
+    stack.write(it=rehearsal(to="moved", networks=networks, keepClones="always"))
+    stack.up().check()
+    (card,) = client.adapters(stack.resource("it").outputs["results"]["web-1"]["clone"])
+    assert card.backing.deviceName == "VM Network"
+    stack.destroy().check()
+
+
+def test_a_kept_clone_that_others_stand_on_is_warned_of(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """The preview of the next rehearsal says that it can't be deleted, and names who stands on it."""
+    stack.write(it=rehearsal(keepClones="always"))
+    stack.up().check()
+    kept = stack.resource("it").outputs["results"]["web-1"]["clone"]
+    client.take(kept, "of the clone")
+    other = mini_stack(vsphere.settings, stack="other")
+    other.write(
+        copy={"type": CLONE, "properties": {"vmName": kept, "snapshot": "of the clone", "name": "copy"}}
+    )
+    other.up().check()
+    for changed in (rehearsal(keepClones="always", triggers={"night": 2}), rehearsal(keepClones="never")):
+        stack.write(it=changed)
+        assert f'As things are, VM "{kept}"' in stack.preview().check().words
+        assert 'disks of "copy"' in stack.up().failed().words
+    other.destroy().check()
+    stack.up().check()
+    assert names(client) == sorted(VMS)
 
 
 @pytest.mark.parametrize("keep", ["never", "onFailure", "always"])

@@ -90,6 +90,22 @@ class Client:
         """Change a VM's hardware or settings."""
         self.wait(self.vm(vm).ReconfigVM_Task(vim.vm.ConfigSpec(**settings)))
 
+    def move_adapter(self, vm: str, network: str) -> None:
+        """Put a VM's adapter on a standard network, which is made on its host."""
+        machine = self.vm(vm)
+        group = vim.host.PortGroup.Specification(
+            name=network, vlanId=7, vswitchName="vSwitch0", policy=vim.host.NetworkPolicy()
+        )
+        machine.runtime.host.configManager.networkSystem.AddPortGroup(group)
+        (card,) = self.adapters(vm)
+        card.backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=network)
+        self.reconfigure(vm, deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="edit", device=card)])
+
+    def adapters(self, vm: str) -> list[Any]:
+        """A VM's network adapters."""
+        devices = self.vm(vm).config.hardware.device
+        return [item for item in devices if isinstance(item, vim.vm.device.VirtualEthernetCard)]
+
     def add_disk(self, vm: str, gib: int, *, mode: str = "persistent") -> None:
         """Add a disk to the controller of the first one."""
         devices = self.vm(vm).config.hardware.device

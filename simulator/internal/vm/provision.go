@@ -10,6 +10,7 @@ import (
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -115,6 +116,7 @@ func (m *Machine) provision(ctx *simulator.Context, req *types.CloneVM_Task) (ty
 		background.Update(made.VirtualMachine, []types.PropertyChange{
 			{Name: "config", Val: *config},
 			{Name: "summary.config", Val: summary},
+			{Name: "network", Val: m.world.networks(config.Hardware.Device)},
 		})
 	})
 	// The guest is a copy, too: it has Tools, or lacks them, and the address that is written on its disk.
@@ -401,6 +403,39 @@ func editDevice(devices []types.BaseVirtualDevice, edited types.BaseVirtualDevic
 		return true
 	}
 	return false
+}
+
+// networks are those that a machine's cards are on. The reference of a standard one is the server's to fill in:
+// it "is not used during configuration" (API reference, VirtualEthernetCardNetworkBackingInfo.network).
+func (w *World) networks(devices []types.BaseVirtualDevice) []types.ManagedObjectReference {
+	var found []types.ManagedObjectReference
+	for _, device := range devices {
+		card, ok := device.(types.BaseVirtualEthernetCard)
+		if !ok {
+			continue
+		}
+		switch b := card.GetVirtualEthernetCard().Backing.(type) {
+		case *types.VirtualEthernetCardNetworkBackingInfo:
+			if there := w.Registry.FindByName(b.DeviceName, refsOf(w.Registry.All("Network"))); there != nil {
+				ref := there.Reference()
+				b.Network = &ref
+				found = append(found, ref)
+			}
+		case *types.VirtualEthernetCardDistributedVirtualPortBackingInfo:
+			found = append(found, types.ManagedObjectReference{
+				Type: "DistributedVirtualPortgroup", Value: b.Port.PortgroupKey,
+			})
+		}
+	}
+	return found
+}
+
+func refsOf(entities []mo.Entity) []types.ManagedObjectReference {
+	found := make([]types.ManagedObjectReference, 0, len(entities))
+	for _, entity := range entities {
+		found = append(found, entity.Reference())
+	}
+	return found
 }
 
 // macAddress is one of VMware's range for a new machine's card.

@@ -143,7 +143,7 @@ func TestEditedCard(t *testing.T) {
 	}
 	got := devices.SelectByType((*types.VirtualEthernetCard)(nil))[0].(*types.VirtualVmxnet3)
 	backing, _ := got.Backing.(*types.VirtualEthernetCardNetworkBackingInfo)
-	if backing == nil || backing.DeviceName != "VM Network" || got.Connectable.Connected {
+	if backing == nil || backing.DeviceName != "VM Network" || backing.Network == nil || got.Connectable.Connected {
 		t.Errorf("%+v %+v", got.Backing, got.Connectable)
 	}
 	if got.MacAddress == address || !strings.HasPrefix(got.MacAddress, "00:50:56:") {

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, planned_uuid, request_note
-from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, require_cloner
+from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, cpu_findings, require_cloner
 from vmsnapshot.lifecycle.clone.state import is_isolated, live_networks
 from vmsnapshot.lifecycle.clone.text import left_behind_text
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
@@ -256,6 +256,8 @@ def wait_for_tools(
 def change_findings(vm: VirtualMachine, inputs: CloneInputs) -> list[Finding]:
     """Returns an error for each change that a VM doesn't take as it is."""
     found = adapter_findings(vm.machine, inputs.networks)
+    if inputs.num_cpus != vm.machine.num_cpus:
+        found += cpu_findings(vm.machine, inputs.num_cpus)
     if vm.machine.power_state != "PoweredOn" or not inputs.power_on:
         return found
     settings = vm.machine.configuration or {}

@@ -143,6 +143,20 @@ def adapter_findings(machine: Machine, networks: Mapping[str, str] | None) -> li
     return [finding("error", "noSuchAdapter", f"networks: the VM has no adapter {named}; it has: {has}.")]
 
 
+def cpu_findings(machine: Machine, num_cpus: int | None) -> list[Finding]:
+    """Returns an error for a number of CPUs that the VM's sockets can't have.
+
+    "The number of CPU cores in the virtual machine must be a multiple of the number of cores per socket."
+    (vCenter API reference, vcenter/vm/hardware/cpu, `count`.)  Where vSphere chooses the cores, any will do.
+    """
+    cores = machine.cores_per_socket
+    chosen = (machine.configuration or {}).get("hardware.autoCoresPerSocket", "").lower() == "true"
+    if not num_cpus or not cores or chosen or num_cpus % cores == 0:
+        return []
+    text = f"numCPUs: {num_cpus} is not a multiple of the VM's {cores} cores per socket, as vSphere requires."
+    return [finding("error", "coresPerSocket", text)]
+
+
 def _errors(plan: ClonePlan, inputs: CloneInputs, going: Collection[str]) -> list[Finding]:
     vm = plan.source
     found = unmanageable_findings(vm, "cloned")
@@ -158,7 +172,11 @@ def _errors(plan: ClonePlan, inputs: CloneInputs, going: Collection[str]) -> lis
             "another name or folder, or import it if a VirtualMachineClone made it."
         )
         found.append(finding("error", "nameTaken", text))
-    return [*found, *adapter_findings(plan.then, inputs.networks)]
+    return [
+        *found,
+        *adapter_findings(plan.then, inputs.networks),
+        *cpu_findings(plan.then, inputs.num_cpus),
+    ]
 
 
 def _warnings(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:

@@ -10,9 +10,10 @@ from vmsnapshot.lifecycle.clone.text import attached_text, standing_text
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.common.dependents import say_unread
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.errors import Refused, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
+from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.machine import VirtualMachine
 
 
@@ -22,6 +23,20 @@ def standing_on(
     """What stands on the files of clones, by the clone's id; the calls don't grow with them."""
     asked = {vm.identity.id: [item.id for item in vm.snapshots] for vm in clones}
     return require_cloner(session).dependents(asked, operation) if asked else {}
+
+
+def warn_of_refusals(
+    session: Session, urn: str, clones: Sequence[VirtualMachine], operation: Operation
+) -> None:
+    """In a preview that deletes clones, warn of those that `delete_clone` would refuse to delete.
+
+    Raises:
+        VmsnapshotError: What stands on their files could not be read.
+    """
+    standing = standing_on(session, clones, operation)
+    for vm in clones:
+        if why := _refusal(session, vm, standing[vm.identity.id]):
+            session.log_wrapped(urn, Severity.WARNING, f"As things are, {full_stop(why)}")
 
 
 def delete_clone(
@@ -39,16 +54,22 @@ def delete_clone(
         Refused: Others stand on its files; or it has a disk that it wasn't made with and that isn't in its
             folder, such as another VM's: destroying a VM deletes the files of all its disks.
     """
+    if why := _refusal(session, vm, standing):
+        raise Refused(why, subject=operation.what)
+    if vm.machine.power_state != "PoweredOff":
+        session.backend.set_power(vm, "off", operation)
+    require_cloner(session).destroy(vm, operation)
+
+
+def _refusal(session: Session, vm: VirtualMachine, standing: Outcome[Dependents]) -> str | None:
+    """Why a clone isn't deleted, and what to do; None: it can be."""
     if not isinstance(standing, Dependents):
         raise standing
     say_unread(session, standing.unread)
     if standing.on_vm:
-        raise Refused(standing_text(vm, standing.on_vm), subject=operation.what)
-    if attached := _attached(vm, standing.folder):
-        raise Refused(attached_text(vm, attached), subject=operation.what)
-    if vm.machine.power_state != "PoweredOff":
-        session.backend.set_power(vm, "off", operation)
-    require_cloner(session).destroy(vm, operation)
+        return standing_text(vm, standing.on_vm)
+    attached = _attached(vm, standing.folder)
+    return attached_text(vm, attached) if attached else None
 
 
 def _attached(vm: VirtualMachine, folder: str) -> list[str]:

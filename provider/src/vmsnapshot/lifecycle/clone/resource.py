@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -10,7 +11,7 @@ from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
 from vmsnapshot.lifecycle.clone.note import CloneNote, note_of
 from vmsnapshot.lifecycle.clone.plan import plan_clone, require_cloner, unsupported_text
-from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on
+from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on, warn_of_refusals
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
@@ -136,7 +137,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         """Say what will be made, where, and what room it takes; what can't work fails the preview."""
         inputs = request.inputs.model
         for state in list(self._memory.of(request.urn).states.values()):
-            self._session.log(request.urn, requests.Severity.WARNING, replacement_text(state))
+            self._announce_replacement(request.urn, state)
         if not request.inputs.knows("vm_name", "snapshot"):
             text = "Of which snapshot the clone will be made is not known before the update."
             self._session.log(request.urn, requests.Severity.INFO, text)
@@ -159,6 +160,14 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         self._session.log(request.urn, requests.Severity.INFO, text)
         raise_for_errors(plan.findings, operation.what)
         return verbs.Preview()
+
+    def _announce_replacement(self, urn: str, old: CloneState) -> None:
+        """In a preview, say what becomes of the clone that is replaced."""
+        self._session.log(urn, requests.Severity.WARNING, replacement_text(old))
+        operation = self._session.operation(urn, f'looking at VM "{old.name}"')
+        with contextlib.suppress(Gone):
+            vm = self._session.locate(_identity("", old), operation)
+            warn_of_refusals(self._session, urn, [vm], operation)
 
     def create(self, request: verbs.CreateRequest[CloneInputs]) -> CloneAnswer:
         """Make the clone, or take over the one that an interrupted run of this resource made."""

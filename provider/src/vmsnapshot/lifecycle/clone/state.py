@@ -14,6 +14,8 @@ from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertedTo
 
+# What a network's name is followed by where several have it: the key of a port group or an opaque network.
+_KEY: Final = re.compile(r" \((?:dvportgroup-\d+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\)")
 _CONNECTED: Final = re.compile(r"^device\[(\d+)\]\.connectable\.startConnected$")
 
 
@@ -106,7 +108,9 @@ def same_network(wanted: str, network: str | None) -> bool:
     Of several with one name, each is told with its key behind it.
     """
     name = wanted.rpartition("/")[2]
-    return network is None or network == name or network.startswith(f"{name} (")
+    if network is None or network == name:
+        return True
+    return network.startswith(name) and _KEY.fullmatch(network[len(name) :]) is not None
 
 
 def is_isolated(machine: Machine) -> bool | None:

@@ -62,11 +62,6 @@ def replacement_text(old: CloneState) -> str:
     )
 
 
-def deletion_text(state: CloneState) -> str:
-    """What a delete will do, in words; the engine asks nothing more before it."""
-    return f'VM "{state.name}", should it be deleted, is switched off and its files are deleted.'
-
-
 def gone_text(state: CloneState, why: str) -> str:
     """What it means that a clone is gone, in words."""
     return (

@@ -71,9 +71,8 @@ class PlannedRehearsal:
     @property
     def taken_at(self) -> dt.datetime | None:
         """When the first of the restore points was taken; None: not known."""
-        times = [item.create_time for item in self.points.found.values()]
-        known = [moment for moment in times if moment is not None]
-        return min(known) if known and len(known) == len(times) else None
+        between = self.points.taken_between
+        return None if between is None else between[0]
 
     def raise_for_errors(self, what: str) -> None:
         """Go on only if every VM can be cloned.
@@ -196,6 +195,8 @@ def _network(networks: Mapping[str, str], was: str | None) -> str | None:
     """The network that is to take the place of another; None: none is listed for it."""
     if was is None:
         return None
+    if was in networks:
+        return networks[was]
     return next((place for name, place in networks.items() if same_network(name, was)), None)
 
 

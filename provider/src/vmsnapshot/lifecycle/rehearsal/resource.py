@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 from vmsnapshot.lifecycle.clone.plan import require_cloner, unsupported_text
+from vmsnapshot.lifecycle.clone.removal import warn_of_refusals
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import not_ignored
 from vmsnapshot.lifecycle.common.members import validate_members
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
@@ -29,6 +29,7 @@ from vmsnapshot.lifecycle.rehearsal.state import (
 from vmsnapshot.lifecycle.rehearsal.text import going_text, left_text, plan_text
 from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
 from vmsnapshot.model._base import replace
+from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.rehearsal import RehearsalInputs, RehearsalState
 
@@ -86,7 +87,7 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
             operation = self._session.operation(request.urn, "looking at the clones")
             found = OwnClones(self._session, request.urn).find(old, (), operation, wait=False)
             if found:
-                self._say(request.urn, Severity.INFO, going_text(list(found.values())))
+                self._say_going(request.urn, list(found.values()), operation)
             state = replace(state, clones={})
         return verbs.Preview(state)
 
@@ -169,7 +170,7 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
         operation = self._session.operation(urn, f'rehearsing a rollback to "{given.model.to}"')
         require_cloner(self._session)
         if given.unknown:
-            self._say(urn, Severity.INFO, _UNKNOWN)
+            self._session.log_wrapped(urn, Severity.INFO, _UNKNOWN)
             return
         own = OwnClones(self._session, urn)
         sources = own.sources(given.model.virtual_machines, operation)
@@ -178,12 +179,14 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
             self._session, urn, given.model, operation, going=[vm.identity.id for vm in going.values()]
         )
         if going:
-            self._say(urn, Severity.INFO, going_text(list(going.values())))
+            self._say_going(urn, list(going.values()), operation)
         self._session.log(urn, Severity.INFO, plan_text(planned))
         planned.raise_for_errors(operation.what)
 
-    def _say(self, urn: str, severity: Severity, text: str) -> None:
-        self._session.log(urn, severity, "\n".join(wrapped(text)))
+    def _say_going(self, urn: str, clones: Sequence[VirtualMachine], operation: Operation) -> None:
+        """In a preview, say which clones of an earlier rehearsal are deleted, and which can't be."""
+        self._session.log_wrapped(urn, Severity.INFO, going_text(clones))
+        warn_of_refusals(self._session, urn, clones, operation)
 
 
 def _secret_texts(given: verbs.Inputs[RehearsalInputs]) -> Iterator[str]:
