@@ -542,6 +542,34 @@ def test_two_wait_for_one_task(simulator: Simulator, backend: VsphereBackend) ->
     taking.result()
 
 
+def test_a_task_that_another_has_waited_for(simulator: Simulator, backend: VsphereBackend) -> None:
+    """The server tells once that a task has ended: who comes after that, or meanwhile, learns of it as well.
+
+    A resource that saw another's task running begins to wait when that one has been told of the end already.
+    """
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    taking = Doing(lambda: take(backend, vm))
+    until(simulator.tasks)
+    (task,) = again(backend, vm).running_tasks
+    simulator.release("web-1")
+    taking.result()
+    backend.wait_for_task(vm, task.id, operation(seconds=20))
+
+
+def test_a_task_ends_while_nobody_waits_for_it(simulator: Simulator, backend: VsphereBackend) -> None:
+    """One gave up, then it ended, then another task was told of: who waits for the first again returns."""
+    vm = find(backend, "web-1")
+    simulator.hold("web-1")
+    with pytest.raises(TimedOut):
+        backend.create_snapshot(vm, request("slow"), operation(seconds=0.5))
+    (task,) = again(backend, vm).running_tasks
+    take(backend, find(backend, "web-2"))
+    simulator.release("web-1")
+    until(lambda: not again(backend, vm).running_tasks)
+    backend.wait_for_task(vm, task.id, operation(seconds=20))
+
+
 # One VM, many operations
 
 

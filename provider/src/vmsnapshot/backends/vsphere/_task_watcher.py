@@ -64,7 +64,9 @@ class TaskWatcher:
         self._connection = connection
         self._changed = threading.Condition()
         self._watches: dict[str, Watch] = {}
-        self._ended: set[str] = set()
+        # Nobody waits for these any more. They are on the server's list until it is next changed, and the
+        # server tells nothing twice: who waits for one again needs what has been told of it.
+        self._left: dict[str, Watch] = {}
         self._usual_time = 0.0
         self._starting = 0
         self._collector: _Collector | None = None
@@ -77,7 +79,8 @@ class TaskWatcher:
     def watching(self, task_id: str) -> Iterator[Watch]:
         """Keep a task's watch while somebody waits for it; `add` makes the server tell of it."""
         with self._changed:
-            watch = self._watches.setdefault(task_id, Watch(task_id))
+            watch = self._watches.get(task_id) or self._left.pop(task_id, None) or Watch(task_id)
+            self._watches[task_id] = watch
             watch.waiting += 1
             self._ensure_thread()
         try:
@@ -87,7 +90,8 @@ class TaskWatcher:
                 watch.waiting -= 1
                 if not watch.waiting:
                     del self._watches[task_id]
-                    self._ended.add(task_id)
+                    if watch.failure is None:
+                        self._left[task_id] = watch
 
     def add(self, task_id: str, operation: Operation) -> None:
         """Have the server tell when a task ends."""
@@ -127,12 +131,14 @@ class TaskWatcher:
     def _add_members(self, task_ids: Sequence[str]) -> Mapping[str, None]:
         with self._changed:
             collector = self._collector
-            # One that is waited for again stays on the list.
-            ended, self._ended = self._ended - self._watches.keys(), set()
+            # One that was given up while it was about to be added is both; it goes with the next change.
+            gone = self._left.keys() - set(task_ids)
+            for task_id in gone:
+                del self._left[task_id]
             # Without a collector the thread is about to make one, with every watch in it.
             self._changed.notify_all()
         if collector is not None:
-            self._modify(collector, collector.running, task_ids, ended)
+            self._modify(collector, collector.running, task_ids, gone)
         return dict.fromkeys(task_ids)
 
     def _add_slow(self, task_ids: Sequence[str]) -> Mapping[str, None]:
@@ -149,7 +155,9 @@ class TaskWatcher:
         try:
             with collector.making_progress:
                 if collector.progress is None:
-                    login, paths = collector.login, ["info.progress"]
+                    # All that the other list tells, too: of a task that left that one and came back at once,
+                    # no source says that it is told anew.
+                    login, paths = collector.login, (*_WATCHED, "info.progress")
                     collector.progress = _watched_list(login, collector.collector, paths)
         except faults.VENDOR as failure:
             self._lost(collector, failure)
@@ -312,7 +320,7 @@ class TaskWatcher:
 
     def _tell(self, task_id: str, changes: Mapping[str, Any] | None) -> None:
         with self._changed:
-            watch = self._watches.get(task_id)
+            watch = self._watches.get(task_id) or self._left.get(task_id)
         if watch is None:
             return
         if changes is None:
