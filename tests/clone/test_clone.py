@@ -308,3 +308,18 @@ def test_waiting_needs_power(stack: MiniStack) -> None:
     """`waitForTools` of a clone that stays off is refused by its name."""
     stack.write(copy=clone(waitForTools="1m"))
     assert "needs `powerOn: true`" in stack.preview().failed().words
+
+
+def test_an_update_says_what_it_changes_beside_its_diff(stack: MiniStack, client: Client) -> None:
+    """Somebody has switched the clone on since state was read: the preview of other CPUs tells the rest."""
+    stack.write(it=clone(name="copy"))
+    stack.up().check()
+    client.power("copy", on=True)
+    stack.write(it=clone(name="copy", numCPUs=4))
+    told = stack.preview().check().words
+    assert "powerOn: true => false" in told
+    assert "what its guest hasn't written is lost" in told
+    assert "powerOn: true => false" in stack.up().check().words
+    assert stack.preview().check().words == ""
+    stack.write(it=clone(name="copy", numCPUs=2))
+    assert "has been changed since" not in stack.preview().check().words

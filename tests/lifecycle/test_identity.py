@@ -95,6 +95,8 @@ def snapshot(snapshot_id: str, **given: Any) -> Snapshot:
         ({}, [snapshot("s-2"), snapshot("s-3")], UNKNOWN),
         ({"create_time": None, "mark": "m"}, [snapshot("s-1", mark="m")], SAME),
         ({"create_time": None}, [snapshot("s-1")], ANOTHER),
+        ({}, [snapshot("s-1", create_time=None)], UNKNOWN),
+        ({"mark": "m"}, [snapshot("s-1", create_time=None, mark="m")], SAME),
         # VM Operator: objects.
         ({"uid": "x"}, [snapshot("s-1", uid="x", create_time=LATER)], SAME),
         ({"uid": "x", "mark": "m"}, [snapshot("s-1", uid="y", mark="m")], ANOTHER),

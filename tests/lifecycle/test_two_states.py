@@ -100,3 +100,34 @@ def test_the_one_that_updates_last_owns_it(states: tuple[MiniStack, MiniStack], 
     assert client.names("web-1") == ["ours"]
     first.destroy().check()
     assert client.names("web-1") == []
+
+
+def test_an_update_leaves_what_it_does_not_change(
+    states: tuple[MiniStack, MiniStack], client: Client
+) -> None:
+    """What somebody has written since state was read stays: no preview has shown that it would go."""
+    stack, _other = states
+    mark = client.snapshot("web-1", "ours").description
+    client.edit("web-1", "ours", description=f"legal hold\n{mark}")
+    write(stack, name="new")
+    stack.up().check()
+    assert client.snapshot("web-1", "new").description.startswith("legal hold\n")
+    client.edit("web-1", "new", name="keep for audit")
+    write(stack, name="new", description="about it")
+    stack.up().check()
+    assert client.names("web-1") == ["keep for audit"]
+    assert stack.resource("it").outputs["name"] == "keep for audit"
+    stack.refresh().check()
+    assert stack.preview().check().step("it").changes.keys() == {"name"}
+
+
+def test_an_import_names_the_stack_that_has_made_the_snapshot(vsphere: Simulator, client: Client) -> None:
+    """Both would remove it: that is said, and what to do."""
+    maker, other = mini_stack(vsphere.settings, stack="maker"), mini_stack(vsphere.settings, stack="other")
+    write(maker)
+    maker.up().check()
+    imported = other.import_("vmsnapshot:VirtualMachineSnapshot", "it", "web-1@ours").check().words
+    assert 'was made by resource "it" of stack made-up/maker, whose state may still hold it' in imported
+    client.take("web-1", "by hand")
+    again = other.import_("vmsnapshot:VirtualMachineSnapshot", "two", "web-1@by hand").check()
+    assert "was made by" not in again.words

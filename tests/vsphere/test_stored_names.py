@@ -23,7 +23,9 @@ REVERT = "vmsnapshot:VirtualMachineRevert"
 @pytest.fixture(scope="module")
 def vsphere() -> Iterator[Simulator]:
     """VMs for all tests, running."""
-    with running("--names", "web-1,web-2,web-3,web-4,web-5,web-6,web-7", "--task-duration", "5ms") as found:
+    with running(
+        "--names", "web-1,web-2,web-3,web-4,web-5,web-6,web-7,web-8", "--task-duration", "5ms"
+    ) as found:
         yield found
 
 
@@ -114,6 +116,22 @@ def test_a_name_that_the_client_has_stored_escaped_twice_is_found_by_what_people
     )
     stack.up().check()
     assert stack.resource("r").outputs["revertedTo"]["uniqueID"] == client.ids("web-7")[-1]
+
+
+def test_a_name_in_another_normal_form_is_found(stack: MiniStack, client: Client, vsphere: Simulator) -> None:
+    """`é` is one letter or two, and looks the same; an exact match comes first."""
+    decomposed, composed = "caf\u0065\u0301", "caf\u00e9"
+    client.take("web-8", decomposed)
+    stack.write(r={"type": REVERT, "properties": {"vmName": "web-8", "snapshot": composed}})
+    stack.up().check()
+    stack.import_(SNAPSHOT, "s", f"web-8@{composed}").check()
+    with plugin(vsphere.settings) as provider:
+        asked = {"vmName": "web-8", "namePattern": composed}
+        found = provider.invoke("vmsnapshot:index:getVirtualMachineSnapshots", asked)
+    assert [item["name"] for item in found["snapshots"]] == [decomposed]
+    client.take("web-8", composed)
+    stack.import_(SNAPSHOT, "t", f"web-8@{composed}").check()
+    assert stack.resource("t").outputs["uniqueID"] == client.ids("web-8")[-1]
 
 
 def test_a_pattern_matches_what_people_see(vsphere: Simulator, client: Client) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from vmsnapshot.lifecycle import requests
@@ -15,9 +15,12 @@ from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on, warn_o
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
+    known_vm,
     live_inputs,
     refreshed_state,
     snapshot_reference,
+    unseen_changes,
+    vm_ids,
 )
 from vmsnapshot.lifecycle.clone.text import (
     adoption_text,
@@ -25,6 +28,7 @@ from vmsnapshot.lifecycle.clone.text import (
     not_ours_text,
     plan_text,
     replacement_text,
+    unseen_text,
 )
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
@@ -38,7 +42,6 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.clone import CloneInputs, CloneState, sanitize_name
-from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 CloneAnswer: TypeAlias = verbs.Answer[CloneInputs, CloneState]
@@ -111,9 +114,10 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         if before and request.new_inputs.knows("vm_name", "snapshot"):
             # The engine deletes the old one before it asks for anything else.
             operation = self._session.operation(request.urn, f'replacing VM "{state.name}"')
+            self._require_server(request.urn, operation)
             source = self._session.find(inputs.vm_name, None, operation)
             snapshot = find_target(self._session, source, inputs.snapshot)
-            going = _ids([state])
+            going = vm_ids([state])
             plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)
             raise_for_errors(plan.findings, f"{operation.what}: nothing was deleted")
         return requests.DiffResult(changes, delete_before_replace=before)
@@ -144,6 +148,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             return verbs.Preview()
         operation = self._operation(request, inputs)
         require_cloner(self._session)
+        self._require_server(request.urn, operation)
         source = self._session.find(inputs.vm_name, None, operation)
         snapshot = find_target(self._session, source, inputs.snapshot)
         orphan = self._maker(request.urn, inputs).find_orphan(source, snapshot, operation)[1]
@@ -154,7 +159,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             )
             self._session.log(request.urn, requests.Severity.INFO, text)
             return verbs.Preview()
-        going = _ids(self._memory.of(request.urn).states.values())
+        going = vm_ids(self._memory.of(request.urn).states.values())
         plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)
         text = plan_text(plan, inputs, self._session.planned_now())
         self._session.log(request.urn, requests.Severity.INFO, text)
@@ -166,7 +171,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         self._session.log(urn, requests.Severity.WARNING, replacement_text(old))
         operation = self._session.operation(urn, f'looking at VM "{old.name}"')
         with contextlib.suppress(Gone):
-            vm = self._session.locate(_identity("", old), operation)
+            vm = self._session.locate(known_vm("", old), operation)
             warn_of_refusals(self._session, urn, [vm], operation)
 
     def create(self, request: verbs.CreateRequest[CloneInputs]) -> CloneAnswer:
@@ -174,6 +179,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         inputs = request.inputs.model
         operation = self._operation(request, inputs)
         require_cloner(self._session)
+        self._require_server(request.urn, operation)
         maker = self._maker(request.urn, inputs)
         source = self._session.find(inputs.vm_name, None, operation)
         source = wait_until_idle(
@@ -276,7 +282,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         self._remember(request.urn, state)
         operation = self._session.operation(request.urn, f'reading VM "{state.name}"', request.timeout)
         try:
-            vm = self._session.locate(_identity(request.id, state), operation)
+            vm = self._session.locate(known_vm(request.id, state), operation)
         except Gone as gone:
             text = gone_text(state, gone.message)
             self._session.log(request.urn, requests.Severity.WARNING, text)
@@ -295,7 +301,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         state = request.old_state
         if not request.new_inputs.unknown:
             operation = self._session.operation(request.urn, f'updating VM "{state.name}"', request.timeout)
-            vm = self._session.locate(_identity(request.id, state), operation)
+            vm = self._session.locate(known_vm(request.id, state), operation)
+            self._say_unseen(request, vm)
             raise_for_errors(change_findings(vm, request.new_inputs.model), operation.what)
         known = replace(state, name=request.new_inputs.model.name or state.name)
         touched = {path[0] for path in request.changes}
@@ -307,9 +314,10 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         self._remember(request.urn, state)
         operation = self._session.operation(request.urn, f'updating VM "{state.name}"', request.timeout)
         vm = wait_until_idle(
-            self._session, self._session.locate(_identity(request.id, state), operation), operation
+            self._session, self._session.locate(known_vm(request.id, state), operation), operation
         )
         self._require_ours(state, vm, operation)
+        self._say_unseen(request, vm)
         maker = self._maker(request.urn, inputs)
         try:
             if ("isolated",) in request.changes and not inputs.isolated:
@@ -332,7 +340,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         operation = self._session.operation(request.urn, f'deleting VM "{state.name}"', request.timeout)
         require_cloner(self._session)
         try:
-            vm = self._session.locate(_identity(request.id, state), operation)
+            vm = self._session.locate(known_vm(request.id, state), operation)
             vm = wait_until_idle(self._session, vm, operation)
         except Gone:
             return
@@ -342,6 +350,17 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         )
 
     # --- small things -----------------------------------------------------------------------
+
+    def _say_unseen(self, request: verbs.UpdateRequest[CloneInputs, CloneState], vm: VirtualMachine) -> None:
+        """Say what an update changes that its diff doesn't show."""
+        touched = {str(path[0]) for path in request.changes}
+        if unseen := unseen_changes(request.new_inputs.model, vm, touched):
+            self._session.log(request.urn, requests.Severity.WARNING, unseen_text(vm, unseen))
+
+    def _require_server(self, urn: str, operation: Operation) -> None:
+        """Go on only on the server that has the clones which a new one is to replace."""
+        states = list(self._memory.of(urn).states.values())
+        self._session.require_servers([state.vm for state in states if state.vm is not None], operation)
 
     def _require_ours(self, state: CloneState, vm: VirtualMachine, operation: Operation) -> None:
         """Go on only with the VM that state made: by its instance UUID, and by the mark that is bound to it.
@@ -373,15 +392,3 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         """What state holds is known from now on."""
         if state.vm is not None and state.vm.instance_uuid is not None:
             self._memory.of(urn).states[state.vm.instance_uuid] = state
-
-
-def _identity(identifier: str, state: CloneState) -> VirtualMachineIdentity:
-    """The VM that state means; without one in state, the one that the resource's id names."""
-    if state.vm is not None:
-        return state.vm
-    return VirtualMachineIdentity(id=identifier, name=state.name, instance_uuid=identifier)
-
-
-def _ids(states: Iterable[CloneState]) -> set[str]:
-    """The ids of the clones that are replaced: they may have the new one's name until they are deleted."""
-    return {state.vm.id for state in states if state.vm is not None}

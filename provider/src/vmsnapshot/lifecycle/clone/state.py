@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.lifecycle.clone.note import CloneNote
@@ -92,6 +93,16 @@ def live_inputs(inputs: CloneInputs, vm: VirtualMachine) -> CloneInputs:
     return replace(inputs, **live)
 
 
+def unseen_changes(inputs: CloneInputs, vm: VirtualMachine, touched: Collection[str]) -> list[str]:
+    """What an update puts back beside what its diff shows, as state isn't read anew before: a text each."""
+    there, asked = live_inputs(inputs, vm).properties(), inputs.properties()
+    return [
+        f"{name}: {json.dumps(there.get(name))} => {json.dumps(value)}"
+        for name, value in asked.items()
+        if value != there.get(name) and name not in touched
+    ]
+
+
 def live_networks(asked: Mapping[str, str], machine: Machine) -> dict[str, str]:
     """The networks that adapters are on, of those that the inputs name; as asked, where that is the same."""
     there = {item.label: item.network for item in (machine.network_adapters or {}).values()}
@@ -124,3 +135,15 @@ def is_isolated(machine: Machine) -> bool | None:
         if (match := _CONNECTED.match(path)) and match[1] in adapters
     }
     return None if not connected else not any(connected.values())
+
+
+def known_vm(identifier: str, state: CloneState) -> VirtualMachineIdentity:
+    """The VM that state means; without one in state, the one that the resource's id names."""
+    if state.vm is not None:
+        return state.vm
+    return VirtualMachineIdentity(id=identifier, name=state.name, instance_uuid=identifier)
+
+
+def vm_ids(states: Iterable[CloneState]) -> set[str]:
+    """The ids of the clones that are replaced: they may have the new one's name until they are deleted."""
+    return {state.vm.id for state in states if state.vm is not None}

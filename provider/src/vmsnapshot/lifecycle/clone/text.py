@@ -102,6 +102,14 @@ def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
     )
 
 
+def unseen_text(vm: VirtualMachine, changes: Sequence[str]) -> str:
+    """What somebody has changed on a clone since state was read, and an update changes back; in words."""
+    text = f"{format_vm(vm)} has been changed since; the update changes that back: {', '.join(changes)}."
+    if "powerOn: true => false" in changes:
+        text += " It is switched off like by its power button, and what its guest hasn't written is lost."
+    return "\n".join(wrapped(text))
+
+
 def attached_text(vm: VirtualMachine, files: Sequence[str]) -> str:
     """Why a clone isn't deleted with disks that it wasn't made with, and what to do."""
     named = ", ".join(f'"{file}"' for file in files)

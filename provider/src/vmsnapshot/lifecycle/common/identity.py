@@ -133,19 +133,27 @@ def find_known_snapshot(known: KnownSnapshot, vm: VirtualMachine) -> tuple[Samen
         The answer; and the snapshot, where it is the same (or, with ANOTHER, what has its id now).
     """
     here = vm.snapshot(known.id)
-    if here is not None and here.uid is not None:  # an object can't be renamed: it is here or nowhere
-        sameness = _compare_objects(known, here)
-        return sameness, None if sameness is Sameness.UNKNOWN else here
-    if here is not None and _is(known, here):
-        return Sameness.SAME, here
-    if known.uid is not None:
-        return (Sameness.GONE, None) if here is None else (Sameness.ANOTHER, here)
+    if known.uid is not None or (here is not None and here.uid is not None):
+        return _find_object(known, here)
+    same = here is not None and _is(known, here)
+    if same is not False:
+        return (Sameness.SAME, here) if same else (Sameness.UNKNOWN, None)
     elsewhere = [item for item in vm.snapshots if item.id != known.id and _is_moved(known, item)]
     if len(elsewhere) == 1:
         return Sameness.ELSEWHERE, elsewhere[0]
     if elsewhere:
         return Sameness.UNKNOWN, None
     return (Sameness.GONE, None) if here is None else (Sameness.ANOTHER, here)
+
+
+def _find_object(known: KnownSnapshot, here: Snapshot | None) -> tuple[Sameness, Snapshot | None]:
+    """The same where a snapshot is an object, which can't be renamed: it is here or nowhere."""
+    if here is None:
+        return Sameness.GONE, None
+    if here.uid is None:
+        return (Sameness.SAME if _is(known, here) else Sameness.ANOTHER), here
+    sameness = _compare_objects(known, here)
+    return sameness, None if sameness is Sameness.UNKNOWN else here
 
 
 def _compare_objects(known: KnownSnapshot, found: Snapshot) -> Sameness:
@@ -161,11 +169,13 @@ def _compare_objects(known: KnownSnapshot, found: Snapshot) -> Sameness:
     return Sameness.UNKNOWN
 
 
-def _is(known: KnownSnapshot, found: Snapshot) -> bool:
-    """Whether the snapshot under the known id is the known one."""
-    if known.create_time is None or found.create_time is None:
-        return known.mark is not None and known.mark == found.mark
-    return known.create_time == found.create_time
+def _is(known: KnownSnapshot, found: Snapshot) -> bool | None:
+    """Whether the snapshot under the known id is the known one; None: the server doesn't tell."""
+    if known.create_time is not None and found.create_time is not None:
+        return known.create_time == found.create_time
+    if known.mark is not None and known.mark == found.mark:
+        return True
+    return None if known.create_time is not None else False
 
 
 def _is_moved(known: KnownSnapshot, found: Snapshot) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import unicodedata
 from typing import Final
 
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound
@@ -27,6 +28,7 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
     if "/" in reference:
         found = [item for item in vm.snapshots if vm.path(item.id) == reference] or found
     found = found or [item for item in vm.snapshots if item.client_name == reference]
+    found = found or [item for item in vm.snapshots if _composed(reference) in _composed_names(vm, item)]
     exact = vm.snapshot(reference) or vm.snapshot_on_vsphere(reference)
     if exact is not None and exact not in found:
         found.append(exact)
@@ -57,10 +59,19 @@ def select_snapshot(vm: VirtualMachine, reference: str) -> Snapshot:
     raise NotFound(message)
 
 
+def _composed(text: str) -> str:
+    """Returns a text in the normal form NFC: `é` is one letter or two, and looks the same."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _composed_names(vm: VirtualMachine, snapshot: Snapshot) -> tuple[str, str]:
+    return _composed(snapshot.name), _composed(vm.path(snapshot.id))
+
+
 def is_named(snapshot: Snapshot, pattern: str | None) -> bool:
     """Returns whether a snapshot has a name that matches a pattern (`*`, `?`, `[]`); None: any does."""
     names = [item for item in (snapshot.name, snapshot.client_name) if item is not None]
-    return pattern is None or any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    return pattern is None or any(fnmatch.fnmatchcase(_composed(name), _composed(pattern)) for name in names)
 
 
 def select_target(vm: VirtualMachine, reference: str) -> Snapshot:

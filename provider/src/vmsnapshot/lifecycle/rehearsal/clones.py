@@ -67,6 +67,7 @@ class OwnClones:
             Refused: One of them isn't certain to be this resource's.
         """
         known = {} if old is None else dict(old.clones)
+        self._session.require_servers(sources_of(old), operation)
         cloned = {item.instance_uuid: item for item in (*sources_of(old), *sources) if item.instance_uuid}
         if wait:
             self._wait_for_tasks(cloned, operation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 
+from vmsnapshot.lifecycle.common.dependents import clones_on
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, compare_vm
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.observed import kind_of
@@ -15,7 +16,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
-from vmsnapshot.lifecycle.snapshot.text import ambiguous_text
+from vmsnapshot.lifecycle.snapshot.text import ambiguous_text, imported_text, replacement_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -140,6 +141,20 @@ class SnapshotLookup:
         )
         self._session.log(urn, Severity.INFO, text)
 
+    def say_replacement(
+        self, urn: str, states: Sequence[SnapshotState], vm: VirtualMachine, operation: Operation
+    ) -> None:
+        """In words: the new one captures today's VM, and the restore point of then is lost."""
+        ids = [item.id for item in vm.snapshots if states]
+        standing = clones_on(self._session, {vm.identity.id: ids}, operation)
+        for state in states:
+            old = vm.snapshot_on_vsphere(state.unique_id)
+            children = [] if old is None else vm.children(old.id)
+            clones = () if old is None else standing.get(old.id, ())
+            below = old is not None and old in vm.ancestry(vm.current_snapshot_id)
+            text = replacement_text(state, vm, children, clones, stays_below=below)
+            self._session.log(urn, Severity.WARNING, text)
+
     def say_unheld(self, urn: str, vm: VirtualMachine, held: Container[str]) -> None:
         """Name the snapshots that this resource has made and state doesn't hold.
 
@@ -173,6 +188,9 @@ class SnapshotLookup:
             memory=snapshot.power_state == "PoweredOn",
             quiesce=Quiesce() if snapshot.quiesced else None,
         )
+        if snapshot.mark is not None and not has_mark_of(snapshot, request.urn):
+            text = imported_text(format_snapshot(vm, snapshot), snapshot.made_by)
+            self._session.log(request.urn, Severity.WARNING, text)
         state = snapshot_state(inputs, vm, snapshot, snapshot.mark)
         identifier = backend.identifier(vm, snapshot.id)
         return Answer(identifier, state, inputs)

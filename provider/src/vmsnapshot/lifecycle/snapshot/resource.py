@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.dependents import clones_on, remove_snapshot
+from vmsnapshot.lifecycle.common.dependents import remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -23,7 +23,13 @@ from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
-from vmsnapshot.lifecycle.snapshot.state import inputs_of, snapshot_state, unread_state, was_complete
+from vmsnapshot.lifecycle.snapshot.state import (
+    asked_texts,
+    inputs_of,
+    snapshot_state,
+    unread_state,
+    was_complete,
+)
 from vmsnapshot.lifecycle.snapshot.text import (
     adoption_text,
     ambiguous_text,
@@ -31,7 +37,6 @@ from vmsnapshot.lifecycle.snapshot.text import (
     gone_text,
     known_text,
     not_removed_text,
-    replacement_text,
 )
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
@@ -145,26 +150,15 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 "left by a run that was interrupted, and will be taken over.",
             )
         else:
-            self._say_replacement(request.urn, vm, operation)
+            self.lookup.say_replacement(
+                request.urn, list(self._memory.of(request.urn).states.values()), vm, operation
+            )
             findings = snapshot_findings(vm, inputs)
             for item in findings:
                 if item.severity != "error":
                     self._session.log(request.urn, requests.Severity.WARNING, item.message)
             raise_for_errors(findings, what)
         return verbs.Preview()
-
-    def _say_replacement(self, urn: str, vm: VirtualMachine, operation: Operation) -> None:
-        """In words: the new one captures today's VM, and the restore point of then is lost."""
-        states = list(self._memory.of(urn).states.values())
-        ids = [item.id for item in vm.snapshots if states]
-        standing = clones_on(self._session, {vm.identity.id: ids}, operation)
-        for state in states:
-            old = vm.snapshot_on_vsphere(state.unique_id)
-            children = [] if old is None else vm.children(old.id)
-            clones = () if old is None else standing.get(old.id, ())
-            below = old is not None and old in vm.ancestry(vm.current_snapshot_id)
-            text = replacement_text(state, vm, children, clones, stays_below=below)
-            self._session.log(urn, requests.Severity.WARNING, text)
 
     def _finish(
         self,
@@ -300,7 +294,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 cleanup_on_fail=inputs.cleanup_on_fail,
             )
             return verbs.Answer(request.id, fresh)
-        backend = self._session.backend
+        backend, can_rename = self._session.backend, self._session.platform.can_rename
         vm = self._session.locate(vm_of(request.id, state), operation, ReadMask.SIZES)
         snapshot = self.lookup.still_there(vm, request.id, state, operation)
         if taken_over(request.urn, state, snapshot):
@@ -310,8 +304,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 f"`pulumi state delete '{request.urn}'`"
             )
             raise Refused(message, subject=what)
-        name = inputs.name or snapshot.name if self._session.platform.can_rename else snapshot.name
-        asked = name, inputs.description or ""
+        touched = {str(path[0]) for path in request.changes} - set(() if can_rename else ("name",))
+        asked = asked_texts(inputs, touched, snapshot)
         mark = parse_mark(state.ownership or snapshot.mark)
         ours = mark is not None and mark.owner == owner_id(request.urn)
         same = asked == (snapshot.name, snapshot.description)

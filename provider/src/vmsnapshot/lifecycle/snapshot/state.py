@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Final
 
 from vmsnapshot.lifecycle.common.observed import reference_to, timestamp, timestamp_or_none
@@ -97,6 +98,15 @@ def _not_read(error: VmsnapshotError, moment: dt.datetime) -> Condition:
 def inputs_of(state: SnapshotState) -> SnapshotInputs:
     """Returns the inputs that state repeats."""
     return SnapshotInputs(**state.model_dump(include=set(SnapshotInputs.model_fields)))
+
+
+def asked_texts(inputs: SnapshotInputs, touched: Collection[str], snapshot: Snapshot) -> tuple[str, str]:
+    """Returns the name and the description that an update asks for.
+
+    What it doesn't change stays as somebody has made it since: no preview has shown anything else.
+    """
+    name = (inputs.name if "name" in touched else None) or snapshot.name
+    return name, (inputs.description or "") if "description" in touched else snapshot.description
 
 
 def live_inputs(inputs: SnapshotInputs, snapshot: Snapshot) -> SnapshotInputs:

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.identity_text import format_known_vm
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import full_stop
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Maker, Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import ChildPolicy, SnapshotState
 
 
@@ -68,6 +68,17 @@ def gone_text(old: SnapshotState, why: str) -> str:
         f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
         f"{old.create_time}, is gone: {full_stop(why)} That restore point can't be brought back; the "
         "next update takes a new snapshot of the VM as it is by then."
+    )
+
+
+def imported_text(name: str, maker: Maker | None) -> str:
+    """What it means that an imported snapshot was made by another resource, in words."""
+    who = "another resource" if maker is None else f'resource "{maker.resource}" of stack {maker.stack}'
+    return (
+        f"{name} was made by {who}, whose state may still hold it. Deleting this resource removes the "
+        "snapshot, and so does deleting that one, until an update of either has changed its name or "
+        "description. Take it out of that stack's state first (`pulumi state delete`), if it is to be this "
+        "resource's."
     )
 
 
