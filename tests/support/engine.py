@@ -17,9 +17,15 @@ import yaml
 
 from devkit.places import BINARIES
 from devkit.processes import clean_environment, descendants
+from vmsnapshot._version import __version__
 
 # The files of a new stack, by its name.
 _NEW: dict[str, dict[Path, bytes]] = {}
+# Plugins of this checkout. The engine keeps a schema in its home if the project names the plugin's version;
+# without it, each command of a YAML program would start one more plugin to ask for it.
+_OURS = {"vmsnapshot", "fake"}
+# The schemas that were asked for, by their places in that home: a new stack begins with them.
+_ASKED: dict[Path, bytes] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +123,8 @@ class Stack:
         self._plugins = dict(plugins)
         self._runtime = runtime
         self._state = folder / "state"
-        home = folder / "home"
-        for made in (self.project, self._state, home):
+        self._home = folder / "home"
+        for made in (self.project, self._state, self._home):
             made.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **clean_environment(),
@@ -126,9 +132,10 @@ class Stack:
             "PULUMI_BACKEND_URL": f"file://{self._state}",
             "PULUMI_CONFIG_PASSPHRASE": "made up for tests",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "PULUMI_HOME": str(home),
+            "PULUMI_HOME": str(self._home),
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_STACK": name,
+            "GOGC": "400",  # the engine lives for a second: a tenth of that would be collecting garbage
             **(environment or {}),
         }
         self._started: list[Running] = []
@@ -149,10 +156,17 @@ class Stack:
         for path, data in _NEW[self.name].items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
+        for path in map(_schema, _OURS & self._plugins.keys()):
+            if path in _ASKED:
+                (self._home / path).parent.mkdir(exist_ok=True)
+                (self._home / path).write_bytes(_ASKED[path])
 
     def write(self, program: Mapping[str, Any]) -> None:
         """Write Pulumi.yaml; `program` holds a YAML program's own keys (resources, outputs, ...)."""
-        providers = [{"name": package, "path": str(path)} for package, path in self._plugins.items()]
+        providers = [
+            {"name": package, "path": str(path)} | ({"version": __version__} if package in _OURS else {})
+            for package, path in self._plugins.items()
+        ]
         document = {
             "name": "made-up",
             "runtime": self._runtime,
@@ -216,7 +230,11 @@ class Stack:
 
     def run(self, *arguments: str) -> Outcome:
         """Run a command to its end."""
-        return self.start(*arguments).wait()
+        outcome = self.start(*arguments).wait()
+        for path in map(_schema, _OURS & self._plugins.keys()):
+            if path not in _ASKED and (self._home / path).exists():
+                _ASKED[path] = (self._home / path).read_bytes()
+        return outcome
 
     def start(self, *arguments: str) -> Running:
         """Start a command and go on; whoever starts it waits for it."""
@@ -241,6 +259,10 @@ class Stack:
             if running.process.poll() is None:
                 running.kill()
                 running.process.wait()
+
+
+def _schema(package: str) -> Path:
+    return Path("schemas") / f"{package}-{__version__}.json"
 
 
 def _named(resources: list[dict[str, Any]], name: str) -> dict[str, Any]:
