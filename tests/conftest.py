@@ -24,6 +24,8 @@ COUNTS = {
     "reverts compared": "fidelity: {} reverts compared with their previews",
     "histories": "identity: {} histories of changing fleets",
     "rollbacks": "identity: {} VMs rolled back in them",
+    "histories of clones": "clones: {} histories of clones and rehearsals",
+    "histories of objects": "VM Operator: {} histories",
     "faults: runs": f"faults: {{}} runs drawn by the seed {os.environ.get('FAULTS_SEED', '1')}",
     "faults: spoiled": "faults: {} exchanges really spoiled",
     "kills: survived": f"kills: {{}} survived, seed {os.environ.get('KILLS_SEED', '1')}",
@@ -95,7 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many reverts were compared, histories lived, and faults survived."""
+    """Print how many reverts were compared, histories lived, and faults survived, and how long was fuzzed."""
     done = [
         item
         for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
@@ -105,6 +107,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for counted, text in COUNTS.items():
         if counts := [value for name, value in done if name == counted]:
             terminalreporter.write_sep("-", text.format(sum(counts)))
+    fuzzed = [
+        report.duration
+        for report in terminalreporter.getreports("passed")
+        if report.when == "call" and report.nodeid.startswith("tests/fuzz/")
+    ]
+    if fuzzed:
+        terminalreporter.write_sep("-", f"fuzz: {sum(fuzzed):.0f} s")
 
 
 @pytest.fixture(scope="session")

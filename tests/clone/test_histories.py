@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +13,14 @@ from tests.environment.rolling import label
 from tests.support.client import Client, other_client
 from tests.support.histories import reproducible
 from tests.support.in_process import Crash, CrashingBackend, CrashingCloner, mini_stack
+from tests.support.samples import sample
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere._observe import CLONE_NOTE
 
 PARTS = 4
 # Histories in each part, and steps of each.
-HISTORIES = int(os.environ.get("HISTORIES", "96")) // PARTS // 8
+HISTORIES = sample("HISTORIES_CLONES", few=8, full=60) // PARTS
 STEPS = 9
 VMS = ("a", "b")
 
@@ -40,7 +40,7 @@ def test_histories(part: int, record_property: Callable[..., None]) -> None:
             with reproducible(history.steps, seed):
                 history.live()
             made += len(history.ours)
-    record_property("histories", HISTORIES)
+    record_property("histories of clones", HISTORIES)
     record_property("clones", made)
 
 

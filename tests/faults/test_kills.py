@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.kills import run_part
+from tests.support.samples import sample
 
-# Kills that met an operation, in all parts together: some minutes of one processor. More: make kills.
-COUNT = int(os.environ.get("KILLS_COUNT", "100"))
+# Kills that met an operation, in all parts together. More: make kills.
+COUNT = sample("KILLS_COUNT", few=24, full=100)
 SEED = int(os.environ.get("KILLS_SEED", "1"))
 PARTS = 4
 

@@ -20,6 +20,7 @@ from tests.faults.run import hurried
 from tests.faults.ways import WAYS, Way
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack, Outcome
+from tests.support.samples import sample
 from tests.table.vm_operator import vm_operator
 from tests.table.world import World
 from vmsnapshot.backends.vmoperator import _client, _requests
@@ -28,7 +29,7 @@ from vmsnapshot.backends.vmoperator import _client, _requests
 COUNT = os.environ.get("FAULTS_VMOPERATOR_COUNT", "2")
 SEED = os.environ.get("FAULTS_SEED", "1")
 # Kills that met an operation, of all verbs that change something together.
-KILLS = int(os.environ.get("KILLS_VMOPERATOR_COUNT", "8"))
+KILLS = sample("KILLS_VMOPERATOR_COUNT", few=4, full=8)
 KILLS_SEED = os.environ.get("KILLS_SEED", "1")
 # Seconds after an exchange within which a kill comes: the stand-in's tasks take 10 ms, its steps more.
 DELAY = 0.2

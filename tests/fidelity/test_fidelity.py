@@ -23,11 +23,12 @@ from tests.fidelity.actors import Actor, Power, Seen
 from tests.fidelity.life import Life
 from tests.support.client import other_client
 from tests.support.plugin import plugin
+from tests.support.samples import sample
 from tests.support.simulator import running
 
-# Reverts of ours in each of the parts, which run at the same time; in all of them, 504.
+# Reverts of ours in each of the parts, which run at the same time.
 PARTS = 6
-REVERTS = 84
+REVERTS = sample("REVERTS", few=120, full=504) // PARTS
 
 # Each history begins on a VM that nobody has touched.
 MACHINES = 100

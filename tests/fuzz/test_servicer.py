@@ -57,6 +57,14 @@ class Nobody:
         """Nothing."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A made-up setting may name a file that is written: it is not to be in the folder of the project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("fuzz"))
+        yield
+
+
 def _service() -> Servicer:
     return Servicer(
         lambda: Provider(connect, Nobody(), NoNotes()), secrets=Secrets(), engine_links=(), schema=schema

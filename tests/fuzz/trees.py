@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
 from hypothesis import strategies as st
 
+from tests.support.samples import sample
 from vmsnapshot.frontends.plugin._codec import OUTPUT, SECRET, SIGNATURE, UNKNOWN_STRING
 
 # Of each target. `make fuzz` tries more.
-EXAMPLES: Final = int(os.environ.get("FUZZ") or 200)
+EXAMPLES: Final = sample("FUZZ", few=50, full=500)
 
 TEXTS: Final = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=20),

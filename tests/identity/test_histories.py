@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +13,12 @@ from tests.identity.test_revert import OTHER
 from tests.support.client import other_client
 from tests.support.histories import reproducible
 from tests.support.in_process import mini_stack
+from tests.support.samples import sample
 from tests.support.simulator import running
 
 PARTS = 8
-# Histories in each part, an eighth of what HISTORIES says: CI lives 504 in all. And steps of each.
-HISTORIES = int(os.environ.get("HISTORIES", "96")) // PARTS
+# Histories in each part, and steps of each.
+HISTORIES = sample("HISTORIES", few=48, full=504) // PARTS
 STEPS = 7
 # Histories on one server, before the next one is started.
 BATCH = 12

@@ -17,10 +17,11 @@ from devkit.waiting import until
 from tests.support.histories import reproducible
 from tests.support.in_process import mini_stack
 from tests.support.ministack import Outcome
+from tests.support.samples import sample
 from tests.vmoperator.environment import REVERT, SNAPSHOT, Environment, environment
 
 # Histories, and steps of each.
-HISTORIES = int(os.environ.get("HISTORIES_VMOPERATOR", "8"))
+HISTORIES = sample("HISTORIES_VMOPERATOR", few=4, full=8)
 SEED = int(os.environ.get("HISTORIES_SEED", "0"))
 STEPS = 8
 # Written on whatever snapshot a VM is reverted to.
@@ -218,4 +219,4 @@ def test_histories(api_server: ApiServer, record_property: Callable[..., None]) 
                 for _ in range(STEPS):
                     history.step(draw)
                 history.end()
-    record_property("histories", HISTORIES)
+    record_property("histories of objects", HISTORIES)
