@@ -62,6 +62,8 @@ check "go vet govc" go_vet tools/govc
 check "go vet codegen" go_vet tools/pulumi
 check "go vet codegen of .NET" go_vet tools/dotnet
 check "go vet sdk and its example" go_vet examples/basics-go . github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/...
+check "go vet guest-hooks" go_vet examples/guest-hooks/go
+check "go vet rehearsal" go_vet examples/rehearsal/go
 check "schema.json is up to date" schema_up_to_date
 check "schema.json is valid" pulumi schema check schema.json
 check "sdk is up to date" sdk_up_to_date

@@ -1,10 +1,12 @@
-"""The basic example in each language that is compiled, or that needs an environment of its own.
+"""The examples' programs in each language that is compiled, or that needs an environment of its own.
 
-Each is made with the SDK as its users get it (a wheel, a tarball, a module), and is run by tests/sdk.
+Each is made with the SDK as its users get it (a wheel, a tarball, a module), and is run by tests/sdk and
+tests/examples: by itself, through the Automation API, as these languages' hosts aren't to be had.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,26 @@ from devkit.setup.running import step
 
 EXAMPLES = ROOT / "examples"
 SDK = ROOT / "sdk"
+
+# The folders in examples/ of the programs in TypeScript and in Go.
+_IN_TYPESCRIPT = ("basics-typescript", "guest-hooks/typescript", "rehearsal/typescript")
+_IN_GO = ("basics-go", "guest-hooks/go", "rehearsal/go")
+
+
+def up_command(example: str) -> str | None:
+    """Returns what updates the stack STACK of the project PROJECT in the working directory.
+
+    Args:
+        example: The program's folder in examples/.
+
+    Returns:
+        The command that runs the program by itself; None: the language has a host, so it is `pulumi up`.
+    """
+    if example in _IN_TYPESCRIPT:
+        return f"{BIN / 'node'} {_WORK / 'bin' / 'up.js'} {example}"
+    if example in _IN_GO:
+        return f"{_go_program(example)} -test.v"
+    return None
 
 
 def _make_python() -> None:
@@ -42,24 +64,29 @@ def _make_typescript() -> None:
     """Compiles the Node.js SDK, packs and installs it, and compiles the program with it."""
     shutil.rmtree(_WORK, ignore_errors=True)
     _WORK.mkdir()
-    with step("the TypeScript example with its SDK, compiled: up to half a minute"):
+    with step("the TypeScript examples with their SDK, compiled: up to half a minute"):
         tarball = packages.npm_tarball("typescript-program", _WORK)
         node.npm("typescript-program", node.FOLDER, "install", "--offline", "--no-save", tarball)
-        for source in _TYPESCRIPT:
+        for example in _IN_TYPESCRIPT:
+            (_WORK / example).mkdir(parents=True)
+            shutil.copy(EXAMPLES / example / "index.ts", _WORK / example)
+        for source in (_TSCONFIG, _UP):
             shutil.copy(source, _WORK)
         packages.tsc("typescript-program", _WORK)
 
 
 _WORK = node.FOLDER / "program"
-_TYPESCRIPT = [
-    EXAMPLES / "basics-typescript" / "index.ts",
-    EXAMPLES / "basics-typescript" / "tsconfig.json",
-    ROOT / "tests" / "sdk" / "up.ts",
-]
+_TSCONFIG = EXAMPLES / "basics-typescript" / "tsconfig.json"
+_UP = ROOT / "tests" / "sdk" / "up.ts"
 TYPESCRIPT = Part(
     "typescript-program",
     (node.PACKAGES,),
-    lambda: [*_sources("nodejs"), *_TYPESCRIPT],
+    lambda: [
+        *_sources("nodejs"),
+        *(EXAMPLES / example / "index.ts" for example in _IN_TYPESCRIPT),
+        _TSCONFIG,
+        _UP,
+    ],
     (
         _WORK / "bin" / "up.js",
         node.FOLDER / "node_modules" / "@vmsnapshot" / "pulumi-vmsnapshot" / "package.json",
@@ -69,17 +96,26 @@ TYPESCRIPT = Part(
 
 
 def _make_go() -> None:
-    """Compiles the program's test, which runs the program."""
-    with step("the Go example with its SDK: 1 to 2 minutes the first time"):
-        program = BIN / "basics-go"
-        go.build("go-program", EXAMPLES / "basics-go", program, "test", "-c", "-ldflags", "-s -w", ".")
+    """Compiles for each program the test that runs it; it stands in one of their folders."""
+    test = EXAMPLES / "basics-go" / "main_test.go"
+    overlay = BUILD / "go-program.json"
+    beside = {str(EXAMPLES / example / test.name): str(test) for example in _IN_GO}
+    overlay.write_text(json.dumps({"Replace": beside}), encoding="utf-8")
+    with step("the Go examples with their SDK: 1 to 2 minutes the first time"):
+        for example in _IN_GO:
+            options = ("-c", "-ldflags", "-s -w", "-overlay", str(overlay))
+            go.build("go-program", EXAMPLES / example, _go_program(example), "test", *options, ".")
+
+
+def _go_program(example: str) -> Path:
+    return BIN / example.replace("/", "-")
 
 
 GO = Part(
     "go-program",
     (go.GO,),
-    lambda: [*_sources("go"), EXAMPLES / "basics-go"],
-    (BIN / "basics-go",),
+    lambda: [*_sources("go"), *(EXAMPLES / example for example in _IN_GO)],
+    tuple(_go_program(example) for example in _IN_GO),
     _make_go,
 )
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from devkit.places import BINARIES, ROOT
 from tests.support.client import other_client
-from tests.support.engine import Stack
-from tests.support.example import EXAMPLES
+from tests.support.example import by_itself, example_stack, up
 from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
 
@@ -33,20 +29,16 @@ def server() -> Iterator[Simulator]:
 
 
 @pytest.mark.timeout(300)  # a dozen commands of the engine
-def test_the_guest_is_thawed_whatever_happens(tmp_path: Path, server: Simulator) -> None:
-    """The README's commands freeze and thaw around each snapshot, and its table holds."""
+@pytest.mark.parametrize("language", ["python", "typescript", "go"])
+def test_the_guest_is_thawed_whatever_happens(tmp_path: Path, server: Simulator, language: str) -> None:
+    """The README's commands freeze and thaw around each snapshot in each language, and its table holds."""
+    example = f"guest-hooks/{language}"
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     (hooks / "ssh").write_text(SSH, encoding="utf-8")
     (hooks / "ssh").chmod(0o755)
-    path = os.pathsep.join([str(hooks), str(Path(sys.executable).parent), str(BINARIES), os.environ["PATH"]])
-    stack = Stack(
-        tmp_path / "stack",
-        plugins={"vmsnapshot": ROOT / "provider"},
-        runtime="python",
-        environment={**server.environment(), "PATH": path, "HOOKS": str(hooks)},
-    )
-    shutil.copy(EXAMPLES / "guest-hooks" / "__main__.py", stack.project)
+    stack = example_stack(tmp_path / "stack", example, environment=server.environment())
+    stack.environment |= {"PATH": f"{hooks}{os.pathsep}{stack.environment['PATH']}", "HOOKS": str(hooks)}
 
     def ran() -> list[str]:
         """What the hooks ran since the last time."""
@@ -56,24 +48,26 @@ def test_the_guest_is_thawed_whatever_happens(tmp_path: Path, server: Simulator)
         return lines
 
     frozen, thawed = "freeze root@db-1", "thaw root@db-1"
-    readme = Readme(stack, "guest-hooks")
+    commands = by_itself(example)
+    readme = Readme(stack, "guest-hooks", {"cd python": "true", **commands})
     readme.through("config set thaw")
-    stack.preview().check()
-    assert ran() == []
+    if not commands:
+        stack.preview().check()
+        assert ran() == []
 
     (hooks / "no-freeze").touch()
-    stack.up().failed()
+    up(stack, example).failed()
     assert ran() == [frozen, thawed]
     (hooks / "no-freeze").unlink()
     with other_client(server) as client:
         assert snapshots(client, "db-1") == {"db-1": []}
 
     server.fault("FileLocked", method="CreateSnapshot_Task", where="task")
-    stack.up().failed()
+    up(stack, example).failed()
     assert ran() == [frozen, thawed]
 
     (hooks / "no-thaw").touch()
-    stack.up().failed()
+    up(stack, example).failed()
     assert ran()[:2] == [frozen, thawed]
     (hooks / "no-thaw").unlink()
     assert stack.resource("frozen")["outputs"]["name"] == "frozen"

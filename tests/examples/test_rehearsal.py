@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from tests.environment.rolling import label
 from tests.support.client import Client, other_client
-from tests.support.example import example_stack
+from tests.support.engine import Stack
+from tests.support.example import EXAMPLES, by_itself, example_stack
 from tests.support.readme import Readme
 from tests.support.simulator import Simulator, running
 
@@ -30,18 +32,24 @@ def vms(client: Client) -> list[str]:
     return sorted(item.name for item in client.vm("web-1").parent.childEntity)
 
 
+def rehearsal(folder: Path, server: Simulator, language: str) -> Stack:
+    """A stack of the program in a language, with the check in the folder above it."""
+    example = f"rehearsal/{language}"
+    stack = example_stack(folder, example, environment=server.environment(), stack="rehearsal")
+    shutil.copy(EXAMPLES / "rehearsal" / "check.sh", stack.project.parent)
+    return stack
+
+
 @pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_what_comes_up_and_what_does_not(tmp_path: Path, server: Simulator) -> None:
     """Each update clones all VMs and leaves none; Tools that don't run, or a check that fails, fail it."""
-    stack = example_stack(
-        tmp_path / "stack", "rehearsal", environment=server.environment(), stack="rehearsal"
-    )
+    stack = rehearsal(tmp_path, server, "yaml")
     stack.config("label", "nightly")
     stack.config("wait", "1s")
     server.set("db-1", tools="notRunning")
     assert "VMware Tools don't run in VM" in " ".join(stack.up().failed().text.split())
     server.set("db-1", tools="running")
-    (stack.project / "check.sh").write_text("exit 4\n", encoding="utf-8")
+    (stack.project.parent / "check.sh").write_text("exit 4\n", encoding="utf-8")
     assert "the check ended with exit code 4" in " ".join(stack.up().failed().text.split())
     with other_client(server) as client:
         assert vms(client) == sorted(VMS)
@@ -50,14 +58,19 @@ def test_what_comes_up_and_what_does_not(tmp_path: Path, server: Simulator) -> N
 
 
 @pytest.mark.timeout(300)  # a dozen commands of the engine
-def test_the_readme(tmp_path: Path, server: Simulator) -> None:
-    """Its commands rehearse twice, and nothing is left after them."""
-    stack = example_stack(
-        tmp_path / "stack", "rehearsal", environment=server.environment(), stack="rehearsal"
-    )
-    readme = Readme(stack, "rehearsal")
-    assert '2 VMs will be cloned from "nightly"' in " ".join(readme.through("pulumi preview").text.split())
+@pytest.mark.parametrize("language", ["yaml", "python", "typescript", "go"])
+def test_the_readme(tmp_path: Path, server: Simulator, language: str) -> None:
+    """Its commands rehearse twice in each language, and nothing is left after them."""
+    stack = rehearsal(tmp_path, server, language)
+    commands = by_itself(f"rehearsal/{language}")
+    readme = Readme(stack, "rehearsal", {"cd yaml": "true", **commands})
+    shown = readme.through("pulumi preview").text
+    if not commands:
+        assert '2 VMs will be cloned from "nightly"' in " ".join(shown.split())
     assert "true" in readme.through("pulumi stack output passed").text
+    outputs = stack.resource("rehearsal")["outputs"]
+    assert outputs["checkResult"]["output"].startswith("nightly: {")
+    assert {name: item["wave"] for name, item in outputs["results"].items()} == {"db-1": 1, "web-1": 2}
     again = readme.through("pulumi up").text
     assert "1 updated" in again
     readme.to_the_end()

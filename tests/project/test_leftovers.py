@@ -16,8 +16,10 @@ LEFT = [
     "examples/basics-typescript/node_modules/x/package.json",
     "examples/basics-typescript/package-lock.json",
     "examples/environment-rollback/yaml/Pulumi.prod.yaml",
+    "examples/guest-hooks/go/bin/pulumi-main",
     "examples/policy/venv/pyvenv.cfg",
     "examples/policy/rules.json",
+    "examples/rehearsal/typescript/package-lock.json",
     "examples/snapshot-report/snapshots.html",
     "provider/venv/pyvenv.cfg",
 ]

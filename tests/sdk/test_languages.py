@@ -18,27 +18,21 @@ from devkit.places import BINARIES, ROOT
 from tests.e2e.conftest import new_stack
 from tests.support.client import Client
 from tests.support.engine import Stack
+from tests.support.example import by_itself
 from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
 
 BUILD = BINARIES.parent
 EXAMPLES = ROOT / "examples"
 
-# What updates the stack where the language's host isn't to be had: the program itself, through the Automation
-# API. Without a host there is no `pulumi preview` either.
-PROGRAMS: dict[str, str | None] = {
-    "go": f"{BINARIES / 'basics-go'} -test.v",
-    "python": None,
-    "typescript": f"{BINARIES / 'node'} {BUILD / 'typescript' / 'program' / 'bin' / 'up.js'}",
-    "yaml": None,
-}
+LANGUAGES = ("go", "python", "typescript", "yaml")
 
 
 @pytest.fixture(scope="module")
 def vsphere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     """A VM for each language."""
     certificate = str(tmp_path_factory.mktemp("vsphere") / "vcenter.pem")
-    names = ",".join(PROGRAMS)
+    names = ",".join(LANGUAGES)
     with running("--names", names, "--task-duration", "5ms", "--cert-out", certificate) as found:
         yield found
 
@@ -59,11 +53,10 @@ def stack_of(folder: Path, language: str, vsphere: Simulator) -> Stack:
 
 def readme(stack: Stack, language: str) -> Readme:
     """The example's README, for the VM that is called like the language."""
+    example = f"basics-{language}"
+    stack.environment |= {"STACK": stack.name, "PROJECT": "made-up"}  # for a program that runs by itself
     programs = {"vm web-1": f"vm {language}", "clean base": "clean clean"}
-    if (program := PROGRAMS[language]) is not None:
-        stack.environment |= {"STACK": stack.name, "PROJECT": "made-up"}
-        programs |= {"pulumi up": program, "pulumi preview --diff": "true"}
-    return Readme(stack, f"basics-{language}", programs)
+    return Readme(stack, example, programs | by_itself(example))
 
 
 def counted(text: str) -> list[str]:
@@ -87,7 +80,7 @@ def done(vsphere: Simulator, vm: str) -> list[str]:
     return names[1:]
 
 
-@pytest.mark.parametrize("language", PROGRAMS)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, language: str) -> None:
     """The commands of the basic example's README do the same in each language, and leave no snapshot behind.
 

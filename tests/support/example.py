@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import yaml
 
 from devkit.places import ROOT
-from tests.support.engine import Stack
+from devkit.setup.programs import up_command
+from tests.support.engine import Outcome, Stack
 
 EXAMPLES = ROOT / "examples"
 
@@ -44,4 +46,32 @@ def example_stack(
         if file.suffix in {".css", ".py", ".sh"}:
             shutil.copy(file, made.project)
     made.environment["PATH"] = f"{python.parent}{os.pathsep}{made.environment['PATH']}"
+    made.environment |= {"STACK": stack, "PROJECT": "made-up"}  # for a program that runs by itself
     return made
+
+
+def by_itself(example: str) -> dict[str, str]:
+    """What stands in for commands of an example's README where its language has no host: none previews."""
+    command = up_command(example)
+    if command is None:
+        return {}
+    return {"pulumi up --yes": command, "pulumi up": command, "pulumi preview": "true"}
+
+
+def up(stack: Stack, example: str) -> Outcome:
+    """Update a stack of an example's program: by `pulumi up`, or by the program itself."""
+    command = up_command(example)
+    if command is None:
+        return stack.up()
+    ran = subprocess.run(
+        command.split(),
+        cwd=stack.project,
+        env=stack.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+        timeout=100,
+    )
+    return Outcome((command,), ran.returncode, ran.stdout)

@@ -8,10 +8,11 @@ import pulumi_vmsnapshot as vmsnapshot
 
 config = pulumi.Config()
 vm = config.require("virtualMachine")
+freeze_command, thaw_command = config.require("freeze"), config.require("thaw")
 
 
 def run(command: str) -> None:
-    line = ["sh", "-c", config.require(command)]
+    line = ["sh", "-c", command]
     whose = {**os.environ, "VM": vm}
     subprocess.run(line, check=True, timeout=60, env=whose)  # noqa: S603 - your own command
 
@@ -19,18 +20,18 @@ def run(command: str) -> None:
 def freeze(_: pulumi.ResourceHookArgs) -> None:
     """A freeze that fails ends the update before anything is taken, and thaws what it may have frozen."""
     try:
-        run("freeze")
+        run(freeze_command)
     except subprocess.SubprocessError:
-        run("thaw")
+        run(thaw_command)
         raise
 
 
 def thaw(_: pulumi.ResourceHookArgs) -> None:
-    run("thaw")
+    run(thaw_command)
 
 
 def thaw_after_failure(_: pulumi.ErrorHookArgs) -> bool:
-    run("thaw")
+    run(thaw_command)
     return False  # no second try
 
 
