@@ -147,13 +147,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Ownership { get; private set; } = null!;
 
         /// <summary>
-        /// The snapshot above it; not set for a root, and where its place isn't known (no `path`).
+        /// The snapshot above it; not set for a root, and where its place in the tree isn't known.
         /// </summary>
         [Output("parent")]
         public Output<Outputs.SnapshotReference?> Parent { get; private set; } = null!;
 
         /// <summary>
-        /// Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
+        /// Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its name alone where its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
         /// </summary>
         [Output("path")]
         public Output<string?> Path { get; private set; } = null!;

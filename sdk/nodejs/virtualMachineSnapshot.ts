@@ -130,11 +130,11 @@ export class VirtualMachineSnapshot extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly ownership: pulumi.Output<string | undefined>;
     /**
-     * The snapshot above it; not set for a root, and where its place isn't known (no `path`).
+     * The snapshot above it; not set for a root, and where its place in the tree isn't known.
      */
     declare public /*out*/ readonly parent: pulumi.Output<outputs.SnapshotReference | undefined>;
     /**
-     * Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
+     * Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its name alone where its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
      */
     declare public /*out*/ readonly path: pulumi.Output<string | undefined>;
     /**

@@ -113,9 +113,9 @@ type VirtualMachineSnapshot struct {
 	Namespace pulumi.StringPtrOutput `pulumi:"namespace"`
 	// The mark by which this resource knows its own snapshot, as written in the description's last line on the platform.
 	Ownership pulumi.StringPtrOutput `pulumi:"ownership"`
-	// The snapshot above it; not set for a root, and where its place isn't known (no `path`).
+	// The snapshot above it; not set for a root, and where its place in the tree isn't known.
 	Parent SnapshotReferencePtrOutput `pulumi:"parent"`
-	// Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
+	// Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its name alone where its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
 	Path pulumi.StringPtrOutput `pulumi:"path"`
 	// The power state a revert leaves: `PoweredOn` only with memory.
 	PowerState PowerStatePtrOutput `pulumi:"powerState"`
@@ -385,12 +385,12 @@ func (o VirtualMachineSnapshotOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringPtrOutput { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
-// The snapshot above it; not set for a root, and where its place isn't known (no `path`).
+// The snapshot above it; not set for a root, and where its place in the tree isn't known.
 func (o VirtualMachineSnapshotOutput) Parent() SnapshotReferencePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) SnapshotReferencePtrOutput { return v.Parent }).(SnapshotReferencePtrOutput)
 }
 
-// Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
+// Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its name alone where its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
 func (o VirtualMachineSnapshotOutput) Path() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineSnapshot) pulumi.StringPtrOutput { return v.Path }).(pulumi.StringPtrOutput)
 }

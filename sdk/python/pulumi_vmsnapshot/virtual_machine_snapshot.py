@@ -545,7 +545,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def parent(self) -> pulumi.Output[Optional['outputs.SnapshotReference']]:
         """
-        The snapshot above it; not set for a root, and where its place isn't known (no `path`).
+        The snapshot above it; not set for a root, and where its place in the tree isn't known.
         """
         return pulumi.get(self, "parent")
 
@@ -553,7 +553,7 @@ class VirtualMachineSnapshot(pulumi.CustomResource):
     @pulumi.getter
     def path(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
+        Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its name alone where its place in the tree is not known, as below a snapshot that was made outside the VM Operator.
         """
         return pulumi.get(self, "path")
 

@@ -245,13 +245,14 @@ class SnapshotState(SnapshotInputs):
     path: Annotated[
         str | None,
         Property(
-            "Its path in the VM's snapshot tree, such as `base/release-41`; not set: its place in the tree "
-            "is not known, as below a snapshot that was made outside the VM Operator."
+            "Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its "
+            "name alone where its place in the tree is not known, as below a snapshot that was made outside "
+            "the VM Operator."
         ),
     ] = None
     parent: Annotated[
         SnapshotReference | None,
-        Property("The snapshot above it; not set for a root, and where its place isn't known (no `path`)."),
+        Property("The snapshot above it; not set for a root, and where its place in the tree isn't known."),
     ] = None
     children: Annotated[list[SnapshotReference], Property("The snapshots directly below it.")] = []
     current: Annotated[bool | None, Property("Whether the VM now runs on this snapshot.")] = None

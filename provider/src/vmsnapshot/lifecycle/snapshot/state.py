@@ -31,7 +31,8 @@ def snapshot_state(
         power_state=snapshot.power_state,
         quiesced=snapshot.quiesced,
         create_time=timestamp_or_none(created),
-        path=vm.path(snapshot.id) if vm.place_known(snapshot.id) else None,
+        # Never nothing: a revert that is given this as its snapshot would take it for "only watch".
+        path=vm.path(snapshot.id) if vm.place_known(snapshot.id) else snapshot.name,
         parent=reference_to(vm.snapshot(snapshot.parent_id)),
         children=[
             reference for item in vm.children(snapshot.id) if (reference := reference_to(item)) is not None

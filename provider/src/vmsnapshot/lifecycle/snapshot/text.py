@@ -93,9 +93,9 @@ def adoption_text(vm: VirtualMachine, snapshot: Snapshot) -> str | None:
             "taken. It holds the VM as it was then, and when that was its API doesn't tell."
         )
     return (
-        f"Whether {what} was taken now is not known: if vSphere had a snapshot of that name, the VM Operator "
-        "has adopted that one, which holds the VM as it was then. It doesn't tell the names of snapshots "
-        "that were made outside it, and nothing of what is below them."
+        f"{what}: whether it was taken now is not known. If vSphere had a snapshot of that name, the VM "
+        "Operator has adopted that one, which holds the VM as it was then. It doesn't tell the names of "
+        "snapshots that were made outside it, and nothing of what is below them."
     )
 
 
