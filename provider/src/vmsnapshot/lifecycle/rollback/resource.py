@@ -86,7 +86,8 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         failures = checked.planned.check_failures()
         if failures:
             return verbs.CheckAnswer(inputs, failures)
-        memory.checked = checked
+        # Without state, which a provider that was changed in this update hasn't seen, it may not be all.
+        memory.checked = checked if old is None or memory.state is not None else None
         return verbs.CheckAnswer(checked.inputs)
 
     def diff(self, request: verbs.DiffRequest[RollbackInputs, RollbackState]) -> DiffResult:
