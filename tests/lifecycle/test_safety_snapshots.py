@@ -163,6 +163,9 @@ def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
     assert life.stack.up().errors
     assert [item["name"] for item in life.recorded] == life.safety
     assert len(life.safety) == 1
+    shown = life.stack.preview().check().words
+    assert f'An earlier try has taken the safety snapshot "{life.safety[0]}"' in shown
+    assert "A safety snapshot is taken first" not in shown
     life.stack.up().check()
     assert life.ops == ["create", "revert"]
     assert [item["name"] for item in life.recorded] == life.safety

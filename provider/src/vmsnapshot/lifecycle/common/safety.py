@@ -74,6 +74,11 @@ class SafetySnapshots:
         ours = marked(vm, self._owner(request_id).mark)
         return ours[-1] if ours else None
 
+    def reusable(self, vm: VirtualMachine, request_id: str, moment: dt.datetime) -> Snapshot | None:
+        """Returns the one that an earlier try of a request has taken, and that this one uses; None: it takes one."""
+        found = self.find(vm, request_id)
+        return found if found is not None and _is_fresh(found, moment) else None
+
     def record(self, snapshot: Snapshot) -> TakenSafetySnapshot:
         """Returns a safety snapshot's entry in state."""
         return TakenSafetySnapshot(

@@ -125,7 +125,11 @@ def plan_request(
     if inputs.snapshot == CURRENT and asker is not None:
         target = _before_safety_snapshot(session, vm, target, asker)
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
-    plan = plan_revert(vm, target, then, inputs, session.now(operation))
+    moment, kept = session.now(operation), None
+    if asker is not None and inputs.safety_snapshot is not None:
+        safety = SafetySnapshots(session, asker.urn, safety_spec(inputs))
+        kept = safety.reusable(vm, request_id(asker.urn, target, inputs, asker.old), moment)
+    plan = plan_revert(vm, target, then, inputs, moment, kept=kept)
     return PlannedRevert(vm, target, plan, inputs.power_policy)
 
 
@@ -137,6 +141,7 @@ def plan_revert(
     moment: dt.datetime,
     *,
     delete_policy: str | None = DELETE_POLICY,
+    kept: Snapshot | None = None,
 ) -> RevertPlan:
     """The plan of reverting a VM to one of its snapshots.
 
@@ -147,6 +152,7 @@ def plan_revert(
         inputs: What the user asks.
         moment: Now.
         delete_policy: The resource's input that says what becomes of the safety snapshot; None: it has none.
+        kept: The safety snapshot of an earlier try, which is used; None: one is taken.
     """
     after = machine_after(_with_setting_changes(then, vm.machine), target, inputs.power_policy)
     branch = {item.id for item in vm.ancestry(target.id)}
@@ -177,7 +183,8 @@ def plan_revert(
         possible=all(item.severity != "error" for item in findings),
         text="",
     )
-    return replace(plan, text=plan_text(plan, vm, target, inputs, moment, delete_policy=delete_policy))
+    text = plan_text(plan, vm, target, inputs, moment, delete_policy=delete_policy, kept=kept)
+    return replace(plan, text=text)
 
 
 def _with_setting_changes(then: Machine, live: Machine) -> Machine:

@@ -37,11 +37,15 @@ def plan_text(
     moment: dt.datetime,
     *,
     delete_policy: str | None,
+    kept: Snapshot | None = None,
 ) -> str:
     """What a person reads before approving: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
     sentences = [_power(plan, inputs.power_policy), _lost(plan, vm, moment)]
-    sentences += [] if inputs.safety_snapshot is None else [_safety(inputs.safety_snapshot, delete_policy)]
+    if kept is not None:
+        sentences.append(_kept(kept, moment))
+    elif inputs.safety_snapshot is not None:
+        sentences.append(_safety(inputs.safety_snapshot, delete_policy))
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
@@ -132,6 +136,14 @@ def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -
         f"({before.id}, {vm_identity(before)}); {format_vm(vm)} has the {vm_identity(vm.identity)}."
     )
     yield from wrapped(text, first=_INDENT)
+
+
+def _kept(snapshot: Snapshot, moment: dt.datetime) -> str:
+    taken = "" if snapshot.create_time is None else f", {format_age(moment - snapshot.create_time)} ago"
+    return (
+        f'An earlier try has taken the safety snapshot "{printable(snapshot.name)}"{taken}: it is used, no other '
+        "other is taken, and what was written since is lost. To keep that, too, remove it first."
+    )
 
 
 def _safety(rule: SafetySnapshot, delete_policy: str | None) -> str:

@@ -32,6 +32,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     RollbackRequest,
     Unfinished,
     completed,
+    is_open,
     member_snapshot,
     reverted_before,
     unfinished,
@@ -98,7 +99,8 @@ class RollbackExecutor:
             self._compare_with_preview(planned, operation)
         except VmsnapshotError as error:
             raise self._not_begun(error) from error
-        text = rollback_text(planned, done=len(executor.reverted))
+        again = self._old is not None and is_open(self._old)
+        text = rollback_text(planned, done=len(executor.reverted), again=again)
         self._session.log(self._urn, requests.Severity.WARNING, text)
         if self._old is not None:
             attempts = {key: plan.attempt.id for key, plan in executor.plans.items()}

@@ -317,7 +317,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             uncertain = [key for key, task in under_way.items() if task.uncertain]
             running = [key for key in under_way if key not in uncertain]
             self._session.log(urn, Severity.WARNING, found_text(done, running, uncertain))
-        text = rollback_text(checked.planned.without(found), done=len(checked.done) + len(done))
+        again = old is not None and is_open(old)
+        count = len(checked.done) + len(done)
+        text = rollback_text(checked.planned.without(found), done=count, again=again)
         others = {} if old is None else other_vms(old.vms, checked.planned.environment.machines)
         for key, before in others.items():
             lines = another_vm_text(before, checked.planned.environment.machines[key])

@@ -34,15 +34,16 @@ _POWER: Final[dict[PowerState | None, str]] = {
 }
 
 
-def rollback_text(planned: PlannedRollback, *, done: int = 0) -> str:
+def rollback_text(planned: PlannedRollback, *, done: int = 0, again: bool = False) -> str:
     """What a person reads before approving: which VMs in which waves, ages, power, what is lost.
 
     Args:
         planned: The VMs that are still to be reverted.
         done: How many others have been, by a run of the same rollback.
+        again: Whether a run of the same rollback has failed.
     """
     plans = _in_order(planned)
-    lines = list(wrapped(_head(planned, len(plans), done)))
+    lines = list(wrapped(_head(planned, len(plans), done, again=again)))
     lines += _table(planned, plans)
     if len(plans) <= _WHOLE:
         lines += [plan.text for _, _, plan in plans]
@@ -103,7 +104,7 @@ def _later(skew: dt.timedelta) -> str:
     return ", its last snapshot " + ("less than 1 s later" if seconds < 1 else f"{seconds:.0f} s later")
 
 
-def _head(planned: PlannedRollback, count: int, done: int) -> str:
+def _head(planned: PlannedRollback, count: int, done: int, *, again: bool) -> str:
     between = planned.points.taken_between
     when = "taken at a time that is not known"
     if between is not None:
@@ -113,6 +114,11 @@ def _head(planned: PlannedRollback, count: int, done: int) -> str:
     vms = f"{count} VM" if count == 1 else f"{count} VMs"
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
+    if safety and again:
+        safety += (
+            " One that an earlier try has taken within the last hour is used instead, and what was written "
+            "since is lost."
+        )
     if planned.spec.safety and (policy := planned.spec.delete_policy) is not None:
         after = "leaves them on the VMs" if policy == "keep" else "removes them from the VMs"
         safety += f" Deleting this resource {after} (safetyDeletePolicy: {policy})."
