@@ -141,8 +141,8 @@ def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -
 def _kept(snapshot: Snapshot, moment: dt.datetime) -> str:
     taken = "" if snapshot.create_time is None else f", {format_age(moment - snapshot.create_time)} ago"
     return (
-        f'An earlier try has taken the safety snapshot "{printable(snapshot.name)}"{taken}: it is used, no other '
-        "other is taken, and what was written since is lost. To keep that, too, remove it first."
+        f'An earlier try has taken the safety snapshot "{printable(snapshot.name)}"{taken}: it is used, '
+        "no other is taken, and what was written since is lost. To keep that, too, remove it first."
     )
 
 
