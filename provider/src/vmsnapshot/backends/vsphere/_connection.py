@@ -18,6 +18,7 @@ from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends._slots import Slots
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._another_server import leave
 from vmsnapshot.backends.vsphere._credentials import Credentials, let_go
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -174,9 +175,8 @@ class Connection:
             try:
                 return function(login)
             except faults.VENDOR as failure:
-                if faults.is_expired(failure):
+                if safe := faults.is_expired(failure):
                     self.expired(login)
-                    safe = True
                 else:
                     safe = isinstance(self.explain(failure, subject), faults.Interrupted) and not once
                 if not (safe and next(repeats)):
@@ -194,7 +194,7 @@ class Connection:
             Denied: `user` or `password` is wrong. It is not tried again: repeated wrong
                 passwords lock accounts.
             InvalidInput: The server's certificate is not accepted.
-            Unreachable: No connection, or the session was closed.
+            Unreachable: No connection, or the session was closed; or another server answers by now.
         """
         asked = time.monotonic()
         with self._lock:
@@ -205,8 +205,13 @@ class Connection:
             if self._failed is not None and self._failed[0] > asked:
                 raise self._failed[1].with_traceback(None)
             if self._login is None:
-                self._login = self._open()
-                self._server = self._login.server
+                login = self._open()
+                if self._server not in (None, login.server):
+                    self._refused = leave(
+                        login.content, login.stub, self.endpoint, self._server, login.server
+                    )
+                    raise self._refused
+                self._login, self._server = login, login.server
             return self._login
 
     @property
