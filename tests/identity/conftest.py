@@ -1,19 +1,18 @@
-"""A stack in memory, and servers that take each other's address."""
+"""A stack of the real engine, and servers that take each other's address."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import pytest
 
-from tests.support.in_process import mini_stack
-from tests.support.ministack import MiniStack
+from devkit.places import ROOT
+from tests.support.engine import Stack
 from tests.support.simulator import Simulator, running
-from vmsnapshot.frontends.engine._notes import FileNotes
 
 SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
 REVERT = "vmsnapshot:VirtualMachineRevert"
@@ -26,8 +25,8 @@ Serve: TypeAlias = Callable[..., contextlib.AbstractContextManager[Simulator]]
 class Stacks(Protocol):
     """Makes a stack."""
 
-    def __call__(self, server: Simulator, name: str = "dev", **settings: str) -> MiniStack:
-        """A stack of that name, with these settings of the provider besides the login."""
+    def __call__(self, server: Simulator, name: str = "dev", **environment: str) -> Stack:
+        """A stack of that name; its commands get these variables besides those of the login."""
         ...
 
 
@@ -45,15 +44,25 @@ def serve() -> Serve:
 
 
 @pytest.fixture
-def stacks() -> Stacks:
-    """Makes stacks in memory that take any server at the address for the right one."""
+def stacks(tmp_path: Path) -> Iterator[Stacks]:
+    """Makes stacks whose provider logs in to a server by the environment."""
+    made: list[Stack] = []
 
-    def make(server: Simulator, name: str = "dev", **settings: str) -> MiniStack:
-        login = {"vsphereServer": server.server, "user": server.user, "password": server.password}
-        given = {**login, "allowUnverifiedSsl": True, **settings}
-        return mini_stack(given, notes=FileNotes(os.getpid()), stack=name)
+    def make(server: Simulator, name: str = "dev", **environment: str) -> Stack:
+        folder = tmp_path / f"stack-{len(made)}"
+        plugins = {"vmsnapshot": ROOT / "provider"}
+        variables = {**server.environment(), **environment}
+        made.append(Stack(folder, plugins=plugins, environment=variables, name=name))
+        return made[-1]
 
-    return make
+    yield make
+    for stack in made:
+        stack.close()
+
+
+def program(**resources: dict[str, Any]) -> dict[str, Any]:
+    """A YAML program of these resources."""
+    return {"resources": resources}
 
 
 def snapshot(vm: str, **properties: Any) -> dict[str, Any]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pyVmomi import vim
 
-from tests.identity.conftest import Serve, Stacks, revert
+from tests.identity.conftest import Serve, Stacks, program, revert
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator
 
 OTHER = "11111111-2222-4333-8444-555555555555"
+
+
+def flat(text: str) -> str:
+    """A text without its line ends."""
+    return " ".join(text.split())
 
 
 def reverts(server: Simulator, vm: str) -> int:
@@ -28,17 +33,17 @@ def test_another_server_at_the_address(serve: Serve, stacks: Stacks) -> None:
     with serve("--names", "web-1") as first, other_client(first) as client:
         stack = stacks(first)
         client.take("web-1", "clean")
-        stack.write(r=revert("web-1", snapshot="clean"))
+        stack.write(program(r=revert("web-1", snapshot="clean")))
         stack.up().check()
-        known = stack.resource("r").outputs
+        known = stack.resource("r")["outputs"]
     with serve("--names", "web-1", "--instance-uuid", OTHER) as second, other_client(second) as client:
         client.take("web-1", "clean")
-        stack.write(r=revert("web-1", snapshot="clean", triggers={"n": 1}, powerPolicy="off"))
+        stack.write(program(r=revert("web-1", snapshot="clean", triggers={"n": 1}, powerPolicy="off")))
         for command in (stack.preview, stack.refresh, stack.up):
-            told = command().failed().words
+            told = flat(command().failed().text)
             assert known["vm"]["server"] in told
             assert OTHER in told
-        assert stack.resource("r").outputs == known
+        assert stack.resource("r")["outputs"] == known
         assert [item["op"] for item in second.history()] == ["create"]
 
 
@@ -47,7 +52,7 @@ def test_the_same_vm_under_a_new_id(serve: Serve, stacks: Stacks) -> None:
     with serve("--names", "web-1") as before, other_client(before) as client:
         stack = stacks(before)
         client.take("web-1", "clean")
-        stack.write(r=revert("web-1", snapshot="clean"))
+        stack.write(program(r=revert("web-1", snapshot="clean")))
         stack.up().check()
         uuid, old_id = client.vm("web-1").config.instanceUuid, client.vm("web-1")._moId
     with serve("--names", "gone,web-1") as after, other_client(after) as client:
@@ -55,9 +60,9 @@ def test_the_same_vm_under_a_new_id(serve: Serve, stacks: Stacks) -> None:
         client.wait(client.vm("web-1").ReconfigVM_Task(vim.vm.ConfigSpec(instanceUuid=uuid)))
         client.take("web-1", "clean")
         assert client.vm("web-1")._moId != old_id
-        told = stack.up().check().words
+        told = flat(stack.up().check().text)
         assert "under a new id" in told
-        assert stack.resource("r").outputs["vm"]["id"] == client.vm("web-1")._moId
+        assert stack.resource("r")["outputs"]["vm"]["id"] == client.vm("web-1")._moId
         assert reverts(after, "web-1") == 0
 
 
@@ -67,23 +72,23 @@ def test_a_new_vm_of_the_name_is_not_reverted(serve: Serve, stacks: Stacks) -> N
         stack = stacks(server)
         client.take("web-1", "clean")
         asked = revert("web-1", snapshot="clean")
-        stack.write(r=asked)
+        stack.write(program(r=asked))
         stack.up().check()
         assert reverts(server, "web-1") == 1
         destroy(client, "web-1")
         client.wait(client.vm("spare").Rename_Task("web-1"))
         client.take("web-1", "clean")
         for _ in range(2):
-            told = stack.up().check().words
+            told = flat(stack.up().check().text)
             assert "no longer there" in told
         assert "No other VM is reverted" in told
         assert reverts(server, "web-1") == 1
-        outputs = stack.resource("r").outputs
+        outputs = stack.resource("r")["outputs"]
         assert "machine" not in outputs
         assert outputs["revertedTo"]["name"] == "clean"
         asked["properties"]["triggers"] = {"again": 1}
-        stack.write(r=asked)
-        told = stack.preview().check().words
+        stack.write(program(r=asked))
+        told = flat(stack.preview().check().text)
         assert "This is another VM than the one that this resource was about" in told
         assert outputs["vm"]["instanceUUID"] in told
         stack.up().check()
@@ -95,18 +100,18 @@ def test_the_name_has_passed_to_another_living_vm(serve: Serve, stacks: Stacks) 
     with serve("--names", "web,green") as server, other_client(server) as client:
         stack = stacks(server)
         client.take("web", "clean")
-        stack.write(r=revert("web", snapshot="clean"))
+        stack.write(program(r=revert("web", snapshot="clean")))
         stack.up().check()
         blue = client.vm("web")
         client.take("green", "clean")
         client.wait(blue.Rename_Task("blue"))
         client.wait(client.vm("green").Rename_Task("web"))
-        told = stack.up().check().words
+        told = flat(stack.up().check().text)
         assert 'is now "/DC0/vm/blue"' in told
         assert sum(item["op"] == "revert" for item in server.history()) == 1
-        assert stack.resource("r").outputs["vm"]["id"] == blue._moId
-        stack.write(r=revert("web", snapshot="clean", triggers={"n": 1}))
-        told = stack.preview().check().words
+        assert stack.resource("r")["outputs"]["vm"]["id"] == blue._moId
+        stack.write(program(r=revert("web", snapshot="clean", triggers={"n": 1})))
+        told = flat(stack.preview().check().text)
         assert "This is another VM" in told
 
 
@@ -115,13 +120,15 @@ def test_the_program_follows_a_vm_into_another_folder(serve: Serve, stacks: Stac
     with serve("--names", "web-1") as server, other_client(server) as client:
         stack = stacks(server)
         client.take("web-1", "clean")
-        stack.write(r=revert("/DC0/vm/web-1", snapshot="clean"))
+        stack.write(program(r=revert("/DC0/vm/web-1", snapshot="clean")))
         stack.up().check()
         client.move("web-1", "apps")
-        stack.write(r=revert("/DC0/vm/apps/web-1", snapshot="clean"))
-        assert stack.preview().check().ops == {"r": "update"}
+        stack.write(program(r=revert("/DC0/vm/apps/web-1", snapshot="clean")))
+        told = stack.preview().check().text
+        assert "1 to update" in told, told
+        assert "replace" not in told
         stack.up().check()
-        outputs = stack.resource("r").outputs
+        outputs = stack.resource("r")["outputs"]
         assert (outputs["vmName"], outputs["vm"]["path"]) == ("/DC0/vm/apps/web-1",) * 2
         assert reverts(server, "web-1") == 1
 
@@ -131,12 +138,12 @@ def test_the_program_follows_a_renamed_vm(serve: Serve, stacks: Stacks) -> None:
     with serve("--names", "web-1") as server, other_client(server) as client:
         stack = stacks(server)
         client.take("web-1", "clean")
-        stack.write(r=revert("web-1", snapshot="clean"))
+        stack.write(program(r=revert("web-1", snapshot="clean")))
         stack.up().check()
         vm = client.vm("web-1")
         client.wait(vm.Rename_Task("web-01"))
         for name in ("web-01", "/DC0/vm/web-01", vm._moId, vm.config.instanceUuid):
-            stack.write(r=revert(name, snapshot="clean"))
+            stack.write(program(r=revert(name, snapshot="clean")))
             stack.up().check()
-            assert stack.resource("r").outputs["vmName"] == name
+            assert stack.resource("r")["outputs"]["vmName"] == name
         assert sum(item["op"] == "revert" for item in server.history()) == 1
