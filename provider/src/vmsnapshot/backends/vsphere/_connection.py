@@ -207,9 +207,7 @@ class Connection:
             if self._login is None:
                 login = self._open()
                 if self._server not in (None, login.server):
-                    self._refused = leave(
-                        login.content, login.stub, self.endpoint, self._server, login.server
-                    )
+                    self._refused = leave(login, self._server)
                     raise self._refused
                 self._login, self._server = login, login.server
             return self._login

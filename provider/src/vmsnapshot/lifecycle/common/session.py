@@ -20,9 +20,9 @@ from vmsnapshot.lifecycle.common.identity import (
 )
 from vmsnapshot.lifecycle.common.identity_text import (
     another_server_text,
-    format_known_vm,
     unknown_server_text,
 )
+from vmsnapshot.lifecycle.common.located import gone, not_told, same_or
 from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.paths import SnapshotPaths
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
@@ -213,7 +213,7 @@ class Session:
                 if sameness is Sameness.SAME:
                     found[key] = outcome
                 elif sameness is Sameness.UNKNOWN:
-                    found[key] = _unknown(identity, outcome, operation)
+                    found[key] = not_told(identity, outcome, operation)
                 else:
                     elsewhere[key] = identity
             elif isinstance(outcome, Gone):
@@ -320,7 +320,7 @@ class Session:
             server = self.backend.server(known.id, operation)
             if compare_servers(known.on, server) is Sameness.UNKNOWN:
                 return Unreachable(unknown_server_text(known), subject=operation.what, retryable=False)
-        return _gone(known, operation)
+        return gone(known, operation)
 
     def _by_uuid(
         self, known: Mapping[_K, VirtualMachineIdentity], operation: Operation, read: ReadMask
@@ -330,7 +330,7 @@ class Session:
         sought: dict[_K, str] = {}
         for key, identity in known.items():
             if identity.instance_uuid is None:
-                found[key] = _gone(identity, operation)
+                found[key] = gone(identity, operation)
             else:
                 sought[key] = identity.instance_uuid
         references = [VMReference(uuid) for uuid in sought.values()]
@@ -340,7 +340,7 @@ class Session:
             if isinstance(outcome, NotFound):
                 missing.append(key)
             elif isinstance(outcome, VirtualMachine):
-                found[key] = _same_or(known[key], outcome, operation)
+                found[key] = same_or(known[key], outcome, operation)
             else:
                 found[key] = outcome
         # A VM without a readable UUID that has the name could be the one that is sought.
@@ -348,9 +348,9 @@ class Session:
         outcomes = self.backend.find_all(namesakes, operation, ReadMask.NOTHING) if missing else []
         for key, outcome in zip(missing, outcomes, strict=True):
             if isinstance(outcome, (NotFound, Ambiguous)):
-                found[key] = _gone(known[key], operation)
+                found[key] = gone(known[key], operation)
             elif isinstance(outcome, VirtualMachine):
-                found[key] = _same_or(known[key], outcome, operation)
+                found[key] = same_or(known[key], outcome, operation)
             else:
                 found[key] = outcome
         return found
@@ -375,29 +375,3 @@ class Session:
         with self._lock:
             if self._backend is not None:
                 self._backend.close()
-
-
-def _same_or(
-    known: VirtualMachineIdentity, seen: VirtualMachine, operation: Operation
-) -> Outcome[VirtualMachine]:
-    """Returns the VM that was looked for elsewhere if this is the one, else what that means."""
-    match compare_vm(known, seen.identity):
-        case Sameness.SAME | Sameness.ELSEWHERE:
-            return seen
-        case Sameness.UNKNOWN:
-            return _unknown(known, seen, operation)
-        case _:
-            return _gone(known, operation)
-
-
-def _gone(known: VirtualMachineIdentity, operation: Operation) -> Gone:
-    return Gone(f"VM {format_known_vm(known)} is no longer there", subject=operation.what)
-
-
-def _unknown(known: VirtualMachineIdentity, seen: VirtualMachine, operation: Operation) -> Unreachable:
-    return Unreachable(
-        f'whether {format_vm(seen)} is VM "{known.name}" ({known.id}) could not be read: '
-        f"its {'UID' if known.uid is not None else 'configuration, with the instance UUID,'} is missing; "
-        f"that of the known one is {known.uid or known.instance_uuid}",
-        subject=operation.what,
-    )
