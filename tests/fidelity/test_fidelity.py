@@ -26,9 +26,10 @@ from tests.support.plugin import plugin
 from tests.support.samples import sample
 from tests.support.simulator import running
 
-# Reverts of ours in each of the parts, which run at the same time.
-PARTS = 6
-REVERTS = sample("REVERTS", few=120, full=504) // PARTS
+# Parts, which run at the same time, and reverts of ours in each: no fewer than a run of histories has anyhow.
+ALL = sample("REVERTS", few=90, full=504)
+PARTS = min(6, max(1, ALL // 30))
+REVERTS = ALL // PARTS
 
 # Each history begins on a VM that nobody has touched.
 MACHINES = 100

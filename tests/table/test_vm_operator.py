@@ -19,9 +19,17 @@ CASES = {case.name: case for case in (*COMMON, *ON_THE_VM_OPERATOR)}
 
 # The API versions that the VM Operator stores, and the API server on which it does.
 STORED = {"v1alpha5": "api_server", "v1alpha6": "newer_api_server"}
+# Both frontends, and both versions: which of them is stored is nothing that a frontend knows of.
+WAYS = pytest.mark.parametrize(
+    ("world", "frontend"),
+    [(STORED["v1alpha5"], "plugin"), (STORED["v1alpha5"], "dynamic"), (STORED["v1alpha6"], "plugin")],
+    ids=["v1alpha5-plugin", "v1alpha5-dynamic", "v1alpha6-plugin"],
+    indirect=True,
+    scope="module",
+)
 
 
-@pytest.fixture(scope="module", params=list(STORED.values()), ids=list(STORED))
+@pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """One stand-in for all cases; others (kubectl) speak v1alpha5 in any case."""
     server: ApiServer = request.getfixturevalue(request.param)
@@ -29,7 +37,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         yield found
 
 
-@pytest.mark.parametrize("frontend", FRONTENDS, indirect=True)
+@WAYS
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_life(world: World, frontend: Frontend, case: Case) -> None:
     """Each verb does what it announced, and nothing more; the reason for a case stands with it."""
@@ -38,12 +46,13 @@ def test_a_life(world: World, frontend: Frontend, case: Case) -> None:
 
 @pytest.mark.timeout(300)  # a process for each command
 @pytest.mark.parametrize("fresh_front", FRONTENDS, indirect=True)
+@pytest.mark.parametrize("world", STORED.values(), ids=STORED, indirect=True, scope="module")
 def test_a_life_of_many_processes(world: World, fresh_front: Frontend) -> None:
     """A new process of the provider for each command knows from state all that it needs."""
     live(CASES["settings of the delete"], world, fresh_front)
 
 
-@pytest.mark.parametrize("frontend", FRONTENDS, indirect=True)
+@WAYS
 def test_what_it_cannot_do(world: World, frontend: Frontend) -> None:
     """It is refused with the property's name before anything is done, and the state stays empty."""
     refuses(REFUSED_ON_THE_VM_OPERATOR, world, frontend)
