@@ -45,6 +45,7 @@ NOT_FAST = (
     "environment/test_checkpoint_engine.py",
     "environment/test_checkpoint_life.py",
     "environment/test_examples.py",
+    "environment/test_reverts_budget.py",
     "environment/test_rollback.py",
     "environment/test_rollback_budget.py",
     "environment/test_rollback_engine.py",
@@ -86,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the fast half: it needs no engine and no API server."""
+    """Mark the fast half, which needs no engine and no API server; let each worker begin with long tests."""
     here = Path(__file__).parent
     for item in items:
         path = item.path.relative_to(here)
@@ -94,6 +95,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         servers = {"api_server", "newer_api_server"}
         if not slow and servers.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("fast")
+    items[:] = long_ones_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def long_ones_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in an order in which no worker begins a long one when the others have nothing left to do.
+
+    Each worker gets an equal run of the order (and takes from the others when it is done): each of these runs
+    begins with its share of the tests that are cut into parts.
+    """
+    long = [item for item in items if "part" in getattr(getattr(item, "callspec", None), "params", ())]
+    others = iter([item for item in items if item not in set(long)])
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        run = (len(items) - len(ordered)) // (workers - worker)
+        first = long[worker::workers]
+        ordered += [*first, *itertools.islice(others, max(0, run - len(first)))]
+    return [*ordered, *others]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
