@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot, documented_rules
 from devkit.kubernetes import running as api_server_running
-from devkit.places import ROOT
 from devkit.vmoperator import admission
 from devkit.waiting import until
-from tests.support.engine import Stack
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.vmoperator.environment import Environment, environment
 from tests.vmoperator.harness import Harness
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.frontends.engine._notes import FileNotes
 
 CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
 REVERT = "vmsnapshot:VirtualMachineRevert"
@@ -30,8 +30,6 @@ SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
 MEMBERS = [{"vmName": "web-1"}]
 BASE: dict[str, Any] = {"type": SNAPSHOT, "properties": {"vmName": "web-1", "name": "base"}}
 RELEASE: dict[str, Any] = {"type": CHECKPOINT, "properties": {"virtualMachines": MEMBERS, "label": "r1"}}
-
-MakeStack: TypeAlias = Callable[[Environment], Stack]
 
 
 @pytest.fixture
@@ -42,32 +40,16 @@ def here(api_server: ApiServer, namespace: str) -> Iterator[Environment]:
 
 
 @pytest.fixture
-def stacks(tmp_path: Path) -> Iterator[MakeStack]:
-    """Makes stacks of a namespace, each with a kubeconfig of its own."""
-    made: list[Stack] = []
-
-    def make(here: Environment) -> Stack:
-        folder = tmp_path / f"stack-{len(made)}"
-        stack = Stack(folder, plugins={"vmsnapshot": ROOT / "provider"})
-        made.append(stack)
-        shutil.copy(here.server.kubeconfig, kubeconfig(stack))
-        stack.config("vmsnapshot:kubeconfig", str(kubeconfig(stack)))
-        stack.config("vmsnapshot:namespace", here.namespace)
-        return stack
-
-    yield make
-    for stack in made:
-        stack.close()
+def kubeconfig(tmp_path: Path) -> Path:
+    """Where the stack's kubeconfig is."""
+    return tmp_path / "kubeconfig"
 
 
-def kubeconfig(stack: Stack) -> Path:
-    """The kubeconfig of a stack."""
-    return stack.project.parent / "kubeconfig"
-
-
-def flat(text: str) -> str:
-    """A text without its line ends."""
-    return " ".join(text.split())
+def stack_of(here: Environment, kubeconfig: Path) -> MiniStack:
+    """A stack of a namespace, with a kubeconfig of its own; its processes leave notes."""
+    shutil.copy(here.server.kubeconfig, kubeconfig)
+    settings = {"kubeconfig": str(kubeconfig), "namespace": here.namespace}
+    return mini_stack(settings, notes=FileNotes(os.getpid()))
 
 
 def revert(snapshot: str, trigger: int = 0) -> dict[str, Any]:
@@ -105,19 +87,18 @@ def make_anew(here: Environment) -> None:
     here.stand_in.add_machine(here.namespace, "web-1")
 
 
-@pytest.mark.timeout(300)  # a second API server, and a dozen commands of the engine
-def test_another_cluster_at_the_same_context(here: Environment, stacks: MakeStack) -> None:
+def test_another_cluster_at_the_same_context(here: Environment, kubeconfig: Path) -> None:
     """Every verb of every resource refuses and names both clusters; nothing is read into state or changed."""
-    stack = stacks(here)
+    stack = stack_of(here, kubeconfig)
     here.make("clean", vmName="web-1")
     until(lambda: here.ready("clean"))
     made = {"s": BASE, "c": RELEASE, "v": revert("clean")}
-    stack.write({"resources": made})
+    stack.write(**made)
     stack.up().check()
     made["b"] = rollback()
-    stack.write({"resources": made})
+    stack.write(**made)
     stack.up().check()
-    known = {name: stack.resource(name)["outputs"] for name in made}
+    known = {name: stack.resource(name).outputs for name in made}
     assert known["s"]["vm"]["namespaceUID"] == uid(here, here.namespace)
     with api_server_running() as second:
         admission.install(second)
@@ -128,7 +109,7 @@ def test_another_cluster_at_the_same_context(here: Environment, stacks: MakeStac
                 until(lambda name=name: there.ready(name))  # type: ignore[misc]
             objects = theirs(there)
             began = second.mark()
-            shutil.copy(second.kubeconfig, kubeconfig(stack))
+            shutil.copy(second.kubeconfig, kubeconfig)
             changed = {"s": {**BASE, "properties": {**BASE["properties"], "description": "changed"}}}
             changed |= {"c": RELEASE, "v": revert("clean", 1), "b": rollback(1)}
             for program, command in (
@@ -138,64 +119,65 @@ def test_another_cluster_at_the_same_context(here: Environment, stacks: MakeStac
                 ({}, stack.up),
                 (changed, stack.destroy),
             ):
-                stack.write({"resources": program})
-                told = flat(command().failed().text)
+                stack.write(**program)
+                told = command().failed().words
                 assert f"has the UID {uid(here, here.namespace)}" in told
                 assert f"has the UID {uid(there, here.namespace)}" in told
                 assert "Nothing was read into state or changed" in told
-            for name in made:  # each by itself: the first one that refuses keeps the engine from the others
-                urn = stack.resource(name)["urn"]
-                told = flat(stack.run("refresh", "--yes", "--target", urn).failed().text)
-                assert f"has the UID {uid(there, here.namespace)}" in told
-            assert {name: stack.resource(name)["outputs"] for name in made} == known
+            refused = stack.refresh().errors
+            assert refused.keys() == made.keys()
+            assert all(f"has the UID {uid(there, here.namespace)}" in str(one) for one in refused.values())
+            assert {name: stack.resource(name).outputs for name in made} == known
             assert theirs(there) == objects
             assert there.stand_in.history.reverts() == []
             assert {one.verb for one in there.requests(began)} <= {"get", "list", "watch"}
-            shutil.copy(here.server.kubeconfig, kubeconfig(stack))
-        stack.write({"resources": made})
-        assert "5 unchanged" in stack.up().check().text
+            shutil.copy(here.server.kubeconfig, kubeconfig)
+        stack.write(**made)
+        assert stack.up().check().ops == {}
 
 
-def test_a_vm_made_anew_under_its_name(here: Environment, stacks: MakeStack) -> None:
+def test_a_vm_made_anew_under_its_name(here: Environment, kubeconfig: Path) -> None:
     """It is another VM: not reverted until that is asked for, and its snapshots are not those of state."""
-    stack = stacks(here)
+    stack = stack_of(here, kubeconfig)
     here.make("clean", vmName="web-1")
     until(lambda: here.ready("clean"))
     made = {"s": BASE, "c": RELEASE, "v": revert("clean")}
-    stack.write({"resources": made})
+    stack.write(**made)
     stack.up().check()
-    before = stack.resource("v")["outputs"]["vm"]
+    before = stack.resource("v").outputs["vm"]
     make_anew(here)
     for name in ("clean", "base", "web-1-r1"):
         here.make(name, vmName="web-1", description="hands off")
         until(lambda name=name: here.ready(name))  # type: ignore[misc]
     only = {"v": revert("clean")}
+    alone = copy.copy(stack)
+    alone.entries = {"v": stack.entries["v"]}
+    alone.write(**only)
     for _ in range(2):
-        told = flat(stack.run("up", "--yes", "--target", stack.resource("v")["urn"]).check().text)
-        assert "is no longer there" in told
+        assert "is no longer there" in alone.up().check().words
+    stack.entries |= alone.entries
     assert here.stand_in.history.reverts() == ["clean"]
-    assert stack.resource("v")["outputs"]["vm"] == before
+    assert stack.resource("v").outputs["vm"] == before
     changed = {**BASE, "properties": {**BASE["properties"], "description": "changed"}}
-    stack.write({"resources": {**made, "s": changed}})
-    told = flat(stack.up().failed().text)
-    assert "no longer there" in told
-    stack.write({"resources": only})
+    stack.write(**{**made, "s": changed})
+    assert "no longer there" in stack.up().failed().words
+    stack.write(**only)
     stack.up().check()  # the snapshot and the checkpoint leave the program
     assert {name: here.snapshot(name).spec["description"] for name in here.snapshots()} == dict.fromkeys(
         ("base", "clean", "web-1-r1"), "hands off"
     )
-    stack.write({"resources": {"v": revert("clean", 1)}})
-    told = flat(stack.preview().check().text)
+    stack.write(v=revert("clean", 1))
+    told = stack.preview().check().words
     assert "This is another VM than the one that this resource was about" in told
     assert before["uid"] in told
     stack.up().check()
     assert here.stand_in.history.reverts() == ["clean", "clean"]
 
 
-def test_a_snapshot_made_anew_under_its_name(here: Environment, stacks: MakeStack) -> None:
+def test_a_snapshot_made_anew_under_its_name(here: Environment, kubeconfig: Path) -> None:
     """It is another snapshot: neither described nor removed; a refresh drops the one that is gone."""
-    stack = stacks(here)
-    stack.write({"resources": {"s": BASE, "c": RELEASE}})
+    stack = stack_of(here, kubeconfig)
+    stack.write(s=BASE, c=RELEASE)
     stack.up().check()
     for name in ("base", "web-1-r1"):
         here.server.client.delete(VirtualMachineSnapshot, name, namespace=here.namespace)
@@ -204,38 +186,36 @@ def test_a_snapshot_made_anew_under_its_name(here: Environment, stacks: MakeStac
         until(lambda name=name: here.ready(name))  # type: ignore[misc]
     kept = {name: here.snapshot(name).metadata.uid for name in here.snapshots()}
     changed = {**BASE, "properties": {**BASE["properties"], "description": "changed"}}
-    stack.write({"resources": {"s": changed, "c": RELEASE}})
-    told = flat(stack.up().failed().text)
-    assert "has its id now: it is left alone" in told
-    told = flat(stack.destroy().check().text)
-    assert "is not the one that state means" in told
+    stack.write(s=changed, c=RELEASE)
+    assert "has its id now: it is left alone" in stack.up().failed().words
+    assert "is not the one that state means" in stack.destroy().check().words
     assert {name: here.snapshot(name).metadata.uid for name in here.snapshots()} == kept
 
 
-def test_what_is_not_known_is_not_gone(api_server: ApiServer, namespace: str, stacks: MakeStack) -> None:
+def test_what_is_not_known_is_not_gone(api_server: ApiServer, namespace: str, kubeconfig: Path) -> None:
     """To a login that may not read which cluster it is, a VM that isn't there is an error, and not gone."""
     rules = [rule for rule in documented_rules() if rule["resources"] != ["namespaces"]]
     lowly = f"{namespace}-lowly"
     api_server.namespace(lowly, rules)
     with environment(api_server, lowly, "web-1") as here:
-        stack = stacks(here)
-        stack.write({"resources": {"s": BASE}})
+        stack = stack_of(here, kubeconfig)
+        stack.write(s=BASE)
         stack.up().check()
-        known = stack.resource("s")["outputs"]
+        known = stack.resource("s").outputs
         assert "namespaceUID" not in known["vm"]
         assert known["vm"]["uid"] == here.machine("web-1").metadata.uid
         stack.refresh().check()
         here.server.client.delete(VirtualMachine, "web-1", namespace=lowly)
         until(lambda: not here.snapshots())
-        told = flat(stack.refresh().failed().text)
+        told = stack.refresh().failed().words
         assert "whether this is the cluster that it was in could not be read" in told
         assert f"of the namespace {lowly}" in told
-        assert stack.resource("s")["outputs"] == known
+        assert stack.resource("s").outputs == known
 
 
-def test_state_of_the_last_release(here: Environment) -> None:
+def test_state_of_the_last_release(here: Environment, kubeconfig: Path) -> None:
     """State without UIDs is read: what is there is known by its name and marks, and the UIDs are recorded."""
-    stack = MiniStack(here.plugin)
+    stack = stack_of(here, kubeconfig)
     here.make("clean", vmName="web-1")
     until(lambda: here.ready("clean"))
     stack.write(s=BASE, c=RELEASE, v=revert("clean"))
