@@ -151,6 +151,25 @@ REHEARSALS = (
         ),
         left=("nightly", "nightly/newer"),
     ),
+    Case(
+        "rehearsed, with clones that stay",
+        "Clones stay as long as they are to be kept; when nobody keeps them any more, nothing is rehearsed.",
+        REHEARSAL,
+        (
+            dataclasses.replace(
+                REHEARSED,
+                properties={"to": "nightly", "keepClones": "always"},
+                state={"passed": True, "failure": None},
+            ),
+            Turn(
+                REHEARSED.properties,
+                op="update",
+                paths=frozenset({"keepClones", "clones"}),
+                state={"passed": True, "clones": {}},
+            ),
+        ),
+        left=("nightly",),
+    ),
 )
 
 # While it was made, the new one stood below the old one.
