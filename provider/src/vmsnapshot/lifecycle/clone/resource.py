@@ -140,9 +140,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
     def preview_create(self, request: verbs.CreateRequest[CloneInputs]) -> verbs.Preview[CloneState]:
         """Say what will be made, where, and what room it takes; what can't work fails the preview."""
         inputs = request.inputs.model
-        for state in list(self._memory.of(request.urn).states.values()):
-            self._announce_replacement(request.urn, state)
         if not request.inputs.knows("vm_name", "snapshot"):
+            self._announce_replacements(request.urn)
             text = "Of which snapshot the clone will be made is not known before the update."
             self._session.log(request.urn, requests.Severity.INFO, text)
             return verbs.Preview()
@@ -153,6 +152,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         snapshot = find_target(self._session, source, inputs.snapshot)
         orphan = self._maker(request.urn, inputs).find_orphan(source, snapshot, operation)[1]
         if orphan is not None:
+            self._announce_replacements(request.urn)
             text = (
                 f"No new clone will be made: {format_vm(orphan)} is this resource's own, left by a run that "
                 "was interrupted, and will be taken over."
@@ -161,18 +161,20 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             return verbs.Preview()
         going = vm_ids(self._memory.of(request.urn).states.values())
         plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)
+        raise_for_errors(plan.findings, operation.what)
+        self._announce_replacements(request.urn)
         text = plan_text(plan, inputs, self._session.planned_now())
         self._session.log(request.urn, requests.Severity.INFO, text)
-        raise_for_errors(plan.findings, operation.what)
         return verbs.Preview()
 
-    def _announce_replacement(self, urn: str, old: CloneState) -> None:
-        """In a preview, say what becomes of the clone that is replaced."""
-        self._session.log(urn, requests.Severity.WARNING, replacement_text(old))
-        operation = self._session.operation(urn, f'looking at VM "{old.name}"')
-        with contextlib.suppress(Gone):
-            vm = self._session.locate(known_vm("", old), operation)
-            warn_of_refusals(self._session, urn, [vm], operation)
+    def _announce_replacements(self, urn: str) -> None:
+        """In a preview, say what becomes of the clones that are replaced."""
+        for old in list(self._memory.of(urn).states.values()):
+            self._session.log(urn, requests.Severity.WARNING, replacement_text(old))
+            operation = self._session.operation(urn, f'looking at VM "{old.name}"')
+            with contextlib.suppress(Gone):
+                vm = self._session.locate(known_vm("", old), operation)
+                warn_of_refusals(self._session, urn, [vm], operation)
 
     def create(self, request: verbs.CreateRequest[CloneInputs]) -> CloneAnswer:
         """Make the clone, or take over the one that an interrupted run of this resource made."""

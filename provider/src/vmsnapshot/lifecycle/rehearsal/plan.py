@@ -80,8 +80,8 @@ class PlannedRehearsal:
         Raises:
             Refused: Says what was to be done, and every VM that can't, with its cause.
         """
-        failures = {**self.environment.failures, **self.unread}
-        lines = [f"- {key}: {error.message}" for key, error in failures.items()]
+        lines = [f"- {key}: {error.explanation}" for key, error in self.environment.failures.items()]
+        lines += [f"- {key}: {error.message}" for key, error in self.unread.items()]
         for key, item in self.members.items():
             errors = " ".join(one.message for one in item.plan.findings if one.severity == "error")
             lines += [f"- {key}: {errors}"] if errors else []
@@ -89,10 +89,9 @@ class PlannedRehearsal:
             lines.append(self.points.refusal())
         if lines:
             listed = "\n".join(lines)
+            failures = [*self.environment.failures.values(), *self.unread.values()]
             message = f"not every VM can be cloned, so nothing was done.\n{listed}"
-            raise Refused(
-                message, subject=what, retryable=any(error.retryable for error in failures.values())
-            )
+            raise Refused(message, subject=what, retryable=any(error.retryable for error in failures))
 
 
 def clone_uuid(urn: str, source_uuid: str) -> str:

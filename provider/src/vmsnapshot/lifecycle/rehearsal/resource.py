@@ -178,10 +178,10 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
         planned = plan_rehearsal(
             self._session, urn, given.model, operation, going=[vm.identity.id for vm in going.values()]
         )
+        planned.raise_for_errors(operation.what)
         if going:
             self._say_going(urn, list(going.values()), operation)
         self._session.log(urn, Severity.INFO, plan_text(planned))
-        planned.raise_for_errors(operation.what)
 
     def _say_going(self, urn: str, clones: Sequence[VirtualMachine], operation: Operation) -> None:
         """In a preview, say which clones of an earlier rehearsal are deleted, and which can't be."""

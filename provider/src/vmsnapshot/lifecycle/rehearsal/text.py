@@ -54,7 +54,7 @@ def _conditions(inputs: RehearsalInputs) -> str:
     tools = f"VMware Tools must run within {inputs.wait_for_tools}"
     if inputs.wait_for_tools == "0s":
         tools = "Nobody waits for VMware Tools"
-    check = "." if inputs.check is None else f", and the check must pass within {inputs.check.timeout}."
+    check = "." if inputs.check is None else f", and the check must succeed within {inputs.check.timeout}."
     return tools + check
 
 

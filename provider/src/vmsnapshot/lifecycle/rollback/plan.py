@@ -117,7 +117,7 @@ class PlannedRollback:
         Raises:
             Refused: Says what was to be done, and every VM that can't, with its cause.
         """
-        lines = [f"- {key}: {error.message}" for key, error in self.environment.failures.items()]
+        lines = [f"- {key}: {error.explanation}" for key, error in self.environment.failures.items()]
         lines += [f"- {key}: {cause}" for key, cause in self._impossible().items()]
         if self.points.failures:
             lines.append(self.points.refusal())
