@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
 
+import pulumi_vmsnapshot as vmsnapshot
+
 GIB = 1024**3
 DAY = 86400
 
@@ -55,6 +57,11 @@ def standing_out(fleet: Any, limits: Limits) -> list[Any]:
         return -len(limits.reasons(it)), -(it.size_bytes or 0), -(it.age_seconds or 0)
 
     return sorted((it for it in fleet.snapshots if limits.reasons(it)), key=rank)
+
+
+def kind(snapshot: Any) -> str:
+    """What `ownership` says, without the name of its class, which an enumeration's member has in a text."""
+    return vmsnapshot.SnapshotOwnership(snapshot.ownership).value
 
 
 def age_text(seconds: int | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
-from report_fleet import DAY, GIB, Limits, age_text, maker_text, size_text
+from report_fleet import DAY, GIB, Limits, age_text, kind, maker_text, size_text
 
 # The chart: its size, and where its axes are.
 WIDTH, HEIGHT = 960, 460
@@ -83,9 +83,7 @@ def _limits(x: _Axis, y: _Axis, limits: Limits) -> Iterator[str]:
 
 
 def _point(it: Any, x: float, y: float) -> str:
-    return (
-        f'<circle class="{it.ownership}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{_about(it)}</title></circle>'
-    )
+    return f'<circle class="{kind(it)}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{_about(it)}</title></circle>'
 
 
 def named(snapshots: Sequence[Any], limits: Limits) -> list[Any]:
@@ -154,7 +152,7 @@ def _box(it: Any, left: float, top: float, limits: Limits) -> str:
         else ""
     )
     return (
-        f'<g class="{it.ownership}{loud}{here}"><title>{_about(it)}</title>'
+        f'<g class="{kind(it)}{loud}{here}"><title>{_about(it)}</title>'
         f'<rect x="{left}" y="{top}" width="{BOX}" height="36" rx="5"/>'
         f'<text class="name" x="{left + 8}" y="{top + 15}">{escape(_short(it.name, LONGEST))}</text>'
         f'<text class="about" x="{left + 8}" y="{top + 29}">{escape(about)}</text>{mark}</g>'

@@ -88,6 +88,11 @@ def test_the_report_of_a_vcenter(tmp_path: Path, aged: Simulator) -> None:
     harmless(page)
     assert page.tags.count("svg") == 2
     assert page.tags.count("circle") == 3
+    # The style sheet gives each its colour by these: a circle and a box.
+    kinds = [
+        str(value) for name, value in page.attributes if name == "class" and "UNMARKED" in str(value).upper()
+    ]
+    assert [value.partition(" ")[0] for value in kinds] == ["Unmarked"] * 6
     assert "adopted" in page.text
     lines = outputs["readme"].splitlines()
     assert lines[0] == "# Snapshots"
