@@ -152,6 +152,8 @@ def test_the_inventory_from_the_command_line(vsphere: Simulator, stack: Stack) -
     found = json.loads(told)
     assert [item["path"] for item in found["snapshots"]] == ["theirs"]
     assert found["vmCount"] == 2
+    refused = stack.run(*command[:-1], "sise", "--vmsnapshot:ca-file", vsphere.certificate).failed().text
+    assert "sortBy" in refused
 
 
 def test_a_plan_as_data(answers: dict[str, Any]) -> None:

@@ -427,14 +427,19 @@ def test_invoke_gives_the_result(plugin: Plugin) -> None:
     assert decode(getattr(answer, "return")) == {"text": Secret("x")}
 
 
-def test_refused_arguments_are_failures(plugin: Plugin) -> None:
-    """A refused argument is named with its reason."""
+def test_refused_arguments_are_an_error(plugin: Plugin) -> None:
+    """Each is named with its reason; an answer with failures would be none for `pulumi do`."""
     plugin.provider.answer = requests.InvokeResult(
-        {}, [requests.CheckFailure("vmName", "no such VM: swordfish")]
+        {},
+        [
+            requests.CheckFailure("vmName", "no such VM: swordfish"),
+            requests.CheckFailure("sortBy", "no such order"),
+        ],
     )
     args = encode({"vmName": Secret("swordfish")})
-    answer = plugin.stub.Invoke(provider_pb2.InvokeRequest(tok="f", args=args))
-    assert [(item.property, item.reason) for item in answer.failures] == [("vmName", "no such VM: [secret]")]
+    code, told = _status(plugin.stub.Invoke, provider_pb2.InvokeRequest(tok="f", args=args))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "vmName: no such VM: [secret]; sortBy: no such order" in told
 
 
 def _list(plugin: Plugin, **fields: Any) -> tuple[list[str], str, bool]:

@@ -329,15 +329,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Invoke(
         self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
     ) -> provider_pb2.InvokeResponse:
-        try:
-            args = self._tree("", request.args)
-        except InvalidInput as error:
-            return provider_pb2.InvokeResponse(failures=self._failures("", refused(error).failures))
-        result = self._provider.invoke(request.tok, args)
-        return provider_pb2.InvokeResponse(
-            **{"return": encode(result.result)},
-            failures=self._failures("", result.failures),
-        )
+        result = self._provider.invoke(request.tok, self._tree("", request.args))
+        if result.failures:
+            # As an error: `pulumi do` leaves an answer's failures out, and prints an empty result
+            # (pulumi/pkg/v3 v3.276.0, cmd/pulumi/do/do_function.go).
+            told = "; ".join(f"{failure.property}: {failure.reason}" for failure in result.failures)
+            raise InvalidInput(result.failures[0].property, told)
+        answer: dict[str, Any] = {"return": encode(result.result)}  # which is a keyword
+        return provider_pb2.InvokeResponse(**answer)
 
     def List(
         self, request: provider_pb2.ListRequest, context: grpc.ServicerContext
