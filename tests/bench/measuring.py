@@ -113,6 +113,8 @@ class Side:
         started = " ".join(f"'{part}'" for part in (sys.executable, program, self._notes))
         executable.write_text(f'#!/bin/sh\nexec {started} "$@"\n', encoding="utf-8")
         executable.chmod(0o755)
+        # Notes of an earlier run would tell of other servers with the same identity and the same VMs.
+        environment = {**environment, "XDG_STATE_HOME": str(folder / "state")}
         self.stack = Stack(folder, plugins={package: plugin}, environment=environment)
 
     def write(self, resources: Sequence[dict[str, Any]]) -> None:

@@ -27,11 +27,11 @@ from vmsnapshot.lifecycle.common.observed import parse_timestamp
 _FETCHED = re.compile(r"<_this[^>]*>([^<]*)</_this><prop[^>]*>([^<]*)</prop>")
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Takes Python's own tags for what they hold: nothing in there is run."""
 
 
-def _plain(loader: _Loader, _tag: str, node: Any) -> Any:
+def _plain(loader: Loader, _tag: str, node: Any) -> Any:
     return (
         loader.construct_scalar(node)
         if isinstance(node, yaml.ScalarNode)
@@ -39,7 +39,7 @@ def _plain(loader: _Loader, _tag: str, node: Any) -> Any:
     )
 
 
-_Loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
+Loader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
 
 
 @cache
@@ -47,7 +47,7 @@ def fetched(recording: str) -> dict[str, dict[str, Any]]:
     """Whole properties of each VM in a recording, by the VM's id, decoded by pyVmomi."""
     text = (FOLDER / recording).read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = {}
-    for exchange in yaml.load(text, _Loader)["interactions"]:
+    for exchange in yaml.load(text, Loader)["interactions"]:
         asked = exchange["request"]["body"] or ""
         asked = asked if isinstance(asked, str) else asked.decode()
         match = _FETCHED.search(asked)

@@ -10,11 +10,12 @@ from typing import Any, Final
 from xml.parsers.expat import ExpatError
 from xml.parsers.expat import errors as expat_errors
 
-from pyVmomi.SoapAdapter import SoapStubAdapter
+from pyVmomi import SoapAdapter
 
 from vmsnapshot.backends._calls import logged
 from vmsnapshot.backends._silence import SILENT_AFTER, Silence
 from vmsnapshot.backends.vsphere import _faults as faults
+from vmsnapshot.backends.vsphere._decoding import Decoder
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection
 
 # How many calls a server gets at once, each on a connection of its own, which is kept for the next. Ours: an
@@ -27,7 +28,8 @@ _CUT_SHORT: Final = {
 }
 
 # pyVmomi's adapter is untyped through and through.
-_Adapter: Any = SoapStubAdapter
+_Adapter: Any = SoapAdapter.SoapStubAdapter
+_Answer: Any = SoapAdapter.SoapResponseDeserializer
 
 
 class Stub(_Adapter):  # type: ignore[misc]
@@ -166,3 +168,16 @@ class Stub(_Adapter):  # type: ignore[misc]
             kind = answer.getheader("Content-Type") or "no content type"
             message = f"HTTP {answer.status} with {kind} is no answer of vSphere to {info.wsdlName}"
             raise http.client.HTTPException(message) from error
+
+
+class _OurAnswer(_Answer):  # type: ignore[misc]
+    """An answer that a stub of ours decodes by `Decoder`; those of anybody else in this process as ever."""
+
+    def __init__(self, stub: Any) -> None:
+        super().__init__(stub)
+        if isinstance(stub, Stub):
+            self.deser = Decoder(stub)
+
+
+# The adapter takes its decoder from there; it can't be given another.
+SoapAdapter.SoapResponseDeserializer = _OurAnswer  # type: ignore[misc]

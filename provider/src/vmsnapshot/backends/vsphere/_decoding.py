@@ -1,0 +1,197 @@
+"""PyVmomi's decoder with a memory of what it finds out about classes and tags, else anew for each element.
+
+Decoding is the largest part of a command's processor time when it is about many VMs, and more than half of it
+went into such questions: which properties a class has, which type a tag is of, what a version calls it. Each
+step is pyVmomi's own, and what isn't among the frequent cases is left to pyVmomi, faults included. No other
+library makes pyVmomi's objects of vSphere's answers, and pyVmomi has no setting for this.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+from pyVmomi import SoapAdapter, VmomiSupport
+
+# What is untyped through and through, as in `_stub`.
+_Decoder: Any = SoapAdapter.SoapDeserializer
+_Fault: Final[Any] = SoapAdapter.LocalizedMethodFault
+_Data: Final[Any] = VmomiSupport.DataObject
+_Managed: Final[Any] = VmomiSupport.ManagedObject
+# Sorts of types. No enum: reading a member takes longer than all else that is done with one.
+_PLAIN: Final = 0
+_DATA: Final = 1
+_LIST: Final = 2
+_MANAGED: Final = 3
+
+# Stands for what is left to pyVmomi; no value of an answer is this.
+_OTHER: Final = object()
+
+
+class _Property:
+    """One property of a class of data, found by its tag.
+
+    Attributes:
+        name: Its name in Python.
+        type: Its declared type.
+        is_list: Whether that is a list.
+        is_fault: Whether it is called `fault`, which may stand in a LocalizedMethodFault.
+    """
+
+    __slots__ = ("is_fault", "is_list", "name", "type")
+
+    def __init__(self, kind: Any, tag: str) -> None:
+        name = tag.rpartition(SoapAdapter.NS_SEP)[2]
+        info = kind._GetPropertyInfo(name)  # noqa: SLF001 - public by pyVmomi's own words
+        self.name: str = info.name
+        self.type: Any = info.type
+        self.is_list = issubclass(info.type, list)
+        self.is_fault = name == "fault"
+
+
+class _Shape:
+    """What a new object of a class of data holds."""
+
+    __slots__ = ("lists", "values")
+
+    def __init__(self, kind: Any) -> None:
+        self.values: dict[str, Any] = vars(kind())
+        self.lists = [(name, type(value)) for name, value in self.values.items() if isinstance(value, list)]
+
+
+# What makes a value of an element's text, by its type; of enumerations when one is first met.
+_texts: Final[dict[Any, Callable[[str], Any]]] = {
+    **{kind: kind for kind in (str, int, float, VmomiSupport.byte, VmomiSupport.short)},
+    **{kind: kind for kind in (VmomiSupport.long, VmomiSupport.double)},
+    bool: lambda text: {"true": True, "false": False}.get(text, _OTHER),
+}
+# All of these grow with the API's classes only, and the same is kept whichever thread is first.
+_properties: Final[dict[tuple[Any, str], _Property]] = {}
+_shapes: Final[dict[Any, _Shape]] = {}
+_kinds: Final[dict[tuple[Any, str], tuple[Any, int, bool]]] = {}
+_named: Final[dict[tuple[str, str, bool], Any]] = {}
+
+
+class Decoder(_Decoder):  # type: ignore[misc]
+    """Decodes one answer."""
+
+    def StartElementHandler(self, tag: str, attr: dict[str, str]) -> None:  # noqa: N802 - pyVmomi's
+        """Put what a new element is decoded to on the stack: the object, or the type of a plain value."""
+        stack = self.stack
+        top = stack[-1] if stack else None
+        is_fault = False
+        if isinstance(top, _Data):
+            known = _property(type(top), tag)
+            declared, is_list = known.type, known.is_list
+            is_fault = known.is_fault and isinstance(top, _Fault)
+        elif isinstance(top, list):
+            declared = top.Item  # type: ignore[attr-defined] # pyVmomi's own lists
+            is_list = issubclass(declared, list)
+        else:
+            super().StartElementHandler(tag, attr)
+            return
+        self.data = ""
+        self.serverGuid = None
+        kind, sort, is_exception = self._kind(declared, attr, is_list=is_list)
+        if sort is _PLAIN:
+            stack.append(kind)
+        elif sort is _DATA:
+            stack.append(_new(_Fault if is_exception and not is_fault else kind))
+        elif sort is _LIST:
+            stack.append(kind())
+        else:
+            space, name = self.GetNSAndWsdlname(attr["type"])
+            if "serverGuid" in attr and not (self.stub and self.stub.SupportServerGUIDs()):
+                self.serverGuid = attr["serverGuid"]
+            stack.append(self._type(space, name, reference=False))
+
+    def _kind(self, declared: Any, attr: dict[str, str], *, is_list: bool) -> tuple[Any, int, bool]:
+        """An element's type, as it says itself or as is declared; its sort; whether it is a fault's."""
+        kind = declared
+        if said := attr.get(SoapAdapter.XSI_TYPE):
+            if not SoapAdapter.isDynamicType(declared):
+                space, name = self.GetNSAndWsdlname(said)
+                found = self._type(space, name, reference=True)
+                if not (is_list and issubclass(found, list)):
+                    kind = found
+        elif is_list:
+            kind = declared.Item
+        key = kind, self.version or ""
+        if (known := _kinds.get(key)) is None:
+            if self.version:
+                kind = VmomiSupport.GetCompatibleType(kind, self.version)
+            known = _kinds[key] = kind, _sort(kind), issubclass(kind, Exception)
+        return known
+
+    def _type(self, space: str, name: str, *, reference: bool) -> Any:
+        key = space, name, reference
+        if (known := _named.get(key)) is None:
+            known = _named[key] = self.LookupWsdlType(space, name, reference)
+        return known
+
+    def EndElementHandler(self, tag: str) -> None:  # noqa: N802 - likewise
+        """Take the element off the stack, and give it to the one that it belongs to."""
+        stack = self.stack
+        top = stack[-2] if len(stack) > 1 else None
+        value = self._value(stack[-1]) if isinstance(top, (_Data, list)) else _OTHER
+        if value is _OTHER:
+            super().EndElementHandler(tag)
+            return
+        stack.pop()
+        if isinstance(top, list):
+            top.append(value)
+            return
+        known = _property(type(top), tag)
+        if known.is_list and not isinstance(value, list):
+            getattr(top, known.name).append(value)
+        elif type(value) is known.type:
+            vars(top)[known.name] = value
+        else:
+            setattr(top, known.name, value)  # where pyVmomi looks whether it may be
+
+    def _value(self, found: Any) -> Any:
+        """What an element is decoded to; `_OTHER`: pyVmomi is to do it.
+
+        Args:
+            found: What is on the stack for it: an object, or the type of a plain value.
+        """
+        if not isinstance(found, type):
+            return _OTHER if isinstance(found, _Fault) else found
+        if (known := _texts.get(found)) is not None:
+            return known(self.data)
+        if issubclass(found, _Managed):
+            return found(self.data, self.stub, self.serverGuid)
+        if issubclass(found, VmomiSupport.Enum):
+            _texts[found] = functools.partial(getattr, found)
+            return getattr(found, self.data)
+        return _OTHER
+
+
+def _property(kind: Any, tag: str) -> _Property:
+    key = kind, tag
+    if (known := _properties.get(key)) is None:
+        known = _properties[key] = _Property(kind, tag)
+    return known
+
+
+def _sort(kind: Any) -> int:
+    if issubclass(kind, _Managed):
+        return _MANAGED
+    if issubclass(kind, _Data):
+        return _DATA
+    return _LIST if issubclass(kind, list) else _PLAIN
+
+
+def _new(kind: Any) -> Any:
+    """An object as its class makes it."""
+    if issubclass(kind, Exception):
+        return kind()
+    if (shape := _shapes.get(kind)) is None:
+        shape = _shapes[kind] = _Shape(kind)
+    made = kind.__new__(kind)
+    held = vars(made)
+    held.update(shape.values)
+    for name, of in shape.lists:
+        held[name] = of()
+    return made
