@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import yaml
@@ -23,6 +24,11 @@ LEFT = [
     "examples/snapshot-report/snapshots.html",
     "provider/venv/pyvenv.cfg",
 ]
+POLICIES = ROOT / "examples" / "policy"
+# Distributions that are called otherwise than their packages.
+OURS = {"vmsnapshot": "pulumi-resource-vmsnapshot"}
+# The Python programs among the examples; release-rollback is the one of the repository's own Pulumi.yaml.
+PYTHON = sorted((ROOT / "examples").glob("**/__main__.py"))
 
 
 def _git(*arguments: str, told: str = "") -> str:
@@ -41,6 +47,28 @@ def test_git_ignores_what_examples_and_hosts_leave() -> None:
 
 def test_a_language_host_makes_its_environment_in_a_folder_of_its_own() -> None:
     """Without the option it would write bin/, lib/ and pyvenv.cfg into provider/."""
-    for file in (ROOT / "provider" / "PulumiPlugin.yaml", ROOT / "examples" / "policy" / "PulumiPolicy.yaml"):
+    folders = [program.parent for program in PYTHON]
+    files = [folder / "Pulumi.yaml" for folder in folders if (folder / "Pulumi.yaml").exists()]
+    assert len(files) > 10
+    for file in (ROOT / "provider" / "PulumiPlugin.yaml", POLICIES / "PulumiPolicy.yaml", *files):
         runtime = yaml.safe_load(file.read_text(encoding="utf-8"))["runtime"]
         assert runtime["options"]["virtualenv"] == "venv", file
+
+
+def test_pulumi_install_gets_what_a_python_example_imports() -> None:
+    """Each lists its packages; ours come from where `make build` puts them, as no registry has them."""
+    for program in PYTHON:
+        if program.parent.name == "release-rollback":
+            continue  # runs in the environment of the repository
+        lines = (program.parent / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        listed = {re.split("[<>=]", line)[0] for line in lines if line[0] not in "#-"}
+        imported = set(
+            re.findall(r"^(?:import|from) (pulumi\w*|vmsnapshot)\b", program.read_text(), re.MULTILINE)
+        )
+        names = {name.replace("_", "-") for name in imported} - {"pulumi"}
+        assert listed - {"pulumi"} == {OURS.get(name, name) for name in names}, program
+        places = [line.partition(" ")[2] for line in lines if line.startswith("--find-links")]
+        ours = listed & {"pulumi-vmsnapshot", "pulumi-resource-vmsnapshot"}
+        assert [(program.parent / place).resolve() for place in places] == [ROOT / "dist"] * len(ours), (
+            program
+        )
