@@ -40,8 +40,22 @@ def of_pulumi(resources: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, 
             yield resource["urn"].rpartition("::")[2], values
 
 
+def read() -> dict[str, Any]:
+    """The state on standard input."""
+    wanted = "Give what `terraform show -json` or `pulumi stack export` prints"
+    try:
+        state = json.load(sys.stdin)
+    except ValueError:
+        sys.exit(f"This is not JSON. {wanted}.")
+    if not isinstance(state, dict) or state.keys().isdisjoint({"format_version", "deployment"}):
+        sys.exit(
+            f"This is JSON, but no such state. {wanted}; a file such as terraform.tfstate is something else."
+        )
+    return state
+
+
 def main() -> None:
-    state = json.load(sys.stdin)
+    state = read()
     found = list(
         of_pulumi(state["deployment"].get("resources", []))
         if "deployment" in state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,26 @@ def test_a_state_is_taken_over(tmp_path: Path, vsphere: Simulator, client: Clien
     readme.to_the_end()
     assert snapshots(client, "adopted") == others
     stack.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("", "This is not JSON. Give what `terraform show -json`"),
+        ("# vsphere_virtual_machine.web:", "This is not JSON."),
+        (json.dumps({"version": 4, "terraform_version": "1.9.0", "resources": []}), "terraform.tfstate"),
+        (json.dumps({"format_version": "1.0"}), "There is no snapshot in this state."),
+        (json.dumps({"version": 3, "deployment": {}}), "There is no snapshot in this state."),
+    ],
+    ids=["nothing", "without -json", "the state's file", "empty", "another stack"],
+)
+def test_another_input_is_told_in_words(given: str, told: str) -> None:
+    """What people give instead of a state, and a state without snapshots; nothing is printed to be imported."""
+    command = [sys.executable, ROOT / "examples" / "from-terraform" / "convert.py"]
+    ran = subprocess.run(command, input=given, capture_output=True, check=False, text=True)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert told in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.timeout(300)  # half a dozen commands of the engine
