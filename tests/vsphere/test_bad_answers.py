@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.client import other_client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
@@ -76,10 +77,17 @@ class Spoiler:
 
     def __init__(self) -> None:
         self.method, self.raw, self.left = "", b"", 0
+        self._edit: tuple[re.Pattern[bytes], bytes] | None = None
 
     def spoil(self, method: str, raw: bytes, times: int = 1_000_000) -> None:
         """Replace the next answers to a method."""
         self.method, self.raw, self.left = method, raw, times
+        self._edit = None
+
+    def edit(self, method: str, pattern: bytes, instead: bytes) -> None:
+        """Let every answer to a method be another in one place."""
+        self.spoil(method, b"")
+        self._edit = re.compile(pattern, re.DOTALL), instead
 
     def answer(self, request: bytes, response: Any) -> Any:
         """The answer that the provider gets."""
@@ -87,8 +95,12 @@ class Spoiler:
         if not self.left or found is None or found[1].decode() != self.method:
             return response
         self.left -= 1
-        response.read()
-        bad = Answer(_Socket(self.raw))
+        body = response.read()
+        if self._edit is None:
+            bad = Answer(_Socket(self.raw))
+        else:
+            pattern, instead = self._edit
+            bad = Answer(_Socket(_answer("200 OK", "text/xml", pattern.sub(instead, body))))
         bad.begin()
         return bad
 
@@ -157,6 +169,41 @@ def test_a_refresh_drops_nothing(
         stack.refresh()
     assert {name: entry.outputs for name, entry in stack.entries.items()} == before
     spoiler.left = 0
+
+
+# What can't be all that there is: part of the property that holds a VM's snapshots.
+TORN: Mapping[str, tuple[bytes, bytes]] = {
+    "a text": (rb"(<name>snapshot</name><val )[^>]*>.*?</val>", rb'\1xsi:type="xsd:string">none</val>'),
+    "no tree": (rb"<rootSnapshotList>.*</rootSnapshotList>", b""),
+    "a tree without the current one": (rb"<childSnapshotList>.*?</childSnapshotList>", b""),
+    "ids of another kind": (rb'type="VirtualMachineSnapshot">', b'type="VirtualMachine">'),
+    "no times": (rb"<createTime>[^<]*</createTime>", b""),
+    "no time": (rb"<createTime>[^<]*</createTime>", b"<createTime>yesterday</createTime>"),
+}
+
+
+@pytest.mark.parametrize("torn", TORN)
+def test_a_torn_tree_is_not_taken_for_all_that_there_is(
+    spoiler: Spoiler, stack: MiniStack, vsphere: Simulator, monkeypatch: pytest.MonkeyPatch, torn: str
+) -> None:
+    """What isn't of the API's form, or contradicts itself, is not known: state stays, nothing is removed."""
+    with other_client(vsphere) as client:
+        client.take(VM, "child")
+    before = {name: entry.outputs.get("ownership") or entry.id for name, entry in stack.entries.items()}
+    done = vsphere.history(VM)
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "DEFAULT_TIMEOUT", dt.timedelta(seconds=1))
+        spoiler.edit("RetrievePropertiesEx", *TORN[torn])
+        stack.refresh()
+        after = {name: entry.outputs.get("ownership") or entry.id for name, entry in stack.entries.items()}
+        gone = mini_stack(vsphere.settings)
+        gone.entries = {"s": stack.resource("s")}
+        gone.destroy()
+        spoiler.left = 0
+    assert after == before
+    assert vsphere.history(VM) == done or torn == "no times"  # the mark tells that it is the one
+    with other_client(vsphere) as client:
+        client.remove(VM, "child")
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def _snapshots(
             mark_proof="none" if line is None else line.proof,
             made_by=None if line is None else Maker(resource=line.resource, stack=line.stack),
             managed=line is not None,
-            create_time=utc(node.createTime),
+            create_time=None if node.createTime is None else utc(node.createTime),
             power_state=power_state(node.state) or "PoweredOff",
             quiesced=bool(node.quiesced),
             parent_id=parent_id,

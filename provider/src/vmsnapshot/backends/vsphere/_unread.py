@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pyVmomi import vmodl
+from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._objects import Reference
+from vmsnapshot.backends.vsphere._objects import Reference, object_id
 from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._properties import ONLY_PLACE, Properties
 from vmsnapshot.lifecycle.errors import Denied, Gone, VmsnapshotError
@@ -75,6 +75,8 @@ def unread(content: Any, asked: str = _WHOLE) -> VmsnapshotError | None:
             subject=_subject(reference),
             retryable=error.retryable,
         )
+    if kind == _WHOLE and (text := _torn(properties_of(content).get("snapshot"))) is not None:
+        return faults.Unread(f"{text} Nothing is known of its snapshots", subject=_subject(reference))
     if kind == _WHOLE and asked != ONLY_PLACE and _is_empty(properties_of(content)):
         return faults.Unread(
             "vSphere has neither its configuration nor its snapshots now, which happens while its files "
@@ -83,6 +85,29 @@ def unread(content: Any, asked: str = _WHOLE) -> VmsnapshotError | None:
             retryable=False,
         )
     return None
+
+
+def _torn(info: Any) -> str | None:
+    """Why a VM's snapshots, as told, can't be all that it has; None: they can.
+
+    A VM without snapshots has none of this (API reference, VirtualMachine.snapshot), and the snapshot that it
+    runs on is one of the tree's.
+    """
+    if info is None:
+        return None
+    if not isinstance(info, vim.vm.SnapshotInfo):
+        return "what vSphere tells of its snapshots isn't of the API's form."
+    nodes, ids = list(info.rootSnapshotList or ()), set()
+    if not nodes:
+        return "vSphere says that it has snapshots, and lists none."
+    while nodes:
+        node = nodes.pop()
+        ids.add(object_id(node.snapshot))
+        nodes += node.childSnapshotList or ()
+    current = info.currentSnapshot
+    if current is None or object_id(current) in ids:
+        return None
+    return f"vSphere says that it runs on {object_id(current)}, and doesn't list that among its snapshots."
 
 
 def _is_empty(properties: Properties) -> bool:
