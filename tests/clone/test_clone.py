@@ -100,6 +100,21 @@ def test_isolated_and_on_another_network(stack: MiniStack, client: Client) -> No
     assert stack.preview().check().ops == {}
 
 
+def test_an_adapter_that_was_connected_is_disconnected_again(stack: MiniStack, client: Client) -> None:
+    """Also one that stays disconnected at power-on, as the vSphere Client's box `Connected` makes it."""
+    stack.write(copy=clone(name="copy", isolated=True, powerOn=True))
+    stack.up().check()
+    (card,) = client.adapters("copy")
+    card.connectable.connected = True
+    client.reconfigure("copy", deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="edit", device=card)])
+    stack.refresh().check()
+    assert stack.preview().check().step("copy").changes.keys() == {"isolated"}
+    stack.up().check()
+    (card,) = client.adapters("copy")
+    assert (card.connectable.connected, card.connectable.startConnected) == (False, False)
+    assert stack.refresh().check().ops == {}
+
+
 def test_a_network_whose_name_begins_alike_is_another(stack: MiniStack, client: Client) -> None:
     """An adapter that somebody put on `VM Network (test)` isn't on `VM Network`; the update puts it back."""
     stack.write(copy=clone(name="copy", networks={"Network adapter 1": "VM Network"}))

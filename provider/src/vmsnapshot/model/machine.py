@@ -306,6 +306,10 @@ class VirtualMachine(Model):
             "`powerOff`, `revert`, `prompt` or `take`); null: not known."
         ),
     ] = None
+    connected_adapters: Annotated[
+        tuple[str, ...],
+        Property("The labels of its network adapters that are connected now; only valid while it runs."),
+    ] = ()
     clone_note: Annotated[
         str | None,
         Property("What a VirtualMachineClone that made it keeps in its configuration; null: none did."),

@@ -65,6 +65,14 @@ def adapters(devices: Iterable[Any], networks: Mapping[str, str]) -> Iterable[tu
             )
 
 
+def connected_adapters(devices: Iterable[Any]) -> Iterable[str]:
+    for device in devices:
+        if isinstance(device, vim.vm.device.VirtualEthernetCard) and getattr(
+            device.connectable, "connected", False
+        ):
+            yield label(device)
+
+
 def others(devices: Iterable[Any]) -> Iterable[tuple[str, str]]:
     kinds = vim.vm.device
     shown = (kinds.VirtualDisk, kinds.VirtualEthernetCard, kinds.VirtualController)

@@ -13,6 +13,7 @@ from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._devices import (
     adapters,
+    connected_adapters,
     disks,
     has_many_writers,
     in_snapshots,
@@ -174,6 +175,7 @@ BESIDE_HARDWARE: Final = (
     "raw_disks",
     "shared_disks",
     "power_off_behavior",
+    "connected_adapters",
     "clone_note",
 )
 
@@ -202,6 +204,7 @@ def from_configuration(config: Any, snapshot_datastore: str | None) -> dict[str,
         "raw_disks": tuple(label(disk) for disk in disks if is_raw(disk)),
         "shared_disks": tuple(label(disk) for disk in disks if in_snapshots(disk) and has_many_writers(disk)),
         "power_off_behavior": optional_text(getattr(config.flags, "snapshotPowerOffBehavior", None)),
+        "connected_adapters": tuple(connected_adapters(config.hardware.device)),
         "clone_note": extra.get(CLONE_NOTE) or None,
     }
 

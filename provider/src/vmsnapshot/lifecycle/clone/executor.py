@@ -191,7 +191,7 @@ class CloneMaker:
         return self._observe(vm, operation)
 
     def _isolation(self, vm: VirtualMachine) -> bool | None:
-        return True if self._inputs.isolated and is_isolated(vm.machine) is not True else None
+        return True if self._inputs.isolated and is_isolated(vm) is not True else None
 
     def _observe(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
         return self._session.backend.observe(vm.identity.id, operation)

@@ -88,7 +88,7 @@ def live_inputs(inputs: CloneInputs, vm: VirtualMachine) -> CloneInputs:
     if inputs.networks and machine.network_adapters is not None:
         live["networks"] = live_networks(inputs.networks, machine)
     # Adapters that were disconnected in the snapshot are nobody's change.
-    if inputs.isolated and is_isolated(machine) is False:
+    if inputs.isolated and is_isolated(vm) is False:
         live["isolated"] = False
     return replace(inputs, **live)
 
@@ -124,9 +124,11 @@ def same_network(wanted: str, network: str | None) -> bool:
     return network.startswith(name) and _KEY.fullmatch(network[len(name) :]) is not None
 
 
-def is_isolated(machine: Machine) -> bool | None:
-    """Whether no adapter is connected at power-on; None: it isn't known, or there is none."""
-    adapters = machine.network_adapters
+def is_isolated(vm: VirtualMachine) -> bool | None:
+    """Whether no adapter is connected, now or at power-on; None: it isn't known, or there is none."""
+    machine, adapters = vm.machine, vm.machine.network_adapters
+    if vm.connected_adapters and machine.power_state != "PoweredOff":
+        return False
     if not adapters or machine.configuration is None:
         return None
     connected = {
