@@ -92,7 +92,7 @@ def test_a_checkpoint_that_is_too_old(vsphere: Simulator, client: Client, plugge
     label(client, "nightly", names[1:])
     assert check(maxAge="4d")["ageSeconds"] >= 3 * 86400
     assert check()["skewSeconds"] >= 3 * 86400 - 60
-    with pytest.raises(Failed, match=r"the checkpoint is 3 days old, older than maxAge \(26h\)"):
+    with pytest.raises(Failed, match=r"the checkpoint is 72h old, older than maxAge \(26h\)"):
         check(maxAge="26h")
     with pytest.raises(Failed, match="maxAge"):
         check(maxAge="old")

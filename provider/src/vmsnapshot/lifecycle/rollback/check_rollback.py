@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Final
 
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.observed import timestamp
@@ -15,9 +16,10 @@ from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec, pl
 from vmsnapshot.lifecycle.rollback.restore_points import CheckpointMaker
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.check_rollback import CheckRollbackArgs, CheckRollbackResult
-from vmsnapshot.model.duration import parse_duration
-from vmsnapshot.model.formatting import format_age
+from vmsnapshot.model.duration import format_duration, parse_duration
 from vmsnapshot.model.task import PastRevert
+
+_MINUTE: Final = dt.timedelta(minutes=1)
 
 
 def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackResult:
@@ -89,5 +91,7 @@ def _raise_if_older(what: str, max_age: str, age: dt.timedelta | None) -> None:
         message = f"the checkpoint's age is not known, so it may be older than maxAge ({max_age})"
         raise Refused(message, subject=what)
     if age > parse_duration(max_age):
-        message = f"the checkpoint is {format_age(age)} old, older than maxAge ({max_age})"
+        # In the units of maxAge: "1 day" would read as less than 26h.
+        shown = format_duration(age - age % _MINUTE if age > _MINUTE else age)
+        message = f"the checkpoint is {shown} old, older than maxAge ({max_age})"
         raise Refused(message, subject=what)
