@@ -20,7 +20,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._names import escape, unescape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import CLONE_NOTE
-from vmsnapshot.backends.vsphere._places import Places
+from vmsnapshot.backends.vsphere._places import Places, SharedPlaces
 from vmsnapshot.backends.vsphere._properties import WITHOUT_HARDWARE
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._standing import Standing
@@ -46,13 +46,14 @@ class Clones:
         self._tasks = tasks
         self._vm_lock = vm_lock
         self._standing = Standing(connection)
+        self._places = SharedPlaces(connection)
 
     def site(
         self, vm: VirtualMachine, snapshot: Snapshot, name: str, placement: Placement, operation: Operation
     ) -> Site:
         """Find where a clone of a snapshot is to be made, and what room is needed and there."""
         self._require_vcenter(operation)
-        places = Places.read(self._connection, operation)
+        places = self._places.read(operation)
         (reading,) = self._reads.read([(WITHOUT_HARDWARE, vm.identity.id)], operation)
         host, pool = (None, None) if placement.host is None else places.host(vm, placement.host)
         if placement.resource_pool is not None:
@@ -60,7 +61,7 @@ class Clones:
         if placement.folder is not None:
             folder = places.folder(vm, placement.folder)
         else:
-            folder = self._own_folder(vm, places, operation)
+            folder = self._own_folder(vm, reading.properties.get("parent"), places, operation)
         store, free, store_name = None, None, vm.datastore
         if placement.datastore is not None:
             store, free = places.datastore(vm, placement.datastore)
@@ -85,7 +86,7 @@ class Clones:
         """Find networks for a VM's adapters, by the adapter's label."""
         if not networks:
             return {}
-        places = Places.read(self._connection, operation)
+        places = self._places.read(operation)
         return {label: places.network(vm, wanted) for label, wanted in networks.items()}
 
     def clone(
@@ -215,8 +216,17 @@ class Clones:
             )
             raise Unsupported(message, subject=subject)
 
-    def _own_folder(self, vm: VirtualMachine, places: Places, operation: Operation) -> Place:
-        """The folder that a VM is in; of one in a vApp, that of its datacenter."""
+    def _own_folder(self, vm: VirtualMachine, parent: Any, places: Places, operation: Operation) -> Place:
+        """The folder that a VM is in; of one in a vApp, that of its datacenter.
+
+        Args:
+            vm: The VM.
+            parent: Its property `parent`.
+            places: All that there are.
+            operation: Whose time counts.
+        """
+        if isinstance(parent, vim.Folder):
+            return Place(object_id(parent), places.path(("Folder", object_id(parent))))
         subject = Subject.of(operation.what, vm)
 
         def look(login: Login) -> tuple[str, str]:
@@ -254,7 +264,7 @@ class Clones:
         running: bool,
     ) -> list[Any]:
         """The edits that connect adapters to other networks, or disconnect them all; by the device's key."""
-        places = Places.read(self._connection, operation) if networks else None
+        places = self._places.read(operation) if networks else None
         changes = []
         for card in cards:
             place = networks.get(label(card))

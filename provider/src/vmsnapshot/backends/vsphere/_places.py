@@ -11,6 +11,7 @@ from pyVmomi import vim
 
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._above import parent_reference, spellings, split_path
+from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._listing import contents_of
@@ -45,6 +46,7 @@ _COMPUTE: Final = ("ComputeResource", "ClusterComputeResource")
 # The places of which VMs are asked for.
 CONTAINERS: Final = ("Datacenter", "Folder", "ComputeResource", "VirtualApp")
 _SUGGESTIONS: Final = 3
+_READING: Final = Subject("reading where VMs can be")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,18 +77,20 @@ class Places:
     ) -> Places:
         """Read those of some kinds: two calls, and one for each further page."""
 
-        def look(login: Login) -> Places:
-            told: dict[Reference, Mapping[str, Any]] = {}
-            for content in contents_of(
-                login, {kind: paths for kind, paths in _READ.items() if kind in kinds}
-            ):
-                properties = properties_of(content)
-                if "name" in properties:  # for this user to see
-                    told[reference_to(content.obj)] = properties
-            return cls(told)
+        def call() -> Places:
+            return connection.call(operation, _READING, lambda login: cls.of(login, kinds))
 
-        subject = Subject("reading where VMs can be")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: connection.call(operation, subject, look))
+        return retry(operation, WORTH_ANOTHER_READ, call)
+
+    @classmethod
+    def of(cls, login: Login, kinds: Container[str] = tuple(_READ)) -> Places:
+        """The same, for one login."""
+        told: dict[Reference, Mapping[str, Any]] = {}
+        for content in contents_of(login, {kind: paths for kind, paths in _READ.items() if kind in kinds}):
+            properties = properties_of(content)
+            if "name" in properties:  # for this user to see
+                told[reference_to(content.obj)] = properties
+        return cls(told)
 
     def folder(self, vm: VirtualMachine, wanted: str) -> Place:
         """A folder of VMs."""
@@ -239,6 +243,23 @@ class Places:
             if kind == "Datacenter" and path is not None and f"{path}/".startswith(f"{node.path}/")
         ]
         return max(above, key=len, default=None)
+
+
+class SharedPlaces:
+    """Reads all places, once for all who ask at the same time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._batcher: Batcher[None, Places] = Batcher(
+            "places", self._answer, silence=connection.silence.text
+        )
+
+    def read(self, operation: Operation) -> Places:
+        """All places, as they are from now on."""
+        return retry(operation, WORTH_ANOTHER_READ, lambda: self._batcher.ask(None, operation))
+
+    def _answer(self, asked: Sequence[None]) -> Mapping[None, Places]:
+        return dict.fromkeys(asked, self._connection.direct(_READING, Places.of))
 
 
 def _meant(nodes: Sequence[_Node], wanted: str) -> list[_Node]:
