@@ -11,6 +11,7 @@ from tests.support.plugin import Diff, Failed, HalfMade, Message
 from tests.support.vsphere import Doing
 from vmsnapshot.composition import connect
 from vmsnapshot.frontends.plugin._codec import decode, encode
+from vmsnapshot.frontends.plugin._messages import timeout
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.errors import VmsnapshotError
@@ -77,7 +78,9 @@ class Process:
         """Make it, or say what would come."""
         with _failing():
             return self.provider.create(
-                requests.CreateRequest(urn, _token(urn), _wire(inputs), preview=preview)
+                requests.CreateRequest(
+                    urn, _token(urn), _wire(inputs), preview=preview, timeout=timeout(seconds)
+                )
             )
 
     def read(
@@ -108,7 +111,9 @@ class Process:
         trees = (_wire(old_inputs), _wire(old_state), _wire(new_inputs))
         with _failing():
             return self.provider.update(
-                requests.UpdateRequest(urn, _token(urn), id_, *trees, preview=preview)
+                requests.UpdateRequest(
+                    urn, _token(urn), id_, *trees, preview=preview, timeout=timeout(seconds)
+                )
             )
 
     def delete(

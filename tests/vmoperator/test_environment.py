@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,9 +14,11 @@ from devkit.kubernetes import ApiServer
 from devkit.vmoperator.objects import REVERT_FAILED
 from devkit.vmoperator.steering import Step
 from devkit.waiting import plenty
+from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack, Outcome
 from tests.support.vsphere import Doing
 from tests.vmoperator.environment import Environment, environment
+from vmsnapshot.frontends.engine._notes import FileNotes
 
 CHECKPOINT = "vmsnapshot:index:EnvironmentCheckpoint"
 ROLLBACK = "vmsnapshot:index:EnvironmentRollback"
@@ -34,11 +37,12 @@ class Shop:
     """A stack with the checkpoints of the three VMs and their rollback.
 
     Attributes:
-        stack: It, in memory; each command has a plugin of its own.
+        stack: It, in memory; each command has a provider of its own.
     """
 
     def __init__(self, here: Environment) -> None:
-        self.stack = MiniStack(here.plugin)
+        settings = {"kubeconfig": str(here.server.kubeconfig), "namespace": here.namespace}
+        self.stack: MiniStack = mini_stack(settings, notes=FileNotes(os.getpid()))
         self._checkpoint: dict[str, Any] = {}
         self._rollback: dict[str, Any] = {}
 
