@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from devkit.vmoperator import admission
 from devkit.vmoperator.conversion import running_newer
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator
+from vmsnapshot.lifecycle.common import session
 
 # Numbers for the folders in which plugins leave notes for each other.
 _STATES = itertools.count()
@@ -35,7 +37,7 @@ COUNTS = {
 # What is not in the fast half, besides all tests that use an API server: folders and files with the real
 # engine, and those that take long without it.
 NOT_FAST = (
-    "clone/test_histories.py",
+    "clone",
     "docs/test_code.py",
     "dynamic/test_engine.py",
     "dynamic/test_provider.py",
@@ -62,6 +64,7 @@ NOT_FAST = (
     "plugin/test_process.py",
     "plugin/test_property_path.py",
     "plugin/test_real_engine.py",
+    "rehearsal",
     "sdk",
     "soak",
     "table",
@@ -157,6 +160,12 @@ def client(vsphere: Simulator) -> Iterator[Client]:
     """Somebody else at the vSphere of the test's folder or module."""
     with other_client(vsphere) as found:
         yield found
+
+
+@pytest.fixture
+def no_time_to_tidy_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tidies up after a failure in this process has no more time than what failed: not half a minute."""
+    monkeypatch.setattr(session, "TIDY_UP_AT_LEAST", dt.timedelta())
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -138,6 +138,7 @@ def test_a_kill_in_between(here: Environment) -> None:
     assert {key for key, item in shop.rolled_back["progress"].items() if item["revertedTo"]} == set(NAMES)
 
 
+@pytest.mark.usefixtures("no_time_to_tidy_up")
 @pytest.mark.timeout(300)  # one update fails only when its time is over
 def test_failures_are_taken_back(here: Environment) -> None:
     """A snapshot that fails leaves none of its checkpoint; a revert that fails is undone on the others."""
@@ -172,6 +173,7 @@ def test_failures_are_taken_back(here: Environment) -> None:
     assert shop.rolled_back["conditions"] == []
 
 
+@pytest.mark.usefixtures("no_time_to_tidy_up")
 @pytest.mark.timeout(300)  # one update fails only when its time is over
 @pytest.mark.parametrize("step", ["create", "delete"])
 def test_safety_snapshots_that_are_not_done_in_time(here: Environment, step: Step) -> None:
