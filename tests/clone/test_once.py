@@ -96,6 +96,23 @@ def test_a_lost_answer_makes_one_clone(
     assert stack.preview().check().ops == {}
 
 
+def test_what_another_state_has_taken_over_is_not_deleted(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """Two states of one URN (two backends, a copy): the one that takes the clone over has it."""
+    other = mini_stack(vsphere.settings)
+    for each in (stack, other):
+        each.write(copy=clone(name="copy"))
+    stack.up().check()
+    assert "Took over" in other.up().check().words
+    assert clones(vsphere) == 1
+    assert 'VM "copy"' in stack.destroy().failed().words
+    assert "copy" in names(client)
+    assert other.preview().check().ops == {}
+    other.destroy().check()
+    assert "copy" not in names(client)
+
+
 def test_a_lost_answer_of_a_slow_task(stack: MiniStack, vsphere: Simulator) -> None:
     """The task of a call whose answer got lost is waited for, and what it made is this one."""
     vsphere._ask("POST", "/task-duration", {"ms": 1500})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import time
 from collections.abc import Mapping
@@ -104,6 +105,17 @@ class CloneMaker:
         """What an interrupted run on this machine has asked for a moment ago, if it comes to something."""
         note = request_note(instance_uuid)
         return wait_for_late(self._session, note, lambda: self._look_up(instance_uuid, operation), operation)
+
+    def adopt(self, vm: VirtualMachine, operation: Operation) -> None:
+        """Give what an interrupted run made a new mark.
+
+        If it was no interrupted run, but another state of this resource's URN, that one deletes it no more.
+        """
+        note, instance_uuid = made_by(vm, self._urn), vm.identity.instance_uuid
+        if note is not None and instance_uuid is not None:
+            note = dataclasses.replace(note, mark=new_owner(self._urn).mark)
+            change = CloneChange(note=note.format(instance_uuid))
+            require_cloner(self._session).reconfigure(vm, change, operation)
 
     def make(self, plan: ClonePlan, instance_uuid: str, operation: Operation) -> str:
         """Make it; its id. Whatever becomes of the answer, it is made once."""

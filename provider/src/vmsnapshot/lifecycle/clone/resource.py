@@ -195,6 +195,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             instance_uuid, made = maker.find_orphan(source, snapshot, operation)
         if made is not None:
             self._session.log(request.urn, requests.Severity.WARNING, adoption_text(made))
+            maker.adopt(made, operation)
             vm_id = made.identity.id
         else:
             plan = plan_clone(self._session, source, snapshot, inputs, operation)
