@@ -152,7 +152,7 @@ def test_the_inventory_from_the_command_line(vsphere: Simulator, stack: Stack) -
     found = json.loads(told)
     assert [item["path"] for item in found["snapshots"]] == ["theirs"]
     assert found["vmCount"] == 2
-    refused = stack.run(*command[:-1], "sise", "--vmsnapshot:ca-file", vsphere.certificate).failed().text
+    refused = stack.run(*command[:-1], "colour", "--vmsnapshot:ca-file", vsphere.certificate).failed().text
     assert "sortBy" in refused
 
 
