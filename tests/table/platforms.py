@@ -109,7 +109,7 @@ CLONES = (
             CLONED,
             properties={**CLONED.properties, "linked": False, "memoryMB": 1024},
             state={"linked": False},
-            says="its disks are whole copies",
+            says="whole copies of disks",
         ),
     ),
 )

@@ -28,7 +28,7 @@ def plan_text(plan: ClonePlan, inputs: CloneInputs, moment: dt.datetime) -> str:
         f'{kind} "{printable(inputs.name or "")}" of {format_vm(plan.source)} will be made from snapshot '
         f'"{path}", {age}, in {printable(plan.site.folder.path)}; it {power}.'
     )
-    sentences = [_room(plan, inputs)]
+    sentences = [room_text([(plan, inputs)])]
     if inputs.linked:
         sentences.append(
             "While it exists, that snapshot, and those above it, can't be removed through this provider."
@@ -38,19 +38,27 @@ def plan_text(plan: ClonePlan, inputs: CloneInputs, moment: dt.datetime) -> str:
     return "\n".join([*wrapped(head), *lines])
 
 
-def _room(plan: ClonePlan, inputs: CloneInputs) -> str:
-    site = plan.site
-    where = f"datastore {site.datastore_name}" if site.datastore_name else "its datastore"
-    free = "" if site.free_bytes is None else f", which has {format_size(site.free_bytes)} free"
-    most = format_size(plan.capacity_bytes)
+def room_text(clones: Sequence[tuple[ClonePlan, CloneInputs]]) -> str:
+    """What room clones need on a datastore together, and what is free there; in words.
+
+    Args:
+        clones: Those that are made there, all linked or all full.
+    """
+    one, (first, inputs) = len(clones) == 1, clones[0]
+    where = f"datastore {first.site.datastore_name}" if first.site.datastore_name else "the datastore"
+    free = "" if first.site.free_bytes is None else f", which has {format_size(first.site.free_bytes)} free"
+    most = format_size(sum(plan.capacity_bytes for plan, _ in clones))
+    used = [plan.site.used_bytes for plan, _ in clones]
+    known = [size for size in used if size is not None]
     if inputs.linked:
-        disks = f"its disks begin empty and can grow to {most}"
-    elif site.used_bytes is None:
-        disks = f"its disks are whole copies, of up to {most}"
+        disks = f"disks that begin empty and can grow to {most}"
+    elif len(known) < len(used):
+        disks = f"whole copies of disks, of up to {most}"
     else:
-        disks = f"its disks are whole copies: {format_size(site.used_bytes)} now, and up to {most}"
-    swap = f"; running, up to {format_size(plan.memory_bytes(inputs))} for its swap file" * inputs.power_on
-    return f"Room on {where}{free}: {disks}{swap}."
+        disks = f"whole copies of disks: {format_size(sum(known))} now, and up to {most}"
+    swap = sum(plan.swap_bytes(asked) for plan, asked in clones)
+    files = f"; up to {format_size(swap)} for {'a swap file' if one else 'swap files'}" if swap else ""
+    return f"Room on {where}{free}: {disks}{files}."
 
 
 def replacement_text(old: CloneState) -> str:
@@ -103,8 +111,11 @@ def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
 
 
 def unseen_text(vm: VirtualMachine, changes: Sequence[str]) -> str:
-    """What somebody has changed on a clone since state was read, and an update changes back; in words."""
-    text = f"{format_vm(vm)} has been changed since; the update changes that back: {', '.join(changes)}."
+    """What an update changes on a clone beside its diff, in words.
+
+    Somebody has changed it since state was read, or the last update has failed before it was done.
+    """
+    text = f"{format_vm(vm)} is not as state has it; the update also changes: {', '.join(changes)}."
     if "powerOn: true => false" in changes:
         text += " It is switched off like by its power button, and what its guest hasn't written is lost."
     return "\n".join(wrapped(text))

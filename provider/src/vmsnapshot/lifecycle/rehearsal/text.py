@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.clone.text import room_text
 from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
 from vmsnapshot.lifecycle.rehearsal.plan import MemberPlan, PlannedRehearsal
-from vmsnapshot.model.formatting import format_age, format_size
+from vmsnapshot.model.formatting import format_age
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.rehearsal import RehearsalInputs
 
@@ -79,21 +80,8 @@ def _room(members: Sequence[MemberPlan]) -> Iterator[str]:
     by_store: dict[str | None, list[MemberPlan]] = {}
     for item in members:
         by_store.setdefault(item.plan.site.datastore_name, []).append(item)
-    for name, items in by_store.items():
-        free = items[0].plan.site.free_bytes
-        there = "" if free is None else f", which has {format_size(free)} free"
-        most = format_size(sum(item.plan.capacity_bytes for item in items))
-        used = [item.plan.site.used_bytes for item in items]
-        known = [size for size in used if size is not None]
-        if items[0].inputs.linked:
-            disks = f"disks that begin empty and can grow to {most}"
-        elif len(known) < len(used):
-            disks = f"whole copies of disks, of up to {most}"
-        else:
-            disks = f"whole copies of disks: {format_size(sum(known))} now, and up to {most}"
-        swap = format_size(sum(item.plan.swap_bytes(item.inputs) for item in items))
-        where = f"datastore {name}" if name else "their datastore"
-        yield from wrapped(f"Room on {where}{there}: {disks}; up to {swap} for swap files.", first=_INDENT)
+    for items in by_store.values():
+        yield from wrapped(room_text([(item.plan, item.inputs) for item in items]), first=_INDENT)
 
 
 def going_text(clones: Sequence[VirtualMachine]) -> str:
