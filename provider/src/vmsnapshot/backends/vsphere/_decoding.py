@@ -185,9 +185,9 @@ def _sort(kind: Any) -> int:
 
 def _new(kind: Any) -> Any:
     """An object as its class makes it."""
-    if issubclass(kind, Exception):
-        return kind()
     if (shape := _shapes.get(kind)) is None:
+        if issubclass(kind, Exception):
+            return kind()
         shape = _shapes[kind] = _Shape(kind)
     made = kind.__new__(kind)
     held = vars(made)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import hashlib
 import json
 import re
@@ -95,7 +96,7 @@ def settings(config: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, value in _walk("", "", config, type(config)):
         text = value if isinstance(value, str) else json.dumps(value)
-        if _CONFIDENTIAL.search(path):
+        if _is_confidential(path):
             digest = hashlib.sha256(text.encode()).hexdigest()[:12]
             text = f"sha256 {digest} ({len(text)} characters)"
         found[path] = text
@@ -108,21 +109,41 @@ def _walk(path: str, shape: str, value: Any, declared: Any) -> Iterator[tuple[st
     Where the API declares a base class, the class is a value, too: a boot order from CD-ROM differs from one
     from the network in nothing else.
     """
-    if value is None or shape in LEFT_OUT or _KIND.sub("device[*]", shape) in LEFT_OUT:
+    if value is None or _is_left_out(shape):
         return
     if isinstance(value, _TYPED) or (isinstance(value, DataObject) and type(value) is not declared):
         yield f"{path}.type", type(value)._wsdlName  # noqa: SLF001 - the name that the API has for it
     if isinstance(value, ManagedObject):
         yield path, object_id(value)
-    elif hasattr(value, "_GetPropertyList"):
-        for info in value._GetPropertyList():  # noqa: SLF001 - pyVmomi's way to name an object's properties
-            below = "device" if (path, info.name) == ("hardware", "device") else f"{path}.{info.name}"
-            inner = getattr(value, info.name)
-            yield from _walk(below.lstrip("."), f"{shape}.{info.name}".lstrip("."), inner, info.type)
+    elif isinstance(value, DataObject):
+        of: Any = type(value)
+        for name, kind in _properties(of):
+            if (inner := getattr(value, name)) is None:
+                continue
+            below = "device" if (path, name) == ("hardware", "device") else f"{path}.{name}"
+            yield from _walk(below.lstrip("."), f"{shape}.{name}".lstrip("."), inner, kind)
     elif isinstance(value, (list, tuple)):
         yield from _items(path, shape, value, getattr(declared, "Item", None))
     else:
         yield path, _leaf(value)
+
+
+@functools.cache
+def _properties(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The names and the declared types of a class's properties."""
+    return tuple((info.name, info.type) for info in kind._GetPropertyList())  # noqa: SLF001 - pyVmomi's way
+
+
+@functools.cache
+def _is_left_out(shape: str) -> bool:
+    """Whether what a path leads to isn't compared; there are no more shapes than the API has properties."""
+    return shape in LEFT_OUT or _KIND.sub("device[*]", shape) in LEFT_OUT
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_confidential(path: str) -> bool:
+    """Whether what a path leads to may hold a password."""
+    return _CONFIDENTIAL.search(path) is not None
 
 
 def _items(path: str, shape: str, items: Iterable[Any], declared: Any) -> Iterator[tuple[str, Any]]:
@@ -130,7 +151,7 @@ def _items(path: str, shape: str, items: Iterable[Any], declared: Any) -> Iterat
     for index, item in enumerate(items):
         if isinstance(item, vim.option.OptionValue):
             yield f"{path}.{item.key}", _leaf(item.value)
-        elif hasattr(item, "_GetPropertyList"):
+        elif isinstance(item, DataObject):
             key = getattr(item, "key", None)
             where = f"{path}[{index if key is None else key}]"
             yield from _walk(where, _item_shape(shape, item), item, declared)
