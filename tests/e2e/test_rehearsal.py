@@ -51,7 +51,7 @@ def test_a_life(stack: Stack, client: Client, write: Write) -> None:
     shown = " ".join(stack.preview().check().text.split())
     assert '2 VMs will be cloned from "nightly"' in shown
     assert "in 2 waves" in shown
-    stack.up().check()
+    assert "starting clones of nightly: 2 of 2 VMs" in stack.up().check().text
     assert stack.resource("it")["outputs"]["passed"] is True
     for again in (stack.refresh(), stack.up()):
         assert "2 unchanged" in again.check().text, again

@@ -76,8 +76,8 @@ def kept_text(kept: Mapping[str, str]) -> str:
     lines: list[str] = []
     for label, clones in kept.items():
         lines += wrapped(
-            f'Checkpoint "{printable(label)}" is kept, although it has expired: {clones}. It is removed by '
-            "an update after that."
+            f'Checkpoint "{printable(label)}" is kept, although it has expired: {clones}. The '
+            "first update after those VMs are gone removes it."
         )
     return "\n".join(lines)
 

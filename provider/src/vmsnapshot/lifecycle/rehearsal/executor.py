@@ -107,12 +107,19 @@ class RehearsalExecutor:
         doing = f"cloning {self._inputs.to}"
         outcomes = parallel_map(planned.members, self._clone, operation, doing, lambda key: f"cloning {key}")
         failures = partition(outcomes)[1]
+        started = 0
         for wave in waves(self._inputs.virtual_machines, descending=True) if not failures else ():
             items = {member.key: planned.members[member.key] for member in wave}
-            up = f"starting clones of {self._inputs.to}"
             outcomes = parallel_map(
-                items, self._start, operation, up, lambda key: f"starting the clone of {key}"
+                items,
+                self._start,
+                operation,
+                f"starting clones of {self._inputs.to}",
+                lambda key: f"starting the clone of {key}",
+                before=started,
+                of=len(planned.members),
             )
+            started += len(items)
             if failures := partition(outcomes)[1]:
                 break
         for key, failure in failures.items():
