@@ -41,7 +41,7 @@ endif
 help: ## List the targets
 	@echo "usage: make TARGET [ARGS=...]"
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' "$(ROOT)/Makefile" | while IFS='	' read -r target what; do \
-		printf '  %-14s %s\n' "$$target" "$$what"; done
+		printf '  %-15s %s\n' "$$target" "$$what"; done
 
 # Examples of each target of make fuzz
 EXAMPLES ?= 20000
@@ -73,6 +73,11 @@ test-fast: ## Run the fast half of the tests: no engine, no API server, a minute
 test-simulator: ## Run the simulator's own tests (ARGS: arguments of go test)
 	$(call setup,python go)
 	@cd "$(ROOT)/simulator" && go test $(ARGS) ./...
+
+.PHONY: test-kubernetes
+test-kubernetes: ## Run the example with the real pulumi-kubernetes, which takes 10 to 20 minutes to build, once
+	$(call setup,python pulumi simulator apiserver crds examples pulumi-kubernetes)
+	@cd "$(ROOT)" && python -m pytest tests/examples/real_pulumi_kubernetes.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Feed made-up requests, trees, kubeconfigs and answers to what reads them (EXAMPLES of each: 20000)

@@ -22,6 +22,7 @@ PARTS = {
         pulumi.PULUMI,
         kubernetes.APISERVER,
         kubernetes.CRDS,
+        kubernetes.KUBERNETES_PLUGIN,
         recordings.RECORDINGS,
         programs.PYTHON,
         programs.TYPESCRIPT,

@@ -1,4 +1,4 @@
-"""A Kubernetes API server, and the VM Operator's types for it."""
+"""A Kubernetes API server, the VM Operator's types for it, and Pulumi's Kubernetes provider."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from devkit.setup.running import in_dots, run, step
 
 VERSION = (1, 36, 3)  # as tools/kube-apiserver/go.mod requires it
 FOLDER = BUILD / "crds"
+# What `plugins.providers` of a project names.
+PLUGIN = BUILD / "pulumi-kubernetes"
+PLUGIN_VERSION = (4, 25, 0)  # released days after the commit that tools/pulumi-resource-kubernetes builds
 
 APISERVER = go.go_part(
     "apiserver",
@@ -48,4 +51,26 @@ CRDS = Part(
     lambda: [TOOLS / "vm-operator-crds"],
     (FOLDER / "vmoperator.vmware.com_virtualmachines.yaml",),
     _make_crds,
+)
+
+
+def _make_plugin() -> None:
+    """Builds Pulumi's Kubernetes provider, with the two files that its own main would embed beside it."""
+    module, path = TOOLS / "pulumi-resource-kubernetes", "github.com/pulumi/pulumi-kubernetes/provider/v4"
+    version = f"{path}/pkg/version.Version={in_dots(PLUGIN_VERSION)}"
+    with step("Pulumi's Kubernetes provider: 10 to 20 minutes on 2 cores"):
+        linker = ("-ldflags", f"-s -w -X {version}")
+        go.build("pulumi-kubernetes", module, PLUGIN / "pulumi-resource-kubernetes", "build", *linker, ".")
+        sources = go.module_folder(module, path) / "cmd" / "pulumi-resource-kubernetes"
+        for name in ("schema.json", "terraform-mapping.json"):
+            (PLUGIN / name).unlink(missing_ok=True)
+            shutil.copyfile(sources / name, PLUGIN / name)  # without the cache's read-only mode
+
+
+KUBERNETES_PLUGIN = Part(
+    "pulumi-kubernetes",
+    (go.GO,),
+    lambda: [TOOLS / "pulumi-resource-kubernetes", in_dots(PLUGIN_VERSION)],
+    (PLUGIN / "pulumi-resource-kubernetes", PLUGIN / "terraform-mapping.json"),
+    _make_plugin,
 )

@@ -166,7 +166,10 @@ class StandIn:
         for snapshot in self._cluster.snapshots(key):
             with _apart(troubles):
                 self._look_at_snapshot(snapshot, item, machine)
-        if item is not None and machine is not None:
+        if item is not None and deleted(item):
+            with _apart(troubles):
+                self._snapshots.delete_in_foreground(item)
+        elif item is not None and machine is not None:
             with _apart(troubles):
                 self._look_at_machine(item, machine, troubles)
 

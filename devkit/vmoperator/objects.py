@@ -27,6 +27,8 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 FINALIZER = "vmoperator.vmware.com/virtualmachinesnapshot"
+# Kubernetes' own, of what is deleted after what it owns.
+FOREGROUND = "foregroundDeletion"
 VM_NAME_LABEL = "snapshot.vmoperator.vmware.com/vm-name"
 PAUSED = "vmoperator.vmware.com/paused"
 REVERT_IN_PROGRESS = "vmoperator.vmware.com/snapshot-revert-in-progress"

@@ -18,6 +18,7 @@ from devkit.vmoperator.objects import (
     CSI_SYNCED,
     DISK_PROMOTION,
     FINALIZER,
+    FOREGROUND,
     MACHINE,
     READY,
     VM_NAME_LABEL,
@@ -170,6 +171,16 @@ class Snapshots:
         """Delete a snapshot whose owner is gone, as Kubernetes' garbage collector does."""
         if not deleted(item):
             self._cluster.delete(item)
+
+    def delete_in_foreground(self, owner: Object) -> None:
+        """Delete a VM's snapshots, then let it go: the garbage collector's part in such a delete."""
+        if FOREGROUND not in (owner["metadata"].get("finalizers") or []):
+            return
+        left = self._cluster.snapshots(key_of(owner))
+        for item in left:
+            self.collect_garbage(item)
+        if not left:
+            self._cluster.let_go(owner, FOREGROUND)
 
     def _registered(self, key: Key, item: Object) -> Object:
         try:

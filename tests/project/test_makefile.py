@@ -16,7 +16,20 @@ def make(*arguments: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "target",
-    ["demo", "test", "test-fast", "lint", "schema", "codegen", "bench", "build", "lock", "install", "clean"],
+    [
+        "demo",
+        "test",
+        "test-fast",
+        "test-kubernetes",
+        "lint",
+        "schema",
+        "codegen",
+        "bench",
+        "build",
+        "lock",
+        "install",
+        "clean",
+    ],
 )
 def test_help_lists_every_target(target: str) -> None:
     """`make help` has one line for each, also when called from elsewhere."""

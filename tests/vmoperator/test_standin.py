@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from lightkube.types import PatchType
+from lightkube.types import CascadeType, PatchType
 
 from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
 from devkit.places import ROOT
@@ -365,6 +365,19 @@ def test_snapshots_go_with_the_vm_object(desk: Desk) -> None:
     desk.taken("first")
     desk.server.client.delete(VirtualMachine, "web-1", namespace=desk.namespace)
     until(partial(desk.gone, "first"))
+    desk.stand_in.add_machine(desk.namespace, "web-1")
+
+
+def test_a_vm_object_is_deleted_in_the_foreground(desk: Desk, other_user: Client) -> None:
+    """As pulumi-kubernetes asks for it: its snapshots go first, also from vSphere, then it goes itself."""
+    desk.take("base")
+    until(lambda: other_user.names("web-1") == ["base"])
+    desk.server.client.delete(
+        VirtualMachine, "web-1", namespace=desk.namespace, cascade=CascadeType.FOREGROUND
+    )
+    until(lambda: not list(desk.server.client.list(VirtualMachine, namespace=desk.namespace)))
+    assert not list(desk.server.client.list(VirtualMachineSnapshot, namespace=desk.namespace))
+    assert other_user.names("web-1") == []
     desk.stand_in.add_machine(desk.namespace, "web-1")
 
 
