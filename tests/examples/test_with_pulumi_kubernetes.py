@@ -1,4 +1,4 @@
-"""A VM that pulumi-kubernetes makes, in the same program, on mocks; with its plugin: real_pulumi_kubernetes."""
+"""A VM that pulumi-kubernetes makes, in the same program: on mocks, without its plugin."""
 
 from __future__ import annotations
 
