@@ -257,12 +257,18 @@ def test_cpus_fill_their_sockets(stack: MiniStack, client: Client) -> None:
 
 
 def test_import(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
-    """What a VirtualMachineClone made is imported by its name, shows no change, and can be deleted."""
+    """What a VirtualMachineClone made is imported by its name, shows no change, and can be deleted.
+
+    The import names the stack that made it, which would delete it, too.
+    """
     other = mini_stack(vsphere.settings, stack="other")
-    other.write(theirs=clone(name="copy", powerOn=True))
+    other.write(theirs=clone(name="copy", powerOn=True, isolated=True))
     other.up().check()
-    stack.import_(CLONE, "mine", "copy").check()
+    told = stack.import_(CLONE, "mine", "copy").check().words
+    assert 'by resource "theirs" of stack' in told
+    assert "pulumi state delete" in told
     entry = stack.resource("mine")
+    assert entry.inputs["isolated"] is True
     stack.write(mine={"type": CLONE, "properties": entry.inputs})
     assert stack.preview().check().ops == {}
     stack.destroy().check()

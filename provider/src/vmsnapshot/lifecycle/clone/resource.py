@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
-from vmsnapshot.lifecycle.clone.note import CloneNote, note_of
+from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, note_of
 from vmsnapshot.lifecycle.clone.plan import plan_clone, require_cloner, unsupported_text
 from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on, warn_of_refusals
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
+    is_isolated,
     known_vm,
     live_inputs,
     refreshed_state,
@@ -25,6 +26,8 @@ from vmsnapshot.lifecycle.clone.state import (
 from vmsnapshot.lifecycle.clone.text import (
     adoption_text,
     gone_text,
+    imported_text,
+    not_imported_text,
     not_ours_text,
     plan_text,
     replacement_text,
@@ -262,19 +265,17 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         vm = self._session.backend.find(VMReference(request.id), operation)
         note = note_of(vm)
         if note is None:
-            message = (
-                f"{format_vm(vm)} was not made by a VirtualMachineClone (it has no configuration parameter "
-                "`vmsnapshot.clone` that is bound to it), and deleting the resource would delete the VM. "
-                "Nothing was imported"
-            )
-            raise Refused(message, subject=operation.what)
+            raise Refused(not_imported_text(vm), subject=operation.what)
         inputs = CloneInputs(
             vm_name=note.source or note.source_name,
             snapshot=note.snapshot,
             linked=note.linked,
             name=vm.identity.name,
             power_on=vm.machine.power_state == "PoweredOn",
+            isolated=is_isolated(vm) is True,
         )
+        if made_by(vm, request.urn) is None:
+            self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_text(vm, note))
         state = clone_state(inputs, vm, note, source=None, snapshot=None)
         self._remember(request.urn, state)
         return verbs.Answer(vm.identity.instance_uuid or vm.identity.id, state, inputs)

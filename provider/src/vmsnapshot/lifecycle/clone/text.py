@@ -96,6 +96,24 @@ def left_behind_text(vm: VirtualMachine, note: CloneNote) -> str:
     )
 
 
+def not_imported_text(vm: VirtualMachine) -> str:
+    """Why a VM isn't imported."""
+    return (
+        f"{format_vm(vm)} was not made by a VirtualMachineClone (it has no configuration parameter "
+        "`vmsnapshot.clone` that is bound to it), and deleting the resource would delete the VM. Nothing was "
+        "imported"
+    )
+
+
+def imported_text(vm: VirtualMachine, note: CloneNote) -> str:
+    """What it means that an imported clone was made by another resource, in words."""
+    return (
+        f'{format_vm(vm)} was made by resource "{note.resource}" of stack {note.stack}, whose state may '
+        "still hold it. Deleting this resource deletes the VM, and so does deleting that one. Take it out of "
+        "that stack's state first (`pulumi state delete`)."
+    )
+
+
 def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
     """Why a VM isn't deleted, and what to do."""
     if state.ownership is None:
