@@ -22,10 +22,11 @@ from tests.e2e.conftest import new_stack, revert, snapshot
 from tests.e2e.killing import plugins_of
 from tests.environment.rolling import label
 from tests.support.client import Client
+from tests.support.samples import sample
 from tests.support.simulator import Marks, Simulator
 
 # Kills that met an update.
-COUNT = int(os.environ.get("ENGINE_KILLS_COUNT", "2"))
+COUNT = sample("ENGINE_KILLS_COUNT", few=1, full=2)
 SEED = os.environ.get("KILLS_SEED", "1")
 # Seconds that each task takes, and within which from the first call that changes something a kill comes.
 TASK: Final = 0.3

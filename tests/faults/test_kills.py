@@ -11,7 +11,7 @@ from tests.faults.kills import run_part
 from tests.support.samples import sample
 
 # Kills that met an operation, in all parts together. More: make kills.
-COUNT = sample("KILLS_COUNT", few=24, full=100)
+COUNT = sample("KILLS_COUNT", few=12, full=100)
 SEED = int(os.environ.get("KILLS_SEED", "1"))
 PARTS = 4
 

@@ -27,7 +27,7 @@ from tests.support.samples import sample
 from tests.support.simulator import running
 
 # Parts, which run at the same time, and reverts of ours in each: no fewer than a run of histories has anyhow.
-ALL = sample("REVERTS", few=90, full=504)
+ALL = sample("REVERTS", few=60, full=504)
 PARTS = min(6, max(1, ALL // 30))
 REVERTS = ALL // PARTS
 

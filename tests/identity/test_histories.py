@@ -18,7 +18,7 @@ from tests.support.simulator import running
 
 PARTS = 8
 # Histories in each part, and steps of each.
-HISTORIES = sample("HISTORIES", few=48, full=504) // PARTS
+HISTORIES = sample("HISTORIES", few=24, full=504) // PARTS
 STEPS = 7
 # Histories on one server, before the next one is started.
 BATCH = 12
