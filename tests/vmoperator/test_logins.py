@@ -100,10 +100,30 @@ def test_with_a_credential_program(harness: Harness, tmp_path: Path, gives: str)
             "provideClusterInfo": True,
         }
     }
+    cluster = config["clusters"][0]["cluster"]
+    for name in [name for name in cluster if name.startswith("certificate-authority")]:
+        del cluster[name]
+    cluster["certificate-authority"] = str(harness.server.certificate)
+    cluster["extensions"] = [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "shop"}}]
     backend = connect(yaml.safe_dump(config), namespace=harness.namespace)
     assert look(backend) == f"{harness.namespace}/web-1"
     backend.close()
-    assert json.loads(told.read_text(encoding="utf-8"))["spec"]["cluster"]["server"] == harness.server.url
+    assert json.loads(told.read_text(encoding="utf-8"))["spec"]["cluster"] == {
+        "server": harness.server.url,
+        "certificate-authority-data": base64.b64encode(harness.server.certificate.read_bytes()).decode(),
+        "config": {"audience": "shop"},
+    }
+
+
+def test_a_credential_program_that_needs_somebody(harness: Harness) -> None:
+    """With interactiveMode Always it isn't run, and the error says so: there is no terminal."""
+    config = kubeconfig_of(harness.server)
+    program = {"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/login"}
+    config["users"][0]["user"] = {"exec": program | {"interactiveMode": "Always"}}
+    backend = connect(yaml.safe_dump(config), namespace=harness.namespace)
+    with pytest.raises(Denied, match="its interactiveMode is Always, and nobody is there to answer it"):
+        look(backend)
+    backend.close()
 
 
 class Tunnel(socketserver.BaseRequestHandler):

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpx2
 import yaml
 
-from vmsnapshot.backends.vmoperator._kubeconfig import address_error, shape_error
+from vmsnapshot.backends.vmoperator._kubeconfig import host_error, proxy_error, server_error, shape_error
 from vmsnapshot.backends.vmoperator._login import TokenAuth, from_file, from_program
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model.configuration import Configuration, is_kubeconfig_content
@@ -27,6 +27,14 @@ _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _FILES: Final = {
     "cluster": ("certificate-authority",),
     "user": ("client-certificate", "client-key", "tokenFile"),
+}
+# Where an entry is from, put into it here; of content, nowhere.
+_FILE: Final = "vmsnapshot/file"
+# What is wrong with an address of the cluster, if anything.
+_ADDRESSES: Final[dict[str, Callable[[str], str | None]]] = {
+    "server": server_error,
+    "proxy-url": proxy_error,
+    "tls-server-name": host_error,
 }
 # A shorter value of a credential program's environment (`true`, `1`) is in many words, and no secret.
 _SHORTEST_SECRET: Final = 8
@@ -66,14 +74,14 @@ class Access:
             context, cluster, user = _of_the_pod()
         else:
             context, cluster, user = _chosen(_kubeconfig(given or _HOME), configuration.context)
-        server = str(cluster.get("server") or "")
-        if not server.startswith(("https://", "http://")):
-            raise InvalidInput("kubeconfig", "kubeconfig: the context's cluster has no server address.")
-        for name in ("server", "proxy-url"):
-            if cluster.get(name) and (wrong := address_error(str(cluster[name]))) is not None:
-                raise InvalidInput(
-                    "kubeconfig", f"kubeconfig: the cluster's `{name}` can't be used: {wrong}."
-                )
+        server, there = str(cluster.get("server") or ""), _there(cluster)
+        if not server:
+            told = f"kubeconfig: the context's cluster{there} has no server address."
+            raise InvalidInput("kubeconfig", told)
+        for name, error_of in _ADDRESSES.items():
+            if cluster.get(name) and (wrong := error_of(str(cluster[name]))) is not None:
+                told = f"kubeconfig: the cluster's `{name}`{there} can't be used: {wrong}."
+                raise InvalidInput("kubeconfig", told)
         return cls(
             server=server.rstrip("/"),
             namespace=configuration.namespace or str(context.get("namespace") or "") or DEFAULT_NAMESPACE,
@@ -81,7 +89,7 @@ class Access:
             auth=_auth(user, cluster, context_of_tls),
             server_name=cluster.get("tls-server-name"),
             proxy=cluster.get("proxy-url"),
-            secrets=frozenset(_secrets(user)),
+            secrets=frozenset(_secrets(user, cluster)),
         )
 
     def secret_words(self) -> set[str]:
@@ -128,7 +136,9 @@ def _chosen(
         if part is None:
             raise InvalidInput(
                 "kubeconfig",
-                f"kubeconfig: context {name!r} names the {kind} {wanted!r}, which isn't there.",
+                f"kubeconfig: context {name!r} names the {kind} {wanted!r}, which isn't there."
+                if wanted
+                else f"kubeconfig: context {name!r} names no {kind}.",
             )
         parts.append(part)
     return found, parts[0], parts[1]
@@ -163,7 +173,9 @@ def _verify(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLConte
     try:
         authority, data = cluster.get("certificate-authority"), cluster.get("certificate-authority-data")
         if data:
-            context = ssl.create_default_context(cadata=base64.b64decode(data).decode())
+            # Of anything else than base64 nothing would be left, and any authority be trusted.
+            decoded = base64.b64decode("".join(data.split()), validate=True)
+            context = ssl.create_default_context(cadata=decoded.decode() or "nothing")
         elif authority:
             context = ssl.create_default_context(cafile=authority)
         else:
@@ -177,7 +189,8 @@ def _verify(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> ssl.SSLConte
         # Not in its own words: they may hold what was read.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise InvalidInput(
-            "kubeconfig", f"kubeconfig: a certificate or key that it names can't be read ({reason})."
+            "kubeconfig",
+            f"kubeconfig: a certificate or key that it names{_there(cluster)} can't be read ({reason}).",
         ) from None
     return context
 
@@ -203,7 +216,7 @@ def _kubeconfig(given: str) -> dict[str, Any]:
         InvalidInput: There is no such file, or it is no kubeconfig.
     """
     if is_kubeconfig_content(given):
-        return _parsed(given, "kubeconfig")
+        return _parsed(given, "its content")
     paths = [Path(part).expanduser() for part in given.split(os.pathsep) if part]
     # As kubectl does: of several files, those that aren't there are left out.
     present = [path for path in paths if path.is_file()]
@@ -220,7 +233,7 @@ def _kubeconfig(given: str) -> dict[str, Any]:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeError):
             raise InvalidInput("kubeconfig", f"kubeconfig: {path} can't be read.") from None
-        whole = _merged(whole, _parsed(text, str(path)), path.resolve().parent)
+        whole = _merged(whole, _parsed(text, str(path)), path)
     return whole
 
 
@@ -242,11 +255,19 @@ def _parsed(text: str, what: str) -> dict[str, Any]:
     return {"clusters": [], "contexts": [], "users": []} | whole
 
 
-def _merged(first: Mapping[str, Any], second: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Both; of two entries with one name, the first one counts, as for kubectl."""
+def _merged(first: Mapping[str, Any], second: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Both; of two entries with one name, the first one counts, as for kubectl.
+
+    Args:
+        first: What other files hold.
+        second: What this one holds; its paths are made absolute.
+        path: This one.
+    """
+    folder = path.resolve().parent
     for kind, files in _FILES.items():
         for item in second[f"{kind}s"]:
-            inner = item.get(kind) or {}
+            inner = item[kind] = item.get(kind) or {}
+            inner[_FILE] = str(path)
             for name in files:
                 if inner.get(name):
                     inner[name] = str(folder / inner[name])
@@ -261,6 +282,11 @@ def _merged(first: Mapping[str, Any], second: dict[str, Any], folder: Path) -> d
         merged[name] = [*first[name], *(item for item in second[name] if item.get("name") not in known)]
     merged["current-context"] = first.get("current-context") or second.get("current-context")
     return merged
+
+
+def _there(entry: Mapping[str, Any]) -> str:
+    """Which file an entry is from, as a part of a sentence."""
+    return f" in {entry[_FILE]}" if _FILE in entry else ""
 
 
 def _entry(whole: Mapping[str, Any], kind: str, name: str) -> dict[str, Any] | None:
@@ -279,7 +305,9 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _secrets(user: Mapping[str, Any]) -> Iterator[str]:
+def _secrets(user: Mapping[str, Any], cluster: Mapping[str, Any]) -> Iterator[str]:
+    if cluster.get("proxy-url"):
+        yield from (part for part in (httpx2.URL(str(cluster["proxy-url"])).password,) if part)
     for name in ("token", "password", "client-key-data"):
         if user.get(name):
             yield str(user[name])

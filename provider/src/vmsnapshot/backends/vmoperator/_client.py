@@ -84,6 +84,12 @@ class Client:
             )
         except (httpx2.InvalidURL, ValueError) as error:
             raise Unreachable(f"kubeconfig: {self._conceal(str(error))}", retryable=False) from None
+        except ImportError:
+            told = (
+                "the environment (ALL_PROXY or the like) names a SOCKS proxy, which can't be used here; name "
+                "an HTTP proxy, or have NO_PROXY name the API server."
+            )
+            raise Unreachable(f"kubeconfig: {told}", retryable=False) from None
 
     # One object
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -22,6 +23,8 @@ from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 
 _MOST_NAMES: Final = 20
+# What a namespace can be called (RFC 1123's labels).
+_NAMESPACE: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class Inventory:
@@ -43,9 +46,11 @@ class Inventory:
 
     def begin(self, namespaces: Iterable[str], operation: Operation) -> None:
         """Begin all watches that are needed, to wait for them together afterwards."""
+        if not (possible := list(filter(_NAMESPACE.fullmatch, dict.fromkeys(namespaces)))):
+            return
         self._client.version(operation)
         self._client.read_schema()
-        for namespace in dict.fromkeys(namespaces):
+        for namespace in possible:
             self.known(namespace).start()
 
     def cache(self, namespace: str, operation: Operation) -> NamespaceCache:
@@ -139,6 +144,9 @@ class Inventory:
 
     def _ready(self, namespace: str, operation: Operation) -> tuple[NamespaceCache, bool]:
         """A namespace as it is now, and whether the server has snapshots at all."""
+        if _NAMESPACE.fullmatch(namespace) is None:  # `..` would make another request of it
+            told = f'there is no namespace "{namespace}": none can have that name.'
+            raise NotFound(told, subject=operation.what)
         self._client.version(operation)
         cache = self.known(namespace)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import os
@@ -29,7 +30,10 @@ _TOLD: Final = (
     "insecure-skip-tls-verify",
     "certificate-authority-data",
     "proxy-url",
+    "disable-compression",
 )
+# The cluster's extension that is meant for the program alone; it is told it as `config`.
+_EXTENSION: Final = "client.authentication.k8s.io/exec"
 # Seconds.  Nobody is there to answer a question that the program may ask.
 _LONGEST: Final = 60.0
 # A token is renewed this long before it expires.
@@ -71,8 +75,10 @@ class TokenAuth(httpx2.Auth):
             expired = self._expires is not None and dt.datetime.now(dt.UTC) > self._expires - _EARLY
             # Of many threads whose token was refused, one gets the next.
             if not self._asked or expired or (refused is not None and self._token == refused):
-                self._token, self._expires = self._source()
-                self._asked = True
+                token, self._expires = self._source()
+                if token is not None and not (token := token.strip()).isprintable():
+                    raise Denied("kubeconfig: the token holds characters that no token has.")
+                self._token, self._asked = token, True
             return self._token
 
 
@@ -106,18 +112,12 @@ def from_program(
     Raises:
         Denied: It gave none.
     """
-    version = settings.get("apiVersion")
-    if version not in _VERSIONS:
-        raise _failed(settings, f"its apiVersion is {version!r}; expected {' or '.join(_VERSIONS)}")
-    spec: dict[str, Any] = {"interactive": False}
-    if settings.get("provideClusterInfo"):
-        spec["cluster"] = {name: cluster[name] for name in _TOLD if cluster.get(name) is not None}
-    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
+    asked = _question(settings, cluster)
     environment = os.environ | {str(item["name"]): str(item["value"]) for item in settings.get("env") or ()}
     try:
         done = subprocess.run(  # noqa: S603 - the user's own kubeconfig names it
             [str(settings.get("command") or ""), *map(str, settings.get("args") or ())],
-            env=environment | {"KUBERNETES_EXEC_INFO": json.dumps(asked)},
+            env=environment | {"KUBERNETES_EXEC_INFO": json.dumps(asked, default=str)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_LONGEST,
@@ -127,6 +127,8 @@ def from_program(
         raise _failed(settings, f"it gave no answer within {_LONGEST:.0f} s") from None
     except OSError as error:
         raise _failed(settings, f"it can't be run: {error.strerror}") from None
+    except ValueError:
+        raise _failed(settings, "its command, `args` or `env` hold what no program can be given") from None
     if done.returncode:
         raise _failed(settings, f"it ended with {done.returncode}")
     try:
@@ -144,6 +146,35 @@ def from_program(
         except (OSError, ValueError):
             raise _failed(settings, "the client certificate and key that it gives can't be used") from None
     return str(token) if token else None, expires
+
+
+def _question(settings: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """The ExecCredential that a program is given; nobody is there to answer what it may ask."""
+    version = settings.get("apiVersion")
+    if version not in _VERSIONS:
+        raise _failed(settings, f"its apiVersion is {version!r}; expected {' or '.join(_VERSIONS)}")
+    if settings.get("interactiveMode") == "Always":
+        raise _failed(settings, "its interactiveMode is Always, and nobody is there to answer it")
+    spec: dict[str, Any] = {"interactive": False}
+    if settings.get("provideClusterInfo"):
+        try:
+            spec["cluster"] = _told(cluster)
+        except OSError:
+            raise _failed(settings, "the cluster's certificate authority can't be read") from None
+    return {"apiVersion": version, "kind": "ExecCredential", "spec": spec}
+
+
+def _told(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """What a program is told of the cluster, as kubectl tells it (client-go's rest/exec.go)."""
+    told = {name: cluster[name] for name in _TOLD if cluster.get(name) is not None}
+    if cluster.get("certificate-authority") and not cluster.get("certificate-authority-data"):
+        authority = Path(str(cluster["certificate-authority"])).read_bytes()
+        told["certificate-authority-data"] = base64.b64encode(authority).decode()
+    extensions = cluster.get("extensions")
+    for item in extensions if isinstance(extensions, list) else ():
+        if isinstance(item, Mapping) and item.get("name") == _EXTENSION:
+            told["config"] = item.get("extension")
+    return told
 
 
 def _failed(settings: Mapping[str, Any], reason: str) -> Denied:
