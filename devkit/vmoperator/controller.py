@@ -200,8 +200,8 @@ class StandIn:
         with _apart(troubles):
             if not self._reverts.work(item, machine):
                 return
-        if len(troubles) > before:
-            return
+        if any(not isinstance(one, Refused) for one in troubles[before:]):
+            return  # after a revert that has failed, the rest is done all the same
         with _apart(troubles):
             if self._machines.switch(item, machine):
                 self._work.add(key_of(item))

@@ -26,9 +26,11 @@ from typing import Final
 from devkit.certificate import make
 from devkit.kubernetes import GROUP, ApiServer, running
 from devkit.vmoperator.objects import MACHINE, Object
-from devkit.vmoperator.v1alpha6 import ADDED, VERSION, stored_as_v1alpha6
+from devkit.vmoperator.v1alpha6 import ADDED, VERSION, places, stored_as_v1alpha6
 
 ANNOTATION: Final = "vmoperator.vmware.com/conversion"
+_INTERFACES: Final = ("spec", "network", "interfaces", "[]")
+_NO_DHCP: Final = ("dhcp4", "dhcp6")
 
 
 @contextlib.contextmanager
@@ -52,9 +54,14 @@ def convert(item: Object, wanted: str) -> Object:
 
 def _to_older(converted: Object, item: Object) -> Object:
     for path, names in ADDED.items():
-        place = _at(converted, path)
-        for name in names:
-            place.pop(name, None)
+        for place in places(converted, path).values():
+            for name in names:
+                place.pop(name, None)
+    # A flag that is off isn't told in the older version.
+    for interface in places(converted, _INTERFACES).values():
+        for name in _NO_DHCP:
+            if interface.get(name) is False:
+                del interface[name]
     whole = {name: value for name, value in item.items() if name != "metadata"}
     annotations = {**(item["metadata"].get("annotations") or {}), ANNOTATION: json.dumps(whole)}
     converted["metadata"]["annotations"] = annotations
@@ -68,18 +75,17 @@ def _to_newer(converted: Object) -> Object:
     kept = json.loads(text)
     for path, names in ADDED.items():
         if path[0] == "spec":
-            found = {name: value for name, value in _at(kept, path).items() if name in names}
-            if found:
-                _at(converted, path, make_it=True).update(found)
+            for key, place in places(kept, path).items():
+                found = {name: value for name, value in place.items() if name in names}
+                if found and key in (there := places(converted, path, make=not key)):
+                    there[key].update(found)
+    there = places(converted, _INTERFACES)
+    for key, interface in places(kept, _INTERFACES).items():
+        for name in _NO_DHCP:
+            if interface.get(name) is False and key in there:
+                there[key].setdefault(name, False)
     converted["status"] = kept.get("status", {})
     return converted
-
-
-def _at(item: Object, path: tuple[str, ...], *, make_it: bool = False) -> Object:
-    place = item
-    for name in path:
-        place = place.setdefault(name, {}) if make_it else place.get(name) or {}
-    return place
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from hashlib import sha256
 from typing import Any
 
 from pyVmomi import vim
@@ -230,7 +231,8 @@ def _compute(config: Any, *, newer: bool) -> Object:
     """CPU and memory as release 1.10 writes them, or as main does where it stores v1alpha6."""
     hardware = config.hardware
     if not newer:
-        return {"cpu": {"total": hardware.numCPU}, "memory": {"total": f"{hardware.memoryMB}M"}}
+        total = quantity(hardware.memoryMB * 10**6)
+        return {"cpu": {"total": hardware.numCPU}, "memory": {"total": total}}
     cpu = {
         "total": hardware.numCPU,
         "coresPerSocket": hardware.numCoresPerSocket,
@@ -295,8 +297,8 @@ def _volumes(item: Object, config: Any) -> list[Object]:
         managed = _volume(disk) in claimed
         found.append(
             {
-                # A disk that no claim stands for has its file's name.
-                "name": _volume(disk) if managed else base.fileName.rpartition("/")[2].removesuffix(".vmdk"),
+                # A disk that no claim stands for is named after its UUID (there by another hash).
+                "name": _volume(disk) if managed else f"disk-{sha256(base.uuid.encode()).hexdigest()[:8]}",
                 "type": "Managed" if managed else "Classic",
                 "attached": True,
                 "diskUUID": base.uuid,

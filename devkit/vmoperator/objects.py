@@ -10,6 +10,7 @@ from lightkube.generic_resource import create_namespaced_resource
 
 from devkit.kubernetes import GROUP, VERSION, VirtualMachine, VirtualMachineSnapshot
 
+_KIB = 1024
 Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name of a VirtualMachine: all work is done VM by VM."""
@@ -126,19 +127,37 @@ def unmark(status: Object, kind: str) -> None:
 
 
 def quantity(size: int) -> str:
-    """A number of bytes as Kubernetes writes it: in the largest binary unit that leaves no rest."""
-    for power, unit in ((40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")):
-        if size and size % (1 << power) == 0:
-            return f"{size >> power}{unit}"
-    return str(size)
+    """A number of bytes as the VM Operator writes it (pkg/util/kube/resources.go, BytesToResource).
+
+    Binary units are for what is less than 1024 of one: 2 GiB is `2Gi`, and 3000 MiB is `3145728k`.
+    """
+    amount = size
+    while amount >= _KIB and amount % _KIB == 0:
+        amount //= _KIB
+    return binary_quantity(size) if amount < _KIB else _in_units(size, 1000, "kMGTPE", "")
+
+
+def binary_quantity(size: int) -> str:
+    """A number of bytes in the largest binary unit that leaves no rest, as Kubernetes writes their sums."""
+    return _in_units(size, _KIB, "KMGTPE", "i")
+
+
+def _in_units(size: int, base: int, units: str, ending: str) -> str:
+    unit = ""
+    for larger in units:
+        if not size or size % base:
+            break
+        size, unit = size // base, larger + ending
+    return f"{size}{unit}"
 
 
 def size_of(amount: str) -> int:
-    """The bytes of a quantity that `quantity` wrote, or of memory in `M`, which means MB of 2^20 bytes."""
-    if amount.endswith("M"):
-        return int(amount.removesuffix("M")) << 20
-    unit = amount[-2:] if amount.endswith("i") else ""
-    return int(amount.removesuffix(unit)) << {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}[unit]
+    """The bytes of a quantity that `quantity` wrote."""
+    number = amount.rstrip("kKMGTPEi")
+    unit = amount.removeprefix(number)
+    power = "kMGTPE".index(unit[0].replace("K", "k")) + 1 if unit else 0
+    base: int = (_KIB if unit.endswith("i") else 1000) ** power
+    return int(number) * base
 
 
 def minutes(duration: str) -> int:

@@ -28,6 +28,7 @@ from devkit.vmoperator.objects import (
     Key,
     Object,
     annotations_of,
+    binary_quantity,
     condition,
     deleted,
     holds,
@@ -263,5 +264,5 @@ def _requested(item: Object, machine: Object) -> list[Object]:
     status = machine["status"]
     total = sum(size_of(disk["requested"]) for disk in status.get("volumes", []))
     if item["spec"].get("memory"):
-        total += size_of(status["hardware"]["memory"]["total"])
-    return [{"storageClass": machine["spec"].get("storageClass", ""), "total": quantity(total)}]
+        total += size_of(status["hardware"]["memory"]["total"])  # as bytes, also where it is written in MB
+    return [{"storageClass": machine["spec"].get("storageClass", ""), "total": binary_quantity(total)}]

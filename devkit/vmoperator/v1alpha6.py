@@ -7,6 +7,7 @@ about them; of a VirtualMachineSnapshot it adds none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ OLDER: Final = "v1alpha5"
 _TEXT: Final = {"type": "string"}
 _FLAG: Final = {"type": "boolean"}
 _NUMBER: Final = {"type": "integer"}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
 _QUANTITY: Final = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
 
 
@@ -28,7 +30,9 @@ def _object(**properties: Any) -> Object:
 
 _KEYS_AND_VALUES: Final = {"type": "array", "items": _object(key=_TEXT, value=_TEXT)}
 _AMOUNTS: Final = _object(cpu=_QUANTITY, memory=_QUANTITY)
-# By their place in the object: the file of api/v1alpha6 that has them stands above each.
+_EACH: Final = "[]"
+# By their place in the object, `[]` for each item of a list (they are told apart by `name`): the file of
+# api/v1alpha6 that has them stands above each.
 ADDED: Final[dict[tuple[str, ...], dict[str, Any]]] = {
     # virtualmachine_types.go, virtualmachine_compute_types.go
     ("spec",): {
@@ -58,6 +62,30 @@ ADDED: Final[dict[tuple[str, ...], dict[str, Any]]] = {
     ("spec", "bootstrap"): {"disabled": _FLAG},
     # virtualmachine_network_types.go
     ("spec", "network"): {"vlans": {"type": "array", "items": _object(name=_TEXT, id=_NUMBER, link=_TEXT)}},
+    ("spec", "network", "interfaces", _EACH): {
+        "advancedProperties": _KEYS_AND_VALUES,
+        "ipamModes": _TEXTS,
+        "type": _TEXT,
+        "vmxnet3": _object(
+            coalescingParams=_TEXT,
+            coalescingScheme=_TEXT,
+            ctxPerDev=_TEXT,
+            pnicFeatures=_TEXTS,
+            rssOffloadEnabled=_FLAG,
+            udpRssEnabled=_FLAG,
+            uptv2Enabled=_FLAG,
+        ),
+        "vnumaNodeID": _NUMBER,
+    },
+    ("status", "network", "interfaces", _EACH): {
+        "vmxnet3": _object(
+            uptv2Active=_FLAG,
+            uptv2Enabled=_FLAG,
+            uptv2InactiveReasonOther=_TEXTS,
+            uptv2InactiveReasonVm=_TEXTS,
+        ),
+        "vnumaNodeID": _NUMBER,
+    },
     # virtualmachine_hardware_types.go
     ("status", "hardware", "cpu"): {
         "limit": _NUMBER,
@@ -83,6 +111,21 @@ ADDED: Final[dict[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
+def places(item: Object, path: Sequence[str], *, make: bool = False) -> dict[str, Object]:
+    """The objects at a place, by the names of the list's items on the way; `make` those that aren't there."""
+    found: dict[str, Any] = {"": item}
+    for step in path:
+        if step == _EACH:
+            found = {str(one["name"]): one for there in found.values() for one in there}
+        else:
+            found = {
+                name: there.setdefault(step, {}) if make else there[step]
+                for name, there in found.items()
+                if make or step in there
+            }
+    return found
+
+
 def stored_as_v1alpha6(plural: str, webhook: Object) -> Object:
     """A CRD that stores v1alpha6 and serves v1alpha5 by a webhook.
 
@@ -98,7 +141,7 @@ def stored_as_v1alpha6(plural: str, webhook: Object) -> Object:
         for path, fields in ADDED.items():
             place = newer["schema"]["openAPIV3Schema"]
             for name in path:
-                place = place["properties"][name]
+                place = place["items"] if name == _EACH else place["properties"][name]
             place["properties"] |= fields
     crd["spec"]["versions"] = [older, newer]
     crd["spec"]["conversion"] = {

@@ -7,12 +7,17 @@ import os
 import threading
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
+from devkit.vmoperator.objects import quantity as stand_in_quantity
+from devkit.vmoperator.objects import size_of
 from tests.support.vsphere import operation
+from vmsnapshot.backends.vmoperator import VmOperatorBackend
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._changes import ChangeNotifier
 from vmsnapshot.backends.vmoperator._faults import (
@@ -23,10 +28,11 @@ from vmsnapshot.backends.vmoperator._faults import (
     ResourceExpired,
     translate,
 )
-from vmsnapshot.backends.vmoperator._informer import Informer
+from vmsnapshot.backends.vmoperator._informer import Informer, NamespaceCache
 from vmsnapshot.backends.vmoperator._login import TokenAuth
 from vmsnapshot.backends.vmoperator._objects import MACHINES, name_of
 from vmsnapshot.backends.vmoperator._observe import machine, past, virtual_machine
+from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
 from vmsnapshot.backends.vmoperator._snapshots import go_duration, label
 from vmsnapshot.backends.vmoperator._tree import snapshot, tree
 from vmsnapshot.lifecycle.errors import (
@@ -37,11 +43,14 @@ from vmsnapshot.lifecycle.errors import (
     NotFound,
     PlatformError,
     Refused,
+    Unreachable,
     Unsupported,
     VmsnapshotError,
 )
+from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.status import parse_quantity
 
 # The kubeconfig
 
@@ -61,6 +70,13 @@ def kubeconfig(name: str = "one", **user: Any) -> dict[str, Any]:
 def user_with(setting: str, value: Any) -> dict[str, Any]:
     """A kubeconfig whose user has one setting."""
     return kubeconfig() | {"users": [{"name": "one", "user": {setting: value}}]}
+
+
+def cluster_with(**settings: Any) -> dict[str, Any]:
+    """A kubeconfig whose cluster has other settings."""
+    made = kubeconfig()
+    made["clusters"][0]["cluster"] |= settings
+    return made
 
 
 def access(kubeconfig: str | None = None, **settings: Any) -> Access:
@@ -137,13 +153,69 @@ def test_the_home_and_the_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ),
         (json.dumps(kubeconfig() | {"clusters": [{"name": "one"}]}), "no server address"),
         (json.dumps(user_with("client-certificate", "/nowhere/crt")), "can't be read"),
+        (json.dumps(cluster_with(server=None)), "no server address"),
+        (json.dumps(cluster_with(server="one.example:6443")), "must begin with https:// or http://"),
+        (json.dumps(cluster_with(server=f"https://{'a' * 300}")), "its host has 300 characters"),
+        (json.dumps(cluster_with(server=f"https://{'a' * 64}.example")), "must be 1 to 63 characters"),
+        (json.dumps(cluster_with(server="https://one..example")), "must be 1 to 63 characters"),
+        (json.dumps(cluster_with(server="https://xn--\u2603\u200d.example")), "is no address"),
+        (json.dumps(cluster_with(server="https://one example")), "characters that no name has"),
+        (json.dumps(cluster_with(server="https://one.example:65536")), "there is no port 65536"),
+        (json.dumps(cluster_with(server="https://me:s3cret@one.example")), "it holds a user or a password"),
+        (json.dumps(cluster_with(server="https://me:s3cret/@one.example")), "it is no address"),
+        (json.dumps(cluster_with(server="https://one.example/?a=s3cret")), "it has a query"),
+        (
+            json.dumps(cluster_with(server=["https://one.example"])),
+            r"clusters.0..cluster.server must be a s",
+        ),
+        (json.dumps(kubeconfig() | {"clusters": {"one": "s3cret"}}), "clusters must be a list"),
+        (json.dumps(cluster_with(**{"proxy-url": "socks5://me:s3cret@one.example"})), "SOCKS proxies can't"),
+        (json.dumps(cluster_with(**{"proxy-url": "ftp://me:s3cret@one.example"})), "must begin with http://"),
+        (json.dumps(cluster_with(**{"tls-server-name": "a" * 300})), "its host has 300 characters"),
+        (json.dumps(cluster_with(**{"certificate-authority-data": "%s3cret%"})), "can't be read"),
     ],
 )
-def test_a_kubeconfig_that_doesnt_do(given: str, words: str) -> None:
-    """Said what is wrong, and never with what is in it."""
+def test_a_kubeconfig_that_doesnt_do(tmp_path: Path, given: str, words: str) -> None:
+    """Said what is wrong, where it is from, and never with what is in it."""
     with pytest.raises(InvalidInput, match=words) as caught:
         access(given)
     assert "s3cret" not in caught.value.message
+    if "cluster" in caught.value.message:
+        file = tmp_path / "config"
+        file.write_text(given, encoding="utf-8")
+        with pytest.raises(InvalidInput, match=words) as caught:
+            access(str(file))
+        assert str(file) in caught.value.message
+
+
+def test_a_token_that_no_header_can_hold() -> None:
+    """What a YAML block leaves around it is no part of it; a line's end inside it is an error at once."""
+    asked = httpx2.Request("GET", "https://one.example")
+    next(TokenAuth(lambda: ("s3cret\n", None)).sync_auth_flow(asked))
+    assert asked.headers["Authorization"] == "Bearer s3cret"
+    with pytest.raises(Denied, match="the token holds characters that no token has") as caught:
+        next(TokenAuth(lambda: ("s3c\nret", None)).sync_auth_flow(asked))
+    assert "s3c" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "named", ["../web-1", "a/../web-1", "Shop/web-1", "/web-1", "a?b/web-1", f"{64 * 'a'}/web-1"]
+)
+def test_a_namespace_that_none_can_be_called(named: str) -> None:
+    """It isn't there, and nothing is asked of the server: `..` would ask for all namespaces."""
+    backend = VmOperatorBackend(access(json.dumps(kubeconfig())))
+    try:
+        with pytest.raises(NotFound, match=r"there is no namespace .*: none can have that name"):
+            backend.find(VMReference(named), operation(seconds=20))
+    finally:
+        backend.close()
+
+
+def test_a_socks_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can't be used, which is said."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(Unreachable, match=r"the environment .* names a SOCKS proxy"):
+        VmOperatorBackend(access(json.dumps(kubeconfig())))
 
 
 # What is seen
@@ -320,23 +392,71 @@ def test_a_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "megabytes"),
-    [("2048M", 2048), ("2G", 2000), ("2000M", 2000), ("2Gi", 2048), ("1536Mi", 1536), ("4294967296", 4096)],
+    ("of_the_class", "megabytes"),
+    [("2Gi", 2048), ("16Gi", 16384), ("1536Mi", 1536), ("3000Mi", 3000), ("2000M", 1908), ("2G", 1908)],
 )
-def test_memory_as_the_releases_write_it(told: str, megabytes: int) -> None:
-    """Release 1.10 writes vSphere's memoryMB with the decimal unit, main writes binary quantities."""
-    status = {**vm_object()["status"], "hardware": {"memory": {"total": told}}}
-    assert machine(vm_object(status=status)).memory_mb == megabytes
+def test_memory_as_the_releases_write_it(of_the_class: str, megabytes: int) -> None:
+    """A class's amount is what vSphere's memoryMB is made of (MemoryQuantityToMb: rounded up to MB of 2^20).
+
+    Release 1.10 writes that number in MB of 10^6, main in bytes.
+    """
+    assert -(-parse_quantity(of_the_class) // (1 << 20)) == megabytes
+    for told in (stand_in_quantity(megabytes * 10**6), stand_in_quantity(megabytes << 20)):
+        status = {**vm_object()["status"], "hardware": {"memory": {"total": told}}}
+        assert machine(vm_object(status=status)).memory_mb == megabytes, told
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (2 << 30, "2Gi"),
+        (3000 << 20, "3145728k"),
+        (1536 << 20, "1610612736"),
+        (2048 * 10**6, "2048M"),
+        (2000 * 10**6, "2G"),
+        (1024, "1Ki"),
+        (0, "0"),
+    ],
+)
+def test_quantities_as_the_vm_operator_writes_them(size: int, text: str) -> None:
+    """As its BytesToResource does; both directions."""
+    assert stand_in_quantity(size) == text
+    assert size_of(text) == parse_quantity(text) == size
+
+
+def test_amounts_of_memory_are_compared_as_amounts() -> None:
+    """The same amount in another unit is no change of a setting."""
+    one, other = (
+        machine(vm_object(spec={"resources": {"size": {"memory": text, "cpu": 4}}})).settings
+        for text in ("8Gi", "8192Mi")
+    )
+    assert one == other == {"resources.size.memory": "8Gi", "resources.size.cpu": "4"}
 
 
 def test_what_the_controllers_write_by_themselves_says_nothing_of_the_vm() -> None:
-    """The backup's version, the object in the storage version, the zone: neither shown nor kept."""
-    noise = {f"vmoperator.vmware.com/{name}": "x" for name in ("backup-version", "conversion")}
+    """The backup's version, the object in the storage version, hashes, the zone: neither shown nor kept."""
+    own = (
+        "backup-version",
+        "bootstrap-hash-configspec",
+        "bootstrap-hash-customspec",
+        "conversion",
+        "last-resized-vm-class",
+        "last-resized-vm-class-instance",
+        "manager-id",
+    )
+    noise = {f"vmoperator.vmware.com/{name}": "x" for name in own}
+    noise |= {"vmicache.vmoperator.vmware.com/location": "x"}
+    noise |= {"virtualmachine.vmoperator.vmware.com/first-boot-done": "true"}
+    noise |= {"vmoperator.vmware.com.protected/apply-power-state-time": "x"}
     item = vm_object(
         metadata={
             "name": "web-1",
             "annotations": {"team": "shop", **noise},
-            "labels": {"app": "web", "topology.kubernetes.io/zone": "zone-1"},
+            "labels": {
+                "app": "web",
+                "topology.kubernetes.io/zone": "zone-1",
+                "vmicache.vmoperator.vmware.com/name": "x",
+            },
         }
     )
     found = machine(item)
@@ -521,3 +641,48 @@ def test_an_unexpected_failure_of_a_watch_is_told_as_itself() -> None:
     informer = Informer(client, "shop", MACHINES, ChangeNotifier(lambda: None), name_of)
     with pytest.raises(PlatformError, match=r"KeyError\('odd'\), which is a mistake in the provider"):
         informer.ready(operation(seconds=20))
+
+
+class Counted(dict[str, Any]):
+    """An object that counts how often anybody reads a member of it."""
+
+    reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        """As a dictionary's."""
+        type(self).reads += 1
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a dictionary's."""
+        type(self).reads += 1
+        return super().get(name, default)
+
+
+def reads_of_all(vms: int) -> int:
+    """How often snapshot objects are read while each VM of a namespace is looked at once, three of each."""
+    client: Any = SimpleNamespace(told_time=lambda: None)
+    cache = NamespaceCache(client, "shop")
+    names = [f"web-{number}" for number in range(vms)]
+    for name in names:
+        cache.machines.upsert(vm_object(metadata={"name": name, "namespace": "shop", "uid": name}))
+        for number in range(3):
+            snapshot_name = f"{name}-{number}"
+            made = snapshot_object(snapshot_name, vmName=name)
+            made["metadata"] |= {"namespace": "shop", "uid": snapshot_name}
+            cache.snapshots.upsert(Counted(made))
+    Counted.reads = 0
+    journal = RevertJournal(cache)
+    for name in names:
+        items = cache.snapshots_of(name)
+        assert len(items) == 3
+        virtual_machine("shop", name, cache.machines.get(name), items, supported=True)
+        journal.all(name)
+    return Counted.reads
+
+
+def test_looking_at_all_vms_reads_each_snapshot_as_often_however_many_there_are() -> None:
+    """The snapshots are indexed by VM: looking at one doesn't touch those of the others."""
+    few, many = reads_of_all(20), reads_of_all(200)
+    assert few > 0
+    assert many == 10 * few

@@ -11,7 +11,7 @@ from lightkube.types import PatchType
 
 from devkit.kubernetes import GROUP, ApiServer, VirtualMachine
 from devkit.vmoperator.conversion import ANNOTATION, served_by
-from devkit.vmoperator.v1alpha6 import ADDED
+from devkit.vmoperator.v1alpha6 import ADDED, places
 from devkit.waiting import until
 from tests.support.in_process import mini_stack
 from tests.vmoperator.environment import Environment, environment
@@ -58,15 +58,19 @@ def test_what_the_older_version_lacks_survives_a_change_in_it(here: Environment)
     resources = {"size": {"cpu": 4, "memory": "8Gi"}}
     whole = stored(here)
     whole["spec"]["resources"] = resources
+    interface = whole["spec"]["network"]["interfaces"][0]
+    interface |= {"type": "SRIOV", "vmxnet3": {"uptv2Enabled": True}, "dhcp4": False}
     assert here.server.ask("PUT", path, whole).is_success
     older = path.replace("v1alpha6", "v1alpha5")
     item = here.server.ask("GET", older).json()
     assert "resources" not in item["spec"]
+    assert not {"type", "vmxnet3", "dhcp4"} & item["spec"]["network"]["interfaces"][0].keys()
     item["metadata"]["labels"]["tier"] = "web"
     assert here.server.ask("PUT", older, item).is_success
     after = stored(here)
     assert after["metadata"]["labels"]["tier"] == "web"
     assert after["spec"]["resources"] == resources
+    assert after["spec"]["network"]["interfaces"] == [interface]
     assert after["status"]["uniqueID"]
 
 
@@ -106,6 +110,8 @@ def test_all_that_v1alpha6_adds_to_the_spec_is_compared(here: Environment) -> No
     path = f"/apis/{GROUP}/v1alpha6/namespaces/{NAMESPACE}/virtualmachines/web-1"
     whole = stored(here)
     whole["spec"].pop("resources", None)
+    for name in ("type", "vmxnet3"):
+        whole["spec"]["network"]["interfaces"][0].pop(name, None)
     assert here.server.ask("PUT", path, whole).is_success
     one.write(base=base)
     one.up().check()
@@ -113,12 +119,11 @@ def test_all_that_v1alpha6_adds_to_the_spec_is_compared(here: Environment) -> No
     added: dict[str, str] = {}
     for place, fields in ADDED.items():
         if place[0] == "spec":
-            there = whole
-            for name in place:
-                there = there.setdefault(name, {})
+            (there,) = places(whole, place, make=True).values()
             for name, schema in fields.items():
                 there[name] = sample(schema)
-                added |= leaves(there[name], ".".join([*place[1:], name]))
+                # The VM has one network interface.
+                added |= leaves(there[name], ".".join([*place[1:], name]).replace(".[]", "[0]"))
     assert here.server.ask("PUT", path, whole).is_success
     until(lambda: stored(here)["spec"].get("cpuAdvanced"))
     asked = {

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from lightkube.types import PatchType
 
-from devkit.kubernetes import ApiServer
+from devkit.kubernetes import ApiServer, VirtualMachineSnapshot
 from devkit.vmoperator.objects import REVERT_FAILED
 from devkit.vmoperator.steering import Step
-from devkit.waiting import plenty
+from devkit.waiting import plenty, until
+from tests.support.client import other_client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack, Outcome
 from tests.support.vsphere import Doing
@@ -194,3 +196,39 @@ def test_safety_snapshots_that_are_not_done_in_time(here: Environment, step: Ste
     shop.up("r.1").check()
     assert here.snapshots() == objects("r.1")
     assert (shop.rolled_back["leftoverSafetySnapshots"], done.reverts()) == ([], [])
+
+
+def asked(here: Environment) -> list[str]:
+    """The VMs of which a revert is asked for."""
+    return [name for name in NAMES if here.machine(name).spec.get("currentSnapshotName")]
+
+
+def test_a_failed_request_for_what_is_gone(here: Environment) -> None:
+    """The same program again, after a death, takes it back with its reason and refuses: none is reverted."""
+    shop = Shop(here)
+    shop.up("r.1").check()
+    here.stand_in.steering.hold("revert")
+    with here.plugin() as doomed:
+        shop.write("r.1", "r.1")
+        killed = Doing(shop.stack.served_by(doomed).up)
+        killed.until(partial(here.stand_in.steering.waiting, "revert", vm="web-1"))
+        doomed.signal(signal.SIGKILL)
+        killed.result().failed()
+    with other_client(here.vcenter) as client:
+        for name in (requested := asked(here)):
+            client.remove(name, f"{name}-r.1")
+    for name in requested:
+        touched: Any = {"metadata": {"annotations": {"touched": "yes"}}}
+        kind: Any = VirtualMachineSnapshot
+        here.server.client.patch(
+            kind, f"{name}-r.1", touched, namespace=here.namespace, patch_type=PatchType.MERGE
+        )
+    until(lambda: not any(here.ready(f"{name}-r.1") for name in requested))
+    here.stand_in.steering.clear()
+    until(lambda: all("RevertSucceeded" in str(here.machine(name).status) for name in requested))
+    told = shop.stack.preview().check().words
+    assert "The update takes it back, and then ends with" in told
+    assert asked(here) == requested
+    assert "is no longer asked for: it has failed" in shop.stack.up().failed().words
+    assert asked(here) == []
+    assert here.stand_in.history.reverts() == []

@@ -25,6 +25,19 @@ def test_a_snapshot_that_is_adopted_is_not_called_taken(desk: Desk) -> None:
     assert desk.stack.preview().check().ops == {}
 
 
+def test_a_revert_to_an_adopted_one_says_what_it_may_lack(desk: Desk) -> None:
+    """It holds a copy of the VM's object only if the VM Operator managed the VM when it was taken."""
+    harness = desk.harness
+    harness.other_user.take("web-1", "release")
+    until(lambda: any(not item.managed for item in harness.vm().snapshots))
+    desk.write(SNAPSHOT, name="release")
+    desk.stack.up().check()
+    told = "was made outside the VM Operator. If that was before the VM Operator managed the VM"
+    assert told in desk.foreseen(snapshot="release").check().words
+    desk.stack.up().check()
+    assert harness.reverts() == ["release"]
+
+
 def test_an_adopted_one_with_others_below_it(desk: Desk) -> None:
     """What is below it shows now, so the numbers don't tell: no time is claimed."""
     harness = desk.harness

@@ -17,6 +17,7 @@ from lightkube.types import CascadeType, PatchType
 from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot
 from devkit.places import ROOT
 from devkit.vmoperator import StandIn, snapshots_switched_off
+from devkit.vmoperator.objects import annotations_of
 from devkit.waiting import until
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator, running
@@ -174,7 +175,8 @@ def test_a_snapshot_becomes_ready_step_by_step(desk: Desk, other_user: Client) -
     assert item.status["uniqueID"] == in_vsphere.snapshot._moId
     assert item.status["powerState"] == "PoweredOn"
     assert item.status["quiesced"] is False
-    disk_and_memory = {"storageClass": "wcpglobal-storage-profile", "total": "18Gi"}
+    # Release 1.10 adds up its 2048M as 2048 * 10^6 bytes.
+    disk_and_memory = {"storageClass": "wcpglobal-storage-profile", "total": "18777216Ki"}
     assert item.status["storage"]["requested"] == [disk_and_memory]
     assert int(item.status["storage"]["used"]) > 0
 
@@ -298,6 +300,24 @@ def test_a_revert_that_fails_leaves_the_request(desk: Desk, told: str, reason: s
     assert machine.spec["currentSnapshotName"] == "first"
     assert (IN_PROGRESS in (machine.metadata.annotations or {})) is left
     assert desk.done("revert") == (["first"] if reason == "RevertFailedInvalidVMManifest" else [])
+
+
+def test_what_goes_on_after_a_revert_that_failed(desk: Desk) -> None:
+    """Snapshots are taken beside a request that failed before it began; not while its annotation stands."""
+    desk.taken("first")
+    reason = "VirtualMachineSnapshotRevertFailed"
+    desk.stand_in.steering.fail("revert", "no luck", times=0, reason=reason)
+    desk.revert("first")
+    until(lambda: (desk.revert_condition() or ())[1:2] == ("RevertFailed",))
+    desk.taken("second")
+    desk.change(metadata={"annotations": {IN_PROGRESS: ""}})
+    known = desk.stand_in._cluster
+    until(lambda: IN_PROGRESS in annotations_of(known.machine((desk.namespace, "web-1")) or {}))
+    desk.take("third")
+    until(lambda: desk.condition("third", "Ready"))
+    desk.change(metadata={"annotations": {IN_PROGRESS: None}})
+    until(lambda: (desk.condition("third", "Ready") or ())[:1] == ("True",))
+    assert desk.done("create") == ["first", "second", "third"]
 
 
 def test_a_revert_to_what_is_not_there(desk: Desk, other_user: Client, simulator: Simulator) -> None:

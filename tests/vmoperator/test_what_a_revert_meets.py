@@ -9,11 +9,14 @@ import pytest
 
 from devkit.kubernetes import ApiServer, documented_rules
 from devkit.vmoperator import volume_snapshots
+from devkit.vmoperator.objects import annotations_of
 from devkit.waiting import until
 from tests.support.simulator import Simulator
+from tests.support.vsphere import operation
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import REVERT, SNAPSHOT
 from tests.vmoperator.harness import Harness
+from vmsnapshot.lifecycle.errors import TimedOut
 
 CLAIM = "web-1-data"
 
@@ -199,3 +202,23 @@ def test_quiescing_without_tools(desk: Desk, vcenter: Simulator, tools: str, ref
     assert shown.ok is not refused
     assert ("VMware Tools are not running in its guest" in shown.words) is refused
     assert harness.creates() == []
+
+
+def test_the_mark_of_an_earlier_revert_keeps_snapshots_from_being_taken(desk: Desk) -> None:
+    """The VM Operator does nothing for the VM while it stands: the preview refuses, and who waits is told."""
+    harness = desk.harness
+    mark = "vmoperator.vmware.com/snapshot-revert-in-progress"
+    harness.change(metadata={"annotations": {mark: ""}})
+    until(lambda: mark in annotations_of(harness.seen_by_stand_in()))
+    harness.create("early")
+    with pytest.raises(
+        TimedOut, match=f"An earlier revert has left its annotation {mark} on the VM: no snap"
+    ):
+        harness.backend.wait_until_complete(harness.vm(), "early", operation(seconds=2))
+    desk.write(SNAPSHOT, name="ours")
+    told = desk.stack.preview().failed().words
+    assert "the VM Operator takes no snapshot of the VM while it is there" in told
+    harness.change(metadata={"annotations": {mark: None}})
+    until(lambda: harness.ready("early"))
+    desk.stack.up().check()
+    assert harness.creates() == ["early", "ours"]

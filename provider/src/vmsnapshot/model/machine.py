@@ -336,8 +336,10 @@ class VirtualMachine(Model):
         str | None, Property("The snapshot that a revert under way goes back to (VM Operator).")
     ] = None
     revert_failure: Annotated[
-        str | None,
-        Property("Why that revert has failed, and what to do about it (VM Operator); null: it has not."),
+        str | None, Property("Why that revert has failed (VM Operator); null: it has not.")
+    ] = None
+    revert_remedy: Annotated[
+        str | None, Property("How the failed request of somebody else is taken back (VM Operator).")
     ] = None
     revert_is_ours: Annotated[
         bool, Property("Whether this provider has asked for that revert (VM Operator).")

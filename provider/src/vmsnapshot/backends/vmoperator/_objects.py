@@ -25,6 +25,8 @@ CREATION_IN_PROGRESS: Final = "VirtualMachineSnapshotCreationInProgress"
 CREATION_FAILED: Final = "VirtualMachineSnapshotCreationFailed"
 REVERT_SUCCEEDED: Final = "VirtualMachineSnapshotRevertSucceeded"
 REVERT_IN_PROGRESS: Final = "VirtualMachineSnapshotRevertInProgress"
+# Reverted in vSphere, and the spec could not be brought back
+REVERT_INVALID_MANIFEST: Final = "VirtualMachineSnapshotRevertFailedInvalidVMManifest"
 # True while VMware Tools run in the guest
 TOOLS: Final = "VirtualMachineTools"
 # False while something of the spec isn't in effect on the VM (the last three: v1alpha6)

@@ -23,13 +23,13 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
     uid_of,
 )
-from vmsnapshot.backends.vmoperator._revert_status import failure, how_to_clear, is_ours
+from vmsnapshot.backends.vmoperator._revert_status import failure, failure_in_words, how_to_clear, is_ours
 from vmsnapshot.backends.vmoperator._tree import power_state, tree
 from vmsnapshot.model._base import fields, replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Disk, Machine, NetworkAdapter, PowerState, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath, format_path
-from vmsnapshot.model.status import parse_quantity
+from vmsnapshot.model.status import parse_quantity, quantity
 
 # What the API tells of a VM, by the model's names. (Of notes and other devices it tells nothing, neither now
 # nor of the past; of cores in a socket only v1alpha6 does, where a feature is on.)
@@ -47,6 +47,8 @@ TOLD: Final = (
 )
 # Parts of the spec that aren't settings of the VM: the request for a revert, and what stands elsewhere.
 _ELSEWHERE: Final = ("currentSnapshotName", "powerState", "className", "guestID")
+# Settings that are amounts of memory (v1alpha6).
+_AMOUNTS: Final = frozenset(f"resources.{part}.memory" for part in ("size", "requests", "limits"))
 # Annotations and labels that say nothing of the VM, by the beginnings of their names.
 _BOOKKEEPING: Final = (
     PREFIX,  # our notes
@@ -54,6 +56,12 @@ _BOOKKEEPING: Final = (
     REVERTING,  # of a revert that is under way, or has left it
     "vmoperator.vmware.com/upgraded-to-",  # a new release writes it on every VM
     "vmoperator.vmware.com/backup-version",  # new with each revert
+    "virtualmachine.vmoperator.vmware.com/first-boot-done",  # when it is switched on for the first time
+    "vmoperator.vmware.com/manager-id",  # which Supervisor manages it
+    "vmoperator.vmware.com/bootstrap-hash-",  # of spec.bootstrap, which is compared itself
+    "vmoperator.vmware.com/last-resized-vm-class",  # with the class's UID; className is compared itself
+    "vmoperator.vmware.com.protected/apply-power-state-time",  # while a group of VMs is switched
+    "vmicache.vmoperator.vmware.com/",  # a label and an annotation, while an image is fetched
     "vmoperator.vmware.com/conversion",  # the whole object in the storage version
     "topology.kubernetes.io/zone",  # a label: where the VM was placed; a revert takes it off for a moment
 )
@@ -63,7 +71,7 @@ _MODES: Final = {
     "IndependentPersistent": "independent_persistent",
     "IndependentNonPersistent": "independent_nonpersistent",
 }
-_DECIMAL: Final = ("K", "M", "G", "T", "P", "E")
+_DECIMAL: Final = ("M", "G", "T", "P", "E")
 _GIB: Final = 1 << 30
 _MIB: Final = 1 << 20
 
@@ -87,11 +95,20 @@ def machine(item: Object) -> Machine:
         disks=_disks(spec, status),
         network_adapters=_adapters(spec),
         class_name=spec.get("className") or (status.get("class") or {}).get("name"),
-        settings=dict(_flat({name: value for name, value in spec.items() if name not in _ELSEWHERE})),
+        settings=_settings(spec),
         labels=_told(labels_of(item)),
         annotations=_told(annotations_of(item)),
     )
     return with_unknown(found)
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The rest of the spec, each value by its path; amounts of memory in one form: 8192Mi is 8Gi."""
+    found = dict(_flat({name: value for name, value in spec.items() if name not in _ELSEWHERE}))
+    for name in _AMOUNTS & found.keys():
+        size = _size(found[name])
+        found[name] = found[name] if size is None else quantity(size)
+    return found
 
 
 def _told(keys: Mapping[str, str]) -> dict[str, str]:
@@ -159,7 +176,7 @@ def virtual_machine(
     spec, status = spec_of(item), status_of(item)
     placed, current = tree(status, snapshots, of_others)
     labels, annotations = labels_of(item), annotations_of(item)
-    requested = spec.get("currentSnapshotName") or None
+    requested, failed = spec.get("currentSnapshotName") or None, failure(item)
     return VirtualMachine(
         identity=replace(
             identity,
@@ -178,7 +195,8 @@ def virtual_machine(
         ),
         paused=PAUSED in annotations or PAUSED in labels,
         revert_requested=requested,
-        revert_failure=_revert_failure(namespace, name, item) if requested else None,
+        revert_failure=failure_in_words(failed) if requested and failed is not None else None,
+        revert_remedy=how_to_clear(namespace, name) if requested and failed is not None else None,
         revert_is_ours=is_ours(item),
         unapplied=tuple(
             in_words(found)
@@ -195,15 +213,6 @@ def _tools_running(item: Object) -> bool | None:
     if found is None or found.get("status") not in {"True", "False"}:
         return None
     return bool(found["status"] == "True")
-
-
-def _revert_failure(namespace: str, name: str, item: Object) -> str | None:
-    """Why what is asked for has failed, and what to do about it; None: it has not."""
-    failed = failure(item)
-    if failed is None:
-        return None
-    todo = "The update takes it back." if is_ours(item) else how_to_clear(namespace, name)
-    return f"{in_words(failed)}. {todo}"
 
 
 def _disks(spec: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Disk] | None:
@@ -256,21 +265,22 @@ def _flat(value: Any, path: PropertyPath = ()) -> Iterator[tuple[str, str]]:
         yield format_path(path), value if isinstance(value, str) else compact(value)
 
 
-def _memory(quantity: Any) -> int | None:
-    """A VM's memory in MB of 2^20 bytes.
+def _memory(told: Any) -> int | None:
+    """A VM's memory in MB of 2^20 bytes, as the class's is meant.
 
-    Release 1.10 writes vSphere's memoryMB with the decimal unit, as 2048M (or 2G); main writes 2Gi.
+    Release 1.10 writes vSphere's memoryMB with the decimal unit, as 2048M (or 2G); main writes bytes, as 2Gi,
+    or 3145728k for 3000 MB. (Main's 16384M, of 15625 MB, can't be told from 1.10's.)
     """
-    size = _size(quantity)
+    size = _size(told)
     if size is None:
         return None
-    decimal = str(quantity)[-1] in _DECIMAL
+    decimal = str(told)[-1] in _DECIMAL
     return size // (10**6 if decimal else _MIB)
 
 
-def _size(quantity: Any) -> int | None:
+def _size(amount: Any) -> int | None:
     """A Kubernetes quantity in bytes; None if it isn't one."""
     try:
-        return parse_quantity(str(quantity))
+        return parse_quantity(str(amount))
     except ValueError:
         return None

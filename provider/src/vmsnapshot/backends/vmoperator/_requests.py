@@ -74,6 +74,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
     RevertJournal,
     digest,
     failure,
+    failure_in_words,
     how_to_clear,
     is_ours,
     timestamp,
@@ -219,7 +220,7 @@ class RevertRequest:
             return self._machine()
         raise Refused(
             f'a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
-            f"{in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}",
+            f"{failure_in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}",
             subject=self._about,
         )
 

@@ -14,12 +14,14 @@ from vmsnapshot.backends.vmoperator._objects import (
     NOT_BEGUN,
     REVERT,
     REVERT_IN_PROGRESS,
+    REVERT_INVALID_MANIFEST,
     REVERT_SUCCEEDED,
     REVERTING,
     Object,
     annotations_of,
     compact,
     condition_of,
+    in_words,
     name_of,
     parsed,
     spec_of,
@@ -271,6 +273,17 @@ def failure(machine: Object) -> Object | None:
     if found is None or found.get("status") != "False" or found.get("reason") == REVERT_IN_PROGRESS:
         return None
     return None if found.get("reason") in NOT_BEGUN and REVERTING in annotations_of(machine) else found
+
+
+def failure_in_words(failed: Object) -> str:
+    """A failure's condition in words, and what it doesn't say: whether the VM was reverted in vSphere."""
+    words = in_words(failed)
+    if failed.get("reason") == REVERT_INVALID_MANIFEST:
+        words += (
+            ". vSphere has reverted the VM all the same: its disks, memory and power are the snapshot's, its "
+            "spec, labels and annotations are not"
+        )
+    return words
 
 
 def is_ours(machine: Object) -> bool:

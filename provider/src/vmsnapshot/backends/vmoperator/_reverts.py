@@ -24,6 +24,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
     RevertStatus,
     digest,
     failure,
+    failure_in_words,
     in_progress,
     moment_of,
     timestamp,
@@ -176,7 +177,7 @@ class Revert(RevertRequest):
                 f" The VM Operator has left its annotation {REVERTING} on the VM, which blocks further "
                 "reverts until somebody takes it away."
             )
-        why = f"the VM Operator could not revert the VM: {in_words(failed)}."
+        why = f"the VM Operator could not revert the VM: {failure_in_words(failed)}."
         if not failed.get("message"):
             why += " It doesn't tell vSphere's reason: vCenter shows that at the VM's tasks."
         if not self._is_listed():

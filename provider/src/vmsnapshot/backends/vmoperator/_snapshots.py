@@ -25,6 +25,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     PREFIX,
     READY,
     REVERT,
+    REVERTING,
     SNAPSHOTS,
     URN,
     Object,
@@ -274,6 +275,11 @@ class Snapshots:
             for one in waits
             if one is not None and one.get("status") != "True"
         ]
+        if machine is not None and REVERTING in annotations_of(machine):
+            said.append(
+                f"An earlier revert has left its annotation {REVERTING} on the VM: no snapshot is taken "
+                "until that is taken away."
+            )
         if machine is not None and (PAUSED in annotations_of(machine) or PAUSED in labels_of(machine)):
             said.append(f"The VM is paused ({PAUSED}): nothing is done until that is taken away.")
         return " ".join(said)

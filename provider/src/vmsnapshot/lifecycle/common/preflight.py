@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.preflight_vm_operator import (
     adoption_findings,
+    failed_request_findings,
+    left_behind_findings,
     outside_count,
     target_findings,
     unapplied_findings,
@@ -44,15 +46,20 @@ _CONNECTIONS = {
 }
 
 
-def raise_for_errors(findings: list[Finding], what: str) -> None:
+def raise_for_errors(findings: list[Finding], what: str, *, end: str = "Nothing was done") -> None:
     """Raise if any finding is an error.
+
+    Args:
+        findings: All of them.
+        what: What was to be done.
+        end: What was done all the same, if anything.
 
     Raises:
         Refused: Says what was to be done, and every error.
     """
     errors = " ".join(item.message for item in findings if item.severity == "error")
     if errors:
-        raise Refused(f"{errors} Nothing was done", subject=what)
+        raise Refused(f"{errors} {end}", subject=what)
 
 
 def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
@@ -66,7 +73,8 @@ def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) 
         found += space_findings(vm, memory=inputs.safety_snapshot.memory and running)
         if inputs.safety_snapshot.memory:
             found += memory_findings(vm)
-    return sorted_findings(found)
+    possible = all(item.severity != "error" for item in found)
+    return sorted_findings([*found, *failed_request_findings(vm, possible=possible)])
 
 
 def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
@@ -118,6 +126,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
             )
     found += [*_power_off_behavior(vm), *vm_service_findings(vm)]
     found += [*adoption_findings(vm, inputs), *unapplied_findings(vm)]
+    found += left_behind_findings(vm, "takes no snapshot of the VM")
     found += [*space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:
         found.append(_consolidation())

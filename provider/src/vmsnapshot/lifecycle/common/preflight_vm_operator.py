@@ -63,23 +63,56 @@ def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
     elif not target.listed:
         text = f'The revert to snapshot "{target.name}" will probably fail: {_GONE}'
         found.append(Finding(severity="warning", code="targetNotListed", message=text))
-    if vm.revert_requested is not None and vm.revert_failure is not None:
-        text = f'A revert of the VM to "{vm.revert_requested}" has failed and is still asked for: '
-        text += vm.revert_failure
-        found.append(
-            Finding(severity="warning" if vm.revert_is_ours else "error", code="revertFailed", message=text)
-        )
-    elif vm.revert_requested is not None:
+    if vm.revert_requested is not None and vm.revert_failure is None:
         text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
         found.append(Finding(severity="error", code="revertUnderWay", message=text))
-    elif vm.revert_left_behind:
-        text = (
-            "An earlier revert left its mark on the VM (annotation "
-            "vmoperator.vmware.com/snapshot-revert-in-progress): the VM Operator starts no other while it is "
-            "there. Find out what became of that revert, then remove the annotation."
-        )
-        found.append(Finding(severity="error", code="revertLeftBehind", message=text))
-    return [*found, *_volume_snapshots(vm, target)]
+    else:
+        found += left_behind_findings(vm, "starts no other")
+    return [*found, *_adopted(target), *_volume_snapshots(vm, target)]
+
+
+def left_behind_findings(vm: VirtualMachine, effect: str) -> list[Finding]:
+    """Returns an error where an earlier revert left its mark; `effect`: what isn't done meanwhile."""
+    if not vm.revert_left_behind:
+        return []
+    text = (
+        "An earlier revert left its mark on the VM (annotation "
+        f"vmoperator.vmware.com/snapshot-revert-in-progress): the VM Operator {effect} while it is there. "
+        "Find out what became of that revert, then remove the annotation."
+    )
+    return [Finding(severity="error", code="revertLeftBehind", message=text)]
+
+
+def failed_request_findings(vm: VirtualMachine, *, possible: bool) -> list[Finding]:
+    """Returns what becomes of a request for a revert that has failed, and that is still asked for.
+
+    Args:
+        vm: The VM.
+        possible: Whether nothing else keeps the revert from working.
+    """
+    if vm.revert_requested is None or vm.revert_failure is None:
+        return []
+    text = f'A revert of the VM to "{vm.revert_requested}" has failed and is still asked for: '
+    text += f"{vm.revert_failure}."
+    if not vm.revert_is_ours:
+        text += f" {vm.revert_remedy}" if vm.revert_remedy else ""
+        return [Finding(severity="error", code="revertFailed", message=text)]
+    text += " The update takes it back"
+    text += "." if possible else ", and then ends with the error above: nothing is reverted."
+    return [Finding(severity="warning", code="revertFailed", message=text)]
+
+
+def _adopted(target: Snapshot) -> list[Finding]:
+    """Returns a warning for a snapshot that may have no copy of the VM's object, as one made outside."""
+    if target.adoption is None:
+        return []
+    whether = "was" if target.adoption == "adopted" else "may have been"
+    text = (
+        f"The snapshot {whether} made outside the VM Operator. If that was before the VM Operator managed "
+        "the VM, it has no copy of the VM's object: vSphere then reverts the VM, and the VM Operator fails "
+        "(RevertFailedInvalidVMManifest) and does nothing more for the VM until its mark is taken away."
+    )
+    return [Finding(severity="warning", code="targetAdopted", message=text)]
 
 
 def _volume_snapshots(vm: VirtualMachine, target: Snapshot) -> list[Finding]:

@@ -20,6 +20,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.lifecycle.revert.failed_request import take_back_failed
 from vmsnapshot.lifecycle.revert.text import not_known_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -127,17 +128,6 @@ def forget(
     if there:
         with contextlib.suppress(VmsnapshotError):
             session.backend.forget([vm.id for vm in there], owner_id(urn), until, operation)
-
-
-def take_back_failed(session: Session, urn: str, vm: VirtualMachine, operation: Operation) -> None:
-    """Take back what an interrupted run left on a VM: a failed revert that the platform tries for ever."""
-    if vm.revert_failure is None or not vm.revert_is_ours:
-        return
-    with contextlib.suppress(VmsnapshotError):
-        if session.backend.take_back(vm, operation):
-            what = f'A revert of {format_vm(vm)} to "{vm.revert_requested}"'
-            text = wrapped(f"{what} is no longer asked for: it has failed.")
-            session.log(urn, Severity.WARNING, "\n".join(text))
 
 
 def say_weaker_protection(

@@ -14,13 +14,14 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Gone, Refused, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
-from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, take_back_failed
+from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
+from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
-from vmsnapshot.lifecycle.revert.plan import Asker, plan_request
+from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
     POWER_PENDING,
     REVERT_FAILED,
@@ -227,7 +228,7 @@ class RevertRun:
         if self._before is not None and self._before.vm is not None:
             self._session.require_server(self._before.vm, operation)
         asker = Asker(self._urn, inputs, self._before)
-        planned = plan_request(self._session, inputs, operation, asker)
+        planned = self._plan(asker, operation)
         if self._before is not None:
             planned = dataclasses.replace(planned, before=self._before.vm)
         target = planned.target
@@ -242,8 +243,10 @@ class RevertRun:
         request = RevertRequest(identifier, planned.vm, target, inputs.power_policy)
         vm, done = executor.evidence.wait_until_ended(request, operation, ReadMask.NOTHING)
         if vm is not planned.vm:  # an interrupted run has been waited for
-            planned = plan_request(self._session, inputs, operation, asker)
+            planned = self._plan(asker, operation)
         planned = dataclasses.replace(planned, found=done)
+        if planned.errors and take_back_failed(self._session, self._urn, planned.vm, operation):
+            raise_for_errors(planned.errors, operation.what, end="Nothing was reverted")
         raise_for_errors(planned.errors, operation.what)
         self._session.log(self._urn, Severity.WARNING, planned.text)
         if done is None:
@@ -272,6 +275,17 @@ class RevertRun:
             vm=vm.identity,
         )
         return self._end(result, operation, part_of=request.id)
+
+    def _plan(self, asker: Asker, operation: Operation) -> PlannedRevert:
+        """What is asked for, looked up; if it isn't there, a failed request of ours is taken back first."""
+        inputs = self._inputs
+        try:
+            return plan_request(self._session, inputs, operation, asker)
+        except (NotFound, Ambiguous):
+            vm = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
+            if vm is not None:
+                take_back_failed(self._session, self._urn, vm, operation)
+            raise
 
     def _protect(
         self, request: RevertRequest, operation: Operation, *, needed: bool

@@ -21,6 +21,11 @@ from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.executor import RevertRun
+from vmsnapshot.lifecycle.revert.failed_request import (
+    find_failed_request,
+    is_to_take_back,
+    only_taken_back_text,
+)
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan, RevertMemory
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, powered
@@ -80,27 +85,37 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             return self._carried_over(request.urn, old, given)
         if not given.knows(*NAMING):
             return verbs.CheckAnswer(inputs, unknown=COMPUTED)
-        self._tell_target(request.urn)
+        return self._check_request(request.urn, old, given)
+
+    def _check_request(
+        self, urn: str, old: RevertInputs | None, given: Inputs[RevertInputs]
+    ) -> verbs.CheckAnswer[RevertInputs]:
+        """The inputs with what the revert makes of the VM."""
+        inputs = given.model
+        self._tell_target(urn)
         # The engine checks one resource after another.
         what = f'looking at VM "{inputs.vm_name}"'
-        operation = self._session.operation(request.urn, what, batched=False)
+        operation = self._session.operation(urn, what, batched=False)
         try:
-            asker = self._asker(request.urn, given)
+            asker = self._asker(urn, given)
             planned = plan_request(self._session, inputs, operation, asker)
         except (NotFound, Ambiguous) as error:
-            return verbs.CheckAnswer(inputs, [CheckFailure(error.property or "snapshot", error.reason)])
+            # A failing check would keep the update from taking a failed request back; it refuses after that.
+            later = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
+            failures = [CheckFailure(error.property or "snapshot", error.reason)]
+            return verbs.CheckAnswer(inputs, failures if later is None else ())
         given = dataclasses.replace(given, model=replace(inputs, target=planned.target.id))
         if not asks_for_revert(old, given):  # only another name for the same snapshot
-            return self._carried_over(request.urn, old, given)
-        state = self._memory.of(request.urn).state
+            return self._carried_over(urn, old, given)
+        state = self._memory.of(urn).state
         planned = dataclasses.replace(planned, before=None if state is None else state.vm)
         if state is not None or old is None:
-            planned = self._recalled(request.urn, planned, given, state, operation)
+            planned = self._recalled(urn, planned, given, state, operation)
         inputs = replace(given.model, machine=planned.after, seen=fingerprint_of(planned.vm))
-        self._memory.of(request.urn).checked = CheckedPlan(inputs, planned)
+        self._memory.of(urn).checked = CheckedPlan(inputs, planned)
+        errors = () if is_to_take_back(planned.vm) else planned.errors
         return verbs.CheckAnswer(
-            inputs,
-            [CheckFailure("snapshot", f"the revert can't work: {item.message}") for item in planned.errors],
+            inputs, [CheckFailure("snapshot", f"the revert can't work: {item.message}") for item in errors]
         )
 
     def _tell_target(self, urn: str) -> None:
@@ -276,7 +291,14 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         inputs = given.model
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
         asker = self._asker(urn, given)
-        planned = self._checked_plan(urn, inputs) or plan_request(self._session, inputs, operation, asker)
+        try:
+            planned = self._checked_plan(urn, inputs) or plan_request(self._session, inputs, operation, asker)
+        except (NotFound, Ambiguous) as error:
+            vm = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
+            if vm is None:
+                raise
+            self._session.log(urn, Severity.WARNING, only_taken_back_text(vm, error))
+            return
         planned = dataclasses.replace(planned, before=None if old is None else old.vm)
         planned = self._recalled(urn, planned, given, old, operation)
         self._session.log(urn, Severity.WARNING, planned.text)

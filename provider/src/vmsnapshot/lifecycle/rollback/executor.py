@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
+from vmsnapshot.lifecycle.revert.failed_request import take_back_failed
 from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.plan import (
     MemberAttempts,
@@ -160,7 +161,12 @@ class RollbackExecutor:
         planned = plan_found(
             self._session, self._spec, environment, operation, without=before, begun_with=begun_with
         )
-        planned.raise_for_errors(operation.what)
+        try:
+            planned.raise_for_errors(operation.what)
+        except Refused:
+            for vm in environment.machines.values():
+                take_back_failed(self._session, self._urn, vm, operation)
+            raise
         self._require_as_checked(planned, operation)
         self._vms = environment.machines
         targets = planned.targets

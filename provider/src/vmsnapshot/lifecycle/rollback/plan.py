@@ -17,6 +17,7 @@ from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
+from vmsnapshot.lifecycle.revert.failed_request import is_to_take_back
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.lifecycle.rollback.restore_points import (
@@ -104,10 +105,12 @@ class PlannedRollback:
         if self.points.failures:
             failures.append(CheckFailure("to", self.points.refusal()))
         causes = self._impossible()
+        # A failing check would keep the update from taking a failed request back; it refuses after that.
+        later = {key for key in self.plans if is_to_take_back(self.vm(key))}
         failures += [
             CheckFailure(format_path(("virtualMachines", index, "vmName")), causes[member.key])
             for index, member in enumerate(self.spec.members)
-            if member.key in causes
+            if member.key in causes.keys() - later
         ]
         return failures
 
