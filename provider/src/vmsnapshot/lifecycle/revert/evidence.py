@@ -14,7 +14,6 @@ from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.late import note_name, wait_for_late
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Refused, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id

@@ -6,7 +6,6 @@ import contextlib
 
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.requests import Severity
@@ -26,7 +25,7 @@ def take_back_failed(session: Session, urn: str, vm: VirtualMachine, operation: 
         if session.backend.take_back(vm, operation):
             what = f'A revert of {format_vm(vm)} to "{vm.revert_requested}"'
             text = f"{what} is no longer asked for: it has failed. {vm.revert_failure}."
-            session.log(urn, Severity.WARNING, "\n".join(wrapped(text)))
+            session.log_wrapped(urn, Severity.WARNING, text)
             return True
     return False
 
@@ -44,9 +43,8 @@ def find_failed_request(
 
 def only_taken_back_text(vm: VirtualMachine, error: VmsnapshotError) -> str:
     """What the preview says where the update takes the failed request back and can't do more."""
-    text = (
+    return (
         f'A revert of {format_vm(vm)} to "{vm.revert_requested}" has failed and is still asked for: '
         f"{vm.revert_failure}. The update takes it back, and then ends with an error, without a revert: "
         f"{error.message}"
     )
-    return "\n".join(wrapped(text))

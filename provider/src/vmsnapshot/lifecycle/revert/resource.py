@@ -297,7 +297,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             vm = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
             if vm is None:
                 raise
-            self._session.log(urn, Severity.WARNING, only_taken_back_text(vm, error))
+            self._session.log_wrapped(urn, Severity.WARNING, only_taken_back_text(vm, error))
             return
         planned = dataclasses.replace(planned, before=None if old is None else old.vm)
         planned = self._recalled(urn, planned, given, old, operation)
