@@ -140,6 +140,30 @@ def test_a_kill_in_between(here: Environment) -> None:
     assert {key for key, item in shop.rolled_back["progress"].items() if item["revertedTo"]} == set(NAMES)
 
 
+def test_a_run_after_a_kill_waits_for_what_is_still_done(here: Environment) -> None:
+    """Reverts of the same request that are under way keep nothing from going on: each is waited for."""
+    shop = Shop(here)
+    shop.up("r.1").check()
+    steering = here.stand_in.steering
+    steering.hold("restore")
+    with here.plugin() as doomed:
+        shop.write("r.1", "r.1")
+        killed = Doing(shop.stack.served_by(doomed).up)
+        killed.until(lambda: all(steering.waiting("restore", vm=name) for name in ("web-1", "web-2")))
+        doomed.signal(signal.SIGKILL)
+        killed.result().failed()
+    with here.plugin() as engine:
+        assert "web-1, web-2: being reverted by a run" in shop.stack.served_by(engine).preview().check().words
+    with here.plugin() as engine:
+        began = here.server.mark()
+        again = Doing(shop.stack.served_by(engine).up)
+        again.until(lambda: any(one.verb == "watch" for one in here.requests(began)))
+        steering.clear()
+        again.result().check()
+    assert sorted(here.stand_in.history.reverts()) == objects("r.1")
+    assert shop.rolled_back["rolledBackTo"] == "r.1"
+
+
 @pytest.mark.usefixtures("no_time_to_tidy_up")
 @pytest.mark.timeout(300)  # one update fails only when its time is over
 def test_failures_are_taken_back(here: Environment) -> None:

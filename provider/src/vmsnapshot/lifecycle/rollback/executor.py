@@ -155,22 +155,19 @@ class RollbackExecutor:
             Refused: One can't be rolled back; all such are named.
         """
         members = {member.key: member for member in self._inputs.virtual_machines}
-        environment = self._find(operation)
-        before = reverted_before(self._old, self._request.token)
-        begun_with = vms_of(self._old, self._request)
-        planned = plan_found(
-            self._session, self._spec, environment, operation, without=before, begun_with=begun_with
-        )
+        planned = self._plan(operation)
+        attempts = self._attempts.find(planned.targets, operation)
+        found = [key for key in planned.targets if attempts[key].done is not None]
         try:
-            planned.raise_for_errors(operation.what)
+            planned.without(found).raise_for_errors(operation.what)
         except Refused:
-            for vm in environment.machines.values():
-                take_back_failed(self._session, self._urn, vm, operation)
-            raise
+            # What interrupted runs were still doing has been waited for.
+            planned = self._plan(operation)
+            self._raise_for_errors(planned.without(found), operation)
         self._require_as_checked(planned, operation)
-        self._vms = environment.machines
+        self._vms = planned.environment.machines
+        before = reverted_before(self._old, self._request.token)
         targets = planned.targets
-        attempts = self._attempts.find(targets, operation)
         progress = {key: item for key, item in self._before.items() if key in members}
         plans: dict[str, MemberPlan] = {}
         for key, (vm, target) in targets.items():
@@ -185,7 +182,6 @@ class RollbackExecutor:
                 )
         for key in before.keys() & members.keys():
             plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
-        found = [key for key in targets if attempts[key].done is not None]
         if found:
             self._session.log(self._urn, requests.Severity.WARNING, found_text(found))
         executor = WaveExecutor(
@@ -196,6 +192,27 @@ class RollbackExecutor:
             policy=self._inputs.power_policy,
         )
         return executor, planned.without(found)
+
+    def _plan(self, operation: Operation) -> PlannedRollback:
+        environment = self._find(operation)
+        before = reverted_before(self._old, self._request.token)
+        begun_with = vms_of(self._old, self._request)
+        return plan_found(
+            self._session, self._spec, environment, operation, without=before, begun_with=begun_with
+        )
+
+    def _raise_for_errors(self, planned: PlannedRollback, operation: Operation) -> None:
+        """Go on only if every VM can be rolled back; else failed requests of ours are taken back first.
+
+        Raises:
+            Refused: Names all that can't.
+        """
+        try:
+            planned.raise_for_errors(operation.what)
+        except Refused:
+            for vm in planned.environment.machines.values():
+                take_back_failed(self._session, self._urn, vm, operation)
+            raise
 
     def _require_as_checked(self, planned: PlannedRollback, operation: Operation) -> None:
         """Go on only with the snapshots that check has found.

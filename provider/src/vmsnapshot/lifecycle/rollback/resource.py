@@ -83,7 +83,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             return verbs.CheckAnswer(inputs, unknown=COMPUTED)
         memory = self._memory.of(request.urn)
         checked = self._plan(request.urn, given, memory.state, batched=False)
-        failures = checked.planned.check_failures()
+        failures = checked.planned.without(checked.found).check_failures()
         if failures:
             return verbs.CheckAnswer(inputs, failures)
         # Without state, which a provider that was changed in this update hasn't seen, it may not be all.
