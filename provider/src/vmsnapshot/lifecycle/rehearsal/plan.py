@@ -183,7 +183,7 @@ def _clone_inputs(
         resource_pool=inputs.resource_pool,
         host=inputs.host,
         datastore=inputs.datastore,
-        networks=networks or None,
+        networks=None if inputs.networks is None else networks,
         isolated=inputs.networks is None,
         power_on=True,
     )
