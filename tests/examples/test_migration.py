@@ -87,7 +87,7 @@ def test_a_state_is_taken_over(tmp_path: Path, vsphere: Simulator, client: Clien
 )
 def test_another_input_is_told_in_words(given: str, told: str) -> None:
     """What people give instead of a state, and a state without snapshots: nothing comes out to import."""
-    command = [sys.executable, ROOT / "examples" / "from-terraform" / "convert.py"]
+    command: list[str | Path] = [sys.executable, ROOT / "examples" / "from-terraform" / "convert.py"]
     ran = subprocess.run(command, input=given, capture_output=True, check=False, text=True)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert told in ran.stderr

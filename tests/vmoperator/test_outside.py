@@ -80,7 +80,7 @@ def test_below_one_made_outside_the_place_is_not_known(desk: Desk) -> None:
     assert harness.other_user.names("web-1") == ["base", "by hand", "below"]
     for name in ("parent", "createTime"):
         assert name not in desk.outputs, name
-    # What a revert of the same program gets as its `snapshot` is never nothing, which would only watch the VM.
+    # What a revert of the program gets as its `snapshot` is never nothing, which would only watch the VM.
     assert desk.outputs["path"] == "below"
     assert desk.foreseen(snapshot="below").check().words.count('will be reverted to snapshot "below"') == 1
     assert desk.outputs["current"] is True

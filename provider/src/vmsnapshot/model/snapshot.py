@@ -245,9 +245,9 @@ class SnapshotState(SnapshotInputs):
     path: Annotated[
         str | None,
         Property(
-            "Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. Its "
-            "name alone where its place in the tree is not known, as below a snapshot that was made outside "
-            "the VM Operator."
+            "Its path in the VM's snapshot tree, such as `base/release-41`, for the `snapshot` of a revert. "
+            "Its name alone where its place in the tree is not known, as below a snapshot that was made "
+            "outside the VM Operator."
         ),
     ] = None
     parent: Annotated[
