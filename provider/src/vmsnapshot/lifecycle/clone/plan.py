@@ -135,9 +135,7 @@ def plan_clone(
 def adapter_findings(machine: Machine, networks: Mapping[str, str] | None) -> list[Finding]:
     """Returns an error for networks of adapters that a VM doesn't have, or isn't known to have."""
     if networks is not None and machine.network_adapters is None:
-        text = (
-            "networks: which adapters the VM has could not be read, so none can be given a network."
-        )
+        text = "networks: which adapters the VM has could not be read, so none can be given a network."
         return [finding("error", "adaptersNotRead", text)]
     labels = [adapter.label for adapter in (machine.network_adapters or {}).values()]
     unknown = [label for label in networks or {} if label not in labels]

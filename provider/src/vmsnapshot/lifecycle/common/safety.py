@@ -75,7 +75,7 @@ class SafetySnapshots:
         return ours[-1] if ours else None
 
     def reusable(self, vm: VirtualMachine, request_id: str, moment: dt.datetime) -> Snapshot | None:
-        """Returns the one that an earlier try of a request took and that this one uses; None: it takes one."""
+        """Returns the one that an earlier try of a request took and this one uses; None: it takes one."""
         found = self.find(vm, request_id)
         return found if found is not None and _is_fresh(found, moment) else None
 
