@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyVmomi import VmomiSupport, vmodl
 
@@ -87,12 +87,21 @@ def kubeconfigs() -> st.SearchStrategy[Any]:
     return st.one_of(whole, st.dictionaries(st.sampled_from(NAMES), SHAPES, max_size=5), SHAPES)
 
 
+PART_OF_A_USER_IN_A_CLUSTER = {
+    "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+    "current-context": "c",
+    "clusters": [{"name": "k", "cluster": {"exec": 1, "server": "https://a.example"}}],
+    "users": [{"name": "u", "user": {}}],
+}
+
+
 def test_kubeconfigs(tmp_path: Path) -> None:
     """Whatever stands in the file: a client, or bad input that names the setting or the file."""
     file = tmp_path / "kubeconfig"
 
     @settings(max_examples=EXAMPLES, deadline=None)
     @given(kubeconfigs())
+    @example(PART_OF_A_USER_IN_A_CLUSTER)
     def live(document: Any) -> None:
         file.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
         with refusals(InvalidInput) as said:

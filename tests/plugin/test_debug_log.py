@@ -11,6 +11,9 @@ import pytest
 
 from tests.support.plugin import Failed, plugin
 from tests.support.simulator import Simulator, running
+from vmsnapshot.frontends.engine import debug_log
+from vmsnapshot.frontends.engine._secrets import Secrets
+from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model.values import Secret
 
 URN = "urn:pulumi:dev::shop::vmsnapshot:index:VirtualMachineSnapshot::before"
@@ -49,6 +52,14 @@ def test_each_call_is_written(vsphere: Simulator, tmp_path: Path) -> None:
     text = log.read_text(encoding="utf-8")
     assert not [word for word in (PASSWORD, "hidden-name") if word in text]
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/calls.log"])
+def test_what_is_no_files_name(name: str) -> None:
+    """A NUL, or the home of a user whom nobody knows, is refused by the setting's name."""
+    with pytest.raises(InvalidInput, match=r"debugLog: .* can't be written: .*\. Give a file") as refused:
+        debug_log.start({"debugLog": name}, Secrets())
+    assert refused.value.property == "debugLog"
 
 
 def test_a_file_that_cannot_be_written(vsphere: Simulator, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def _merged(first: Mapping[str, Any], second: dict[str, Any], path: Path) -> dic
             for name in files:
                 if inner.get(name):
                     inner[name] = str(folder / inner[name])
-            command = (inner.get("exec") or {}).get("command") or ""
+            command = ((inner.get("exec") or {}).get("command") or "") if kind == "user" else ""
             if os.sep in command:
                 inner["exec"]["command"] = str(folder / command)
     if not first:

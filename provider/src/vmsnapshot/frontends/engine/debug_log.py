@@ -49,15 +49,15 @@ def start(settings: Mapping[str, Any], secrets: Secrets) -> str | None:
     name = plain(settings.get("debugLog"))
     if not isinstance(name, str):
         return None
-    path = Path(name).expanduser()
+    path = Path(name)
     try:
+        path = path.expanduser()
         # Names of VMs and snapshots are in it: for this user alone.
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
         handler = _CallsFile(path, encoding="utf-8")
-    except OSError as error:
-        reason = (
-            f"debugLog: {path} can't be written: {error.strerror}. Give a file in a folder that is there."
-        )
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, a user without a home
+        why = error.strerror if isinstance(error, OSError) else error
+        reason = f"debugLog: {path} can't be written: {why}. Give a file in a folder that is there."
         raise InvalidInput("debugLog", reason) from None
     handler.setFormatter(_Concealing(secrets))
     listen(handler)
