@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyVmomi import VmomiSupport, vmodl
 
-from tests.fuzz.trees import EXAMPLES, LEAVES, TEXTS, objects
+from tests.fuzz.trees import FUZZED, LEAVES, TEXTS, objects
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._endpoint import Answer, Endpoint
@@ -35,7 +35,7 @@ def refusals(*kinds: type[BaseException]) -> Iterator[list[Any]]:
         said.append(error)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@FUZZED
 @given(objects({}))
 def test_the_codec(struct: Any) -> None:
     """A tree is decoded and encoded again to the same, or refused as bad input."""
@@ -44,7 +44,7 @@ def test_the_codec(struct: Any) -> None:
         assert decode(encode(tree)) == tree
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@FUZZED
 @given(st.one_of(TEXTS, st.from_regex(r"([0-9.]{1,12}[a-z]{1,4} ?){1,3}", fullmatch=True)))
 def test_durations(text: str) -> None:
     """A duration, or a ValueError that says what one looks like."""
@@ -99,7 +99,7 @@ def test_kubeconfigs(tmp_path: Path) -> None:
     """Whatever stands in the file: a client, or bad input that names the setting or the file."""
     file = tmp_path / "kubeconfig"
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @FUZZED
     @given(kubeconfigs())
     @example(PART_OF_A_USER_IN_A_CLUSTER)
     def live(document: Any) -> None:
@@ -111,7 +111,7 @@ def test_kubeconfigs(tmp_path: Path) -> None:
     live()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@FUZZED
 @given(st.binary(max_size=200) | TEXTS.map(str.encode))
 def test_a_kubeconfig_that_is_no_yaml(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Any bytes."""
@@ -194,7 +194,7 @@ def test_the_whole_answer_is_read() -> None:
     assert found.propSet[0].val.rootSnapshotList[0].name == "base"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@FUZZED
 @given(st.data())
 def test_soap_answers(data: st.DataObject) -> None:
     """An answer with bytes changed, cut or doubled: decoded, or one of the failures that are translated."""

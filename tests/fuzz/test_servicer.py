@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import grpc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.trees import EXAMPLES, TEXTS, objects
+from tests.fuzz.trees import FUZZED, FUZZED_LESS, TEXTS, objects
 from tests.support.in_process import mini_stack
 from tests.support.simulator import running
 from vmsnapshot.composition import connect
@@ -115,7 +115,7 @@ def _state(token: str) -> st.SearchStrategy[Any]:
 def test_check_and_diff(service: Servicer, token: str) -> None:
     """Inputs and state of any shape."""
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @FUZZED
     @given(olds=_inputs(token), news=_inputs(token), state=_state(token), old_id=TEXTS)
     def live(olds: Any, news: Any, state: Any, old_id: str) -> None:
         _answered(service.Check, provider_pb2.CheckRequest(**_who(token), olds=olds, news=news))
@@ -131,7 +131,7 @@ def test_check_and_diff(service: Servicer, token: str) -> None:
 def test_previews_and_imports(service: Servicer, token: str) -> None:
     """A preview of a create with any inputs, and an import of any id."""
 
-    @settings(max_examples=max(EXAMPLES // 4, 25), deadline=None)
+    @FUZZED_LESS
     @given(news=_inputs(token), identifier=TEXTS)
     def live(news: Any, identifier: str) -> None:
         with contextlib.suppress(Ended):
@@ -149,7 +149,7 @@ def test_functions(service: Servicer, token: str) -> None:
     """Arguments of any shape."""
     known = SCHEMA["functions"][token]["inputs"]["properties"]
 
-    @settings(max_examples=max(EXAMPLES // 4, 25), deadline=None)
+    @FUZZED_LESS
     @given(args=objects(known))
     def live(args: Any) -> None:
         _answered(service.Invoke, provider_pb2.InvokeRequest(tok=token, args=args))
@@ -157,7 +157,7 @@ def test_functions(service: Servicer, token: str) -> None:
     live()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@FUZZED
 @given(args=objects(SCHEMA["provider"]["inputProperties"]))
 def test_configuration(args: Any) -> None:
     """Settings of any shape; nothing is contacted."""

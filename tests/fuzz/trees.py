@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.support.samples import sample
@@ -12,6 +14,13 @@ from vmsnapshot.frontends.plugin._codec import OUTPUT, SECRET, SIGNATURE, UNKNOW
 
 # Of each target. `make fuzz` tries more.
 EXAMPLES: Final = sample("FUZZ", few=50, full=500)
+
+# `make fuzz` draws anew each time. Others draw the same: what they find is of the change they test.
+_ANEW: Final = bool(os.environ.get("FUZZ"))
+
+# For what takes little time, and for what takes four times as long.
+FUZZED: Final = settings(max_examples=EXAMPLES, deadline=None, derandomize=not _ANEW)
+FUZZED_LESS: Final = settings(FUZZED, max_examples=max(EXAMPLES // 4, 25))
 
 TEXTS: Final = st.one_of(
     st.text(st.characters(codec="utf-8"), max_size=20),

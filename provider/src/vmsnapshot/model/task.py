@@ -24,11 +24,13 @@ class AskedTask:
         task: The task that it does it by.
         at: When that was, by the server's clock.
         completed: When the task was seen to end well, by the same; None: it was not seen.
+        announced: Whether the platform had taken a record before that says that the request begins.
     """
 
     task: str
     at: dt.datetime
     completed: dt.datetime | None = None
+    announced: bool = False
 
 
 class PastRevert(Model):

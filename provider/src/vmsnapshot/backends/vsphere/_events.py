@@ -58,6 +58,8 @@ _TYPES: Final = ("vim.event.GeneralUserEvent", "GeneralUserEvent")
 # What a server says that can't log events, or lets this login not.
 _CANNOT: Final = (Denied, PlatformError, Refused, Unsupported)
 
+_EVER: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 
 @dataclasses.dataclass(frozen=True)
 class RevertSeen:
@@ -142,6 +144,8 @@ class EventLog:
         self._forgotten: dict[tuple[str, str], dt.datetime] = {}
         self._reverts: list[RevertSeen] = []
         self._read = False
+        # How far back they go; None: not known, or the server keeps none.
+        self._since: dt.datetime | None = None
         # Why the events can't be read.
         self._unread: VmsnapshotError | None = None
         self._refusal: str | None = None
@@ -204,6 +208,11 @@ class EventLog:
         with self._lock:
             return sorted(self._begun.get(mark, ()))
 
+    def lacks(self, mark: str, moment: dt.datetime, operation: Operation) -> bool:
+        """Whether the events, which go back to a moment at least, tell nothing of a request."""
+        begun = self.begun(mark, operation)
+        return not begun and self._since is not None and self._since < moment
+
     def unread(self, operation: Operation) -> VmsnapshotError | None:
         """Why the events can't be read; None: they can."""
         self._ensure_read(operation)
@@ -228,7 +237,11 @@ class EventLog:
         with self._lock:
             if self._read:
                 return
-            for event in sorted(self._look(operation), key=lambda item: item.moment):
+            found_events = self._look(operation)
+            if found_events is not None:
+                whole = len(found_events) < _PAGE
+                self._since = _EVER if whole else min(event.moment for event in found_events)
+            for event in sorted(found_events or (), key=lambda item: item.moment):
                 if event.reverted is not None:
                     self._reverts.append(event.reverted)
                 if event.forgotten is not None:
@@ -269,9 +282,11 @@ class EventLog:
                 "the next update. The privilege Global.LogEvent on the VMs helps (docs/privileges.md)."
             )
 
-    def _look(self, operation: Operation) -> list[_Event]:
-        def look(login: Login) -> list[_Event]:
-            return _newest(login) if login.is_vcenter else []
+    def _look(self, operation: Operation) -> list[_Event] | None:
+        """The newest events; None: they can't be read, or this is no vCenter."""
+
+        def look(login: Login) -> list[_Event] | None:
+            return _newest(login) if login.is_vcenter else None
 
         subject = Subject(f"{operation.what}: looking for events")
         try:
@@ -284,7 +299,7 @@ class EventLog:
         except _CANNOT as error:
             if not self._ignored:
                 self._unread = error
-            return []
+            return None
 
 
 def _revert_seen(event: Any, moment: dt.datetime) -> RevertSeen | None:

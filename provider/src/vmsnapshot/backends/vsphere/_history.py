@@ -133,12 +133,16 @@ class History:
         while True:
             # What the server lists with the VM tells it without the history, as long as it is there.
             listed = self._listed([vm], operation)[vm.identity.id]
-            task = past_task(listed, mark, noted=noted.task)
+            task = past_task(listed, mark, noted=noted)
             if task is None:
                 known = {item.id: item for item in (*self.of(vm, operation), *listed)}
-                task = past_task(known.values(), mark, noted=noted.task)
-            if task is not None or self.clock.now(operation) - noted.at > LATE_WITHIN:
+                task = past_task(known.values(), mark, noted=noted)
+            if task is not None:
                 return task
+            if self.clock.now(operation) - noted.at > LATE_WITHIN:
+                # Neither the task nor what announced it: the server was restored from an older backup since.
+                unheard = noted.announced and self.events.lacks(mark, noted.at, operation)
+                return PastTask(id=noted.task, running=False, succeeded=False) if unheard else None
             operation.progress(f"looking for the task {noted.task}")
             operation.pause(_LOOK_AGAIN_AFTER)
 

@@ -14,7 +14,7 @@ from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import RUNNING, utc
 from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._reads import Reading
-from vmsnapshot.model.task import PastTask
+from vmsnapshot.model.task import AskedTask, PastTask
 
 # Words in a task's description id that tell that it changes what a revert changes.
 _CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdown", "upgrade", "clone")
@@ -24,6 +24,8 @@ _CHANGING: Final = ("snapshot", "power", "suspend", "reset", "reconfig", "shutdo
 _REVERTING: Final = ("snapshot.revert",)
 # How long after its task's end the event of a revert may be dated. Ours.
 _EVENT_WITHIN: Final = dt.timedelta(seconds=2)
+# How much later than its note a task may be dated: by what the server's clock was taken to be. Ours.
+_NOTED_WITHIN: Final = dt.timedelta(seconds=5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,7 @@ def past_task(
     request_id: str,
     begun: Sequence[dt.datetime] = (),
     *,
-    noted: str | None = None,
+    noted: AskedTask | None = None,
     user: str | None = None,
     reverts: Sequence[RevertSeen] = (),
 ) -> PastTask | None:
@@ -115,14 +117,18 @@ def past_task(
         tasks: All of the VM that are remembered.
         request_id: The request.
         begun: When it was begun.
-        noted: The id of a task that is known to be the request's.
+        noted: The task that is known to be the request's. A later one of that id is another: the server was
+            restored from a backup since.
         user: The login's own.
         reverts: What events tell of the VM's reverts.
     """
     ordered = sorted(tasks, key=lambda task: task.queued)
     marked = [task for task in ordered if carries(task.activation_id, request_id)]
     if not marked and noted is not None:
-        marked = [task for task in ordered if task.id == noted and task.is_revert]
+        latest = noted.at + _NOTED_WITHIN
+        marked = [
+            task for task in ordered if task.id == noted.task and task.is_revert and task.queued <= latest
+        ]
     by_time = not marked and noted is None and bool(begun)
     if by_time:
         marked = [

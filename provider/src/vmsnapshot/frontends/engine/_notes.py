@@ -110,7 +110,8 @@ class FileNotes:
     def ask(self, request_id: str, asked: AskedTask) -> None:
         """The platform has taken this request."""
         ended = {} if asked.completed is None else {"completed": asked.completed.isoformat()}
-        note = {"task": asked.task, "at": asked.at.isoformat(), **ended}
+        announced = {"announced": "yes"} if asked.announced else {}
+        note = {"task": asked.task, "at": asked.at.isoformat(), **ended, **announced}
         self._keep(self._named("asked", request_id), note)
 
     def asked(self, request_id: str) -> AskedTask | None:
@@ -119,7 +120,7 @@ class FileNotes:
         task, at = note.get("task"), _moment(note, "at")
         if not isinstance(task, str) or at is None:
             return None
-        return AskedTask(task, at, _moment(note, "completed"))
+        return AskedTask(task, at, _moment(note, "completed"), announced="announced" in note)
 
     def fail(self, request_id: str) -> None:
         """It has failed, or was not taken."""

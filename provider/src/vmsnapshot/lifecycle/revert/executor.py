@@ -71,6 +71,8 @@ class RevertExecutor:
         self.safety = SafetySnapshots(session, urn, spec)
         self._session = session
         self._urn = urn
+        # The requests of which the platform took a record that they begin.
+        self._announced: set[str] = set()
 
     def protect(
         self, requests: Mapping[str, RevertRequest], operation: Operation
@@ -85,8 +87,11 @@ class RevertExecutor:
 
     def begin(self, requests: Iterable[RevertRequest], operation: Operation) -> None:
         """Write down on the platform that these reverts begin."""
-        weaker = self._session.backend.begin([(request.vm, request.id) for request in requests], operation)
-        if weaker is not None:
+        begun = [(request.vm, request.id) for request in requests]
+        weaker = self._session.backend.begin(begun, operation)
+        if weaker is None:
+            self._announced |= {request_id for _, request_id in begun}
+        else:
             self._session.log_wrapped(self._urn, Severity.WARNING, weaker)
 
     def revert(self, request: RevertRequest, operation: Operation) -> PastTask:
@@ -101,7 +106,7 @@ class RevertExecutor:
 
         def asked(task: str) -> None:
             nonlocal taken
-            taken = AskedTask(task, self.now(operation))
+            taken = AskedTask(task, self.now(operation), announced=request.id in self._announced)
             notes.ask(request.note, taken)
 
         while True:
