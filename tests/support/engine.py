@@ -135,6 +135,8 @@ class Stack:
             "PULUMI_HOME": str(self._home),
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_STACK": name,
+            # Not the user's own, where nothing else says which.
+            "XDG_STATE_HOME": os.environ.get("XDG_STATE_HOME", str(folder / "user-state")),
             "GOGC": "400",  # the engine lives for a second: a tenth of that would be collecting garbage
             **(environment or {}),
         }
