@@ -82,6 +82,7 @@ _EXTRA = st.builds(
     key=st.sampled_from(["disk.EnableUUID", "guestinfo.userdata", "svga.vramSize", "sched.mem.pin"]),
     value=st.sampled_from(["TRUE", "FALSE", "größe", ""]),
 )
+_LATENCY = st.builds(vim.LatencySensitivity, level=st.sampled_from(["normal", "high"]))
 _BOOT: Any = vim.vm.BootOptions
 _ORDERS = st.sampled_from(
     [
@@ -124,10 +125,42 @@ WHOLE_CONFIG: Final = {
         networkBootProtocol=st.sampled_from(["ipv4", "ipv6"]),
         bootOrder=_ORDERS.map(lambda kinds: [kind() for kind in kinds]),
     ),
-    "latencySensitivity": st.builds(vim.LatencySensitivity, level=st.sampled_from(["normal", "high"])),
+    "latencySensitivity": _LATENCY,
     "consolePreferences": st.builds(vim.vm.ConsolePreferences, enterFullScreenOnPowerOn=st.booleans()),
     "tools": st.builds(vim.vm.ToolsConfigInfo, afterPowerOn=st.booleans(), syncTimeWithHost=st.booleans()),
     "managedBy": st.builds(vim.ext.ManagedByInfo, extensionKey=st.just("shop"), type=st.just("vm")),
+    # What the configuration has below its hardware, or under another name.
+    "motherboardLayout": st.sampled_from(["i440bxHostBridge", "acpiHostBridges"]),
+    "simultaneousThreads": st.sampled_from([1, 2]),
+    "virtualSMCPresent": st.booleans(),
+    "virtualNuma": st.builds(
+        vim.vm.VirtualNuma, coresPerNumaNode=st.sampled_from([0, 2]), exposeVnumaOnCpuHotadd=st.booleans()
+    ),
+    "vcpuConfig": st.lists(
+        _LATENCY.map(lambda level: vim.vm.VcpuConfig(latencySensitivity=level)), min_size=1
+    ),
+    "cpuFeatureMask": st.lists(
+        st.builds(
+            vim.vm.ConfigSpec.CpuIdInfoSpec,
+            operation=st.sampled_from(["add", "remove"]),
+            info=st.builds(
+                vim.host.CpuIdInfo,
+                level=st.sampled_from([1, -2147483647]),
+                eax=st.sampled_from(["----", "0000"]).map(lambda part: ":".join([part] * 8)),
+            ),
+        ),
+        min_size=1,
+        max_size=2,
+    ),
+    "npivNodeWorldWideName": st.lists(st.integers(1, 2**62), min_size=1, max_size=2),
+    "npivPortWorldWideName": st.lists(st.integers(1, 2**62), min_size=1, max_size=2),
+    "guestMonitoringModeInfo": st.builds(
+        vim.vm.GuestMonitoringModeInfo, gmmFile=st.sampled_from(["a", "b"]), gmmAppliance=st.just("c")
+    ),
+    "pmem": st.builds(
+        vim.vm.VirtualPMem,
+        snapshotMode=st.sampled_from(["independent_persistent", "independent_eraseonrevert"]),
+    ),
 }
 _KINDS: Any = vim.vm.device
 _PASSTHROUGH = _KINDS.VirtualPCIPassthrough

@@ -36,11 +36,14 @@ _OF_ADAPTERS = [
 
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 # What the API lists without keys; the position stands for one.
-_LISTS = {"bootOrder", "allowedDevice"}
+_LISTS = {"bootOrder", "allowedDevice", "vcpuConfig", "cpuFeatureMask"}
 # What it lists with keys.
 _KEYED = {"property", "product"}
 # Lists of plain values.
-_PLAIN_LISTS = {"affinitySet", "endorsementKeyCertificate", "family", "speed"}
+_PLAIN_LISTS = {
+    *("affinitySet", "endorsementKeyCertificate", "family", "speed"),
+    *("npivNodeWorldWideName", "npivPortWorldWideName"),
+}
 # Objects that may have nothing in them.
 _OBJECTS = {
     *("bootOptions", "defaultPowerOps", "flags", "tools", "backing", "connectable", "vAppConfig"),

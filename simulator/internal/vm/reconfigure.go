@@ -53,4 +53,65 @@ func reconfigure(config *types.VirtualMachineConfigInfo, spec *types.VirtualMach
 	if spec.PowerOpInfo != nil {
 		config.DefaultPowerOps = *spec.PowerOpInfo
 	}
+	setHardware(&config.Hardware, spec)
+	setNuma(config, spec.VirtualNuma)
+	for _, change := range spec.CpuFeatureMask {
+		config.CpuFeatureMask = masked(config.CpuFeatureMask, change)
+	}
+}
+
+// setHardware sets what the configuration has below its hardware (API reference,
+// VirtualHardware: motherboardLayout, simultaneousThreads, virtualICH7MPresent,
+// virtualSMCPresent).
+func setHardware(hardware *types.VirtualHardware, spec *types.VirtualMachineConfigSpec) {
+	if spec.MotherboardLayout != "" {
+		hardware.MotherboardLayout = spec.MotherboardLayout
+	}
+	if spec.SimultaneousThreads != 0 {
+		hardware.SimultaneousThreads = spec.SimultaneousThreads
+	}
+	if spec.VirtualICH7MPresent != nil {
+		hardware.VirtualICH7MPresent = spec.VirtualICH7MPresent
+	}
+	if spec.VirtualSMCPresent != nil {
+		hardware.VirtualSMCPresent = spec.VirtualSMCPresent
+	}
+}
+
+// setNuma sets the virtual NUMA topology, which the configuration has under other names
+// (API reference, VirtualMachineVirtualNuma and VirtualMachineVirtualNumaInfo).
+func setNuma(config *types.VirtualMachineConfigInfo, spec *types.VirtualMachineVirtualNuma) {
+	if spec == nil {
+		return
+	}
+	numa := types.VirtualMachineVirtualNumaInfo{}
+	if config.NumaInfo != nil {
+		numa = *config.NumaInfo
+	}
+	if spec.CoresPerNumaNode != nil {
+		numa.CoresPerNumaNode = spec.CoresPerNumaNode
+		numa.AutoCoresPerNumaNode = types.NewBool(*spec.CoresPerNumaNode == 0)
+	}
+	if spec.ExposeVnumaOnCpuHotadd != nil {
+		numa.VnumaOnCpuHotaddExposed = spec.ExposeVnumaOnCpuHotadd
+	}
+	config.NumaInfo = &numa
+}
+
+// masked returns the masks of the CPU's features after one of them was added, edited or
+// removed; there is one for each level and vendor (API reference, HostCpuIdInfo).
+func masked(masks []types.HostCpuIdInfo, change types.VirtualMachineCpuIdInfoSpec) []types.HostCpuIdInfo {
+	if change.Info == nil {
+		return masks
+	}
+	var kept []types.HostCpuIdInfo
+	for _, mask := range masks {
+		if mask.Level != change.Info.Level || mask.Vendor != change.Info.Vendor {
+			kept = append(kept, mask)
+		}
+	}
+	if change.Operation == types.ArrayUpdateOperationRemove {
+		return kept
+	}
+	return append(kept, *change.Info)
 }
