@@ -19,6 +19,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere import _history
 from vmsnapshot.frontends.engine._notes import FileNotes
+from vmsnapshot.lifecycle.common import late
 
 
 def server() -> AbstractContextManager[Simulator]:
@@ -29,7 +30,8 @@ def server() -> AbstractContextManager[Simulator]:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What isn't there after half a second won't turn up."""
-    monkeypatch.setattr(_history, "LATE_WITHIN", dt.timedelta(seconds=0.5))
+    for module in (_history, late):
+        monkeypatch.setattr(module, "LATE_WITHIN", dt.timedelta(seconds=0.5))
 
 
 @pytest.mark.parametrize("marks", ["suffixed", "nothing"])

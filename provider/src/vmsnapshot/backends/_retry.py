@@ -16,6 +16,8 @@ FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 20.0
 # How often what may or may not pass is tried.
 _BRIEFLY: Final = 3
+# Of its own: whoever seeds the module's, such as a program in this process, is not disturbed.
+_SPREAD: Final = random.Random()  # noqa: S311 - spreads load, keeps no secret
 
 
 class RetryCondition:
@@ -46,7 +48,7 @@ def backoff() -> Iterator[float]:
     """Seconds between attempts: doubling, each shortened by up to a half at random."""
     longest = FIRST_PAUSE
     while True:
-        yield longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        yield longest * _SPREAD.uniform(0.5, 1.0)
         longest = min(2 * longest, LONGEST_PAUSE)
 
 
