@@ -33,6 +33,7 @@ class Proxy:
 
     def __init__(self, target: str, folder: Path) -> None:
         file, self.thumbprint = make(folder)
+        self._method: str | None = None
         self.seen: list[str] = []
         self.spoiled: list[str] = []
         self.ended = False
@@ -59,22 +60,29 @@ class Proxy:
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
-    def arm(self, way: Way | None, nth: int = 0, *, lasting: bool = False) -> None:
-        """Count from zero; spoil the nth exchange from now, or with `lasting` also all that follow it."""
+    def arm(self, way: Way | None, nth: int = 0, *, lasting: bool = False, method: str | None = None) -> None:
+        """Count from zero; spoil the nth exchange from now, or with `lasting` also all that follow it.
+
+        With `method`, only exchanges of that one count.
+        """
         with self._lock:
             self.seen, self.spoiled, self.at = [], [], None
-            self._way, self._nth, self._lasting = way, nth, lasting
+            self._way, self._nth, self._lasting, self._method = way, nth, lasting, method
 
     def take(self, method: str) -> Way | None:
         """Count an exchange; how it is spoiled, if it is."""
         with self._lock:
             self.seen.append(method)
-            count = len(self.seen)
+            count = len([item for item in self.seen if self._method in {None, item}])
             due = self.at if self.at is not None and self.at[0] == count else None
         if due is not None:
             due[1]()
         with self._lock:
-            if self._way is None or not (count == self._nth or (self._lasting and count > self._nth)):
+            if (
+                self._way is None
+                or self._method not in {None, method}
+                or not (count == self._nth or (self._lasting and count > self._nth))
+            ):
                 return None
             self.spoiled.append(method)
             return self._way

@@ -405,7 +405,7 @@ def test_a_task_that_was_cancelled_before_the_answer_came_was_asked_to_stop(
         cancellation = Cancellation()
         taking = Doing(lambda: backend.create_snapshot(vm, request(), operation(cancellation=cancellation)))
         until(lambda: proxy.seen[-1] == "WaitForUpdatesEx" and watched(simulator))
-        proxy.arm(slow, 1)
+        proxy.arm(slow, 1, method="CancelTask")
         cancellation.cancel()
         with pytest.raises(Cancelled, match="was asked to stop"):
             taking.result()
