@@ -177,16 +177,22 @@ def test_a_safety_snapshot_that_a_clone_stands_on_is_kept(
     assert removed(vsphere) == []
 
 
-def test_a_clone_that_others_stand_on_is_not_deleted(
-    stack: MiniStack, vsphere: Simulator, client: Client
-) -> None:
-    """A clone of a clone's snapshot keeps the first clone; both go in their order."""
+def clone_and_clone_of_it(stack: MiniStack, vsphere: Simulator, client: Client) -> MiniStack:
+    """A clone `copy` in a stack, and another stack, with a clone `second` that stands on a snapshot of it."""
     stack.write(copy=clone(name="copy"))
     stack.up().check()
     client.take("copy", "of the copy")
     other = mini_stack(vsphere.settings, stack="other")
     other.write(second=clone(name="second", vmName="copy", snapshot="of the copy"))
     other.up().check()
+    return other
+
+
+def test_a_clone_that_others_stand_on_is_not_deleted(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """A clone of a clone's snapshot keeps the first clone; both go in their order."""
+    other = clone_and_clone_of_it(stack, vsphere, client)
     refused = stack.destroy().failed().words
     assert '"second"' in refused
     assert names(client) == ["copy", "db-1", "second", "web-1"]
@@ -200,12 +206,7 @@ def test_a_replaced_clone_that_others_stand_on_is_warned_of(
     stack: MiniStack, vsphere: Simulator, client: Client
 ) -> None:
     """The preview says that the old clone can't go yet, and names who stands on it."""
-    stack.write(copy=clone(name="copy"))
-    stack.up().check()
-    client.take("copy", "of the copy")
-    other = mini_stack(vsphere.settings, stack="other")
-    other.write(second=clone(name="second", vmName="copy", snapshot="of the copy"))
-    other.up().check()
+    other = clone_and_clone_of_it(stack, vsphere, client)
     stack.write(copy=clone(name="copy", linked=False))
     for refused in (stack.preview().check().words, stack.up().failed().words):
         assert 'disks of "second"' in refused

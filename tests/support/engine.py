@@ -56,6 +56,22 @@ class Outcome:
         return f"$ {' '.join(self.command)}\n(exit code {self.code})\n{self.text}"
 
 
+def run_command(command: str, folder: Path, environment: Mapping[str, str]) -> Outcome:
+    """Run a line of a shell to its end, as a person at a terminal writes it; ends with its first error."""
+    ran = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+        timeout=100,
+    )
+    return Outcome((command,), ran.returncode, ran.stdout)
+
+
 class Running:
     """A command that was started and not yet waited for."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 
 from devkit.places import ROOT
 from devkit.setup.programs import up_command
-from tests.support.engine import Outcome, Stack
+from tests.support.engine import Outcome, Stack, run_command
 
 EXAMPLES = ROOT / "examples"
 
@@ -63,15 +62,4 @@ def up(stack: Stack, example: str) -> Outcome:
     command = up_command(example)
     if command is None:
         return stack.up()
-    ran = subprocess.run(
-        command.split(),
-        cwd=stack.project,
-        env=stack.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        text=True,
-        timeout=100,
-    )
-    return Outcome((command,), ran.returncode, ran.stdout)
+    return run_command(command, stack.project, stack.environment)

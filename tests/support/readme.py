@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from devkit.places import ROOT
 from tests.support.client import Client
-from tests.support.engine import Outcome, Stack
+from tests.support.engine import Outcome, Stack, run_command
 
 EXAMPLES = ROOT / "examples"
 
@@ -68,18 +67,7 @@ class Readme:
             self._folder /= command.removeprefix("cd ")
             assert self._folder.is_dir(), command
             return Outcome((command,), 0, "")
-        ran = subprocess.run(
-            ["bash", "-euc", command],
-            cwd=self._folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            text=True,
-            timeout=100,
-        )
-        return Outcome((command,), ran.returncode, ran.stdout)
+        return run_command(command, self._folder, self._environment)
 
 
 def snapshots(client: Client, *vms: str) -> dict[str, list[tuple[str, str]]]:

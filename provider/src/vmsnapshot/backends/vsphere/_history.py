@@ -129,7 +129,10 @@ class History:
     def _find_noted(
         self, vm: VirtualMachine, mark: str, operation: Operation, noted: AskedTask
     ) -> PastTask | None:
-        """The task that is known to be a request's, or one with its mark, as long as it may turn up late."""
+        """The task that is known to be a request's, or one with its mark, as long as it may turn up late.
+
+        One that has failed, if this vCenter never heard of the request; None: it doesn't tell.
+        """
         while True:
             # What the server lists with the VM tells it without the history, as long as it is there.
             listed = self._listed([vm], operation)[vm.identity.id]
