@@ -36,7 +36,7 @@ _OF_ADAPTERS = [
 
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 # What the API lists without keys; the position stands for one.
-_LISTS = {"bootOrder", "allowedDevice", "vcpuConfig", "cpuFeatureMask"}
+_LISTS = {"bootOrder", "allowedDevice", "vcpuConfig", "cpuFeatureMask", "deviceGroup"}
 # What it lists with keys.
 _KEYED = {"property", "product"}
 # Lists of plain values.
