@@ -214,6 +214,63 @@ def test_a_vm_that_changed_after_the_preview_is_noticed(vsphere: Simulator, clie
     assert reverts(vsphere) == 1
 
 
+def test_another_vm_or_snapshot_than_the_preview_showed_is_refused(
+    vsphere: Simulator, client: Client
+) -> None:
+    """A name that has passed on since the preview reverts nothing; the next preview says what it means."""
+    base = client.take("web-1", "base")
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(web=revert(snapshot="base"))
+        mini.preview().check()
+        client.remove("web-1", "base")
+        taken = client.take("web-1", "base")
+        told = mini.up().failed().words
+        assert "the preview showed another snapshot than" in told
+        assert taken in told
+        mini.preview().check()
+        before, after = client.vm("web-1"), client.vm("web-2")
+        client.take("web-2", "base")
+        client.wait(before.Rename_Task("was-web-1"))
+        client.wait(after.Rename_Task("web-1"))
+        try:
+            told = mini.up().failed().words
+            assert f'the preview showed another VM than VM "web-1" ({after._moId})' in told
+            assert not [item for item in vsphere.history() if item["op"] == "revert"]
+            assert f'VM "web-1" ({after._moId}) will be reverted' in mini.preview().check().words
+            mini.up().check()
+        finally:
+            client.wait(after.Rename_Task("web-2"))
+            client.wait(before.Rename_Task("web-1"))
+    assert base != taken
+    assert (reverts(vsphere), sum(item["op"] == "revert" for item in vsphere.history())) == (1, 1)
+
+
+def test_another_member_than_the_preview_showed_is_refused(vsphere: Simulator, client: Client) -> None:
+    """A rollback whose VM exchanges its name with another one after the preview reverts neither."""
+    both = [{"vmName": "web-1"}, {"vmName": "web-2"}]
+    taken = {
+        "type": "vmsnapshot:EnvironmentCheckpoint",
+        "properties": {"virtualMachines": both, "label": "release-41"},
+    }
+    asked = {
+        "type": "vmsnapshot:EnvironmentRollback",
+        "properties": {"virtualMachines": both[:1], "to": "release-41"},
+    }
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(c=taken)
+        mini.up().check()
+        mini.write(c=taken, r=asked)
+        mini.preview().check()
+        one, other = client.vm("web-1"), client.vm("web-2")
+        for vm, name in ((one, "spare"), (other, "web-1"), (one, "web-2")):
+            client.wait(vm.Rename_Task(name))
+        told = mini.up().failed().words
+        assert f'web-1: the preview showed another VM than VM "web-1" ({other._moId})' in told
+        assert not [item for item in vsphere.history() if item["op"] == "revert"]
+
+
 def test_a_snapshot_of_the_program_itself_is_told_as_such(vsphere: Simulator, client: Client) -> None:
     """The update that takes a snapshot and then reverts the VM says who took what the VM now runs on."""
     client.take("web-1", "base")

@@ -13,9 +13,11 @@ import pytest
 
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.revert import Fingerprint
+from vmsnapshot.model.revert import ShownRevert
 
-SEEN = Fingerprint(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
+SEEN = ShownRevert(
+    power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab", vm="a/b", target="t"
+)
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
 

@@ -91,6 +91,13 @@ class Fingerprint(Model):
     ]
 
 
+class ShownRevert(Fingerprint):
+    """What a preview showed of a revert: which VM, what it was like, and where it was to go back to."""
+
+    vm: Annotated[str, Property("What tells the VM from all others.")]
+    target: Annotated[str, Property("What tells the snapshot from the others of the VM.")]
+
+
 class RevertInputs(Model):
     """What a user may ask of a revert."""
 

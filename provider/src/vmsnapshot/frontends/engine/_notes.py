@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 
 from pydantic import ValidationError
 
-from vmsnapshot.model.revert import Fingerprint
+from vmsnapshot.model.revert import ShownRevert
 from vmsnapshot.model.task import AskedTask
 
 # Nobody leaves a prompt open for longer; what is left behind is removed after this time.
@@ -60,15 +60,15 @@ class FileNotes:
     def _shown(self) -> Path:
         return self._folder / self._shown_name
 
-    def show(self, urn: str, seen: Fingerprint) -> None:
+    def show(self, urn: str, seen: ShownRevert) -> None:
         """A preview has shown the VM of this resource so."""
         self.show_all({urn: seen})
 
-    def shown(self, urn: str) -> Fingerprint | None:
+    def shown(self, urn: str) -> ShownRevert | None:
         """How the preview of the same command showed it; None: nothing is known of that."""
         return self.shown_all([urn]).get(urn)
 
-    def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
+    def show_all(self, seen: Mapping[str, ShownRevert]) -> None:
         """The same for many at once, by resource and VM."""
         # A new line before each: a process that was killed may have left half of one.
         lines = [f"\n{json.dumps([name, item.properties()])}" for name, item in seen.items()]
@@ -77,11 +77,11 @@ class FileNotes:
             with _open(self._shown, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "a") as file:
                 file.write("".join(lines))
 
-    def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:
+    def shown_all(self, names: Sequence[str]) -> dict[str, ShownRevert]:
         """How the preview of the same command showed those of many that it did."""
         with self._lock, contextlib.suppress(ValidationError):
             notes = self._shown_notes()
-            return {name: Fingerprint.model_validate(notes[name]) for name in names if name in notes}
+            return {name: ShownRevert.model_validate(notes[name]) for name in names if name in notes}
         return {}
 
     def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:

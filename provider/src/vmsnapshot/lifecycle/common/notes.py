@@ -12,26 +12,26 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from vmsnapshot.model.revert import Fingerprint
+from vmsnapshot.model.revert import ShownRevert
 from vmsnapshot.model.task import AskedTask
 
 
 class Notes(Protocol):
     """Notes of one user on one machine; none holds a secret."""
 
-    def show(self, urn: str, seen: Fingerprint) -> None:
+    def show(self, urn: str, seen: ShownRevert) -> None:
         """Record how a preview has shown the VM of a resource."""
         ...
 
-    def shown(self, urn: str) -> Fingerprint | None:
+    def shown(self, urn: str) -> ShownRevert | None:
         """Returns how the preview of the same command showed a resource's VM; None: not known."""
         ...
 
-    def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
+    def show_all(self, seen: Mapping[str, ShownRevert]) -> None:
         """Record how a preview has shown many VMs, by resource and VM."""
         ...
 
-    def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:
+    def shown_all(self, names: Sequence[str]) -> dict[str, ShownRevert]:
         """Returns how the preview of the same command showed VMs, for those that it did show."""
         ...
 
@@ -77,17 +77,17 @@ class Notes(Protocol):
 class NoNotes:
     """Notes that keep nothing: every question is answered by "not known"."""
 
-    def show(self, urn: str, seen: Fingerprint) -> None:
+    def show(self, urn: str, seen: ShownRevert) -> None:
         """Do nothing."""
 
-    def shown(self, urn: str) -> Fingerprint | None:  # noqa: ARG002 - the protocol's
+    def shown(self, urn: str) -> ShownRevert | None:  # noqa: ARG002 - the protocol's
         """Returns None: not known."""
         return None
 
-    def show_all(self, seen: Mapping[str, Fingerprint]) -> None:
+    def show_all(self, seen: Mapping[str, ShownRevert]) -> None:
         """Do nothing."""
 
-    def shown_all(self, names: Sequence[str]) -> dict[str, Fingerprint]:  # noqa: ARG002 - the protocol's
+    def shown_all(self, names: Sequence[str]) -> dict[str, ShownRevert]:  # noqa: ARG002 - the protocol's
         """Returns none."""
         return {}
 

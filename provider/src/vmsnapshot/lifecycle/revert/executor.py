@@ -18,9 +18,9 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Unre
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.lifecycle.revert.approval import compare_with_preview
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed
-from vmsnapshot.lifecycle.revert.fingerprint import changed_since
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
     POWER_PENDING,
@@ -255,7 +255,7 @@ class RevertRun:
         raise_for_errors(planned.errors, operation.what)
         self._session.log(self._urn, Severity.WARNING, planned.text)
         if done is None:
-            self._compare_with_preview(vm, operation)
+            compare_with_preview(self._session, self._urn, (vm, target), inputs, operation)
         leftovers = [] if old is None else old.leftover_safety_snapshots
         request = dataclasses.replace(request, vm=vm)
         self._not_removed = executor.safety.clean_up(leftovers, {inputs.vm_name: request.id}, operation)
@@ -330,24 +330,6 @@ class RevertRun:
             leftover_safety_snapshots=self._leftovers,
         )
         return self._failed(state, error)
-
-    def _compare_with_preview(self, vm: VirtualMachine, operation: Operation) -> None:
-        """Say what has changed on the VM since somebody approved this.
-
-        Raises:
-            Refused: Something has, and `requireUnchanged` is set.
-        """
-        changed = changed_since(self._session.notes.shown(self._urn) or self._inputs.seen, vm)
-        if changed is None:
-            return
-        if self._inputs.require_unchanged:
-            message = (
-                f"the VM is no longer as the preview showed it: {changed}. requireUnchanged is set, so "
-                "nothing was done. Look at a new preview"
-            )
-            raise Refused(message, subject=operation.what)
-        text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
-        self._session.log(self._urn, Severity.WARNING, text)
 
     def _end(self, result: RevertState, operation: Operation, *, part_of: str | None = None) -> RevertState:
         """After the revert: the power that is asked for, and the VM as it then is.

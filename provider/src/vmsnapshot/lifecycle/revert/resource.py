@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
+from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.failed_request import (
@@ -304,7 +305,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         self._session.log(urn, Severity.WARNING, planned.text)
         if not planned.is_done:
             say_weaker_protection(self._session, urn, [planned.vm], operation)
-        self._session.notes.show(urn, fingerprint_of(planned.vm))
+        self._session.notes.show(urn, shown_revert(planned.vm, planned.target))
 
     def _asker(self, urn: str, given: Inputs[RevertInputs]) -> Asker | None:
         if not given.knows("triggers"):

@@ -236,9 +236,9 @@ class RollbackExecutor:
         """Say what has changed on the VMs since somebody approved this.
 
         Raises:
-            Refused: Something has, and `requireUnchanged` is set.
+            Refused: Something has, and `requireUnchanged` is set; or it is another VM or snapshot.
         """
-        changed = changed_members(self._session, self._urn, planned, self._inputs.seen)
+        changed = changed_members(self._session, self._urn, planned, self._inputs.seen, operation)
         if not changed:
             return
         listed = "\n".join(changed)

@@ -15,6 +15,7 @@ from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import CheckFailure
+from vmsnapshot.lifecycle.revert.approval import another_text
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.failed_request import is_to_take_back
@@ -219,14 +220,25 @@ def spec_of(inputs: RollbackInputs, urn: str) -> RollbackSpec:
 
 
 def changed_members(
-    session: Session, urn: str, planned: PlannedRollback, seen: Mapping[str, Fingerprint] | None
+    session: Session,
+    urn: str,
+    planned: PlannedRollback,
+    seen: Mapping[str, Fingerprint] | None,
+    operation: Operation,
 ) -> list[str]:
-    """What has changed on the VMs since a preview showed them, or since check did (`seen`); a line each."""
+    """What has changed on the VMs since a preview showed them, or since check did (`seen`); a line each.
+
+    Raises:
+        Refused: The preview showed another VM, or another snapshot of it; names all of which that is so.
+    """
     keys = {f"{urn} {key}": key for key in planned.plans}
     shown = {keys[name]: item for name, item in session.notes.shown_all(list(keys)).items()}
+    others = {key: another_text(shown.get(key), *planned.targets[key]) for key in planned.plans}
+    listed = "\n".join(f"- {key}: {text}." for key, text in others.items() if text is not None)
+    if listed:
+        raise Refused(f"nothing was done. Look at a new preview.\n{listed}", subject=operation.what)
     lines: list[str] = []
-    for key in planned.plans:
-        vm = planned.vm(key)
+    for key, (vm, _) in planned.targets.items():
         difference = changed_since(shown.get(key) or (seen or {}).get(key), vm)
         if difference is not None:
             lines.append(f"- {key}: {format_vm(vm)} is no longer as the preview showed it: {difference}.")

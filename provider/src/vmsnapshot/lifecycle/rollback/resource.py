@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError,
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Severity
+from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
@@ -329,7 +330,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             operation = self._session.operation(urn, "looking at the environment")
             say_weaker_protection(self._session, urn, machines, operation)
         self._session.notes.show_all(
-            {f"{urn} {key}": fingerprint_of(checked.planned.vm(key)) for key in checked.planned.plans}
+            {f"{urn} {key}": shown_revert(*shown) for key, shown in checked.planned.targets.items()}
         )
 
     def _checked_plan(self, urn: str, inputs: RollbackInputs) -> CheckedPlan | None:

@@ -1,0 +1,66 @@
+"""Whether what is about to be done is what a preview of the same command has shown."""
+
+from __future__ import annotations
+
+from vmsnapshot.lifecycle.common.identity import vm_key
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.revert import RevertInputs, ShownRevert
+
+
+def shown_revert(vm: VirtualMachine, target: Snapshot) -> ShownRevert:
+    """What a preview shows of a revert, as far as it is compared later."""
+    return ShownRevert(**dict(fingerprint_of(vm)), vm=vm_key(vm.identity), target=_snapshot_key(target))
+
+
+def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot) -> str | None:
+    """Why this isn't the revert that a preview showed, in words; None: it is, or none was shown."""
+    if shown is None:
+        return None
+    if shown.vm != vm_key(vm.identity):
+        return f"the preview showed another VM than {format_vm(vm)}, which is meant by now"
+    if shown.target not in (None, _snapshot_key(target)):
+        return (
+            f"the preview showed another snapshot than {format_snapshot(vm, target)}, which is meant by now"
+        )
+    return None
+
+
+def compare_with_preview(
+    session: Session,
+    urn: str,
+    revert: tuple[VirtualMachine, Snapshot],
+    inputs: RevertInputs,
+    operation: Operation,
+) -> None:
+    """Say what has changed on a VM since somebody approved its revert.
+
+    Raises:
+        Refused: Another VM or another snapshot was approved; or `requireUnchanged` is set, and something
+            has changed.
+    """
+    vm, shown = revert[0], session.notes.shown(urn)
+    if (other := another_text(shown, *revert)) is not None:
+        raise Refused(f"{other}. Nothing was done. Look at a new preview", subject=operation.what)
+    changed = changed_since(shown or inputs.seen, vm)
+    if changed is None:
+        return
+    if inputs.require_unchanged:
+        message = (
+            f"the VM is no longer as the preview showed it: {changed}. requireUnchanged is set, so "
+            "nothing was done. Look at a new preview"
+        )
+        raise Refused(message, subject=operation.what)
+    text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
+    session.log(urn, Severity.WARNING, text)
+
+
+def _snapshot_key(snapshot: Snapshot) -> str:
+    """What tells a snapshot from others of its VM; its id only where nothing else is known."""
+    taken = snapshot.create_time
+    return snapshot.uid or (snapshot.id if taken is None else taken.isoformat())
