@@ -80,7 +80,7 @@ def test_memory_is_kept_by_resource() -> None:
 
 def test_the_plan_of_check_is_known_again_by_its_inputs() -> None:
     """What a machine holds beside its properties doesn't come back from the engine, and isn't compared."""
-    machine = Machine(power_state="PoweredOff").with_configuration({"cpuHotAddEnabled": "true"})
+    machine = Machine(power_state="PoweredOff").with_configuration(lambda: {"cpuHotAddEnabled": "true"})
     inputs = RevertInputs(vm_name="web-1", snapshot="base", machine=machine, target="snapshot-1")
     checked = CheckedPlan(inputs, cast("PlannedRevert", None))
     assert checked.is_for(RevertInputs.model_validate(inputs.properties()))

@@ -7,7 +7,7 @@ Plain values without behaviour, the same for every platform.  What a platform ca
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, PrivateAttr
@@ -110,15 +110,19 @@ class Machine(Model):
     ] = None
 
     # Some hundred values of each VM: read for plans, and kept out of state, where nobody could read them.
-    _configuration: dict[str, str] | None = PrivateAttr(None)
+    _configuration: Callable[[], dict[str, str]] | None = PrivateAttr(None)
 
     @property
     def configuration(self) -> dict[str, str] | None:
         """The VM's settings without a property of their own, by path; None: the platform tells none."""
-        return self._configuration
+        return None if self._configuration is None else self._configuration()
 
-    def with_configuration(self, configuration: dict[str, str]) -> Machine:
-        """Returns a copy that also holds the settings without a property of their own."""
+    def with_configuration(self, configuration: Callable[[], dict[str, str]]) -> Machine:
+        """Returns a copy that also holds the settings without a property of their own.
+
+        Args:
+            configuration: Tells them when they are first asked for, and always the same; few reads need them.
+        """
         copy = self.model_copy()
         copy._configuration = configuration  # noqa: SLF001 - of this class
         return copy

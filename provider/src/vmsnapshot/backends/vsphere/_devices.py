@@ -36,9 +36,9 @@ def disks(devices: Iterable[Any]) -> Iterable[tuple[str, Disk]]:
             )
 
 
-def network_keys(config: Any) -> set[str]:
-    """The networks that a configuration names by a key: distributed port groups and opaque networks."""
-    devices = () if config is None else config.hardware.device
+def network_keys(hardware: Any) -> set[str]:
+    """The networks that a VM's hardware names by a key: distributed port groups and opaque networks."""
+    devices = () if hardware is None else hardware.device
     cards = (item for item in devices if isinstance(item, vim.vm.device.VirtualEthernetCard))
     return {key for card in cards if (key := _network_key(card.backing)) is not None}
 

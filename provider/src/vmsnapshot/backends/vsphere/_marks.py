@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_END: Final = r"(?!-undo|-part|\w)"
+# What stands before and after an id that isn't a part of another.
+_BEFORE: Final = re.compile(r"(?<![\w-])")
+_AFTER: Final = re.compile(r"(?!-undo|-part|\w)")
 # The ids that `lifecycle` makes: of a snapshot, of a revert, of one VM's revert in a rollback.
 _OURS: Final = re.compile(
     r"vmsnapshot-(?:(?:revert|rollback)-[0-9a-f]{24}|[0-9a-f]{12}-[0-9a-f]{8})(?:-undo)?(?:-part)?(?!\w)"
@@ -25,7 +27,12 @@ def part_mark(request_id: str) -> str:
 
 def carries(kept: str | None, request_id: str) -> bool:
     """Whether what a server keeps of a call has a request's id in it; not that of a part or of an undoing."""
-    return kept is not None and re.search(rf"(?<![\w-]){re.escape(request_id)}{_END}", kept) is not None
+    start = -1 if kept is None else kept.find(request_id)
+    while kept is not None and start >= 0:
+        if _BEFORE.match(kept, start) and _AFTER.match(kept, start + len(request_id)):
+            return True
+        start = kept.find(request_id, start + 1)
+    return False
 
 
 def marks_in(text: str | None) -> list[str]:

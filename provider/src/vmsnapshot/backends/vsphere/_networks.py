@@ -47,12 +47,12 @@ class Networks:
         self._names = _names(contents)
         self._read += 1
 
-    def names(self, config: Any, operation: Operation) -> Mapping[str, str]:
-        """The names of networks by their keys, with all those that a VM's configuration names by key.
+    def names(self, hardware: Any, operation: Operation) -> Mapping[str, str]:
+        """The names of networks by their keys, with all those that a VM's hardware names by key.
 
         A network that this user may not see is missing.
         """
-        wanted = network_keys(config)
+        wanted = network_keys(hardware)
         if not wanted:
             return {}
         known = self._known(operation, newer_than=0)

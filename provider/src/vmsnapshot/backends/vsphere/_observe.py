@@ -6,6 +6,7 @@ A property that the server leaves out is None ("unknown") in the model, never a 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -71,32 +72,43 @@ def utc(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.UTC)
 
 
+def hardware_of(properties: Properties) -> Any:
+    """The `config.hardware` of a VM, or of what a snapshot holds of it; None: it wasn't read."""
+    config = properties.get("config")
+    return properties.get("config.hardware") if config is None else config.hardware
+
+
 def machine(properties: Properties, power: PowerState | None, networks: Mapping[str, str]) -> Machine:
     """The hardware and settings of a VM, or of what a snapshot holds of it.
 
     Args:
-        properties: With its `config`, where that was read.
+        properties: With its `config` or what is `SHOWN` of it, where that was read.
         power: The VM's, or what a revert leaves.
         networks: The names of those that the configuration names by a key, as far as known.
     """
-    config = properties.get("config")
-    if config is None:
+    hardware = hardware_of(properties)
+    if hardware is None:
         return Machine(power_state=power)
-    hardware = config.hardware
-    devices = hardware.device
+    config, devices = properties.get("config"), hardware.device
+
+    def shown(name: str) -> Any:
+        return properties.get(f"config.{name}") if config is None else getattr(config, name)
+
     found = Machine(
         power_state=power,
         num_cpus=hardware.numCPU,
         cores_per_socket=hardware.numCoresPerSocket,
         memory_mb=hardware.memoryMB,
-        hardware_version=config.version,
-        guest_id=config.guestId,
-        annotation=config.annotation,
+        hardware_version=shown("version"),
+        guest_id=shown("guestId"),
+        annotation=shown("annotation"),
         disks=None if devices is None else dict(disks(devices)),
         network_adapters=None if devices is None else dict(adapters(devices, networks)),
         other_devices=None if devices is None else dict(others(devices)),
     )
-    return found.with_configuration(settings(config))
+    if config is None:
+        return found
+    return found.with_configuration(functools.cache(lambda: settings(config)))
 
 
 def virtual_machine(

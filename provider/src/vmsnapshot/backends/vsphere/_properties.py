@@ -18,6 +18,10 @@ SPACE: Final = ("config.files.snapshotDirectory", "datastore")
 WITHOUT_HARDWARE: Final = "VirtualMachine without hardware"
 # The same without the layout of its files either, the larger part of what is left.
 WITHOUT_SIZES: Final = "VirtualMachine without hardware and sizes"
+# What of the configuration `Machine` shows by properties of its own, two thirds of it.
+SHOWN: Final = ("config.hardware", "config.version", "config.guestId", "config.annotation")
+# A VM read with that of its configuration, and without the layout of its files and the room for snapshots.
+WITHOUT_SETTINGS: Final = "VirtualMachine without settings and sizes"
 # A VM read with its hardware, but without the layout of its files and the room for snapshots.
 WITHOUT_LAYOUT: Final = "VirtualMachine without sizes"
 # Without its hardware, but with the room on its datastores.
@@ -76,5 +80,6 @@ for _kind, _without in (
     (WITHOUT_LAYOUT, (*SPACE, "layoutEx")),
 ):
     PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
+PROPERTIES[WITHOUT_SETTINGS] = (*PROPERTIES[WITHOUT_SIZES], *SHOWN)
 PROPERTIES[ONLY_TASKS] = ("recentTask",)
 PROPERTIES[ONLY_PLACE] = ("name", "parent", "parentVApp")

@@ -19,12 +19,13 @@ from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.backends.vsphere._inventory import Inventory
 from vmsnapshot.backends.vsphere._networks import Networks
-from vmsnapshot.backends.vsphere._observe import machine, virtual_machine
+from vmsnapshot.backends.vsphere._observe import hardware_of, machine, virtual_machine
 from vmsnapshot.backends.vsphere._properties import (
     HELD,
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     WITHOUT_LAYOUT,
+    WITHOUT_SETTINGS,
     WITHOUT_SIZES,
 )
 from vmsnapshot.backends.vsphere._protection import Protection
@@ -160,7 +161,8 @@ class VsphereReader:
         known = self._hardware.known(vm_ids) if hardware else {}
         unread = WITHOUT_HARDWARE if sizes else WITHOUT_SIZES
         if hardware:
-            unread = "VirtualMachine" if sizes else WITHOUT_LAYOUT
+            without_sizes = WITHOUT_LAYOUT if ReadMask.SETTINGS in read else WITHOUT_SETTINGS
+            unread = "VirtualMachine" if sizes else without_sizes
         read_before = WITH_KNOWN_HARDWARE if sizes else WITHOUT_SIZES
         asked = [(read_before if vm_id in known else unread, vm_id) for vm_id in vm_ids]
         held = [(HELD, vm_id) for vm_id in vm_ids if ReadMask.CURRENT in read and vm_id not in self._current]
@@ -177,7 +179,7 @@ class VsphereReader:
             vm = self._observed(vm_id, reading, operation)
             if vm_id in known and vm_id not in changed:
                 return known[vm_id].completes(vm)
-            if hardware:
+            if hardware and "config" in reading.properties:
                 self._hardware.keep(vm, reading.properties)
             return vm
 
@@ -193,7 +195,7 @@ class VsphereReader:
         if isinstance(vm, VmsnapshotError) or isinstance(held, VmsnapshotError) or not held.properties:
             return
         if (snapshot := vm.snapshot(held.properties["id"])) is not None:
-            names = self._networks.names(held.properties.get("config"), operation)
+            names = self._networks.names(hardware_of(held.properties), operation)
             self._machines[snapshot.id] = machine(held.properties, snapshot.power_state, names)
             self._current.add(vm.identity.id)
 
@@ -259,7 +261,7 @@ class VsphereReader:
                 found[snapshot_id] = outcome
             else:
                 power = wanted[snapshot_id].power_state
-                names = self._networks.names(outcome.properties.get("config"), operation)
+                names = self._networks.names(hardware_of(outcome.properties), operation)
                 read = machine(outcome.properties, power, names)
                 found[snapshot_id] = self._machines[snapshot_id] = read
         for oldest in list(self._machines)[:-_KEPT_MACHINES]:
@@ -307,7 +309,7 @@ class VsphereReader:
     def _observed(self, vm_id: str, reading: Reading, operation: Operation) -> VirtualMachine:
         properties = reading.properties
         path = self._reads.above.path(parent_of(properties), properties.get("name") or vm_id)
-        names = self._networks.names(properties.get("config"), operation)
+        names = self._networks.names(hardware_of(properties), operation)
         vm = virtual_machine(vm_id, properties, reading.tasks, reading.datastores, path, networks=names)
         identity = replace(vm.identity, server=self._connection.server)
         return replace(vm, identity=identity, remembered=past_tasks(recent(reading)))

@@ -26,6 +26,7 @@ from vmsnapshot.backends.vsphere._properties import (
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     WITHOUT_LAYOUT,
+    WITHOUT_SETTINGS,
     WITHOUT_SIZES,
     Properties,
 )
@@ -251,6 +252,7 @@ _AS_VM = (
     WITH_KNOWN_HARDWARE,
     WITHOUT_HARDWARE,
     WITHOUT_SIZES,
+    WITHOUT_SETTINGS,
     ONLY_TASKS,
     ONLY_PLACE,
 )

@@ -40,7 +40,8 @@ class ReadMask(enum.Flag):
     gives it all the same.
 
     Attributes:
-        HARDWARE: Its devices and settings.
+        HARDWARE: Its devices, and its settings that have a property of their own.
+        SETTINGS: All its other settings, and what only they tell of it.
         SIZES: The sizes of its snapshots, and of what a revert discards.
         TASKS: The tasks that the platform lists with it, as they are now; else as they were read with the VM.
         CURRENT: What its current snapshot holds, for `machines_at`: that is where most reverts go.
@@ -48,10 +49,11 @@ class ReadMask(enum.Flag):
 
     NOTHING = 0
     HARDWARE = enum.auto()
+    SETTINGS = enum.auto()
     SIZES = enum.auto()
     TASKS = enum.auto()
     CURRENT = enum.auto()
-    ALL = HARDWARE | SIZES | TASKS
+    ALL = HARDWARE | SETTINGS | SIZES | TASKS
 
 
 @dataclasses.dataclass(frozen=True)
