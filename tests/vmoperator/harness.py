@@ -144,6 +144,10 @@ class Harness:
         """A snapshot's object."""
         return self.server.client.get(VirtualMachineSnapshot, name, namespace=self.namespace)
 
+    def objects(self) -> list[Any]:
+        """All snapshots' objects."""
+        return list(self.server.client.list(VirtualMachineSnapshot, namespace=self.namespace))
+
     def change(self, kind: Any = VirtualMachine, name: str = "web-1", **members: Any) -> Any:
         """Change an object."""
         return self.server.client.patch(

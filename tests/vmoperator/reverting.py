@@ -45,7 +45,7 @@ def on_write(
     def hook(message: httpx2.Request | httpx2.Response) -> None:
         nonlocal writes
         request = message.request if isinstance(message, httpx2.Response) else message
-        if request.method == "PATCH":
+        if request.method in {"PATCH", "POST"}:
             writes += 1
             if writes == number:
                 act()

@@ -87,7 +87,7 @@ def test_what_the_schema_doesnt_have_is_refused(harness: Harness) -> None:
     """Strict: a field that the server would drop is an error with its name, not a snapshot without it."""
     backend = harness.backend
     harness.vm()
-    path = backend._client.path(harness.namespace, SNAPSHOTS, "base")
+    path = backend._client.path(harness.namespace, SNAPSHOTS)
     item = {
         "apiVersion": backend._client.api_version,
         "kind": "VirtualMachineSnapshot",
@@ -95,7 +95,7 @@ def test_what_the_schema_doesnt_have_is_refused(harness: Harness) -> None:
         "spec": {"vmName": "web-1", "queisce": {}},
     }
     with pytest.raises(VmsnapshotError, match=r"spec\.queisce"):
-        backend._client.apply(path, item, operation(), "taking it", force=False)
+        backend._client.create(path, item, operation(), "taking it")
     assert not harness.vm().snapshots
 
 

@@ -21,6 +21,7 @@ from vmsnapshot.backends.vmoperator import VmOperatorBackend
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._changes import ChangeNotifier
 from vmsnapshot.backends.vmoperator._faults import (
+    AlreadyExists,
     Answer,
     Forbidden,
     Interrupted,
@@ -578,7 +579,17 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
         (answer(404, "NotFound", name="base", kind="virtualmachinesnapshots"), Gone, "no longer there"),
         (answer(404, "NotFound", name="shop", kind="namespaces"), NotFound, "no such namespace"),
         (answer(404, "", "404 page not found"), Unsupported, "404 page not found"),
-        (answer(409, "AlreadyExists"), Refused, "already"),
+        (answer(409, "AlreadyExists"), AlreadyExists, "already"),
+        (
+            answer(409, "Conflict", "Precondition failed: UID in precondition: 1"),
+            Gone,
+            "another one",
+        ),
+        (
+            answer(422, "Invalid", causes=[{"field": "metadata.uid"}]),
+            Gone,
+            "another one",
+        ),
         (answer(409, "Conflict"), Busy, "somebody else is changing it"),
         (
             answer(409, "Conflict", causes=[{"reason": "FieldManagerConflict", "message": 'with "kubectl"'}]),
@@ -589,7 +600,7 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
         (answer(410, "Expired"), ResourceExpired, "it said so"),
         (answer(400, "BadRequest"), Refused, "it said so"),
         (
-            answer(422, "Invalid", causes=[{"field": "spec.memory", "message": "immutable"}]),
+            answer(422, "Invalid", causes=[{"field": "spec.memory"}]),
             Refused,
             "spec.memory: immutable",
         ),

@@ -13,6 +13,7 @@ from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import Harness, Listener
 from tests.vmoperator.reverting import REQUEST, dead, found, noted, on_write
 from vmsnapshot.backends.vmoperator import VmOperatorBackend, _revert_status, _reverts
+from vmsnapshot.backends.vmoperator._objects import READY, holds
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -198,6 +199,24 @@ def test_a_snapshot_that_is_gone(harness: Harness) -> None:
     with pytest.raises(Gone):
         harness.backend.revert(vm, target, REQUEST, operation())
     assert noted(harness.machine()) == {}
+
+
+@pytest.mark.parametrize("write", [1, 2])
+def test_a_snapshot_made_again_meanwhile(harness: Harness, write: int) -> None:
+    """The VM isn't reverted to another snapshot than the one that was looked at, though it has its name."""
+    harness.take("base")
+
+    def made_again() -> None:
+        harness.delete("base")
+        until(lambda: not harness.objects())
+        harness.make("base")
+        until(lambda: holds(harness.object("base").to_dict(), READY))
+
+    on_write(harness.backend, write, "before", made_again)
+    with pytest.raises(Gone, match="another one may have its name"):
+        harness.revert("base")
+    assert harness.reverts() == []
+    assert noted(harness.machine()) == noted(harness.object("base")) == {}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

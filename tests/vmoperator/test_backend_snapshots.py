@@ -6,15 +6,17 @@ import threading
 from datetime import timedelta
 from functools import partial
 
+import httpx2
 import pytest
 
 from devkit.kubernetes import VirtualMachineSnapshot
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import URN, Harness, Listener, owner
+from tests.vmoperator.reverting import on_write
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
 from vmsnapshot.lifecycle.operation import Cancellation
-from vmsnapshot.lifecycle.port import VMReference, values
+from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference, values
 
 
 def reasons(harness: Harness, name: str) -> set[str | None]:
@@ -40,7 +42,7 @@ def test_a_snapshots_life(harness: Harness) -> None:
     assert taken.storage is not None
     assert taken.storage.used
     assert harness.vm().current_snapshot_id == "base"
-    assert [(one.verb, one.resource) for one in harness.requests()] == [("patch", "virtualmachinesnapshots")]
+    assert [(one.verb, one.resource) for one in harness.requests()] == [("create", "virtualmachinesnapshots")]
 
     again = owner("another")
     harness.backend.change_snapshot(harness.vm(), taken, "base", "changed", again, operation())
@@ -52,7 +54,7 @@ def test_a_snapshots_life(harness: Harness) -> None:
     harness.remove("base")
     assert harness.vm().snapshots == ()
     assert harness.other_user.names("web-1") == []
-    assert [one.verb for one in harness.requests()] == ["patch", "patch", "delete"]
+    assert [one.verb for one in harness.requests()] == ["create", "patch", "delete"]
 
 
 def test_what_the_object_says_of_us(harness: Harness) -> None:
@@ -72,8 +74,8 @@ def test_what_the_object_says_of_us(harness: Harness) -> None:
         "vmsnapshot/stack": "dev",
     }
     assert found.metadata.annotations["vmsnapshot/urn"] == URN
-    managers = [(one.manager, one.operation) for one in found.metadata.managedFields]
-    assert ("vmsnapshot", "Apply") in managers
+    managers = [one.manager for one in found.metadata.managedFields]
+    assert "vmsnapshot" in managers
 
 
 def test_the_same_request_makes_one(harness: Harness) -> None:
@@ -105,6 +107,55 @@ def test_two_at_once_make_one(harness: Harness) -> None:
         except Refused:
             refused += 1
     assert refused == 1
+
+
+def test_two_processes_at_once_make_one(harness: Harness) -> None:
+    """Another pipeline makes one of that name just before the request arrives: it stays that one's."""
+    late, made = harness.connect(), list[str]()
+    harness.vm(late)
+    on_write(late, 1, "before", lambda: made.append(harness.create("base")))
+    asked = SnapshotRequest(
+        name="base",
+        description="about base",
+        owner=owner("late", urn="urn:pulumi:prod::shop::x::late"),
+        memory=False,
+        quiesce=None,
+    )
+    with pytest.raises(Refused, match=rf"made by the Pulumi resource {URN}"):
+        late.create_snapshot(harness.vm(late), asked, operation())
+    assert harness.object("base").metadata.annotations["vmsnapshot/mark"] == str(owner("base").mark)
+
+
+def test_a_lost_answer_of_a_create(harness: Harness) -> None:
+    """The request is sent again, finds what it made, and that is one snapshot."""
+    harness.vm()
+    lost: list[str] = []
+
+    def lose() -> None:
+        if not lost:
+            lost.append("the answer")
+            raise httpx2.ReadError("broken")
+
+    on_write(harness.backend, 1, "after", lose)
+    harness.take("base")
+    assert (lost, harness.creates()) == (["the answer"], ["base"])
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_change_of_what_was_just_deleted(harness: Harness, again: bool) -> None:
+    """Nothing is changed of one that was made again under the name, and nothing is made where none is."""
+    known = harness.take("base")
+
+    def replaced() -> None:
+        harness.delete("base")
+        until(lambda: not harness.objects())
+        if again:
+            harness.make("base", description="hands off")
+
+    on_write(harness.backend, 1, "before", replaced)
+    with pytest.raises(Gone):
+        harness.backend.change_snapshot(harness.vm(), known, "base", "changed", owner("another"), operation())
+    assert [one.spec["description"] for one in harness.objects()] == (["hands off"] if again else [])
 
 
 def test_a_failed_creation_is_waited_for(harness: Harness) -> None:

@@ -128,7 +128,7 @@ class VmOperatorBackend(VmOperatorReader):
             )
         cache = self._inventory.cache(split_id(vm.identity.id)[0], operation)
         about = _about(operation, vm, snapshot.id)
-        Snapshots(self._client, cache).change(snapshot.id, description, owner, operation, about)
+        Snapshots(self._client, cache).change(snapshot, description, owner, operation, about)
 
     def remove_snapshot(
         self,
@@ -182,6 +182,7 @@ class VmOperatorBackend(VmOperatorReader):
                 vm_name=name,
                 vm_uid=vm.identity.uid,
                 target=snapshot.id,
+                target_uid=snapshot.uid,
                 request_id=request_id,
                 about=about,
             )

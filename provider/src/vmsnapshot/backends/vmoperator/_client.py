@@ -93,13 +93,22 @@ class Client:
 
     # One object
 
-    def apply(self, path: str, item: Object, operation: Operation, about: About, *, force: bool) -> Object:
-        """Server-side apply with our field manager; the same sent twice is the same.
+    def create(self, path: str, item: Object, operation: Operation, about: About) -> Object:
+        """Make an object; never change one that is there.
 
         Raises:
-            Refused: Somebody else has set one of the fields, unless `force`; or the schema doesn't have one.
+            AlreadyExists: There is one of that name; if an answer was lost, perhaps by this very request.
         """
-        params = {"force": str(force).lower()}
+        return self._write("POST", path, item, operation, about, kind="application/json")
+
+    def apply(self, path: str, item: Object, operation: Operation, about: About) -> Object:
+        """Server-side apply with our field manager, whoever has set the fields; sent twice it is the same.
+
+        Raises:
+            Gone: The object of that name has another UID than the item, or there is none.
+            Refused: The schema doesn't have one of the fields.
+        """
+        params = {"force": "true"}
         return self._write("PATCH", path, item, operation, about, kind=APPLY, params=params)
 
     def merge(self, path: str, change: Object, operation: Operation, about: About) -> Object:

@@ -82,6 +82,10 @@ class PreconditionFailed(Refused):
     """A JSON patch was not applied: what it tests is no longer so."""
 
 
+class AlreadyExists(Refused):
+    """There is an object of that name: it was not made."""
+
+
 class UnknownField(Refused):
     """The server doesn't know a field of what was sent; `field` is its path, such as `spec.powerState`."""
 
@@ -178,6 +182,9 @@ def _rule(kind: type[VmsnapshotError], hint: str = "", *, retryable: bool | None
     return make
 
 
+# Of a request for the object with a UID: another has its name, or none has.
+_OTHER_UID: Final = ("UID in the precondition", "UID in precondition", "uid mismatch")
+_ANOTHER: Final = "it is no longer there; another one may have its name."
 # By admission, with the code that is otherwise RBAC's.
 _ADMISSION: Final = ("admission webhook", "denied request", "exceeded quota", "is being terminated")
 
@@ -200,6 +207,8 @@ def _lacking(answer: Answer) -> str:
 
 
 def _invalid(about: About, answer: Answer) -> VmsnapshotError:
+    if any(cause.get("field") == "metadata.uid" for cause in answer.causes):
+        return _rule(Gone, _ANOTHER)(about, answer)
     unknown = _UNKNOWN_FIELD.search(answer.message)
     if unknown is not None:
         return UnknownField(f"{answer.words}.", unknown[1], subject=about)
@@ -219,8 +228,8 @@ def _not_found(about: About, answer: Answer) -> VmsnapshotError:
 def _conflict(about: About, answer: Answer) -> VmsnapshotError:
     if any(cause.get("reason") == "FieldManagerConflict" for cause in answer.causes):
         return _rule(Refused, "somebody else has set the same fields.")(about, answer)
-    if "UID in the precondition" in answer.message:
-        return _rule(Gone, "it is no longer there; another one of its name is.")(about, answer)
+    if any(words in answer.message for words in _OTHER_UID):
+        return _rule(Gone, _ANOTHER)(about, answer)
     return _rule(Busy, "somebody else is changing it.")(about, answer)
 
 
@@ -252,7 +261,7 @@ TABLE: Final[dict[str | int, Rule]] = {
         Unsupported, "this is not a Kubernetes API server, or it doesn't serve the VM Operator's API."
     ),
     HTTPStatus.METHOD_NOT_ALLOWED: _rule(Unsupported, "the server can't do it."),
-    "AlreadyExists": _rule(Refused, "there is one of that name already."),
+    "AlreadyExists": _rule(AlreadyExists, "there is one of that name already."),
     "Conflict": _conflict,
     HTTPStatus.CONFLICT: _rule(Busy, "somebody else is changing it."),
     "Expired": _rule(ResourceExpired),

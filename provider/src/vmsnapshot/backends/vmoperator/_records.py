@@ -14,11 +14,24 @@ from vmsnapshot.lifecycle.operation import Operation
 
 
 def write(
-    client: Client, cache: NamespaceCache, target: str, record: Object, *, operation: Operation, about: About
+    client: Client,
+    cache: NamespaceCache,
+    target: str,
+    record: Object,
+    *,
+    uid: str | None = None,
+    operation: Operation,
+    about: About,
 ) -> None:
-    """Write a record on its snapshot, instead of what is there."""
+    """Write a record on its snapshot, instead of what is there.
+
+    Raises:
+        Gone: It isn't there, or has another UID than `uid` (None: any).
+    """
     path = client.path(cache.name, SNAPSHOTS, target)
-    change = {"metadata": {"annotations": {REVERT: compact(record)}}}
+    metadata: Object = {"annotations": {REVERT: compact(record)}}
+    # The server changes nothing of an object that has another.
+    change = {"metadata": metadata | ({} if uid is None else {"uid": uid})}
     cache.snapshots.upsert(client.merge(path, change, operation, about))
 
 

@@ -12,7 +12,8 @@ The steps, and what an interruption after each of them leaves::
     1. one JSON patch on the VM, tested on    id unknown to the snapshot            never asked for
        what was looked at (no request, and
        which note): its note, phase prepared
-    2. note on the snapshot                   VM: prepared                          never asked for
+    2. note on the snapshot, tested on        VM: prepared                          never asked for
+       its UID
     3. one JSON patch on the VM, tested       VM: requested, currentSnapshotName    under way
        on "prepared": sets
        currentSnapshotName and "requested"
@@ -103,6 +104,7 @@ class RevertRequest:
         vm_name: The VM.
         vm_uid: The UID of the object that was looked at; one that is re-created is another VM.
         target: The snapshot's name.
+        target_uid: The UID of its object that was looked at; None: that isn't known.
         request_id: What `RevertJournal.find` looks for.
         about: For messages.
     """
@@ -115,6 +117,7 @@ class RevertRequest:
         vm_name: str,
         vm_uid: str | None,
         target: str,
+        target_uid: str | None = None,
         request_id: str,
         about: About,
     ) -> None:
@@ -123,6 +126,7 @@ class RevertRequest:
         self._journal = RevertJournal(cache)
         self._vm_name = vm_name
         self._vm_uid = vm_uid
+        self._target_uid = target_uid
         self._about = about
         self._path = client.path(cache.name, MACHINES, vm_name)
         self._attempt = AttemptNote(request_id, secrets.token_hex(8), target)
@@ -298,8 +302,10 @@ class RevertRequest:
         )
 
     def _note_on_snapshot(self, operation: Operation) -> None:
-        target, about = self._attempt.target, self._about
-        records.write(self._client, self._cache, target, self._record, operation=operation, about=about)
+        target, uid, about = self._attempt.target, self._target_uid, self._about
+        records.write(
+            self._client, self._cache, target, self._record, uid=uid, operation=operation, about=about
+        )
 
     def _end_replaced(self, operation: Operation) -> None:
         note, by = self._replaced, self._attempt

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from vmsnapshot.backends._quiesce import quiesce_minutes
+from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._adoption import Adoption
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._faults import About
@@ -73,10 +74,8 @@ class Snapshots:
         """
         seen = self._cache.snapshots.get(request.name)
         if seen is not None:
-            ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
-            if ours and spec_of(seen).get("vmName") == vm_name:
-                return
-            raise Refused(_taken(self._cache.name, seen), subject=about)
+            self._require_ours(seen, vm_name, request, about)
+            return
         spec: Object = {"vmName": vm_name, "description": request.description}
         if request.memory:
             spec["memory"] = True
@@ -89,20 +88,36 @@ class Snapshots:
         kept = compact(past(machine)) if machine is not None else ""
         if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
             annotations[MACHINE] = kept
-        self._apply(request.name, request.owner, annotations, spec, operation, about, force=False)
+        item = self._object(request.name, request.owner, annotations, spec)
+        path = self._client.path(self._cache.name, SNAPSHOTS)
+        try:
+            made = self._client.create(path, item, operation, about)
+        except faults.AlreadyExists:
+            # Made by somebody else meanwhile; or by us, and the answer was lost.
+            seen = self._cache.snapshots.ask_alone(request.name, operation)
+            if seen is None:
+                raise
+            self._require_ours(seen, vm_name, request, about)
+        else:
+            self._cache.snapshots.upsert(made)
+
+    def _require_ours(self, seen: Object, vm_name: str, request: SnapshotRequest, about: About) -> None:
+        ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
+        if not ours or spec_of(seen).get("vmName") != vm_name:
+            raise Refused(_taken(self._cache.name, seen), subject=about)
 
     def change(
-        self, snapshot_id: str, description: str, owner: Owner, operation: Operation, about: About
+        self, wanted: Snapshot, description: str, owner: Owner, operation: Operation, about: About
     ) -> None:
-        """Set the description and the owner, whoever set them before.
+        """Set the description and the owner of this very object, whoever set them before.
 
         Everything that we set before is sent again: what an apply leaves out, it removes.
 
         Raises:
-            Gone: It is definitely no longer there.
+            Gone: It is definitely no longer there; another may have its name.
         """
-        seen = self._cache.snapshots.get(snapshot_id)
-        if seen is None:
+        seen = self._cache.snapshots.get(wanted.id)
+        if seen is None or _another(snapshot(seen), wanted):
             raise Gone("it is no longer there.", subject=about)
         kept = {
             name: value
@@ -110,8 +125,11 @@ class Snapshots:
             if name.startswith(PREFIX) and name != REVERT
         }
         spec = spec_of(seen) | {"description": description}
-        annotations = kept | self._marks(str(spec.get("vmName")), snapshot_id, owner)
-        self._apply(snapshot_id, owner, annotations, spec, operation, about, force=True)
+        annotations = kept | self._marks(str(spec.get("vmName")), wanted.id, owner)
+        # An apply without the UID would make the object again that somebody has just deleted.
+        item = self._object(wanted.id, owner, annotations, spec, uid=uid_of(seen))
+        path = self._client.path(self._cache.name, SNAPSHOTS, wanted.id)
+        self._cache.snapshots.upsert(self._client.apply(path, item, operation, about))
 
     def _marks(self, vm_name: str, name: str, owner: Owner) -> dict[str, str]:
         vm = machine_id(self._cache.name, vm_name)
@@ -180,23 +198,16 @@ class Snapshots:
             ) from None
         operation.progress("the VM Operator has removed it")
 
-    def _apply(  # noqa: PLR0917 - what an object is made of
-        self,
-        name: str,
-        owner: Owner,
-        annotations: dict[str, str],
-        spec: Object,
-        operation: Operation,
-        about: About,
-        *,
-        force: bool,
-    ) -> None:
-        item = {
+    def _object(
+        self, name: str, owner: Owner, annotations: dict[str, str], spec: Object, *, uid: str | None = None
+    ) -> Object:
+        return {
             "apiVersion": self._client.api_version,
             "kind": KINDS[SNAPSHOTS],
             "metadata": {
                 "name": name,
                 "namespace": self._cache.name,
+                **({} if uid is None else {"uid": uid}),
                 "labels": {
                     "app.kubernetes.io/managed-by": "pulumi",
                     "vmsnapshot/project": label(owner.project),
@@ -207,8 +218,6 @@ class Snapshots:
             },
             "spec": spec,
         }
-        path = self._client.path(self._cache.name, SNAPSHOTS, name)
-        self._cache.snapshots.upsert(self._client.apply(path, item, operation, about, force=force))
 
     def _doubt_machine(self, item: Object, operation: Operation, about: About) -> None:
         """Forget what was kept of the VM if it has changed since: the snapshot may hold either."""
