@@ -99,6 +99,35 @@ def test_another_revert_after_a_death(harness: Harness, to: str, withdrawn: bool
     assert harness.reverts() == [to]
 
 
+def test_another_request_to_the_same_snapshot_after_a_death(harness: Harness) -> None:
+    """What was done stays known to have been done, though another stack has reverted to the same since."""
+    harness.take("base")
+    dead(harness, REQUEST, "base", 4, "before")
+    until(lambda: harness.reverts() == ["base"])
+    for number in (2, 3):
+        harness.revert("base", f"request-{number}", backend=harness.connect())
+    after = harness.connect()
+    for request, latest in ((REQUEST, False), ("request-2", False), ("request-3", True)):
+        task = found(harness, after, request)
+        assert task is not None, request
+        assert (task.running, task.succeeded, task.latest) == (False, True, latest)
+        assert harness.vm(after).remembered[request] == task
+    assert harness.reverts() == ["base"] * 3
+
+
+def test_another_request_to_the_same_snapshot_instead_of_one_that_is_not_known(harness: Harness) -> None:
+    """What was taken back, and was perhaps under way, isn't taken for done because of the other's revert."""
+    harness.take("base")
+    harness.stand_in.steering.hold("revert", snapshot="base")
+    dead(harness, REQUEST, "base", 3, "after")
+    harness.change(spec={"currentSnapshotName": None})
+    harness.stand_in.steering.release("revert")
+    harness.revert("base", "request-2", backend=harness.connect())
+    task = found(harness, harness.connect())
+    assert task is not None
+    assert (task.running, task.succeeded, task.uncertain) == (False, False, True)
+
+
 def test_another_revert_after_two_deaths(harness: Harness) -> None:
     """The second died before it could note of the first that it ended: the third notes it of both."""
     for name in ("base", "later", "last"):

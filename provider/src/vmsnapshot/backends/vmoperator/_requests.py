@@ -5,7 +5,8 @@ first.  A request (its id is the lifecycle's; each attempt at it has a nonce) le
 
 - on the VM, annotation `vmsnapshot/revert-request`: the nonce and the phase.  A revert replaces the VM's
   annotations by those stored with the snapshot, so **this note vanishes in the moment of the revert**;
-- on the target snapshot, the same annotation: the nonce, and what the VM was like before.  It stays.
+- on the target snapshot, the same annotation: the nonce, and what the VM was like before.  It stays, and
+  names the requests before it that were done.
 
 The steps, and what an interruption after each of them leaves::
 
@@ -132,6 +133,7 @@ class RevertRequest:
         self._attempt = AttemptNote(request_id, secrets.token_hex(8), target)
         self._record: Object = {}
         self._replaced: Object = {}
+        self._before: list[Object] = []
 
     def _note(self, operation: Operation) -> None:
         """Steps 1 and 2; between them, the end of what step 1 replaced."""
@@ -147,6 +149,7 @@ class RevertRequest:
             "below": self._journal.below(self._attempt.target),
             "failure": digest(condition_of(machine, REVERT_SUCCEEDED)),
             "began": timestamp(self._cache.told_time()),
+            **({"earlier": self._before} if self._before else {}),
         }
         try:
             self._note_on_snapshot(operation)
@@ -264,6 +267,7 @@ class RevertRequest:
                 self._replaced = {}
             instead_of = str(self._replaced.get("nonce") or "")
             self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)
+            self._before = self._journal.earlier(self._vm_name, self._attempt.target, self._attempt.id)
             steps = patches.prepare(machine, self._attempt)
             try:
                 kept = self._client.patch(self._path, steps, operation, self._about)

@@ -7,6 +7,7 @@ import datetime as dt
 import enum
 import hashlib
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
@@ -51,6 +52,10 @@ class RevertStatus(enum.Enum):
     LOST = enum.auto()
 
 
+# How many requests that came before the last one a snapshot's note names. Ours.
+_MOST_EARLIER: Final = 8
+# The generation of a VM that has been reverted again since: no VM has it.
+_NO_GENERATION: Final = -1
 _NOT_SHOWN: Final = (RevertStatus.WITHDRAWN, RevertStatus.LOST)
 # Seconds after which what changes by time alone is looked at again.
 LOOK_AGAIN: Final = 5.0
@@ -90,14 +95,13 @@ class RevertJournal:
 
     def all(self, vm_name: str) -> dict[str, PastTask]:
         """What became of every request that a snapshot of the VM still notes, by its id."""
-        noted = (parsed(annotations_of(item).get(REVERT)) for item in self._cache.snapshots_of(vm_name))
-        ids = [str(record["id"]) for record in noted if record.get("vm") == vm_name and record.get("id")]
+        ids = [str(record["id"]) for record, _ in self._all_records(vm_name) if record.get("id")]
         found = {request_id: self.find(vm_name, request_id) for request_id in ids}
         return {request_id: task for request_id, task in found.items() if task is not None}
 
     def find(self, vm_name: str, request_id: str) -> PastTask | None:
         """What became of a request; None: it was never asked for, or nobody knows of it."""
-        record, target = self.record(vm_name, request_id)
+        record, target = self._any_record(vm_name, request_id)
         if record is None:
             return None
         outcome = self.revert_status(vm_name, target, record)
@@ -120,7 +124,7 @@ class RevertJournal:
         began = time.monotonic()
 
         def over() -> bool | None:
-            record, target = self.record(vm_name, request_id)
+            record, target = self._any_record(vm_name, request_id)
             if record is None:
                 return True
             stale = time.monotonic() - began >= STALE
@@ -150,6 +154,44 @@ class RevertJournal:
             if record.get("id") == request_id and record.get("vm") == vm_name:
                 return record, name_of(item)
         return None, ""
+
+    def _any_record(self, vm_name: str, request_id: str) -> tuple[Object | None, str]:
+        found = (one for one in self._all_records(vm_name) if one[0].get("id") == request_id)
+        return next(found, (None, ""))
+
+    def _all_records(self, vm_name: str) -> Iterator[tuple[Object, str]]:
+        """What the snapshots of a VM note, the last request to each first, and each one's name."""
+        items = self._cache.snapshots_of(vm_name)
+        every = [(parsed(annotations_of(item).get(REVERT)), name_of(item)) for item in items]
+        noted = [(record, target) for record, target in every if record.get("vm") == vm_name]
+        yield from noted
+        for record, target in noted:
+            yield from ((one, target) for one in record.get("earlier") or ())
+
+    def earlier(self, vm_name: str, target: str, request_id: str) -> list[Object]:
+        """What a new request's note on a snapshot keeps of those that came before, the newest first.
+
+        Of one that was done, that it was; of one of which that isn't known, this: the new one's revert would
+        be taken for its own.
+        """
+        item = self._cache.snapshots.get(target)
+        last = parsed(annotations_of(item).get(REVERT)) if item is not None else {}
+        if last.get("vm") != vm_name:
+            return []
+        found: list[Object] = list(last.get("earlier") or ())
+        outcome = self.revert_status(vm_name, target, last)
+        final = self.is_final(vm_name, last, outcome)
+        never = outcome in (RevertStatus.NEVER, RevertStatus.FAILED) or (
+            outcome is RevertStatus.WITHDRAWN and final
+        )
+        if not never:
+            kept = {name: last.get(name) for name in ("id", "nonce", "vm", "began")}
+            kept["after"] = _NO_GENERATION  # the VM isn't as that revert left it
+            if outcome is RevertStatus.SUCCEEDED:
+                found.insert(0, kept | {"ended": last.get("ended") or last.get("began"), "succeeded": True})
+            else:
+                found.insert(0, kept | {"unknown": timestamp(self._cache.told_time())})
+        return [one for one in found if one.get("id") != request_id][:_MOST_EARLIER]
 
     def without_end(self, vm_name: str, note: Object) -> list[tuple[str, str, Object]]:
         """What is noted without an end of the request of a VM's note, and of what that note was instead of.
@@ -196,8 +238,11 @@ class RevertJournal:
     def _carried_out(self, machine: Object, target: str, record: Object) -> RevertStatus:
         """The VM's note is gone, so it was reverted; its status may not say so yet.
 
-        Or another revert, which had begun before, has taken the note and the request away at its end.
+        Or another revert, which had begun before, has taken the note and the request away at its end. Where
+        another request to the same snapshot came since, nothing tells.
         """
+        if record.get("after") == _NO_GENERATION:
+            return RevertStatus.LOST
         status = status_of(machine)
         asked = spec_of(machine).get("currentSnapshotName") == target
         if asked or _says_in_progress(machine) or not whole(status):
