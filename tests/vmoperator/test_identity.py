@@ -18,7 +18,8 @@ from devkit.vmoperator import admission
 from devkit.waiting import until
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
-from tests.vmoperator.environment import Environment, environment
+from tests.support.plugin import Failed
+from tests.vmoperator.environment import Environment, environment, make, urn
 from tests.vmoperator.harness import Harness
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.frontends.engine._notes import FileNotes
@@ -190,6 +191,25 @@ def test_a_snapshot_made_anew_under_its_name(here: Environment, kubeconfig: Path
     assert "has its id now: it is left alone" in stack.up().failed().words
     assert "is not the one that state means" in stack.destroy().check().words
     assert {name: here.snapshot(name).metadata.uid for name in here.snapshots()} == kept
+
+
+def test_a_snapshot_made_anew_since_the_check(here: Environment) -> None:
+    """An update whose inputs were checked for another snapshot of that name refuses, and reverts nothing."""
+    token_of = "vmsnapshot:index:{}".format
+    with here.plugin() as engine:
+        make(engine, token_of("EnvironmentCheckpoint"), "c", **RELEASE["properties"])
+        asked: list[tuple[str, str, dict[str, Any]]] = [
+            (token_of("VirtualMachineRevert"), "v", revert("web-1-r1")["properties"]),
+            (token_of("EnvironmentRollback"), "b", rollback()["properties"]),
+        ]
+        checked = [engine.check(urn(token, name), None, given) for token, name, given in asked]
+        here.server.client.delete(VirtualMachineSnapshot, "web-1-r1", namespace=here.namespace)
+        until(lambda: not here.snapshots())
+        make(engine, token_of("EnvironmentCheckpoint"), "c", **RELEASE["properties"])
+        for (token, name, _), inputs in zip(asked, checked, strict=True):
+            with pytest.raises(Failed, match="Look at a new preview"):
+                engine.create(urn(token, name), inputs, preview=False, seconds=100)
+    assert here.stand_in.history.reverts() == []
 
 
 def test_what_is_not_known_is_not_gone(api_server: ApiServer, namespace: str, kubeconfig: Path) -> None:

@@ -98,7 +98,11 @@ class RollbackInputs(Model):
     ] = None
     targets: Annotated[
         dict[str, str] | None,
-        Property("The id of each VM's snapshot that a rollback goes back to. Computed.", computed=True),
+        Property(
+            "The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its "
+            "object). Computed.",
+            computed=True,
+        ),
     ] = None
     seen: Annotated[
         dict[str, Fingerprint] | None,

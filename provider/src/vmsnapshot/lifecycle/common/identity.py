@@ -88,6 +88,20 @@ def other_vms(
     }
 
 
+def snapshot_key(snapshot: Snapshot) -> str:
+    """Returns what tells a snapshot of a VM from all others: its id, with the UID of its object if any.
+
+    One that is made again under an object's name has the same id, and another UID.
+    """
+    return snapshot.id if snapshot.uid is None else f"{snapshot.id}@{snapshot.uid}"
+
+
+def is_same_key(one: str, other: str) -> bool:
+    """Returns whether two keys are those of one snapshot. A key of an older release has no UID."""
+    (mine, _, my_uid), (theirs, _, their_uid) = one.partition("@"), other.partition("@")
+    return mine == theirs and (not my_uid or not their_uid or my_uid == their_uid)
+
+
 @dataclasses.dataclass(frozen=True)
 class KnownSnapshot:
     """A snapshot as state knows it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsnapshot.lifecycle.common.identity import vm_key
+from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_key, vm_key
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
@@ -29,6 +29,20 @@ def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot
             f"the preview showed another snapshot than {format_snapshot(vm, target)}, which is meant by now"
         )
     return None
+
+
+def require_target(checked: str | None, target: Snapshot, operation: Operation) -> None:
+    """Go on only with the snapshot that check has found; its key, None: it hasn't found any.
+
+    Raises:
+        Refused: It is another.
+    """
+    if checked is not None and not is_same_key(checked, snapshot_key(target)):
+        message = (
+            f"this is not the snapshot that was meant when the update began ({checked}): the VM, "
+            "its name or its snapshots have changed since. Nothing was done. Look at a new preview"
+        )
+        raise Refused(message, subject=operation.what)
 
 
 def compare_with_preview(

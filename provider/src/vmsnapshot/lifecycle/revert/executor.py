@@ -18,7 +18,7 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, Unre
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
-from vmsnapshot.lifecycle.revert.approval import compare_with_preview
+from vmsnapshot.lifecycle.revert.approval import compare_with_preview, require_target
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
@@ -238,12 +238,7 @@ class RevertRun:
             planned = dataclasses.replace(planned, before=self._before.vm)
         target = planned.target
         operation.what = f'reverting {format_vm(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
-        if inputs.target is not None and inputs.target != target.id:
-            message = (
-                f"this is not the snapshot that was meant when the update began ({inputs.target}): the VM, "
-                "its name or its snapshots have changed since. Nothing was done. Look at a new preview"
-            )
-            raise Refused(message, subject=operation.what)
+        require_target(inputs.target, target, operation)
         identifier = request_id(self._urn, target, inputs, self._before)
         request = RevertRequest(identifier, planned.vm, target, inputs.power_policy)
         vm, done = executor.evidence.wait_until_ended(request, operation, ReadMask.NOTHING)

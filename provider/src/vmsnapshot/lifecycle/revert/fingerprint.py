@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from vmsnapshot.lifecycle.common.identity import snapshot_key
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
 
@@ -14,7 +15,7 @@ def fingerprint_of(vm: VirtualMachine) -> Fingerprint:
     shape = {
         "machine": vm.machine.properties(),
         "current": vm.current_snapshot_id,
-        "tree": sorted((item.id, item.parent_id or "") for item in vm.snapshots),
+        "tree": sorted((snapshot_key(item), item.parent_id or "") for item in vm.snapshots),
     }
     digest = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
     return Fingerprint(

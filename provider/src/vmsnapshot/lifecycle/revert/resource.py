@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import compare_machines, not_ignored
-from vmsnapshot.lifecycle.common.identity import KnownSnapshot
+from vmsnapshot.lifecycle.common.identity import KnownSnapshot, snapshot_key
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.platform_check import validate_revert
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
@@ -105,7 +105,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             later = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
             failures = [CheckFailure(error.property or "snapshot", error.reason)]
             return verbs.CheckAnswer(inputs, failures if later is None else ())
-        given = dataclasses.replace(given, model=replace(inputs, target=planned.target.id))
+        given = dataclasses.replace(given, model=replace(inputs, target=snapshot_key(planned.target)))
         if not asks_for_revert(old, given):  # only another name for the same snapshot
             return self._carried_over(urn, old, given)
         state = self._memory.of(urn).state
@@ -127,7 +127,8 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         if state.snapshot is None or state.target is None or state.reverted_to.create_time is None:
             return
         moment = parse_timestamp(state.reverted_to.create_time)
-        known = KnownSnapshot(state.target, state.reverted_to.name, moment, mark=None)
+        found_id, _, uid = state.target.partition("@")
+        known = KnownSnapshot(found_id, state.reverted_to.name, moment, mark=None, uid=uid or None)
         self._session.paths.reach(state.vm.id, state.snapshot, known)
 
     def _carried_over(

@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import Any, Final, Literal
 
+from vmsnapshot.lifecycle.common.identity import is_same_key
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
@@ -70,7 +71,8 @@ def asks_for_revert(old: RevertInputs | None, new: Inputs[RevertInputs]) -> bool
         return False
     if old is None or old.snapshot is None or old.triggers != asked.triggers or not new.knows("triggers"):
         return True
-    same_target = asked.target is not None and asked.target == old.target
+    known = asked.target is not None and old.target is not None
+    same_target = known and is_same_key(str(asked.target), str(old.target))
     return not same_target and (old.snapshot != asked.snapshot or not new.knows("snapshot"))
 
 

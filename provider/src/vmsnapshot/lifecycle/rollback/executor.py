@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
+from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_key
 from vmsnapshot.lifecycle.common.members import Environment
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
@@ -222,10 +223,11 @@ class RollbackExecutor:
         """
         lines = []
         for key, target in planned.points.found.items():
-            checked = (self._inputs.targets or {}).get(key, target.id)
-            if checked != target.id:
+            now = snapshot_key(target)
+            checked = (self._inputs.targets or {}).get(key, now)
+            if not is_same_key(checked, now):
                 lines.append(
-                    f'- {key}: the snapshot of "{self._inputs.to}" is {target.id} now, and was {checked} '
+                    f'- {key}: the snapshot of "{self._inputs.to}" is {now} now, and was {checked} '
                     "when the rollback was planned. Look at a new preview."
                 )
         if lines:

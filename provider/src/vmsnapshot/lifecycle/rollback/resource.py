@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import compare_machines, not_ignored
-from vmsnapshot.lifecycle.common.identity import other_vms
+from vmsnapshot.lifecycle.common.identity import other_vms, snapshot_key
 from vmsnapshot.lifecycle.common.members import find_members, validate_members
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import leftover_changes
@@ -376,7 +376,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             elif key in planned.plans:
                 machines[key] = planned.plans[key].after
             if key in planned.plans:
-                targets[key] = planned.target(key).id
+                targets[key] = snapshot_key(planned.target(key))
                 seen[key] = fingerprint_of(vm)
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
                 targets[key] = before.reverted_to.id
