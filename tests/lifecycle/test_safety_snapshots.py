@@ -105,9 +105,8 @@ def test_one_that_is_still_being_taken_is_waited_for(life: Life) -> None:
     assert [item["name"] for item in life.recorded] == life.safety
 
 
-@pytest.mark.usefixtures("no_time_to_tidy_up")
-def test_one_that_is_not_done_in_time_is_recorded(life: Life) -> None:
-    """The task outlives the update: the error names the VM, state holds what may be there, and it goes."""
+def leave_one(life: Life) -> str:
+    """An update whose safety snapshot outlives it, so that nothing was reverted; its name."""
     life.stack.write(
         web={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": life.vm}},
     )
@@ -122,12 +121,33 @@ def test_one_that_is_not_done_in_time_is_recorded(life: Life) -> None:
     assert len(life.stack.resource("web").outputs["leftoverSafetySnapshots"]) == 1
     life.vsphere.release(life.vm)
     until(lambda: life.safety)
+    return life.safety[0]
+
+
+@pytest.mark.usefixtures("no_time_to_tidy_up")
+def test_one_that_is_not_done_in_time_is_recorded(life: Life) -> None:
+    """The task outlives the update: the error names the VM, state holds what may be there, and it goes."""
+    leave_one(life)
     life.stack.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": life.vm}})
     assert life.stack.preview().check().step("web").changes.keys() == {"leftoverSafetySnapshots"}
     life.stack.up().check()
     assert (life.safety, life.ops) == ([], ["create", "remove"])
     assert life.stack.resource("web").outputs["leftoverSafetySnapshots"] == []
     assert life.stack.up().check().ops == {}
+
+
+@pytest.mark.usefixtures("no_time_to_tidy_up")
+def test_one_that_was_left_can_be_reverted_to(life: Life) -> None:
+    """What a failed update left and the program then names is the target: it is kept, not tidied up."""
+    left = leave_one(life)
+    life.write(snapshot=left)
+    life.vsphere.fault("FileLocked", method="RevertToSnapshot_Task", where="task")
+    life.stack.up().failed()
+    life.stack.up().check()
+    assert life.ops == ["create", "create", "revert"]
+    assert life.safety == [left, *(item["name"] for item in life.recorded if item["name"] != left)]
+    assert len(life.recorded) == 2
+    assert life.stack.resource("web").outputs["leftoverSafetySnapshots"] == []
 
 
 @pytest.mark.usefixtures("no_time_to_tidy_up")

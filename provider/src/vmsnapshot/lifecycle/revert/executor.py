@@ -179,6 +179,8 @@ class RevertRun:
         first = is_first(self._before)
         self._executor = RevertExecutor(session, urn, first=first, spec=safety_spec(inputs))
         self._not_removed: NotRemoved | None = None
+        # What an earlier update left of this very target: it is to be reverted to, not to be removed.
+        self._to_target: list[LeftoverSafetySnapshot] = []
 
     def revert(self, operation: Operation) -> RevertState:
         """Revert the VM; what state holds then.
@@ -252,6 +254,8 @@ class RevertRun:
         if done is None:
             compare_with_preview(self._session, self._urn, (vm, target), inputs, operation)
         leftovers = [] if old is None else old.leftover_safety_snapshots
+        self._to_target = [item for item in leftovers if item.ownership == target.mark]
+        leftovers = [item for item in leftovers if item not in self._to_target]
         request = dataclasses.replace(request, vm=vm)
         self._not_removed = executor.safety.clean_up(leftovers, {inputs.vm_name: request.id}, operation)
         taken = self._protect(request, operation, needed=done is None)
@@ -270,8 +274,8 @@ class RevertRun:
             ),
             reverted_at=timestamp(done.completed or self._session.now(operation)),
             watched_since=old.watched_since if old is not None else None,
-            safety_snapshots=with_taken(count_update(old) if old is not None else [], taken),
-            leftover_safety_snapshots=self._leftovers,
+            safety_snapshots=with_taken(self._kept(target), taken),
+            leftover_safety_snapshots=[] if self._not_removed is None else self._not_removed.leftovers,
             vm=vm.identity,
         )
         return self._end(result, operation, part_of=request.id)
@@ -359,9 +363,14 @@ class RevertRun:
         state = replace(state, conditions=conditions)
         raise Unfinished(state, self._not_removed.error, reverted=True)
 
+    def _kept(self, target: Snapshot) -> list[TakenSafetySnapshot]:
+        """The safety snapshots that are kept, what the revert goes back to among them."""
+        kept = [] if self._old is None else count_update(self._old)
+        return with_taken(kept, self._executor.safety.record(target)) if self._to_target else kept
+
     @property
     def _leftovers(self) -> list[LeftoverSafetySnapshot]:
-        return [] if self._not_removed is None else self._not_removed.leftovers
+        return [*self._to_target, *(() if self._not_removed is None else self._not_removed.leftovers)]
 
     def _failed(self, state: RevertState, error: VmsnapshotError) -> Unfinished:
         condition = failed_condition(SUCCEEDED, REVERT_FAILED, error, self._session.planned_now())
