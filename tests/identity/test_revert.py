@@ -6,7 +6,7 @@ from pyVmomi import vim
 
 from tests.identity.conftest import Serve, Stacks, program, revert
 from tests.support.client import Client, other_client
-from tests.support.simulator import Simulator
+from tests.support.simulator import Simulator, running
 
 OTHER = "11111111-2222-4333-8444-555555555555"
 
@@ -45,6 +45,33 @@ def test_another_server_at_the_address(serve: Serve, stacks: Stacks) -> None:
             assert OTHER in told
         assert stack.resource("r")["outputs"] == known
         assert [item["op"] for item in second.history()] == ["create"]
+
+
+def test_a_new_address_that_leads_to_another_server(stacks: Stacks) -> None:
+    """It doesn't get into state, where it would stay; unless the VMs were moved there on purpose."""
+    address = "vmsnapshot:vsphereServer"
+    with (
+        running("--names", "web-1") as first,
+        running("--names", "web-1", "--instance-uuid", OTHER) as second,
+    ):
+        stack = stacks(first)
+        stack.config(address, first.server)
+        stack.write(program(r=revert("web-1")))
+        stack.up().check()
+        known = stack.resource("r")["outputs"]["vm"]["server"]
+        stack.config(address, second.server)
+        told = flat(stack.up().failed().text)
+        assert f"the instanceUuid {known}, and {second.server} leads to the server" in told
+        assert OTHER in told
+        stack.config(address, first.server)
+        stack.up().check()
+        stack.config(address, second.server)
+        stack.config("vmsnapshot:movedFromServer", known)
+        stack.refresh("--run-program").check()
+        assert stack.resource("r")["outputs"]["vm"]["server"] == OTHER
+        # The same server by another name is no move.
+        stack.config(address, second.server.replace("127.0.0.1", "localhost"))
+        stack.up().check()
 
 
 def test_the_same_vm_under_a_new_id(serve: Serve, stacks: Stacks) -> None:

@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.validation import check, load
 from vmsnapshot.lifecycle.errors import InvalidInput, Unsupported
 from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.server_change import require_same_server
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.kinds import FunctionType, token
@@ -29,7 +30,7 @@ class Provider:
     """All resources and functions over one configuration.
 
     Args:
-        connect: Makes the backend of a configuration; called at most once, when first needed.
+        connect: Makes the backend of a configuration, when first needed.
         logger: Shows texts to the user.
         notes: What earlier processes of the plugin left. Default: nothing.
 
@@ -43,6 +44,7 @@ class Provider:
         logger: requests.Logger,
         notes: Notes | None = None,
     ) -> None:
+        self._connect = connect
         self._session = Session(connect, logger, notes or NoNotes())
         # What any resource was given as a secret. Adding to a set and copying it are atomic in CPython.
         self._secrets: set[str] = set()
@@ -56,7 +58,12 @@ class Provider:
     def diff_configuration(
         self, old_inputs: requests.Properties, new_inputs: requests.Properties
     ) -> requests.DiffResult:
-        """Compare the provider's settings."""
+        """Compare the provider's settings.
+
+        Raises:
+            Refused: They lead to another server.
+        """
+        require_same_server(self._connect, old_inputs, new_inputs)
         return configuration.diff_configuration(old_inputs, new_inputs)
 
     def configure(self, inputs: requests.Properties) -> requests.Properties:

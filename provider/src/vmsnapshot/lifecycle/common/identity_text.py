@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vmsnapshot.lifecycle.common.platforms import Platform
 from vmsnapshot.model.identity import ServerIdentity, VirtualMachineIdentity
+
+# The engine reads resources with the settings that the stack's state has, not with those of the program.
+_THEN: Final = "After a change of settings, run `pulumi refresh --run-program`"
 
 
 def format_known_vm(known: VirtualMachineIdentity) -> str:
@@ -37,7 +42,7 @@ def another_server_text(
             f"{address or 'the provider'} leads to the server with the instanceUuid {server.server}. Nothing "
             "was read into state or changed. Point the provider at the first server again (the setting "
             "vsphereServer); or, if its VMs were moved to the second one on purpose, set movedFromServer to "
-            f"{here.server}: each VM is then looked for there by its instance UUID"
+            f"{here.server}: each VM is then looked for there by its instance UUID. {_THEN}"
         )
     by, mine, theirs = "kube-system", here.server, server.server
     if mine is None or theirs is None:
@@ -48,7 +53,7 @@ def another_server_text(
         f"leads to one whose namespace {by} has the UID {theirs}. Nothing was read into state or changed. "
         "Point the provider at the first one again (the settings kubeconfig and context); or, if that one is "
         f"gone for good, set movedFromServer to {mine}: what isn't found in the second one then counts as "
-        "gone"
+        f"gone. {_THEN}"
     )
 
 
