@@ -55,7 +55,7 @@ class SnapshotCreator:
         # Where the name was made up by us, another one will do as well.
         self._any_name = self._memory.named_by_us or session.platform.can_rename
 
-    def find(self, operation: Operation) -> VirtualMachine:
+    def find(self, operation: Operation, read: ReadMask = ReadMask.ALL) -> VirtualMachine:
         """The VM that the inputs name.
 
         Raises:
@@ -63,7 +63,7 @@ class SnapshotCreator:
         """
         states = list(self._memory.states.values())
         self._session.require_servers([state.vm for state in states if state.vm is not None], operation)
-        return self._session.find(self._inputs.vm_name, self._inputs.namespace, operation)
+        return self._session.find(self._inputs.vm_name, self._inputs.namespace, operation, read)
 
     def wait_until_idle(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
         """The VM once no task runs on it: an interrupted run's task may still be making ours."""

@@ -33,14 +33,20 @@ class SnapshotLookup:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def observe(self, identifier: str, state: SnapshotState, operation: Operation) -> VirtualMachine:
+    def observe(
+        self,
+        identifier: str,
+        state: SnapshotState,
+        operation: Operation,
+        read: ReadMask = ReadMask.SIZES,
+    ) -> VirtualMachine:
         """The VM with its snapshots; or what is left of it, where snapshots outlive their VM.
 
         Raises:
             Gone: Neither the VM nor the snapshot is there.
         """
         try:
-            return self._session.locate(vm_of(identifier, state), operation, ReadMask.SIZES)
+            return self._session.locate(vm_of(identifier, state), operation, read)
         except Gone as gone:
             if not self._session.platform.snapshots_outlive_vm:
                 raise

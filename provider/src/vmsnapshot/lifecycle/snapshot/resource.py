@@ -115,7 +115,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         what = f'taking snapshot "{inputs.name}" of VM "{inputs.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         creator = self._creator(request.urn, inputs)
-        vm = creator.wait_until_idle(creator.find(operation), operation)
+        # Sizes and room are what a preview warns of.
+        vm = creator.find(operation, ReadMask.HARDWARE | ReadMask.TASKS)
+        vm = creator.wait_until_idle(vm, operation)
         orphan = creator.find_orphan(vm)
         if orphan is None:
             vm, orphan = creator.find_late(vm, operation)
@@ -344,7 +346,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         what = f'removing snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(urn, what, request.timeout)
         try:
-            vm = self.lookup.observe(request.id, state, operation)
+            vm = self.lookup.observe(request.id, state, operation, ReadMask.NOTHING)
         except Gone:
             return
         sameness, snapshot = self.lookup.find(vm, request.id, state, operation)
