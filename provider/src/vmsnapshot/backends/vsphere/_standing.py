@@ -112,19 +112,20 @@ def _read(
     held = [login.ref("VirtualMachineSnapshot", item) for _, ids in asked for item in dict.fromkeys(ids)]
     whole = len(known) <= _FEW
     specs = [_spec(vim.VirtualMachine, _OF_VMS if whole else _VERSIONS, vms, [neighbours])]
-    specs += [_spec(vim.vm.Snapshot, (_DEVICES,), held)] if held else []
+    of_held = [_spec(vim.vm.Snapshot, (_DEVICES,), held)] if held else []
     layouts: dict[str, _Layout | None] = {}
     tops: dict[str, set[str] | None] = {}
-    for content in retrieve(login, specs):
+    for content in retrieve(login, [*specs, *of_held] if whole else specs):
         found_id = object_id(content.obj)
         if not isinstance(content.obj, vim.VirtualMachine):
             tops[found_id] = _tops(content)
         elif not isinstance(unread(content), Gone):
             layouts[found_id] = _layout(content) if whole else _unchanged(content, known)
+    # An earlier look was followed by a removal: the call that reads what has changed has room for them.
+    found = _completed(login, layouts, tops, [] if whole else of_held)
     for reference in held:
         if object_id(reference) not in tops and _is_gone(login, reference):
             tops[object_id(reference)] = set()  # nothing stands on it
-    found = _completed(login, layouts)
     known |= {vm_id: layout for vm_id, layout in found.items() if layout.versions is not None}
     there = _There(found)
     return {(vm_id, ids): _outcome(vm_id, ids, there, tops) for vm_id, ids in asked}
@@ -136,16 +137,24 @@ def _unchanged(content: Any, known: Mapping[str, _Layout]) -> _Layout | None:
     return layout if layout is not None and layout.versions == _versions(content) else None
 
 
-def _completed(login: Login, layouts: Mapping[str, _Layout | None]) -> dict[str, _Layout]:
-    """The layouts, those that aren't known read."""
+def _completed(
+    login: Login,
+    layouts: Mapping[str, _Layout | None],
+    tops: dict[str, set[str] | None],
+    of_held: Sequence[Any],
+) -> dict[str, _Layout]:
+    """The layouts, those that aren't known read; and with them into `tops` the snapshots' files."""
     found = {vm_id: layout for vm_id, layout in layouts.items() if layout is not None}
     unknown = {vm_id: login.ref("VirtualMachine", vm_id) for vm_id in layouts if vm_id not in found}
     specs = [_spec(vim.VirtualMachine, _OF_VMS, list(unknown.values()))] if unknown else []
-    for content in retrieve(login, specs) if specs else ():
-        vm_id = object_id(content.obj)
-        unknown.pop(vm_id, None)
+    for content in retrieve(login, [*specs, *of_held]) if specs or of_held else ():
+        found_id = object_id(content.obj)
+        if not isinstance(content.obj, vim.VirtualMachine):
+            tops[found_id] = _tops(content)
+            continue
+        unknown.pop(found_id, None)
         if not isinstance(unread(content), Gone):
-            found[vm_id] = _layout(content)
+            found[found_id] = _layout(content)
     for vm_id, reference in unknown.items():
         if not _is_gone(login, reference):
             found[vm_id] = _Layout(vm_id, None, None, "", None)
