@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import concurrent.futures
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from vmsnapshot.model.configuration import Configuration
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# After how many new objects Python looks for garbage in circles. Its own 700 cost a tenth of a command's
+# processor time, in imports and in decoding answers, which leave no circles.
+_OBJECTS_UNTIL_GARBAGE_COLLECTION: Final = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.schema:
         sys.stdout.write(json.dumps({**_schema(), "version": __version__}, indent=4) + "\n")
         return 0
+    gc.set_threshold(_OBJECTS_UNTIL_GARBAGE_COLLECTION)
     # Started by hand, the parent is a shell and not the engine.
     parent = os.getppid() if asked.engine else None
     serve(
