@@ -14,10 +14,10 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 # Seconds.  A batch goes out once nobody else is expected and nothing new came for QUIET, and in any
-# case after LONGEST.  That is as long as an engine takes to go from 8 resources that are done to the
-# next 8 in a stack of hundreds: it writes down its state, all of it, at each.
+# case when nothing new came for LONGEST.  An engine takes that long, in a stack of hundreds or on a busy
+# machine, to go from a resource that is done to the next: it writes down its state, all of it, at each.
 QUIET: Final = 0.010
-LONGEST: Final = 0.500
+LONGEST: Final = 0.250
 # How fast a larger batch is forgotten.  Slowly: threads that fell out of step by chance wait for
 # each other until they are in step again.  Faster when nobody joined one that waited that long.
 FORGETTING: Final = 0.85
@@ -52,6 +52,9 @@ class Batcher(Generic[K, V]):
         self._changed = threading.Condition()
         self._waiting: list[tuple[K, Future[V | Exception]]] = []
         self._callers = 0
+        # How many the batch under way, or the last one, is for; and with those who came meanwhile.
+        self._answered = 0
+        self._together = 0
         self._leading = False
         self._hurry = False
         # How many callers came together of late; one caller's many keys are one.
@@ -99,6 +102,9 @@ class Batcher(Generic[K, V]):
             except BaseException as error:  # noqa: BLE001 - raised again by everybody who asked
                 failure = error if isinstance(error, Exception) else RuntimeError(f"{self._name}: {error!r}")
                 answers = dict.fromkeys(keys, failure)
+            with self._changed:
+                # Who waits by now is somebody else: all of these will come together the next time.
+                self._together = self._answered + self._callers if self._callers else 0
             for key, ticket in batch:
                 value = answers[key]
                 # Each who asked raises the error: their own traceback begins there.
@@ -107,24 +113,28 @@ class Batcher(Generic[K, V]):
     def _next_batch(self) -> list[tuple[K, Future[V | Exception]]]:
         with self._changed:
             if not self._waiting:
-                self._leading = False
+                self._leading, self._together = False, 0
                 return []
             self._settle()
             batch, self._waiting = self._waiting, []
-            callers, self._callers = self._callers, 0
+            callers = self._answered = self._callers
+            self._callers = 0
             self._hurry = False
             fading = FORGETTING if callers > 1 else FORGETTING_ALONE
-            self._usual = max(callers, self._usual * fading)
+            self._usual = max(callers, self._usual * fading, self._together)
             return batch
 
     def _settle(self) -> None:
-        end = time.monotonic() + LONGEST
-        while not self._hurry and (now := time.monotonic()) < end:
+        latest = time.monotonic()
+        while not self._hurry and (left := latest + LONGEST - time.monotonic()) > 0:
             expected = self._callers < self._usual
             if self._more_to_come is not None:
                 expected |= self._more_to_come()
             elif not expected and self._usual > 1:
                 return
-            came = self._changed.wait(min(QUIET, end - now))
-            if not came and not expected:
+            # Whoever comes tells; that nobody else is on the way, nobody tells.
+            tells = expected and self._more_to_come is None
+            if self._changed.wait(left if tells else min(QUIET, left)):
+                latest = time.monotonic()
+            elif not expected:
                 return
