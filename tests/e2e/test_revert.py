@@ -271,6 +271,35 @@ def test_another_member_than_the_preview_showed_is_refused(vsphere: Simulator, c
         assert not [item for item in vsphere.history() if item["op"] == "revert"]
 
 
+def test_what_the_same_update_prunes_before_is_no_target(
+    vsphere: Simulator, client: Client, quick: MiniStack
+) -> None:
+    """The preview refuses to go back to a label that keepLast removes first; pinned, it works."""
+    vms = [{"vmName": "web-1"}]
+
+    def write(label: str, to: str, **properties: object) -> None:
+        taken = {"virtualMachines": vms, "label": label, "keepLast": 1, **properties}
+        rollback = {"virtualMachines": vms, "to": to}
+        quick.write(
+            c={"type": "vmsnapshot:EnvironmentCheckpoint", "properties": taken},
+            r={"type": "vmsnapshot:EnvironmentRollback", "properties": rollback},
+            w=revert(snapshot=to),
+        )
+
+    write("release-41", "")
+    quick.up().check()
+    write("release-42", "release-41")
+    failed = quick.preview().failed()
+    for name in ("r", "w"):
+        told = 'checkpoint "release-41" is removed by "c" earlier in the same update'
+        assert told in str(failed.errors[name])
+    assert client.names("web-1") == ["release-41"]
+    write("release-42", "release-41", pinned=["release-41"])
+    quick.preview().check()
+    quick.up().check()
+    assert reverts(vsphere) == 2
+
+
 def test_a_snapshot_of_the_program_itself_is_told_as_such(vsphere: Simulator, client: Client) -> None:
     """The update that takes a snapshot and then reverts the VM says who took what the VM now runs on."""
     client.take("web-1", "base")

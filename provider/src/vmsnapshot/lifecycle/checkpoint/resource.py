@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import ownership
+from vmsnapshot.lifecycle.checkpoint.answers import PLANNED, check_unseen, label_change, not_taken, preview_of
 from vmsnapshot.lifecycle.checkpoint.executor import CheckpointExecutor, Failed
 from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlanner
@@ -48,18 +49,11 @@ from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState
-from vmsnapshot.model.property_path import PropertyPath, expressible_part
-
-# The input that check computes, and the output that it becomes.
-_PLANNED: Final = "checkpoints"
+from vmsnapshot.model.property_path import PropertyPath
 
 # The attributes that decide which checkpoints there will be.
 _DECIDING: Final = ("virtual_machines", "label", "keep_last", "max_age", "pinned")
 
-# Outputs that only the update tells.
-_AFTERWARDS: Final = ("latest", "unfinished", "conditions")
-
-_FAILED: Final = "EnvironmentCheckpointFailed"
 _PRUNING_PENDING: Final = "EnvironmentCheckpointPruningPending"
 
 CheckpointAnswer: TypeAlias = verbs.Answer[CheckpointInputs, CheckpointState]
@@ -92,11 +86,11 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if failures:
             return verbs.CheckAnswer(asked, failures)
         if not request.inputs.knows(*_DECIDING):
-            return verbs.CheckAnswer(asked, unknown=[_PLANNED])
+            return verbs.CheckAnswer(asked, unknown=[PLANNED])
         state = None if old is None else memory.state
         if old is not None and state is None:
             memory.is_unseen = True
-            return _check_unseen(asked, old)
+            return check_unseen(asked, old)
         labels = self._labels_after(request.urn, asked, state, self._moment(asked, state))[0]
         failures = self._failures(request.urn, asked, state, old)
         return verbs.CheckAnswer(replace(asked, checkpoints=labels), failures)
@@ -130,12 +124,12 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             listed = request.old_inputs.model.checkpoints or {}
             for label in [item for item in there if item not in planned]:
                 # The inputs list a label with its VMs; state has all that is known of its snapshots.
-                changes[_PLANNED, label] = _label_change(label, Change.DELETE, listed=label in listed)
+                changes[PLANNED, label] = label_change(label, Change.DELETE, listed=label in listed)
             new = [label for label in planned if label not in there]
             if memory.is_unseen:  # what check took to be there may be long gone
                 new = [label for label in new if label == request.new_inputs.model.label]
             for label in new:
-                changes[_PLANNED, label] = _label_change(label, Change.ADD)
+                changes[PLANNED, label] = label_change(label, Change.ADD)
         return DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
@@ -145,7 +139,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     ) -> verbs.Preview[CheckpointState]:
         """Say of which VMs the first checkpoint is taken."""
         self._announce(request.urn, None, request.inputs)
-        return _preview(request.inputs.model, None)
+        return preview_of(request.inputs.model, None)
 
     def create(self, request: verbs.CreateRequest[CheckpointInputs]) -> CheckpointAnswer:
         """Take the first checkpoint, or complete the one that an interrupted run began."""
@@ -157,14 +151,14 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         """Say of which VMs a checkpoint is taken, and which labels are removed."""
         self._memory.of(request.urn).state = request.old_state
         self._announce(request.urn, request.old_state, request.new_inputs)
-        return _preview(request.new_inputs.model, request.old_state)
+        return preview_of(request.new_inputs.model, request.old_state)
 
     def update(self, request: CheckpointUpdate) -> CheckpointAnswer:
         """Take a checkpoint if the label is new, then remove those that have expired."""
         self._memory.of(request.urn).state = request.old_state
         inputs = request.new_inputs.model
         operation = self._session.operation(request.urn, f'checkpoint "{inputs.label}"', request.timeout)
-        keep = ignored((_PLANNED,), request.ignore_changes)
+        keep = ignored((PLANNED,), request.ignore_changes)
         return self._apply(request.urn, request.id, request.old_state, inputs, operation, keep=keep)
 
     def delete(self, request: verbs.DeleteRequest[CheckpointState]) -> None:
@@ -223,7 +217,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if asks_for_checkpoint(old, inputs.label):
             taken = self._take(urn, inputs, old, operation)
             if isinstance(taken, Failed):
-                raise _not_taken(identifier, taken, inputs, old, self._session.planned_now())
+                raise not_taken(identifier, taken, inputs, old, self._session.planned_now())
             checkpoints[inputs.label] = taken
             unfinished.pop(inputs.label, None)
         failures = {}
@@ -338,62 +332,11 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         else:
             texts += ["\n".join(wrapped(text)) for text in membership(asked.virtual_machines, old, None)]
         _, over, kept = self._labels_after(urn, asked, old, self._moment(asked, old))
+        marks = {label: old.checkpoints[label].ownership for label in over} if old is not None else {}
+        self._session.removals.announce(urn, marks)
         if over and old is not None:  # only what is there can be over its time
             texts.append(pruning_text(old.checkpoints, over, self._session.planned_now()))
         if kept:
             texts.append(kept_text(kept))
         if texts:
             self._session.log(urn, Severity.WARNING, "\n".join(texts))
-
-
-def _check_unseen(asked: CheckpointInputs, old: CheckpointInputs) -> verbs.CheckAnswer[CheckpointInputs]:
-    """What check answers where the engine has not shown the state: what the old inputs know must do."""
-    labels = dict(old.checkpoints or {})
-    if asked.label != old.label:
-        if asked.label in labels:
-            reason = taken_before_text(asked.label, old.label)
-            return verbs.CheckAnswer(asked, [CheckFailure("label", reason)])
-        keys = sorted(member.key for member in asked.virtual_machines)
-        labels[asked.label] = {"virtualMachines": keys}
-    return verbs.CheckAnswer(replace(asked, checkpoints=labels))
-
-
-def _not_taken(
-    identifier: str,
-    failed: Failed,
-    inputs: CheckpointInputs,
-    old: CheckpointState | None,
-    moment: dt.datetime,
-) -> Exception:
-    """What to raise: with state, where there was some or something could not be taken back."""
-    if old is None and failed.unfinished is None:
-        return failed.error
-    state = state_of(inputs, {}) if old is None else old
-    unfinished = {label: item for label, item in state.unfinished.items() if label != inputs.label}
-    if failed.unfinished is not None:
-        unfinished[inputs.label] = failed.unfinished
-    conditions = [failed_condition(READY, _FAILED, failed.error, moment)]
-    state = replace(state, unfinished=unfinished, conditions=conditions)
-    answer: CheckpointAnswer = verbs.Answer(identifier, state)
-    return verbs.Incomplete(answer, failed.error, keeps_old_inputs=old is not None)
-
-
-def _preview(inputs: CheckpointInputs, old: CheckpointState | None) -> verbs.Preview[CheckpointState]:
-    """The checkpoints that stay as they are; the new one is not known yet."""
-    afterwards: list[PropertyPath] = [(name,) for name in _AFTERWARDS]
-    if inputs.checkpoints is None:
-        return verbs.Preview(unknown=[*afterwards, (_PLANNED,)])
-    there = {} if old is None else old.checkpoints
-    kept = {label: there[label] for label in inputs.checkpoints if label in there}
-    new: list[PropertyPath] = [(_PLANNED, label) for label in inputs.checkpoints if label not in there]
-    return verbs.Preview(state_of(inputs, kept), [*afterwards, *new])
-
-
-def _label_change(label: str, change: Change, *, listed: bool = False) -> PropertyChange:
-    """The change of one label in `checkpoints`; drawn from state unless the old inputs list the label.
-
-    A label without a spelling makes the engine draw `checkpoints` as a whole: from the old inputs then, which
-    list labels with their VMs just as the new ones do.
-    """
-    path = (_PLANNED, label)
-    return PropertyChange(change, input_diff=listed or expressible_part(path) != path)

@@ -26,6 +26,7 @@ from vmsnapshot.lifecycle.common.located import gone, not_told, same_or
 from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.paths import SnapshotPaths
 from vmsnapshot.lifecycle.common.platforms import VSPHERE, Platform, platform_of
+from vmsnapshot.lifecycle.common.removals import PlannedRemovals
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.errors import (
@@ -70,6 +71,7 @@ class Session:
     def __init__(self, connect: Callable[[Configuration], Backend], logger: Logger, notes: Notes) -> None:
         self.notes = notes
         self.paths = SnapshotPaths()
+        self.removals = PlannedRemovals()
         self.cancellation = Cancellation()
         self._connect = connect
         self._logger = logger

@@ -114,9 +114,11 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             planned = self._recalled(urn, planned, given, state, operation)
         inputs = replace(given.model, machine=planned.after, seen=fingerprint_of(planned.vm))
         self._memory.of(urn).checked = CheckedPlan(inputs, planned)
-        errors = () if is_to_take_back(planned.vm) else planned.errors
+        errors = [] if is_to_take_back(planned.vm) else [item.message for item in planned.errors]
+        if not planned.is_done and (removal := self._session.removals.refusal(planned.target)) is not None:
+            errors.append(removal)
         return verbs.CheckAnswer(
-            inputs, [CheckFailure("snapshot", f"the revert can't work: {item.message}") for item in errors]
+            inputs, [CheckFailure("snapshot", f"the revert can't work: {message}") for message in errors]
         )
 
     def _tell_target(self, urn: str) -> None:

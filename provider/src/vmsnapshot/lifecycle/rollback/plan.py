@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from vmsnapshot.lifecycle.common.identity import other_vms
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.members import Environment, find_members
+from vmsnapshot.lifecycle.common.removals import PlannedRemovals
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
@@ -100,11 +101,13 @@ class PlannedRollback:
             plans={key: plan for key, plan in self.plans.items() if key not in keys},
         )
 
-    def check_failures(self) -> list[CheckFailure]:
-        """Why it can't work, each reason at the input that it is about."""
+    def check_failures(self, removals: PlannedRemovals) -> list[CheckFailure]:
+        """Why it can't work, each reason at the input that it is about; `removals` come before it."""
         failures = self.environment.check_failures()
         if self.points.failures:
             failures.append(CheckFailure("to", self.points.refusal()))
+        removed = dict.fromkeys(removals.refusal(item) for item in self.points.found.values())
+        failures += [CheckFailure("to", reason) for reason in removed if reason is not None]
         causes = self._impossible()
         # A failing check would keep the update from taking a failed request back; it refuses after that.
         later = {key for key in self.plans if is_to_take_back(self.vm(key))}

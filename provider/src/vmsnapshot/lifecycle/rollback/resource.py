@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     Unfinished,
     asks_for_rollback,
     carried_over,
+    done_members,
     fulfilled_inputs,
     is_asked,
     is_open,
@@ -52,7 +53,7 @@ from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Machine, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
-from vmsnapshot.model.rollback import MemberRollback, RollbackInputs, RollbackState
+from vmsnapshot.model.rollback import RollbackInputs, RollbackState
 
 RollbackAnswer: TypeAlias = verbs.Answer[RollbackInputs, RollbackState]
 RollbackPreview: TypeAlias = verbs.Preview[RollbackState]
@@ -84,7 +85,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             return verbs.CheckAnswer(inputs, unknown=COMPUTED)
         memory = self._memory.of(request.urn)
         checked = self._plan(request.urn, given, memory.state, batched=False)
-        failures = checked.planned.without(checked.found).check_failures()
+        failures = checked.planned.without(checked.found).check_failures(self._session.removals)
         if failures:
             return verbs.CheckAnswer(inputs, failures)
         # Without state, which a provider that was changed in this update hasn't seen, it may not be all.
@@ -98,7 +99,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if targets is not None and is_asked(request.old_inputs.model, request.old_state, request.new_inputs):
             checked = self._checked_plan(request.urn, request.new_inputs.model)
             before = request.old_state.machines or {}
-            done = checked.done if checked else _done(request.urn, request.new_inputs, request.old_state)
+            done = (
+                checked.done if checked else done_members(request.urn, request.new_inputs, request.old_state)
+            )
             for key, after in targets.items():
                 path = ("machines", key)
                 if key in done:
@@ -382,13 +385,6 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 targets[key] = before.reverted_to.id
         planned_inputs = replace(inputs, machines=machines, targets=targets, seen=seen)
         return CheckedPlan(planned_inputs, planned, done, found)
-
-
-def _done(urn: str, given: Inputs[RollbackInputs], old: RollbackState) -> Mapping[str, MemberRollback]:
-    """The VMs that this very rollback has already reverted, as far as state tells."""
-    if given.unknown or not is_open(old):
-        return {}
-    return reverted_before(old, request_of(urn, given.model, old).token)
 
 
 def _member(named: str) -> EnvironmentMember:

@@ -261,3 +261,10 @@ def _live(machines: Mapping[str, VirtualMachine]) -> dict[str, Any]:
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def done_members(urn: str, given: Inputs[RollbackInputs], old: RollbackState) -> Mapping[str, MemberRollback]:
+    """The VMs that this very rollback has already reverted, as far as state tells."""
+    if given.unknown or not is_open(old):
+        return {}
+    return reverted_before(old, request_of(urn, given.model, old).token)

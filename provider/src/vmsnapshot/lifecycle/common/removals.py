@@ -1,0 +1,39 @@
+"""Which snapshots an update will remove before what comes after could go back to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vmsnapshot.lifecycle.ownership import resource_name
+from vmsnapshot.model.machine import Snapshot
+
+
+class PlannedRemovals:
+    """The removals that resources have announced in this process's preview.
+
+    The engine goes through resources in the order of their dependencies, in the preview as in the update:
+    what is announced before a resource is checked is done before that resource is.
+    """
+
+    def __init__(self) -> None:
+        self._by_resource: dict[str, dict[str, str]] = {}
+
+    def announce(self, urn: str, marks: Mapping[str, str | None]) -> None:
+        """Record which checkpoints a resource will remove, in place of what it announced before.
+
+        Args:
+            urn: The resource.
+            marks: The mark of their snapshots, by the label.
+        """
+        self._by_resource[urn] = {mark: label for label, mark in marks.items() if mark is not None}
+
+    def refusal(self, target: Snapshot) -> str | None:
+        """Returns why a snapshot can't be gone back to in this update; None: nothing is known against it."""
+        for urn, labels in self._by_resource.items():
+            if (label := labels.get(target.mark or "")) is not None:
+                return (
+                    f'checkpoint "{label}" is removed by "{resource_name(urn)}" earlier in the same update, '
+                    "so nothing would be left to go back to. Pin the label (`pinned`), or go back to it in "
+                    "an update before that one"
+                )
+        return None
