@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, snapshot_name
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.parallel import AT_ONCE, aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.platforms import VM_OPERATOR, VSPHERE
+from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Cancelled,
@@ -37,12 +40,21 @@ def vm(name: str) -> VirtualMachine:
 LABELS = st.text(min_size=1, max_size=LABEL_LIMIT)
 
 
+@example(name="web-1", label="1. (b)..c-.d")
 @given(name=st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True), label=LABELS)
 def test_a_name_that_the_vm_operator_takes(name: str, label: str) -> None:
     """Whatever the label, the snapshot's name is fit, and short enough for vSphere behind it."""
     made = snapshot_name(VM_OPERATOR, vm(name), label)
     assert VM_OPERATOR.name_error(made) is None
+    assert all(part[0].isalnum() and part[-1].isalnum() for part in made.split("."))
     assert len(made) <= NAME_LIMIT
+
+
+def test_a_safety_snapshot_of_a_vm_with_a_long_name() -> None:
+    """Its name is short enough for vSphere, which takes no longer one."""
+    session: Any = SimpleNamespace(platform=VM_OPERATOR)
+    safety = SafetySnapshots(session, "urn:pulumi:dev::shop::x::web", SafetySpec("rollback"))
+    assert len(safety._name(vm("a" * 63), "request")) <= NAME_LIMIT
 
 
 def test_names_that_must_differ_do() -> None:

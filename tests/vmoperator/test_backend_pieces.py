@@ -590,6 +590,12 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
             Gone,
             "another one",
         ),
+        (
+            # The API server gives no reason for it (apiextensions-apiserver, webhook_converter.go).
+            Answer(500, {"message": "conversion webhook for v1, Kind=X failed: Post https"}),
+            Busy,
+            "conversion webhook doesn't answer",
+        ),
         (answer(409, "Conflict"), Busy, "somebody else is changing it"),
         (
             answer(409, "Conflict", causes=[{"reason": "FieldManagerConflict", "message": 'with "kubectl"'}]),
@@ -600,7 +606,7 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
         (answer(410, "Expired"), ResourceExpired, "it said so"),
         (answer(400, "BadRequest"), Refused, "it said so"),
         (
-            answer(422, "Invalid", causes=[{"field": "spec.memory"}]),
+            answer(422, "Invalid", causes=[{"field": "spec.memory", "message": "immutable"}]),
             Refused,
             "spec.memory: immutable",
         ),

@@ -287,6 +287,22 @@ def test_a_stuck_removal_says_what_holds_it(harness: Harness) -> None:
     until(lambda: not harness.vm().snapshots)
 
 
+def test_one_of_a_name_that_is_being_deleted_is_waited_for(harness: Harness) -> None:
+    """It is neither refused nor taken for what was asked for: a new one is taken once it is gone."""
+    steering, listener = harness.stand_in.steering, Listener()
+    harness.take("base")
+    steering.hold("delete")
+    harness.delete("base")
+    until(lambda: harness.snapshot("base").being_deleted)
+    with pytest.raises(TimedOut, match=r"still held by vmoperator\.vmware\.com/virtualmachinesnapshot"):
+        harness.create("base", operation(seconds=0.3))
+    taking = Doing(lambda: harness.take("base", doing=listener.doing("taking it")))
+    taking.until(lambda: listener.heard('waiting until an older "base" is deleted'))
+    steering.release("delete")
+    assert taking.result().ready
+    assert harness.creates() == ["base", "base"]
+
+
 def test_only_this_very_object_is_removed(harness: Harness) -> None:
     """One that was removed and re-created by somebody else under its name is left alone."""
     harness.take("base")

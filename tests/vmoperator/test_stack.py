@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from devkit.kubernetes import VirtualMachineSnapshot
+from devkit.kubernetes import VirtualMachine, VirtualMachineSnapshot
 from devkit.vmoperator.steering import Step
 from devkit.waiting import plenty, until
 from tests.support.in_process import mini_stack
@@ -181,6 +181,17 @@ def test_why_a_revert_would_be_refused(desk: Desk) -> None:
     until(lambda: harness.vm().vks_node)
     refused("VKS")
     harness.change(metadata={"labels": {"capv.vmware.com/cluster.role": None}})
+    steering.hold("delete")
+    harness.delete("pending")
+    until(lambda: harness.snapshot("pending").being_deleted)
+    refused('"pending" is being deleted', "pending")
+    steering.clear()
+    hold = "example.com/hold"
+    harness.change(metadata={"finalizers": [*(harness.machine().metadata.finalizers or ()), hold]})
+    harness.server.client.delete(VirtualMachine, "web-1", namespace=harness.namespace)
+    until(lambda: harness.vm().being_deleted)
+    refused("is being deleted (its object has a deletionTimestamp); it can't be reverted")
+    harness.change(metadata={"finalizers": None})
     assert harness.reverts() == []
 
 

@@ -204,6 +204,9 @@ class Snapshot(Model):
         Property("Files that a revert to it needs and that vSphere can't reach, as it last saw them."),
     ] = ()
     ready: Annotated[bool, Property("Whether it is complete and a revert may go back to it.")] = True
+    being_deleted: Annotated[
+        bool, Property("Whether its object is to go and waits for its finalizers (VM Operator).")
+    ] = False
     conditions: Annotated[
         tuple[Condition, ...], Property("Its conditions as the platform reports them, where it does.")
     ] = ()
@@ -336,6 +339,9 @@ class VirtualMachine(Model):
         tuple[str, ...], Property("What the platform says isn't in effect of its spec (VM Operator).")
     ] = ()
     paused: Annotated[bool, Property("Whether the platform leaves it alone for now (VM Operator).")] = False
+    being_deleted: Annotated[
+        bool, Property("Whether its object is to go and waits for its finalizers (VM Operator).")
+    ] = False
     revert_requested: Annotated[
         str | None, Property("The snapshot that a revert under way goes back to (VM Operator).")
     ] = None

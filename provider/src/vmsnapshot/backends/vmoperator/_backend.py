@@ -148,9 +148,8 @@ class VmOperatorBackend(VmOperatorReader):
         if remove_children or not consolidate:
             what = "together with its children" if remove_children else "without consolidating the disks"
             raise Unsupported(f"the VM Operator can't remove a snapshot {what}.", subject=operation.what)
-        namespace, name = split_id(vm.identity.id)
-        cache = self._inventory.cache(namespace, operation)
-        Snapshots(self._client, cache).remove(name, snapshot, operation, _about(operation, vm, snapshot.id))
+        cache = self._inventory.cache(split_id(vm.identity.id)[0], operation)
+        Snapshots(self._client, cache).remove(snapshot, operation, _about(operation, vm, snapshot.id))
 
     def revert(
         self,

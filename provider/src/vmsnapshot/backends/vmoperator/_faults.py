@@ -185,6 +185,8 @@ def _rule(kind: type[VmsnapshotError], hint: str = "", *, retryable: bool | None
 # Of a request for the object with a UID: another has its name, or none has.
 _OTHER_UID: Final = ("UID in the precondition", "UID in precondition", "uid mismatch")
 _ANOTHER: Final = "it is no longer there; another one may have its name."
+# What is read in another version than it is stored in goes through the VM Operator's webhook.
+_CONVERSION: Final = re.compile(r"conversion webhook for .+ failed: Post ", re.DOTALL)
 # By admission, with the code that is otherwise RBAC's.
 _ADMISSION: Final = ("admission webhook", "denied request", "exceeded quota", "is being terminated")
 
@@ -236,6 +238,8 @@ def _conflict(about: About, answer: Answer) -> VmsnapshotError:
 def _internal(about: About, answer: Answer) -> VmsnapshotError:
     if "failed calling webhook" in answer.message:
         return _rule(Busy, "the VM Operator's admission webhook doesn't answer.")(about, answer)
+    if _CONVERSION.search(answer.message):
+        return _rule(Busy, "the VM Operator's conversion webhook doesn't answer.")(about, answer)
     return _rule(PlatformError)(about, answer)
 
 
@@ -278,6 +282,7 @@ TABLE: Final[dict[str | int, Rule]] = {
     HTTPStatus.BAD_GATEWAY: _rule(Interrupted, "a proxy before the server has no answer from it."),
     HTTPStatus.GATEWAY_TIMEOUT: _rule(Interrupted, "the server took too long."),
     "InternalError": _internal,
+    HTTPStatus.INTERNAL_SERVER_ERROR: _internal,
 }
 
 

@@ -14,6 +14,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     VKS_LABELS,
     Object,
     annotations_of,
+    being_deleted,
     compact,
     condition_of,
     in_words,
@@ -194,6 +195,7 @@ def virtual_machine(
             str(one.get("name")) for one in spec.get("volumes") or () if one.get("persistentVolumeClaim")
         ),
         paused=PAUSED in annotations or PAUSED in labels,
+        being_deleted=being_deleted(item),
         revert_requested=requested,
         revert_failure=failure_in_words(failed) if requested and failed is not None else None,
         revert_remedy=how_to_clear(namespace, name) if requested and failed is not None else None,

@@ -69,10 +69,17 @@ class Snapshots:
     def create(self, vm_name: str, request: SnapshotRequest, operation: Operation, about: About) -> None:
         """Make the object, or find the one that this very request made before.
 
+        One of that name that is being deleted is waited for: it is no snapshot to find or to take over.
+
         Raises:
             Refused: There is one of that name which this request didn't make.
+            TimedOut: There is one that is being deleted still.
         """
         seen = self._cache.snapshots.get(request.name)
+        if seen is not None and being_deleted(seen):
+            operation.progress(f'waiting until an older "{request.name}" is deleted')
+            self._wait_until_gone(seen, operation)
+            seen = None
         if seen is not None:
             self._require_ours(seen, vm_name, request, about)
             return
@@ -164,7 +171,7 @@ class Snapshots:
         )
         Adoption(self._client, self._cache, vm_name, snapshot_id).find_out(operation, about)
 
-    def remove(self, vm_name: str, wanted: Snapshot, operation: Operation, about: About) -> None:
+    def remove(self, wanted: Snapshot, operation: Operation, about: About) -> None:
         """Delete the object and wait until its finalizer has removed the snapshot; gone is well."""
         snapshot_id = wanted.id
         seen = self._cache.snapshots.get(snapshot_id)
@@ -181,22 +188,26 @@ class Snapshots:
                 self._cache.snapshots.upsert(answer)
             else:
                 self._cache.snapshots.remove(seen)
+        operation.progress("waiting for the VM Operator to remove it")
+        self._wait_until_gone(seen, operation)
+        operation.progress("the VM Operator has removed it")
+
+    def _wait_until_gone(self, seen: Object, operation: Operation) -> None:
+        name, vm_name = name_of(seen), vm_of(seen)
 
         def gone() -> bool | None:
-            item = self._cache.snapshots.get(snapshot_id)
+            item = self._cache.snapshots.get(name)
             return True if item is None or uid_of(item) != uid_of(seen) else None
 
-        operation.progress("waiting for the VM Operator to remove it")
         try:
             self._cache.changes.until(vm_name, gone, operation)
         except (TimedOut, Cancelled) as over:
-            item = self._cache.snapshots.get(snapshot_id) or seen
+            item = self._cache.snapshots.get(name) or seen
             held = ", ".join(item["metadata"].get("finalizers") or ()) or "nothing"
             raise type(over)(
                 f"{over.message} The object is to be deleted and still held by {held}. "
-                f"{self._why(vm_name, snapshot_id)}".strip()
+                f"{self._why(vm_name, name)}".strip()
             ) from None
-        operation.progress("the VM Operator has removed it")
 
     def _object(
         self, name: str, owner: Owner, annotations: dict[str, str], spec: Object, *, uid: str | None = None

@@ -139,6 +139,7 @@ def snapshot(item: Object) -> Snapshot:
         # The API leaves a false one out.
         quiesced=bool(status.get("quiesced")) if taken else None,
         ready=holds(item, READY) and not being_deleted(item),
+        being_deleted=being_deleted(item),
         conditions=tuple(_condition(one) for one in status.get("conditions") or ()),
         storage=_storage(status.get("storage")),
     )

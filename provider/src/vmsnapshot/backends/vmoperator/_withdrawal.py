@@ -60,9 +60,7 @@ class Withdrawal:
             failed = failed or reason == CREATION_FAILED
             late = time.monotonic() >= end
             if being_deleted(item) or (late and failed):
-                Snapshots(self._client, self._cache).remove(
-                    self._vm_name, snapshot(item), operation, self._about
-                )
+                Snapshots(self._client, self._cache).remove(snapshot(item), operation, self._about)
                 return True
             if reason != CREATION_IN_PROGRESS and self._delete(item):
                 continue

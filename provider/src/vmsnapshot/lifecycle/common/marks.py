@@ -54,7 +54,7 @@ def marked_as_recorded(
 
 
 def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:
-    """Returns the name of a VM's snapshot in a checkpoint.
+    """Returns the name of a VM's snapshot in a checkpoint, or of its safety snapshot.
 
     vSphere: the label. Where names must be unique among all VMs of a namespace: `<vm>-<label>`, and
     digits that tell apart what the platform's rules for names would make the same.

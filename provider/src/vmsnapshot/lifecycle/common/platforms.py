@@ -10,8 +10,9 @@ from typing import Final
 from vmsnapshot.model.configuration import Configuration
 
 # The VM Operator's snapshots are Kubernetes objects: lower case letters, digits, `-` and `.`, a letter
-# or digit at both ends (RFC 1123).
-_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+# or digit at both ends, and on both sides of each `.` (RFC 1123).
+_PART: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_OBJECT_NAME: Final = re.compile(rf"{_PART}(?:\.{_PART})*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +57,13 @@ def _object_name_error(name: str) -> str | None:
         return None
     return (
         f"{name!r} can't be the name of a Kubernetes object: only lower case letters, digits, `-` and `.` "
-        "are allowed, with a letter or digit at both ends"
+        "are allowed, with a letter or digit at both ends and on both sides of each `.`"
     )
 
 
 def _sanitize_object_name(name: str) -> str:
-    return re.sub(r"[^-a-z0-9.]+", "-", name.lower()).strip("-.") or "snapshot"
+    parts = re.sub(r"[^-a-z0-9.]+", "-", name.lower()).split(".")
+    return ".".join(fit for part in parts if (fit := part.strip("-"))) or "snapshot"
 
 
 VSPHERE: Final = Platform(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmsnapshot.lifecycle.common.preflight_space import space_findings
 from vmsnapshot.lifecycle.common.preflight_vm_operator import (
     adoption_findings,
     failed_request_findings,
@@ -12,7 +13,6 @@ from vmsnapshot.lifecycle.common.preflight_vm_operator import (
 )
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused
-from vmsnapshot.model.formatting import format_size
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, Severity
 from vmsnapshot.model.revert import RevertInputs
@@ -25,10 +25,6 @@ _HELD = "the operation is disabled (by a backup that holds it, or as a placehold
 # From this much memory on, a preview says how much a memory snapshot writes. Ours: at a datastore's
 # usual 100 to 500 MB/s it takes a minute or longer.
 LARGE_MEMORY_MB = 16 * 1024
-
-# With less than this left on the datastore, a preview warns. Ours: delta disks grow in steps of MiB,
-# and a busy VM writes some GiB in an hour.
-LOW_SPACE = 5 * 1024**3
 
 # The names under which vSphere lists an operation in a VM's `disabledMethod`. What forbids a revert is listed
 # as RevertToCurrentSnapshot_Task; RevertToSnapshot_Task is a method of the snapshot, and in recordings of 668
@@ -131,28 +127,6 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
     if vm.consolidation_needed:
         found.append(_consolidation())
     return sorted_findings(found)
-
-
-def space_findings(vm: VirtualMachine, *, memory: bool) -> list[Finding]:
-    """Returns a warning for each datastore that is known to have little room for a snapshot.
-
-    Memory and settings go to the VM's snapshotDirectory, each disk's delta beside its parent. Never an error:
-    vSphere itself refreshes the numbers only now and then.
-    """
-    found = []
-    needed = (vm.machine.memory_mb or 0) * 1024**2 if memory else 0
-    for name in sorted({vm.datastore or "", *vm.delta_datastores} & vm.free_bytes.keys()):
-        left = vm.free_bytes[name]
-        where = f"datastore {name}, which has {format_size(left)} free"
-        if name == vm.datastore:
-            left -= needed
-        if left < 0:
-            text = f"The snapshot's memory ({format_size(needed)}) does not fit on {where}."
-            found.append(finding("warning", "noSpaceForMemory", text))
-        elif name in vm.delta_datastores and left < LOW_SPACE:
-            text = f"Little room is left for a snapshot's disks to grow on {where}."
-            found.append(finding("warning", "lowSpace", text))
-    return found
 
 
 def chain_findings(vm: VirtualMachine, what: str) -> list[Finding]:
@@ -261,6 +235,11 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
             "vksNode",
             vm.vks_node,
             f"The VM is a node of a Kubernetes cluster (VKS), which would break; it can't be {act}.",
+        ),
+        (
+            "beingDeleted",
+            vm.being_deleted,
+            f"{format_vm(vm)} is being deleted (its object has a deletionTimestamp); it can't be {act}.",
         ),
         (
             "paused",

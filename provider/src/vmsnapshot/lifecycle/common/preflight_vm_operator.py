@@ -51,6 +51,9 @@ def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
     if not target.managed and target.unique_id is None:
         text = "The snapshot was made outside of the VM Operator, which can't revert to it."
         found.append(Finding(severity="error", code="targetUnmanaged", message=text))
+    elif target.being_deleted:
+        text = f'Snapshot "{target.name}" is being deleted (its object has a deletionTimestamp).'
+        found.append(Finding(severity="error", code="targetBeingDeleted", message=text))
     elif not target.ready:
         reasons = "; ".join(
             f"{item.type} is {item.status}: {item.message or item.reason or 'no reason given'}"

@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded
+from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded, snapshot_name
 from vmsnapshot.lifecycle.common.observed import timestamp_or_none
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
@@ -346,8 +346,7 @@ class SafetySnapshots:
         if self._spec.name is not None:
             return self._spec.name
         name = f"before-{self._spec.purpose}-{self._owner(request_id).mark.generation}"
-        platform = self._session.platform
-        return platform.sanitize_name(f"{vm.identity.name}-{name}") if platform.has_namespaces else name
+        return snapshot_name(self._session.platform, vm, name)
 
 
 def _taken(snapshot: Snapshot) -> dt.datetime | None:

@@ -82,6 +82,7 @@ class SnapshotCreator:
             item
             for item in vm.snapshots
             if item.id not in held
+            and not item.being_deleted
             and item.mark_proof == "exact"
             and has_mark_of(item, self._urn)
             and self._memory.is_newer(item)
