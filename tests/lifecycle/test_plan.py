@@ -12,7 +12,8 @@ from vmsnapshot.lifecycle.common.preflight import snapshot_findings
 from vmsnapshot.lifecycle.common.tree import WIDTH, columns
 from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.machine import Disk, Machine, VirtualMachine
+from vmsnapshot.model.devices import Disk
+from vmsnapshot.model.machine import Machine, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs

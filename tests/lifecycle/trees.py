@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from vmsnapshot.model.devices import Disk
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import Disk, Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 

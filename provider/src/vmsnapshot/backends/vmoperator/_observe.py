@@ -27,8 +27,9 @@ from vmsnapshot.backends.vmoperator._objects import (
 from vmsnapshot.backends.vmoperator._revert_status import failure, failure_in_words, how_to_clear, is_ours
 from vmsnapshot.backends.vmoperator._tree import power_state, tree
 from vmsnapshot.model._base import fields, replace
+from vmsnapshot.model.devices import Disk, NetworkAdapter
 from vmsnapshot.model.identity import VirtualMachineIdentity
-from vmsnapshot.model.machine import Disk, Machine, NetworkAdapter, PowerState, VirtualMachine
+from vmsnapshot.model.machine import Machine, PowerState, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath, format_path
 from vmsnapshot.model.status import parse_quantity, quantity
 

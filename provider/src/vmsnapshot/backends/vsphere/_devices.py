@@ -9,7 +9,7 @@ from typing import Any
 from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._objects import class_name, optional_text
-from vmsnapshot.model.machine import (
+from vmsnapshot.model.devices import Disk, NetworkAdapter
     Disk,
     NetworkAdapter,
 )
