@@ -10,9 +10,6 @@ from pyVmomi import vim
 
 from vmsnapshot.backends.vsphere._objects import class_name, optional_text
 from vmsnapshot.model.devices import Disk, NetworkAdapter
-    Disk,
-    NetworkAdapter,
-)
 
 
 def disks(devices: Iterable[Any]) -> Iterable[tuple[str, Disk]]:
