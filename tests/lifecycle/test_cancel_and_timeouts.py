@@ -75,6 +75,26 @@ class Ending:
         return call
 
 
+class Interrupted:
+    """A backend whose user presses Ctrl-C when a VM is looked for or looked at."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        """Every call is the backend's, after the cancellation."""
+        real = getattr(self._backend, name)
+
+        def call(*arguments: Any, **more: Any) -> Any:
+            for operation in (*arguments, *more.values()):
+                if isinstance(operation, Operation):
+                    cancel(operation)
+                    operation.check()
+            return real(*arguments, **more)
+
+        return call if callable(real) else real
+
+
 def cancel(operation: Operation) -> None:
     """As Ctrl-C does."""
     operation.cancellation.cancel()
@@ -106,9 +126,9 @@ def test_what_still_runs_is_named_and_waited_for(
     made_of.clear()
     assert "task-" in told
     assert 'VM "web-1"' in told
+    assert told.count("The next update continues from here") == 1
     if end is run_out:
         assert "still runs on vSphere" in told
-        assert "The next update continues from here" in told
     else:
         assert (CANCELLED if verb == "create" else NOT_CANCELLED) in told
     # The next run begins while the task still runs, where it does.
@@ -124,3 +144,16 @@ def test_what_still_runs_is_named_and_waited_for(
     ]
     assert ops == done
     assert stack.up().check().ops == {}
+
+
+@pytest.mark.parametrize("command", ["preview", "refresh"])
+def test_a_cancelled_look_has_nothing_to_continue(vsphere: Simulator, command: str) -> None:
+    """A preview and a refresh that are cancelled say so, and nothing of an update that continues."""
+    around: list[Callable[[Backend], Any]] = []
+    stack = mini_stack(vsphere.settings, around=lambda real: around[0](real) if around else real)
+    stack.write(it={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": "web-1"}})
+    stack.up().check()
+    around.append(Interrupted)
+    told = getattr(stack, command)().failed().words
+    assert "cancelled." in told
+    assert "continues" not in told

@@ -118,7 +118,7 @@ class Operation:
             TimedOut: The operation timed out.
         """
         if self.cancellation.requested:
-            raise Cancelled("cancelled. The next update continues from here.", subject=self.what)
+            raise Cancelled("cancelled.", subject=self.what)
         if not self.remaining:
             message = (
                 f"not finished within {format_duration(self.timeout)}. The next update continues from here; "

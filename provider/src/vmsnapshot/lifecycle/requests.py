@@ -190,11 +190,17 @@ class Resource:
 
 
 class PartialState(VmsnapshotError):
-    """It exists but isn't as asked; the engine keeps `resource` and the next update continues."""
+    """It exists but isn't as asked; the engine keeps `resource` and the next update continues.
+
+    Attributes:
+        resource: What state is to hold.
+        cause: Why it isn't as asked.
+    """
 
     def __init__(self, resource: Resource, cause: VmsnapshotError) -> None:
         super().__init__(cause.message, retryable=cause.retryable)
         self.resource = resource
+        self.cause = cause
 
 
 @dataclasses.dataclass(frozen=True)

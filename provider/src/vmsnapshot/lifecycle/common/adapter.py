@@ -7,7 +7,8 @@ While there is no other version none is written, so that no refresh shows a chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias
 
 from vmsnapshot.lifecycle import requests
@@ -22,7 +23,7 @@ from vmsnapshot.lifecycle.common.validation import (
     without_handed_back,
 )
 from vmsnapshot.lifecycle.common.verbs import I, Inputs, S
-from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.errors import Cancelled, Refused
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model import values
 from vmsnapshot.model._base import Model, fields, property_names
@@ -115,7 +116,8 @@ class Adapter(Generic[I, S]):
         asked = verbs.CreateRequest(request.urn, decode(self._inputs, request.inputs), request.timeout)
         if request.preview:
             return self._previewed("", request.inputs, {}, self._resource.preview_create(asked))
-        return self._answered(lambda: self._resource.create(asked), request.inputs)
+        with _told_what_is_next():
+            return self._answered(lambda: self._resource.create(asked), request.inputs)
 
     def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """Read the resource, or bind to what is there; None: it is gone."""
@@ -151,12 +153,14 @@ class Adapter(Generic[I, S]):
             preview = self._resource.preview_update(asked)
             return self._previewed(request.id, request.new_inputs, request.old_state, preview)
         before = request.old_inputs, request.old_state
-        return self._answered(lambda: self._resource.update(asked), request.new_inputs, secret, before)
+        with _told_what_is_next():
+            return self._answered(lambda: self._resource.update(asked), request.new_inputs, secret, before)
 
     def delete(self, request: requests.DeleteRequest) -> None:
         """Remove the resource."""
         state = self._load(request.state)
-        self._resource.delete(verbs.DeleteRequest(request.urn, request.id, state, request.timeout))
+        with _told_what_is_next():
+            self._resource.delete(verbs.DeleteRequest(request.urn, request.id, state, request.timeout))
 
     def _see(self, urn: str, state: Properties) -> frozenset[str]:
         """Returns the names of the outputs that state holds as secrets; `check` isn't shown them."""
@@ -218,6 +222,17 @@ class Adapter(Generic[I, S]):
         for path in preview.unknown:
             tree = _with_unknown(tree, path)
         return requests.Resource(id_, tree, inputs)  # the engine keeps nothing of a preview
+
+
+@contextlib.contextmanager
+def _told_what_is_next() -> Iterator[None]:
+    """Adds to a cancelled change's error what comes next; a preview or a read has begun nothing."""
+    try:
+        yield
+    except (Cancelled, requests.PartialState) as error:
+        if isinstance(error, Cancelled) or isinstance(error.cause, Cancelled):
+            error.add("The next update continues from here.")
+        raise
 
 
 def decode(model: type[I], tree: Mapping[str, Any], *, lenient: bool = False) -> Inputs[I]:
