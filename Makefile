@@ -79,6 +79,11 @@ test-kubernetes: ## Run the example with the real pulumi-kubernetes, which takes
 	$(call setup,python pulumi simulator apiserver crds examples pulumi-kubernetes)
 	@cd "$(ROOT)" && python -m pytest tests/examples/real_pulumi_kubernetes.py $(ARGS)
 
+.PHONY: test-java
+test-java: ## Run the Java example, and compile what the documentation has in Java; Java and Maven must be on PATH
+	$(call setup,python pulumi simulator java-host java-program)
+	@cd "$(ROOT)" && python -m pytest tests/sdk/real_java.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Feed made-up requests, trees, kubeconfigs and answers to what reads them (EXAMPLES of each: 20000)
 	$(call setup,python)

@@ -6,6 +6,7 @@ python  a wheel and an sdist of the plugin, and of the SDK; each wheel is made f
 npm     the tarball of the Node.js SDK
 go      nothing in dist/: the Go SDK is published by a tag; it is built by itself
 dotnet  the NuGet package of the .NET SDK; made only where `dotnet` is on PATH, or when it is named
+java    the jar of the Java SDK, and its pom.xml; made only where Maven is on PATH, or when it is named
 archive the plugin with a Python of its own, put together by PyInstaller, for the platform it is made on;
         `pulumi plugin install resource vmsnapshot VERSION --file ARCHIVE` takes it (tools/archive.py)
 
@@ -26,7 +27,7 @@ from functools import cache
 from pathlib import Path
 
 from devkit.places import BIN, BUILD, ROOT
-from devkit.setup import go, node, packages
+from devkit.setup import go, java, node, packages
 from devkit.setup.python import sync_environment, uv
 from devkit.setup.running import SetupError, run
 from tools import archive
@@ -205,6 +206,26 @@ def make_dotnet() -> list[Path]:
 NUGET = "Vmsnapshot.PulumiVmsnapshot"
 
 
+# Java
+
+
+def make_java() -> list[Path]:
+    """Compiles and packs the Java SDK, in a copy: Maven writes beside the sources."""
+    say("the jar of the Java SDK")
+    source = TRIED / "java"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(sdks() / "java", source, ignore=shutil.ignore_patterns("target"))
+    java.maven(LOG, source, "package")
+    name = f"vmsnapshot-{version()}"
+    shutil.copy(source / "target" / f"{name}.jar", DIST)
+    shutil.copy(source / "pom.xml", DIST / f"{name}.pom")
+    with zipfile.ZipFile(expect(f"{name}.jar")) as jar:
+        told = jar.read("io/github/vmsnapshot/vmsnapshot/version.txt").decode().strip()
+    if told != version():
+        raise SetupError(f"{name}.jar says that it is {told!r}")
+    return [expect(f"{name}.jar"), expect(f"{name}.pom")]
+
+
 # The archive
 
 
@@ -241,16 +262,18 @@ KINDS: dict[str, Callable[[], list[Path]]] = {
     "npm": make_npm,
     "go": make_go,
     "dotnet": make_dotnet,
+    "java": make_java,
     "archive": make_archive,
 }
 
 
 def _possible() -> list[str]:
     """The kinds that can be made here."""
-    if shutil.which("dotnet"):
-        return list(KINDS)
-    say("no NuGet package: there is no dotnet on PATH")
-    return [kind for kind in KINDS if kind != "dotnet"]
+    needed = {"dotnet": "dotnet", "java": "mvn"}
+    missing = {kind: program for kind, program in needed.items() if not shutil.which(program)}
+    for kind, program in missing.items():
+        say(f"the SDK for {kind} is left out: there is no {program} on PATH")
+    return [kind for kind in KINDS if kind not in missing]
 
 
 def main(kinds: list[str]) -> int:
@@ -261,7 +284,7 @@ def main(kinds: list[str]) -> int:
     try:
         made = [path for kind in kinds or _possible() for path in KINDS[kind]()]
         for path in made:
-            if path.suffix != ".nupkg":  # its license is named in its metadata
+            if path.suffix not in {".nupkg", ".jar", ".pom"}:  # their license is named in their metadata
                 check_papers(path)
     except SetupError as error:
         print(f"build: {error}", file=sys.stderr)

@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' provider/src/vmsnapshot/_version.py)
 .build/bin/vmsnapshot-codegen -schema "${SCHEMA:-schema.json}" -version "$version" -out "$1" python nodejs go
 .build/bin/vmsnapshot-codegen-dotnet -schema "${SCHEMA:-schema.json}" -version "$version" -logo docs/logo.png -out "$1"
-for language in python nodejs go dotnet; do
+.build/bin/vmsnapshot-codegen-java -schema "${SCHEMA:-schema.json}" -version "$version" -out "$1"
+for language in python nodejs go dotnet java; do
     cp "tools/sdk/$language.md" "$1/$language/README.md"
     cp LICENSE "$1/$language/LICENSE"
 done

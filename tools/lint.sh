@@ -28,7 +28,7 @@ sdk_up_to_date() {
     sh tools/codegen.sh .build/sdk || return 1
     # What the languages' tools leave in sdk/, and Go's lock of the SDK's requirements, isn't generated.
     if ! diff -ru --exclude='*.egg-info' --exclude=__pycache__ --exclude=bin --exclude=obj --exclude=node_modules \
-        --exclude=go.mod --exclude=go.sum sdk .build/sdk; then
+        --exclude=target --exclude=go.mod --exclude=go.sum sdk .build/sdk; then
         echo "sdk/ doesn't say what schema.json says. Run: make codegen" >&2
         return 1
     fi
@@ -61,6 +61,7 @@ check "go vet simulator" go_vet simulator
 check "go vet govc" go_vet tools/govc
 check "go vet codegen" go_vet tools/pulumi
 check "go vet codegen of .NET" go_vet tools/dotnet
+check "go vet codegen of Java" go_vet tools/java
 check "go vet sdk and its example" go_vet examples/basics-go . github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/...
 check "go vet guest-hooks" go_vet examples/guest-hooks/go
 check "go vet rehearsal" go_vet examples/rehearsal/go

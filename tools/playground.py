@@ -6,7 +6,6 @@ of it is gone when the shell ends. Run it by `make playground`; commands may als
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,35 +15,47 @@ from pathlib import Path
 from devkit.places import ROOT
 from tools.scenario import VMS, environment_of, simulator
 
-PROGRAM = {
-    "name": "playground",
-    "runtime": "yaml",
-    "plugins": {"providers": [{"name": "vmsnapshot", "path": str(ROOT / "provider")}]},
-    "config": {
-        "release": {"type": "string", "default": "one"},
-        "rollBack": {"type": "string", "default": ""},
-    },
-    "resources": {
-        "before-release": {
-            "type": "vmsnapshot:VirtualMachineSnapshot",
-            "properties": {"vmName": "web-1", "description": "As it was before the release."},
-        },
-        "web-1": {
-            "type": "vmsnapshot:VirtualMachineRevert",
-            "properties": {"vmName": "web-1", "snapshot": "${rollBack}"},
-            "options": {"dependsOn": ["${before-release}"]},
-        },
-        "shop": {
-            "type": "vmsnapshot:EnvironmentCheckpoint",
-            "properties": {
-                "virtualMachines": [{"vmName": name} for name in VMS],
-                "label": "${release}",
-                "keepLast": 2,
-            },
-        },
-    },
-    "outputs": {"path": "${before-release.path}", "latest": "${shop.latest}"},
-}
+PROGRAM = """\
+name: playground
+runtime: yaml
+plugins:
+  providers:
+    - name: vmsnapshot
+      path: "{provider}"
+config:
+  release: # another one takes another checkpoint
+    type: string
+    default: one
+  rollBack: # the snapshot that web-1 is reverted to
+    type: string
+    default: ""
+resources:
+  before-release:
+    type: vmsnapshot:VirtualMachineSnapshot
+    properties:
+      vmName: web-1
+      description: As it was before the release.
+  web-1:
+    type: vmsnapshot:VirtualMachineRevert
+    properties:
+      vmName: web-1
+      snapshot: ${{rollBack}}
+    options:
+      dependsOn:
+        - ${{before-release}}
+  shop:
+    type: vmsnapshot:EnvironmentCheckpoint
+    properties:
+      virtualMachines: [{vms}]
+      label: ${{release}}
+      keepLast: 2
+    options:
+      dependsOn:
+        - ${{before-release}}
+outputs:
+  path: ${{before-release.path}}
+  latest: ${{shop.latest}}
+"""
 
 INTRODUCTION = """
 A vSphere simulator with the running VMs {vms} is at {url}.
@@ -68,7 +79,9 @@ def main() -> int:
     ):
         project = Path(name) / "playground"
         project.mkdir()
-        (project / "Pulumi.yaml").write_text(json.dumps(PROGRAM, indent=2) + "\n", encoding="utf-8")
+        vms = ", ".join(f"{{ vmName: {name} }}" for name in VMS)
+        program = PROGRAM.format(provider=ROOT / "provider", vms=vms)
+        (project / "Pulumi.yaml").write_text(program, encoding="utf-8")
         environment = environment_of(Path(name), vsphere)
         for command in (
             ("pulumi", "stack", "init", "playground"),

@@ -2,7 +2,7 @@
 
 import sys
 
-from devkit.setup import go, kubernetes, node, parts, programs, pulumi, python, recordings
+from devkit.setup import go, java, kubernetes, node, parts, programs, pulumi, python, recordings
 
 PARTS = {
     part.name: part
@@ -27,6 +27,8 @@ PARTS = {
         programs.PYTHON,
         programs.TYPESCRIPT,
         programs.GO,
+        java.LANGUAGE_HOST,
+        java.JAVA,
     )
 }
 

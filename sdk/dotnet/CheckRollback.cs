@@ -92,6 +92,29 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.CheckRollbackArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.EnvironmentMemberArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.CheckRollbackResult;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var wayBack = VmsnapshotFunctions.checkRollback(CheckRollbackArgs.builder()
+        ///                 .virtualMachines(
+        ///                     EnvironmentMemberArgs.builder().vmName("db-1").build(),
+        ///                     EnvironmentMemberArgs.builder().vmName("web-1").build())
+        ///                 .to("release-41")
+        ///                 .build());
+        /// 
+        ///             context.export("text", wayBack.applyValue(CheckRollbackResult::text));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -187,6 +210,30 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("text", pulumi.String(lastNight.Text))
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.CheckRollbackArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.EnvironmentMemberArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.CheckRollbackResult;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var lastNight = VmsnapshotFunctions.checkRollback(CheckRollbackArgs.builder()
+        ///                 .virtualMachines(
+        ///                     EnvironmentMemberArgs.builder().vmName("db-1").build(),
+        ///                     EnvironmentMemberArgs.builder().vmName("web-1").build())
+        ///                 .to(context.config().require("latest"))
+        ///                 .maxAge("26h")
+        ///                 .build());
+        /// 
+        ///             context.export("ageSeconds", lastNight.applyValue(CheckRollbackResult::ageSeconds));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 
@@ -294,6 +341,29 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.CheckRollbackArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.EnvironmentMemberArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.CheckRollbackResult;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var wayBack = VmsnapshotFunctions.checkRollback(CheckRollbackArgs.builder()
+        ///                 .virtualMachines(
+        ///                     EnvironmentMemberArgs.builder().vmName("db-1").build(),
+        ///                     EnvironmentMemberArgs.builder().vmName("web-1").build())
+        ///                 .to("release-41")
+        ///                 .build());
+        /// 
+        ///             context.export("text", wayBack.applyValue(CheckRollbackResult::text));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -389,6 +459,30 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("text", pulumi.String(lastNight.Text))
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.CheckRollbackArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.EnvironmentMemberArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.CheckRollbackResult;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var lastNight = VmsnapshotFunctions.checkRollback(CheckRollbackArgs.builder()
+        ///                 .virtualMachines(
+        ///                     EnvironmentMemberArgs.builder().vmName("db-1").build(),
+        ///                     EnvironmentMemberArgs.builder().vmName("web-1").build())
+        ///                 .to(context.config().require("latest"))
+        ///                 .maxAge("26h")
+        ///                 .build());
+        /// 
+        ///             context.export("ageSeconds", lastNight.applyValue(CheckRollbackResult::ageSeconds));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 
@@ -496,6 +590,29 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.CheckRollbackArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.EnvironmentMemberArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.CheckRollbackResult;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var wayBack = VmsnapshotFunctions.checkRollback(CheckRollbackArgs.builder()
+        ///                 .virtualMachines(
+        ///                     EnvironmentMemberArgs.builder().vmName("db-1").build(),
+        ///                     EnvironmentMemberArgs.builder().vmName("web-1").build())
+        ///                 .to("release-41")
+        ///                 .build());
+        /// 
+        ///             context.export("text", wayBack.applyValue(CheckRollbackResult::text));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -591,6 +708,30 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("text", pulumi.String(lastNight.Text))
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.CheckRollbackArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.EnvironmentMemberArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.CheckRollbackResult;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var lastNight = VmsnapshotFunctions.checkRollback(CheckRollbackArgs.builder()
+        ///                 .virtualMachines(
+        ///                     EnvironmentMemberArgs.builder().vmName("db-1").build(),
+        ///                     EnvironmentMemberArgs.builder().vmName("web-1").build())
+        ///                 .to(context.config().require("latest"))
+        ///                 .maxAge("26h")
+        ///                 .build());
+        /// 
+        ///             context.export("ageSeconds", lastNight.applyValue(CheckRollbackResult::ageSeconds));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 

@@ -93,6 +93,30 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetRevertPlanArgs;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var plan = VmsnapshotFunctions.getRevertPlan(GetRevertPlanArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .snapshot("base/release-41")
+        ///                 .build());
+        /// 
+        ///             context.export("changes", plan.applyValue(it -&gt; {
+        ///                 if (!it.possible()) {
+        ///                     throw new IllegalStateException(it.text());
+        ///                 }
+        ///                 return it.changes();
+        ///             }));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -195,6 +219,30 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetRevertPlanArgs;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var plan = VmsnapshotFunctions.getRevertPlan(GetRevertPlanArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .snapshot("base/release-41")
+        ///                 .build());
+        /// 
+        ///             context.export("changes", plan.applyValue(it -&gt; {
+        ///                 if (!it.possible()) {
+        ///                     throw new IllegalStateException(it.text());
+        ///                 }
+        ///                 return it.changes();
+        ///             }));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -294,6 +342,30 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("changes", pulumi.ToStringArray(plan.Changes))
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetRevertPlanArgs;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var plan = VmsnapshotFunctions.getRevertPlan(GetRevertPlanArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .snapshot("base/release-41")
+        ///                 .build());
+        /// 
+        ///             context.export("changes", plan.applyValue(it -&gt; {
+        ///                 if (!it.possible()) {
+        ///                     throw new IllegalStateException(it.text());
+        ///                 }
+        ///                 return it.changes();
+        ///             }));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 

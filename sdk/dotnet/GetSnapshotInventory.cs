@@ -107,6 +107,31 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetSnapshotInventoryArgs;
+        /// import java.util.stream.Collectors;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var fleet = VmsnapshotFunctions.getSnapshotInventory(GetSnapshotInventoryArgs.builder()
+        ///                 .unmanagedOnly(true)
+        ///                 .olderThan("7d")
+        ///                 .largerThan("10Gi")
+        ///                 .sortBy("size")
+        ///                 .build());
+        /// 
+        ///             context.export("forgotten", fleet.applyValue(it -&gt; it.snapshots().stream()
+        ///                 .map(one -&gt; one.vm().name() + ": " + one.path())
+        ///                 .collect(Collectors.toList())));
+        ///             context.export("notRead", fleet.applyValue(it -&gt; it.notRead().size()));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -225,6 +250,31 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetSnapshotInventoryArgs;
+        /// import java.util.stream.Collectors;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var fleet = VmsnapshotFunctions.getSnapshotInventory(GetSnapshotInventoryArgs.builder()
+        ///                 .unmanagedOnly(true)
+        ///                 .olderThan("7d")
+        ///                 .largerThan("10Gi")
+        ///                 .sortBy("size")
+        ///                 .build());
+        /// 
+        ///             context.export("forgotten", fleet.applyValue(it -&gt; it.snapshots().stream()
+        ///                 .map(one -&gt; one.vm().name() + ": " + one.path())
+        ///                 .collect(Collectors.toList())));
+        ///             context.export("notRead", fleet.applyValue(it -&gt; it.notRead().size()));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -340,6 +390,31 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("notRead", pulumi.Int(len(fleet.NotRead)))
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetSnapshotInventoryArgs;
+        /// import java.util.stream.Collectors;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var fleet = VmsnapshotFunctions.getSnapshotInventory(GetSnapshotInventoryArgs.builder()
+        ///                 .unmanagedOnly(true)
+        ///                 .olderThan("7d")
+        ///                 .largerThan("10Gi")
+        ///                 .sortBy("size")
+        ///                 .build());
+        /// 
+        ///             context.export("forgotten", fleet.applyValue(it -&gt; it.snapshots().stream()
+        ///                 .map(one -&gt; one.vm().name() + ": " + one.path())
+        ///                 .collect(Collectors.toList())));
+        ///             context.export("notRead", fleet.applyValue(it -&gt; it.notRead().size()));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 

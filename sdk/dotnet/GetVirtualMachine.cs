@@ -77,6 +77,25 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetVirtualMachineArgs;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var web = VmsnapshotFunctions.getVirtualMachine(GetVirtualMachineArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .build());
+        /// 
+        ///             context.export("powerState", web.applyValue(it -&gt; it.machine().powerState()));
+        ///             context.export("toolsRunning", web.applyValue(it -&gt; it.tools().running()));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -162,6 +181,25 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetVirtualMachineArgs;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var web = VmsnapshotFunctions.getVirtualMachine(GetVirtualMachineArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .build());
+        /// 
+        ///             context.export("powerState", web.applyValue(it -&gt; it.machine().powerState()));
+        ///             context.export("toolsRunning", web.applyValue(it -&gt; it.tools().running()));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -244,6 +282,25 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("toolsRunning", web.Tools().Running())
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetVirtualMachineArgs;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var web = VmsnapshotFunctions.getVirtualMachine(GetVirtualMachineArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .build());
+        /// 
+        ///             context.export("powerState", web.applyValue(it -&gt; it.machine().powerState()));
+        ///             context.export("toolsRunning", web.applyValue(it -&gt; it.tools().running()));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 

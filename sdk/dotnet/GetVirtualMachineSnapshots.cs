@@ -99,6 +99,31 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.enums.SnapshotType;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetVirtualMachineSnapshotsArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.SnapshotSummary;
+        /// import java.util.stream.Collectors;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var old = VmsnapshotFunctions.getVirtualMachineSnapshots(GetVirtualMachineSnapshotsArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .type(SnapshotType.Unmanaged)
+        ///                 .minAge("7d")
+        ///                 .build());
+        /// 
+        ///             context.export("forgotten", old.applyValue(it -&gt; it.snapshots().stream()
+        ///                 .map(SnapshotSummary::path)
+        ///                 .collect(Collectors.toList())));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -207,6 +232,31 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// }
         /// ```
         /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.enums.SnapshotType;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetVirtualMachineSnapshotsArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.SnapshotSummary;
+        /// import java.util.stream.Collectors;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var old = VmsnapshotFunctions.getVirtualMachineSnapshots(GetVirtualMachineSnapshotsArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .type(SnapshotType.Unmanaged)
+        ///                 .minAge("7d")
+        ///                 .build());
+        /// 
+        ///             context.export("forgotten", old.applyValue(it -&gt; it.snapshots().stream()
+        ///                 .map(SnapshotSummary::path)
+        ///                 .collect(Collectors.toList())));
+        ///         });
+        ///     }
+        /// }
+        /// ```
+        /// 
         /// ```yaml
         /// name: example
         /// runtime: yaml
@@ -312,6 +362,31 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// 		ctx.Export("forgotten", forgotten)
         /// 		return nil
         /// 	})
+        /// }
+        /// ```
+        /// 
+        /// ```java
+        /// import com.pulumi.Pulumi;
+        /// import io.github.vmsnapshot.vmsnapshot.VmsnapshotFunctions;
+        /// import io.github.vmsnapshot.vmsnapshot.enums.SnapshotType;
+        /// import io.github.vmsnapshot.vmsnapshot.inputs.GetVirtualMachineSnapshotsArgs;
+        /// import io.github.vmsnapshot.vmsnapshot.outputs.SnapshotSummary;
+        /// import java.util.stream.Collectors;
+        /// 
+        /// public class App {
+        ///     public static void main(String[] args) {
+        ///         Pulumi.run(context -&gt; {
+        ///             var old = VmsnapshotFunctions.getVirtualMachineSnapshots(GetVirtualMachineSnapshotsArgs.builder()
+        ///                 .vmName("web-1")
+        ///                 .type(SnapshotType.Unmanaged)
+        ///                 .minAge("7d")
+        ///                 .build());
+        /// 
+        ///             context.export("forgotten", old.applyValue(it -&gt; it.snapshots().stream()
+        ///                 .map(SnapshotSummary::path)
+        ///                 .collect(Collectors.toList())));
+        ///         });
+        ///     }
         /// }
         /// ```
         /// 

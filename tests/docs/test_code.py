@@ -29,9 +29,9 @@ WORK = BUILD / "docs"
 
 # `text` is what a terminal showed.
 # A mermaid picture is checked where it belongs (tests/project/test_architecture.py).
-LANGUAGES = {"csharp", "go", "mermaid", "python", "sh", "text", "typescript", "yaml"}
+LANGUAGES = {"csharp", "go", "java", "mermaid", "python", "sh", "text", "typescript", "yaml"}
 # Those in which each resource and function is shown.
-PROGRAMS = ["typescript", "python", "csharp", "go", "yaml"]
+PROGRAMS = ["typescript", "python", "csharp", "go", "java", "yaml"]
 
 
 def fill(folder: Path, blocks: list[Block], name: str) -> None:
@@ -69,7 +69,7 @@ def test_every_block_says_its_language(page: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*RESOURCES, *FUNCTIONS], ids=lambda kind: kind.name)
 def test_everything_is_shown_in_every_language(kind: ResourceType | FunctionType) -> None:
-    """Each example of a resource or a function stands in five languages, and uses it."""
+    """Each example of a resource or a function stands in six languages, and uses it."""
     page, name = EXAMPLES / f"{kind.name}.md", kind.name
     shown = [block for block in blocks_of(page) if block.language != "sh"]
     assert [block.language for block in shown] == PROGRAMS * (len(shown) // len(PROGRAMS))

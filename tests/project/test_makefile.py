@@ -20,6 +20,7 @@ def make(*arguments: str) -> list[str]:
         "demo",
         "test",
         "test-fast",
+        "test-java",
         "test-kubernetes",
         "lint",
         "schema",

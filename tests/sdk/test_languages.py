@@ -86,10 +86,14 @@ def test_the_same_stack(tmp_path: Path, vsphere: Simulator, client: Client, lang
 
     The SDK is the one that was built: a wheel, a compiled tarball, a module.
     """
+    follow(stack_of(tmp_path / "stack", language, vsphere), language, vsphere, client)
+
+
+def follow(stack: Stack, language: str, vsphere: Simulator, client: Client) -> None:
+    """Run the README of the basic example in a language, and look at what each step has done."""
     client.take(language, "clean")
     client.reconfigure(language, numCPUs=8)
     before_all = snapshots(client, language)
-    stack = stack_of(tmp_path / "stack", language, vsphere)
     steps = readme(stack, language)
 
     steps.through("pulumi stack init")

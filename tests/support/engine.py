@@ -67,7 +67,7 @@ def run_command(command: str, folder: Path, environment: Mapping[str, str]) -> O
         stderr=subprocess.STDOUT,
         check=False,
         text=True,
-        timeout=100,
+        timeout=200,  # it hangs
     )
     return Outcome((command,), ran.returncode, ran.stdout)
 

@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples"
 
 # What a reader does once for all examples, or with what is theirs: the test has set it up.
 _SET_UP = re.compile(
-    r"^(make build|pip install|pulumi install|python3 -m venv|npm install|export (KUBECONFIG|VSPHERE_\w+)=)"
+    r"^(make build|(pip|pulumi|npm|mvn) install|python3 -m venv|export (KUBECONFIG|VSPHERE_\w+)=)"
 )
 _COMMENT = re.compile(r"\s+# .*$")
 

@@ -11,7 +11,7 @@ import (
 // and what Go locks the SDK's requirements with (written by go mod tidy).
 func notOurs(name string) bool {
 	switch name {
-	case "__pycache__", "bin", "node_modules", "obj", "go.mod", "go.sum":
+	case "__pycache__", "bin", "node_modules", "obj", "target", "go.mod", "go.sum":
 		return true
 	}
 	return filepath.Ext(name) == ".egg-info"

@@ -49,7 +49,7 @@ _LANGUAGES: dict[str, dict[str, Any]] = {
         "namespaces": {PACKAGE: "PulumiVmsnapshot"},
         "respectSchemaVersion": True,
     },
-    # The package io.github.vmsnapshot.vmsnapshot, for `pulumi package gen-sdk --language java`.
+    # The package io.github.vmsnapshot.vmsnapshot. Gradle is for SDKs that users make; ours is built by Maven.
     "java": {"basePackage": f"io.github.{PUBLISHER}", "buildFiles": "gradle"},
 }
 
