@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import login, mini_stack, new_stack, snapshot
+from tests.e2e.conftest import clone, login, mini_stack, new_stack, snapshot
 from tests.support.client import Client
 from tests.support.engine import Stack
 from tests.support.ministack import MiniStack
@@ -268,6 +269,27 @@ def test_import_shows_no_change_afterwards(tmp_path: Any, stack: Stack, vsphere:
     assert "unchanged" in (text := stack.preview().check().text)
     assert "to update" not in text
     assert "to replace" not in text
+
+
+def test_an_import_option_that_stays_in_the_program_removes_nothing(
+    stack: Stack, vsphere: Simulator, client: Client, write: Callable[..., None]
+) -> None:
+    """After an update the engine imports again, and deletes what it takes for the original: the same one."""
+    client.take("web-1", "kept")
+    other = mini_stack(vsphere, "other")
+    other.write(theirs=clone(snapshot="kept", name="copy"))
+    other.up().check()
+    write(
+        mine=snapshot(name="kept", description="ours", options={"import": "web-1@kept"}),
+        copy=clone(snapshot="kept", name="copy", powerOn=True, options={"import": "copy"}),
+    )
+    stack.up().check()
+    told = " ".join(stack.up().check().text.split())
+    assert "2 replaced" in told
+    for kept in ('VM "web-1"', 'VM "copy"'):
+        assert re.search(f"{kept} [^:]*is kept: this update has imported it, in place of itself", told)
+    assert client.names("web-1") == ["kept"]
+    assert client.vm("copy").runtime.powerState == "poweredOn"
 
 
 @pytest.mark.parametrize("by", ["path", "uniqueID"])

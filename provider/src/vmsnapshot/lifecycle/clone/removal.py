@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from vmsnapshot.lifecycle.clone.note import note_of
 from vmsnapshot.lifecycle.clone.plan import require_cloner
-from vmsnapshot.lifecycle.clone.text import attached_text, standing_text
+from vmsnapshot.lifecycle.clone.text import attached_text, not_ours_text, standing_text
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.common.dependents import say_unread
 from vmsnapshot.lifecycle.common.session import Session
@@ -14,6 +14,7 @@ from vmsnapshot.lifecycle.errors import Refused, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.model.clone import CloneState
 from vmsnapshot.model.machine import VirtualMachine
 
 
@@ -37,6 +38,19 @@ def warn_of_refusals(
     for vm in clones:
         if why := _refusal(session, vm, standing[vm.identity.id]):
             session.log_wrapped(urn, Severity.WARNING, f"As things are, {full_stop(why)}")
+
+
+def require_ours(state: CloneState, vm: VirtualMachine, operation: Operation) -> None:
+    """Go on only with the VM that state made: by its instance UUID, and by the mark that is bound to it.
+
+    Raises:
+        Refused: It isn't certain to be that one.
+    """
+    known = None if state.vm is None else state.vm.instance_uuid
+    note = note_of(vm)
+    same = known is not None and known == vm.identity.instance_uuid
+    if not same or note is None or state.ownership != str(note.mark):
+        raise Refused(not_ours_text(state, vm), subject=operation.what)
 
 
 def delete_clone(

@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
 from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, note_of
 from vmsnapshot.lifecycle.clone.plan import plan_clone, require_cloner, unsupported_text
-from vmsnapshot.lifecycle.clone.removal import delete_clone, standing_on, warn_of_refusals
+from vmsnapshot.lifecycle.clone.removal import delete_clone, require_ours, standing_on, warn_of_refusals
 from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
@@ -26,9 +26,9 @@ from vmsnapshot.lifecycle.clone.state import (
 from vmsnapshot.lifecycle.clone.text import (
     adoption_text,
     gone_text,
+    imported_again_text,
     imported_text,
     not_imported_text,
-    not_ours_text,
     plan_text,
     replacement_text,
     unseen_text,
@@ -57,10 +57,12 @@ class CloneMemory:
     Attributes:
         named_by_us: Whether check made up its name.
         states: The states that the engine has shown, by the clone's instance UUID.
+        imported: The instance UUIDs of clones that were imported.
     """
 
     named_by_us: bool = False
     states: dict[str, CloneState] = dataclasses.field(default_factory=dict)
+    imported: set[str] = dataclasses.field(default_factory=set)
 
 
 class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
@@ -278,6 +280,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_text(vm, note))
         state = clone_state(inputs, vm, note, source=None, snapshot=None)
         self._remember(request.urn, state)
+        self._memory.of(request.urn).imported.add(vm.identity.instance_uuid or "")
         return verbs.Answer(vm.identity.instance_uuid or vm.identity.id, state, inputs)
 
     def read(self, request: verbs.ReadRequest[CloneInputs, CloneState]) -> CloneAnswer | None:
@@ -320,7 +323,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         vm = wait_until_idle(
             self._session, self._session.locate(known_vm(request.id, state), operation), operation
         )
-        self._require_ours(state, vm, operation)
+        require_ours(state, vm, operation)
         self._say_unseen(request, vm)
         maker = self._maker(request.urn, inputs)
         try:
@@ -348,7 +351,10 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             vm = wait_until_idle(self._session, vm, operation)
         except Gone:
             return
-        self._require_ours(state, vm, operation)
+        require_ours(state, vm, operation)
+        if vm.identity.instance_uuid in self._memory.of(request.urn).imported:
+            self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_again_text(vm))
+            return
         delete_clone(
             self._session, vm, standing_on(self._session, [vm], operation)[vm.identity.id], operation
         )
@@ -365,18 +371,6 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         """Go on only on the server that has the clones which a new one is to replace."""
         states = list(self._memory.of(urn).states.values())
         self._session.require_servers([state.vm for state in states if state.vm is not None], operation)
-
-    def _require_ours(self, state: CloneState, vm: VirtualMachine, operation: Operation) -> None:
-        """Go on only with the VM that state made: by its instance UUID, and by the mark that is bound to it.
-
-        Raises:
-            Refused: It isn't certain to be that one.
-        """
-        known = None if state.vm is None else state.vm.instance_uuid
-        note = note_of(vm)
-        same = known is not None and known == vm.identity.instance_uuid
-        if not same or note is None or state.ownership != str(note.mark):
-            raise Refused(not_ours_text(state, vm), subject=operation.what)
 
     def _addresses(self, vm: VirtualMachine, operation: Operation) -> Sequence[str]:
         """The guest's addresses; none are told of one that doesn't run."""

@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
-from vmsnapshot.lifecycle.snapshot.text import ambiguous_text, imported_text, replacement_text
+from vmsnapshot.lifecycle.snapshot.text import ambiguous_text, imported_text, known_text, replacement_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -252,3 +252,36 @@ def taker_of(urn: str, snapshot: Snapshot) -> str:
         return "a later run of this resource"
     maker = snapshot.made_by
     return "another resource" + ("" if maker is None else f' ("{maker.resource}" of stack {maker.stack})')
+
+
+def why_kept(
+    urn: str,
+    vm: VirtualMachine,
+    snapshot: Snapshot,
+    sameness: Sameness,
+    state: SnapshotState,
+    *,
+    imported: bool,
+) -> str | None:
+    """Why a delete leaves a snapshot alone, in words; None: it removes it.
+
+    Args:
+        urn: The resource.
+        vm: The VM.
+        snapshot: What is found where state's snapshot was.
+        sameness: Whether it is that one.
+        state: What state holds.
+        imported: Whether the resource has just imported that very snapshot.
+    """
+    name = format_snapshot(vm, snapshot)
+    if sameness is Sameness.ANOTHER:
+        return f"{name} is not the one that state means ({known_text(state)}), and is kept."
+    killed = state.ownership is None and has_mark_of(snapshot, urn)  # in an update
+    if snapshot.mark not in (None, state.ownership) and not killed:
+        return f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
+    if imported:  # the engine has forgotten by which id it was imported, and so imports it once more
+        return (
+            f"{name} is kept: this update has imported it, in place of itself. Take the option `import` out "
+            "of the program: what it names is in the stack's state."
+        )
+    return None

@@ -24,11 +24,13 @@ class SnapshotMemory:
         named_by_us: Whether check made up its name.
         in_state: Whether the stack's state holds the resource.
         states: The states that the engine has shown, by the snapshot's id on the platform.
+        imported: The ids under which snapshots were imported.
     """
 
     named_by_us: bool = False
     in_state: bool = False
     states: dict[str, SnapshotState] = dataclasses.field(default_factory=dict)
+    imported: set[str] = dataclasses.field(default_factory=set)
 
     @property
     def held_ids(self) -> frozenset[str] | None:

@@ -21,7 +21,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
-from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of
+from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of, why_kept
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.lifecycle.snapshot.state import (
     asked_texts,
@@ -35,7 +35,6 @@ from vmsnapshot.lifecycle.snapshot.text import (
     ambiguous_text,
     children_text,
     gone_text,
-    known_text,
     not_removed_text,
 )
 from vmsnapshot.model._base import replace
@@ -226,7 +225,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
 
     def import_(self, request: verbs.ImportRequest) -> SnapshotAnswer:
         """Bind to a snapshot that is there."""
-        return self.lookup.import_(request)
+        answer = self.lookup.import_(request)
+        self._memory.of(request.urn).imported.add(answer.id)
+        return answer
 
     def read(self, request: verbs.ReadRequest[SnapshotInputs, SnapshotState]) -> SnapshotAnswer | None:
         """The snapshot as it is now; None when it has definitely been removed."""
@@ -354,16 +355,11 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise Refused(ambiguous_text(vm, state), subject=what)
         if snapshot is None:
             return
+        again = self._session.backend.identifier(vm, snapshot.id) in self._memory.of(urn).imported
+        if (kept := why_kept(urn, vm, snapshot, sameness, state, imported=again)) is not None:
+            self._session.log(urn, requests.Severity.WARNING, kept)
+            return
         name = format_snapshot(vm, snapshot)
-        if sameness is Sameness.ANOTHER:
-            text = f"{name} is not the one that state means ({known_text(state)}), and is kept."
-            self._session.log(urn, requests.Severity.WARNING, text)
-            return
-        killed = state.ownership is None and has_mark_of(snapshot, urn)  # in an update
-        if snapshot.mark not in (None, state.ownership) and not killed:
-            text = f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
-            self._session.log(urn, requests.Severity.WARNING, text)
-            return
         own = [item for item in vm.descendants(snapshot.id) if has_mark_of(item, urn)]  # the new one, perhaps
         children = [item for item in vm.children(snapshot.id) if item not in own]
         if children and state.child_policy == "refuse":
