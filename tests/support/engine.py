@@ -17,6 +17,7 @@ import yaml
 
 from devkit.places import BINARIES
 from devkit.processes import clean_environment, descendants
+from tests.support import vault
 from vmsnapshot._version import __version__
 
 # The files of a new stack, by its name.
@@ -153,6 +154,7 @@ class Stack:
             "PULUMI_STACK": name,
             # Not the user's own, where nothing else says which.
             "XDG_STATE_HOME": os.environ.get("XDG_STATE_HOME", str(folder / "user-state")),
+            **vault.environment(),
             "GOGC": "400",  # the engine lives for a second: a tenth of that would be collecting garbage
             **(environment or {}),
         }
@@ -164,7 +166,7 @@ class Stack:
         """Make the stack; a second one of the same name from the files of the first: a command takes time."""
         folder = self.project.parent
         if self.name not in _NEW:
-            self.run("stack", "init", self.name).check()
+            self.run("stack", "init", self.name, "--secrets-provider", vault.PROVIDER).check()
             made = [*self._state.rglob("*"), self.project / f"Pulumi.{self.name}.yaml"]
             _NEW[self.name] = {
                 path.relative_to(folder): path.read_bytes()
