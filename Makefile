@@ -123,9 +123,10 @@ format: ## Format the code and mend what can be mended by itself
 	@cd "$(ROOT)" && ruff check --fix --exit-zero && ruff format && gofmt -w simulator tools examples
 
 .PHONY: schema
-schema: ## Make schema.json from the model
+schema: ## Make schema.json from the model, and the plugin's own copy
 	$(call setup,python)
 	@cd "$(ROOT)" && python -m vmsnapshot.model.schema > "$(BUILD)/schema.json" && mv "$(BUILD)/schema.json" schema.json
+	@cd "$(ROOT)" && cp schema.json provider/src/vmsnapshot/model/schema.json
 	@echo "schema.json is up to date"
 
 .PHONY: codegen

@@ -17,10 +17,12 @@ check() {
 
 schema_up_to_date() {
     python -m vmsnapshot.model.schema > .build/schema.json || return 1
-    if ! diff -u schema.json .build/schema.json; then
-        echo "schema.json doesn't say what the model says. Run: make codegen" >&2
-        return 1
-    fi
+    for made in schema.json provider/src/vmsnapshot/model/schema.json; do
+        if ! diff -u $made .build/schema.json; then
+            echo "$made doesn't say what the model says. Run: make codegen" >&2
+            return 1
+        fi
+    done
 }
 
 sdk_up_to_date() {

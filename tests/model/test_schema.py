@@ -12,12 +12,15 @@ from vmsnapshot.model.catalogue import FUNCTIONS, RESOURCES
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.schema import schema
 
-COMMITTED = Path(__file__).resolve().parents[2] / "schema.json"
+ROOT = Path(__file__).resolve().parents[2]
+# The second is the one that the plugin tells.
+COMMITTED = (ROOT / "schema.json", ROOT / "provider" / "src" / "vmsnapshot" / "model" / "schema.json")
 
 
 def test_the_committed_schema_is_derived_from_the_model() -> None:
-    """schema.json is the model's own schema; `make schema` remakes it."""
-    assert json.loads(COMMITTED.read_text(encoding="utf-8")) == schema()
+    """schema.json is the model's own schema; `make schema` remakes it, and the plugin's copy."""
+    for committed in COMMITTED:
+        assert json.loads(committed.read_text(encoding="utf-8")) == schema(), committed
 
 
 def test_replacing_properties_are_marked_from_the_metadata_that_diff_reads() -> None:
@@ -62,6 +65,6 @@ def test_what_the_registry_shows_is_told() -> None:
     spec = schema()
     assert spec["homepage"] == spec["repository"] == "https://github.com/vmsnapshot/pulumi-vmsnapshot"
     assert (spec["publisher"], spec["license"]) == ("vmsnapshot", "Apache-2.0")
-    logo = COMMITTED.parent / spec["logoUrl"].partition("/main/")[2]
+    logo = ROOT / spec["logoUrl"].partition("/main/")[2]
     assert logo.read_text(encoding="utf-8").startswith("<svg ")
     assert not {"version", "pluginDownloadURL"} & spec.keys(), "the build sets both"

@@ -10,7 +10,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from vmsnapshot.model._base import Choice, Model, Property, fields
-from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.kinds import token
 
 _SCALARS: dict[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -107,8 +106,3 @@ class Types:
 
 def _first_line(model: type[Model]) -> str:
     return (model.__doc__ or "").strip().splitlines()[0]
-
-
-def configuration_inputs() -> dict[str, Any]:
-    """Returns the schema's `provider.inputProperties`, without the rest of the schema."""
-    return Types().properties(Configuration, inputs=True)

@@ -16,10 +16,12 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
+from vmsnapshot import model
 from vmsnapshot._version import __version__
 from vmsnapshot.frontends.engine import _limits, debug_log
 from vmsnapshot.frontends.engine._link import EngineWatch, Logger
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from vmsnapshot.lifecycle.provider import Provider
     from vmsnapshot.model.configuration import Configuration
 
+_SCHEMA: Final = Path(model.__file__).with_name("schema.json")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # After how many new objects Python looks for garbage in circles. Its own 700 cost a tenth of a command's
 # processor time, in imports and in decoding answers, which leave no circles.
@@ -54,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(_OBJECTS_UNTIL_GARBAGE_COLLECTION)
     # Started by hand, the parent is a shell and not the engine.
     parent = os.getppid() if asked.engine else None
-    serve(
-        lambda logger: _provider(logger, parent), engine=asked.engine, schema=_schema, settings=_setting_types
-    )
+    serve(lambda logger: _provider(logger, parent), engine=asked.engine, schema=_schema)
     return 0
 
 
@@ -65,7 +66,6 @@ def serve(
     *,
     engine: str | None,
     schema: Callable[[], dict[str, Any]],
-    settings: Callable[[], dict[str, Any]] | None = None,
 ) -> None:
     """Serve until the engine is gone, or a signal arrives.
 
@@ -74,7 +74,6 @@ def serve(
         schema: The package's schema without its version.
         engine: The engine's address; None when started by hand. Then engines come and go with
             Attach, and only a signal ends the plugin.
-        settings: The schema's `provider.inputProperties`. Default: out of the whole schema.
     """
     ended = _ShutdownSignal()
     secrets = Secrets()
@@ -91,7 +90,6 @@ def serve(
         secrets=secrets,
         engine_links=(logger, watch),
         schema=schema,
-        settings=settings,
     )
     traces = traces_of_engine(secrets)
     debug_log.listen(Remember())
@@ -194,15 +192,9 @@ def _end_on_signals(ended: _ShutdownSignal) -> None:
 
 
 def _schema() -> dict[str, Any]:
-    from vmsnapshot.model.schema import schema  # noqa: PLC0415 - all models
-
-    return schema()
-
-
-def _setting_types() -> dict[str, Any]:
-    from vmsnapshot.model.schema_types import configuration_inputs  # noqa: PLC0415 - pydantic
-
-    return configuration_inputs()
+    """What `make schema` has derived from the models: to do that here takes longer than to start."""
+    schema: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    return schema
 
 
 def _provider(logger: requests.Logger, parent: int | None) -> Provider:

@@ -54,7 +54,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         secrets: Where to remember what no message may show.
         engine_links: What is told where the engine is.
         schema: The package's schema without its version.
-        settings: The schema's `provider.inputProperties`. Default: out of the whole schema.
     """
 
     def __init__(
@@ -64,18 +63,16 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         secrets: Secrets,
         engine_links: Iterable[EngineLink],
         schema: Callable[[], dict[str, Any]],
-        settings: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.secrets = secrets
         self._serving = Serving(make_provider)
         self._engine_links = tuple(engine_links)
         self._schema = functools.cache(lambda: {**schema(), "version": __version__})
-        self._setting_types = settings or (lambda: self._schema()["provider"]["inputProperties"])
         self._refresh_before_update = False
 
     @functools.cached_property
     def _settings(self) -> Settings:
-        return Settings(self._setting_types())
+        return Settings(self._schema()["provider"]["inputProperties"])
 
     @property
     def _provider(self) -> Provider:
