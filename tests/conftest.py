@@ -73,6 +73,46 @@ NOT_FAST = (
     "vsphere/test_silence.py",
 )
 
+# The tests that take longest, of each kind the longest first: what waits for half a minute, and what keeps a
+# processor busy that long.
+WAITING = (
+    "vmoperator/test_environment.py::test_failures_are_taken_back",
+    "e2e/test_interrupted.py",
+    "e2e/test_clone.py::test_a_create_whose_real_engine_is_killed_makes_one_clone",
+    "e2e/test_clone.py::test_a_killed_create_makes_one_clone",
+    "environment/test_safety_snapshots.py::test_a_timeout_leaves_none_that_could_be_removed",
+    "e2e/test_rehearsal.py::test_a_rehearsal_whose_real_engine_is_killed",
+    "e2e/test_rehearsal.py::test_a_killed_rehearsal_leaves_nothing",
+    "environment/test_rollback.py::test_one_vm_of_ten_fails",
+    "environment/test_checkpoint.py::test_one_vm_of_ten_fails",
+    "vmoperator/test_failed_requests.py::test_the_same_program_again",
+    "faults/test_vmoperator.py::test_a_spoiled_exchange",
+    "e2e/test_cancel.py::test_ctrl_c_cancels_the_snapshot_task",
+    "lifecycle/test_task_notes.py::test_a_revert_that_fails_is_done_again",
+)
+WORKING = (
+    "e2e/test_discovery.py::test_installed_from_the_archive_without_python",
+    "e2e/test_keys.py",
+    "e2e/test_snapshot.py::test_options_of_the_engine",
+    "dynamic/test_engine.py",
+    "fidelity",
+    "soak",
+    "vmoperator/test_engine.py",
+    "e2e/test_call_budget.py",
+    "e2e/test_examples.py",
+    "examples",
+    "e2e/test_clone.py::test_a_life_of_a_snapshot_and_its_clone",
+    "e2e/test_rehearsal.py::test_a_life",
+    "identity/test_snapshot.py",
+    "plugin/test_real_engine.py",
+    "e2e/test_engine_kills.py",
+    "sdk",
+    "clone/test_histories.py",
+    "faults/test_kills.py",
+    "identity/test_histories.py",
+    "vmoperator/test_histories.py",
+)
+
 # How long an example takes says how busy the machine is.
 settings.register_profile("vmsnapshot", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("vmsnapshot")
@@ -105,9 +145,15 @@ def long_ones_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]
     """The tests in an order in which no worker begins a long one when the others have nothing left to do.
 
     Each worker gets an equal run of the order (and takes from the others when it is done): each of these runs
-    begins with its share of the tests that are cut into parts.
+    begins with its share of the long tests. Of five workers two or three wait then, and the others compute.
     """
-    long = [item for item in items if "part" in getattr(getattr(item, "callspec", None), "params", ())]
+    names = [item.nodeid.removeprefix("tests/") for item in items]
+    waiting, working = (
+        [item for start in starts for item, name in zip(items, names, strict=True) if name.startswith(start)]
+        for starts in (WAITING, WORKING)
+    )
+    by_turns = itertools.chain.from_iterable(itertools.zip_longest(waiting, working))
+    long = [item for item in dict.fromkeys(by_turns) if item is not None]
     others = iter([item for item in items if item not in set(long)])
     ordered: list[pytest.Item] = []
     for worker in range(workers):
