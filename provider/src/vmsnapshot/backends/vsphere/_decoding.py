@@ -37,9 +37,10 @@ class _Property:
         type: Its declared type.
         is_list: Whether that is a list.
         is_fault: Whether it is called `fault`, which may stand in a LocalizedMethodFault.
+        taken: The types of values that pyVmomi has let it be: it looks at nothing else of them.
     """
 
-    __slots__ = ("is_fault", "is_list", "name", "type")
+    __slots__ = ("is_fault", "is_list", "name", "taken", "type")
 
     def __init__(self, kind: Any, tag: str) -> None:
         name = tag.rpartition(SoapAdapter.NS_SEP)[2]
@@ -48,6 +49,7 @@ class _Property:
         self.type: Any = info.type
         self.is_list = issubclass(info.type, list)
         self.is_fault = name == "fault"
+        self.taken: set[type] = set()
 
 
 class _Shape:
@@ -145,10 +147,12 @@ class Decoder(_Decoder):  # type: ignore[misc]
         known = _property(type(top), tag)
         if known.is_list and not isinstance(value, list):
             getattr(top, known.name).append(value)
-        elif type(value) is known.type:
+        elif type(value) is known.type or type(value) in known.taken:
             vars(top)[known.name] = value
         else:
             setattr(top, known.name, value)  # where pyVmomi looks whether it may be
+            if known.type is object or not isinstance(value, list):
+                known.taken.add(type(value))
 
     def _value(self, found: Any) -> Any:
         """What an element is decoded to; `_OTHER`: pyVmomi is to do it.

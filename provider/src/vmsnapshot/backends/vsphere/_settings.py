@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -80,6 +80,7 @@ _CONFIDENTIAL: Final = re.compile(
     r"^extraConfig\.guestinfo\.|^vAppConfig\.property\[|password|passwd|secret|token|credential",
     re.IGNORECASE,
 )
+_DEVICES: Final = "hardware.device"
 _KIND: Final = re.compile(r"^(?:disk|adapter)\[\*\]")
 # Objects whose class is a setting, whatever stands in the declaration.
 _TYPED: Final = (vim.vm.device.VirtualDevice, vim.vm.device.VirtualDevice.BackingInfo)
@@ -93,45 +94,54 @@ def settings(config: Any) -> dict[str, str]:
         or `device[1000].sharedBus`. A value that is no string is written as JSON; one that may hold a
         password as the beginning of its SHA-256 digest, which tells whether it differs.
     """
-    found: dict[str, str] = {}
-    for path, value in _walk("", "", config, type(config)):
-        text = value if isinstance(value, str) else json.dumps(value)
-        if _is_confidential(path):
-            digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-            text = f"sha256 {digest} ({len(text)} characters)"
-        found[path] = text
-    return found
+    found: dict[str, Any] = {}
+    _walk(found, "", "", config, type(config))
+    return {path: _text(path, value) for path, value in found.items()}
 
 
-def _walk(path: str, shape: str, value: Any, declared: Any) -> Iterator[tuple[str, Any]]:
-    """Each value below a path; `shape` is the path as `LEFT_OUT` spells it.
+def _text(path: str, value: Any) -> str:
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, list):
+        text = json.dumps(value)
+    else:
+        text = _json(value)
+    if _is_confidential(path):
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"sha256 {digest} ({len(text)} characters)"
+    return text
+
+
+@functools.lru_cache(maxsize=4096, typed=True)  # a number equals a boolean
+def _json(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _walk(found: dict[str, Any], path: str, shape: str, value: Any, declared: Any) -> None:
+    """Put each value below a path to those found; `shape` is the path as `LEFT_OUT` spells it.
 
     Where the API declares a base class, the class is a value, too: a boot order from CD-ROM differs from one
     from the network in nothing else.
     """
-    if value is None or _is_left_out(shape):
-        return
-    if isinstance(value, _TYPED) or (isinstance(value, DataObject) and type(value) is not declared):
-        yield f"{path}.type", type(value)._wsdlName  # noqa: SLF001 - the name that the API has for it
-    if isinstance(value, ManagedObject):
-        yield path, object_id(value)
-    elif isinstance(value, DataObject):
+    if isinstance(value, DataObject):
+        if type(value) is not declared or isinstance(value, _TYPED):
+            found[f"{path}.type"] = type(value)._wsdlName  # noqa: SLF001 - the name that the API has for it
         of: Any = type(value)
-        for name, kind in _properties(of):
-            if (inner := getattr(value, name)) is None:
-                continue
-            below = "device" if (path, name) == ("hardware", "device") else f"{path}.{name}"
-            yield from _walk(below.lstrip("."), f"{shape}.{name}".lstrip("."), inner, kind)
+        for name, kind, below in _properties(of, shape):
+            if (inner := getattr(value, name)) is not None:
+                where = f"{path}.{name}" if path else name
+                _walk(found, "device" if below == _DEVICES else where, below, inner, kind)
     elif isinstance(value, (list, tuple)):
-        yield from _items(path, shape, value, getattr(declared, "Item", None))
+        _items(found, path, shape, value, getattr(declared, "Item", None))
     else:
-        yield path, _leaf(value)
+        found[path] = object_id(value) if isinstance(value, ManagedObject) else _leaf(value)
 
 
 @functools.cache
-def _properties(kind: Any) -> tuple[tuple[str, Any], ...]:
-    """The names and the declared types of a class's properties."""
-    return tuple((info.name, info.type) for info in kind._GetPropertyList())  # noqa: SLF001 - pyVmomi's way
+def _properties(kind: Any, shape: str) -> tuple[tuple[str, Any, str], ...]:
+    """The names and declared types of a class's properties that are compared, and their shapes."""
+    below = ((info.name, info.type, f"{shape}.{info.name}".lstrip(".")) for info in kind._GetPropertyList())  # noqa: SLF001 - pyVmomi's way
+    return tuple(item for item in below if not _is_left_out(item[2]))
 
 
 @functools.cache
@@ -146,19 +156,20 @@ def _is_confidential(path: str) -> bool:
     return _CONFIDENTIAL.search(path) is not None
 
 
-def _items(path: str, shape: str, items: Iterable[Any], declared: Any) -> Iterator[tuple[str, Any]]:
+def _items(found: dict[str, Any], path: str, shape: str, items: Iterable[Any], declared: Any) -> None:
     plain: list[Any] = []
     for index, item in enumerate(items):
         if isinstance(item, vim.option.OptionValue):
-            yield f"{path}.{item.key}", _leaf(item.value)
+            found[f"{path}.{item.key}"] = _leaf(item.value)
         elif isinstance(item, DataObject):
             key = getattr(item, "key", None)
-            where = f"{path}[{index if key is None else key}]"
-            yield from _walk(where, _item_shape(shape, item), item, declared)
+            where, of = f"{path}[{index if key is None else key}]", _item_shape(shape, item)
+            if not _is_left_out(of):
+                _walk(found, where, of, item, declared)
         else:
             plain.append(object_id(item) if isinstance(item, ManagedObject) else _leaf(item))
     if plain:
-        yield path, plain
+        found[path] = plain
 
 
 def _item_shape(shape: str, item: Any) -> str:

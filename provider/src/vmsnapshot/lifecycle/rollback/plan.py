@@ -21,7 +21,8 @@ from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.failed_request import is_to_take_back
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
-from vmsnapshot.lifecycle.revert.plan import plan_revert
+from vmsnapshot.lifecycle.revert.plan import plan_changes
+from vmsnapshot.lifecycle.revert.text import plan_text
 from vmsnapshot.lifecycle.rollback.restore_points import (
     ANYBODY,
     CheckpointMaker,
@@ -67,7 +68,7 @@ class PlannedRollback:
         spec: Which rollback.
         environment: The VMs as found.
         points: The snapshots to go back to, of those VMs that are still to be reverted.
-        plans: What would become of each of these.
+        plans: What would become of each of these, without the text.
         unread: Why a plan could not be made, by the member's key.
         moment: When that was.
     """
@@ -86,6 +87,12 @@ class PlannedRollback:
     def target(self, key: str) -> Snapshot:
         """The snapshot that a member goes back to."""
         return self.points.found[key]
+
+    def text(self, key: str) -> str:
+        """The text of a member's plan; what becomes of the safety snapshots is told once for all."""
+        asked = _as_one_revert(self.spec, key)
+        plan = self.plans[key]
+        return plan_text(plan, self.vm(key), self.target(key), asked, self.moment, delete_policy=None)
 
     @property
     def targets(self) -> dict[str, tuple[VirtualMachine, Snapshot]]:
@@ -298,9 +305,7 @@ def plan_found(
         if isinstance(then, VmsnapshotError):
             unread[key] = then
         else:
-            # What becomes of the safety snapshots is told once for all.
-            asked = _as_one_revert(spec, key)
-            plans[key] = plan_revert(open_[key], target, then, asked, moment, delete_policy=None)
+            plans[key] = plan_changes(open_[key], target, then, _as_one_revert(spec, key), moment)
     return PlannedRollback(spec, environment, points, plans, unread, moment)
 
 

@@ -18,6 +18,7 @@ from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
+from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Severity
 from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
@@ -223,11 +224,11 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         A VM that was re-created under the name of one that is gone is another.
         """
         known = {item.key: old.vms[item.key] for item in old.virtual_machines if item.key in old.vms}
-        found = self._session.locate_all(known, operation)
+        found = self._session.locate_all(known, operation, ReadMask.HARDWARE)
         # State of a rollback that failed early may not tell which VM is meant.
         unknown = [item for item in old.virtual_machines if item.key not in known]
         if unknown:
-            again = find_members(self._session, unknown, operation)
+            again = find_members(self._session, unknown, operation, ReadMask.HARDWARE)
             found |= {**again.machines, **again.failures}
         machines: dict[str, VirtualMachine] = {}
         unread: dict[str, Machine | None] = {}

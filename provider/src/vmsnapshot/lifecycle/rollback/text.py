@@ -46,7 +46,7 @@ def rollback_text(planned: PlannedRollback, *, done: int = 0, again: bool = Fals
     lines = list(wrapped(_head(planned, len(plans), done, again=again)))
     lines += _table(planned, plans)
     if len(plans) <= _WHOLE:
-        lines += [plan.text for _, _, plan in plans]
+        lines += [planned.text(key) for _, key, _ in plans]
     else:
         lines += [*_sizes_as_of(plans, planned.moment), *_left(plans), *_grouped(plans)]
     return "\n".join(lines)
