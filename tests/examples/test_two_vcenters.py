@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.client import other_client
 from tests.support.example import example_stack
@@ -26,6 +27,12 @@ def test_each_resource_goes_to_its_own(tmp_path: Path) -> None:
     ):
         nobody = {"VSPHERE_SERVER": "nobody.invalid", "VSPHERE_USER": "nobody", "VSPHERE_PASSWORD": "none"}
         stack = example_stack(tmp_path / "stack", "two-vcenters", environment=nobody)
+        source = stack.project / "Pulumi.yaml"
+        program = yaml.safe_load(source.read_text(encoding="utf-8"))
+        # As the README says where the system doesn't trust the authority.
+        for name, vcenter in {"east": east, "west": west}.items():
+            program["resources"][name]["properties"]["thumbprint"] = vcenter.thumbprint
+        source.write_text(yaml.safe_dump(program), encoding="utf-8")
         mine = {
             "vcenter-east.example.com": east.server,
             "vcenter-west.example.com": west.server,
@@ -35,8 +42,6 @@ def test_each_resource_goes_to_its_own(tmp_path: Path) -> None:
         }
         readme = Readme(stack, "two-vcenters", mine)
         readme.through("config set release")
-        stack.config("eastThumbprint", east.thumbprint)
-        stack.config("westThumbprint", west.thumbprint)
         west.fault("FileLocked", method="CreateSnapshotEx_Task", where="task")
         stack.up("--continue-on-error").failed()
         assert in_east.names("web-1") == in_east.names("db-1") == ["release-41"]
