@@ -98,6 +98,7 @@ def test_a_safety_snapshot_undoes_the_revert(mini: MiniStack, vsphere: Simulator
         assert client.names("web-1") == ["base", safety["name"]]
     client.revert("web-1", "base")
     mini.write(web=revert(snapshot="base", powerPolicy="snapshot", safetySnapshot={"keepUpdates": 2}))
+    assert f'Safety snapshot "{safety["name"]}" of VM "web-1" will be removed' in mini.preview().check().words
     mini.up().check()
     assert client.names("web-1") == ["base"]
     assert mini.resource("web").outputs["safetySnapshots"] == []

@@ -28,6 +28,7 @@ from vmsnapshot.lifecycle.revert.failed_request import (
     only_taken_back_text,
 )
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
+from vmsnapshot.lifecycle.revert.leaving import remove_safety_snapshots, say_expired
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan, RevertMemory
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, powered
 from vmsnapshot.lifecycle.revert.state import (
@@ -207,6 +208,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             now = None if old.machine is None else old.machine.power_state
             text = still_to_power_text(old.vm_name, now, machine.power_state)
             self._session.log(request.urn, Severity.WARNING, text)
+        say_expired(self._session, request.urn, old, given)
         return verbs.Preview(state, unknown_outputs(state.machine))
 
     def update(self, request: verbs.UpdateRequest[RevertInputs, RevertState]) -> RevertAnswer:
@@ -240,7 +242,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             what = f'removing the safety snapshots of VM "{state.vm_name}"'
             operation = self._session.operation(request.urn, what, request.timeout)
             safety = SafetySnapshots(self._session, request.urn, safety_spec(state))
-            left = list(_remove_safety_snapshots(self._session, safety, state, state.vm, operation))
+            left = list(remove_safety_snapshots(self._session, safety, state, state.vm, operation))
         forget(self._session, request.urn, [] if state.vm is None else [state.vm], known_until(state))
         self._memory.of(request.urn).state = None
         if left:
@@ -340,26 +342,6 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             # What follows in this preview looks no more.
             memory.checked = dataclasses.replace(memory.checked, planned=recalled)
         return recalled
-
-
-def _remove_safety_snapshots(
-    session: Session,
-    safety: SafetySnapshots,
-    state: RevertState,
-    known: VirtualMachineIdentity,
-    operation: Operation,
-) -> list[TakenSafetySnapshot]:
-    """Remove all that state holds; returns those that stay because the VM runs on them."""
-    try:
-        vm = session.locate(known, operation)
-    except Gone:
-        return []
-    leftovers = [replace(item, vm=vm.identity.id) for item in state.leftover_safety_snapshots]
-    not_removed = safety.clean_up(leftovers, {}, operation)
-    if not_removed is not None:
-        raise not_removed.error
-    vm = session.backend.observe(vm.identity.id, operation)
-    return safety.remove_recorded(state.safety_snapshots, vm, "its resource is deleted", operation)
 
 
 def _still_to_power(state: RevertState, given: Inputs[RevertInputs]) -> Machine | None:
