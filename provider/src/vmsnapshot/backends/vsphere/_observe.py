@@ -6,7 +6,6 @@ A property that the server leaves out is None ("unknown") in the model, never a 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -72,6 +71,20 @@ def utc(moment: dt.datetime) -> dt.datetime:
     return moment.astimezone(dt.UTC)
 
 
+class _Settings:
+    """Makes the settings of a configuration out when they are first asked for, and keeps only them then."""
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self._found: dict[str, str] = {}
+
+    def __call__(self) -> dict[str, str]:
+        if (config := self._config) is not None:
+            self._found = settings(config)
+            self._config = None
+        return self._found
+
+
 def hardware_of(properties: Properties) -> Any:
     """The `config.hardware` of a VM, or of what a snapshot holds of it; None: it wasn't read."""
     config = properties.get("config")
@@ -108,7 +121,7 @@ def machine(properties: Properties, power: PowerState | None, networks: Mapping[
     )
     if config is None:
         return found
-    return found.with_configuration(functools.cache(lambda: settings(config)))
+    return found.with_configuration(_Settings(config))
 
 
 def virtual_machine(

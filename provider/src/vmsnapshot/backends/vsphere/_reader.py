@@ -55,7 +55,8 @@ from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.task import AskedTask, PastRevert, PastTask
 
-# Of so many snapshots what they hold is kept, some 20 KiB each: check, diff and preview read it in turn.
+# Of so many snapshots, or of all that were asked for at once, what they hold is kept, some 20 KiB each:
+# check, diff, preview and the act itself read it in turn.
 _KEPT_MACHINES: Final = 256
 
 
@@ -264,7 +265,7 @@ class VsphereReader:
                 names = self._networks.names(hardware_of(outcome.properties), operation)
                 read = machine(outcome.properties, power, names)
                 found[snapshot_id] = self._machines[snapshot_id] = read
-        for oldest in list(self._machines)[:-_KEPT_MACHINES]:
+        for oldest in list(self._machines)[: -max(_KEPT_MACHINES, len(wanted))]:
             self._machines.pop(oldest, None)
         return [found[snapshot.id] for _, snapshot in targets]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -271,7 +272,7 @@ def _specs(
     *,
     report_missing: bool = True,
 ) -> list[Any]:
-    """A VM that is asked for in several ways is read once, as a whole; the first time with what is above it.
+    """A VM that is asked for in several ways is read once, with all of it; the first time with what is above it.
 
     Without `report_missing`, the server raises ManagedObjectNotFound for an object that is gone, instead of
     leaving it out (API reference, PropertyFilterSpec.reportMissingObjectsInResults).
@@ -283,7 +284,7 @@ def _specs(
     ways: dict[str, str] = {}
     for way, vm_id in references:
         if way in _AS_VM:
-            ways[vm_id] = way if ways.get(vm_id, way) == way else _WHOLE
+            ways[vm_id] = _both(way, ways.get(vm_id, way))
     groups: dict[tuple[str, bool, bool], list[Reference]] = {}
     for vm_id, way in ways.items():
         with_tasks = way != ONLY_PLACE and not (len(ways) > _FEW and ended.knows(vm_id))
@@ -295,6 +296,13 @@ def _specs(
             _spec(login, vms, properties, with_tasks=with_tasks, upward=upward, report_missing=report_missing)
         )
     return specs
+
+
+@functools.cache
+def _both(one: str, other: str) -> str:
+    """The way to read a VM that is asked for in two: the one that tells what both do, or whole."""
+    told = {*PROPERTIES[one], *PROPERTIES[other]}
+    return next((way for way in (one, other) if told <= {*PROPERTIES[way]}), _WHOLE)
 
 
 def _others(references: Sequence[Reference]) -> list[Reference]:
