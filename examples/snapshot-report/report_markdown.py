@@ -15,13 +15,14 @@ def markdown(fleet: Any, limits: Limits) -> str:
     shown = standing_out(fleet, limits)
     unknown = f", and {fleet.sizes_not_known} of a size that is not known" if fleet.sizes_not_known else ""
     summary = (
-        f"{fleet.snapshot_count} snapshots of {fleet.vm_count} VMs at {fleet.time}: "
-        f"{size_text(fleet.total_bytes)}{unknown}."
+        f"Snapshots: **{fleet.snapshot_count}**, {size_text(fleet.total_bytes)}{unknown}. "
+        f"VMs: **{fleet.vm_count}**. At {fleet.time}."
     )
+    consolidate = f"**{len(fleet.consolidation_needed)}**{_of_unknown(fleet.consolidation_not_known)}"
     findings = (
-        f"**{len(shown)}** stand out ({limits.text()}). **{len(fleet.consolidation_needed)}** VMs need "
-        f"consolidation{_of_unknown(fleet.consolidation_not_known)}. **{len(fleet.not_read)}** VMs could not "
-        "be read: nothing is known of their snapshots."
+        f"Snapshots that stand out ({limits.text()}): **{len(shown)}**. "
+        f"VMs that need consolidation: {consolidate}. "
+        f"VMs that could not be read, so that nothing is known of their snapshots: **{len(fleet.not_read)}**."
     )
     lines = ["# Snapshots", "", summary, "", findings, ""]
     if shown:
