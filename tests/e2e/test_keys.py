@@ -48,7 +48,7 @@ LABELS = [
 VMS = {'web "1"': 'web "1"', "web.2[x]": "web.2[x]", "web'3 🚀": "web'3 🚀", "web.4\\": "web.4%5c"}
 
 
-@pytest.mark.timeout(300)  # twenty commands of the engine
+@pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_triggers_may_have_any_key(stack: Stack, client: Client) -> None:
     """Each key goes through check, diff, preview, up, refresh and destroy, and shows in previews alone."""
     client.take("web-1", "base")
@@ -64,26 +64,22 @@ def test_triggers_may_have_any_key(stack: Stack, client: Client) -> None:
     stack.refresh().check()
 
     write(dict.fromkeys(KEYS, 2))
-    assert shown(stack, "~", ": 1 => 2") == set(KEYS)
+    assert lines(stack.preview().check().text, "~", ": 1 => 2") == set(KEYS)
     stack.up().check()
     assert stack.resource("it")["outputs"]["triggers"] == dict.fromkeys(KEYS, 2)
 
-    for key in ('a "b"', "ends\\", "a.b\\"):
-        write({other: 2 for other in KEYS if other != key})
-        assert shown(stack, "-", ": 2") == {key}
-        write({**dict.fromkeys(KEYS, 2), key: 3})
-        assert shown(stack, "~", ": 2 => 3") == {key}
+    keys = ('a "b"', "ends\\", "a.b\\")
+    for gone, changed in zip(keys, (*keys[1:], keys[0]), strict=True):
+        write({other: 3 if other == changed else 2 for other in KEYS if other != gone})
+        text = stack.preview().check().text
+        assert lines(text, "-", ": 2") == {gone}
+        assert lines(text, "~", ": 2 => 3") == {changed}
 
     write({**dict.fromkeys(KEYS, 2), 'a "b"': 3}, r'triggers["a \"b\""]')
     stack.run("preview", "--expect-no-changes").check()
     write(dict.fromkeys(KEYS, 4), "triggers")
     stack.run("preview", "--expect-no-changes").check()
     stack.destroy().check()
-
-
-def shown(stack: Stack, sign: str, end: str) -> set[str]:
-    """The keys of the lines of a preview that begin and end so."""
-    return lines(stack.preview().check().text, sign, end)
 
 
 def lines(text: str, sign: str, end: str) -> set[str]:
@@ -97,28 +93,35 @@ def lines(text: str, sign: str, end: str) -> set[str]:
     return {key.replace("<newline>", "\n") for key in found}
 
 
-@pytest.mark.timeout(300)  # twenty commands of the engine
+@pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_labels_may_be_any_text(stack: Stack, client: Client) -> None:
-    """Checkpoints under any label are taken, shown, pruned and destroyed; a preview shows no others."""
-    made: list[str] = []
-    for label in LABELS:
-        inputs = {"virtualMachines": [{"vmName": "web-1"}], "label": label, "keepLast": 2}
-        stack.write({"resources": {"it": {"type": CHECKPOINT, "properties": inputs}}})
-        if len(made) >= 2:
+    """Checkpoints under any label are taken, shown, pruned and destroyed; a preview shows no others.
+
+    Of each VM five in turn, so that each label is once a new one and once a pruned one in a preview.
+    """
+    turns = {vm: [*LABELS, *LABELS][at : at + 5] for vm, at in (("web-1", 0), ("web-2", 3), ("db-1", 6))}
+    for turn in range(5):
+        resources: dict[str, Any] = {}
+        for vm, labels in turns.items():
+            inputs = {"virtualMachines": [{"vmName": vm}], "label": labels[turn], "keepLast": 2}
+            resources[vm] = {"type": CHECKPOINT, "properties": inputs}
+        stack.write({"resources": resources})
+        if turn >= 2:
             text = stack.preview().check().text
-            assert lines(text, "+", ": {") & set(LABELS) == {label}
-            assert lines(text, "-", ": {") & set(LABELS) == {made[-2]}
+            assert lines(text, "+", ": {") & set(LABELS) == {labels[turn] for labels in turns.values()}
+            assert lines(text, "-", ": {") & set(LABELS) == {labels[turn - 2] for labels in turns.values()}
             assert not lines(text, "~", ": {") & set(LABELS)
         stack.up().check()
-        made.append(label)
-        assert set(stack.resource("it")["outputs"]["checkpoints"]) == set(made[-2:])
+        for vm, labels in turns.items():
+            kept = set(labels[max(0, turn - 1) : turn + 1])
+            assert set(stack.resource(vm)["outputs"]["checkpoints"]) == kept
     stack.run("preview", "--expect-no-changes").check()
     stack.refresh().check()
     stack.destroy().check()
-    assert client.names("web-1") == []
+    assert [client.names(vm) for vm in turns] == [[], [], []]
 
 
-@pytest.mark.timeout(300)  # twenty commands of the engine
+@pytest.mark.timeout(300)  # ten commands of the engine
 def test_vms_may_have_any_name(stack: Stack, vsphere: Simulator, client: Client) -> None:
     """An environment of VMs of any name is rolled back to a label of any text; the preview shows each VM."""
     for old, name in zip(("web-1", "web-2", "db-1", "db-2"), VMS.values(), strict=True):
