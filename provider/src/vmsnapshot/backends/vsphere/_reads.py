@@ -272,7 +272,7 @@ def _specs(
     *,
     report_missing: bool = True,
 ) -> list[Any]:
-    """A VM that is asked for in several ways is read once, with all that; the first time with what is above it.
+    """A VM that is asked for in several ways is read once, with all that; at first also what is above it.
 
     Without `report_missing`, the server raises ManagedObjectNotFound for an object that is gone, instead of
     leaving it out (API reference, PropertyFilterSpec.reportMissingObjectsInResults).
