@@ -7,6 +7,7 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.plugin import Failed
 from tests.vmoperator.environment import Environment, environment, make, urn
 from tests.vmoperator.harness import Harness
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._faults import Answer, translate
 from vmsnapshot.frontends.engine._notes import FileNotes
 
 CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
@@ -263,6 +265,29 @@ def without_uids(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {name: without_uids(item) for name, item in tree.items() if name not in later}
     return [without_uids(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def test_a_kind_that_is_not_served_is_not_gone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the server has no snapshots' kind, as when CRDs are replaced, nothing is read as none."""
+    stack = mini_stack({"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace})
+    harness.take("clean")
+    made = {"s": BASE, "c": RELEASE, "v": revert("clean")}
+    stack.write(**made)
+    stack.up().check()
+    known = {name: copy.deepcopy(stack.resource(name).outputs) for name in made}
+    send = Client.send
+
+    def unserved(client: Client, method: str, path: str, about: Any, **how: Any) -> Any:
+        if "/virtualmachinesnapshots" in path:
+            raise translate(Answer(HTTPStatus.NOT_FOUND, {}, "404 page not found"), about)
+        return send(client, method, path, about, **how)
+
+    monkeypatch.setattr(Client, "send", unserved)
+    for command in (stack.refresh, stack.up, stack.destroy):
+        assert "what they are isn't known" in command().failed().words
+        assert {name: stack.resource(name).outputs for name in made} == known
+    monkeypatch.undo()
+    assert sorted(one.metadata.name for one in harness.objects()) == ["base", "clean", "web-1-r1"]
 
 
 def test_what_a_list_left_out_is_not_gone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

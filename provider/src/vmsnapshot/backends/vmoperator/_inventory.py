@@ -12,7 +12,7 @@ from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._cluster import Cluster
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
-from vmsnapshot.backends.vmoperator._objects import machine_id, name_of, spec_of
+from vmsnapshot.backends.vmoperator._objects import machine_id, name_of, spec_of, status_of
 from vmsnapshot.backends.vmoperator._observe import virtual_machine
 from vmsnapshot.backends.vmoperator._revert_status import RevertJournal
 from vmsnapshot.backends.vmoperator._volume_snapshots import VolumeSnapshots
@@ -74,6 +74,12 @@ class Inventory:
         item = cache.machines.get(name) or cache.machines.ask_alone(name, operation)
         if item is None:
             raise Gone(f'VM "{machine_id(namespace, name)}" is no longer there.', subject=operation.what)
+        if not served and (status_of(item).get("rootSnapshots") or status_of(item).get("currentSnapshot")):
+            told = (
+                f'VM "{machine_id(namespace, name)}" has snapshots, and the server has no kind '
+                "VirtualMachineSnapshot (now): what they are isn't known."
+            )
+            raise Unsupported(told, subject=operation.what)
         supported = self._client.snapshots_supported() if served else False
         vm = virtual_machine(
             namespace,
