@@ -83,8 +83,10 @@ def test_the_same_request_makes_one(harness: Harness) -> None:
     harness.take("base")
     assert harness.create("base") == "base"
     assert harness.creates() == ["base"]
-    with pytest.raises(Refused, match=rf"made by the Pulumi resource {URN}.*pulumi import .*/base$"):
+    with pytest.raises(Refused, match=rf"made by the Pulumi resource {URN}.*Choose another name$"):
         harness.create("base", owner=owner("other", urn="urn:pulumi:prod::shop::x::other"))
+    with pytest.raises(Refused, match=rf"made by the Pulumi resource {URN}.*pulumi import .*/base$"):
+        harness.create("base", owner=owner("without its state"))
     harness.make("theirs")
     until(lambda: harness.vm().snapshot("theirs"))
     with pytest.raises(Refused, match="made by kubectl-create"):

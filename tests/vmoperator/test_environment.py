@@ -20,7 +20,9 @@ from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack, Outcome
 from tests.support.vsphere import Doing
 from tests.vmoperator.environment import Environment, environment
+from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.frontends.engine._notes import FileNotes
+from vmsnapshot.lifecycle.errors import Refused
 
 CHECKPOINT = "vmsnapshot:index:EnvironmentCheckpoint"
 ROLLBACK = "vmsnapshot:index:EnvironmentRollback"
@@ -113,6 +115,42 @@ def test_checkpoints_and_a_rollback(here: Environment) -> None:
     assert (again.ops, len(done.reverts()), len(done.creates())) == ({}, 3, 9)
     shop.stack.destroy().check()
     assert here.snapshots() == []
+
+
+def test_a_snapshot_that_stays_keeps_no_other_from_being_pruned(
+    here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose removal the cluster refuses, or whose finalizer is held, is named; the others are removed."""
+    shop, delete, kept = Shop(here), Client.delete, "web-1-r.1"
+
+    def refused(client: Client, path: str, *how: Any) -> Any:
+        if path.endswith(kept):
+            raise Refused("it is protected.")
+        return delete(client, path, *how)
+
+    for label in ("r.1", "r.2"):
+        shop.up(label).check()
+    monkeypatch.setattr(Client, "delete", refused)
+    seconds = plenty(lambda: shop.up("r.3"), least=3)
+    assert "it is protected" in shop.up("r.4").failed().words
+    assert here.snapshots() == sorted([kept, *objects("r.3", "r.4")])
+    monkeypatch.undo()
+    hold = [*here.snapshot(kept).metadata.finalizers, "example.com/hold"]
+    for finalizers in (hold, []):
+        here.server.client.patch(
+            VirtualMachineSnapshot,
+            kept,
+            {"metadata": {"finalizers": finalizers}},
+            namespace=here.namespace,
+            patch_type=PatchType.MERGE,
+        )
+        if finalizers == hold:
+            here.server.client.delete(VirtualMachineSnapshot, kept, namespace=here.namespace)
+            told = shop.up("r.5", seconds=seconds).failed().words
+            assert "still held by" in told
+            assert here.snapshots() == sorted([kept, *objects("r.4", "r.5")])
+    shop.up("r.5").check()
+    assert here.snapshots() == objects("r.4", "r.5")
 
 
 def test_a_kill_in_between(here: Environment) -> None:

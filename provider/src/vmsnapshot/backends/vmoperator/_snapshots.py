@@ -111,7 +111,7 @@ class Snapshots:
     def _require_ours(self, seen: Object, vm_name: str, request: SnapshotRequest, about: About) -> None:
         ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
         if not ours or spec_of(seen).get("vmName") != vm_name:
-            raise Refused(_taken(self._cache.name, seen), subject=about)
+            raise Refused(_taken(self._cache.name, seen, request.owner), subject=about)
 
     def change(
         self, wanted: Snapshot, description: str, owner: Owner, operation: Operation, about: About
@@ -336,14 +336,16 @@ def _another(now: Snapshot, then: Snapshot) -> bool:
     return now.mark != then.mark or len(ids) > 1
 
 
-def _taken(namespace: str, seen: Object) -> str:
-    identifier = f"{namespace}/{name_of(seen)}"
-    return (
+def _taken(namespace: str, seen: Object, owner: Owner) -> str:
+    told = (
         f"namespace {namespace} already has a VirtualMachineSnapshot of that name, of VM "
         f'"{vm_of(seen)}", made by {maker_of(seen)} at {seen["metadata"].get("creationTimestamp")}. '
-        "Choose another name, or take it over: pulumi import vmsnapshot:index:VirtualMachineSnapshot "
-        f"<resource> {identifier}"
+        "Choose another name"
     )
+    if annotations_of(seen).get(URN, owner.urn) != owner.urn:
+        return told  # that resource goes on with it
+    importing = "pulumi import vmsnapshot:index:VirtualMachineSnapshot <resource>"
+    return f"{told}, or take it over: {importing} {namespace}/{name_of(seen)}"
 
 
 def _tell(item: Object, told: set[str], failures: dict[str, str], operation: Operation) -> None:

@@ -15,7 +15,7 @@ from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Gone, Unreachable, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Cancelled, Gone, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.model._base import replace
@@ -80,11 +80,7 @@ def prune(
             by_vm.setdefault(outcome.identity.id, []).extend(removals[vm])
 
     def remove(_name: str, vm: VirtualMachine, part: Operation) -> None:
-        for removal in by_vm[vm.identity.id]:
-            snapshot = _ours(session, urn, removal, vm, part)
-            if snapshot is not None:
-                remove_snapshot(session, vm, snapshot, part)
-            done.append(removal)
+        _remove_parts(session, urn, by_vm[vm.identity.id], vm, done, part)
 
     named = {_named(by_vm[vm_id], vm_id): vm for vm_id, vm in machines.items()}
     failed |= partition(parallel_map(named, remove, operation, doing, lambda name: f"{doing} of {name}"))[1]
@@ -94,6 +90,34 @@ def prune(
         {label: item for label, item in left.items() if item.snapshots or label not in labels},
         failed,
     )
+
+
+def _remove_parts(  # noqa: PLR0917 - what one VM's part of the work is made of
+    session: Session,
+    urn: str,
+    removals: Iterable[_Removal],
+    vm: VirtualMachine,
+    done: list[_Removal],
+    operation: Operation,
+) -> None:
+    """Remove one VM's snapshots, each added to `done` then; one that stays doesn't keep the others."""
+    failure: VmsnapshotError | None = None
+    for removal in sorted(removals, key=lambda one: _is_held(vm.snapshot(one.part.id))):
+        try:
+            snapshot = _ours(session, urn, removal, vm, operation)
+            if snapshot is not None:
+                remove_snapshot(session, vm, snapshot, operation)
+        except (Cancelled, TimedOut, Unreachable):
+            raise
+        except VmsnapshotError as error:
+            if failure is None:
+                failure = error
+            else:
+                failure.add(error.message)
+        else:
+            done.append(removal)
+    if failure is not None:
+        raise failure
 
 
 def clones_on_checkpoints(
@@ -177,7 +201,7 @@ def remove_marked(
 
     def remove(key: str, vm: VirtualMachine, part: Operation) -> None:
         after = wait_until_idle(session, vm, part)  # a task that nobody waited for may still be making it
-        for snapshot in marked_as_recorded(after, mark, vms[key]):
+        for snapshot in sorted(marked_as_recorded(after, mark, vms[key]), key=_is_held):
             if (after.identity.id, snapshot.id) not in held:
                 remove_snapshot(session, after, snapshot, part)
 
@@ -190,6 +214,11 @@ def remove_marked(
     machines, failures = partition(outcomes)
     failed = partition(parallel_map(machines, remove, operation, operation.what))[1]
     return failed | {key: error for key, error in failures.items() if not isinstance(error, Gone)}
+
+
+def _is_held(snapshot: Snapshot | None) -> bool:
+    """Whether a snapshot's removal has begun and waits for somebody: it would use up the others' time."""
+    return snapshot is not None and snapshot.being_deleted
 
 
 def _say_not_ours(session: Session, urn: str, vm: VirtualMachine, snapshot: Snapshot, label: str) -> None:

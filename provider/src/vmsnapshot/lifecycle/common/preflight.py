@@ -20,6 +20,7 @@ from vmsnapshot.model.snapshot import SnapshotInputs
 
 # vSphere: at most 32 snapshots in a chain (TooManySnapshotLevels beyond).
 CHAIN_LIMIT = 32
+_PAUSED = "annotation or label vmoperator.vmware.com/paused"
 _HELD = "the operation is disabled (by a backup that holds it, or as a placeholder of a disaster recovery)."
 
 # From this much memory on, a preview says how much a memory snapshot writes. Ours: at a datastore's
@@ -244,7 +245,7 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
         (
             "paused",
             vm.paused,
-            f"The VM is paused (annotation vmoperator.vmware.com/paused); it can't be {act} until then.",
+            f"The VM is paused ({_PAUSED}); it can't be {act} until that is taken away.",
         ),
     )
     return unmanageable + [finding("error", code, message) for code, holds, message in reasons if holds]
