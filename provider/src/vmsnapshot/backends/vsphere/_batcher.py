@@ -127,10 +127,9 @@ class Batcher(Generic[K, V]):
     def _settle(self) -> None:
         latest = time.monotonic()
         while not self._hurry and (left := latest + LONGEST - time.monotonic()) > 0:
-            expected = self._callers < self._usual
-            if self._more_to_come is not None:
-                expected |= self._more_to_come()
-            elif not expected and self._usual > 1:
+            on_the_way = self._more_to_come is not None and self._more_to_come()
+            expected = on_the_way or self._callers < self._usual
+            if not expected and self._usual > 1:
                 return
             # Whoever comes tells; that nobody else is on the way, nobody tells.
             tells = expected and self._more_to_come is None

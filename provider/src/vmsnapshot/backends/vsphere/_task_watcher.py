@@ -112,7 +112,7 @@ class TaskWatcher:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """While a task is being started: others that are added meanwhile wait for it, to be added at once.
+        """Until a task that is being started is about to be added: others that are added meanwhile wait for it.
 
         What watches tasks is made meanwhile, if it isn't there yet.
         """

@@ -93,11 +93,12 @@ class Tasks:
             with marked(request_id) if request_id else contextlib.nullcontext():
                 return object_id(start(login))
 
-        with self._watcher.starting():
+        with contextlib.ExitStack() as start_up:
+            start_up.enter_context(self._watcher.starting())
             task_id = self._start(operation, subject, call, once=once)
-        if started is not None:
-            started(task_id)
-        watch = self._wait(task_id, operation, subject, cancel=True)
+            if started is not None:
+                started(task_id)
+            watch = self._wait(task_id, operation, subject, cancel=True, waits=start_up.close)
         if watch.failure is not None:
             raise _not_watched(watch, subject)
         if watch.forgotten:
@@ -142,10 +143,19 @@ class Tasks:
             over.add(outcome)
             raise
 
-    def _wait(self, task_id: str, operation: Operation, subject: Subject, *, cancel: bool) -> Watch:
+    def _wait(
+        self,
+        task_id: str,
+        operation: Operation,
+        subject: Subject,
+        *,
+        cancel: bool,
+        waits: Callable[[], object] = lambda: None,
+    ) -> Watch:
         with self._watcher.watching(task_id) as watch:
             undo = operation.cancellation.subscribe(watch.wake)
             try:
+                waits()
                 self._watcher.add(task_id, operation)
                 self._follow(watch, operation)
             except (Cancelled, TimedOut) as over:
