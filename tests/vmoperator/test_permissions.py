@@ -77,7 +77,7 @@ def test_looking_needs_less(harness: Harness) -> None:
     """Two verbs are enough to look; nothing can be taken with them."""
     harness.make("base")
     until(lambda: harness.ready("base"))
-    with pytest.raises(Denied, match='needs the permission "patch" for virtualmachinesnapshots'):
+    with pytest.raises(Denied, match='needs the permission "create" for virtualmachinesnapshots'):
         harness.create("next")
 
 

@@ -46,7 +46,7 @@ def test_fifty_snapshots_in_one_stack(api_server: ApiServer, namespace: str) -> 
             ("get", "namespaces"): 1,  # which cluster it is
             ("list", MACHINES): 1,
             ("list", OBJECTS): 1,
-            ("patch", OBJECTS): 50,
+            ("create", OBJECTS): 50,
         }
 
 
