@@ -292,6 +292,19 @@ def test_an_import_option_that_stays_in_the_program_removes_nothing(
     assert client.vm("copy").runtime.powerState == "poweredOn"
 
 
+def test_what_another_resource_of_the_program_has_is_not_removed(mini: MiniStack, client: Client) -> None:
+    """A snapshot that was imported once more, under a new name, goes with the last of its resources."""
+    mini.write(first=snapshot(name="kept"))
+    mini.up().check()
+    mini.import_(TOKEN, "second", "web-1@kept").check()
+    mini.write(second=snapshot(name="kept"))
+    told = mini.up().check().words
+    assert 'is kept: resource "second" of this stack has it, too' in told
+    assert client.names("web-1") == ["kept"]
+    mini.destroy().check()
+    assert client.names("web-1") == []
+
+
 @pytest.mark.parametrize("by", ["path", "uniqueID"])
 def test_import_of_an_unmanaged_snapshot(
     quick: MiniStack, vsphere: Simulator, by: str, client: Client

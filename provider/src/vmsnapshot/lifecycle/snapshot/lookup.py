@@ -13,6 +13,7 @@ from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
@@ -261,7 +262,7 @@ def why_kept(
     sameness: Sameness,
     state: SnapshotState,
     *,
-    imported: bool,
+    holder: str | None,
 ) -> str | None:
     """Why a delete leaves a snapshot alone, in words; None: it removes it.
 
@@ -271,7 +272,7 @@ def why_kept(
         snapshot: What is found where state's snapshot was.
         sameness: Whether it is that one.
         state: What state holds.
-        imported: Whether the resource has just imported that very snapshot.
+        holder: The resource that keeps it (see `memory.Holders`).
     """
     name = format_snapshot(vm, snapshot)
     if sameness is Sameness.ANOTHER:
@@ -279,9 +280,11 @@ def why_kept(
     killed = state.ownership is None and has_mark_of(snapshot, urn)  # in an update
     if snapshot.mark not in (None, state.ownership) and not killed:
         return f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
-    if imported:  # the engine has forgotten by which id it was imported, and so imports it once more
+    if holder == urn:
         return (
             f"{name} is kept: this update has imported it, in place of itself. Take the option `import` out "
             "of the program: what it names is in the stack's state."
         )
+    if holder is not None:
+        return f'{name} is kept: resource "{resource_name(holder)}" of this stack has it, too.'
     return None

@@ -22,13 +22,13 @@ from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mar
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of, why_kept
-from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
+from vmsnapshot.lifecycle.snapshot.memory import Holders, SnapshotMemory
 from vmsnapshot.lifecycle.snapshot.state import (
     asked_texts,
     inputs_of,
+    only_in_state,
     snapshot_state,
     unread_state,
-    was_complete,
 )
 from vmsnapshot.lifecycle.snapshot.text import (
     adoption_text,
@@ -40,9 +40,6 @@ from vmsnapshot.lifecycle.snapshot.text import (
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
-
-# Properties whose change means a call to the platform; the others only stand in state.
-_ON_PLATFORM: Final = frozenset({"name", "description"})
 
 # How long to look at what was made once waiting for it has failed; its own time may be over.
 READING_AFTER_FAILURE: Final = timedelta(seconds=10)
@@ -59,6 +56,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self._session = session
         self.lookup = SnapshotLookup(session)
         self._memory = verbs.Memory(SnapshotMemory)
+        self._holders = Holders()
 
     # --- without the platform ---------------------------------------------------------------
 
@@ -83,6 +81,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         inputs = request.new_inputs.model
         named = (inputs.vm_name, inputs.namespace)
         changes = self._session.without_same_vm(request.changes, request.old_state.vm, named, request.urn)
+        replaced = any(change.change.replaces for change in changes.values())
+        self._holders.compares(request.urn, request.id, replaced=replaced)
         if self._session.platform.can_rename:
             return requests.DiffResult(changes)
         if ("name",) in changes:
@@ -226,7 +226,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
     def import_(self, request: verbs.ImportRequest) -> SnapshotAnswer:
         """Bind to a snapshot that is there."""
         answer = self.lookup.import_(request)
-        self._memory.of(request.urn).imported.add(answer.id)
+        self._holders.imports(request.urn, answer.id)
         return answer
 
     def read(self, request: verbs.ReadRequest[SnapshotInputs, SnapshotState]) -> SnapshotAnswer | None:
@@ -279,7 +279,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             self._session.paths.plan(vm_of(request.id, state).id, path, self._snapshot_id(request.id))
             state = replace(state, path=path)
         # What is changed on the platform gets a new mark.
-        return verbs.Preview(state, () if _only_in_state(request) else [("ownership",)])
+        return verbs.Preview(
+            state, () if only_in_state(request.changes, request.old_state) else [("ownership",)]
+        )
 
     def update(self, request: verbs.UpdateRequest[SnapshotInputs, SnapshotState]) -> SnapshotAnswer:
         """Rename or describe in place; what only concerns a later delete needs no call."""
@@ -288,7 +290,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         inputs = request.new_inputs.model
         what = f'updating snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
-        if _only_in_state(request):
+        if only_in_state(request.changes, request.old_state):
             fresh = replace(
                 state,
                 vm_name=inputs.vm_name,
@@ -355,8 +357,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise Refused(ambiguous_text(vm, state), subject=what)
         if snapshot is None:
             return
-        again = self._session.backend.identifier(vm, snapshot.id) in self._memory.of(urn).imported
-        if (kept := why_kept(urn, vm, snapshot, sameness, state, imported=again)) is not None:
+        holder = self._holders.holder(urn, self._session.backend.identifier(vm, snapshot.id))
+        if (kept := why_kept(urn, vm, snapshot, sameness, state, holder=holder)) is not None:
             self._session.log(urn, requests.Severity.WARNING, kept)
             return
         name = format_snapshot(vm, snapshot)
@@ -384,9 +386,3 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
 
     def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
         self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
-
-
-def _only_in_state(request: verbs.UpdateRequest[SnapshotInputs, SnapshotState]) -> bool:
-    # Nothing on the platform changes, but what state holds for a later delete.
-    touched = {path[0] for path in request.changes}
-    return bool(touched) and _ON_PLATFORM.isdisjoint(touched) and was_complete(request.old_state)

@@ -10,11 +10,15 @@ from vmsnapshot.lifecycle.common.observed import reference_to, timestamp, timest
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.snapshot import SnapshotInputs, SnapshotState
 from vmsnapshot.model.status import Condition
 
 _CREATED: Final = "VirtualMachineSnapshotCreated"
 _READY: Final = "VirtualMachineSnapshotReady"
+
+# Properties whose change means a call to the platform; the others only stand in state.
+_ON_PLATFORM: Final = frozenset({"name", "description"})
 
 
 def snapshot_state(
@@ -84,6 +88,12 @@ def _complete(since: dt.datetime | None) -> list[Condition]:
 def was_complete(state: SnapshotState) -> bool:
     """Whether the snapshot that state holds was complete; an earlier run may have stopped waiting for it."""
     return bool(state.conditions) and all(item.status == "True" for item in state.conditions)
+
+
+def only_in_state(changes: Collection[PropertyPath], old: SnapshotState) -> bool:
+    """Whether an update changes nothing on the platform, but what state holds for a later delete."""
+    touched = {path[0] for path in changes}
+    return bool(touched) and _ON_PLATFORM.isdisjoint(touched) and was_complete(old)
 
 
 def _not_read(error: VmsnapshotError, moment: dt.datetime) -> Condition:
