@@ -287,6 +287,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         """The clone as it is now; None when it has definitely been deleted."""
         state = request.state
         self._remember(request.urn, state)
+        self._memory.of(request.urn).imported.discard(request.id)  # that was another command
         operation = self._session.operation(request.urn, f'reading VM "{state.name}"', request.timeout)
         try:
             vm = self._session.locate(known_vm(request.id, state), operation)

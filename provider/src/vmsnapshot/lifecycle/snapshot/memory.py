@@ -62,6 +62,10 @@ class Holders:
         """Record that a resource has imported a snapshot."""
         self._imported.add((urn, identifier))
 
+    def reads(self, urn: str, identifier: str) -> None:
+        """Record that state holds a snapshot from before: the import of it is over."""
+        self._imported.discard((urn, identifier))
+
     def compares(self, urn: str, identifier: str, *, replaced: bool) -> None:
         """Record that a resource of the program has a snapshot, and whether that is to be replaced."""
         (self._compared.discard if replaced else self._compared.add)((urn, identifier))

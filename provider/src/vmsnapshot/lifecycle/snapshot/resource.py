@@ -233,6 +233,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         """The snapshot as it is now; None when it has definitely been removed."""
         state = request.state
         self._remember(request.urn, request.id, state)
+        self._holders.reads(request.urn, request.id)
         what = f'reading snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
