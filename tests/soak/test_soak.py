@@ -14,7 +14,7 @@ from tests.soak.soak import Held, soak
 def test_a_short_soak() -> None:
     """Memory, file descriptors, threads and sessions are bounded over 30 lives (`make soak`: 1,000)."""
     told: list[str] = []
-    grown = soak(30, told.append)
+    grown = soak(30, told.append, warm=10)
     assert not grown, "\n".join([*told, *grown])
 
 
