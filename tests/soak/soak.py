@@ -126,9 +126,8 @@ def main(arguments: list[str]) -> int:
     grown = soak(asked.lives, lambda text: print(text, flush=True))
     for text in grown:
         print(text)
-    print(
-        f"soak: {asked.lives} lives after the first {WARM}, {'nothing grew past its limit' if not grown else 'FAILED'}"
-    )
+    result = "FAILED" if grown else "nothing grew past its limit"
+    print(f"soak: {asked.lives} lives after the first {WARM}, {result}")
     return 1 if grown else 0
 
 
