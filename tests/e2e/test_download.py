@@ -76,7 +76,12 @@ def test_sdks_that_name_a_server(tmp_path: Path) -> None:
     options = f"-schema {tmp_path / 'schema.json'} -version 0.1.0 -out {sdk}"
     command = [str(BINARIES / "vmsnapshot-codegen"), *options.split(), "python", "nodejs", "go"]
     subprocess.run(command, check=True)
-    for file in ("python/pulumi_vmsnapshot/pulumi-plugin.json", "go/vmsnapshot/pulumi-plugin.json"):
+    subprocess.run([str(BINARIES / "vmsnapshot-codegen-java"), *options.split()], check=True)
+    for file in (
+        "python/pulumi_vmsnapshot/pulumi-plugin.json",
+        "go/vmsnapshot/pulumi-plugin.json",
+        "java/src/main/resources/io/github/vmsnapshot/vmsnapshot/plugin.json",
+    ):
         assert json.loads((sdk / file).read_text(encoding="utf-8"))["server"] == url
     assert (
         json.loads((sdk / "nodejs" / "package.json").read_text(encoding="utf-8"))["pulumi"]["server"] == url
