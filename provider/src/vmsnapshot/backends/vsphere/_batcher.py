@@ -17,7 +17,7 @@ V = TypeVar("V")
 # case when nothing new came for LONGEST.  An engine takes that long, in a stack of hundreds or on a busy
 # machine, to go from a resource that is done to the next: it writes down its state, all of it, at each.
 QUIET: Final = 0.010
-LONGEST: Final = 0.250
+LONGEST: Final = 0.500
 # How fast a larger batch is forgotten.  Slowly: threads that fell out of step by chance wait for
 # each other until they are in step again.  Faster when nobody joined one that waited that long.
 FORGETTING: Final = 0.85
