@@ -84,6 +84,11 @@ class _Settings:
             self._config = None
         return self._found
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Settings) and self() == other()
+
+    __hash__ = None  # type: ignore[assignment] # as of all that is compared by what it holds
+
 
 def hardware_of(properties: Properties) -> Any:
     """The `config.hardware` of a VM, or of what a snapshot holds of it; None: it wasn't read."""
