@@ -16,7 +16,7 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
 from tests.vmoperator.harness import Harness, owner
 from tests.vmoperator.test_backend_connection import drop_watches, look
-from vmsnapshot.backends.vmoperator import _client
+from vmsnapshot.backends.vmoperator import _contact
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.lifecycle.errors import Denied, NotFound
 from vmsnapshot.lifecycle.port import VMReference
@@ -102,7 +102,7 @@ def test_a_permission_that_is_taken_away_while_we_wait(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait ends with what is missing, not when its time is over."""
-    monkeypatch.setattr(_client, "_STARTING", 0.0)  # the server has not just come back
+    monkeypatch.setattr(_contact, "_STARTING", 0.0)  # the server has not just come back
     harness.stand_in.steering.hold("csi")
     harness.create("base")
     vm = harness.vm()

@@ -10,10 +10,10 @@ import httpx2
 import pytest
 
 from tests.support.vsphere import operation
-from vmsnapshot.backends.vmoperator import _client
+from vmsnapshot.backends.vmoperator import _contact
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._client import Client
-from vmsnapshot.backends.vmoperator._faults import Forbidden
+from vmsnapshot.backends.vmoperator._faults import Forbidden, Interrupted
 from vmsnapshot.lifecycle.errors import PlatformError, TimedOut, Unsupported
 
 Answer = httpx2.Response | Exception
@@ -71,7 +71,7 @@ def found(body: Any = VM) -> httpx2.Response:
 )
 def test_the_version(served: list[str], spoken: str) -> None:
     """The newest that is known here, whatever else is served; in paths and in what is sent."""
-    server = Server(found({"versions": [{"version": one} for one in served]}))
+    server = Server(found({"kind": "APIGroup", "versions": [{"version": one} for one in served]}))
     assert server.client.version(operation()) == spoken
     assert server.client.version(operation()) == spoken
     assert [one.url.path for one in server.asked] == ["/apis/vmoperator.vmware.com"]
@@ -82,7 +82,7 @@ def test_the_version(served: list[str], spoken: str) -> None:
 
 def test_no_version_that_we_speak() -> None:
     """Said with those that the server has, and those that would do."""
-    server = Server(found({"versions": [{"version": "v1alpha4"}]}))
+    server = Server(found({"kind": "APIGroup", "versions": [{"version": "v1alpha4"}]}))
     with pytest.raises(Unsupported, match=r"as v1alpha4; needed is v1alpha6 or v1alpha5"):
         server.client.version(operation("looking"))
 
@@ -112,18 +112,66 @@ def test_a_server_that_is_back_denies_at_first(monkeypatch: pytest.MonkeyPatch) 
     server.get()
     assert server.get(told.append) == VM
     assert "came back a moment ago" in told[-1]
-    monkeypatch.setattr(_client, "_STARTING", 0.0)
+    monkeypatch.setattr(_contact, "_STARTING", 0.0)
     server = Server(found(), away, refusal(403, "Forbidden"), found())
     server.get()
     with pytest.raises(Forbidden):
         server.get()
 
 
+def test_what_most_logins_may_not_read_is_not_waited_for() -> None:
+    """A broken connection before it doesn't make a denial of what only says which cluster it is a riddle."""
+    server = Server(httpx2.ReadError("reset"), refusal(403, "Forbidden"))
+    with pytest.raises(Forbidden):
+        server.client.get("/api/v1/namespaces/kube-system", operation(), "looking", patient=False)
+    assert server.client.just_back
+
+
 def test_what_is_no_api_server() -> None:
     """A page in place of an object is said to be none."""
-    server = Server(httpx2.Response(200, text="<html>welcome</html>"))
-    with pytest.raises(Unsupported, match=r"server\.example isn't a Kubernetes API server"):
+    page = httpx2.Response(200, text="<html>welcome</html>")
+    server = Server(page, page, page)
+    with pytest.raises(Unsupported, match=r"server\.example isn't a Kubernetes API server; .*<html>welcome"):
         server.get()
+
+
+# The path of VMs of a namespace, and what is no answer to it of a server that has answered before.
+VMS = "/apis/vmoperator.vmware.com/v1alpha5/namespaces/shop/virtualmachines"
+NO_ANSWERS = {
+    "a page": httpx2.Response(200, text="<html>welcome</html>"),
+    "nothing": httpx2.Response(200),
+    "half an answer": httpx2.Response(200, text='{"kind": "VirtualMach'),
+    "another kind": httpx2.Response(200, json={"kind": "PodList", "items": []}),
+    "a redirect": httpx2.Response(302, headers={"Location": "/login"}),
+    "a proxy that got no answer": httpx2.Response(503, text="upstream connect error or disconnect"),
+    "a panic": httpx2.Response(500, text="This request caused apiserver to panic."),
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_what_is_no_answer_says_nothing(answer: httpx2.Response) -> None:
+    """It was perhaps done: what may be done twice is sent again, and what may not is looked for."""
+    doing = operation("looking")
+    empty = found({"kind": "VirtualMachineList", "items": []})
+    server = Server(found(), answer, empty)
+    server.get()
+    assert server.client.find("shop", "virtualmachines", "web-1", doing) is None
+    server = Server(found(), answer)
+    server.get()
+    with pytest.raises(Interrupted):
+        server.client.patch(f"{VMS}/web-1", [], doing, "asking")
+    server = Server(found(), answer, found(VM))
+    server.get()
+    assert server.client.create(VMS, VM, doing, "making") == VM
+
+
+@pytest.mark.parametrize("kind", ["a page", "nothing", "a redirect", "a proxy that got no answer"])
+def test_what_is_no_watch_begins_none(kind: str) -> None:
+    """Whoever waits for changes isn't told that they will come."""
+    server = Server(found(), NO_ANSWERS[kind])
+    server.get()
+    with pytest.raises(Interrupted), server.client.watch(VMS, "1", "watching"):
+        pass
 
 
 NO_LISTS = [

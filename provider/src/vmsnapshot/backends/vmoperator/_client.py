@@ -5,9 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import datetime as dt
-import math
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -18,16 +16,17 @@ from vmsnapshot.backends._calls import logged
 from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends._silence import Silence
+from vmsnapshot.backends.vmoperator import _answers as answers
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._access import Access
 from vmsnapshot.backends.vmoperator._api_version import ApiVersion
 from vmsnapshot.backends.vmoperator._clock import DateClock
+from vmsnapshot.backends.vmoperator._contact import Contact
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._objects import GROUP, Object, compact, name_of
 from vmsnapshot.backends.vmoperator._watch import Watch
-from vmsnapshot.lifecycle.errors import Busy, Denied, PlatformError, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, PlatformError, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.model.values import redact
 
 # Our field manager, and the name by which the server's audit knows us.
 MANAGER: Final = "vmsnapshot"
@@ -40,10 +39,6 @@ _SILENCE: Final = httpx2.Timeout(10.0, connect=10.0, read=90.0, pool=None)
 # Seconds after which the server ends a watch, to be begun anew.
 _WATCH: Final = 300
 _PAGE: Final = 500
-# Characters of an unexpected answer in a message.
-_SHOWN: Final = 200
-# Seconds after its return in which a server may deny what it will allow: it reads the roles meanwhile.
-_STARTING: Final = 15.0
 
 # After these nothing was done, so the same can be sent again.
 NOTHING_DONE: Final = retry_if(Busy, faults.NotSent)
@@ -62,16 +57,13 @@ class Client:
 
     Attributes:
         http: The connections.
-        closed: Set when nothing is to be asked any more.
     """
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._reached = False
         self._clock = DateClock()
-        self._down = -math.inf  # when the server was last seen to be away
+        self._contact = Contact(access)
         self._api = ApiVersion(access.server, self.get, self.send)
-        self.closed = threading.Event()
         try:
             self.http = httpx2.Client(
                 base_url=access.server,
@@ -83,7 +75,7 @@ class Client:
                 headers={"User-Agent": f"{MANAGER}/{__version__}", "Accept": "application/json"},
             )
         except (httpx2.InvalidURL, ValueError) as error:
-            raise Unreachable(f"kubeconfig: {self._conceal(str(error))}", retryable=False) from None
+            raise Unreachable(f"kubeconfig: {self._contact.conceal(str(error))}", retryable=False) from None
         except ImportError:
             told = (
                 "the environment (ALL_PROXY or the like) names a SOCKS proxy, which can't be used here; name "
@@ -134,9 +126,20 @@ class Client:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"} if uid else {}
         return self._ask("DELETE", path, operation, about, body=body)
 
-    def get(self, path: str, operation: Operation, about: About) -> Object:
-        """Read an object, or whatever is at a path."""
-        return self._ask("GET", path, operation, about)
+    def get(self, path: str, operation: Operation, about: About, *, patient: bool = True) -> Object:
+        """Read an object, or whatever is at a path.
+
+        Args:
+            path: Where it is.
+            operation: The time.
+            about: For messages.
+            patient: Wait for a server that came back a moment ago to allow it; not for what most logins may
+                not read anyway.
+        """
+        try:
+            return self._ask("GET", path, operation, about, patient=patient)
+        except faults.NotYetAllowed as error:
+            raise error.denied from None
 
     def _write(
         self,
@@ -165,6 +168,7 @@ class Client:
         kind: str = "application/json",
         params: Mapping[str, str] | None = None,
         once: bool = False,
+        patient: bool = True,
     ) -> Object:
         silence = Silence("the API server")
 
@@ -180,7 +184,9 @@ class Client:
                 raise
 
         when = NOTHING_DONE if once else REPEATABLE
-        return retry(operation, when, attempt)
+        if not patient:
+            when &= ~retry_if(faults.NotYetAllowed)
+        return retry(operation, when, attempt, briefly=retry_if(faults.Foreign))
 
     def send(
         self,
@@ -193,8 +199,7 @@ class Client:
         params: Mapping[str, str] | None = None,
     ) -> Object:
         """One request, once, in this thread."""
-        if self.closed.is_set():
-            raise self._ended(about)
+        self._contact.require_open(about)
         content = None if body is None else compact(body).encode()
         headers = {"Content-Type": kind} if content else None
         request = self.http.build_request(
@@ -205,10 +210,9 @@ class Client:
             params=params,
             extensions=self._extensions(_TIMEOUT),
         )
-        with self._translated(about), logged(f"{method} {path}") as call:
+        with self._contact.translated(about), logged(f"{method} {path}") as call:
             response = self.http.send(request)
             call.outcome, call.size = str(response.status_code), len(response.content)
-        self._reached = True
         self._clock.hear(response.headers.get("Date"))
         answer = faults.Answer.of(response) if response.is_error else None
         if answer is not None:
@@ -216,14 +220,8 @@ class Client:
                 raise faults.PreconditionFailed(
                     "somebody else has changed it meanwhile.", retryable=True, subject=about
                 )
-            raise self._refusal(answer, about)
-        try:
-            found = response.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise Unsupported(f"{self._access.server} isn't a Kubernetes API server.", subject=about)
-        return found
+            raise self._contact.refusal(answer, about)
+        return self._contact.answer(method, path, response, about)
 
     def now(self, operation: Operation) -> dt.datetime:
         """The server's time; asked for only if it has not answered anything yet."""
@@ -234,6 +232,16 @@ class Client:
     def told_time(self) -> dt.datetime:
         """The server's time by what it has answered so far; this machine's, as long as that is nothing."""
         return self._clock.now() or dt.datetime.now(dt.UTC)
+
+    @property
+    def just_back(self) -> bool:
+        """Whether the server was away until a moment ago, and may deny what it will allow."""
+        return self._contact.just_back
+
+    @property
+    def closed(self) -> threading.Event:
+        """Set when nothing is to be asked any more."""
+        return self._contact.closed
 
     # Many objects
 
@@ -268,7 +276,7 @@ class Client:
     def _items(self, page: Object, about: About) -> builtins.list[Object]:
         items = page.get("items")
         if not isinstance(items, builtins.list) or not str(page.get("kind", "")).endswith("List"):
-            message = f"{about}: {self._access.server} answered with no list ({_head(page)})"
+            message = f"{about}: {self._access.server} answered with no list ({answers.head(page)})"
             raise PlatformError(message, retryable=True)
         return items
 
@@ -288,16 +296,16 @@ class Client:
         request = self.http.build_request(
             "GET", path, params=params, extensions=self._extensions(_SILENCE), timeout=_SILENCE
         )
-        with self._translated(about), logged(f"WATCH {path}") as call:
+        with self._contact.translated(about), logged(f"WATCH {path}") as call:
             response = self.http.send(request, stream=True)
             call.outcome = str(response.status_code)
         try:
             if response.is_error:
-                with self._translated(about):
+                with self._contact.translated(about):
                     response.read()
-                raise self._refusal(faults.Answer.of(response), about)
-            self._reached = True
-            yield Watch(response, lambda: self._translated(about))
+                raise self._contact.refusal(faults.Answer.of(response), about)
+            self._contact.require_stream(response, about)
+            yield Watch(response, lambda: self._contact.translated(about))
         finally:
             response.close()
 
@@ -342,46 +350,3 @@ class Client:
     def _extensions(self, timeout: httpx2.Timeout) -> dict[str, Any]:
         name = self._access.server_name
         return {"timeout": timeout.as_dict()} | ({"sni_hostname": name} if name else {})
-
-    @contextlib.contextmanager
-    def _translated(self, about: About) -> Iterator[None]:
-        """Turn a connection's failures into ours."""
-        try:
-            yield
-        except Denied as error:  # by the credential program
-            raise Denied(f"{error.message}", subject=about) from None
-        except faults.VENDOR as failure:
-            ours = self._concealed(faults.lost(failure, about, self._access.server))
-            if isinstance(ours, faults.NotSent) and not self._reached:
-                raise faults.NeverReached(ours.message) from None
-            self._down = time.monotonic()
-            raise ours from None
-        except RuntimeError:  # what a client says that was closed since somebody looked
-            if not self.closed.is_set():
-                raise
-            raise self._ended(about) from None
-
-    @staticmethod
-    def _ended(about: About) -> Unreachable:
-        return Unreachable("the connection has been closed.", subject=about)
-
-    def _refusal(self, answer: faults.Answer, about: About) -> VmsnapshotError:
-        """The error of an answer; a server that just came back may not know yet who may do what."""
-        error = faults.translate(answer, about)
-        if isinstance(error, (Unreachable, faults.Overloaded)):
-            self._down = time.monotonic()
-        elif isinstance(error, Denied) and time.monotonic() - self._down < _STARTING:
-            error = Busy(f"{error.message} (The server came back a moment ago.)")
-        return self._concealed(error)
-
-    def _concealed(self, error: VmsnapshotError) -> VmsnapshotError:
-        error.conceal(self._conceal)
-        return error
-
-    def _conceal(self, text: str) -> str:
-        return redact(text, self._access.secret_words())
-
-
-def _head(value: Object) -> str:
-    text = compact(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -59,11 +59,14 @@ class Cluster:
                 try:
                     self._uids[namespace] = self._read(namespace, operation)
                 except (NotFound, Denied, Unsupported):
+                    if self._client.just_back:  # it may deny what it will allow
+                        return None
                     self._uids[namespace] = None
             return self._uids[namespace]
         finally:
             reading.release()
 
     def _read(self, namespace: str, operation: Operation) -> str | None:
-        item = self._client.get(f"/api/v1/namespaces/{namespace}", operation, operation.what)
+        path = f"/api/v1/namespaces/{namespace}"
+        item = self._client.get(path, operation, operation.what, patient=False)
         return uid_of(item) or None if item.get("metadata") else None

@@ -11,7 +11,7 @@
     400 BadRequest, 422 Invalid                 Refused, with the server's words
     429, 503                                    Busy, after as long as the server asks for
     500 a webhook doesn't answer                Busy
-    504 Timeout                                 Interrupted  ┐
+    504 Timeout; 5xx that is no Status          Interrupted  ┐
     no answer after sending                     Interrupted  ├ all three are Unreachable
     never sent                                  NotSent      │
     no connection at the first attempt          NeverReached ┘
@@ -68,6 +68,10 @@ class NeverReached(Unreachable):
     """The server could not be reached even once: probably a wrong setting."""
 
 
+class Foreign(Unsupported):
+    """Something else than a Kubernetes API server has answered, and it never has: a wrong address perhaps."""
+
+
 class Overloaded(Busy):
     """The server asks to be left alone; `pause` says for how many seconds."""
 
@@ -76,6 +80,14 @@ class Overloaded(Busy):
     ) -> None:
         super().__init__(reason, subject=subject, hint=hint)
         self.pause = pause
+
+
+class NotYetAllowed(Busy):
+    """A server that came back a moment ago denies it: `denied`, or it has not read its roles yet."""
+
+    def __init__(self, denied: Denied) -> None:
+        super().__init__(f"{denied.message} (The server came back a moment ago.)")
+        self.denied = denied
 
 
 class PreconditionFailed(Refused):
@@ -279,7 +291,6 @@ TABLE: Final[dict[str | int, Rule]] = {
     HTTPStatus.TOO_MANY_REQUESTS: _overloaded,
     "ServiceUnavailable": _overloaded,
     HTTPStatus.SERVICE_UNAVAILABLE: _overloaded,
-    HTTPStatus.BAD_GATEWAY: _rule(Interrupted, "a proxy before the server has no answer from it."),
     HTTPStatus.GATEWAY_TIMEOUT: _rule(Interrupted, "the server took too long."),
     "InternalError": _internal,
     HTTPStatus.INTERNAL_SERVER_ERROR: _internal,
@@ -293,6 +304,10 @@ def translate(answer: Answer, about: About) -> VmsnapshotError:
         answer: Any but a success.
         about: What was tried, with the VM and the snapshot.
     """
+    if answer.code >= HTTPStatus.INTERNAL_SERVER_ERROR and not answer.status:
+        # Of a proxy that got no answer (Envoy: 503 also when the server hung up after the request), or of a
+        # server that panicked: it may have been done.
+        return _rule(Interrupted, "a proxy before the server has no answer from it.")(about, answer)
     rule = TABLE.get(answer.reason) or TABLE.get(answer.code)
     if rule is not None:
         return rule(about, answer)

@@ -221,9 +221,12 @@ class Informer:
                 if self._version is None:
                     self._list()
                     waits = backoff()
+                began = time.monotonic()
                 if self._follow():
                     waits = backoff()
-                continue
+                if time.monotonic() - began > _LONGEST_PAUSE:
+                    continue
+                asked = 0.0  # one that ends at once isn't begun again at once
             except faults.NeverReached as error:
                 return error
             except _PASSING as error:

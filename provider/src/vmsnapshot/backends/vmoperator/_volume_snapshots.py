@@ -46,9 +46,8 @@ class VolumeSnapshots:
     def _list(self, namespace: str, operation: Operation) -> list[Any] | None:
         path = f"{_API}/namespaces/{namespace}/volumesnapshots"
         try:
-            found = self._client.get(path, operation, f"{operation.what}: reading VolumeSnapshots").get(
-                "items"
-            )
+            about = f"{operation.what}: reading VolumeSnapshots"
+            found = self._client.get(path, operation, about, patient=False).get("items")
         except (Denied, NotFound, PlatformError, Unsupported):
             return None  # it may not, or the server has none, which isn't told apart
         return found if isinstance(found, list) else None
