@@ -1,4 +1,4 @@
-"""What comes of each verb when an exchange with the server is spoiled, as a table in the documentation."""
+"""What comes of each verb when an exchange with a server is spoiled, as tables in the documentation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from typing import Any, Final, TypeAlias
 from devkit.places import BUILD, ROOT
 
 PAGE: Final = ROOT / "docs" / "failure-recovery.md"
-# Where a run of the tests leaves what it found: one file for each verb.
+# Where a run of the tests leaves what it found: one file for each verb on each platform.
 RESULTS: Final = BUILD / "faults"
-BEGIN: Final = "<!-- begin: made by tools/fault_matrix.py -->"
 END: Final = "<!-- end -->"
 
-# The row of the exchanges with which every run begins.
-LOGIN: Final = "login"
 RIGHT: Final = "✓"
 ERROR: Final = "next run"
 EITHER: Final = "✓, next run"
@@ -26,10 +23,34 @@ EITHER: Final = "✓, next run"
 Matrix: TypeAlias = "dict[str, dict[str, str]]"
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """One platform's table.
+
+    Attributes:
+        platform: The platform.
+        first: The row of the exchanges with which every run begins.
+    """
+
+    platform: str
+    first: str
+
+    @property
+    def begin(self) -> str:
+        """The mark before it on the page."""
+        return f"<!-- begin: {self.platform}, made by tools/fault_matrix.py -->"
+
+
+VSPHERE: Final = Table("vSphere", "login")
+VM_OPERATOR: Final = Table("VM Operator", "discovery")
+TABLES: Final = (VSPHERE, VM_OPERATOR)
+
+
 class Record:
     """What is known of one verb's runs, kept for as long as the provider's source is the same.
 
     Args:
+        table: Where the verb has a row.
         place: The verb's among all.
         verb: The verb.
         ways: All columns.
@@ -38,9 +59,11 @@ class Record:
         runs: What each run was (`exchange 3: redirect`), and what came of it.
     """
 
-    def __init__(self, place: int, verb: str, ways: Sequence[str]) -> None:
-        self._file = RESULTS / f"{place:02}.json"
-        self._head = {"verb": verb, "ways": list(ways), "source": source()}
+    def __init__(self, table: Table, place: int, verb: str, ways: Sequence[str]) -> None:
+        self._file = RESULTS / f"{table.platform.replace(' ', '-').lower()}-{place:02}.json"
+        self._head = {
+            "platform": table.platform, "verb": verb, "ways": list(ways), "source": source()
+        }  # fmt: skip
         before = json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
         if any(before.get(key) != value for key, value in self._head.items()):
             before = {}
@@ -92,7 +115,7 @@ def source() -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What all verbs' files say.
+    """What the files of all verbs of a platform say.
 
     Attributes:
         matrix: The table.
@@ -109,13 +132,14 @@ class Found:
     violated: Mapping[str, str]
 
 
-def collect() -> Found:
-    """What was found so far of the provider as it is."""
+def collect(table: Table) -> Found:
+    """What was found so far of the provider as it is, on one platform."""
     files = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(RESULTS.glob("*.json"))]
-    files = [told for told in files if told["source"] == source()]
-    assert files, f"nothing in {RESULTS} is of this source: make faults"
-    rows = [LOGIN, *(told["verb"] for told in files)]
-    found: dict[str, dict[str, set[bool]]] = {row: {way: set() for way in files[0]["ways"]} for row in rows}
+    ours = {"platform": table.platform, "source": source()}
+    files = [told for told in files if all(told.get(key) == value for key, value in ours.items())]
+    ways = files[0]["ways"] if files else []
+    rows = [table.first, *(told["verb"] for told in files)]
+    found: dict[str, dict[str, set[bool]]] = {row: {way: set() for way in ways} for row in rows}
     runs = [(told["verb"], name, run) for told in files for name, run in told["runs"].items()]
     for _, _, run in runs:
         if run["row"] and run["spoiled"]:
@@ -136,15 +160,15 @@ def collect() -> Found:
 
 def render(matrix: Matrix) -> str:
     """The table in Markdown."""
-    ways = list(matrix[LOGIN])
+    ways = list(next(iter(matrix.values())))
     lines = [["", *ways], ["---"] * (len(ways) + 1)]
     lines += [[row, *cells.values()] for row, cells in matrix.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def parse(text: str) -> Matrix:
-    """The table of a page."""
-    section = text.partition(BEGIN)[2].partition(END)[0]
+def parse(text: str, table: Table) -> Matrix:
+    """A platform's table on a page."""
+    section = text.partition(table.begin)[2].partition(END)[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
     if not cells:
@@ -153,26 +177,39 @@ def parse(text: str) -> Matrix:
     return {row: dict(zip(header[1:], values, strict=True)) for row, *values in body}
 
 
-def replaced(text: str, section: str) -> str:
-    """A page with another table between its marks."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{section}{END}{rest.partition(END)[2]}"
+def replaced(text: str, table: Table, section: str) -> str:
+    """A page with another table between a platform's marks."""
+    before, _, rest = text.partition(table.begin)
+    return f"{before}{table.begin}\n{section}{END}{rest.partition(END)[2]}"
 
 
 def update_page() -> list[str]:
-    """Rewrite the page's table from what was found of this source.
+    """Rewrite the page's tables from what was found of this source.
 
     Returns:
-        What keeps it from being whole: runs that didn't hold, for which it isn't written at all, and cells
-        without a run.
+        What keeps them from being whole: runs that didn't hold, for which nothing is written at all, and
+        platforms and cells without a run.
     """
-    found = collect()
-    if found.violated:
-        return [f"{run}: {words}" for run, words in found.violated.items()]
-    told = (
-        f"From {found.runs} runs of {found.possible} that there are; "
-        f"{found.spoiled} exchanges were really spoiled.\n\n"
-    )
-    text = replaced(PAGE.read_text(encoding="utf-8"), f"\n{told}{render(found.matrix)}\n")
+    found = {table: collect(table) for table in TABLES}
+    violated = [f"{run}: {words}" for item in found.values() for run, words in item.violated.items()]
+    if violated:
+        return violated
+    text = PAGE.read_text(encoding="utf-8")
+    lacking: list[str] = []
+    for table, item in found.items():
+        if not item.runs:
+            lacking.append(f"no run of this source on {table.platform}: make faults")
+            continue
+        told = (
+            f"From {item.runs} runs of {item.possible} that there are; "
+            f"{item.spoiled} exchanges were really spoiled.\n\n"
+        )
+        text = replaced(text, table, f"\n{told}{render(item.matrix)}\n")
+        lacking += [
+            f"no run: {table.platform}: {row}: {way}"
+            for row, cells in item.matrix.items()
+            for way in cells
+            if not cells[way]
+        ]
     PAGE.write_text(text, encoding="utf-8")
-    return [f"no run: {row}: {way}" for row, cells in found.matrix.items() for way in cells if not cells[way]]
+    return lacking

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -25,10 +25,11 @@ import pytest
 
 from devkit.processes import alive
 from devkit.waiting import until
-from tests.faults.judge import Judge, clean
-from tests.faults.lives import LIVES, REHEARSALS, UNDO, Life
+from tests.faults.judge import Judge
+from tests.faults.lives import LIVES, UNDO, Life, Vms
+from tests.faults.on_vsphere import PAIRS, LooksAtVSphere, clean
 from tests.faults.proxy import Proxy, between
-from tests.faults.run import PAIRS, hurried
+from tests.faults.run import hurried
 from tests.support.client import Client, other_client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack, Outcome
@@ -39,16 +40,16 @@ from vmsnapshot.frontends.engine._notes import FileNotes
 
 VICTIMS: Final = ("plugin", "plugin", "engine", "connection")
 MARKS: Final[tuple[Marks, ...]] = ("suffixed", "exact", "none", "nothing")
-# The verbs that change something.
-_CHANGING: Final = (
-    *(
-        life
-        for life in LIVES
-        if any((*life.creates, *life.reverts, life.clones)) or life.verb in {"rename", "update", "delete"}
-    ),
-    UNDO,
-    *REHEARSALS,
-)
+
+
+def changing(lives: Iterable[Life]) -> Iterator[Life]:
+    """Those verbs that change something."""
+    for life in lives:
+        if any((*life.creates, *life.reverts, life.clones)) or life.verb in {"rename", "update", "delete"}:
+            yield life
+
+
+_CHANGING: Final = (*changing(LIVES), UNDO)
 # Seconds that a task takes; the kill comes at an exchange and at most twice that later.
 _TASK: Final = 0.02
 # What part of the next runs is on the same machine.
@@ -174,7 +175,7 @@ class Kills:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told with the kill
             tally.violated.append(f"{kill}: {type(error).__name__}: {error}")
 
-    def _live(self, kill: Kill, vms: tuple[str, str], tally: Tally) -> None:
+    def _live(self, kill: Kill, vms: Vms, tally: Tally) -> None:
         life = kill.life
         self._vsphere.clear()
         self._vsphere.keep_marks(kill.marks)
@@ -185,7 +186,7 @@ class Kills:
         with hurried():
             life.prepare(stack, vms)
         self._vsphere._ask("POST", "/task-duration", {"ms": int(_TASK * 1000)})
-        judge = Judge(self._client, vms)
+        judge = Judge(LooksAtVSphere(self._client), vms)
         if life.undone:
             self._vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm=vms[1], where="task")
         if kill.victim == "nobody":
@@ -199,23 +200,21 @@ class Kills:
             self._go_on(kill, stack, vms, judge, tally)
         tally.survived += 1
 
-    def _measure(self, life: Life, stack: MiniStack, vms: tuple[str, str]) -> None:
+    def _measure(self, life: Life, stack: MiniStack, vms: Vms) -> None:
         """Find out which exchanges are within an operation."""
         with hurried():
-            self._exchanges[life.name] = exchanges_of(
-                stack, self._proxy, lambda served: life.act(served, vms)
-            )
+            self._exchanges[life.name] = exchanges_of(stack, self._proxy, life.act)
 
-    def _go_on(self, kill: Kill, stack: MiniStack, vms: tuple[str, str], judge: Judge, tally: Tally) -> None:
+    def _go_on(self, kill: Kill, stack: MiniStack, vms: Vms, judge: Judge, tally: Tally) -> None:
         """The next run."""
         life = kill.life
-        outcome = life.act(stack, vms)
+        outcome = life.act(stack)
         if not outcome.ok and kill.marks in {"none", "nothing"} and _REFUSED in outcome.words:
             tally.refused += 1
             reverts = sum(done["revert"] for done in judge.done())
             assert reverts <= sum(life.reverts), f"refused after {reverts} reverts"
             stack.write(it=life.program({**(life.asked or {}), "triggers": {"again": 1}}, vms))
-            life.act(stack, vms).check()
+            life.act(stack).check()
             allowed = tuple(2 * count for count in life.reverts)
             done = [item["revert"] for item in judge.done()]
             assert all(count <= most for count, most in zip(done, allowed, strict=True)), done
@@ -224,13 +223,13 @@ class Kills:
         judge.require_settled(life, stack)
         assert life.is_settled(stack), "another run would change something"
 
-    def _die(self, kill: Kill, stack: MiniStack, vms: tuple[str, str]) -> bool:
+    def _die(self, kill: Kill, stack: MiniStack, vms: Vms) -> bool:
         """Do the verb and let the victim die; whether that was within an operation."""
         first, last = self._exchanges[kill.life.name]
         moment = Moment(first + int(kill.at * (last + 1 - first)), kill.delay)
 
         def act(served: MiniStack) -> Outcome:
-            return kill.life.act(served, vms)
+            return kill.life.act(served)
 
         if kill.victim == "connection":
             with hurried():

@@ -23,6 +23,7 @@ Command: TypeAlias = Literal["up", "preview", "refresh", "destroy", "import"]
 Properties: TypeAlias = "dict[str, Any]"
 # What is on two VMs that resources are about: the names of their snapshots, other people's among them.
 Trees: TypeAlias = "tuple[tuple[str, ...], tuple[str, ...]]"
+Vms: TypeAlias = "tuple[str, ...]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Life:
         cloned: Whether that VM has a clone in the end; in a rehearsal both VMs.
         undone: Whether the second VM's revert fails at first, so that the first one's is taken back.
         retaken: Whether what was taken is removed when something fails, and taken again by the next run.
+        makes_room: Whether a replacement deletes the old one first, as both can't be there at once.
+        on: Whether the VM, or the clone, is on in the end; None: whatever it is.
     """
 
     kind: str
@@ -56,6 +59,8 @@ class Life:
     cloned: bool = False
     retaken: bool = False
     undone: bool = False
+    makes_room: bool = False
+    on: bool | None = None
 
     @property
     def name(self) -> str:
@@ -67,7 +72,12 @@ class Life:
         """Whether it is about both VMs."""
         return self.kind in {CHECKPOINT, ROLLBACK, REHEARSAL}
 
-    def program(self, properties: Mapping[str, Any], vms: tuple[str, str]) -> Mapping[str, Any]:
+    @property
+    def described(self) -> str:
+        """What the resource's snapshot is described as in the end; empty: there is none, or nothing."""
+        return str((self.asked or {}).get("description", "")) if self.command != "destroy" else ""
+
+    def program(self, properties: Mapping[str, Any], vms: Vms) -> Mapping[str, Any]:
         """The resource of a program with these properties, on these VMs."""
         whose: dict[str, Any] = {"vmName": vms[0]}
         if self.kind == CLONE:
@@ -77,7 +87,7 @@ class Life:
             whose = {"virtualMachines": members}
         return {"type": f"vmsnapshot:index:{self.kind}", "properties": {**whose, **properties}}
 
-    def prepare(self, stack: MiniStack, vms: tuple[str, str]) -> None:
+    def prepare(self, stack: MiniStack, vms: Vms) -> None:
         """Do all that comes before the verb, and write the program that asks for it."""
         for properties in self.before:
             stack.write(it=self.program(properties, vms))
@@ -85,8 +95,8 @@ class Life:
         if self.asked is not None:
             stack.write(it=self.program(self.asked, vms))
 
-    def act(self, stack: MiniStack, vms: tuple[str, str]) -> Outcome:
-        """Do the verb once."""
+    def act(self, stack: MiniStack, imported: str = "") -> Outcome:
+        """Do the verb once; `imported` is the id of an import."""
         match self.command:
             case "up":
                 return stack.up()
@@ -99,8 +109,7 @@ class Life:
             case "import":
                 if stack.entries:  # it is imported already
                     return stack.refresh()
-                snapshot = "@base" if self.kind == SNAPSHOT else ""
-                return stack.import_(f"vmsnapshot:index:{self.kind}", "it", vms[0] + snapshot)
+                return stack.import_(f"vmsnapshot:index:{self.kind}", "it", imported)
 
     def is_settled(self, stack: MiniStack) -> bool:
         """Whether another run would do nothing."""
@@ -116,15 +125,31 @@ def clone_of(vm: str) -> str:
 
 _OURS: Final[Properties] = {"name": "ours", "description": "first"}
 _ASKS: Final[Properties] = {"snapshot": "base"}
-_BACK: Final[Properties] = {"to": "L1"}
-_L1: Final[Properties] = {"label": "L1"}
-_L2: Final[Properties] = {"label": "L2", "keepLast": 1}
+_BACK: Final[Properties] = {"to": "l1"}
+_L1: Final[Properties] = {"label": "l1"}
+_L2: Final[Properties] = {"label": "l2", "keepLast": 1}
 _WITH_OURS: Final[Trees] = (("base", "ours"), ("base",))
-_BOTH_L1: Final[Trees] = (("L1", "base"), ("L1", "base"))
+_BOTH_L1: Final[Trees] = (("base", "l1"), ("base", "l1"))
 
 _CLONED: Final[Properties] = {"snapshot": "base"}
-_REHEARSED: Final[Properties] = {"to": "L1"}
+_REHEARSED: Final[Properties] = {"to": "l1"}
 _KEPT: Final[Properties] = {**_REHEARSED, "keepClones": "always"}
+
+# A rehearsal that was spoiled or killed is done from the beginning.
+_REHEARSALS: Final = (
+    Life(REHEARSAL, "create", (), _REHEARSED, left=_BOTH_L1, clones=1, retaken=True),
+    Life(
+        REHEARSAL,
+        "update with clones that are kept",
+        (_KEPT,),
+        {**_KEPT, "triggers": {"try": 2}},
+        left=_BOTH_L1,
+        clones=1,
+        cloned=True,
+        retaken=True,
+    ),
+    Life(REHEARSAL, "delete", (_KEPT,), command="destroy", left=_BOTH_L1),
+)
 
 LIVES: Final = (
     Life(SNAPSHOT, "create", (), _OURS, left=_WITH_OURS, creates=(1, 0)),
@@ -146,7 +171,7 @@ LIVES: Final = (
         reverts=(1, 0),
         retaken=True,
     ),
-    Life(REVERT, "update with power", ({},), {**_ASKS, "powerPolicy": "on"}, reverts=(1, 0)),
+    Life(REVERT, "update with power", ({},), {**_ASKS, "powerPolicy": "on"}, reverts=(1, 0), on=True),
     Life(REVERT, "delete", ({}, _ASKS), command="destroy"),
     Life(REVERT, "preview", ({},), _ASKS, command="preview"),
     Life(REVERT, "refresh", ({}, _ASKS), command="refresh"),
@@ -156,7 +181,7 @@ LIVES: Final = (
         "update with pruning",
         (_L1,),
         _L2,
-        left=(("L2", "base"), ("L2", "base")),
+        left=(("base", "l2"), ("base", "l2")),
         creates=(1, 1),
         retaken=True,
     ),
@@ -169,7 +194,7 @@ LIVES: Final = (
         "update with safety snapshots",
         ({},),
         {**_BACK, "safetySnapshot": True},
-        left=(("L1", "base", SAFETY), ("L1", "base", SAFETY)),
+        left=(("base", SAFETY, "l1"), ("base", SAFETY, "l1")),
         creates=(1, 1),
         reverts=(1, 1),
         retaken=True,
@@ -178,10 +203,11 @@ LIVES: Final = (
     Life(ROLLBACK, "preview", ({},), _BACK, command="preview", left=_BOTH_L1),
     Life(ROLLBACK, "refresh", ({}, _BACK), command="refresh", left=_BOTH_L1),
     Life(CLONE, "create", (), _CLONED, clones=1, cloned=True),
-    Life(CLONE, "create and power on", (), {**_CLONED, "powerOn": True}, clones=1, cloned=True),
+    Life(CLONE, "create and power on", (), {**_CLONED, "powerOn": True}, clones=1, cloned=True, on=True),
     Life(CLONE, "replace", (_CLONED,), {**_CLONED, "linked": False}, clones=1, cloned=True),
-    Life(CLONE, "update", (_CLONED,), {**_CLONED, "numCPUs": 4, "powerOn": True}, cloned=True),
+    Life(CLONE, "update", (_CLONED,), {**_CLONED, "numCPUs": 4, "powerOn": True}, cloned=True, on=True),
     Life(CLONE, "delete", (_CLONED,), command="destroy"),
+    *_REHEARSALS,
 )
 
 # What is not among the verbs whose exchanges are spoiled: it fails in any case before it ends.
@@ -190,26 +216,22 @@ UNDO: Final = Life(
     "update that is undone",
     ({},),
     {**_BACK, "onFailure": "undo"},
-    left=(("L1", "base", SAFETY), ("L1", "base", SAFETY)),
+    left=(("base", SAFETY, "l1"), ("base", SAFETY, "l1")),
     creates=(1, 1),
     reverts=(1, 1),
     retaken=True,
     undone=True,
 )
 
-# Spoiled and killed like the others; no row of the documentation's matrix is theirs yet.
-REHEARSALS: Final = (
-    # A rehearsal that was spoiled or killed is done from the beginning.
-    Life(REHEARSAL, "create", (), _REHEARSED, left=_BOTH_L1, clones=1, retaken=True),
-    Life(
-        REHEARSAL,
-        "update with clones that are kept",
-        (_KEPT,),
-        {**_KEPT, "triggers": {"try": 2}},
-        left=_BOTH_L1,
-        clones=1,
-        cloned=True,
-        retaken=True,
-    ),
-    Life(REHEARSAL, "delete", (_KEPT,), command="destroy", left=_BOTH_L1),
+
+def _on_the_vm_operator(life: Life) -> Life:
+    if life.verb == "rename":  # two objects, of which the old one is deleted last
+        return dataclasses.replace(life, creates=(1, 0))
+    if life.verb == "replace":
+        return dataclasses.replace(life, makes_room=True)
+    return life
+
+
+ON_THE_VM_OPERATOR: Final = tuple(
+    _on_the_vm_operator(life) for life in LIVES if life.kind not in {CLONE, REHEARSAL}
 )

@@ -9,20 +9,18 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
+import httpx2
 import pytest
 
-from devkit.fault_matrix import LOGIN
-from tests.faults.judge import Judge, clean
+from tests.faults.judge import Judge
 from tests.faults.lives import Life
-from tests.faults.proxy import Proxy, between
-from tests.faults.ways import WAYS, Way
-from tests.support.client import Client, other_client
+from tests.faults.platform import Platform
+from tests.faults.ways import Way
 from tests.support.in_process import mini_stack
-from tests.support.simulator import Simulator, running
+from vmsnapshot.backends.vmoperator import _client, _requests, _revert_status, _reverts
 from vmsnapshot.backends.vsphere import _connection, _history
 from vmsnapshot.lifecycle.checkpoint import executor as checkpoint
 from vmsnapshot.lifecycle.common import late, safety, session
@@ -30,28 +28,33 @@ from vmsnapshot.lifecycle.revert import evidence
 from vmsnapshot.lifecycle.rollback import executor as rollback
 from vmsnapshot.lifecycle.snapshot import resource as snapshot
 
-# Pairs of VMs, used in turn.
-PAIRS: Final = tuple((f"a-{number}", f"b-{number}") for number in range(4))
 # What the provider's own times are while exchanges are spoiled, in seconds: how long an answer may take,
 # how long a task may be looked for, and an operation's, if the spoiling passes and if it doesn't.
 _ANSWER: Final = 1.0
+_QUIET: Final = httpx2.Timeout(5.0, connect=10.0, read=2.0, pool=None)
+_UNSHOWN: Final = 3.0
 _LOOKING: Final = dt.timedelta(seconds=1)
 _PASSING: Final = dt.timedelta(seconds=30)
 _LASTING: Final = dt.timedelta(seconds=2)
-# The exchanges with which every run begins.
-_LOGGING_IN: Final = {"/sdk/vimServiceVersions.xml", "RetrieveServiceContent", "Login"}
 # An operation's time may be used up once for reading and once for acting, and a machine can be busy.
 _PATIENCE: Final = 20.0
+# Those in which all exchanges from one on are spoiled: nothing arrives, or all is done and nobody learns it.
+_LASTING_WAYS: Final = ("reset before the request arrives", "silence, answer lost", "504, request done")
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A verb, and what is spoiled of it: the nth exchange, or with `lasting` all from that one."""
+    """A verb, and what is spoiled of it: the nth exchange, or with `lasting` all from that one.
+
+    Attributes:
+        beginning: Whether that is one with which every run begins, where nothing goes wrong.
+    """
 
     life: Life
     way: Way
     nth: int
     lasting: bool = False
+    beginning: bool = False
 
     @property
     def name(self) -> str:
@@ -69,7 +72,7 @@ class Result:
     """What came of it.
 
     Attributes:
-        where: The row of the matrix: the verb, or the login.
+        where: The row of the matrix: the verb, or what every run begins with.
         spoiled: How many exchanges really were spoiled.
         error: What the run ended with; empty: it ended well.
     """
@@ -81,51 +84,62 @@ class Result:
 
 
 class Runs:
-    """Runs cases against one simulator through one proxy."""
+    """Runs cases on one platform."""
 
-    def __init__(self, vsphere: Simulator, client: Client, proxy: Proxy) -> None:
-        self._proxy = proxy
-        self._client = client
-        self._settings = {**vsphere.settings, "vsphereServer": proxy.address, "thumbprint": proxy.thumbprint}
-        self._pairs = itertools.cycle(PAIRS)
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
         self._number = itertools.count()
 
-    def exchanges(self, life: Life) -> int:
-        """How many exchanges a verb takes when nothing goes wrong; it is judged, too."""
-        return self._live(Case(life, WAYS[0], 0))[1]
+    def every(self, life: Life) -> list[Case]:
+        """All cases of a verb, by the exchanges that it takes when all goes well; that is judged, too."""
+        seen = self._live(Case(life, self.platform.ways[0], 0))[1]
+        return [
+            Case(life, way, nth, lasting, self.platform.is_first(exchange))
+            for lasting in (False, True)
+            for nth, exchange in enumerate(seen, start=1)
+            for way in self.platform.ways
+            if not lasting or way.name in _LASTING_WAYS
+        ]
 
     def run(self, case: Case) -> Result:
         """Run a case; what the judge finds is an assertion error."""
         try:
             return self._live(case)[0]
         except Exception as error:
-            raise AssertionError(f"{case}:\n{error!r}\nspoiled: {self._proxy.spoiled}") from error
+            raise AssertionError(f"{case}:\n{error!r}\nspoiled: {self._spoiled}") from error
 
-    def _live(self, case: Case) -> tuple[Result, int]:
-        life, vms = case.life, next(self._pairs)
-        clean(self._client, life, vms)
-        stack = mini_stack(self._settings, stack=f"run-{next(self._number)}")
+    def _live(self, case: Case) -> tuple[Result, list[str]]:
+        life, platform = case.life, self.platform
+        self._spoiled: list[str] = []
+        vms = platform.begin(life)
+        imported = platform.identifier(vms[0], "base")
+        stack = mini_stack(platform.settings(vms), stack=f"run-{next(self._number)}")
         life.prepare(stack, vms)
-        judge = Judge(self._client, vms)
+        judge = Judge(platform, vms)
         with hurried(lasting=case.lasting):
-            self._proxy.arm(case.way, case.nth, lasting=case.lasting)
+            platform.proxy.arm(case.way, case.nth, lasting=case.lasting)
             began = time.monotonic()
-            outcome = life.act(stack, vms)
+            outcome = life.act(stack, imported)
             took = time.monotonic() - began
-            seen, spoiled = self._proxy.seen, self._proxy.spoiled
-            self._proxy.arm(None)
-        assert took < (_LASTING if case.lasting else _PASSING).total_seconds() + _PATIENCE, f"{took:.0f} s"
+            seen, self._spoiled = platform.proxy.seen, platform.proxy.spoiled
+            platform.proxy.arm(None)
+        # What passes lets no operation wait until its time is over.
+        longest = _LASTING.total_seconds() + _PATIENCE if case.lasting else _PASSING.total_seconds()
+        assert took < longest, f"{took:.0f} s: {outcome.text}"
         judge.require_plain(life, outcome)
-        judge.require_no_lie(life, stack)
+        judge.require_true(outcome)
+        judge.require_no_lie(life, stack, outcome)
         if outcome.ok:
-            judge.require_settled(life, stack)
+            judge.require_settled(life, stack, at_once=True)
         with hurried():
-            life.act(stack, vms).check()
-        judge.require_settled(life, stack)
+            again = life.act(stack, imported).check()
+        judge.require_plain(life, again)
+        judge.require_settled(life, stack, at_once=outcome.ok)
         assert life.is_settled(stack), "another run would change something"
         told = " ".join(str(error) for error in outcome.errors.values())
-        where = LOGIN if spoiled and spoiled[0] in _LOGGING_IN else life.name
-        return Result(case, where, len(spoiled), told), len(seen)
+        first = bool(self._spoiled) and platform.is_first(self._spoiled[0])
+        where = platform.table.first if first else life.name
+        return Result(case, where, len(self._spoiled), told), seen
 
 
 @contextlib.contextmanager
@@ -139,6 +153,11 @@ def hurried(*, lasting: bool = False) -> Iterator[None]:
         patch.setattr(late, "LATE_WITHIN", _LOOKING)
         patch.setattr(late, "_LOOK_AGAIN_AFTER", 0.1)
         patch.setattr(session, "DEFAULT_TIMEOUT", _LASTING if lasting else _PASSING)
+        patch.setattr(_client, "_TIMEOUT", _QUIET)
+        patch.setattr(_client, "_SILENCE", _QUIET)
+        patch.setattr(_requests, "_CLEARING", _requests._CLEARING / 10)
+        for module in (_revert_status, _reverts):
+            patch.setattr(module, "UNSHOWN_TIME", _UNSHOWN)
         # How long what has failed is looked at and tidied up.
         for module, name in (
             (session, "TIDY_UP_AT_LEAST"),
@@ -152,44 +171,32 @@ def hurried(*, lasting: bool = False) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def started(folder: Path) -> Iterator[Runs]:
-    """A simulator, a proxy before it, and a client that goes past the proxy."""
-    names = ",".join(vm for pair in PAIRS for vm in pair)
-    with (
-        running("--names", names, "--task-duration", "5ms") as vsphere,
-        other_client(vsphere) as client,
-        between(vsphere.server, folder) as proxy,
-    ):
-        yield Runs(vsphere, client, proxy)
-
-
-# Those in which all exchanges from one on are spoiled: nothing arrives, or all is done and nobody learns it.
-_LASTING_WAYS: Final = ("reset before the request arrives", "silence, answer lost", "504, request done")
-
-
-def every(life: Life, exchanges: int) -> list[Case]:
-    """All cases of a verb."""
-    return [
-        Case(life, way, nth, lasting)
-        for lasting in (False, True)
-        for nth in range(1, exchanges + 1)
-        for way in WAYS
-        if not lasting or way.name in _LASTING_WAYS
-    ]
-
-
 def drawn(
-    life: Life, exchanges: int, count: int, seed: str, known: Collection[str] = frozenset()
+    possible: Sequence[Case],
+    count: int,
+    seed: str,
+    *,
+    known: Collection[str] = frozenset(),
+    lacking: Collection[tuple[bool, str]] = frozenset(),
 ) -> list[Case]:
-    """Some cases that aren't known: each way once, within the login and after it, before any comes twice."""
-    draw = random.Random(f"{seed} {life.name}")
-    cases = [case for case in every(life, exchanges) if case.name not in known]
+    """Some cases of a verb: each way once, at the beginning and after it, before any twice.
+
+    Args:
+        possible: All of the verb.
+        count: How many at most.
+        seed: What draws them.
+        known: Names of those that need not be run.
+        lacking: Cells that need a result, by whether it is at the beginning, and the way: one of each comes
+            first.
+    """
+    draw = random.Random(f"{seed} {possible[0].life.name}")
+    cases = [case for case in possible if case.name not in known]
     draw.shuffle(cases)
     taken: Counter[tuple[str, bool, bool]] = Counter()
     rounds: list[tuple[int, Case]] = []
     for case in cases:
-        kind = case.way.name, case.lasting, case.nth <= len(_LOGGING_IN)
-        rounds.append((taken[kind], case))
+        kind = case.way.name, case.lasting, case.beginning
+        needed = (case.beginning, case.way.name) in lacking and not (taken[kind] or case.lasting)
+        rounds.append((-1 if needed else taken[kind], case))
         taken[kind] += 1
     return [case for _, case in sorted(rounds, key=lambda item: item[0])[:count]]

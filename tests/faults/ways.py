@@ -18,6 +18,8 @@ OTHER: Final = (
     b'xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body>'
     b'<QueryHostConnectionInfoResponse xmlns="urn:vim25"/></soapenv:Body></soapenv:Envelope>'
 )
+# An answer of the API server about something else: a list without anything in it.
+OTHER_LIST: Final = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[]}'
 # How many pieces an answer that drips comes in, and the seconds between two.
 _DRIPS: Final = 12
 _DRIP: Final = 0.02
@@ -138,7 +140,7 @@ def _drip(line: Line, answer: Answer) -> None:
         line.send(answer.body[start : start + size])
 
 
-WAYS: Final = (
+_ALWAYS: Final = (
     Way("reset before the request arrives", False, lambda line, _: line.reset()),
     Way("reset before the answer", True, lambda line, _: line.reset()),
     Way("reset within the answer", True, _reset_in_the_middle),
@@ -153,6 +155,16 @@ WAYS: Final = (
     Way("body cut short", True, _cut_body),
     Way("wrong content length", True, _wrong_length),
     Way("slow drip", True, _drip),
+)
+SOAP_WAYS: Final = (
+    *_ALWAYS,
     Way("truncated XML", True, _truncated),
     Way("another method's answer", True, _says(200, OTHER, Content_Type="text/xml")),
+)
+JSON_WAYS: Final = (
+    *_ALWAYS,
+    # Envoy says so when the server hangs up after it got the request (its response flag UC).
+    Way("503, request done", True, _says(503)),
+    Way("truncated JSON", True, _truncated),
+    Way("another kind's answer", True, _says(200, OTHER_LIST, Content_Type="application/json")),
 )

@@ -116,11 +116,16 @@ class VmOperator(World):
         for namespace, name in map(_split, self._done):
             self._server.client.delete(VirtualMachine, name, namespace=namespace)
         # The stand-in deletes a VM's snapshots after it.
-        until(lambda: not any(self._objects(vm) for vm in self._done))
+        until(lambda: not any(self._objects(vm) or self._is_there(vm) for vm in self._done))
 
     def _machine(self, vm: str) -> Any:
         namespace, name = _split(vm)
         return self._server.client.get(VirtualMachine, name, namespace=namespace)
+
+    def _is_there(self, vm: str) -> bool:
+        namespace, name = _split(vm)
+        machines: Any = self._server.client.list(VirtualMachine, namespace=namespace)
+        return any(item.metadata.name == name for item in machines)
 
     def _objects(self, vm: str) -> list[Any]:
         namespace, name = _split(vm)

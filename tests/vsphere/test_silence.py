@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults.proxy import Proxy, between
-from tests.faults.ways import WAYS
+from tests.faults.ways import SOAP_WAYS
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends import _silence
 from vmsnapshot.backends.vsphere import VsphereBackend, _connection, _stub
 
-SILENT = next(way for way in WAYS if way.name == "silence, request lost")
+SILENT = next(way for way in SOAP_WAYS if way.name == "silence, request lost")
 NAMES = [f"web-{number}" for number in range(6)]
 
 

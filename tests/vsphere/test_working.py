@@ -16,7 +16,7 @@ from pyVmomi import vim
 from devkit.certificate import make
 from devkit.waiting import until
 from tests.faults.proxy import between
-from tests.faults.ways import WAYS
+from tests.faults.ways import SOAP_WAYS
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, find_task, operation, owner_of, request, run_out, take
 from tests.vsphere.conftest import Connect
@@ -397,7 +397,7 @@ def test_a_task_that_was_cancelled_before_the_answer_came_was_asked_to_stop(
     simulator: Simulator, connect: Connect, tmp_path: Path
 ) -> None:
     """News of its end, after which it is no longer cancelable, makes no "can't be cancelled" of it."""
-    slow = next(way for way in WAYS if way.name == "slow drip")
+    slow = next(way for way in SOAP_WAYS if way.name == "slow drip")
     with between(simulator.server, tmp_path) as proxy:
         backend = connect(simulator, vsphere_server=proxy.address, thumbprint=proxy.thumbprint)
         vm = find(backend, "web-1")
