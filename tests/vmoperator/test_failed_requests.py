@@ -70,5 +70,6 @@ def test_the_same_program_again(desk: Desk, *, gone: str, known: bool) -> None:
     # Nothing is asked for any more, and the program hears by itself what is wrong with it.
     assert "The update takes it back" not in desk.stack.preview().words
     desk.write(REVERT, snapshot="base")
+    desk.stack.preview().check()
     desk.stack.up().check()
     assert harness.reverts() == ["base"]
