@@ -330,7 +330,7 @@ def test_a_network_that_is_gone_is_looked_for_once(simulator: Simulator, backend
 def test_what_snapshots_hold_is_kept_of_some(
     simulator: Simulator, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that were asked for at once are kept, until fewer are: a long life's memory doesn't grow by each."""
+    """All that were asked for at once are kept until fewer are: what is kept doesn't grow by each request."""
     monkeypatch.setattr(_reader, "_KEPT_MACHINES", 1)
     vm = find(backend, "web-1")
     for name in ("first", "second", "third"):
