@@ -611,7 +611,7 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
             "spec.memory: immutable",
         ),
         (answer(429, "TooManyRequests"), Overloaded, "overloaded"),
-        (answer(503, "", "upstream"), Overloaded, "upstream"),
+        (answer(503, "", "upstream"), Interrupted, "upstream"),
         (answer(500, "InternalError", 'failed calling webhook "w"'), Busy, "webhook doesn't answer"),
         (answer(500, "InternalError", "time: unknown unit"), PlatformError, "unknown unit"),
         (answer(504, "Timeout"), Interrupted, "too long"),
