@@ -112,7 +112,7 @@ class TaskWatcher:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """Until a task that is being started is about to be added: others that are added meanwhile wait for it.
+        """Hold added tasks back until one that is being started is about to be added: they are added at once.
 
         What watches tasks is made meanwhile, if it isn't there yet.
         """
