@@ -292,6 +292,8 @@ def test_only_a_new_request_reverts(vsphere: Simulator, client: Client, plugged:
     once = dict.fromkeys(it.names, 1)
     assert it.done(vsphere) == once
     assert it.state["machines"][it.web[0]]["numCPUs"] == 2
+    it.resource.preview(plugged, {**it.program(), "to": UNKNOWN})
+    assert 'will be rolled back unless `to` is "release-41" again' in it.resource.words
 
     client.reconfigure(it.web[0], numCPUs=4)
     client.take(it.web[1], "newer")

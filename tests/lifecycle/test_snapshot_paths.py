@@ -11,8 +11,9 @@ from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
+from vmsnapshot.model.values import UNKNOWN
 
-VMS = [f"web-{number}" for number in range(1, 6)]
+VMS = [f"web-{number}" for number in range(1, 7)]
 _NAMES = iter(VMS)
 
 
@@ -34,7 +35,7 @@ class Release:
         self.stack: MiniStack = mini_stack(vsphere.settings)
         self.before: dict[str, Any] = {}
         self.run: dict[str, Any] = {}
-        self.snapshot: str | None = None
+        self.snapshot: Any = None
 
     @property
     def path(self) -> str:
@@ -151,3 +152,23 @@ def test_a_name_that_was_given_to_a_newer_snapshot(release: Release) -> None:
     release.write()
     release.stack.up().check()
     assert (release.reverted_to, release.reverts) == (newer, 2)
+
+
+def test_a_path_that_is_not_known_yet(release: Release) -> None:
+    """A preview says that a revert depends on it, where nothing else asks for one."""
+    release.write(revert=False)
+    release.stack.up().check()
+
+    def foreseen() -> str:
+        release.snapshot = UNKNOWN
+        release.write()
+        return release.stack.preview().check().words
+
+    assert "or to which snapshot, is not known before the update" in foreseen()
+    release.snapshot = None
+    release.write()
+    release.stack.up().check()
+    assert 'will be reverted unless `snapshot` is "before-release" again' in foreseen()
+    release.run = {"again": 1}
+    assert "or to which snapshot, is not known before the update" in foreseen()
+    assert release.reverts == 1

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from vmsnapshot.backends.vmoperator._faults import UnknownField
+from vmsnapshot.backends.vmoperator._faults import NotYetAllowed, UnknownField
 from vmsnapshot.frontends.plugin import _status
 from vmsnapshot.lifecycle import errors
 from vmsnapshot.lifecycle.requests import PartialState, Resource
@@ -22,6 +22,8 @@ def _make(kind: type[errors.VmsnapshotError]) -> errors.VmsnapshotError:
         return kind(Resource("x", {}, {}), errors.Busy("The VM is busy."))
     if issubclass(kind, UnknownField):
         return kind("The server doesn't know it.", "spec.powerState")
+    if issubclass(kind, NotYetAllowed):
+        return kind(errors.Denied("It may not be read."))
     return kind("The VM is busy.")
 
 

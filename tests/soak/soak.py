@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime as dt
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,10 @@ from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Simulator, running
 
 # Lives until everything that is made once is made (connections, caches, pools of threads), and until the
-# answers about a server's past don't grow with each life: 1,000 tasks are read at most, three of each life.
-WARM: Final = 350
+# answers about a server's past are as large as they get: the tasks of two hours, at most 1,000 events.
+WARM: Final = 250
+# A life begins so much later than the one before it, by the server's clock: its past stays in the past.
+_APART: Final = dt.timedelta(minutes=1)
 # What may come on top of that. Ours: a thousandth of a leak of 1 KiB in each of 1,000 lives would pass, one
 # of 20 KiB would not.
 _MEMORY_KIB: Final = 16 * 1024
@@ -28,8 +31,7 @@ _DESCRIPTORS: Final = 8
 _THREADS: Final = 8
 # One for the plugin: the judge here asks the simulator, not vSphere.
 _SESSIONS: Final = 1
-# They take turns: vSphere tells with each VM its tasks of the last ten minutes, 200 at most, and all lives on
-# one VM would measure those answers.
+# They take turns, since vSphere tells with each VM its tasks of the last minutes.
 _VMS: Final = tuple(f"web-{number:03}" for number in range(100))
 
 
@@ -105,6 +107,7 @@ def soak(lives: int, tell: Callable[[str], object], *, warm: int = WARM) -> list
         stack = mini_stack(vsphere.settings).served_by(one)
         first: Held | None = None
         for number in range(1, warm + lives + 1):
+            vsphere.set_clock(number * _APART)
             live(stack, number)
             if number == warm:
                 first = Held.by(one, vsphere)

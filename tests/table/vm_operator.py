@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -150,10 +151,15 @@ class VmOperator(World):
         )
 
 
+# Several worlds may be on one API server: each has names of its own.
+_WORLDS = itertools.count(1)
+
+
 @contextmanager
 def vm_operator(server: ApiServer, count: int = 100) -> Iterator[World]:
     """VMs that nobody has touched, each with an object as soon as it is given out."""
-    names = [f"table-{number:03}" for number in range(count)]
+    prefix = f"table-{next(_WORLDS)}"
+    names = [f"{prefix}-{number:03}" for number in range(count)]
     with (
         running("--names", ",".join(names), "--task-duration", "1ms") as simulator,
         other_client(simulator) as client,

@@ -79,8 +79,9 @@ def test_to_the_current_snapshot_and_again(harness: Harness) -> None:
     harness.revert("base", "second")
     assert harness.reverts() == ["base", "base"]
     assert harness.vm().machine.power_state == "PoweredOn"
-    assert found(harness, request="first") is None
-    second = found(harness, request="second")
+    first, second = found(harness, request="first"), found(harness, request="second")
+    assert first is not None
+    assert (first.succeeded, first.latest) == (True, False)
     assert second is not None
     assert second.succeeded
 

@@ -54,7 +54,7 @@ from vmsnapshot.lifecycle.revert.state import (
     without_power_pending,
     without_vm,
 )
-from vmsnapshot.lifecycle.revert.text import still_to_power_text
+from vmsnapshot.lifecycle.revert.text import still_to_power_text, unknown_target_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine
@@ -287,12 +287,10 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
     def _announce(self, urn: str, given: Inputs[RevertInputs], old: RevertState | None) -> None:
         """In a preview, say what the revert that is asked for would do."""
         if not given.knows(*NAMING):
-            self._session.log(
-                urn,
-                Severity.WARNING,
-                "The VM will be reverted to a snapshot that is not known before the update: what that "
-                "changes can't be shown.",
-            )
+            reached = None
+            if old is not None and given.knows("triggers") and old.triggers == given.model.triggers:
+                reached = old.snapshot
+            self._session.log_wrapped(urn, Severity.WARNING, unknown_target_text(reached))
             return
         inputs = given.model
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')

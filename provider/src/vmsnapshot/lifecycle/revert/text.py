@@ -127,6 +127,23 @@ def still_to_power_text(vm_name: str, now: PowerState | None, after: PowerState 
     return "\n".join(wrapped(text))
 
 
+def unknown_target_text(reverted_to: str | None) -> str:
+    """What a preview says while the VM or the snapshot isn't known.
+
+    Args:
+        reverted_to: What `snapshot` was at the last revert, if nothing else asks for another; else None.
+    """
+    if reverted_to is None:
+        return (
+            "A VM will be reverted; which one, or to which snapshot, is not known before the update: what "
+            "that changes can't be shown."
+        )
+    return (
+        f'The VM will be reverted unless `snapshot` is "{reverted_to}" again, which is not known before the '
+        "update: what a revert changes can't be shown."
+    )
+
+
 def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -> Iterable[str]:
     """The lines that name both VMs, where the name has passed from the VM of state to another."""
     if before is None:

@@ -49,7 +49,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     with_inputs,
     with_leftovers,
 )
-from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text
+from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text, unknown_target_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Machine, VirtualMachine
@@ -307,12 +307,10 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
     def _announce(self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None) -> None:
         """In a preview, say what the rollback that is asked for would do."""
         if not given.knows(*NAMING):
-            self._session.log_wrapped(
-                urn,
-                Severity.WARNING,
-                "The environment will be rolled back, to a checkpoint or with VMs that are not known before "
-                "the update: what that changes can't be shown.",
-            )
+            reached = None
+            if old is not None and not is_open(old) and given.knows("triggers"):
+                reached = old.to if old.triggers == given.model.triggers else None
+            self._session.log_wrapped(urn, Severity.WARNING, unknown_target_text(reached))
             return
         checked = self._checked_plan(urn, given.model) or self._plan(urn, given, old)
         found = checked.found

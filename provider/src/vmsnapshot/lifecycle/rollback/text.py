@@ -34,6 +34,23 @@ _POWER: Final[dict[PowerState | None, str]] = {
 }
 
 
+def unknown_target_text(rolled_back_to: str | None) -> str:
+    """What a preview says while the label or the VMs aren't known.
+
+    Args:
+        rolled_back_to: The label of the last rollback, if nothing else asks for another; else None.
+    """
+    if rolled_back_to is None:
+        return (
+            "The environment will be rolled back, to a checkpoint or with VMs that are not known before the "
+            "update: what that changes can't be shown."
+        )
+    return (
+        f'The environment will be rolled back unless `to` is "{rolled_back_to}" again, which is not known '
+        "before the update: what a rollback changes can't be shown."
+    )
+
+
 def rollback_text(planned: PlannedRollback, *, done: int = 0, again: bool = False) -> str:
     """What a person reads before approving: which VMs in which waves, ages, power, what is lost.
 
