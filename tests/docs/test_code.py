@@ -118,6 +118,7 @@ def test_go() -> None:
 
 
 DOTNET = shutil.which("dotnet")
+IN_CSHARP = ROOT / "examples" / "basics-dotnet"
 # Names of C#, .NET and Pulumi's own SDK that the programs use.
 DOTNET_NAMES = {
     *("Collections", "Config", "Dictionary", "Exception", "Generic", "Length", "Linq", "Select", "System"),
@@ -135,16 +136,18 @@ def test_csharp_names() -> None:
         for line in re.findall(r"^\s*(?:public|namespace) .*$", text, re.MULTILINE)
         for name in re.findall(r"\b[A-Z]\w*", line)
     }
-    for block in written_in("csharp"):
-        code = re.sub(r'\$"[^"]*"', lambda found: " ".join(re.findall(r"{(.*?)}", found[0])), block.text)
+    programs = {block.place: block.text for block in written_in("csharp")}
+    programs[str(IN_CSHARP)] = (IN_CSHARP / "Program.cs").read_text(encoding="utf-8")
+    for place, text in programs.items():
+        code = re.sub(r'\$"[^"]*"', lambda found: " ".join(re.findall(r"{(.*?)}", found[0])), text)
         code = re.sub(r'"[^"]*"|//.*', "", code)
         named = set(re.findall(r"\b[A-Z]\w*", code))
-        assert named - public - DOTNET_NAMES == set(), block.place
+        assert named - public - DOTNET_NAMES == set(), place
 
 
 @pytest.mark.skipif(DOTNET is None, reason="there is no dotnet on PATH, and none in the registries")
 def test_csharp() -> None:
-    """The .NET SDK and the C# programs compile; each program is a project of its own."""
+    """The .NET SDK, the C# programs and the example compile; each program is a project of its own."""
     assert DOTNET is not None
     sdk = ROOT / "sdk" / "dotnet" / "Vmsnapshot.PulumiVmsnapshot.csproj"
     project = f"""<Project Sdk="Microsoft.NET.Sdk">
@@ -164,6 +167,12 @@ def test_csharp() -> None:
         program = folder / block.slug / "program.csproj"
         program.write_text(project, encoding="utf-8")
         check([DOTNET, "build", "--nologo", "--verbosity", "quiet", program], folder)
+    example = folder / "example"
+    shutil.copytree(IN_CSHARP, example, dirs_exist_ok=True, ignore=shutil.ignore_patterns("bin", "obj"))
+    there = example / "basics-dotnet.csproj"
+    found = there.read_text(encoding="utf-8")
+    there.write_text(found.replace("../../sdk/dotnet", str(sdk.parent)), encoding="utf-8")
+    check([DOTNET, "build", "--nologo", "--verbosity", "quiet", there], folder)
 
 
 @pytest.mark.parametrize("block", written_in("sh"), ids=lambda block: block.place)
