@@ -227,14 +227,10 @@ class Kills:
         """Do the verb and let the victim die; whether that was within an operation."""
         first, last = self._exchanges[kill.life.name]
         moment = Moment(first + int(kill.at * (last + 1 - first)), kill.delay)
-
-        def act(served: MiniStack) -> Outcome:
-            return kill.life.act(served)
-
         if kill.victim == "connection":
             with hurried():
-                return cut(stack, self._proxy, moment, act)
-        return die(stack, self._settings, self._proxy, kill.victim, moment, act)
+                return cut(stack, self._proxy, moment, kill.life.act)
+        return die(stack, self._settings, self._proxy, kill.victim, moment, kill.life.act)
 
 
 @dataclasses.dataclass(frozen=True)

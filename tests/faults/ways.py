@@ -163,7 +163,7 @@ SOAP_WAYS: Final = (
 )
 JSON_WAYS: Final = (
     *_ALWAYS,
-    # Envoy says so when the server hangs up after it got the request (its response flag UC).
+    # Envoy says so when the server hangs up after it got the request (flag UC, envoyproxy/envoy issue 6190).
     Way("503, request done", True, _says(503)),
     Way("truncated JSON", True, _truncated),
     Way("another kind's answer", True, _says(200, OTHER_LIST, Content_Type="application/json")),

@@ -9,7 +9,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_servers
 from vmsnapshot.lifecycle.configuration import complete_configuration, load_configuration
-from vmsnapshot.lifecycle.errors import InvalidInput, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.requests import Properties
@@ -46,7 +46,7 @@ def require_same_server(
     try:
         configurations = [load_configuration(complete_configuration(item).inputs) for item in (old, new)]
         known, seen = (_server(connect, item) for item in configurations)
-    except (InvalidInput, VmsnapshotError):
+    except VmsnapshotError:
         return
     moved_from = configurations[1].moved_from_server
     if compare_servers(known, seen) is Sameness.ANOTHER and moved_from != known.server:

@@ -194,7 +194,7 @@ def _rule(kind: type[VmsnapshotError], hint: str = "", *, retryable: bool | None
     return make
 
 
-# Of a request for the object with a UID: another has its name, or none has.
+# Of a request for the object with a UID: another has its name, or none has (seen; kubernetes issue 127625).
 _OTHER_UID: Final = ("UID in the precondition", "UID in precondition", "uid mismatch")
 _ANOTHER: Final = "it is no longer there; another one may have its name."
 # What is read in another version than it is stored in goes through the VM Operator's webhook.

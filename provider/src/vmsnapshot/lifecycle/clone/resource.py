@@ -26,7 +26,6 @@ from vmsnapshot.lifecycle.clone.state import (
 from vmsnapshot.lifecycle.clone.text import (
     adoption_text,
     gone_text,
-    imported_again_text,
     imported_text,
     not_imported_text,
     plan_text,
@@ -37,7 +36,7 @@ from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
-from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.selection import format_vm, imported_again
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
@@ -354,7 +353,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             return
         require_ours(state, vm, operation)
         if vm.identity.instance_uuid in self._memory.of(request.urn).imported:
-            self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_again_text(vm))
+            self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_again(format_vm(vm)))
             return
         delete_clone(
             self._session, vm, standing_on(self._session, [vm], operation)[vm.identity.id], operation

@@ -114,14 +114,6 @@ def imported_text(vm: VirtualMachine, note: CloneNote) -> str:
     )
 
 
-def imported_again_text(vm: VirtualMachine) -> str:
-    """Why a clone that replaces itself isn't deleted: the engine has forgotten that it was imported."""
-    return (
-        f"{format_vm(vm)} is kept: this update has imported it, in place of itself. Take the option `import` "
-        "out of the program: what it names is in the stack's state."
-    )
-
-
 def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
     """Why a VM isn't deleted, and what to do."""
     if state.ownership is None:

@@ -15,7 +15,7 @@ from vmsnapshot.model.revert import RevertInputs, ShownRevert
 
 def shown_revert(vm: VirtualMachine, target: Snapshot) -> ShownRevert:
     """What a preview shows of a revert, as far as it is compared later."""
-    return ShownRevert(**dict(fingerprint_of(vm)), vm=vm_key(vm.identity), target=_snapshot_key(target))
+    return ShownRevert(**dict(fingerprint_of(vm)), vm=vm_key(vm.identity), target=_told_by(target))
 
 
 def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot) -> str | None:
@@ -24,7 +24,7 @@ def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot
         return None
     if shown.vm != vm_key(vm.identity):
         return f"the preview showed another VM than {format_vm(vm)}, which is meant by now"
-    if shown.target not in (None, _snapshot_key(target)):
+    if shown.target != _told_by(target):
         return (
             f"the preview showed another snapshot than {format_snapshot(vm, target)}, which is meant by now"
         )
@@ -74,7 +74,7 @@ def compare_with_preview(
     session.log(urn, Severity.WARNING, text)
 
 
-def _snapshot_key(snapshot: Snapshot) -> str:
-    """What tells a snapshot from others of its VM; its id only where nothing else is known."""
+def _told_by(snapshot: Snapshot) -> str:
+    """What tells a snapshot from others of its VM, whatever its id; that only where nothing else is known."""
     taken = snapshot.create_time
     return snapshot.uid or (snapshot.id if taken is None else taken.isoformat())

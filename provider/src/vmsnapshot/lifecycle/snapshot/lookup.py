@@ -8,7 +8,7 @@ from vmsnapshot.lifecycle.common.dependents import clones_on
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, compare_vm
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.observed import kind_of
-from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm, imported_again
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Refused, VmsnapshotError
@@ -281,10 +281,7 @@ def why_kept(
     if snapshot.mark not in (None, state.ownership) and not killed:
         return f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
     if holder == urn:
-        return (
-            f"{name} is kept: this update has imported it, in place of itself. Take the option `import` out "
-            "of the program: what it names is in the stack's state."
-        )
+        return imported_again(name)
     if holder is not None:
         return f'{name} is kept: resource "{resource_name(holder)}" of this stack has it, too.'
     return None
