@@ -145,7 +145,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableDictionary<string, Outputs.Fingerprint>?> Seen { get; private set; } = null!;
 
         /// <summary>
-        /// The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+        /// The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
         /// </summary>
         [Output("targets")]
         public Output<ImmutableDictionary<string, string>?> Targets { get; private set; } = null!;

@@ -149,7 +149,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Snapshot { get; private set; } = null!;
 
         /// <summary>
-        /// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+        /// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
         /// </summary>
         [Output("target")]
         public Output<string?> Target { get; private set; } = null!;

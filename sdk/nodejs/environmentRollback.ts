@@ -122,7 +122,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly seen: pulumi.Output<{[key: string]: outputs.Fingerprint} | undefined>;
     /**
-     * The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+     * The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
      */
     declare public /*out*/ readonly targets: pulumi.Output<{[key: string]: string} | undefined>;
     /**

@@ -127,7 +127,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public readonly snapshot: pulumi.Output<string | undefined>;
     /**
-     * What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+     * What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
      */
     declare public /*out*/ readonly target: pulumi.Output<string | undefined>;
     /**

@@ -235,6 +235,32 @@ def test_a_clone_that_somebody_deleted(stack: MiniStack, vsphere: Simulator, cli
     assert clones(vsphere) == 2
 
 
+def test_a_clone_stays_while_its_source_is_registered_anew(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """The snapshot's new uniqueID as an input is no change of the clone, which is not replaced."""
+    stack.write(copy=clone(name="copy", snapshot=client.ids("web-1")[0]))
+    stack.up().check()
+    vsphere.reregister("web-1")
+    stack.write(copy=clone(name="copy", snapshot=client.ids("web-1")[0]))
+    assert stack.up().check().ops == {"copy": "update"}
+    assert clones(vsphere) == 1
+    assert names(client) == ["copy", "db-1", "web-1"]
+
+
+def test_a_clone_of_the_snapshot_that_has_the_id_now(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """What has the id on a server that was restored from a backup is another snapshot: that is a change."""
+    client.take("web-1", "later")
+    base = client.ids("web-1")[0]
+    stack.write(copy=clone(name="copy", snapshot="base"))
+    stack.up().check()
+    vsphere.restore()
+    stack.write(copy=clone(name="copy", snapshot=base))
+    assert stack.up().check().ops == {"copy": "replace"}
+
+
 def test_a_moved_clone_is_followed(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
     """Registered again under a new id, the same VM is read, changed and deleted."""
     stack.write(copy=clone(name="copy"))

@@ -224,7 +224,7 @@ def _agree_beside(plan: Properties, announced: Step, before: dict[str, str], aft
 def _same_place(plan: Properties, announced: Step, target: Seen, tree: list[Seen], left: str | None) -> None:
     """The announced target, and which snapshots leave the VM's branch."""
     assert (plan["target"]["uniqueID"], plan["target"]["path"]) == (target.id, target.path)
-    assert _inputs(announced)["target"] == target.id
+    assert _inputs(announced)["target"].partition("@")[0] == target.id
     chain: tuple[str, ...] = next((item.chain for item in tree if item.id == left), ())
     leaving = [item for item in chain if item not in target.chain]
     assert [item["uniqueID"] for item in plan["leavesBranch"]] == leaving

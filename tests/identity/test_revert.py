@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyVmomi import vim
 
-from tests.identity.conftest import Serve, Stacks, program, revert
+from tests.identity.conftest import Serve, Stacks, program, revert, snapshot
 from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator, running
 
@@ -91,6 +91,41 @@ def test_the_same_vm_under_a_new_id(serve: Serve, stacks: Stacks) -> None:
         assert "under a new id" in told
         assert stack.resource("r")["outputs"]["vm"]["id"] == client.vm("web-1")._moId
         assert reverts(after, "web-1") == 0
+
+
+def test_an_id_of_state_that_the_same_snapshot_has_no_more(serve: Serve, stacks: Stacks) -> None:
+    """A snapshot's uniqueID that is another after its VM was registered anew is no request for a revert."""
+    with serve("--names", "web-1") as server, other_client(server) as client:
+        stack = stacks(server)
+        resources = {
+            "before": snapshot("web-1", name="before"),
+            "r": revert("web-1", snapshot="${before.uniqueID}"),
+        }
+        stack.write(program(**resources))
+        stack.up().check()
+        old_id = stack.resource("before")["outputs"]["uniqueID"]
+        client.take("web-1", "days of work")
+        server.reregister("web-1")
+        told = stack.run("up", "--yes", "--refresh").check().text
+        assert "will be reverted" not in told
+        outputs = stack.resource("r")["outputs"]
+        assert outputs["snapshot"] == client.ids("web-1")[0] != old_id
+        assert reverts(server, "web-1") == 1
+
+
+def test_the_id_has_passed_to_the_snapshot_that_is_asked_for(serve: Serve, stacks: Stacks) -> None:
+    """A server that was restored from a backup may give one snapshot's id to another: that one is another."""
+    with serve("--names", "web-1") as server, other_client(server) as client:
+        stack = stacks(server)
+        first, second = client.take("web-1", "one"), client.take("web-1", "two")
+        stack.write(program(r=revert("web-1", snapshot="one")))
+        stack.up().check()
+        server.restore()
+        assert client.ids("web-1") == [second, first]
+        stack.write(program(r=revert("web-1", snapshot="two")))
+        assert 'will be reverted to snapshot "one/two"' in flat(stack.preview().check().text)
+        stack.up().check()
+        assert [item["name"] for item in server.history("web-1") if item["op"] == "revert"] == ["one", "two"]
 
 
 def test_a_new_vm_of_the_name_is_not_reverted(serve: Serve, stacks: Stacks) -> None:

@@ -159,6 +159,26 @@ def test_what_others_did_since_is_told_apart(life: Life, asked: str, marks: Mark
     assert step.after.inputs["machine"] == machine
 
 
+@pytest.mark.parametrize("gone_on", [False, True], ids=["still there", "gone on"])
+def test_a_vm_that_was_registered_anew_is_not_reverted_twice(
+    life: Life, asked: str, marks: Marks, *, gone_on: bool
+) -> None:
+    """Its tasks of before have stayed with its old id: they count as they would under the same id."""
+    life.die_when_reverted()
+    life.vsphere.reregister(life.vm)
+    if gone_on:
+        life.client.take(life.vm, "days of work")
+        if marks == "nothing" or (marks == "none" and asked == "create"):
+            life.require_refused(snapshot="base")
+            return
+    shown = life.stack.preview().check()
+    again = gone_on and asked == "create"
+    assert ("will be reverted" in shown.words, "already reverted" in shown.words) == (again, not again)
+    life.stack.up().check()
+    assert life.reverts == 1 + again
+    assert life.stack.preview().check().ops == {}
+
+
 class Forgetful:
     """vSphere's list with the VM is over after ten minutes; after an hour, what previews read for all."""
 

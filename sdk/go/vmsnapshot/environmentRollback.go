@@ -85,7 +85,7 @@ type EnvironmentRollback struct {
 	SafetySnapshot pulumi.BoolOutput `pulumi:"safetySnapshot"`
 	// What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
 	Seen FingerprintMapOutput `pulumi:"seen"`
-	// The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+	// The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
 	Targets pulumi.StringMapOutput `pulumi:"targets"`
 	// The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
 	To pulumi.StringPtrOutput `pulumi:"to"`
@@ -359,7 +359,7 @@ func (o EnvironmentRollbackOutput) Seen() FingerprintMapOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) FingerprintMapOutput { return v.Seen }).(FingerprintMapOutput)
 }
 
-// The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+// The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
 func (o EnvironmentRollbackOutput) Targets() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringMapOutput { return v.Targets }).(pulumi.StringMapOutput)
 }

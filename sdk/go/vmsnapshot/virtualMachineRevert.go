@@ -111,7 +111,7 @@ type VirtualMachineRevert struct {
 	Seen FingerprintPtrOutput `pulumi:"seen"`
 	// The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrOutput `pulumi:"snapshot"`
-	// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+	// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
 	Target pulumi.StringPtrOutput `pulumi:"target"`
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
@@ -358,7 +358,7 @@ func (o VirtualMachineRevertOutput) Snapshot() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Snapshot }).(pulumi.StringPtrOutput)
 }
 
-// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
 func (o VirtualMachineRevertOutput) Target() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Target }).(pulumi.StringPtrOutput)
 }

@@ -506,7 +506,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def targets(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
         """
-        The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+        The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
         """
         return pulumi.get(self, "targets")
 

@@ -464,7 +464,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def target(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+        What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
         """
         return pulumi.get(self, "target")
 

@@ -168,7 +168,8 @@ class RevertInputs(Model):
         str | None,
         Property(
             "What tells the snapshot that `snapshot` named when the revert was asked for from all others "
-            "(vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.",
+            "(vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its "
+            "object). Computed.",
             computed=True,
         ),
     ] = None

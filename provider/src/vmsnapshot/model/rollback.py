@@ -99,8 +99,8 @@ class RollbackInputs(Model):
     targets: Annotated[
         dict[str, str] | None,
         Property(
-            "The id of each VM's snapshot that a rollback goes back to (VM Operator: with the UID of its "
-            "object). Computed.",
+            "The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: "
+            "with the UID of its object). Computed.",
             computed=True,
         ),
     ] = None

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import itertools
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -45,7 +46,8 @@ _FORGETS: Final = "Pulumi (vmsnapshot) forgets the resource"
 _FORGOTTEN: Final = re.compile(
     rf"{re.escape(_FORGETS)} (?P<owner>\w+)(?: until (?P<until>\S+) on (?P<vms>.+))?"
 )
-# Requests in one event. Ours: ids are 48 characters, and the limit of an event's text isn't documented.
+# Requests in one event. Ours: ids are 48 characters, those of VMs some ten, and the limit of an event's text
+# isn't documented.
 _IN_ONE: Final = 16
 # VMs in one: about as many characters.
 _VMS_IN_ONE: Final = 64
@@ -74,6 +76,20 @@ class RevertSeen:
     vm_id: str
     snapshot: str
     moment: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """That a request was begun.
+
+    Attributes:
+        moment: When that was logged, by the server's clock.
+        vm_id: The id that the VM had then: a VM that is registered anew since has another, and its tasks of
+            before stay with this one. None: an earlier build's event doesn't tell.
+    """
+
+    moment: dt.datetime
+    vm_id: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +126,7 @@ class Forgotten:
 class _Event:
     moment: dt.datetime
     marks: list[str]
+    vm_ids: Sequence[str] = ()
     ends: bool = False
     forgotten: Forgotten | None = None
     reverted: RevertSeen | None = None
@@ -122,7 +139,8 @@ class _Event:
             return cls(moment, [], reverted=_revert_seen(event, moment))
         if text.startswith(_FORGETS):
             return cls(moment, [], forgotten=Forgotten.of(event, text, moment))
-        return cls(moment, marks_in(text), ends=text.startswith(_ENDS))
+        vm_ids = text.partition(" on ")[2].split()
+        return cls(moment, marks_in(text), vm_ids, ends=text.startswith(_ENDS))
 
 
 class EventLog:
@@ -139,7 +157,7 @@ class EventLog:
         self._clock = clock
         self._ignored = ignored
         self._lock = threading.Lock()
-        self._begun: defaultdict[str, list[dt.datetime]] = defaultdict(list)
+        self._begun: defaultdict[str, list[Begun]] = defaultdict(list)
         # By owner and VM.
         self._forgotten: dict[tuple[str, str], dt.datetime] = {}
         self._reverts: list[RevertSeen] = []
@@ -165,12 +183,13 @@ class EventLog:
         """
         for start in range(0, len(requests), _IN_ONE):
             group = requests[start : start + _IN_ONE]
-            text = f"{_BEGINS}: " + " ".join(mark for _, mark in group)
+            vm_ids, marks = (" ".join(items) for items in zip(*group, strict=True))
+            text = f"{_BEGINS}: {marks} on {vm_ids}"
             self._write(group[0][0], text, operation)
             moment = self._clock.now(operation)
             with self._lock:
-                for _, mark in group:
-                    self._begun[mark].append(moment)
+                for vm_id, mark in group:
+                    self._begun[mark].append(Begun(moment, vm_id))
         return self._refusal
 
     def end(self, vm: VirtualMachine, mark: str, operation: Operation) -> None:
@@ -188,8 +207,13 @@ class EventLog:
                 text = f"{_FORGETS} {owner} until {until.isoformat()} on {' '.join(group)}"
                 self._write(group[0], text, operation)
 
-    def forgotten(self, vm_id: str, owner: str, operation: Operation) -> dt.datetime | None:
+    def forgotten(self, vm_ids: Collection[str], owner: str, operation: Operation) -> dt.datetime | None:
         """Until when what was done to a VM belongs to a deleted resource; None: to none that events tell of.
+
+        Args:
+            vm_ids: The ids that the VM has, and has had.
+            owner: The resource.
+            operation: Whose time counts.
 
         Raises:
             PlatformError: The events can't be read; likewise Denied, Refused, and Unsupported.
@@ -197,16 +221,17 @@ class EventLog:
         self._ensure_read(operation)
         if self._unread is not None:
             raise self.unknown(self._unread)
-        return self._forgotten.get((owner, vm_id))
+        known = [self._forgotten.get((owner, vm_id)) for vm_id in vm_ids]
+        return max((moment for moment in known if moment is not None), default=None)
 
-    def begun(self, mark: str, operation: Operation) -> Sequence[dt.datetime]:
+    def begun(self, mark: str, operation: Operation) -> Sequence[Begun]:
         """When a request was begun of which no end is known; as of the first time that this is asked.
 
         Where the events can't be read (`unread`), those that this process has logged are all that is known.
         """
         self._ensure_read(operation)
         with self._lock:
-            return sorted(self._begun.get(mark, ()))
+            return sorted(self._begun.get(mark, ()), key=lambda item: item.moment)
 
     def lacks(self, mark: str, moment: dt.datetime, operation: Operation) -> bool:
         """Whether the events, which go back to a moment at least, tell nothing of a request."""
@@ -218,10 +243,10 @@ class EventLog:
         self._ensure_read(operation)
         return self._unread
 
-    def reverts(self, vm_id: str, operation: Operation) -> Sequence[RevertSeen]:
-        """The reverts of a VM that events tell of, the oldest first; as of the first time."""
+    def reverts(self, vm_ids: Collection[str], operation: Operation) -> Sequence[RevertSeen]:
+        """The reverts of a VM that events tell of, by the ids that it has had; the oldest first, likewise."""
         self._ensure_read(operation)
-        return [seen for seen in self._reverts if seen.vm_id == vm_id]
+        return [seen for seen in self._reverts if seen.vm_id in vm_ids]
 
     @staticmethod
     def unknown(error: VmsnapshotError) -> VmsnapshotError:
@@ -246,11 +271,11 @@ class EventLog:
                     self._reverts.append(event.reverted)
                 if event.forgotten is not None:
                     self._note_forgotten(event.forgotten)
-                for found in event.marks:
+                for found, vm_id in itertools.zip_longest(event.marks, event.vm_ids):
                     if event.ends:
                         self._begun.pop(found, None)
-                    else:
-                        self._begun[found].append(event.moment)
+                    elif found is not None:
+                        self._begun[found].append(Begun(event.moment, vm_id))
             self._read = True
 
     def _note_forgotten(self, found: Forgotten) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -16,7 +17,7 @@ from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._events import EventLog
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._marks import marks_in
+from vmsnapshot.backends.vsphere._marks import carries, marks_in
 from vmsnapshot.backends.vsphere._properties import ONLY_TASKS
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._remembered import Remembered, past_task, past_tasks, recent
@@ -62,6 +63,8 @@ class History:
         self._collector: Any = None
         self._pages_left = _PAGES
         self._asked_late: set[str] = set()
+        # The ids that VMs had before they were registered anew, by their present ones.
+        self._former: defaultdict[str, set[str]] = defaultdict(set)
         # Whether the server is seen to keep our marks with tasks.
         self._late_has_marks = False
 
@@ -110,14 +113,13 @@ class History:
         if noted is not None:
             return self._find_noted(vm, mark, operation, noted)
         task, certain = self._of_late(mark, operation)
-        begun = self.events.begun(mark, operation)
+        begun = [item.moment for item in self.events.begun(mark, operation)]
         if not self._may_be_begun(mark, operation) and certain and task is None:
             return None
         user = self._connection.user
         while True:
-            both = [*self.of(vm, operation), *self._listed([vm], operation)[vm.identity.id]]
-            known = list({item.id: item for item in both}.values())
-            reverts = self.events.reverts(vm.identity.id, operation)
+            known = self._all_of(vm, mark, operation)
+            reverts = self.events.reverts(self.ids(vm), operation)
             task = past_task(known, mark, begun, user=user, reverts=reverts)
             if task is not None or not begun or self.clock.now(operation) - begun[-1] > LATE_WITHIN:
                 if task is None and not begun:
@@ -125,6 +127,40 @@ class History:
                 return task
             operation.progress(f"looking for the task of what was begun at {begun[-1]:%H:%M:%S} UTC")
             operation.pause(_LOOK_AGAIN_AFTER)
+
+    def ids(self, vm: VirtualMachine) -> Collection[str]:
+        """The id that a VM has, and those that it is known to have had."""
+        return {vm.identity.id, *self._former[vm.identity.id]}
+
+    def _all_of(self, vm: VirtualMachine, mark: str, operation: Operation) -> list[Remembered]:
+        """A VM's tasks, with those that a request has left under an id that the VM had before.
+
+        One that is registered anew, as when its host is removed and added, has a new id; the tasks of before
+        stay with the old one. Those with the request's mark are the VM's, and the event that it was begun
+        names that id.
+        """
+        vm_id = vm.identity.id
+        with self._lock:
+            marked = [item for item in self._ended if carries(item.activation_id, mark)]
+        begun = self.events.begun(mark, operation)
+        before = {*(item.entity_id for item in marked), *(item.vm_id for item in begun)} - {vm_id, None}
+        self._former[vm_id] |= {item for item in before if item is not None}
+        others: list[Remembered] = []
+        if before:
+            since = begun[-1].moment if begun else min(item.queued for item in marked)
+            others = [task for task in self._since(since, operation) if task.entity_id in before]
+        tasks = [*marked, *others, *self.of(vm, operation), *self._listed([vm], operation)[vm_id]]
+        return list({item.id: item for item in tasks}.values())
+
+    def _since(self, moment: dt.datetime, operation: Operation) -> list[Remembered]:
+        """The first tasks of all that were asked for since a moment."""
+
+        def look(login: Login) -> list[Remembered]:
+            spec = vim.TaskFilterSpec()
+            spec.time = vim.TaskFilterSpec.ByTime(timeType="queuedTime", beginTime=moment)
+            return _look(login, spec, lambda collector: collector.ReadNextTasks(_PAGE))
+
+        return self._called(look, operation, Subject(operation.what))
 
     def _find_noted(
         self, vm: VirtualMachine, mark: str, operation: Operation, noted: AskedTask
@@ -138,8 +174,7 @@ class History:
             listed = self._listed([vm], operation)[vm.identity.id]
             task = past_task(listed, mark, noted=noted)
             if task is None:
-                known = {item.id: item for item in (*self.of(vm, operation), *listed)}
-                task = past_task(known.values(), mark, noted=noted)
+                task = past_task(self._all_of(vm, mark, operation), mark, noted=noted)
             if task is not None:
                 return task
             if self.clock.now(operation) - noted.at > LATE_WITHIN:
@@ -274,14 +309,18 @@ class History:
             raise type(error)(text, retryable=error.retryable) from error
 
 
-def _look(login: Login, spec: Any) -> list[Remembered]:
-    """The newest tasks of the server's history that a filter lets through."""
+def _newest(collector: Any) -> Any:
+    return collector.latestPage
+
+
+def _look(login: Login, spec: Any, page: Callable[[Any], Any] = _newest) -> list[Remembered]:
+    """A page of the tasks of the server's history that a filter lets through; by default the newest."""
     if not login.is_vcenter:
         return []
     collector = login.content.taskManager.CreateCollectorForTasks(spec)
     try:
         collector.SetCollectorPageSize(_PAGE)
-        return [Remembered.of_info(info) for info in collector.latestPage or ()]
+        return [Remembered.of_info(info) for info in page(collector) or ()]
     finally:
         with contextlib.suppress(*faults.VENDOR):
             collector.DestroyCollector()

@@ -275,7 +275,7 @@ class VsphereReader:
 
     def forgotten(self, vm: VirtualMachine, owner: str, operation: Operation) -> dt.datetime | None:
         """Until when what was done to a VM belongs to a deleted resource, as far as events tell."""
-        return self._history.events.forgotten(vm.identity.id, owner, operation)
+        return self._history.events.forgotten(self._history.ids(vm), owner, operation)
 
     def recent_task(self, vm: VirtualMachine, request_id: str, operation: Operation) -> PastTask | None:
         """The most recent task with that request id, if it runs or ended within the last hour.

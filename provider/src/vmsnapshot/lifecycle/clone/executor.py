@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, planned_uuid, request_note
 from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, cpu_findings, require_cloner
-from vmsnapshot.lifecycle.clone.state import is_isolated, live_networks
+from vmsnapshot.lifecycle.clone.state import is_isolated, is_made_from, live_networks
 from vmsnapshot.lifecycle.clone.text import left_behind_text
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
@@ -227,12 +227,8 @@ class CloneMaker:
         made = parse_timestamp(note.made)
         if any(made <= moment for moment in self._made):
             return False
-        same = (note.source, note.snapshot, note.snapshot_time, note.linked) == (
-            source.identity.instance_uuid,
-            snapshot.id,
-            timestamp_or_none(snapshot.create_time),
-            self._inputs.linked,
-        )
+        same = (note.source, note.linked) == (source.identity.instance_uuid, self._inputs.linked)
+        same = same and is_made_from(note.snapshot, note.snapshot_time, snapshot)
         return same and self._session.now(operation) - made < INTERRUPTED_WITHIN
 
 

@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.clone.state import (
     clone_state,
     inputs_of,
     is_isolated,
+    is_made_from,
     known_vm,
     live_inputs,
     refreshed_state,
@@ -136,8 +137,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             found = find_target(self._session, vm, inputs.snapshot)
         except (NotFound, Ambiguous):
             return False
-        seen = snapshot_reference(found)
-        return (seen.unique_id, seen.create_time) == (known.unique_id, known.create_time)
+        return is_made_from(known.unique_id, known.create_time, found)
 
     # --- create -----------------------------------------------------------------------------
 

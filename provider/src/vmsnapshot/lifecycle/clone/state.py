@@ -55,6 +55,22 @@ def snapshot_reference(snapshot: Snapshot) -> RevertedTo:
     )
 
 
+def is_made_from(unique_id: str | None, taken: str | None, snapshot: Snapshot) -> bool:
+    """Whether a snapshot is the one that a clone was made from.
+
+    Where both times are known they tell, as a snapshot's id is another once its VM is registered anew.
+
+    Args:
+        unique_id: The uniqueID of the one that it was made from.
+        taken: When that was taken (RFC 3339).
+        snapshot: A snapshot of the same VM.
+    """
+    seen = snapshot_reference(snapshot)
+    if taken is not None and seen.create_time is not None:
+        return taken == seen.create_time
+    return unique_id == seen.unique_id
+
+
 def refreshed_state(
     state: CloneState, inputs: CloneInputs, vm: VirtualMachine, addresses: Sequence[str] = ()
 ) -> CloneState:

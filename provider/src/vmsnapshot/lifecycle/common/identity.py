@@ -88,18 +88,26 @@ def other_vms(
     }
 
 
-def snapshot_key(snapshot: Snapshot) -> str:
-    """Returns what tells a snapshot of a VM from all others: its id, with the UID of its object if any.
+def snapshot_identity(snapshot: Snapshot) -> str:
+    """Returns what tells a snapshot of a VM from all others, wherever it is; its id only where that is all.
 
-    One that is made again under an object's name has the same id, and another UID.
+    It is the UID of its object, or else when it was taken. An id is another once the VM is registered anew,
+    and may be that of another snapshot by then.
     """
-    return snapshot.id if snapshot.uid is None else f"{snapshot.id}@{snapshot.uid}"
+    taken = snapshot.create_time
+    return snapshot.uid or (snapshot.id if taken is None else taken.isoformat())
+
+
+def snapshot_key(snapshot: Snapshot) -> str:
+    """Returns the same behind the id by which the snapshot was last seen: `snapshot-41@<identity>`."""
+    identity = snapshot_identity(snapshot)
+    return snapshot.id if identity == snapshot.id else f"{snapshot.id}@{identity}"
 
 
 def is_same_key(one: str, other: str) -> bool:
-    """Returns whether two keys are those of one snapshot. A key of an older release has no UID."""
-    (mine, _, my_uid), (theirs, _, their_uid) = one.partition("@"), other.partition("@")
-    return mine == theirs and (not my_uid or not their_uid or my_uid == their_uid)
+    """Returns whether two keys are those of one snapshot. A key of an older release may be an id alone."""
+    (mine, _, my_identity), (theirs, _, their_identity) = one.partition("@"), other.partition("@")
+    return my_identity == their_identity if my_identity and their_identity else mine == theirs
 
 
 @dataclasses.dataclass(frozen=True)

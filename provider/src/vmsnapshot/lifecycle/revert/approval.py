@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_key, vm_key
+from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_identity, snapshot_key, vm_key
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
@@ -15,7 +15,7 @@ from vmsnapshot.model.revert import RevertInputs, ShownRevert
 
 def shown_revert(vm: VirtualMachine, target: Snapshot) -> ShownRevert:
     """What a preview shows of a revert, as far as it is compared later."""
-    return ShownRevert(**dict(fingerprint_of(vm)), vm=vm_key(vm.identity), target=_told_by(target))
+    return ShownRevert(**dict(fingerprint_of(vm)), vm=vm_key(vm.identity), target=snapshot_identity(target))
 
 
 def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot) -> str | None:
@@ -24,7 +24,7 @@ def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot
         return None
     if shown.vm != vm_key(vm.identity):
         return f"the preview showed another VM than {format_vm(vm)}, which is meant by now"
-    if shown.target != _told_by(target):
+    if shown.target != snapshot_identity(target):
         return (
             f"the preview showed another snapshot than {format_snapshot(vm, target)}, which is meant by now"
         )
@@ -72,9 +72,3 @@ def compare_with_preview(
         raise Refused(message, subject=operation.what)
     text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
     session.log(urn, Severity.WARNING, text)
-
-
-def _told_by(snapshot: Snapshot) -> str:
-    """What tells a snapshot from others of its VM, whatever its id; that only where nothing else is known."""
-    taken = snapshot.create_time
-    return snapshot.uid or (snapshot.id if taken is None else taken.isoformat())

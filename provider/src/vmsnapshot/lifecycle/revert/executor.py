@@ -241,7 +241,7 @@ class RevertRun:
         target = planned.target
         operation.what = f'reverting {format_vm(planned.vm)} to snapshot "{planned.vm.path(target.id)}"'
         require_target(inputs.target, target, operation)
-        identifier = request_id(self._urn, target, inputs, self._before)
+        identifier = request_id(self._urn, planned.vm, target, inputs, self._before)
         request = RevertRequest(identifier, planned.vm, target, inputs.power_policy)
         vm, done = executor.evidence.wait_until_ended(request, operation, ReadMask.NOTHING)
         if vm is not planned.vm:  # an interrupted run has been waited for

@@ -128,7 +128,7 @@ def plan_request(
     moment, kept = session.now(operation), None
     if asker is not None and inputs.safety_snapshot is not None:
         safety = SafetySnapshots(session, asker.urn, safety_spec(inputs))
-        kept = safety.reusable(vm, request_id(asker.urn, target, inputs, asker.old), moment)
+        kept = safety.reusable(vm, request_id(asker.urn, vm, target, inputs, asker.old), moment)
     plan = plan_revert(vm, target, then, inputs, moment, kept=kept)
     return PlannedRevert(vm, target, plan, inputs.power_policy)
 
@@ -254,5 +254,5 @@ def _before_safety_snapshot(
     if above is None:
         return current
     safety = SafetySnapshots(session, asker.urn, safety_spec(asker.inputs))
-    taken = safety.find(vm, request_id(asker.urn, above, asker.inputs, asker.old))
+    taken = safety.find(vm, request_id(asker.urn, vm, above, asker.inputs, asker.old))
     return above if taken is not None and taken.id == current.id else current

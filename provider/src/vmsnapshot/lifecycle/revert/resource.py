@@ -130,8 +130,9 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         if state.snapshot is None or state.target is None or state.reverted_to.create_time is None:
             return
         moment = parse_timestamp(state.reverted_to.create_time)
-        found_id, _, uid = state.target.partition("@")
-        known = KnownSnapshot(found_id, state.reverted_to.name, moment, mark=None, uid=uid or None)
+        found_id, _, identity = state.target.partition("@")
+        uid = identity if identity and self._session.platform.has_namespaces else None
+        known = KnownSnapshot(found_id, state.reverted_to.name, moment, mark=None, uid=uid)
         self._session.paths.reach(state.vm.id, state.snapshot, known)
 
     def _carried_over(
@@ -331,7 +332,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         """The plan with what an interrupted run of the same request did."""
         if planned.looked or not given.knows("triggers"):
             return planned  # with what isn't known yet, nobody knows whether it is the same
-        identifier = request_id(urn, planned.target, given.model, old)
+        identifier = request_id(urn, planned.vm, planned.target, given.model, old)
         request = RevertRequest(identifier, planned.vm, planned.target)
         evidence = RevertEvidence(self._session, urn, first=is_first(old))
         recalled = dataclasses.replace(planned, found=evidence.recall(request, operation), looked=True)

@@ -7,7 +7,7 @@ import hashlib
 import json
 from typing import Any, Final, Literal
 
-from vmsnapshot.lifecycle.common.identity import is_same_key
+from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_identity, vm_key
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, reference_to, timestamp
 from vmsnapshot.lifecycle.common.safety import SafetySpec
 from vmsnapshot.lifecycle.common.selection import new_id_text
@@ -95,11 +95,14 @@ def fulfilled_inputs(inputs: RevertInputs, state: RevertState) -> RevertInputs:
     return copy_fields(done, state, COMPUTED)
 
 
-def request_id(urn: str, target: Snapshot, inputs: RevertInputs, old: RevertState | None) -> str:
-    """The same for the same request run again, and another for any other request."""
+def request_id(
+    urn: str, vm: VirtualMachine, target: Snapshot, inputs: RevertInputs, old: RevertState | None
+) -> str:
+    """The same for the same request run again, wherever the VM is then, and another for any other request."""
     asked = {
         "urn": urn,
-        "target": target.id,
+        "vm": vm_key(vm.identity),
+        "target": snapshot_identity(target),
         "inputs": {"snapshot": inputs.snapshot, "triggers": inputs.triggers},
         # What came before: an equal request of another resource of this name came after something else.
         "after": (old.reverted_at or old.watched_since) if old is not None else None,

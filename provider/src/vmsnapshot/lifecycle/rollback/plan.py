@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
-from vmsnapshot.lifecycle.common.identity import other_vms
+from vmsnapshot.lifecycle.common.identity import other_vms, snapshot_identity, vm_key
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.members import Environment, find_members
 from vmsnapshot.lifecycle.common.removals import PlannedRemovals
@@ -206,7 +206,7 @@ class MemberAttempts:
 
     def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> RevertAttempt:
         """The first try that state doesn't know to have been taken back."""
-        first = RevertAttempt(attempt_id(self._request.token, vm.identity.id, target.id))
+        first = RevertAttempt(attempt_id(self._request.token, vm_key(vm.identity), snapshot_identity(target)))
         undone = self._before[key].undone_at if key in self._before else None
         return first if undone is None else first.after(undone)
 

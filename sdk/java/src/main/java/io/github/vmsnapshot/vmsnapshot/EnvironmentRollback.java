@@ -279,14 +279,14 @@ public class EnvironmentRollback extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.seen);
     }
     /**
-     * The id of each VM&#39;s snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+     * The id of each VM&#39;s snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
      * 
      */
     @Export(name="targets", refs={Map.class,String.class}, tree="[0,1,1]")
     private Output</* @Nullable */ Map<String,String>> targets;
 
     /**
-     * @return The id of each VM&#39;s snapshot that a rollback goes back to (VM Operator: with the UID of its object). Computed.
+     * @return The id of each VM&#39;s snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
      * 
      */
     public Output<Optional<Map<String,String>>> targets() {

@@ -275,14 +275,14 @@ public class VirtualMachineRevert extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.snapshot);
     }
     /**
-     * What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+     * What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
      * 
      */
     @Export(name="target", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> target;
 
     /**
-     * @return What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID; VM Operator: its name, and the UID of its object). Computed.
+     * @return What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
      * 
      */
     public Output<Optional<String>> target() {
