@@ -26,6 +26,7 @@ class PlatformInMemory:
         no_taking: VMs of which no snapshot can be taken.
         no_removing: VMs of which none can be removed.
         clones: It makes no VMs.
+        address: Where it is.
     """
 
     clock: Callable[[], dt.datetime]
@@ -33,6 +34,7 @@ class PlatformInMemory:
     no_taking: set[str] = dataclasses.field(default_factory=set)
     no_removing: set[str] = dataclasses.field(default_factory=set)
     clones: None = None
+    address: str = "memory"
     _ids: Any = dataclasses.field(default_factory=itertools.count)
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 

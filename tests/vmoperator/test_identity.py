@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot, documented_rules
 from devkit.kubernetes import running as api_server_running
@@ -24,7 +25,10 @@ from tests.vmoperator.environment import Environment, environment, make, urn
 from tests.vmoperator.harness import Harness
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._faults import Answer, translate
+from vmsnapshot.composition import connect
 from vmsnapshot.frontends.engine._notes import FileNotes
+from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.provider import Provider
 
 CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
 REVERT = "vmsnapshot:VirtualMachineRevert"
@@ -67,10 +71,15 @@ def rollback(trigger: int = 0) -> dict[str, Any]:
     return {"type": ROLLBACK, "properties": given}
 
 
+def uid_of(server: ApiServer, namespace: str) -> str:
+    """A namespace's UID."""
+    found: Any = server.ask("GET", f"/api/v1/namespaces/{namespace}").json()
+    return str(found["metadata"]["uid"])
+
+
 def uid(here: Environment, namespace: str) -> str:
     """A namespace's UID."""
-    found: Any = here.server.ask("GET", f"/api/v1/namespaces/{namespace}").json()
-    return str(found["metadata"]["uid"])
+    return uid_of(here.server, namespace)
 
 
 def theirs(here: Environment) -> dict[str, tuple[Any, ...]]:
@@ -137,6 +146,58 @@ def test_another_cluster_at_the_same_context(here: Environment, kubeconfig: Path
             shutil.copy(here.server.kubeconfig, kubeconfig)
         stack.write(**made)
         assert stack.up().check().ops == {}
+
+
+def test_new_settings_that_lead_to_another_cluster(
+    api_server: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    """They don't get into state, where they would stay; unless what is in the first one is given up."""
+    provider = Provider(connect, lambda *_: None)
+    two = tmp_path / "two"
+
+    def asked(**settings: Any) -> str:
+        old = {"backend": "vmoperator", "kubeconfig": str(two), "context": "first", "namespace": namespace}
+        try:
+            provider.diff_configuration(old, old | settings)
+        except Refused as refused:
+            return str(refused)
+        return ""
+
+    with api_server_running() as second:
+        second.namespace(namespace)
+        servers = {"first": api_server, "second": second}
+        for user in ("provider", "controller"):  # who may read their own namespace alone; and all of them
+            two.write_text(contexts(**{name: one.kubeconfigs[user] for name, one in servers.items()}))
+            by = namespace if user == "provider" else "kube-system"
+            uids = [uid_of(one, by) for one in servers.values()]
+            told = asked(context="second")
+            assert [f"namespace {by} has the UID {one}" in told for one in uids] == [True, True]
+            assert "Nothing was changed" in told
+            assert asked(context="second", movedFromServer=uids[0]) == ""
+            assert asked(kubeconfig=str(second.kubeconfigs[user]), context=None) == told
+        # The same cluster: by another login, at another address.
+        assert asked(kubeconfig=str(api_server.kubeconfigs["controller"]), context=None) == ""
+        elsewhere = two.read_text().replace("127.0.0.1", "localhost")
+        assert asked(kubeconfig=elsewhere) == ""
+    # Nothing answers at the second one any more: nothing is known.
+    assert asked(context="second") == ""
+
+
+def contexts(**files: Path) -> str:
+    """One kubeconfig with a context for each of some."""
+    merged: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [],
+        "users": [],
+        "contexts": [],
+    }
+    for name, file in files.items():
+        found = yaml.safe_load(file.read_text())
+        for kind in ("cluster", "user"):
+            merged[f"{kind}s"].append({"name": name, kind: found[f"{kind}s"][0][kind]})
+        merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+    return yaml.safe_dump(merged)
 
 
 def test_a_vm_made_anew_under_its_name(here: Environment, kubeconfig: Path) -> None:

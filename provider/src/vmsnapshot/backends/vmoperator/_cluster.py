@@ -11,7 +11,8 @@ from vmsnapshot.lifecycle.errors import Denied, NotFound, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.identity import ServerIdentity
 
-# Every cluster has it, and nobody makes it anew.
+# Every cluster has it, and nobody makes it anew: its UID passes for the cluster's, as OpenTelemetry's
+# `k8s.cluster.uid` has it.
 _SYSTEM: Final = "kube-system"
 # Seconds after which somebody who waits looks whether the user has cancelled.
 _LOOK: Final = 0.2
@@ -31,12 +32,13 @@ class Cluster:
         self._uids: dict[str, str | None] = {}
 
     def identity(self, namespace: str, operation: Operation) -> ServerIdentity:
-        """Which cluster it is, seen from a namespace.
+        """Which cluster it is, seen from a namespace; without one (empty), by what all of them share.
 
         Raises:
             Unreachable: The server could not be asked.
         """
-        return ServerIdentity(self._uid(_SYSTEM, operation), self._uid(namespace, operation))
+        own = self._uid(namespace, operation) if namespace else None
+        return ServerIdentity(self._uid(_SYSTEM, operation), own)
 
     def exists(self, namespace: str, operation: Operation) -> bool:
         """Whether there is such a namespace now; who may not look believes so."""

@@ -54,9 +54,13 @@ class VmOperatorReader:
 
     Args:
         access: Where the server is and how to log in.
+
+    Attributes:
+        address: The API server's.
     """
 
     def __init__(self, access: Access) -> None:
+        self.address = access.server
         self._client = Client(access)
         self._cluster = Cluster(self._client)
         self._inventory = Inventory(self._client, self._cluster, access.namespace)

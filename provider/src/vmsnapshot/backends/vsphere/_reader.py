@@ -67,9 +67,13 @@ class VsphereReader:
         endpoint: Where the server is and which certificate it must show.
         credentials: Who logs in, at the first call.
         ignore_history: Whether a task history that can't be read counts as empty.
+
+    Attributes:
+        address: The server's, as the setting `vsphereServer` is written.
     """
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
+        self.address = str(endpoint)
         self._connection = Connection(endpoint, credentials)
         self._reads = Reads(self._connection)
         self._networks = Networks(self._connection)

@@ -44,9 +44,7 @@ def another_server_text(
             "vsphereServer); or, if its VMs were moved to the second one on purpose, set movedFromServer to "
             f"{here.server}: each VM is then looked for there by its instance UUID. {_THEN}"
         )
-    by, mine, theirs = "kube-system", here.server, server.server
-    if mine is None or theirs is None:
-        by, mine, theirs = known.id.partition("/")[0], here.namespace_uid, server.namespace_uid
+    by, mine, theirs = _told_apart(known.id, here, server)
     context = f"the context {address}" if address else "the kubeconfig's current context"
     return (
         f"state knows {vm} in the cluster whose namespace {by} has the UID {mine}, but {context} "
@@ -55,6 +53,45 @@ def another_server_text(
         f"gone for good, set movedFromServer to {mine}: what isn't found in the second one then counts as "
         f"gone. {_THEN}"
     )
+
+
+def changed_server_text(
+    known: tuple[str, ServerIdentity], seen: tuple[str, ServerIdentity], vm_id: str, platform: Platform
+) -> str:
+    """Returns why new settings of the provider are refused, and what to do.
+
+    Args:
+        known: Where the server of state is, and which it is.
+        seen: Likewise of the one that the new settings lead to.
+        vm_id: Of which VM's place the servers were asked.
+        platform: The platform of both.
+    """
+    if not platform.has_namespaces:
+        mine = known[1].server
+        return (
+            f"the stack's state has the server {known[0]} with the instanceUuid {mine}, and {seen[0]} leads "
+            f"to the server with the instanceUuid {seen[1].server}. Nothing was changed. Point the provider "
+            "at the first one again; or, if its VMs were moved to the second one on purpose, set "
+            f"movedFromServer to {mine} and run `pulumi refresh --run-program`"
+        )
+    by, mine, theirs = _told_apart(vm_id, known[1], seen[1])
+    return (
+        f"the stack's state has the cluster at {known[0]}, whose namespace {by} has the UID {mine}, and the "
+        f"new settings lead to one at {seen[0]}, whose namespace {by} has the UID {theirs}. Nothing was "
+        "changed. Point the provider at the first one again (the settings kubeconfig and context), and use "
+        "another stack for the second one; or, if what state holds is to be given up, set movedFromServer to "
+        f"{mine}: what isn't found in the second one then counts as gone, and stays in the first one. Then "
+        "run `pulumi refresh --run-program`"
+    )
+
+
+def _told_apart(
+    vm_id: str, mine: ServerIdentity, theirs: ServerIdentity
+) -> tuple[str, str | None, str | None]:
+    """The namespace by which two clusters are told apart, and its UID in each."""
+    if mine.server is None or theirs.server is None:
+        return vm_id.partition("/")[0], mine.namespace_uid, theirs.namespace_uid
+    return "kube-system", mine.server, theirs.server
 
 
 def unknown_server_text(known: VirtualMachineIdentity) -> str:

@@ -30,6 +30,11 @@ class Reader(Protocol):
     which forbids nothing and passes for nothing.
     """
 
+    @property
+    def address(self) -> str:
+        """Where the server is; one server may have several."""
+        ...
+
     def server(self, vm_id: str, operation: Operation) -> ServerIdentity:
         """Which server it is, where a VM of that id would be; what this user may not read isn't known.
 
