@@ -109,7 +109,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableArray<string>> IpAddresses { get; private set; } = null!;
 
         /// <summary>
-        /// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+        /// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
         /// </summary>
         [Output("isolated")]
         public Output<bool> Isolated { get; private set; } = null!;
@@ -280,7 +280,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<string>? Host { get; set; }
 
         /// <summary>
-        /// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+        /// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
         /// </summary>
         [Input("isolated")]
         public Input<bool>? Isolated { get; set; }

@@ -106,7 +106,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly ipAddresses: pulumi.Output<string[]>;
     /**
-     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
      */
     declare public readonly isolated: pulumi.Output<boolean>;
     /**
@@ -265,7 +265,7 @@ export interface VirtualMachineCloneArgs {
      */
     host?: pulumi.Input<string | undefined>;
     /**
-     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
      */
     isolated?: pulumi.Input<boolean | undefined>;
     /**

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -344,3 +345,41 @@ def test_an_update_says_what_it_changes_beside_its_diff(stack: MiniStack, client
     assert stack.preview().check().words == ""
     stack.write(it=clone(name="copy", numCPUs=2))
     assert "is not as state has it" not in stack.preview().check().words
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_the_snapshot_disconnects_stays_so(stack: MiniStack, client: Client, *, known: bool) -> None:
+    """No longer isolated, a clone has the adapters connected that its snapshot has: a preview names them."""
+    (first,) = client.adapters("web-1")
+    off = vim.vm.device.VirtualDevice.ConnectInfo(
+        startConnected=False, connected=False, allowGuestControl=True
+    )
+    second = vim.vm.device.VirtualVmxnet3(
+        key=-1, backing=first.backing, addressType="generated", connectable=off
+    )
+    add = vim.vm.device.VirtualDeviceSpec(operation="add", device=second)
+    client.reconfigure("web-1", deviceChange=[add])
+    client.take("web-1", "two")
+    asked = {"name": "copy", "snapshot": "base/two", "powerOn": True}
+    stack.write(copy=clone(**asked, isolated=True))
+    stack.up().check()
+    assert connected(client, "copy") == [False, False]
+    if not known:  # of an earlier build
+        parameters = client.vm("copy").config.extraConfig
+        told = json.loads(next(item.value for item in parameters if item.key == "vmsnapshot.clone"))
+        del told["disconnected"]
+        changed = vim.option.OptionValue(key="vmsnapshot.clone", value=json.dumps(told))
+        client.reconfigure("copy", extraConfig=[changed])
+    stack.write(copy=clone(**asked))
+    shown = stack.preview().check().words
+    assert "will be connected: Network adapter 1" in shown
+    assert ("Disconnected in the snapshot, too, so they stay so: Network adapter 2" in shown) == known
+    assert ("is not known" in shown) != known
+    stack.up().check()
+    assert connected(client, "copy") == [True, not known]
+    assert stack.preview().check().ops == {}
+
+
+def connected(client: Client, vm: str) -> list[bool]:
+    """Whether each adapter of a VM is connected, in the order of their keys."""
+    return [item.connectable.connected for item in sorted(client.adapters(vm), key=lambda card: card.key)]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
+from pyVmomi import vim
 
 from devkit.waiting import until
 from tests.support.client import Client
@@ -37,20 +38,31 @@ class Life:
     Attributes:
         vm: Its name.
         stack: The stack.
+        made_of: Makes each process' backend from the real one; None: it is the real one.
         killed_in: The call in which each process is killed, once the task runs; empty: none.
     """
 
     def __init__(self, vsphere: Simulator, client: Client) -> None:
         self.vm = next(_NAMES)
         self.killed_in = ""
+        self.made_of: Callable[[Backend], Any] | None = None
         self.stack: MiniStack = mini_stack(vsphere.settings, around=self._backend)
         self.vsphere, self.client = vsphere, client
         client.take(self.vm, "base")
 
     def _backend(self, real: Backend) -> Any:
+        if self.made_of is not None:
+            return self.made_of(real)
         if not self.killed_in:
             return real
         return CrashingBackend(real, self.killed_in, lambda doing: doing.until(self.vsphere.tasks))
+
+    def kill_when_done(self, method: str) -> None:
+        """Update, and kill the process once a call is done."""
+        self.made_of = lambda real: CrashingBackend(real, method, lambda doing: doing.result())
+        with pytest.raises(Crash):
+            self.stack.up()
+        self.made_of = None
 
     def write(self, **properties: Any) -> None:
         """The program: a revert to `base`, with one safety snapshot for one update."""
@@ -144,7 +156,7 @@ def test_one_that_was_left_can_be_reverted_to(life: Life) -> None:
     life.vsphere.fault("FileLocked", method="RevertToSnapshot_Task", where="task")
     life.stack.up().failed()
     life.stack.up().check()
-    assert life.ops == ["create", "create", "revert"]
+    assert life.ops == ["create", "create", "create", "remove", "revert"]
     assert life.safety == [left, *(item["name"] for item in life.recorded if item["name"] != left)]
     assert len(life.recorded) == 2
     assert life.stack.resource("web").outputs["leftoverSafetySnapshots"] == []
@@ -172,7 +184,7 @@ def test_a_create_that_left_one_is_continued(life: Life) -> None:
 
 
 def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
-    """The revert fails after it was taken: state holds it, and the same request uses it again."""
+    """The revert fails after it was taken: state holds it, and the same request replaces it."""
     life.write(snapshot=None)
     life.stack.up().check()
     life.write()
@@ -181,10 +193,9 @@ def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
     assert [item["name"] for item in life.recorded] == life.safety
     assert len(life.safety) == 1
     shown = life.stack.preview().check().words
-    assert f'An earlier try has taken the safety snapshot "{life.safety[0]}"' in shown
-    assert "A safety snapshot is taken first" not in shown
+    assert f'It replaces what an earlier try took ("{life.safety[0]}"), which is removed then.' in shown
     life.stack.up().check()
-    assert life.ops == ["create", "revert"]
+    assert life.ops == ["create", "create", "remove", "revert"]
     assert [item["name"] for item in life.recorded] == life.safety
 
 
@@ -319,8 +330,8 @@ def test_a_destroy_that_could_not_remove_them_is_done_again(life: Life) -> None:
     assert life.client.names(life.vm) == ["base"]
 
 
-def test_a_killed_safety_snapshot_is_found_again(life: Life) -> None:
-    """Killed while its task runs: the next update waits for it and takes no other."""
+def test_a_killed_safety_snapshot_is_replaced(life: Life) -> None:
+    """Killed while its task runs: the next update waits, and takes another of the VM as it is by then."""
     life.write()
     life.vsphere.hold(life.vm, method=CREATE)
     life.killed_in = "create_snapshot"
@@ -330,27 +341,40 @@ def test_a_killed_safety_snapshot_is_found_again(life: Life) -> None:
     update = Doing(lambda: life.stack.up().check())
     life.vsphere.release(life.vm)
     update.result()
-    assert life.ops == ["create", "revert"]
+    assert life.ops == ["create", "create", "remove", "revert"]
     assert [item["name"] for item in life.recorded] == life.safety
+    assert len(life.safety) == 1
 
 
-@pytest.mark.parametrize("minutes", [59, 61])
-def test_an_old_one_does_not_stand_for_the_vm_as_it_is(
-    life: Life, monkeypatch: pytest.MonkeyPatch, minutes: int
-) -> None:
-    """What an interrupted run took is used within the hour; later the VM has gone on, and it is replaced."""
-    life.write()
-    life.vsphere.hold(life.vm, method=CREATE)
-    life.killed_in = "create_snapshot"
-    with pytest.raises(Crash):
-        life.stack.up()
-    life.killed_in = ""
-    life.vsphere.release(life.vm)
-    until(lambda: life.safety)
-    (first,) = life.client.ids(life.vm)[1:]
-    later = now() + dt.timedelta(minutes=minutes)
-    monkeypatch.setattr(ServerClock, "now", lambda _clock, _operation: later)
+def test_one_that_a_linked_clone_stands_on_stays(life: Life) -> None:
+    """What was made of an earlier try's keeps that: there is one more, and both are in state."""
+    life.write(snapshot=None)
     life.stack.up().check()
-    (kept,) = life.client.ids(life.vm)[1:]
-    assert [item["uniqueID"] for item in life.recorded] == [kept]
-    assert (kept == first) == (minutes < 60)
+    life.write()
+    life.vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm=life.vm, where="task")
+    life.stack.up().failed()
+    machine, held = life.client.vm(life.vm), life.client.snapshot(life.vm, life.safety[0]).snapshot
+    linked = vim.vm.RelocateSpec(diskMoveType="createNewChildDiskBacking")
+    spec = vim.vm.CloneSpec(location=linked, powerOn=False, template=False, snapshot=held)
+    life.client.wait(machine.CloneVM_Task(machine.parent, f"{life.vm}-copy", spec))
+    assert "A safety snapshot of an earlier try stays" in life.stack.up().check().words
+    assert len(life.safety) == 2
+    assert [item["uniqueID"] for item in life.recorded] == life.client.ids(life.vm)[1:]
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+def test_the_only_way_back_stays(life: Life, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """Killed when it had reverted, and reverted again as the VM went on: both states can be gone back to."""
+    life.write()
+    life.kill_when_done("revert")
+    first = life.client.ids(life.vm)[1]
+    life.client.reconfigure(life.vm, numCPUs=4)
+    later = now() + dt.timedelta(hours=hours)
+    monkeypatch.setattr(ServerClock, "now", lambda _clock, _operation: later)
+    shown = life.stack.preview().check().words
+    assert "will be reverted" in shown
+    assert "It replaces" not in shown
+    life.stack.up().check()
+    assert life.ops == ["create", "revert", "create", "revert"]
+    assert life.client.ids(life.vm)[1] == first
+    assert [item["uniqueID"] for item in life.recorded] == life.client.ids(life.vm)[1:]

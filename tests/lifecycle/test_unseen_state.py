@@ -46,7 +46,7 @@ def test_what_a_rollback_has_done_is_left_out_of_its_preview(vsphere: Simulator)
     shown = stack.preview().check()
     assert "1 VM will be rolled back" in shown.words
     assert "1 more have been rolled back already and stay as they are" in shown.words
-    assert "One that an earlier try has taken within the last hour is used instead" in shown.words
+    assert "It replaces one that an earlier try has taken, which is removed then" in shown.words
     assert not [path for path in shown.step("r").changes if "web-1" in path]
     stack.up().check()
     assert [item["vm"] for item in vsphere.history() if item["op"] == "revert"] == ["web-1", "db-1"]

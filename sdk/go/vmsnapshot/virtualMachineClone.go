@@ -107,7 +107,7 @@ type VirtualMachineClone struct {
 	Host pulumi.StringPtrOutput `pulumi:"host"`
 	// The guest's IP addresses as VMware Tools tell them; empty: none are told.
 	IpAddresses pulumi.StringArrayOutput `pulumi:"ipAddresses"`
-	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated pulumi.BoolOutput `pulumi:"isolated"`
 	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 	Linked pulumi.BoolOutput `pulumi:"linked"`
@@ -206,7 +206,7 @@ type virtualMachineCloneArgs struct {
 	Folder *string `pulumi:"folder"`
 	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
 	Host *string `pulumi:"host"`
-	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated *bool `pulumi:"isolated"`
 	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 	Linked *bool `pulumi:"linked"`
@@ -238,7 +238,7 @@ type VirtualMachineCloneArgs struct {
 	Folder pulumi.StringPtrInput
 	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
 	Host pulumi.StringPtrInput
-	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated pulumi.BoolPtrInput
 	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 	Linked pulumi.BoolPtrInput
@@ -374,7 +374,7 @@ func (o VirtualMachineCloneOutput) IpAddresses() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringArrayOutput { return v.IpAddresses }).(pulumi.StringArrayOutput)
 }
 
-// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 func (o VirtualMachineCloneOutput) Isolated() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.Isolated }).(pulumi.BoolOutput)
 }

@@ -43,7 +43,7 @@ class VirtualMachineCloneArgs:
         :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
-        :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+        :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
         :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         :param pulumi.Input[_builtins.int] memory_mb: Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
         :param pulumi.Input[_builtins.str] name: The new VM's name, at most 80 characters, without `%`, `/` and `\\`. Default: the resource's name with a random suffix. A change renames the VM.
@@ -150,7 +150,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def isolated(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+        Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
         """
         return pulumi.get(self, "isolated")
 
@@ -336,7 +336,7 @@ class VirtualMachineClone(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
-        :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+        :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
         :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         :param pulumi.Input[_builtins.int] memory_mb: Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
         :param pulumi.Input[_builtins.str] name: The new VM's name, at most 80 characters, without `%`, `/` and `\\`. Default: the resource's name with a random suffix. A change renames the VM.
@@ -571,7 +571,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def isolated(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+        Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
         """
         return pulumi.get(self, "isolated")
 

@@ -96,6 +96,7 @@ class CloneChange:
     Attributes:
         networks: By the label of an adapter the network that it is to be on.
         isolated: Whether its adapters are disconnected.
+        left_adapters: The keys of those that `isolated` leaves as they are.
         note: As in `CloneRequest`.
     """
 
@@ -104,6 +105,7 @@ class CloneChange:
     memory_mb: int | None = None
     networks: Mapping[str, Place] = dataclasses.field(default_factory=dict)
     isolated: bool | None = None
+    left_adapters: Sequence[str] = ()
     note: str | None = None
 
     @property

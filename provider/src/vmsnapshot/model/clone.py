@@ -118,7 +118,7 @@ class CloneInputs(Model):
         bool,
         Property(
             "Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change "
-            "updates in place."
+            "updates in place; to false, it connects those that the snapshot connects at power-on."
         ),
     ] = False
     power_on: Annotated[

@@ -146,6 +146,11 @@ class Clones:
             (reading,) = self._reads.read([("VirtualMachine", vm_id)], operation)
             running = vm.machine.power_state == "PoweredOn"
             cards = _cards(reading.properties["config"].hardware.device)
+            cards = [
+                card
+                for card in cards
+                if str(card.key) not in change.left_adapters or label(card) in change.networks
+            ]
             devices = self._adapter_changes(
                 cards, change.networks, operation, isolated=change.isolated, running=running
             )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, planned_uuid, request_note
+from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, note_of, planned_uuid, request_note
 from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, cpu_findings, require_cloner
 from vmsnapshot.lifecycle.clone.state import is_isolated, is_made_from, live_networks
 from vmsnapshot.lifecycle.clone.text import left_behind_text
@@ -124,7 +124,13 @@ class CloneMaker:
         owner = new_owner(self._urn)
         taken = (snapshot.id, snapshot.name, timestamp_or_none(snapshot.create_time))
         note = new_note(
-            owner, plan.source, taken, timestamp(moment), linked=self._inputs.linked, disks=plan.disks
+            owner,
+            plan.source,
+            taken,
+            timestamp(moment),
+            linked=self._inputs.linked,
+            disks=plan.disks,
+            disconnected=plan.disconnected,
         )
         request = CloneRequest(
             name=self._inputs.name or "",
@@ -198,8 +204,9 @@ class CloneMaker:
         return self._observe(vm, operation)
 
     def connect_again(self, vm: VirtualMachine, operation: Operation) -> VirtualMachine:
-        """Connect the adapters of a clone that was isolated and isn't to be any more."""
-        require_cloner(self._session).reconfigure(vm, CloneChange(isolated=False), operation)
+        """Connect the adapters of a clone that was isolated and isn't to be any more, as in its snapshot."""
+        change = CloneChange(isolated=False, left_adapters=left_adapters(vm) or ())
+        require_cloner(self._session).reconfigure(vm, change, operation)
         return self._observe(vm, operation)
 
     def _isolation(self, vm: VirtualMachine) -> bool | None:
@@ -230,6 +237,12 @@ class CloneMaker:
         same = (note.source, note.linked) == (source.identity.instance_uuid, self._inputs.linked)
         same = same and is_made_from(note.snapshot, note.snapshot_time, snapshot)
         return same and self._session.now(operation) - made < INTERRUPTED_WITHIN
+
+
+def left_adapters(vm: VirtualMachine) -> Sequence[str] | None:
+    """The keys of the adapters of a clone that are disconnected in its snapshot, too; None: not known."""
+    note = note_of(vm)
+    return None if note is None else note.disconnected
 
 
 def wait_for_tools(

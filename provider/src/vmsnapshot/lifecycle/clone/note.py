@@ -21,6 +21,8 @@ from vmsnapshot.model.machine import VirtualMachine
 _NAMESPACE: Final = uuid.UUID("5a0c2f0e-8a53-4f0b-9e57-1f3c1d5f6b41")
 # What the marks of clones are bound to beside the VM, as those of snapshots are to their names.
 _BOUND_TO: Final = "vmsnapshot.clone"
+# What notes of earlier builds lack.
+_LATER: Final = ("disks", "disconnected")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,7 @@ class CloneNote:
         linked: Whether its disks stand on the snapshot's files.
         made: When it was asked for, by the server's clock (RFC 3339).
         disks: The keys of the disks that it was made with; None: not known.
+        disconnected: The keys of the adapters that the snapshot doesn't connect at power-on; None: not known.
     """
 
     mark: OwnerRef
@@ -52,6 +55,7 @@ class CloneNote:
     linked: bool
     made: str
     disks: Sequence[str] | None = None
+    disconnected: Sequence[str] | None = None
 
     def format(self, instance_uuid: str) -> str:
         """Formats the note of the VM with that instance UUID."""
@@ -70,8 +74,9 @@ def note_of(vm: VirtualMachine) -> CloneNote | None:
         told = json.loads(vm.clone_note)
         owner, generation, binding = str(told["mark"]).split("-")
         mark = OwnerRef(owner, generation)
-        names = {field.name for field in dataclasses.fields(CloneNote)} - {"mark", "disks"}
-        note = CloneNote(mark=mark, disks=told.get("disks"), **{name: told[name] for name in names})
+        names = {field.name for field in dataclasses.fields(CloneNote)} - {"mark", *_LATER}
+        later = {name: told.get(name) for name in _LATER}
+        note = CloneNote(mark=mark, **later, **{name: told[name] for name in names})
     except (ValueError, KeyError, TypeError):
         return None
     if ownership.check(mark, binding, uuid_of_vm, _BOUND_TO) != "exact":
@@ -107,6 +112,7 @@ def new_note(
     *,
     linked: bool,
     disks: Sequence[str] | None,
+    disconnected: Sequence[str] | None,
 ) -> CloneNote:
     """Returns the note of a new clone.
 
@@ -117,6 +123,7 @@ def new_note(
         made: When it is asked for.
         linked: Whether it is a linked clone.
         disks: The keys of the disks that it gets of the snapshot; None: not known.
+        disconnected: The keys of the adapters that are disconnected in the snapshot; None: not known.
     """
     line = owner.line
     return CloneNote(
@@ -131,4 +138,5 @@ def new_note(
         linked=linked,
         made=made,
         disks=disks,
+        disconnected=disconnected,
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.clone.state import adapters_connected
 from vmsnapshot.lifecycle.cloning import Cloner, Placement, Site
 from vmsnapshot.lifecycle.common.preflight import (
     finding,
@@ -51,6 +52,12 @@ class ClonePlan:
         """The keys of the disks that it gets of the snapshot, which doesn't hold independent ones."""
         disks = self.then.disks
         return None if disks is None else sorted(key for key, disk in disks.items() if not disk.independent)
+
+    @property
+    def disconnected(self) -> list[str] | None:
+        """The keys of the adapters that aren't connected at power-on in the snapshot."""
+        connected = adapters_connected(self.then)
+        return None if connected is None else sorted(key for key, is_so in connected.items() if not is_so)
 
     @property
     def capacity_bytes(self) -> int:

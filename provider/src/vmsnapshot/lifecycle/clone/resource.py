@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings
+from vmsnapshot.lifecycle.clone.executor import CloneMaker, change_findings, left_adapters
 from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, note_of
 from vmsnapshot.lifecycle.clone.plan import plan_clone, require_cloner, unsupported_text
 from vmsnapshot.lifecycle.clone.removal import delete_clone, require_ours, standing_on, warn_of_refusals
@@ -26,6 +26,7 @@ from vmsnapshot.lifecycle.clone.state import (
 )
 from vmsnapshot.lifecycle.clone.text import (
     adoption_text,
+    connecting_text,
     gone_text,
     imported_text,
     not_imported_text,
@@ -310,6 +311,9 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             operation = self._session.operation(request.urn, f'updating VM "{state.name}"', request.timeout)
             vm = self._session.locate(known_vm(request.id, state), operation)
             self._say_unseen(request, vm)
+            if ("isolated",) in request.changes and not request.new_inputs.model.isolated:
+                text = connecting_text(vm, left_adapters(vm))
+                self._session.log_wrapped(request.urn, requests.Severity.WARNING, text)
             raise_for_errors(change_findings(vm, request.new_inputs.model), operation.what)
         known = replace(state, name=request.new_inputs.model.name or state.name)
         touched = {path[0] for path in request.changes}

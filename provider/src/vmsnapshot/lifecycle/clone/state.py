@@ -145,14 +145,19 @@ def is_isolated(vm: VirtualMachine) -> bool | None:
     machine, adapters = vm.machine, vm.machine.network_adapters
     if vm.connected_adapters and machine.power_state != "PoweredOff":
         return False
-    if not adapters or machine.configuration is None:
+    connected = adapters_connected(machine)
+    return None if not adapters or not connected else not any(connected.values())
+
+
+def adapters_connected(machine: Machine) -> dict[str, bool] | None:
+    """Whether each adapter is connected at power-on, by its key; None: it isn't known."""
+    if machine.network_adapters is None or machine.configuration is None:
         return None
-    connected = {
+    return {
         match[1]: value.lower() == "true"
         for path, value in machine.configuration.items()
-        if (match := _CONNECTED.match(path)) and match[1] in adapters
+        if (match := _CONNECTED.match(path)) and match[1] in machine.network_adapters
     }
-    return None if not connected else not any(connected.values())
 
 
 def known_vm(identifier: str, state: CloneState) -> VirtualMachineIdentity:

@@ -128,6 +128,27 @@ def not_ours_text(state: CloneState, vm: VirtualMachine) -> str:
     )
 
 
+def connecting_text(vm: VirtualMachine, left: Sequence[str] | None) -> str:
+    """What becomes of the adapters of a clone that isn't to be isolated any more.
+
+    Args:
+        vm: The clone.
+        left: The keys of those that are disconnected in its snapshot, too; None: not known.
+    """
+    adapters = vm.machine.network_adapters or {}
+    told = {
+        key: f"{item.label} on {item.network or 'a network that is not known'}"
+        for key, item in adapters.items()
+    }
+    going = ", ".join(text for key, text in told.items() if key not in (left or ())) or "none"
+    text = f"Adapters of {format_vm(vm)} that will be connected: {going}."
+    if left is None:
+        return f"{text} Whether one of them is disconnected in the snapshot of the clone is not known."
+    if staying := ", ".join(text for key, text in told.items() if key in left):
+        text += f" Disconnected in the snapshot, too, so they stay so: {staying}."
+    return text
+
+
 def unseen_text(vm: VirtualMachine, changes: Sequence[str]) -> str:
     """What an update changes on a clone beside its diff, in words.
 

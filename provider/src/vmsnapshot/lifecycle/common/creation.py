@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import noted, wait_for_late
 from vmsnapshot.lifecycle.common.marks import marked
@@ -19,6 +21,7 @@ def create_once(
     operation: Operation,
     *,
     note: str | None = None,
+    known: Collection[str] = (),
 ) -> str:
     """Take a snapshot unless the request has already been carried out; returns its id.
 
@@ -33,12 +36,14 @@ def create_once(
         note: The name of the note that the request is being made, where the caller has looked for what an
             interrupted run of it may have begun. Without it the mark is the same in each run, and is
             looked for here.
+        known: The ids of snapshots with the same mark that are of earlier requests.
     """
     backend = session.backend
 
     def find() -> str | None:
         after = wait_until_idle(session, backend.observe(vm.identity.id, operation), operation)
-        return next((item.id for item in marked(after, request.owner.mark)), None)
+        made = (item.id for item in marked(after, request.owner.mark) if item.id not in known)
+        return next(made, None)
 
     if note is None:
         note = f"{request.request_id} {vm.identity.id}"

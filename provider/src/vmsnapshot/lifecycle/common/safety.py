@@ -28,14 +28,13 @@ from vmsnapshot.lifecycle.common.safety_records import (
 )
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
-from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, SnapshotRequest
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot
 
-# One that an interrupted run took stands for today's state of a VM only when it isn't older than this.
-_FRESH: Final = dt.timedelta(hours=1)
+_NEVER: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,13 +70,21 @@ class SafetySnapshots:
 
     def find(self, vm: VirtualMachine, request_id: str) -> Snapshot | None:
         """Returns the newest safety snapshot that was taken of a VM for a request; None: there is none."""
-        ours = marked(vm, self._owner(request_id).mark)
+        ours = self.find_all(vm, request_id)
         return ours[-1] if ours else None
 
-    def reusable(self, vm: VirtualMachine, request_id: str, moment: dt.datetime) -> Snapshot | None:
-        """Returns the one that an earlier try of a request took and this one uses; None: it takes one."""
-        found = self.find(vm, request_id)
-        return found if found is not None and _is_fresh(found, moment) else None
+    def find_all(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
+        """Returns all that are there, the newest last: what earlier tries took may have stayed."""
+        ours = marked(vm, self._owner(request_id).mark)
+        return sorted(ours, key=lambda item: _taken(item) or _NEVER)
+
+    def replaced(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
+        """Returns those of earlier tries that one which is taken now replaces.
+
+        The VM has gone on from them, so that it takes their state in. Those that it no longer stands on are
+        kept: it has been reverted since, and they may be the only way back.
+        """
+        return [item for item in self.find_all(vm, request_id) if item.ready and _stands_on(vm, item)]
 
     def record(self, snapshot: Snapshot) -> TakenSafetySnapshot:
         """Returns a safety snapshot's entry in state."""
@@ -116,27 +123,41 @@ class SafetySnapshots:
     def _take(self, vm: VirtualMachine, request_id: str, operation: Operation) -> None:
         backend = self._session.backend
         vm = wait_until_idle(self._session, vm, operation)  # an interrupted run's task may still be making it
-        found = self.find(vm, request_id)
-        if found is not None and not _is_fresh(found, self._session.now(operation)):
-            # The VM has gone on since: it protects nothing.
-            self._remove(vm, found, operation)
-            found = None
-        if found is not None and found.ready:
-            return
-        if found is None:
-            operation.progress(f'taking safety snapshot "{self._name(vm, request_id)}"')
+        earlier = self.find_all(vm, request_id)
+        begun = next((item for item in earlier if not item.ready), None)
+        if begun is None:
+            name = _free_name(self._name(vm, request_id), vm, unique=self._session.platform.has_namespaces)
+            operation.progress(f'taking safety snapshot "{name}"')
             request = SnapshotRequest(
-                name=self._name(vm, request_id),
+                name=name,
                 description=f"State before a {self._spec.purpose}.",
                 owner=self._owner(request_id),
                 memory=self._spec.memory,
                 quiesce=None,
             )
-            snapshot_id = create_once(self._session, vm, request, operation)
+            known = frozenset(item.id for item in earlier)
+            snapshot_id = create_once(self._session, vm, request, operation, known=known)
         else:
-            snapshot_id = found.id
+            snapshot_id = begun.id
         # What isn't complete yet can't bring back what the revert loses.
         backend.wait_until_complete(vm, snapshot_id, operation)
+        self._remove_replaced(vm, self.replaced(vm, request_id), operation)
+
+    def _remove_replaced(
+        self, vm: VirtualMachine, replaced: Sequence[Snapshot], operation: Operation
+    ) -> None:
+        """Remove what a newer one stands for, but what can't be: a linked clone may stand on it."""
+        if not replaced:
+            return
+        vm = self._session.backend.observe(vm.identity.id, operation)
+        for item in replaced:
+            try:
+                self._remove(vm, item, operation)
+            except (Cancelled, TimedOut, Unreachable):
+                raise
+            except VmsnapshotError as error:
+                text = f"A safety snapshot of an earlier try stays: {error.message}"
+                self._log(text, requests.Severity.WARNING)
 
     def _read_back(
         self, asked: Mapping[str, tuple[VirtualMachine, str]], operation: Operation
@@ -219,7 +240,10 @@ class SafetySnapshots:
             after = wait_until_idle(self._session, vm, part)
             for item in by_vm[places[vm.identity.id]]:
                 for snapshot in marked_as_recorded(after, item.ownership, item.known_vm):
-                    self._remove(after, snapshot, part)
+                    if not snapshot.ready or _stands_on(after, snapshot):
+                        self._remove(after, snapshot, part)
+                    else:
+                        self._log(_only_way_back_text(after, snapshot), requests.Severity.WARNING)
 
         known = {vm_id: items[0].known_vm for vm_id, items in by_vm.items()}
         try:
@@ -354,5 +378,20 @@ def _taken(snapshot: Snapshot) -> dt.datetime | None:
     return snapshot.create_time or snapshot.requested
 
 
-def _is_fresh(snapshot: Snapshot, moment: dt.datetime) -> bool:
-    return snapshot.create_time is None or moment - snapshot.create_time < _FRESH
+def _stands_on(vm: VirtualMachine, snapshot: Snapshot) -> bool:
+    """Whether the VM has gone on from a snapshot: surely, as far as the platform tells its place."""
+    return any(item.id == snapshot.id for item in vm.ancestry(vm.current_snapshot_id))
+
+
+def _only_way_back_text(vm: VirtualMachine, snapshot: Snapshot) -> str:
+    return (
+        f"{format_snapshot(vm, snapshot)}, a safety snapshot of an earlier update, is kept: the VM has been "
+        "reverted since it was taken, so it may be the only way back. Remove it yourself if nobody needs it."
+    )
+
+
+def _free_name(name: str, vm: VirtualMachine, *, unique: bool) -> str:
+    """A name for one more safety snapshot; `unique`: where two can't have one name."""
+    taken = {item.name for item in vm.snapshots} if unique else ()
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(item for item in names if item not in taken)

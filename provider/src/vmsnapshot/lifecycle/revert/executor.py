@@ -293,15 +293,15 @@ class RevertRun:
 
     def _protect(
         self, request: RevertRequest, operation: Operation, *, needed: bool
-    ) -> TakenSafetySnapshot | None:
-        """The safety snapshot of this request; where it is needed and asked for, it is taken.
+    ) -> list[TakenSafetySnapshot]:
+        """The safety snapshots of this request, the newest last; one is taken if needed and asked for.
 
         Raises:
             Unfinished: It could not be taken; state holds what may be left of it.
             VmsnapshotError: The same, where nothing is left of it and there is no state.
         """
         safety = self._executor.safety
-        snapshot = safety.find(request.vm, request.id)
+        vm = request.vm
         if needed and self._inputs.safety_snapshot is not None:
             key = self._inputs.vm_name
             protected = self._executor.protect({key: request}, operation)
@@ -313,14 +313,14 @@ class RevertRun:
                 watching = replace(watching, snapshot=None, triggers=None)
                 state = replace(self._old or watching, leftover_safety_snapshots=left)
                 raise self._failed(state, protected.error)
-            snapshot = protected[key][1]
-        return None if snapshot is None else safety.record(snapshot)
+            vm = protected[key][0]
+        return [safety.record(item) for item in safety.find_all(vm, request.id)]
 
-    def _not_reverted(self, taken: TakenSafetySnapshot | None, error: VmsnapshotError) -> Exception:
+    def _not_reverted(self, taken: list[TakenSafetySnapshot], error: VmsnapshotError) -> Exception:
         """What a revert leaves that failed, or of which it isn't known whether it has failed."""
         if self._old is None:
-            if taken is not None:
-                text = f'Safety snapshot "{taken.name}" stays: the same update run again uses it.'
+            if taken:
+                text = f'Safety snapshot "{taken[-1].name}" stays: the same update run again replaces it.'
                 self._session.log(self._urn, Severity.WARNING, text)
             return error
         state = replace(
@@ -366,7 +366,7 @@ class RevertRun:
     def _kept(self, target: Snapshot) -> list[TakenSafetySnapshot]:
         """The safety snapshots that are kept, what the revert goes back to among them."""
         kept = [] if self._old is None else count_update(self._old)
-        return with_taken(kept, self._executor.safety.record(target)) if self._to_target else kept
+        return with_taken(kept, [self._executor.safety.record(target)]) if self._to_target else kept
 
     @property
     def _leftovers(self) -> list[LeftoverSafetySnapshot]:

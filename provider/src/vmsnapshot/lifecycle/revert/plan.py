@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.comparison import compare_machines
@@ -125,11 +126,11 @@ def plan_request(
     if inputs.snapshot == CURRENT and asker is not None:
         target = _before_safety_snapshot(session, vm, target, asker)
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
-    moment, kept = session.now(operation), None
+    replaced: list[Snapshot] = []
     if asker is not None and inputs.safety_snapshot is not None:
         safety = SafetySnapshots(session, asker.urn, safety_spec(inputs))
-        kept = safety.reusable(vm, request_id(asker.urn, vm, target, inputs, asker.old), moment)
-    plan = plan_revert(vm, target, then, inputs, moment, kept=kept)
+        replaced = safety.replaced(vm, request_id(asker.urn, vm, target, inputs, asker.old))
+    plan = plan_revert(vm, target, then, inputs, session.now(operation), replaced=replaced)
     return PlannedRevert(vm, target, plan, inputs.power_policy)
 
 
@@ -141,7 +142,7 @@ def plan_revert(
     moment: dt.datetime,
     *,
     delete_policy: str | None = DELETE_POLICY,
-    kept: Snapshot | None = None,
+    replaced: Sequence[Snapshot] = (),
 ) -> RevertPlan:
     """The plan of reverting a VM to one of its snapshots.
 
@@ -152,10 +153,10 @@ def plan_revert(
         inputs: What the user asks.
         moment: Now.
         delete_policy: The resource's input that says what becomes of the safety snapshot; None: it has none.
-        kept: The safety snapshot of an earlier try, which is used; None: one is taken.
+        replaced: The safety snapshots of earlier tries, in place of which another is taken.
     """
     plan = plan_changes(vm, target, then, inputs, moment)
-    text = plan_text(plan, vm, target, inputs, moment, delete_policy=delete_policy, kept=kept)
+    text = plan_text(plan, vm, target, inputs, moment, delete_policy=delete_policy, replaced=replaced)
     return replace(plan, text=text)
 
 

@@ -148,12 +148,11 @@ def count_update(old: RevertState) -> list[TakenSafetySnapshot]:
 
 
 def with_taken(
-    kept: list[TakenSafetySnapshot], taken: TakenSafetySnapshot | None
+    kept: list[TakenSafetySnapshot], taken: list[TakenSafetySnapshot]
 ) -> list[TakenSafetySnapshot]:
-    """The safety snapshots with the newest, which an earlier try of the same request may have taken."""
-    if taken is None:
-        return kept
-    return [*(item for item in kept if item.ownership != taken.ownership), taken]
+    """The safety snapshots with all that are there of a request: earlier tries of it may have taken some."""
+    again = {item.ownership for item in taken}
+    return [*(item for item in kept if item.ownership not in again), *taken]
 
 
 def power_asked(policy: PowerPolicy, machine: Machine) -> Literal["on", "off"] | None:

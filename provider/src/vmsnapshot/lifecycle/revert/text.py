@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
@@ -37,15 +37,13 @@ def plan_text(
     moment: dt.datetime,
     *,
     delete_policy: str | None,
-    kept: Snapshot | None = None,
+    replaced: Sequence[Snapshot] = (),
 ) -> str:
     """What a person reads before approving: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
     sentences = [_power(plan, inputs.power_policy), _lost(plan, vm, moment)]
-    if kept is not None:
-        sentences.append(_kept(kept, moment))
-    elif inputs.safety_snapshot is not None:
-        sentences.append(_safety(inputs.safety_snapshot, delete_policy))
+    if inputs.safety_snapshot is not None:
+        sentences.append(_safety(inputs.safety_snapshot, delete_policy, replaced))
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
@@ -155,16 +153,8 @@ def another_vm_text(before: VirtualMachineIdentity | None, vm: VirtualMachine) -
     yield from wrapped(text, first=_INDENT)
 
 
-def _kept(snapshot: Snapshot, moment: dt.datetime) -> str:
-    taken = "" if snapshot.create_time is None else f", {format_age(moment - snapshot.create_time)} ago"
-    return (
-        f'An earlier try has taken the safety snapshot "{printable(snapshot.name)}"{taken}: it is used, '
-        "no other is taken, and what was written since is lost. To keep that, too, remove it first."
-    )
-
-
-def _safety(rule: SafetySnapshot, delete_policy: str | None) -> str:
-    """What is taken before the revert, and how long it stays."""
+def _safety(rule: SafetySnapshot, delete_policy: str | None, replaced: Sequence[Snapshot]) -> str:
+    """What is taken before the revert, in place of what, and how long it stays."""
     until = "it stays until somebody removes it"
     if rule.keep_updates is not None:
         count = f"{rule.keep_updates} more updates" if rule.keep_updates > 1 else "one more update"
@@ -172,6 +162,9 @@ def _safety(rule: SafetySnapshot, delete_policy: str | None) -> str:
     elif rule.max_age is not None:
         until = f"the first update after {rule.max_age} removes it"
     taken = f"A safety snapshot is taken first; {until}."
+    if replaced:
+        names = ", ".join(f'"{printable(item.name)}"' for item in replaced)
+        taken += f" It replaces what an earlier try took ({names}), which is removed then."
     if delete_policy is None:
         return taken
     after = "leaves them on the VM" if rule.delete_policy == "keep" else "removes them from the VM"

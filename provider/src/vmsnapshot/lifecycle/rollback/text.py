@@ -132,10 +132,7 @@ def _head(planned: PlannedRollback, count: int, done: int, *, again: bool) -> st
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
     if safety and again:
-        safety += (
-            " One that an earlier try has taken within the last hour is used instead, and what was written "
-            "since is lost."
-        )
+        safety += " It replaces one that an earlier try has taken, which is removed then."
     if planned.spec.safety and (policy := planned.spec.delete_policy) is not None:
         after = "leaves them on the VMs" if policy == "keep" else "removes them from the VMs"
         safety += f" Deleting this resource {after} (safetyDeletePolicy: {policy})."

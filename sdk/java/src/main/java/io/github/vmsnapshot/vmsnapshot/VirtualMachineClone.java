@@ -172,14 +172,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return this.ipAddresses;
     }
     /**
-     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
      * 
      */
     @Export(name="isolated", refs={Boolean.class}, tree="[0]")
     private Output<Boolean> isolated;
 
     /**
-     * @return Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+     * @return Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
      * 
      */
     public Output<Boolean> isolated() {

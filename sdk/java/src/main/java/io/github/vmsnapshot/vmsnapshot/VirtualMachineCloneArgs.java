@@ -66,14 +66,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+     * Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
      * 
      */
     @Import(name="isolated")
     private @Nullable Output<Boolean> isolated;
 
     /**
-     * @return Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+     * @return Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
      * 
      */
     public Optional<Output<Boolean>> isolated() {
@@ -331,7 +331,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param isolated Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+         * @param isolated Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
          * 
          * @return builder
          * 
@@ -342,7 +342,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param isolated Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place.
+         * @param isolated Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
          * 
          * @return builder
          * 
