@@ -301,6 +301,36 @@ def test_what_the_same_update_prunes_before_is_no_target(
     assert reverts(vsphere) == 2
 
 
+def test_what_the_same_update_goes_back_to_is_not_pruned(
+    vsphere: Simulator, client: Client, quick: MiniStack
+) -> None:
+    """Resources that don't depend on each other are done at once: what one goes back to, none removes."""
+    vms = [{"vmName": "web-1"}, {"vmName": "db-1"}]
+    checkpoint, rollback = "vmsnapshot:EnvironmentCheckpoint", "vmsnapshot:EnvironmentRollback"
+
+    def write(label: str, to: str, snapshot: str) -> None:
+        taken = {"virtualMachines": vms, "label": label, "keepLast": 1}
+        quick.write(
+            r={"type": rollback, "properties": {"virtualMachines": vms, "to": to}},
+            w=revert("web-2", snapshot=snapshot),
+            c={"type": checkpoint, "properties": taken},
+            d={"type": checkpoint, "properties": {**taken, "virtualMachines": [{"vmName": "web-2"}]}},
+        )
+
+    write("release-41", "", "")
+    quick.up().check()
+    write("release-42", "release-41", "release-41")
+    shown = quick.preview().check().words
+    for name in ("r", "w"):
+        text = f'is kept, although it has expired: "{name}" goes back to it in this update.'
+        assert f'Checkpoint "release-41" {text}' in shown
+    assert "will be removed" not in shown
+    quick.up().check()
+    assert [client.names(vm) for vm in ("web-1", "db-1", "web-2")] == [["release-41", "release-42"]] * 3
+    assert quick.up().check().ops == {"c": "update", "d": "update"}
+    assert [client.names(vm) for vm in ("web-1", "db-1", "web-2")] == [["release-42"]] * 3
+
+
 def test_a_snapshot_of_the_program_itself_is_told_as_such(vsphere: Simulator, client: Client) -> None:
     """The update that takes a snapshot and then reverts the VM says who took what the VM now runs on."""
     client.take("web-1", "base")

@@ -26,11 +26,13 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     state_of,
 )
 from vmsnapshot.lifecycle.checkpoint.text import (
+    clones_text,
     kept_text,
     left_lines,
     membership,
     orphan_lines,
     pruning_text,
+    reached_text,
     taken_before_text,
     taking_text,
 )
@@ -287,7 +289,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     def _labels_after(
         self, urn: str, asked: CheckpointInputs, state: CheckpointState | None, moment: dt.datetime
     ) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
-        """The labels after an update; those that it removes, why; those that linked clones keep, which."""
+        """The labels after an update; those that it removes; those that stay although expired; each why."""
         checkpoints = state.checkpoints if state is not None else {}
         held = held_labels(checkpoints)
         new = asked.label if asks_for_checkpoint(state, asked.label) else None
@@ -302,11 +304,16 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     def _spare(
         self, urn: str, checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], operation: Operation
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """The labels to remove, and those that linked clones keep: looked up once for a command."""
+        """The labels to remove; and those that stay, why: linked clones are looked up once for a command."""
         known, key = self._memory.of(urn).kept, frozenset(over)
         if key not in known:
             known[key] = clones_on_checkpoints(self._session, checkpoints, over, operation)
-        return {label: rule for label, rule in over.items() if label not in known[key]}, known[key]
+        kept = {label: clones_text(clones) for label, clones in known[key].items()}
+        for label in over:
+            mark = checkpoints[label].ownership if label in checkpoints else None
+            if (user := self._session.removals.reached_by(mark)) is not None:
+                kept[label] = reached_text(user)
+        return {label: rule for label, rule in over.items() if label not in kept}, kept
 
     def _moment(self, asked: CheckpointInputs, state: CheckpointState | None) -> dt.datetime:
         """The time by the server's clock, where something is to be removed by its age, or is taken now."""

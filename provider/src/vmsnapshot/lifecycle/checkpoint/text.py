@@ -72,14 +72,21 @@ def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str],
 
 
 def kept_text(kept: Mapping[str, str]) -> str:
-    """Which checkpoints stay although they have expired, and for whom."""
+    """Which checkpoints stay although they have expired, and why."""
     lines: list[str] = []
-    for label, clones in kept.items():
-        lines += wrapped(
-            f'Checkpoint "{printable(label)}" is kept, although it has expired: {clones}. The '
-            "first update after those VMs are gone removes it."
-        )
+    for label, why in kept.items():
+        lines += wrapped(f'Checkpoint "{printable(label)}" is kept, although it has expired: {why}')
     return "\n".join(lines)
+
+
+def clones_text(clones: str) -> str:
+    """Why a checkpoint stays that linked clones stand on, and for how long."""
+    return f"{clones}. The first update after those VMs are gone removes it."
+
+
+def reached_text(user: str) -> str:
+    """Why a checkpoint stays that another resource goes back to in the same update, and for how long."""
+    return f'"{printable(user)}" goes back to it in this update. The next one removes it.'
 
 
 def taken_before_text(label: str, last: str) -> str:

@@ -1,8 +1,8 @@
-"""Which snapshots an update will remove before what comes after could go back to them."""
+"""Which snapshots an update will remove, and which it goes back to: what is gone back to stays."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.model.machine import Snapshot
@@ -12,11 +12,22 @@ class PlannedRemovals:
     """The removals that resources have announced in this process's preview.
 
     The engine goes through resources in the order of their dependencies, in the preview as in the update:
-    what is announced before a resource is checked is done before that resource is.
+    what is announced before a resource is checked is done before that resource is. What doesn't depend on
+    each other it does at once: what one is about to go back to isn't to be removed by another meanwhile.
     """
 
     def __init__(self) -> None:
         self._by_resource: dict[str, dict[str, str]] = {}
+        self._reached: dict[str, frozenset[str | None]] = {}
+
+    def reach(self, urn: str, targets: Iterable[Snapshot]) -> None:
+        """Record which snapshots a resource goes back to in this update, in place of what it said before."""
+        self._reached[urn] = frozenset(item.mark for item in targets)
+
+    def reached_by(self, mark: str | None) -> str | None:
+        """Returns the name of a resource that goes back to a snapshot with a mark; None: none is known to."""
+        users = (urn for urn, marks in list(self._reached.items()) if mark is not None and mark in marks)
+        return next(map(resource_name, users), None)
 
     def announce(self, urn: str, marks: Mapping[str, str | None]) -> None:
         """Record which checkpoints a resource will remove, in place of what it announced before.

@@ -80,6 +80,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         """Validate; when a revert is asked for, say what the VM will be: the input `machine`."""
         given, inputs = request.inputs, request.inputs.model
         old = None if request.old_inputs is None else request.old_inputs.model
+        self._session.removals.reach(request.urn, ())
         failures = list(validate_revert(inputs, self._session.platform))
         if failures or request.failures:
             return verbs.CheckAnswer(inputs, failures)
@@ -118,6 +119,8 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         errors = [] if is_to_take_back(planned.vm) else [item.message for item in planned.errors]
         if not planned.is_done and (removal := self._session.removals.refusal(planned.target)) is not None:
             errors.append(removal)
+        if not errors and not planned.is_done:
+            self._session.removals.reach(urn, [planned.target])
         return verbs.CheckAnswer(
             inputs, [CheckFailure("snapshot", f"the revert can't work: {message}") for message in errors]
         )

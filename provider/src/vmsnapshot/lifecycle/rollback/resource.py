@@ -74,6 +74,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         """Validate; when a rollback is asked for, say what the VMs will be: the input `machines`."""
         given, inputs = request.inputs, request.inputs.model
         old = None if request.old_inputs is None else request.old_inputs.model
+        self._session.removals.reach(request.urn, ())
         if request.failures:
             return verbs.CheckAnswer(inputs)
         if given.knows("virtual_machines"):
@@ -89,6 +90,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         failures = checked.planned.without(checked.found).check_failures(self._session.removals)
         if failures:
             return verbs.CheckAnswer(inputs, failures)
+        self._session.removals.reach(request.urn, checked.planned.points.found.values())
         # Without state, which a provider that was changed in this update hasn't seen, it may not be all.
         memory.checked = checked if old is None or memory.state is not None else None
         return verbs.CheckAnswer(checked.inputs)
