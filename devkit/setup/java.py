@@ -1,4 +1,4 @@
-"""The Java SDK as its users get it, the example compiled with it, and Pulumi's language host for Java."""
+"""The Java SDK as its users get it, the examples compiled with it, and Pulumi's language host for Java."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from devkit.setup.parts import Part
 from devkit.setup.running import SetupError, find_program, identity, run, step
 
 SDK = ROOT / "sdk" / "java"
-EXAMPLE = ROOT / "examples" / "basics-java"
+# The folders in examples/ of the programs in Java; the documentation's have the pom.xml of the first one.
+EXAMPLES = ROOT / "examples"
+BASICS = "basics-java"
+_IN_JAVA = (BASICS, "rehearsal/java")
 
 FOLDER = BUILD / "java"
 HOST = BIN / "pulumi-language-java"
-# The program's folder, where it is compiled.
-PROGRAM = FOLDER / "program"
+# The programs' folder, where they are compiled.
+PROGRAMS = FOLDER / "programs"
 
 
 def environment() -> dict[str, str]:
@@ -56,9 +59,10 @@ LANGUAGE_HOST = Part(
 
 
 def _make_program() -> None:
-    """Installs the SDK into a repository of our own, and compiles the example with it."""
-    with step("the Java SDK, and the example compiled with it, 25 MB to fetch: up to 2 minutes"):
-        for source, folder, goal in ((SDK, FOLDER / "sdk", "install"), (EXAMPLE, PROGRAM, "compile")):
+    """Installs the SDK into a repository of our own, and compiles the examples with it."""
+    programs = [(EXAMPLES / example, PROGRAMS / example, "compile") for example in _IN_JAVA]
+    with step("the Java SDK, and the examples compiled with it, 25 MB to fetch: up to 2 minutes"):
+        for source, folder, goal in ((SDK, FOLDER / "sdk", "install"), *programs):
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(source, folder, ignore=shutil.ignore_patterns("target"))
             maven("java-program", folder, goal)
@@ -71,9 +75,8 @@ JAVA = Part(
         identity(find_program("mvn")),
         SDK / "pom.xml",
         SDK / "src",
-        EXAMPLE / "pom.xml",
-        EXAMPLE / "src",
+        *(EXAMPLES / example / part for example in _IN_JAVA for part in ("pom.xml", "src")),
     ],
-    (PROGRAM / "target" / "classes" / "basics" / "App.class",),
+    tuple(PROGRAMS / example / "target" / "classes" for example in _IN_JAVA),
     _make_program,
 )

@@ -23,6 +23,8 @@ from vmsnapshot._version import __version__
         ("examples/basics-go/go.mod", r"vmsnapshot/sdk/go v(.+)"),
         ("examples/guest-hooks/go/go.mod", r"vmsnapshot/sdk/go v(.+)"),
         ("examples/rehearsal/go/go.mod", r"vmsnapshot/sdk/go v(.+)"),
+        ("examples/basics-java/pom.xml", r"<artifactId>vmsnapshot</artifactId>\s+<version>(.+)</version>"),
+        ("examples/rehearsal/java/pom.xml", r"<artifactId>vmsnapshot</artifactId>\s+<version>(.+)</version>"),
         ("sdk/go/vmsnapshot/pulumi-plugin.json", r'"version": "(.+)"'),
         ("sdk/nodejs/package.json", r'^    "version": "(.+)"'),
         ("sdk/python/pyproject.toml", r'version = "(.+)"'),
