@@ -776,7 +776,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public bool? Estimate { get; set; }
 
         /// <summary>
-        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
         /// </summary>
         [Input("maxAge")]
         public string? MaxAge { get; set; }
@@ -835,7 +835,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? Estimate { get; set; }
 
         /// <summary>
-        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
         /// </summary>
         [Input("maxAge")]
         public Input<string>? MaxAge { get; set; }
@@ -888,11 +888,11 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly int? AgeSeconds;
         /// <summary>
-        /// With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+        /// With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
         /// </summary>
         public readonly double? ExpectedSeconds;
         /// <summary>
-        /// With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+        /// With `estimate`, each VM's last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren't read, and the VM Operator's objects don't tell when a revert began.
         /// </summary>
         public readonly ImmutableDictionary<string, Outputs.PastRevert>? LastReverts;
         /// <summary>
@@ -908,7 +908,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly string? TakenAt;
         /// <summary>
-        /// The same for people.
+        /// The result as text, for people.
         /// </summary>
         public readonly string Text;
         /// <summary>

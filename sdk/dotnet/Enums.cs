@@ -94,7 +94,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         }
 
         /// <summary>
-        /// They are deleted when the rehearsal has ended, whatever came of it.
+        /// They are deleted when the rehearsal has ended, whether it passed or not.
         /// </summary>
         public static KeepClones Never { get; } = new KeepClones("never");
         /// <summary>

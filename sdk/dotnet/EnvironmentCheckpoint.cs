@@ -50,7 +50,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public partial class EnvironmentCheckpoint : global::Pulumi.CustomResource
     {
         /// <summary>
-        /// The restore points that there are, by label.
+        /// The existing restore points, by label.
         /// </summary>
         [Output("checkpoints")]
         public Output<ImmutableDictionary<string, Outputs.Checkpoint>> Checkpoints { get; private set; } = null!;
@@ -74,7 +74,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<int?> KeepLast { get; private set; } = null!;
 
         /// <summary>
-        /// The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+        /// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
         /// </summary>
         [Output("label")]
         public Output<string> Label { get; private set; } = null!;
@@ -179,7 +179,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<int>? KeepLast { get; set; }
 
         /// <summary>
-        /// The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+        /// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
         /// </summary>
         [Input("label", required: true)]
         public Input<string> Label { get; set; } = null!;

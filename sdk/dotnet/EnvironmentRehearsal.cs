@@ -80,13 +80,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public partial class EnvironmentRehearsal : global::Pulumi.CustomResource
     {
         /// <summary>
-        /// A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+        /// A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
         /// </summary>
         [Output("check")]
         public Output<Outputs.RehearsalCheck?> Check { get; private set; } = null!;
 
         /// <summary>
-        /// What came of the check; not set: it was not run.
+        /// The result of the check; not set: it was not run.
         /// </summary>
         [Output("checkResult")]
         public Output<Outputs.RehearsalCheckResult?> CheckResult { get; private set; } = null!;
@@ -98,7 +98,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Checkpoint { get; private set; } = null!;
 
         /// <summary>
-        /// The clones that are still there, by their instance UUIDs.
+        /// The clones that still exist, by their instance UUIDs.
         /// </summary>
         [Output("clones")]
         public Output<ImmutableDictionary<string, Outputs.RehearsalClone>> Clones { get; private set; } = null!;
@@ -128,19 +128,19 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Host { get; private set; } = null!;
 
         /// <summary>
-        /// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+        /// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
         /// </summary>
         [Output("keepClones")]
         public Output<Vmsnapshot.PulumiVmsnapshot.KeepClones> KeepClones { get; private set; } = null!;
 
         /// <summary>
-        /// Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+        /// Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
         /// </summary>
         [Output("linked")]
         public Output<bool> Linked { get; private set; } = null!;
 
         /// <summary>
-        /// By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+        /// The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
         /// </summary>
         [Output("networks")]
         public Output<ImmutableDictionary<string, string>?> Networks { get; private set; } = null!;
@@ -164,7 +164,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> ResourcePool { get; private set; } = null!;
 
         /// <summary>
-        /// What came of each VM, by the VM as `virtualMachines` names it.
+        /// The result for each VM, by the VM as `virtualMachines` names it.
         /// </summary>
         [Output("results")]
         public Output<ImmutableDictionary<string, Outputs.RehearsedMachine>> Results { get; private set; } = null!;
@@ -200,7 +200,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableArray<Outputs.EnvironmentMember>> VirtualMachines { get; private set; } = null!;
 
         /// <summary>
-        /// How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+        /// How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
         /// </summary>
         [Output("waitForTools")]
         public Output<string> WaitForTools { get; private set; } = null!;
@@ -251,7 +251,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public sealed class EnvironmentRehearsalArgs : global::Pulumi.ResourceArgs
     {
         /// <summary>
-        /// A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+        /// A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
         /// </summary>
         [Input("check")]
         public Input<Inputs.RehearsalCheckArgs>? Check { get; set; }
@@ -281,13 +281,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<string>? Host { get; set; }
 
         /// <summary>
-        /// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+        /// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
         /// </summary>
         [Input("keepClones")]
         public Input<Vmsnapshot.PulumiVmsnapshot.KeepClones>? KeepClones { get; set; }
 
         /// <summary>
-        /// Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+        /// Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
         /// </summary>
         [Input("linked")]
         public Input<bool>? Linked { get; set; }
@@ -296,7 +296,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         private InputMap<string>? _networks;
 
         /// <summary>
-        /// By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+        /// The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
         /// </summary>
         public InputMap<string> Networks
         {
@@ -341,7 +341,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         }
 
         /// <summary>
-        /// How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+        /// How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
         /// </summary>
         [Input("waitForTools")]
         public Input<string>? WaitForTools { get; set; }

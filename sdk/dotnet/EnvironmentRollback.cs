@@ -11,7 +11,7 @@ using Pulumi;
 namespace Vmsnapshot.PulumiVmsnapshot
 {
     /// <summary>
-    /// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
+    /// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource leaves the virtual machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the virtual machines are only watched.
     /// 
     /// ## Example Usage
     /// ### A way back for all VMs
@@ -55,7 +55,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public partial class EnvironmentRollback : global::Pulumi.CustomResource
     {
         /// <summary>
-        /// What came before that rollback: the one before it, or watching; not set: nothing.
+        /// What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
         /// </summary>
         [Output("after")]
         public Output<string?> After { get; private set; } = null!;
@@ -103,7 +103,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableDictionary<string, Outputs.MemberRollback>> Progress { get; private set; } = null!;
 
         /// <summary>
-        /// What tells the rollback that `progress` is about from all others.
+        /// The identifier of the rollback that `progress` is about.
         /// </summary>
         [Output("request")]
         public Output<string?> Request { get; private set; } = null!;
@@ -127,7 +127,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> RolledBackTo { get; private set; } = null!;
 
         /// <summary>
-        /// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        /// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         /// </summary>
         [Output("safetyDeletePolicy")]
         public Output<Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy> SafetyDeletePolicy { get; private set; } = null!;
@@ -139,7 +139,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<bool> SafetySnapshot { get; private set; } = null!;
 
         /// <summary>
-        /// What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+        /// The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
         /// </summary>
         [Output("seen")]
         public Output<ImmutableDictionary<string, Outputs.Fingerprint>?> Seen { get; private set; } = null!;
@@ -169,7 +169,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableArray<Outputs.EnvironmentMember>> VirtualMachines { get; private set; } = null!;
 
         /// <summary>
-        /// Which VMs they are, by the VM as `virtualMachines` names it.
+        /// The identities of the VMs, by the VM as `virtualMachines` names it.
         /// </summary>
         [Output("vms")]
         public Output<ImmutableDictionary<string, Outputs.VirtualMachineIdentity>> Vms { get; private set; } = null!;
@@ -244,7 +244,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? RequireUnchanged { get; set; }
 
         /// <summary>
-        /// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        /// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         /// </summary>
         [Input("safetyDeletePolicy")]
         public Input<Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy>? SafetyDeletePolicy { get; set; }

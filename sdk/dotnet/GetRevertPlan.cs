@@ -491,7 +491,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly Outputs.Machine Live;
         /// <summary>
-        /// From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        /// The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
         /// </summary>
         public readonly string? LostSince;
         /// <summary>
@@ -503,7 +503,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly Outputs.PowerChange PowerState;
         /// <summary>
-        /// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+        /// When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
         /// </summary>
         public readonly string? SizesAsOf;
         /// <summary>

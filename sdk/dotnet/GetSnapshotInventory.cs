@@ -624,7 +624,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly ImmutableArray<Outputs.InventorySnapshot> Snapshots;
         /// <summary>
-        /// When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.
+        /// When the inventory was read, by the server's clock (RFC 3339, UTC); ages are computed from it.
         /// </summary>
         public readonly string Time;
         /// <summary>
@@ -632,7 +632,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly double TotalBytes;
         /// <summary>
-        /// Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+        /// Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
         /// </summary>
         public readonly ImmutableArray<Outputs.InventorySnapshot> Undecided;
         /// <summary>

@@ -510,7 +510,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public readonly ImmutableArray<Outputs.SnapshotSummary> Snapshots;
         /// <summary>
-        /// The whole tree as text, as a person draws it.
+        /// The whole tree as text, drawn with lines.
         /// </summary>
         public readonly string Tree;
 

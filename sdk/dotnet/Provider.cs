@@ -50,7 +50,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? AllowUnverifiedSsl { get; set; }
 
         /// <summary>
-        /// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+        /// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
         /// </summary>
         [Input("backend")]
         public Input<string>? Backend { get; set; }
@@ -74,7 +74,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<string>? DebugLog { get; set; }
 
         /// <summary>
-        /// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        /// Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
         /// </summary>
         [Input("ignoreTaskHistory", json: true)]
         public Input<bool>? IgnoreTaskHistory { get; set; }

@@ -11,7 +11,7 @@ using Pulumi;
 namespace Vmsnapshot.PulumiVmsnapshot
 {
     /// <summary>
-    /// A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn't removed.
+    /// A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones are based on isn't removed.
     /// 
     /// ## Example Usage
     /// ### A copy of a VM to try something on
@@ -103,7 +103,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Host { get; private set; } = null!;
 
         /// <summary>
-        /// The guest's IP addresses as VMware Tools tell them; empty: none are told.
+        /// The guest's IP addresses as VMware Tools report them; empty: none reported.
         /// </summary>
         [Output("ipAddresses")]
         public Output<ImmutableArray<string>> IpAddresses { get; private set; } = null!;
@@ -115,7 +115,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<bool> Isolated { get; private set; } = null!;
 
         /// <summary>
-        /// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        /// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         /// </summary>
         [Output("linked")]
         public Output<bool> Linked { get; private set; } = null!;
@@ -157,7 +157,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Ownership { get; private set; } = null!;
 
         /// <summary>
-        /// Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+        /// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
         /// </summary>
         [Output("powerOn")]
         public Output<bool> PowerOn { get; private set; } = null!;
@@ -175,7 +175,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> ResourcePool { get; private set; } = null!;
 
         /// <summary>
-        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
         /// </summary>
         [Output("snapshot")]
         public Output<string> Snapshot { get; private set; } = null!;
@@ -205,13 +205,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<Outputs.VirtualMachineIdentity?> Vm { get; private set; } = null!;
 
         /// <summary>
-        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
         /// </summary>
         [Output("vmName")]
         public Output<string> VmName { get; private set; } = null!;
 
         /// <summary>
-        /// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        /// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         /// </summary>
         [Output("waitForTools")]
         public Output<string?> WaitForTools { get; private set; } = null!;
@@ -286,7 +286,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? Isolated { get; set; }
 
         /// <summary>
-        /// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        /// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         /// </summary>
         [Input("linked")]
         public Input<bool>? Linked { get; set; }
@@ -322,7 +322,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<int>? NumCPUs { get; set; }
 
         /// <summary>
-        /// Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+        /// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
         /// </summary>
         [Input("powerOn")]
         public Input<bool>? PowerOn { get; set; }
@@ -334,19 +334,19 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<string>? ResourcePool { get; set; }
 
         /// <summary>
-        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
         /// </summary>
         [Input("snapshot", required: true)]
         public Input<string> Snapshot { get; set; } = null!;
 
         /// <summary>
-        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
         /// </summary>
         [Input("vmName", required: true)]
         public Input<string> VmName { get; set; } = null!;
 
         /// <summary>
-        /// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        /// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         /// </summary>
         [Input("waitForTools")]
         public Input<string>? WaitForTools { get; set; }

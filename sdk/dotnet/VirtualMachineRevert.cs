@@ -137,7 +137,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<ImmutableArray<Outputs.TakenSafetySnapshot>> SafetySnapshots { get; private set; } = null!;
 
         /// <summary>
-        /// What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+        /// The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
         /// </summary>
         [Output("seen")]
         public Output<Outputs.Fingerprint?> Seen { get; private set; } = null!;
@@ -149,7 +149,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Snapshot { get; private set; } = null!;
 
         /// <summary>
-        /// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+        /// The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
         /// </summary>
         [Output("target")]
         public Output<string?> Target { get; private set; } = null!;

@@ -66,7 +66,7 @@ export interface CheckRollbackArgs {
      */
     estimate?: boolean;
     /**
-     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
      */
     maxAge?: string;
     /**
@@ -96,11 +96,11 @@ export interface CheckRollbackResult {
      */
     readonly ageSeconds?: number;
     /**
-     * With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+     * With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
      */
     readonly expectedSeconds?: number;
     /**
-     * With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+     * With `estimate`, each VM's last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren't read, and the VM Operator's objects don't tell when a revert began.
      */
     readonly lastReverts?: {[key: string]: outputs.PastRevert};
     /**
@@ -116,7 +116,7 @@ export interface CheckRollbackResult {
      */
     readonly takenAt?: string;
     /**
-     * The same for people.
+     * The result as text, for people.
      */
     readonly text: string;
     /**
@@ -183,7 +183,7 @@ export interface CheckRollbackOutputArgs {
      */
     estimate?: pulumi.Input<boolean | undefined>;
     /**
-     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
      */
     maxAge?: pulumi.Input<string | undefined>;
     /**

@@ -61,7 +61,7 @@ export class EnvironmentCheckpoint extends pulumi.CustomResource {
     }
 
     /**
-     * The restore points that there are, by label.
+     * The existing restore points, by label.
      */
     declare public /*out*/ readonly checkpoints: pulumi.Output<{[key: string]: outputs.Checkpoint}>;
     /**
@@ -77,7 +77,7 @@ export class EnvironmentCheckpoint extends pulumi.CustomResource {
      */
     declare public readonly keepLast: pulumi.Output<number | undefined>;
     /**
-     * The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+     * The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
      */
     declare public readonly label: pulumi.Output<string>;
     /**
@@ -170,7 +170,7 @@ export interface EnvironmentCheckpointArgs {
      */
     keepLast?: pulumi.Input<number | undefined>;
     /**
-     * The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+     * The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
      */
     label: pulumi.Input<string>;
     /**

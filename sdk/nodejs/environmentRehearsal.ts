@@ -80,11 +80,11 @@ export class EnvironmentRehearsal extends pulumi.CustomResource {
     }
 
     /**
-     * A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+     * A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
      */
     declare public readonly check: pulumi.Output<outputs.RehearsalCheck | undefined>;
     /**
-     * What came of the check; not set: it was not run.
+     * The result of the check; not set: it was not run.
      */
     declare public /*out*/ readonly checkResult: pulumi.Output<outputs.RehearsalCheckResult | undefined>;
     /**
@@ -92,7 +92,7 @@ export class EnvironmentRehearsal extends pulumi.CustomResource {
      */
     declare public readonly checkpoint: pulumi.Output<string | undefined>;
     /**
-     * The clones that are still there, by their instance UUIDs.
+     * The clones that still exist, by their instance UUIDs.
      */
     declare public /*out*/ readonly clones: pulumi.Output<{[key: string]: outputs.RehearsalClone}>;
     /**
@@ -112,15 +112,15 @@ export class EnvironmentRehearsal extends pulumi.CustomResource {
      */
     declare public readonly host: pulumi.Output<string | undefined>;
     /**
-     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
      */
     declare public readonly keepClones: pulumi.Output<enums.KeepClones>;
     /**
-     * Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+     * Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
      */
     declare public readonly linked: pulumi.Output<boolean>;
     /**
-     * By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+     * The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
      */
     declare public readonly networks: pulumi.Output<{[key: string]: string} | undefined>;
     /**
@@ -136,7 +136,7 @@ export class EnvironmentRehearsal extends pulumi.CustomResource {
      */
     declare public readonly resourcePool: pulumi.Output<string | undefined>;
     /**
-     * What came of each VM, by the VM as `virtualMachines` names it.
+     * The result for each VM, by the VM as `virtualMachines` names it.
      */
     declare public /*out*/ readonly results: pulumi.Output<{[key: string]: outputs.RehearsedMachine}>;
     /**
@@ -160,7 +160,7 @@ export class EnvironmentRehearsal extends pulumi.CustomResource {
      */
     declare public readonly virtualMachines: pulumi.Output<outputs.EnvironmentMember[]>;
     /**
-     * How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+     * How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
      */
     declare public readonly waitForTools: pulumi.Output<string>;
 
@@ -235,7 +235,7 @@ export class EnvironmentRehearsal extends pulumi.CustomResource {
  */
 export interface EnvironmentRehearsalArgs {
     /**
-     * A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+     * A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
      */
     check?: pulumi.Input<inputs.RehearsalCheckArgs | undefined>;
     /**
@@ -255,15 +255,15 @@ export interface EnvironmentRehearsalArgs {
      */
     host?: pulumi.Input<string | undefined>;
     /**
-     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
      */
     keepClones?: pulumi.Input<enums.KeepClones | undefined>;
     /**
-     * Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+     * Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
      */
     linked?: pulumi.Input<boolean | undefined>;
     /**
-     * By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+     * The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
      */
     networks?: pulumi.Input<{[key: string]: pulumi.Input<string>} | undefined>;
     /**
@@ -283,7 +283,7 @@ export interface EnvironmentRehearsalArgs {
      */
     virtualMachines: pulumi.Input<pulumi.Input<inputs.EnvironmentMemberArgs>[]>;
     /**
-     * How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+     * How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
      */
     waitForTools?: pulumi.Input<string | undefined>;
 }

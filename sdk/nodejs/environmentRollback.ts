@@ -8,7 +8,7 @@ import * as enums from "./types/enums";
 import * as utilities from "./utilities";
 
 /**
- * Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
+ * Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource leaves the virtual machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the virtual machines are only watched.
  *
  * ## Example Usage
  * ### A way back for all VMs
@@ -62,7 +62,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
     }
 
     /**
-     * What came before that rollback: the one before it, or watching; not set: nothing.
+     * What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
      */
     declare public /*out*/ readonly after: pulumi.Output<string | undefined>;
     /**
@@ -94,7 +94,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly progress: pulumi.Output<{[key: string]: outputs.MemberRollback}>;
     /**
-     * What tells the rollback that `progress` is about from all others.
+     * The identifier of the rollback that `progress` is about.
      */
     declare public /*out*/ readonly request: pulumi.Output<string | undefined>;
     /**
@@ -110,7 +110,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly rolledBackTo: pulumi.Output<string | undefined>;
     /**
-     * What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     * What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
      */
     declare public readonly safetyDeletePolicy: pulumi.Output<enums.SafetyDeletePolicy>;
     /**
@@ -118,7 +118,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public readonly safetySnapshot: pulumi.Output<boolean>;
     /**
-     * What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+     * The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
      */
     declare public /*out*/ readonly seen: pulumi.Output<{[key: string]: outputs.Fingerprint} | undefined>;
     /**
@@ -138,7 +138,7 @@ export class EnvironmentRollback extends pulumi.CustomResource {
      */
     declare public readonly virtualMachines: pulumi.Output<outputs.EnvironmentMember[]>;
     /**
-     * Which VMs they are, by the VM as `virtualMachines` names it.
+     * The identities of the VMs, by the VM as `virtualMachines` names it.
      */
     declare public /*out*/ readonly vms: pulumi.Output<{[key: string]: outputs.VirtualMachineIdentity}>;
 
@@ -224,7 +224,7 @@ export interface EnvironmentRollbackArgs {
      */
     requireUnchanged?: pulumi.Input<boolean | undefined>;
     /**
-     * What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     * What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
      */
     safetyDeletePolicy?: pulumi.Input<enums.SafetyDeletePolicy | undefined>;
     /**

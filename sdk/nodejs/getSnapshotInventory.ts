@@ -127,7 +127,7 @@ export interface GetSnapshotInventoryResult {
      */
     readonly snapshots: outputs.InventorySnapshot[];
     /**
-     * When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.
+     * When the inventory was read, by the server's clock (RFC 3339, UTC); ages are computed from it.
      */
     readonly time: string;
     /**
@@ -135,7 +135,7 @@ export interface GetSnapshotInventoryResult {
      */
     readonly totalBytes: number;
     /**
-     * Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+     * Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
      */
     readonly undecided: outputs.InventorySnapshot[];
     /**

@@ -78,7 +78,7 @@ export interface GetVirtualMachineSnapshotsResult {
      */
     readonly snapshots: outputs.SnapshotSummary[];
     /**
-     * The whole tree as text, as a person draws it.
+     * The whole tree as text, drawn with lines.
      */
     readonly tree: string;
 }

@@ -65,7 +65,7 @@ export interface ProviderArgs {
      */
     allowUnverifiedSsl?: pulumi.Input<boolean | undefined>;
     /**
-     * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+     * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
      */
     backend?: pulumi.Input<string | undefined>;
     /**
@@ -81,7 +81,7 @@ export interface ProviderArgs {
      */
     debugLog?: pulumi.Input<string | undefined>;
     /**
-     * Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+     * Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
      */
     ignoreTaskHistory?: pulumi.Input<boolean | undefined>;
     /**

@@ -8,7 +8,7 @@ import * as enums from "./types/enums";
 import * as utilities from "./utilities";
 
 /**
- * A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn't removed.
+ * A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones are based on isn't removed.
  *
  * ## Example Usage
  * ### A copy of a VM to try something on
@@ -102,7 +102,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public readonly host: pulumi.Output<string | undefined>;
     /**
-     * The guest's IP addresses as VMware Tools tell them; empty: none are told.
+     * The guest's IP addresses as VMware Tools report them; empty: none reported.
      */
     declare public /*out*/ readonly ipAddresses: pulumi.Output<string[]>;
     /**
@@ -110,7 +110,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public readonly isolated: pulumi.Output<boolean>;
     /**
-     * Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
      */
     declare public readonly linked: pulumi.Output<boolean>;
     /**
@@ -138,7 +138,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly ownership: pulumi.Output<string | undefined>;
     /**
-     * Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+     * Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
      */
     declare public readonly powerOn: pulumi.Output<boolean>;
     /**
@@ -150,7 +150,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public readonly resourcePool: pulumi.Output<string | undefined>;
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
      */
     declare public readonly snapshot: pulumi.Output<string>;
     /**
@@ -170,11 +170,11 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly vm: pulumi.Output<outputs.VirtualMachineIdentity | undefined>;
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
      */
     declare public readonly vmName: pulumi.Output<string>;
     /**
-     * How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     * How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
      */
     declare public readonly waitForTools: pulumi.Output<string | undefined>;
 
@@ -269,7 +269,7 @@ export interface VirtualMachineCloneArgs {
      */
     isolated?: pulumi.Input<boolean | undefined>;
     /**
-     * Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
      */
     linked?: pulumi.Input<boolean | undefined>;
     /**
@@ -289,7 +289,7 @@ export interface VirtualMachineCloneArgs {
      */
     numCPUs?: pulumi.Input<number | undefined>;
     /**
-     * Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+     * Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
      */
     powerOn?: pulumi.Input<boolean | undefined>;
     /**
@@ -297,15 +297,15 @@ export interface VirtualMachineCloneArgs {
      */
     resourcePool?: pulumi.Input<string | undefined>;
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
      */
     snapshot: pulumi.Input<string>;
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
      */
     vmName: pulumi.Input<string>;
     /**
-     * How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     * How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
      */
     waitForTools?: pulumi.Input<string | undefined>;
 }

@@ -119,7 +119,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly safetySnapshots: pulumi.Output<outputs.TakenSafetySnapshot[]>;
     /**
-     * What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+     * The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
      */
     declare public /*out*/ readonly seen: pulumi.Output<outputs.Fingerprint | undefined>;
     /**
@@ -127,7 +127,7 @@ export class VirtualMachineRevert extends pulumi.CustomResource {
      */
     declare public readonly snapshot: pulumi.Output<string | undefined>;
     /**
-     * What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+     * The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
      */
     declare public /*out*/ readonly target: pulumi.Output<string | undefined>;
     /**

@@ -44,7 +44,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
 
         private static readonly __Value<string?> _backend = new __Value<string?>(() => __config.Get("backend") ?? Utilities.GetEnv("VMSNAPSHOT_BACKEND"));
         /// <summary>
-        /// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+        /// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
         /// </summary>
         public static string? Backend
         {
@@ -84,7 +84,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
 
         private static readonly __Value<bool?> _ignoreTaskHistory = new __Value<bool?>(() => __config.GetBoolean("ignoreTaskHistory") ?? Utilities.GetEnvBoolean("VMSNAPSHOT_IGNORE_TASK_HISTORY"));
         /// <summary>
-        /// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        /// Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
         /// </summary>
         public static bool? IgnoreTaskHistory
         {

@@ -23,7 +23,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Inputs
         public Input<string>? Namespace { get; set; }
 
         /// <summary>
-        /// In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        /// The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         /// </summary>
         [Input("order")]
         public Input<int>? Order { get; set; }

@@ -22,11 +22,11 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? LastTransitionTime;
         /// <summary>
-        /// The same for people.
+        /// The reason as text, for people.
         /// </summary>
         public readonly string? Message;
         /// <summary>
-        /// A word for why it has this status.
+        /// One word that says why it has this status, for programs.
         /// </summary>
         public readonly string? Reason;
         /// <summary>

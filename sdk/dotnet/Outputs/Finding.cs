@@ -18,11 +18,11 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
     public sealed class Finding
     {
         /// <summary>
-        /// A word for programs, such as `memoryLost`.
+        /// A code for programs, such as `memoryLost`.
         /// </summary>
         public readonly string Code;
         /// <summary>
-        /// The same for people.
+        /// The finding as text, for people.
         /// </summary>
         public readonly string Message;
         /// <summary>

@@ -12,7 +12,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// What a VM was like at one moment: enough to tell later whether it still is.
+    /// The state of a VM at one moment: enough to tell later whether the VM has changed.
     /// </summary>
     [OutputType]
     public sealed class Fingerprint

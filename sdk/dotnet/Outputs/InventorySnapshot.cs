@@ -46,7 +46,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string Description;
         /// <summary>
-        /// What tells it from the VM's other snapshots (vSphere: its managed object id).
+        /// Its identifier among the VM's snapshots (vSphere: the managed object id).
         /// </summary>
         public readonly string Id;
         /// <summary>

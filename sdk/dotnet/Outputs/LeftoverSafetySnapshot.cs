@@ -18,7 +18,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
     public sealed class LeftoverSafetySnapshot
     {
         /// <summary>
-        /// Which VM that is; not set: only its identifier is known.
+        /// The identity of the VM; not set: only its identifier is known.
         /// </summary>
         public readonly Outputs.VirtualMachineIdentity? Identity;
         /// <summary>

@@ -18,7 +18,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
     public sealed class Machine
     {
         /// <summary>
-        /// The notes that people wrote on the VM.
+        /// The VM's notes.
         /// </summary>
         public readonly string? Annotation;
         /// <summary>
@@ -66,7 +66,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly int? NumCPUs;
         /// <summary>
-        /// Devices beside disks, network adapters and controllers: label by device key.
+        /// Devices other than disks, network adapters and controllers: label by device key.
         /// </summary>
         public readonly ImmutableDictionary<string, string>? OtherDevices;
         /// <summary>

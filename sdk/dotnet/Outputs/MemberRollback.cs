@@ -26,7 +26,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly Vmsnapshot.PulumiVmsnapshot.PowerState? PowerBefore;
         /// <summary>
-        /// Whether `powerPolicy` could not be done yet after the revert.
+        /// Whether `powerPolicy` could not be applied yet after the revert.
         /// </summary>
         public readonly bool? PowerPending;
         /// <summary>

@@ -12,7 +12,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// How long a revert took that the platform still remembers.
+    /// How long an earlier revert took, from the platform's task history.
     /// </summary>
     [OutputType]
     public sealed class PastRevert

@@ -12,7 +12,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// Bring the guest's file systems to rest before the snapshot is taken.
+    /// How the guest's file systems are quiesced before the snapshot is taken.
     /// </summary>
     [OutputType]
     public sealed class Quiesce

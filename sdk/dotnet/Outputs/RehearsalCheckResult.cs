@@ -12,13 +12,13 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// What came of the check's command.
+    /// The result of the check's command.
     /// </summary>
     [OutputType]
     public sealed class RehearsalCheckResult
     {
         /// <summary>
-        /// Its exit code; not set: it could not be started, or its time was over.
+        /// Its exit code; not set: it could not be started, or timed out.
         /// </summary>
         public readonly int? ExitCode;
         /// <summary>

@@ -12,7 +12,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// A clone that is still there.
+    /// A clone that still exists.
     /// </summary>
     [OutputType]
     public sealed class RehearsalClone

@@ -12,13 +12,13 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// What came of one VM in a rehearsal.
+    /// The result of a rehearsal for one VM.
     /// </summary>
     [OutputType]
     public sealed class RehearsedMachine
     {
         /// <summary>
-        /// Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+        /// Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
         /// </summary>
         public readonly double? BootSeconds;
         /// <summary>
@@ -34,7 +34,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? Failure;
         /// <summary>
-        /// The guest's IP addresses as VMware Tools told them; empty: none were told.
+        /// The guest's IP addresses as VMware Tools reported them; empty: none reported.
         /// </summary>
         public readonly ImmutableArray<string> IpAddresses;
         /// <summary>
@@ -50,7 +50,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly Outputs.VirtualMachineIdentity Vm;
         /// <summary>
-        /// In which wave it was, from 1.
+        /// Its wave, from 1.
         /// </summary>
         public readonly int Wave;
 

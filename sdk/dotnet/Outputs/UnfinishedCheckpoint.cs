@@ -12,13 +12,13 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// A checkpoint that could not be taken, nor all of it be taken back.
+    /// A checkpoint that failed, and whose snapshots could not all be removed again.
     /// </summary>
     [OutputType]
     public sealed class UnfinishedCheckpoint
     {
         /// <summary>
-        /// Which VMs these are, likewise; empty: only their identifiers are known.
+        /// The identities of these VMs, likewise; empty: only their identifiers are known.
         /// </summary>
         public readonly ImmutableDictionary<string, Outputs.VirtualMachineIdentity>? Identities;
         /// <summary>

@@ -12,7 +12,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 {
 
     /// <summary>
-    /// Which VM a resource is about.
+    /// The identity of a VM.
     /// </summary>
     [OutputType]
     public sealed class VirtualMachineIdentity
@@ -34,7 +34,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? Namespace;
         /// <summary>
-        /// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+        /// The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
         /// </summary>
         public readonly string? NamespaceUID;
         /// <summary>

@@ -88,7 +88,7 @@ type CheckRollbackArgs struct {
 	Checkpoint *string `pulumi:"checkpoint"`
 	// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
 	Estimate *bool `pulumi:"estimate"`
-	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
 	MaxAge *string `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
@@ -125,9 +125,9 @@ func (val *CheckRollbackArgs) Defaults() *CheckRollbackArgs {
 type CheckRollbackResult struct {
 	// How old its oldest snapshot is, in seconds; not set: not known.
 	AgeSeconds *int `pulumi:"ageSeconds"`
-	// With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+	// With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
 	ExpectedSeconds *float64 `pulumi:"expectedSeconds"`
-	// With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+	// With `estimate`, each VM's last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren't read, and the VM Operator's objects don't tell when a revert began.
 	LastReverts map[string]PastRevert `pulumi:"lastReverts"`
 	// What the rollback would do to each VM, by the VM as `virtualMachines` names it.
 	Plans map[string]RevertPlan `pulumi:"plans"`
@@ -135,7 +135,7 @@ type CheckRollbackResult struct {
 	SkewSeconds *float64 `pulumi:"skewSeconds"`
 	// When its first snapshot was taken (RFC 3339, UTC); not set: not known.
 	TakenAt *string `pulumi:"takenAt"`
-	// The same for people.
+	// The result as text, for people.
 	Text string `pulumi:"text"`
 	// The label.
 	To string `pulumi:"to"`
@@ -156,7 +156,7 @@ type CheckRollbackOutputArgs struct {
 	Checkpoint pulumi.StringPtrInput `pulumi:"checkpoint"`
 	// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
 	Estimate pulumi.BoolPtrInput `pulumi:"estimate"`
-	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
 	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy PowerPolicyPtrInput `pulumi:"powerPolicy"`
@@ -192,12 +192,12 @@ func (o CheckRollbackResultOutput) AgeSeconds() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CheckRollbackResult) *int { return v.AgeSeconds }).(pulumi.IntPtrOutput)
 }
 
-// With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+// With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
 func (o CheckRollbackResultOutput) ExpectedSeconds() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v CheckRollbackResult) *float64 { return v.ExpectedSeconds }).(pulumi.Float64PtrOutput)
 }
 
-// With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+// With `estimate`, each VM's last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren't read, and the VM Operator's objects don't tell when a revert began.
 func (o CheckRollbackResultOutput) LastReverts() PastRevertMapOutput {
 	return o.ApplyT(func(v CheckRollbackResult) map[string]PastRevert { return v.LastReverts }).(PastRevertMapOutput)
 }
@@ -217,7 +217,7 @@ func (o CheckRollbackResultOutput) TakenAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CheckRollbackResult) *string { return v.TakenAt }).(pulumi.StringPtrOutput)
 }
 
-// The same for people.
+// The result as text, for people.
 func (o CheckRollbackResultOutput) Text() pulumi.StringOutput {
 	return o.ApplyT(func(v CheckRollbackResult) string { return v.Text }).(pulumi.StringOutput)
 }

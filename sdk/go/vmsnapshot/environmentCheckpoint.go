@@ -54,7 +54,7 @@ import (
 type EnvironmentCheckpoint struct {
 	pulumi.CustomResourceState
 
-	// The restore points that there are, by label.
+	// The existing restore points, by label.
 	Checkpoints CheckpointMapOutput `pulumi:"checkpoints"`
 	// `EnvironmentCheckpointReady`, only while the last update didn't do all that was asked.
 	Conditions ConditionArrayOutput `pulumi:"conditions"`
@@ -62,7 +62,7 @@ type EnvironmentCheckpoint struct {
 	Description pulumi.StringPtrOutput `pulumi:"description"`
 	// Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
 	KeepLast pulumi.IntPtrOutput `pulumi:"keepLast"`
-	// The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+	// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
 	Label pulumi.StringOutput `pulumi:"label"`
 	// The label of the newest complete checkpoint.
 	Latest pulumi.StringPtrOutput `pulumi:"latest"`
@@ -133,7 +133,7 @@ type environmentCheckpointArgs struct {
 	Description *string `pulumi:"description"`
 	// Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
 	KeepLast *int `pulumi:"keepLast"`
-	// The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+	// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
 	Label string `pulumi:"label"`
 	// Remove, at an update, labels older than this, such as `720h`. Default: none.
 	MaxAge *string `pulumi:"maxAge"`
@@ -153,7 +153,7 @@ type EnvironmentCheckpointArgs struct {
 	Description pulumi.StringPtrInput
 	// Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
 	KeepLast pulumi.IntPtrInput
-	// The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+	// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
 	Label pulumi.StringInput
 	// Remove, at an update, labels older than this, such as `720h`. Default: none.
 	MaxAge pulumi.StringPtrInput
@@ -254,7 +254,7 @@ func (o EnvironmentCheckpointOutput) ToEnvironmentCheckpointOutputWithContext(ct
 	return o
 }
 
-// The restore points that there are, by label.
+// The existing restore points, by label.
 func (o EnvironmentCheckpointOutput) Checkpoints() CheckpointMapOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) CheckpointMapOutput { return v.Checkpoints }).(CheckpointMapOutput)
 }
@@ -274,7 +274,7 @@ func (o EnvironmentCheckpointOutput) KeepLast() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) pulumi.IntPtrOutput { return v.KeepLast }).(pulumi.IntPtrOutput)
 }
 
-// The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
 func (o EnvironmentCheckpointOutput) Label() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) pulumi.StringOutput { return v.Label }).(pulumi.StringOutput)
 }

@@ -93,13 +93,13 @@ import (
 type EnvironmentRehearsal struct {
 	pulumi.CustomResourceState
 
-	// A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+	// A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
 	Check RehearsalCheckPtrOutput `pulumi:"check"`
-	// What came of the check; not set: it was not run.
+	// The result of the check; not set: it was not run.
 	CheckResult RehearsalCheckResultPtrOutput `pulumi:"checkResult"`
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change rehearses again.
 	Checkpoint pulumi.StringPtrOutput `pulumi:"checkpoint"`
-	// The clones that are still there, by their instance UUIDs.
+	// The clones that still exist, by their instance UUIDs.
 	Clones RehearsalCloneMapOutput `pulumi:"clones"`
 	// The datastore of the clones' files: its name, path or managed object id. Default: each VM's own. A change rehearses again.
 	Datastore pulumi.StringPtrOutput `pulumi:"datastore"`
@@ -109,11 +109,11 @@ type EnvironmentRehearsal struct {
 	Folder pulumi.StringPtrOutput `pulumi:"folder"`
 	// The host that the clones are registered on: its name, path or managed object id. Default: vSphere chooses. A change rehearses again.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
-	// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+	// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
 	KeepClones KeepClonesOutput `pulumi:"keepClones"`
-	// Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+	// Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
 	Linked pulumi.BoolOutput `pulumi:"linked"`
-	// By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+	// The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
 	Networks pulumi.StringMapOutput `pulumi:"networks"`
 	// Whether all clones came up and the check, if there is one, passed.
 	Passed pulumi.BoolOutput `pulumi:"passed"`
@@ -121,7 +121,7 @@ type EnvironmentRehearsal struct {
 	RehearsedAt pulumi.StringPtrOutput `pulumi:"rehearsedAt"`
 	// The resource pool of the clones: a path, a unique name or a managed object id. Default: each VM's own, or that of `host`. A change rehearses again.
 	ResourcePool pulumi.StringPtrOutput `pulumi:"resourcePool"`
-	// What came of each VM, by the VM as `virtualMachines` names it.
+	// The result for each VM, by the VM as `virtualMachines` names it.
 	Results RehearsedMachineMapOutput `pulumi:"results"`
 	// Seconds that it took, from the first clone to the end of the check.
 	Seconds pulumi.Float64PtrOutput `pulumi:"seconds"`
@@ -133,7 +133,7 @@ type EnvironmentRehearsal struct {
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
 	// The VMs of the environment. Their clones are started in descending `order`, as a rollback reverts them, those of one wave in parallel; a wave begins when the one before it is up. A change rehearses again.
 	VirtualMachines EnvironmentMemberArrayOutput `pulumi:"virtualMachines"`
-	// How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+	// How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
 	WaitForTools pulumi.StringOutput `pulumi:"waitForTools"`
 }
 
@@ -192,7 +192,7 @@ func (EnvironmentRehearsalState) ElementType() reflect.Type {
 }
 
 type environmentRehearsalArgs struct {
-	// A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+	// A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
 	Check *RehearsalCheck `pulumi:"check"`
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change rehearses again.
 	Checkpoint *string `pulumi:"checkpoint"`
@@ -202,11 +202,11 @@ type environmentRehearsalArgs struct {
 	Folder *string `pulumi:"folder"`
 	// The host that the clones are registered on: its name, path or managed object id. Default: vSphere chooses. A change rehearses again.
 	Host *string `pulumi:"host"`
-	// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+	// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
 	KeepClones *KeepClones `pulumi:"keepClones"`
-	// Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+	// Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
 	Linked *bool `pulumi:"linked"`
-	// By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+	// The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
 	Networks map[string]string `pulumi:"networks"`
 	// The resource pool of the clones: a path, a unique name or a managed object id. Default: each VM's own, or that of `host`. A change rehearses again.
 	ResourcePool *string `pulumi:"resourcePool"`
@@ -216,13 +216,13 @@ type environmentRehearsalArgs struct {
 	Triggers map[string]interface{} `pulumi:"triggers"`
 	// The VMs of the environment. Their clones are started in descending `order`, as a rollback reverts them, those of one wave in parallel; a wave begins when the one before it is up. A change rehearses again.
 	VirtualMachines []EnvironmentMember `pulumi:"virtualMachines"`
-	// How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+	// How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
 	WaitForTools *string `pulumi:"waitForTools"`
 }
 
 // The set of arguments for constructing a EnvironmentRehearsal resource.
 type EnvironmentRehearsalArgs struct {
-	// A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+	// A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
 	Check RehearsalCheckPtrInput
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change rehearses again.
 	Checkpoint pulumi.StringPtrInput
@@ -232,11 +232,11 @@ type EnvironmentRehearsalArgs struct {
 	Folder pulumi.StringPtrInput
 	// The host that the clones are registered on: its name, path or managed object id. Default: vSphere chooses. A change rehearses again.
 	Host pulumi.StringPtrInput
-	// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+	// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
 	KeepClones KeepClonesPtrInput
-	// Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+	// Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
 	Linked pulumi.BoolPtrInput
-	// By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+	// The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
 	Networks pulumi.StringMapInput
 	// The resource pool of the clones: a path, a unique name or a managed object id. Default: each VM's own, or that of `host`. A change rehearses again.
 	ResourcePool pulumi.StringPtrInput
@@ -246,7 +246,7 @@ type EnvironmentRehearsalArgs struct {
 	Triggers pulumi.MapInput
 	// The VMs of the environment. Their clones are started in descending `order`, as a rollback reverts them, those of one wave in parallel; a wave begins when the one before it is up. A change rehearses again.
 	VirtualMachines EnvironmentMemberArrayInput
-	// How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+	// How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
 	WaitForTools pulumi.StringPtrInput
 }
 
@@ -337,12 +337,12 @@ func (o EnvironmentRehearsalOutput) ToEnvironmentRehearsalOutputWithContext(ctx 
 	return o
 }
 
-// A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+// A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
 func (o EnvironmentRehearsalOutput) Check() RehearsalCheckPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) RehearsalCheckPtrOutput { return v.Check }).(RehearsalCheckPtrOutput)
 }
 
-// What came of the check; not set: it was not run.
+// The result of the check; not set: it was not run.
 func (o EnvironmentRehearsalOutput) CheckResult() RehearsalCheckResultPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) RehearsalCheckResultPtrOutput { return v.CheckResult }).(RehearsalCheckResultPtrOutput)
 }
@@ -352,7 +352,7 @@ func (o EnvironmentRehearsalOutput) Checkpoint() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) pulumi.StringPtrOutput { return v.Checkpoint }).(pulumi.StringPtrOutput)
 }
 
-// The clones that are still there, by their instance UUIDs.
+// The clones that still exist, by their instance UUIDs.
 func (o EnvironmentRehearsalOutput) Clones() RehearsalCloneMapOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) RehearsalCloneMapOutput { return v.Clones }).(RehearsalCloneMapOutput)
 }
@@ -377,17 +377,17 @@ func (o EnvironmentRehearsalOutput) Host() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) pulumi.StringPtrOutput { return v.Host }).(pulumi.StringPtrOutput)
 }
 
-// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+// Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
 func (o EnvironmentRehearsalOutput) KeepClones() KeepClonesOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) KeepClonesOutput { return v.KeepClones }).(KeepClonesOutput)
 }
 
-// Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+// Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
 func (o EnvironmentRehearsalOutput) Linked() pulumi.BoolOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) pulumi.BoolOutput { return v.Linked }).(pulumi.BoolOutput)
 }
 
-// By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+// The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
 func (o EnvironmentRehearsalOutput) Networks() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) pulumi.StringMapOutput { return v.Networks }).(pulumi.StringMapOutput)
 }
@@ -407,7 +407,7 @@ func (o EnvironmentRehearsalOutput) ResourcePool() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) pulumi.StringPtrOutput { return v.ResourcePool }).(pulumi.StringPtrOutput)
 }
 
-// What came of each VM, by the VM as `virtualMachines` names it.
+// The result for each VM, by the VM as `virtualMachines` names it.
 func (o EnvironmentRehearsalOutput) Results() RehearsedMachineMapOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) RehearsedMachineMapOutput { return v.Results }).(RehearsedMachineMapOutput)
 }
@@ -437,7 +437,7 @@ func (o EnvironmentRehearsalOutput) VirtualMachines() EnvironmentMemberArrayOutp
 	return o.ApplyT(func(v *EnvironmentRehearsal) EnvironmentMemberArrayOutput { return v.VirtualMachines }).(EnvironmentMemberArrayOutput)
 }
 
-// How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+// How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
 func (o EnvironmentRehearsalOutput) WaitForTools() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnvironmentRehearsal) pulumi.StringOutput { return v.WaitForTools }).(pulumi.StringOutput)
 }

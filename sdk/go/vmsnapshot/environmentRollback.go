@@ -12,7 +12,7 @@ import (
 	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot/internal"
 )
 
-// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
+// Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource leaves the virtual machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the virtual machines are only watched.
 //
 // ## Example Usage
 // ### A way back for all VMs
@@ -55,7 +55,7 @@ import (
 type EnvironmentRollback struct {
 	pulumi.CustomResourceState
 
-	// What came before that rollback: the one before it, or watching; not set: nothing.
+	// What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
 	After pulumi.StringPtrOutput `pulumi:"after"`
 	// The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change alone reverts nothing.
 	Checkpoint pulumi.StringPtrOutput `pulumi:"checkpoint"`
@@ -71,7 +71,7 @@ type EnvironmentRollback struct {
 	PowerPolicy PowerPolicyOutput `pulumi:"powerPolicy"`
 	// What was done to each VM by the last rollback, complete or not, by the VM as `virtualMachines` names it.
 	Progress MemberRollbackMapOutput `pulumi:"progress"`
-	// What tells the rollback that `progress` is about from all others.
+	// The identifier of the rollback that `progress` is about.
 	Request pulumi.StringPtrOutput `pulumi:"request"`
 	// Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
 	RequireUnchanged pulumi.BoolOutput `pulumi:"requireUnchanged"`
@@ -79,11 +79,11 @@ type EnvironmentRollback struct {
 	RolledBackAt pulumi.StringPtrOutput `pulumi:"rolledBackAt"`
 	// The label of the last rollback that was completed on every VM; not set: none was.
 	RolledBackTo pulumi.StringPtrOutput `pulumi:"rolledBackTo"`
-	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
 	SafetyDeletePolicy SafetyDeletePolicyOutput `pulumi:"safetyDeletePolicy"`
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot pulumi.BoolOutput `pulumi:"safetySnapshot"`
-	// What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+	// The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
 	Seen FingerprintMapOutput `pulumi:"seen"`
 	// The id of each VM's snapshot that a rollback goes back to, with when it was taken (VM Operator: with the UID of its object). Computed.
 	Targets pulumi.StringMapOutput `pulumi:"targets"`
@@ -93,7 +93,7 @@ type EnvironmentRollback struct {
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
 	// The VMs of the environment. A change alone reverts nothing.
 	VirtualMachines EnvironmentMemberArrayOutput `pulumi:"virtualMachines"`
-	// Which VMs they are, by the VM as `virtualMachines` names it.
+	// The identities of the VMs, by the VM as `virtualMachines` names it.
 	Vms VirtualMachineIdentityMapOutput `pulumi:"vms"`
 }
 
@@ -163,7 +163,7 @@ type environmentRollbackArgs struct {
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
 	// Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
 	RequireUnchanged *bool `pulumi:"requireUnchanged"`
-	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
 	SafetyDeletePolicy *SafetyDeletePolicy `pulumi:"safetyDeletePolicy"`
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot *bool `pulumi:"safetySnapshot"`
@@ -185,7 +185,7 @@ type EnvironmentRollbackArgs struct {
 	PowerPolicy PowerPolicyPtrInput
 	// Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
 	RequireUnchanged pulumi.BoolPtrInput
-	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+	// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
 	SafetyDeletePolicy SafetyDeletePolicyPtrInput
 	// Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
 	SafetySnapshot pulumi.BoolPtrInput
@@ -284,7 +284,7 @@ func (o EnvironmentRollbackOutput) ToEnvironmentRollbackOutputWithContext(ctx co
 	return o
 }
 
-// What came before that rollback: the one before it, or watching; not set: nothing.
+// What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
 func (o EnvironmentRollbackOutput) After() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.After }).(pulumi.StringPtrOutput)
 }
@@ -324,7 +324,7 @@ func (o EnvironmentRollbackOutput) Progress() MemberRollbackMapOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) MemberRollbackMapOutput { return v.Progress }).(MemberRollbackMapOutput)
 }
 
-// What tells the rollback that `progress` is about from all others.
+// The identifier of the rollback that `progress` is about.
 func (o EnvironmentRollbackOutput) Request() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.Request }).(pulumi.StringPtrOutput)
 }
@@ -344,7 +344,7 @@ func (o EnvironmentRollbackOutput) RolledBackTo() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.StringPtrOutput { return v.RolledBackTo }).(pulumi.StringPtrOutput)
 }
 
-// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+// What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
 func (o EnvironmentRollbackOutput) SafetyDeletePolicy() SafetyDeletePolicyOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) SafetyDeletePolicyOutput { return v.SafetyDeletePolicy }).(SafetyDeletePolicyOutput)
 }
@@ -354,7 +354,7 @@ func (o EnvironmentRollbackOutput) SafetySnapshot() pulumi.BoolOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) pulumi.BoolOutput { return v.SafetySnapshot }).(pulumi.BoolOutput)
 }
 
-// What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+// The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
 func (o EnvironmentRollbackOutput) Seen() FingerprintMapOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) FingerprintMapOutput { return v.Seen }).(FingerprintMapOutput)
 }
@@ -379,7 +379,7 @@ func (o EnvironmentRollbackOutput) VirtualMachines() EnvironmentMemberArrayOutpu
 	return o.ApplyT(func(v *EnvironmentRollback) EnvironmentMemberArrayOutput { return v.VirtualMachines }).(EnvironmentMemberArrayOutput)
 }
 
-// Which VMs they are, by the VM as `virtualMachines` names it.
+// The identities of the VMs, by the VM as `virtualMachines` names it.
 func (o EnvironmentRollbackOutput) Vms() VirtualMachineIdentityMapOutput {
 	return o.ApplyT(func(v *EnvironmentRollback) VirtualMachineIdentityMapOutput { return v.Vms }).(VirtualMachineIdentityMapOutput)
 }

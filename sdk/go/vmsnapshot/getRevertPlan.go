@@ -99,13 +99,13 @@ type GetRevertPlanResult struct {
 	LeavesBranch []SnapshotSummary `pulumi:"leavesBranch"`
 	// The VM as it is now.
 	Live Machine `pulumi:"live"`
-	// From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+	// The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
 	LostSince *string `pulumi:"lostSince"`
 	// Whether no finding is an error.
 	Possible bool `pulumi:"possible"`
 	// The power state before and after.
 	PowerState PowerChange `pulumi:"powerState"`
-	// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+	// When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
 	SizesAsOf *string `pulumi:"sizesAsOf"`
 	// The snapshot to go back to.
 	Target SnapshotSummary `pulumi:"target"`
@@ -192,7 +192,7 @@ func (o GetRevertPlanResultOutput) Live() MachineOutput {
 	return o.ApplyT(func(v GetRevertPlanResult) Machine { return v.Live }).(MachineOutput)
 }
 
-// From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+// The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
 func (o GetRevertPlanResultOutput) LostSince() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v GetRevertPlanResult) *string { return v.LostSince }).(pulumi.StringPtrOutput)
 }
@@ -207,7 +207,7 @@ func (o GetRevertPlanResultOutput) PowerState() PowerChangeOutput {
 	return o.ApplyT(func(v GetRevertPlanResult) PowerChange { return v.PowerState }).(PowerChangeOutput)
 }
 
-// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+// When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
 func (o GetRevertPlanResultOutput) SizesAsOf() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v GetRevertPlanResult) *string { return v.SizesAsOf }).(pulumi.StringPtrOutput)
 }

@@ -118,11 +118,11 @@ type GetSnapshotInventoryResult struct {
 	SnapshotCount int `pulumi:"snapshotCount"`
 	// The snapshots that match, in order.
 	Snapshots []InventorySnapshot `pulumi:"snapshots"`
-	// When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.
+	// When the inventory was read, by the server's clock (RFC 3339, UTC); ages are computed from it.
 	Time string `pulumi:"time"`
 	// Bytes that the files of `snapshots` take, as far as sizes are known.
 	TotalBytes float64 `pulumi:"totalBytes"`
-	// Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+	// Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
 	Undecided []InventorySnapshot `pulumi:"undecided"`
 	// Number of VMs that were read, with or without snapshots; `notRead` is not counted.
 	VmCount int `pulumi:"vmCount"`
@@ -212,7 +212,7 @@ func (o GetSnapshotInventoryResultOutput) Snapshots() InventorySnapshotArrayOutp
 	return o.ApplyT(func(v GetSnapshotInventoryResult) []InventorySnapshot { return v.Snapshots }).(InventorySnapshotArrayOutput)
 }
 
-// When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.
+// When the inventory was read, by the server's clock (RFC 3339, UTC); ages are computed from it.
 func (o GetSnapshotInventoryResultOutput) Time() pulumi.StringOutput {
 	return o.ApplyT(func(v GetSnapshotInventoryResult) string { return v.Time }).(pulumi.StringOutput)
 }
@@ -222,7 +222,7 @@ func (o GetSnapshotInventoryResultOutput) TotalBytes() pulumi.Float64Output {
 	return o.ApplyT(func(v GetSnapshotInventoryResult) float64 { return v.TotalBytes }).(pulumi.Float64Output)
 }
 
-// Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+// Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
 func (o GetSnapshotInventoryResultOutput) Undecided() InventorySnapshotArrayOutput {
 	return o.ApplyT(func(v GetSnapshotInventoryResult) []InventorySnapshot { return v.Undecided }).(InventorySnapshotArrayOutput)
 }

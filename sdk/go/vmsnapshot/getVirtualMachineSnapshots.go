@@ -79,7 +79,7 @@ type GetVirtualMachineSnapshotsArgs struct {
 type GetVirtualMachineSnapshotsResult struct {
 	// The snapshots, each parent before its children.
 	Snapshots []SnapshotSummary `pulumi:"snapshots"`
-	// The whole tree as text, as a person draws it.
+	// The whole tree as text, drawn with lines.
 	Tree string `pulumi:"tree"`
 }
 
@@ -132,7 +132,7 @@ func (o GetVirtualMachineSnapshotsResultOutput) Snapshots() SnapshotSummaryArray
 	return o.ApplyT(func(v GetVirtualMachineSnapshotsResult) []SnapshotSummary { return v.Snapshots }).(SnapshotSummaryArrayOutput)
 }
 
-// The whole tree as text, as a person draws it.
+// The whole tree as text, drawn with lines.
 func (o GetVirtualMachineSnapshotsResultOutput) Tree() pulumi.StringOutput {
 	return o.ApplyT(func(v GetVirtualMachineSnapshotsResult) string { return v.Tree }).(pulumi.StringOutput)
 }

@@ -104,7 +104,7 @@ func NewProvider(ctx *pulumi.Context,
 type providerArgs struct {
 	// Whether to accept a certificate that can't be verified. Default: false.
 	AllowUnverifiedSsl *bool `pulumi:"allowUnverifiedSsl"`
-	// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+	// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
 	Backend *string `pulumi:"backend"`
 	// A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
 	CaFile *string `pulumi:"caFile"`
@@ -112,7 +112,7 @@ type providerArgs struct {
 	Context *string `pulumi:"context"`
 	// A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
 	DebugLog *string `pulumi:"debugLog"`
-	// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+	// Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
 	IgnoreTaskHistory *bool `pulumi:"ignoreTaskHistory"`
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig *string `pulumi:"kubeconfig"`
@@ -140,7 +140,7 @@ type providerArgs struct {
 type ProviderArgs struct {
 	// Whether to accept a certificate that can't be verified. Default: false.
 	AllowUnverifiedSsl pulumi.BoolPtrInput
-	// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+	// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
 	Backend pulumi.StringPtrInput
 	// A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
 	CaFile pulumi.StringPtrInput
@@ -148,7 +148,7 @@ type ProviderArgs struct {
 	Context pulumi.StringPtrInput
 	// A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
 	DebugLog pulumi.StringPtrInput
-	// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+	// Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
 	IgnoreTaskHistory pulumi.BoolPtrInput
 	// VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
 	Kubeconfig pulumi.StringPtrInput

@@ -277,7 +277,7 @@ func (o FindingSeverityPtrOutput) ToStringPtrOutputWithContext(ctx context.Conte
 type KeepClones string
 
 const (
-	// They are deleted when the rehearsal has ended, whatever came of it.
+	// They are deleted when the rehearsal has ended, whether it passed or not.
 	KeepClonesNever = KeepClones("never")
 	// They stay only if the rehearsal failed, so that somebody can look at them.
 	KeepClonesOnFailure = KeepClones("onFailure")

@@ -261,9 +261,9 @@ func (o CheckpointSnapshotMapOutput) MapIndex(k pulumi.StringInput) CheckpointSn
 type Condition struct {
 	// When the status last changed (RFC 3339, UTC).
 	LastTransitionTime *string `pulumi:"lastTransitionTime"`
-	// The same for people.
+	// The reason as text, for people.
 	Message *string `pulumi:"message"`
-	// A word for why it has this status.
+	// One word that says why it has this status, for programs.
 	Reason *string `pulumi:"reason"`
 	// `True`, `False` or `Unknown`.
 	Status string `pulumi:"status"`
@@ -291,12 +291,12 @@ func (o ConditionOutput) LastTransitionTime() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Condition) *string { return v.LastTransitionTime }).(pulumi.StringPtrOutput)
 }
 
-// The same for people.
+// The reason as text, for people.
 func (o ConditionOutput) Message() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Condition) *string { return v.Message }).(pulumi.StringPtrOutput)
 }
 
-// A word for why it has this status.
+// One word that says why it has this status, for programs.
 func (o ConditionOutput) Reason() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Condition) *string { return v.Reason }).(pulumi.StringPtrOutput)
 }
@@ -402,7 +402,7 @@ func (o DiskMapOutput) MapIndex(k pulumi.StringInput) DiskOutput {
 type EnvironmentMember struct {
 	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
 	Namespace *string `pulumi:"namespace"`
-	// In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+	// The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
 	Order *int `pulumi:"order"`
 	// The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
 	VmName string `pulumi:"vmName"`
@@ -423,7 +423,7 @@ type EnvironmentMemberInput interface {
 type EnvironmentMemberArgs struct {
 	// The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
 	Namespace pulumi.StringPtrInput `pulumi:"namespace"`
-	// In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+	// The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
 	Order pulumi.IntPtrInput `pulumi:"order"`
 	// The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
 	VmName pulumi.StringInput `pulumi:"vmName"`
@@ -486,7 +486,7 @@ func (o EnvironmentMemberOutput) Namespace() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnvironmentMember) *string { return v.Namespace }).(pulumi.StringPtrOutput)
 }
 
-// In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+// The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
 func (o EnvironmentMemberOutput) Order() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v EnvironmentMember) *int { return v.Order }).(pulumi.IntPtrOutput)
 }
@@ -518,9 +518,9 @@ func (o EnvironmentMemberArrayOutput) Index(i pulumi.IntInput) EnvironmentMember
 
 // One thing found before a revert.
 type Finding struct {
-	// A word for programs, such as `memoryLost`.
+	// A code for programs, such as `memoryLost`.
 	Code string `pulumi:"code"`
-	// The same for people.
+	// The finding as text, for people.
 	Message string `pulumi:"message"`
 	// How severe it is.
 	Severity FindingSeverity `pulumi:"severity"`
@@ -541,12 +541,12 @@ func (o FindingOutput) ToFindingOutputWithContext(ctx context.Context) FindingOu
 	return o
 }
 
-// A word for programs, such as `memoryLost`.
+// A code for programs, such as `memoryLost`.
 func (o FindingOutput) Code() pulumi.StringOutput {
 	return o.ApplyT(func(v Finding) string { return v.Code }).(pulumi.StringOutput)
 }
 
-// The same for people.
+// The finding as text, for people.
 func (o FindingOutput) Message() pulumi.StringOutput {
 	return o.ApplyT(func(v Finding) string { return v.Message }).(pulumi.StringOutput)
 }
@@ -576,7 +576,7 @@ func (o FindingArrayOutput) Index(i pulumi.IntInput) FindingOutput {
 	}).(FindingOutput)
 }
 
-// What a VM was like at one moment: enough to tell later whether it still is.
+// The state of a VM at one moment: enough to tell later whether the VM has changed.
 type Fingerprint struct {
 	// The id of the snapshot that it ran on.
 	CurrentSnapshot *string `pulumi:"currentSnapshot"`
@@ -586,7 +586,7 @@ type Fingerprint struct {
 	PowerState *PowerState `pulumi:"powerState"`
 }
 
-// What a VM was like at one moment: enough to tell later whether it still is.
+// The state of a VM at one moment: enough to tell later whether the VM has changed.
 type FingerprintOutput struct{ *pulumi.OutputState }
 
 func (FingerprintOutput) ElementType() reflect.Type {
@@ -706,7 +706,7 @@ type InventorySnapshot struct {
 	Depth *int `pulumi:"depth"`
 	// Its description, without the ownership line.
 	Description string `pulumi:"description"`
-	// What tells it from the VM's other snapshots (vSphere: its managed object id).
+	// Its identifier among the VM's snapshots (vSphere: the managed object id).
 	Id string `pulumi:"id"`
 	// The resource that the mark names; not set without a mark.
 	MarkedBy *Maker `pulumi:"markedBy"`
@@ -778,7 +778,7 @@ func (o InventorySnapshotOutput) Description() pulumi.StringOutput {
 	return o.ApplyT(func(v InventorySnapshot) string { return v.Description }).(pulumi.StringOutput)
 }
 
-// What tells it from the VM's other snapshots (vSphere: its managed object id).
+// Its identifier among the VM's snapshots (vSphere: the managed object id).
 func (o InventorySnapshotOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v InventorySnapshot) string { return v.Id }).(pulumi.StringOutput)
 }
@@ -850,7 +850,7 @@ func (o InventorySnapshotArrayOutput) Index(i pulumi.IntInput) InventorySnapshot
 
 // A safety snapshot of an update that then reverted nothing, and could not remove it again.
 type LeftoverSafetySnapshot struct {
-	// Which VM that is; not set: only its identifier is known.
+	// The identity of the VM; not set: only its identifier is known.
 	Identity *VirtualMachineIdentity `pulumi:"identity"`
 	// The VM as the program names it.
 	Member string `pulumi:"member"`
@@ -877,7 +877,7 @@ func (o LeftoverSafetySnapshotOutput) ToLeftoverSafetySnapshotOutputWithContext(
 	return o
 }
 
-// Which VM that is; not set: only its identifier is known.
+// The identity of the VM; not set: only its identifier is known.
 func (o LeftoverSafetySnapshotOutput) Identity() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v LeftoverSafetySnapshot) *VirtualMachineIdentity { return v.Identity }).(VirtualMachineIdentityPtrOutput)
 }
@@ -924,7 +924,7 @@ func (o LeftoverSafetySnapshotArrayOutput) Index(i pulumi.IntInput) LeftoverSafe
 
 // The part of a VM that a revert changes: power, hardware and settings.
 type Machine struct {
-	// The notes that people wrote on the VM.
+	// The VM's notes.
 	Annotation *string `pulumi:"annotation"`
 	// The VM's annotations (VM Operator).
 	Annotations map[string]string `pulumi:"annotations"`
@@ -948,7 +948,7 @@ type Machine struct {
 	NotKnown []string `pulumi:"notKnown"`
 	// Number of virtual CPUs.
 	NumCPUs *int `pulumi:"numCPUs"`
-	// Devices beside disks, network adapters and controllers: label by device key.
+	// Devices other than disks, network adapters and controllers: label by device key.
 	OtherDevices map[string]string `pulumi:"otherDevices"`
 	// `PoweredOn`, `PoweredOff` or `Suspended`.
 	PowerState *PowerState `pulumi:"powerState"`
@@ -973,7 +973,7 @@ func (o MachineOutput) ToMachineOutputWithContext(ctx context.Context) MachineOu
 	return o
 }
 
-// The notes that people wrote on the VM.
+// The VM's notes.
 func (o MachineOutput) Annotation() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Machine) *string { return v.Annotation }).(pulumi.StringPtrOutput)
 }
@@ -1033,7 +1033,7 @@ func (o MachineOutput) NumCPUs() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v Machine) *int { return v.NumCPUs }).(pulumi.IntPtrOutput)
 }
 
-// Devices beside disks, network adapters and controllers: label by device key.
+// Devices other than disks, network adapters and controllers: label by device key.
 func (o MachineOutput) OtherDevices() pulumi.StringMapOutput {
 	return o.ApplyT(func(v Machine) map[string]string { return v.OtherDevices }).(pulumi.StringMapOutput)
 }
@@ -1077,7 +1077,7 @@ func (o MachinePtrOutput) Elem() MachineOutput {
 	}).(MachineOutput)
 }
 
-// The notes that people wrote on the VM.
+// The VM's notes.
 func (o MachinePtrOutput) Annotation() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Machine) *string {
 		if v == nil {
@@ -1197,7 +1197,7 @@ func (o MachinePtrOutput) NumCPUs() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
-// Devices beside disks, network adapters and controllers: label by device key.
+// Devices other than disks, network adapters and controllers: label by device key.
 func (o MachinePtrOutput) OtherDevices() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *Machine) map[string]string {
 		if v == nil {
@@ -1340,7 +1340,7 @@ type MemberRollback struct {
 	Failure *string `pulumi:"failure"`
 	// The VM's power before it was reverted; not set: not known.
 	PowerBefore *PowerState `pulumi:"powerBefore"`
-	// Whether `powerPolicy` could not be done yet after the revert.
+	// Whether `powerPolicy` could not be applied yet after the revert.
 	PowerPending *bool `pulumi:"powerPending"`
 	// The mark that the platform keeps with the task of that revert.
 	Request *string `pulumi:"request"`
@@ -1379,7 +1379,7 @@ func (o MemberRollbackOutput) PowerBefore() PowerStatePtrOutput {
 	return o.ApplyT(func(v MemberRollback) *PowerState { return v.PowerBefore }).(PowerStatePtrOutput)
 }
 
-// Whether `powerPolicy` could not be done yet after the revert.
+// Whether `powerPolicy` could not be applied yet after the revert.
 func (o MemberRollbackOutput) PowerPending() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v MemberRollback) *bool { return v.PowerPending }).(pulumi.BoolPtrOutput)
 }
@@ -1691,7 +1691,7 @@ func (o NotReadVirtualMachineArrayOutput) Index(i pulumi.IntInput) NotReadVirtua
 	}).(NotReadVirtualMachineOutput)
 }
 
-// How long a revert took that the platform still remembers.
+// How long an earlier revert took, from the platform's task history.
 type PastRevert struct {
 	// When it ended (RFC 3339, UTC).
 	EndedAt string `pulumi:"endedAt"`
@@ -1699,7 +1699,7 @@ type PastRevert struct {
 	Seconds float64 `pulumi:"seconds"`
 }
 
-// How long a revert took that the platform still remembers.
+// How long an earlier revert took, from the platform's task history.
 type PastRevertOutput struct{ *pulumi.OutputState }
 
 func (PastRevertOutput) ElementType() reflect.Type {
@@ -1777,7 +1777,7 @@ func (o PowerChangeOutput) Before() PowerStatePtrOutput {
 	return o.ApplyT(func(v PowerChange) *PowerState { return v.Before }).(PowerStatePtrOutput)
 }
 
-// Bring the guest's file systems to rest before the snapshot is taken.
+// How the guest's file systems are quiesced before the snapshot is taken.
 type Quiesce struct {
 	// How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
 	Timeout *string `pulumi:"timeout"`
@@ -1796,7 +1796,7 @@ type QuiesceInput interface {
 	ToQuiesceOutputWithContext(context.Context) QuiesceOutput
 }
 
-// Bring the guest's file systems to rest before the snapshot is taken.
+// How the guest's file systems are quiesced before the snapshot is taken.
 type QuiesceArgs struct {
 	// How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
 	Timeout pulumi.StringPtrInput `pulumi:"timeout"`
@@ -1857,7 +1857,7 @@ func (i *quiescePtrType) ToQuiescePtrOutputWithContext(ctx context.Context) Quie
 	return pulumi.ToOutputWithContext(ctx, i).(QuiescePtrOutput)
 }
 
-// Bring the guest's file systems to rest before the snapshot is taken.
+// How the guest's file systems are quiesced before the snapshot is taken.
 type QuiesceOutput struct{ *pulumi.OutputState }
 
 func (QuiesceOutput) ElementType() reflect.Type {
@@ -1938,7 +1938,7 @@ func (o QuiescePtrOutput) Windows() WindowsQuiescePtrOutput {
 
 // A command that decides whether an environment of clones works.
 type RehearsalCheck struct {
-	// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+	// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
 	Command []string `pulumi:"command"`
 	// More environment variables. Default: none.
 	Environment map[string]string `pulumi:"environment"`
@@ -1959,7 +1959,7 @@ type RehearsalCheckInput interface {
 
 // A command that decides whether an environment of clones works.
 type RehearsalCheckArgs struct {
-	// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+	// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
 	Command pulumi.StringArrayInput `pulumi:"command"`
 	// More environment variables. Default: none.
 	Environment pulumi.StringMapInput `pulumi:"environment"`
@@ -2045,7 +2045,7 @@ func (o RehearsalCheckOutput) ToRehearsalCheckPtrOutputWithContext(ctx context.C
 	}).(RehearsalCheckPtrOutput)
 }
 
-// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
 func (o RehearsalCheckOutput) Command() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v RehearsalCheck) []string { return v.Command }).(pulumi.StringArrayOutput)
 }
@@ -2084,7 +2084,7 @@ func (o RehearsalCheckPtrOutput) Elem() RehearsalCheckOutput {
 	}).(RehearsalCheckOutput)
 }
 
-// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+// The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
 func (o RehearsalCheckPtrOutput) Command() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *RehearsalCheck) []string {
 		if v == nil {
@@ -2114,9 +2114,9 @@ func (o RehearsalCheckPtrOutput) Timeout() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// What came of the check's command.
+// The result of the check's command.
 type RehearsalCheckResult struct {
-	// Its exit code; not set: it could not be started, or its time was over.
+	// Its exit code; not set: it could not be started, or timed out.
 	ExitCode *int `pulumi:"exitCode"`
 	// The last 4,000 characters of what it wrote, without the secrets that are known.
 	Output *string `pulumi:"output"`
@@ -2124,7 +2124,7 @@ type RehearsalCheckResult struct {
 	Seconds float64 `pulumi:"seconds"`
 }
 
-// What came of the check's command.
+// The result of the check's command.
 type RehearsalCheckResultOutput struct{ *pulumi.OutputState }
 
 func (RehearsalCheckResultOutput) ElementType() reflect.Type {
@@ -2139,7 +2139,7 @@ func (o RehearsalCheckResultOutput) ToRehearsalCheckResultOutputWithContext(ctx 
 	return o
 }
 
-// Its exit code; not set: it could not be started, or its time was over.
+// Its exit code; not set: it could not be started, or timed out.
 func (o RehearsalCheckResultOutput) ExitCode() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RehearsalCheckResult) *int { return v.ExitCode }).(pulumi.IntPtrOutput)
 }
@@ -2178,7 +2178,7 @@ func (o RehearsalCheckResultPtrOutput) Elem() RehearsalCheckResultOutput {
 	}).(RehearsalCheckResultOutput)
 }
 
-// Its exit code; not set: it could not be started, or its time was over.
+// Its exit code; not set: it could not be started, or timed out.
 func (o RehearsalCheckResultPtrOutput) ExitCode() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *RehearsalCheckResult) *int {
 		if v == nil {
@@ -2208,7 +2208,7 @@ func (o RehearsalCheckResultPtrOutput) Seconds() pulumi.Float64PtrOutput {
 	}).(pulumi.Float64PtrOutput)
 }
 
-// A clone that is still there.
+// A clone that still exists.
 type RehearsalClone struct {
 	// The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
 	Ownership string `pulumi:"ownership"`
@@ -2216,7 +2216,7 @@ type RehearsalClone struct {
 	Vm VirtualMachineIdentity `pulumi:"vm"`
 }
 
-// A clone that is still there.
+// A clone that still exists.
 type RehearsalCloneOutput struct{ *pulumi.OutputState }
 
 func (RehearsalCloneOutput) ElementType() reflect.Type {
@@ -2261,9 +2261,9 @@ func (o RehearsalCloneMapOutput) MapIndex(k pulumi.StringInput) RehearsalCloneOu
 	}).(RehearsalCloneOutput)
 }
 
-// What came of one VM in a rehearsal.
+// The result of a rehearsal for one VM.
 type RehearsedMachine struct {
-	// Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+	// Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
 	BootSeconds *float64 `pulumi:"bootSeconds"`
 	// The name of its clone, which may be deleted by now; not set: none was made.
 	Clone *string `pulumi:"clone"`
@@ -2271,7 +2271,7 @@ type RehearsedMachine struct {
 	CloneSeconds *float64 `pulumi:"cloneSeconds"`
 	// Why it didn't come up; not set: it did, or was not tried.
 	Failure *string `pulumi:"failure"`
-	// The guest's IP addresses as VMware Tools told them; empty: none were told.
+	// The guest's IP addresses as VMware Tools reported them; empty: none reported.
 	IpAddresses []string `pulumi:"ipAddresses"`
 	// Its restore point that the clone was made from.
 	Snapshot *MemberSnapshot `pulumi:"snapshot"`
@@ -2279,11 +2279,11 @@ type RehearsedMachine struct {
 	ToolsRunning *bool `pulumi:"toolsRunning"`
 	// The VM.
 	Vm VirtualMachineIdentity `pulumi:"vm"`
-	// In which wave it was, from 1.
+	// Its wave, from 1.
 	Wave int `pulumi:"wave"`
 }
 
-// What came of one VM in a rehearsal.
+// The result of a rehearsal for one VM.
 type RehearsedMachineOutput struct{ *pulumi.OutputState }
 
 func (RehearsedMachineOutput) ElementType() reflect.Type {
@@ -2298,7 +2298,7 @@ func (o RehearsedMachineOutput) ToRehearsedMachineOutputWithContext(ctx context.
 	return o
 }
 
-// Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+// Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
 func (o RehearsedMachineOutput) BootSeconds() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v RehearsedMachine) *float64 { return v.BootSeconds }).(pulumi.Float64PtrOutput)
 }
@@ -2318,7 +2318,7 @@ func (o RehearsedMachineOutput) Failure() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RehearsedMachine) *string { return v.Failure }).(pulumi.StringPtrOutput)
 }
 
-// The guest's IP addresses as VMware Tools told them; empty: none were told.
+// The guest's IP addresses as VMware Tools reported them; empty: none reported.
 func (o RehearsedMachineOutput) IpAddresses() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v RehearsedMachine) []string { return v.IpAddresses }).(pulumi.StringArrayOutput)
 }
@@ -2338,7 +2338,7 @@ func (o RehearsedMachineOutput) Vm() VirtualMachineIdentityOutput {
 	return o.ApplyT(func(v RehearsedMachine) VirtualMachineIdentity { return v.Vm }).(VirtualMachineIdentityOutput)
 }
 
-// In which wave it was, from 1.
+// Its wave, from 1.
 func (o RehearsedMachineOutput) Wave() pulumi.IntOutput {
 	return o.ApplyT(func(v RehearsedMachine) int { return v.Wave }).(pulumi.IntOutput)
 }
@@ -2379,13 +2379,13 @@ type RevertPlan struct {
 	LeavesBranch []SnapshotSummary `pulumi:"leavesBranch"`
 	// The VM as it is now.
 	Live Machine `pulumi:"live"`
-	// From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+	// The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
 	LostSince *string `pulumi:"lostSince"`
 	// Whether no finding is an error.
 	Possible bool `pulumi:"possible"`
 	// The power state before and after.
 	PowerState PowerChange `pulumi:"powerState"`
-	// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+	// When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
 	SizesAsOf *string `pulumi:"sizesAsOf"`
 	// The snapshot to go back to.
 	Target SnapshotSummary `pulumi:"target"`
@@ -2447,7 +2447,7 @@ func (o RevertPlanOutput) Live() MachineOutput {
 	return o.ApplyT(func(v RevertPlan) Machine { return v.Live }).(MachineOutput)
 }
 
-// From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+// The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
 func (o RevertPlanOutput) LostSince() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RevertPlan) *string { return v.LostSince }).(pulumi.StringPtrOutput)
 }
@@ -2462,7 +2462,7 @@ func (o RevertPlanOutput) PowerState() PowerChangeOutput {
 	return o.ApplyT(func(v RevertPlan) PowerChange { return v.PowerState }).(PowerChangeOutput)
 }
 
-// When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+// When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
 func (o RevertPlanOutput) SizesAsOf() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RevertPlan) *string { return v.SizesAsOf }).(pulumi.StringPtrOutput)
 }
@@ -3253,9 +3253,9 @@ func (o ToolsOutput) Status() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Tools) *string { return v.Status }).(pulumi.StringPtrOutput)
 }
 
-// A checkpoint that could not be taken, nor all of it be taken back.
+// A checkpoint that failed, and whose snapshots could not all be removed again.
 type UnfinishedCheckpoint struct {
-	// Which VMs these are, likewise; empty: only their identifiers are known.
+	// The identities of these VMs, likewise; empty: only their identifiers are known.
 	Identities map[string]VirtualMachineIdentity `pulumi:"identities"`
 	// The mark that its snapshots carry on the platform.
 	Ownership string `pulumi:"ownership"`
@@ -3263,7 +3263,7 @@ type UnfinishedCheckpoint struct {
 	Vms map[string]string `pulumi:"vms"`
 }
 
-// A checkpoint that could not be taken, nor all of it be taken back.
+// A checkpoint that failed, and whose snapshots could not all be removed again.
 type UnfinishedCheckpointOutput struct{ *pulumi.OutputState }
 
 func (UnfinishedCheckpointOutput) ElementType() reflect.Type {
@@ -3278,7 +3278,7 @@ func (o UnfinishedCheckpointOutput) ToUnfinishedCheckpointOutputWithContext(ctx 
 	return o
 }
 
-// Which VMs these are, likewise; empty: only their identifiers are known.
+// The identities of these VMs, likewise; empty: only their identifiers are known.
 func (o UnfinishedCheckpointOutput) Identities() VirtualMachineIdentityMapOutput {
 	return o.ApplyT(func(v UnfinishedCheckpoint) map[string]VirtualMachineIdentity { return v.Identities }).(VirtualMachineIdentityMapOutput)
 }
@@ -3313,7 +3313,7 @@ func (o UnfinishedCheckpointMapOutput) MapIndex(k pulumi.StringInput) Unfinished
 	}).(UnfinishedCheckpointOutput)
 }
 
-// Which VM a resource is about.
+// The identity of a VM.
 type VirtualMachineIdentity struct {
 	// The platform's own identifier (vSphere: the managed object id).
 	Id string `pulumi:"id"`
@@ -3323,7 +3323,7 @@ type VirtualMachineIdentity struct {
 	Name string `pulumi:"name"`
 	// The VM's Kubernetes namespace (VM Operator).
 	Namespace *string `pulumi:"namespace"`
-	// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+	// The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
 	NamespaceUID *string `pulumi:"namespaceUID"`
 	// The VM's inventory path.
 	Path *string `pulumi:"path"`
@@ -3333,7 +3333,7 @@ type VirtualMachineIdentity struct {
 	Uid *string `pulumi:"uid"`
 }
 
-// Which VM a resource is about.
+// The identity of a VM.
 type VirtualMachineIdentityOutput struct{ *pulumi.OutputState }
 
 func (VirtualMachineIdentityOutput) ElementType() reflect.Type {
@@ -3368,7 +3368,7 @@ func (o VirtualMachineIdentityOutput) Namespace() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.Namespace }).(pulumi.StringPtrOutput)
 }
 
-// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+// The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
 func (o VirtualMachineIdentityOutput) NamespaceUID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v VirtualMachineIdentity) *string { return v.NamespaceUID }).(pulumi.StringPtrOutput)
 }
@@ -3452,7 +3452,7 @@ func (o VirtualMachineIdentityPtrOutput) Namespace() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+// The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
 func (o VirtualMachineIdentityPtrOutput) NamespaceUID() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineIdentity) *string {
 		if v == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/vmsnapshot/pulumi-vmsnapshot/sdk/go/vmsnapshot/internal"
 )
 
-// A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn't removed.
+// A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones are based on isn't removed.
 //
 // ## Example Usage
 // ### A copy of a VM to try something on
@@ -105,11 +105,11 @@ type VirtualMachineClone struct {
 	Folder pulumi.StringPtrOutput `pulumi:"folder"`
 	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
-	// The guest's IP addresses as VMware Tools tell them; empty: none are told.
+	// The guest's IP addresses as VMware Tools report them; empty: none reported.
 	IpAddresses pulumi.StringArrayOutput `pulumi:"ipAddresses"`
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated pulumi.BoolOutput `pulumi:"isolated"`
-	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 	Linked pulumi.BoolOutput `pulumi:"linked"`
 	// The VM that was made, as it is now.
 	Machine MachinePtrOutput `pulumi:"machine"`
@@ -123,13 +123,13 @@ type VirtualMachineClone struct {
 	NumCPUs pulumi.IntPtrOutput `pulumi:"numCPUs"`
 	// The mark by which this resource knows its own VM, as written in the VM's configuration parameter `vmsnapshot.clone`. Only a VM that carries it is ever deleted.
 	Ownership pulumi.StringPtrOutput `pulumi:"ownership"`
-	// Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+	// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
 	PowerOn pulumi.BoolOutput `pulumi:"powerOn"`
 	// Its power state; not set: not known.
 	PowerState PowerStatePtrOutput `pulumi:"powerState"`
 	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
 	ResourcePool pulumi.StringPtrOutput `pulumi:"resourcePool"`
-	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
 	Snapshot pulumi.StringOutput `pulumi:"snapshot"`
 	// The VM that it was made from.
 	Source VirtualMachineIdentityPtrOutput `pulumi:"source"`
@@ -139,9 +139,9 @@ type VirtualMachineClone struct {
 	ToolsRunning pulumi.BoolPtrOutput `pulumi:"toolsRunning"`
 	// The VM that was made.
 	Vm VirtualMachineIdentityPtrOutput `pulumi:"vm"`
-	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
 	VmName pulumi.StringOutput `pulumi:"vmName"`
-	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 	WaitForTools pulumi.StringPtrOutput `pulumi:"waitForTools"`
 }
 
@@ -208,7 +208,7 @@ type virtualMachineCloneArgs struct {
 	Host *string `pulumi:"host"`
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated *bool `pulumi:"isolated"`
-	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 	Linked *bool `pulumi:"linked"`
 	// Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
 	MemoryMB *int `pulumi:"memoryMB"`
@@ -218,15 +218,15 @@ type virtualMachineCloneArgs struct {
 	Networks map[string]string `pulumi:"networks"`
 	// Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
 	NumCPUs *int `pulumi:"numCPUs"`
-	// Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+	// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
 	PowerOn *bool `pulumi:"powerOn"`
 	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
 	ResourcePool *string `pulumi:"resourcePool"`
-	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
 	Snapshot string `pulumi:"snapshot"`
-	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
 	VmName string `pulumi:"vmName"`
-	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 	WaitForTools *string `pulumi:"waitForTools"`
 }
 
@@ -240,7 +240,7 @@ type VirtualMachineCloneArgs struct {
 	Host pulumi.StringPtrInput
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated pulumi.BoolPtrInput
-	// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 	Linked pulumi.BoolPtrInput
 	// Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
 	MemoryMB pulumi.IntPtrInput
@@ -250,15 +250,15 @@ type VirtualMachineCloneArgs struct {
 	Networks pulumi.StringMapInput
 	// Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
 	NumCPUs pulumi.IntPtrInput
-	// Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+	// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
 	PowerOn pulumi.BoolPtrInput
 	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
 	ResourcePool pulumi.StringPtrInput
-	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
 	Snapshot pulumi.StringInput
-	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
 	VmName pulumi.StringInput
-	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 	WaitForTools pulumi.StringPtrInput
 }
 
@@ -369,7 +369,7 @@ func (o VirtualMachineCloneOutput) Host() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.Host }).(pulumi.StringPtrOutput)
 }
 
-// The guest's IP addresses as VMware Tools tell them; empty: none are told.
+// The guest's IP addresses as VMware Tools report them; empty: none reported.
 func (o VirtualMachineCloneOutput) IpAddresses() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringArrayOutput { return v.IpAddresses }).(pulumi.StringArrayOutput)
 }
@@ -379,7 +379,7 @@ func (o VirtualMachineCloneOutput) Isolated() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.Isolated }).(pulumi.BoolOutput)
 }
 
-// Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
 func (o VirtualMachineCloneOutput) Linked() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.Linked }).(pulumi.BoolOutput)
 }
@@ -414,7 +414,7 @@ func (o VirtualMachineCloneOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
-// Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
 func (o VirtualMachineCloneOutput) PowerOn() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.PowerOn }).(pulumi.BoolOutput)
 }
@@ -429,7 +429,7 @@ func (o VirtualMachineCloneOutput) ResourcePool() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.ResourcePool }).(pulumi.StringPtrOutput)
 }
 
-// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
 func (o VirtualMachineCloneOutput) Snapshot() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringOutput { return v.Snapshot }).(pulumi.StringOutput)
 }
@@ -454,12 +454,12 @@ func (o VirtualMachineCloneOutput) Vm() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) VirtualMachineIdentityPtrOutput { return v.Vm }).(VirtualMachineIdentityPtrOutput)
 }
 
-// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
 func (o VirtualMachineCloneOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringOutput { return v.VmName }).(pulumi.StringOutput)
 }
 
-// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 func (o VirtualMachineCloneOutput) WaitForTools() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.WaitForTools }).(pulumi.StringPtrOutput)
 }

@@ -107,11 +107,11 @@ type VirtualMachineRevert struct {
 	SafetySnapshot SafetySnapshotPtrOutput `pulumi:"safetySnapshot"`
 	// The safety snapshots that are still kept, the newest last.
 	SafetySnapshots TakenSafetySnapshotArrayOutput `pulumi:"safetySnapshots"`
-	// What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+	// The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
 	Seen FingerprintPtrOutput `pulumi:"seen"`
 	// The snapshot to revert to: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one, which discards what was written since. Not set, or empty: the VM is only watched and nothing is reverted. A change reverts the VM, unless it only spells the same snapshot in another way (a renamed one, say).
 	Snapshot pulumi.StringPtrOutput `pulumi:"snapshot"`
-	// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+	// The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
 	Target pulumi.StringPtrOutput `pulumi:"target"`
 	// Any values; a change in them asks for another revert to `snapshot`.
 	Triggers pulumi.MapOutput `pulumi:"triggers"`
@@ -348,7 +348,7 @@ func (o VirtualMachineRevertOutput) SafetySnapshots() TakenSafetySnapshotArrayOu
 	return o.ApplyT(func(v *VirtualMachineRevert) TakenSafetySnapshotArrayOutput { return v.SafetySnapshots }).(TakenSafetySnapshotArrayOutput)
 }
 
-// What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+// The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
 func (o VirtualMachineRevertOutput) Seen() FingerprintPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) FingerprintPtrOutput { return v.Seen }).(FingerprintPtrOutput)
 }
@@ -358,7 +358,7 @@ func (o VirtualMachineRevertOutput) Snapshot() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Snapshot }).(pulumi.StringPtrOutput)
 }
 
-// What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+// The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
 func (o VirtualMachineRevertOutput) Target() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineRevert) pulumi.StringPtrOutput { return v.Target }).(pulumi.StringPtrOutput)
 }

@@ -19,7 +19,7 @@ Object.defineProperty(exports, "allowUnverifiedSsl", {
 });
 
 /**
- * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+ * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
  */
 export declare const backend: string | undefined;
 Object.defineProperty(exports, "backend", {
@@ -63,7 +63,7 @@ Object.defineProperty(exports, "debugLog", {
 });
 
 /**
- * Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+ * Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
  */
 export declare const ignoreTaskHistory: boolean | undefined;
 Object.defineProperty(exports, "ignoreTaskHistory", {

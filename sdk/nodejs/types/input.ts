@@ -15,7 +15,7 @@ export interface EnvironmentMember {
      */
     namespace?: string;
     /**
-     * In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      */
     order?: number;
     /**
@@ -33,7 +33,7 @@ export interface EnvironmentMemberArgs {
      */
     namespace?: pulumi.Input<string | undefined>;
     /**
-     * In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      */
     order?: pulumi.Input<number | undefined>;
     /**
@@ -43,7 +43,7 @@ export interface EnvironmentMemberArgs {
 }
 
 /**
- * Bring the guest's file systems to rest before the snapshot is taken.
+ * How the guest's file systems are quiesced before the snapshot is taken.
  */
 export interface QuiesceArgs {
     /**
@@ -61,7 +61,7 @@ export interface QuiesceArgs {
  */
 export interface RehearsalCheckArgs {
     /**
-     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
      */
     command: pulumi.Input<pulumi.Input<string>[]>;
     /**

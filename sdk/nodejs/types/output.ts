@@ -117,11 +117,11 @@ export interface Condition {
      */
     lastTransitionTime?: string;
     /**
-     * The same for people.
+     * The reason as text, for people.
      */
     message?: string;
     /**
-     * A word for why it has this status.
+     * One word that says why it has this status, for programs.
      */
     reason?: string;
     /**
@@ -165,7 +165,7 @@ export interface EnvironmentMember {
      */
     namespace?: string;
     /**
-     * In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      */
     order?: number;
     /**
@@ -179,11 +179,11 @@ export interface EnvironmentMember {
  */
 export interface Finding {
     /**
-     * A word for programs, such as `memoryLost`.
+     * A code for programs, such as `memoryLost`.
      */
     code: string;
     /**
-     * The same for people.
+     * The finding as text, for people.
      */
     message: string;
     /**
@@ -193,7 +193,7 @@ export interface Finding {
 }
 
 /**
- * What a VM was like at one moment: enough to tell later whether it still is.
+ * The state of a VM at one moment: enough to tell later whether the VM has changed.
  */
 export interface Fingerprint {
     /**
@@ -243,7 +243,7 @@ export interface InventorySnapshot {
      */
     description: string;
     /**
-     * What tells it from the VM's other snapshots (vSphere: its managed object id).
+     * Its identifier among the VM's snapshots (vSphere: the managed object id).
      */
     id: string;
     /**
@@ -289,7 +289,7 @@ export interface InventorySnapshot {
  */
 export interface LeftoverSafetySnapshot {
     /**
-     * Which VM that is; not set: only its identifier is known.
+     * The identity of the VM; not set: only its identifier is known.
      */
     identity?: outputs.VirtualMachineIdentity;
     /**
@@ -315,7 +315,7 @@ export interface LeftoverSafetySnapshot {
  */
 export interface Machine {
     /**
-     * The notes that people wrote on the VM.
+     * The VM's notes.
      */
     annotation?: string;
     /**
@@ -363,7 +363,7 @@ export interface Machine {
      */
     numCPUs?: number;
     /**
-     * Devices beside disks, network adapters and controllers: label by device key.
+     * Devices other than disks, network adapters and controllers: label by device key.
      */
     otherDevices?: {[key: string]: string};
     /**
@@ -407,7 +407,7 @@ export interface MemberRollback {
      */
     powerBefore?: enums.PowerState;
     /**
-     * Whether `powerPolicy` could not be done yet after the revert.
+     * Whether `powerPolicy` could not be applied yet after the revert.
      */
     powerPending?: boolean;
     /**
@@ -503,7 +503,7 @@ export interface NotReadVirtualMachine {
 }
 
 /**
- * How long a revert took that the platform still remembers.
+ * How long an earlier revert took, from the platform's task history.
  */
 export interface PastRevert {
     /**
@@ -531,7 +531,7 @@ export interface PowerChange {
 }
 
 /**
- * Bring the guest's file systems to rest before the snapshot is taken.
+ * How the guest's file systems are quiesced before the snapshot is taken.
  */
 export interface Quiesce {
     /**
@@ -549,7 +549,7 @@ export interface Quiesce {
  */
 export interface RehearsalCheck {
     /**
-     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
      */
     command: string[];
     /**
@@ -563,11 +563,11 @@ export interface RehearsalCheck {
 }
 
 /**
- * What came of the check's command.
+ * The result of the check's command.
  */
 export interface RehearsalCheckResult {
     /**
-     * Its exit code; not set: it could not be started, or its time was over.
+     * Its exit code; not set: it could not be started, or timed out.
      */
     exitCode?: number;
     /**
@@ -581,7 +581,7 @@ export interface RehearsalCheckResult {
 }
 
 /**
- * A clone that is still there.
+ * A clone that still exists.
  */
 export interface RehearsalClone {
     /**
@@ -595,11 +595,11 @@ export interface RehearsalClone {
 }
 
 /**
- * What came of one VM in a rehearsal.
+ * The result of a rehearsal for one VM.
  */
 export interface RehearsedMachine {
     /**
-     * Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+     * Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
      */
     bootSeconds?: number;
     /**
@@ -615,7 +615,7 @@ export interface RehearsedMachine {
      */
     failure?: string;
     /**
-     * The guest's IP addresses as VMware Tools told them; empty: none were told.
+     * The guest's IP addresses as VMware Tools reported them; empty: none reported.
      */
     ipAddresses?: string[];
     /**
@@ -631,7 +631,7 @@ export interface RehearsedMachine {
      */
     vm: outputs.VirtualMachineIdentity;
     /**
-     * In which wave it was, from 1.
+     * Its wave, from 1.
      */
     wave: number;
 }
@@ -669,7 +669,7 @@ export interface RevertPlan {
      */
     live: outputs.Machine;
     /**
-     * From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+     * The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
      */
     lostSince?: string;
     /**
@@ -681,7 +681,7 @@ export interface RevertPlan {
      */
     powerState: outputs.PowerChange;
     /**
-     * When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+     * When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
      */
     sizesAsOf?: string;
     /**
@@ -871,11 +871,11 @@ export interface Tools {
 }
 
 /**
- * A checkpoint that could not be taken, nor all of it be taken back.
+ * A checkpoint that failed, and whose snapshots could not all be removed again.
  */
 export interface UnfinishedCheckpoint {
     /**
-     * Which VMs these are, likewise; empty: only their identifiers are known.
+     * The identities of these VMs, likewise; empty: only their identifiers are known.
      */
     identities?: {[key: string]: outputs.VirtualMachineIdentity};
     /**
@@ -889,7 +889,7 @@ export interface UnfinishedCheckpoint {
 }
 
 /**
- * Which VM a resource is about.
+ * The identity of a VM.
  */
 export interface VirtualMachineIdentity {
     /**
@@ -909,7 +909,7 @@ export interface VirtualMachineIdentity {
      */
     namespace?: string;
     /**
-     * The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+     * The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
      */
     namespaceUID?: string;
     /**

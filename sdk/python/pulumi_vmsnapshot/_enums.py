@@ -57,7 +57,7 @@ class FindingSeverity(_builtins.str, Enum):
 class KeepClones(_builtins.str, Enum):
     NEVER = "never"
     """
-    They are deleted when the rehearsal has ended, whatever came of it.
+    They are deleted when the rehearsal has ended, whether it passed or not.
     """
     ON_FAILURE = "onFailure"
     """

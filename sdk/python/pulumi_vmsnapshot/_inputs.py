@@ -44,7 +44,7 @@ class EnvironmentMemberDict(TypedDict):
     """
     order: NotRequired[_builtins.int]
     """
-    In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+    The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
     """
 
 @pulumi.input_type
@@ -58,7 +58,7 @@ class EnvironmentMember:
 
         :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
-        :param _builtins.int order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        :param _builtins.int order: The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
         pulumi.set(__self__, "vm_name", vm_name)
         if namespace is not None:
@@ -94,7 +94,7 @@ class EnvironmentMember:
     @pulumi.getter
     def order(self) -> Optional[_builtins.int]:
         """
-        In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
         return pulumi.get(self, "order")
 
@@ -117,7 +117,7 @@ class EnvironmentMemberArgsDict(TypedDict):
     """
     order: NotRequired[pulumi.Input[Optional[_builtins.int]]]
     """
-    In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+    The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
     """
 
 @pulumi.input_type
@@ -131,7 +131,7 @@ class EnvironmentMemberArgs:
 
         :param pulumi.Input[_builtins.str] vm_name: The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         :param pulumi.Input[_builtins.str] namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
-        :param pulumi.Input[_builtins.int] order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        :param pulumi.Input[_builtins.int] order: The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
         pulumi.set(__self__, "vm_name", vm_name)
         if namespace is not None:
@@ -167,7 +167,7 @@ class EnvironmentMemberArgs:
     @pulumi.getter
     def order(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
         return pulumi.get(self, "order")
 
@@ -178,7 +178,7 @@ class EnvironmentMemberArgs:
 
 class QuiesceArgsDict(TypedDict):
     """
-    Bring the guest's file systems to rest before the snapshot is taken.
+    How the guest's file systems are quiesced before the snapshot is taken.
     """
     timeout: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -195,7 +195,7 @@ class QuiesceArgs:
                  timeout: pulumi.Input[Optional[_builtins.str]] = None,
                  windows: pulumi.Input[Optional['WindowsQuiesceArgs']] = None):
         """
-        Bring the guest's file systems to rest before the snapshot is taken.
+        How the guest's file systems are quiesced before the snapshot is taken.
 
         :param pulumi.Input[_builtins.str] timeout: How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
         :param pulumi.Input['WindowsQuiesceArgs'] windows: How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
@@ -236,7 +236,7 @@ class RehearsalCheckArgsDict(TypedDict):
     """
     command: pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]
     """
-    The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+    The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
     """
     environment: NotRequired[pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]]
     """
@@ -256,7 +256,7 @@ class RehearsalCheckArgs:
         """
         A command that decides whether an environment of clones works.
 
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] command: The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] command: The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: More environment variables. Default: none.
         :param pulumi.Input[_builtins.str] timeout: How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
         """
@@ -270,7 +270,7 @@ class RehearsalCheckArgs:
     @pulumi.getter
     def command(self) -> pulumi.Input[Sequence[pulumi.Input[_builtins.str]]]:
         """
-        The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
         """
         return pulumi.get(self, "command")
 

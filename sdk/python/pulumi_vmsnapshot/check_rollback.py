@@ -67,7 +67,7 @@ class CheckRollbackResult:
     @pulumi.getter(name="expectedSeconds")
     def expected_seconds(self) -> Optional[_builtins.float]:
         """
-        With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is remembered.
+        With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
         """
         return pulumi.get(self, "expected_seconds")
 
@@ -75,7 +75,7 @@ class CheckRollbackResult:
     @pulumi.getter(name="lastReverts")
     def last_reverts(self) -> Optional[Mapping[str, 'outputs.PastRevert']]:
         """
-        With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren't read, and the VM Operator's objects don't tell when a revert began.
+        With `estimate`, each VM's last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren't read, and the VM Operator's objects don't tell when a revert began.
         """
         return pulumi.get(self, "last_reverts")
 
@@ -107,7 +107,7 @@ class CheckRollbackResult:
     @pulumi.getter
     def text(self) -> _builtins.str:
         """
-        The same for people.
+        The result as text, for people.
         """
         return pulumi.get(self, "text")
 
@@ -181,7 +181,7 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
     :param _builtins.bool estimate: Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
-    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
@@ -252,7 +252,7 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
     :param _builtins.bool estimate: Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
-    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age will do.
+    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known. Default: any age.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.

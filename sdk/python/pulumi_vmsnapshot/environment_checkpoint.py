@@ -33,7 +33,7 @@ class EnvironmentCheckpointArgs:
         """
         The set of arguments for constructing a EnvironmentCheckpoint resource.
 
-        :param pulumi.Input[_builtins.str] label: The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+        :param pulumi.Input[_builtins.str] label: The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
         :param pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]] virtual_machines: The VMs of the environment. A change takes no snapshot: the next label does, of the VMs that belong to the environment then.
         :param pulumi.Input[_builtins.str] description: What the next checkpoint is for. Default: empty. A change concerns the next label.
         :param pulumi.Input[_builtins.int] keep_last: Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
@@ -63,7 +63,7 @@ class EnvironmentCheckpointArgs:
     @pulumi.getter
     def label(self) -> pulumi.Input[_builtins.str]:
         """
-        The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+        The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
         """
         return pulumi.get(self, "label")
 
@@ -203,7 +203,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] description: What the next checkpoint is for. Default: empty. A change concerns the next label.
         :param pulumi.Input[_builtins.int] keep_last: Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
-        :param pulumi.Input[_builtins.str] label: The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+        :param pulumi.Input[_builtins.str] label: The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
         :param pulumi.Input[_builtins.str] max_age: Remove, at an update, labels older than this, such as `720h`. Default: none.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of running VMs is part of the next checkpoint. Without memory, a rollback leaves them powered off. Default: false.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] pinned: Labels that are never removed. Default: none.
@@ -334,7 +334,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
     @pulumi.getter
     def checkpoints(self) -> pulumi.Output[Mapping[str, 'outputs.Checkpoint']]:
         """
-        The restore points that there are, by label.
+        The existing restore points, by label.
         """
         return pulumi.get(self, "checkpoints")
 
@@ -366,7 +366,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
     @pulumi.getter
     def label(self) -> pulumi.Output[_builtins.str]:
         """
-        The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+        The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
         """
         return pulumi.get(self, "label")
 

@@ -40,17 +40,17 @@ class EnvironmentRehearsalArgs:
 
         :param pulumi.Input[_builtins.str] to: The label of the checkpoint that a rollback would go to. A change rehearses again.
         :param pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]] virtual_machines: The VMs of the environment. Their clones are started in descending `order`, as a rollback reverts them, those of one wave in parallel; a wave begins when the one before it is up. A change rehearses again.
-        :param pulumi.Input['RehearsalCheckArgs'] check: A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+        :param pulumi.Input['RehearsalCheckArgs'] check: A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
         :param pulumi.Input[_builtins.str] checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change rehearses again.
         :param pulumi.Input[_builtins.str] datastore: The datastore of the clones' files: its name, path or managed object id. Default: each VM's own. A change rehearses again.
         :param pulumi.Input[_builtins.str] folder: The folder of the clones: a path, a unique name or a managed object id. Default: each VM's own. A change rehearses again.
         :param pulumi.Input[_builtins.str] host: The host that the clones are registered on: its name, path or managed object id. Default: vSphere chooses. A change rehearses again.
-        :param pulumi.Input['KeepClones'] keep_clones: Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
-        :param pulumi.Input[_builtins.bool] linked: Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+        :param pulumi.Input['KeepClones'] keep_clones: Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
+        :param pulumi.Input[_builtins.bool] linked: Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
         :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the clones: a path, a unique name or a managed object id. Default: each VM's own, or that of `host`. A change rehearses again.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them rehearses again.
-        :param pulumi.Input[_builtins.str] wait_for_tools: How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+        :param pulumi.Input[_builtins.str] wait_for_tools: How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
         """
         pulumi.set(__self__, "to", to)
         pulumi.set(__self__, "virtual_machines", virtual_machines)
@@ -111,7 +111,7 @@ class EnvironmentRehearsalArgs:
     @pulumi.getter
     def check(self) -> pulumi.Input[Optional['RehearsalCheckArgs']]:
         """
-        A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+        A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
         """
         return pulumi.get(self, "check")
 
@@ -171,7 +171,7 @@ class EnvironmentRehearsalArgs:
     @pulumi.getter(name="keepClones")
     def keep_clones(self) -> pulumi.Input[Optional['KeepClones']]:
         """
-        Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+        Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
         """
         return pulumi.get(self, "keep_clones")
 
@@ -183,7 +183,7 @@ class EnvironmentRehearsalArgs:
     @pulumi.getter
     def linked(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+        Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
         """
         return pulumi.get(self, "linked")
 
@@ -195,7 +195,7 @@ class EnvironmentRehearsalArgs:
     @pulumi.getter
     def networks(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
         """
-        By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+        The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
         """
         return pulumi.get(self, "networks")
 
@@ -231,7 +231,7 @@ class EnvironmentRehearsalArgs:
     @pulumi.getter(name="waitForTools")
     def wait_for_tools(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+        How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
         """
         return pulumi.get(self, "wait_for_tools")
 
@@ -310,19 +310,19 @@ class EnvironmentRehearsal(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[Union['RehearsalCheckArgs', 'RehearsalCheckArgsDict']] check: A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+        :param pulumi.Input[Union['RehearsalCheckArgs', 'RehearsalCheckArgsDict']] check: A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
         :param pulumi.Input[_builtins.str] checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: this stack's, else the only one. A change rehearses again.
         :param pulumi.Input[_builtins.str] datastore: The datastore of the clones' files: its name, path or managed object id. Default: each VM's own. A change rehearses again.
         :param pulumi.Input[_builtins.str] folder: The folder of the clones: a path, a unique name or a managed object id. Default: each VM's own. A change rehearses again.
         :param pulumi.Input[_builtins.str] host: The host that the clones are registered on: its name, path or managed object id. Default: vSphere chooses. A change rehearses again.
-        :param pulumi.Input['KeepClones'] keep_clones: Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
-        :param pulumi.Input[_builtins.bool] linked: Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+        :param pulumi.Input['KeepClones'] keep_clones: Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
+        :param pulumi.Input[_builtins.bool] linked: Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
         :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the clones: a path, a unique name or a managed object id. Default: each VM's own, or that of `host`. A change rehearses again.
         :param pulumi.Input[_builtins.str] to: The label of the checkpoint that a rollback would go to. A change rehearses again.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them rehearses again.
         :param pulumi.Input[Sequence[pulumi.Input[Union['EnvironmentMemberArgs', 'EnvironmentMemberArgsDict']]]] virtual_machines: The VMs of the environment. Their clones are started in descending `order`, as a rollback reverts them, those of one wave in parallel; a wave begins when the one before it is up. A change rehearses again.
-        :param pulumi.Input[_builtins.str] wait_for_tools: How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+        :param pulumi.Input[_builtins.str] wait_for_tools: How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
         """
         ...
     @overload
@@ -495,7 +495,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter
     def check(self) -> pulumi.Output[Optional['outputs.RehearsalCheck']]:
         """
-        A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+        A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
         """
         return pulumi.get(self, "check")
 
@@ -503,7 +503,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter(name="checkResult")
     def check_result(self) -> pulumi.Output[Optional['outputs.RehearsalCheckResult']]:
         """
-        What came of the check; not set: it was not run.
+        The result of the check; not set: it was not run.
         """
         return pulumi.get(self, "check_result")
 
@@ -519,7 +519,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter
     def clones(self) -> pulumi.Output[Mapping[str, 'outputs.RehearsalClone']]:
         """
-        The clones that are still there, by their instance UUIDs.
+        The clones that still exist, by their instance UUIDs.
         """
         return pulumi.get(self, "clones")
 
@@ -559,7 +559,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter(name="keepClones")
     def keep_clones(self) -> pulumi.Output['KeepClones']:
         """
-        Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can't be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+        Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can't be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
         """
         return pulumi.get(self, "keep_clones")
 
@@ -567,7 +567,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter
     def linked(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+        Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
         """
         return pulumi.get(self, "linked")
 
@@ -575,7 +575,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter
     def networks(self) -> pulumi.Output[Optional[Mapping[str, _builtins.str]]]:
         """
-        By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn't listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+        The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn't listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
         """
         return pulumi.get(self, "networks")
 
@@ -607,7 +607,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter
     def results(self) -> pulumi.Output[Mapping[str, 'outputs.RehearsedMachine']]:
         """
-        What came of each VM, by the VM as `virtualMachines` names it.
+        The result for each VM, by the VM as `virtualMachines` names it.
         """
         return pulumi.get(self, "results")
 
@@ -655,7 +655,7 @@ class EnvironmentRehearsal(pulumi.CustomResource):
     @pulumi.getter(name="waitForTools")
     def wait_for_tools(self) -> pulumi.Output[_builtins.str]:
         """
-        How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+        How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
         """
         return pulumi.get(self, "wait_for_tools")
 

@@ -39,7 +39,7 @@ class EnvironmentRollbackArgs:
         :param pulumi.Input['OnFailure'] on_failure: If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
-        :param pulumi.Input['SafetyDeletePolicy'] safety_delete_policy: What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        :param pulumi.Input['SafetyDeletePolicy'] safety_delete_policy: What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
         :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
@@ -136,7 +136,7 @@ class EnvironmentRollbackArgs:
     @pulumi.getter(name="safetyDeletePolicy")
     def safety_delete_policy(self) -> pulumi.Input[Optional['SafetyDeletePolicy']]:
         """
-        What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         """
         return pulumi.get(self, "safety_delete_policy")
 
@@ -198,7 +198,7 @@ class EnvironmentRollback(pulumi.CustomResource):
                  virtual_machines: pulumi.Input[Optional[Sequence[pulumi.Input[Union['EnvironmentMemberArgs', 'EnvironmentMemberArgsDict']]]]] = None,
                  __props__=None):
         """
-        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
+        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource leaves the virtual machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the virtual machines are only watched.
 
         ## Example Usage
         ### A way back for all VMs
@@ -232,7 +232,7 @@ class EnvironmentRollback(pulumi.CustomResource):
         :param pulumi.Input['OnFailure'] on_failure: If a VM can't be reverted in the middle of a rollback: `stop` (VMs already reverted stay so, the next update continues) or `undo` (they are brought back, to their disks as they were; those that were on are started again). Default: `stop`.
         :param pulumi.Input['PowerPolicy'] power_policy: The VMs' power after a rollback: `snapshot`, `on` or `off`. Default: `snapshot`. A change alone reverts nothing.
         :param pulumi.Input[_builtins.bool] require_unchanged: Refuse to roll back when a VM is no longer as the preview showed it. Default: false; the update then says what changed, and goes on.
-        :param pulumi.Input['SafetyDeletePolicy'] safety_delete_policy: What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        :param pulumi.Input['SafetyDeletePolicy'] safety_delete_policy: What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         :param pulumi.Input[_builtins.bool] safety_snapshot: Take a snapshot of each VM, of all before the first is reverted, so that the rollback can itself be undone. They hold no memory, and stay until somebody removes them. Default: false; with `onFailure: undo` they are taken in any case.
         :param pulumi.Input[_builtins.str] to: The label of the checkpoint to go back to. Not set, or empty: the VMs are only watched. A change rolls the environment back.
         :param pulumi.Input[Mapping[str, Any]] triggers: Any values; a change in them asks for another rollback to `to`.
@@ -245,7 +245,7 @@ class EnvironmentRollback(pulumi.CustomResource):
                  args: EnvironmentRollbackArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
+        Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource leaves the virtual machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the virtual machines are only watched.
 
         ## Example Usage
         ### A way back for all VMs
@@ -386,7 +386,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def after(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What came before that rollback: the one before it, or watching; not set: nothing.
+        What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
         """
         return pulumi.get(self, "after")
 
@@ -450,7 +450,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def request(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What tells the rollback that `progress` is about from all others.
+        The identifier of the rollback that `progress` is about.
         """
         return pulumi.get(self, "request")
 
@@ -482,7 +482,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter(name="safetyDeletePolicy")
     def safety_delete_policy(self) -> pulumi.Output['SafetyDeletePolicy']:
         """
-        What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+        What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
         """
         return pulumi.get(self, "safety_delete_policy")
 
@@ -498,7 +498,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def seen(self) -> pulumi.Output[Optional[Mapping[str, 'outputs.Fingerprint']]]:
         """
-        What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+        The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
         """
         return pulumi.get(self, "seen")
 
@@ -538,7 +538,7 @@ class EnvironmentRollback(pulumi.CustomResource):
     @pulumi.getter
     def vms(self) -> pulumi.Output[Mapping[str, 'outputs.VirtualMachineIdentity']]:
         """
-        Which VMs they are, by the VM as `virtualMachines` names it.
+        The identities of the VMs, by the VM as `virtualMachines` names it.
         """
         return pulumi.get(self, "vms")
 

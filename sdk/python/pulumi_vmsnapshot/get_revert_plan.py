@@ -135,7 +135,7 @@ class GetRevertPlanResult:
     @pulumi.getter(name="lostSince")
     def lost_since(self) -> Optional[_builtins.str]:
         """
-        From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
         """
         return pulumi.get(self, "lost_since")
 
@@ -159,7 +159,7 @@ class GetRevertPlanResult:
     @pulumi.getter(name="sizesAsOf")
     def sizes_as_of(self) -> Optional[_builtins.str]:
         """
-        When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+        When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
         """
         return pulumi.get(self, "sizes_as_of")
 

@@ -112,7 +112,7 @@ class GetSnapshotInventoryResult:
     @pulumi.getter
     def time(self) -> _builtins.str:
         """
-        When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.
+        When the inventory was read, by the server's clock (RFC 3339, UTC); ages are computed from it.
         """
         return pulumi.get(self, "time")
 
@@ -128,7 +128,7 @@ class GetSnapshotInventoryResult:
     @pulumi.getter
     def undecided(self) -> Sequence['outputs.InventorySnapshot']:
         """
-        Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+        Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
         """
         return pulumi.get(self, "undecided")
 

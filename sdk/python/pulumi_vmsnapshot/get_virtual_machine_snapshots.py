@@ -48,7 +48,7 @@ class GetVirtualMachineSnapshotsResult:
     @pulumi.getter
     def tree(self) -> _builtins.str:
         """
-        The whole tree as text, as a person draws it.
+        The whole tree as text, drawn with lines.
         """
         return pulumi.get(self, "tree")
 

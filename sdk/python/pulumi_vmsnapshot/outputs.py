@@ -414,8 +414,8 @@ class Condition(dict):
         :param _builtins.str status: `True`, `False` or `Unknown`.
         :param _builtins.str type: The condition's type, such as `VirtualMachineSnapshotReady`.
         :param _builtins.str last_transition_time: When the status last changed (RFC 3339, UTC).
-        :param _builtins.str message: The same for people.
-        :param _builtins.str reason: A word for why it has this status.
+        :param _builtins.str message: The reason as text, for people.
+        :param _builtins.str reason: One word that says why it has this status, for programs.
         """
         pulumi.set(__self__, "status", status)
         pulumi.set(__self__, "type", type)
@@ -454,7 +454,7 @@ class Condition(dict):
     @pulumi.getter
     def message(self) -> Optional[_builtins.str]:
         """
-        The same for people.
+        The reason as text, for people.
         """
         return pulumi.get(self, "message")
 
@@ -462,7 +462,7 @@ class Condition(dict):
     @pulumi.getter
     def reason(self) -> Optional[_builtins.str]:
         """
-        A word for why it has this status.
+        One word that says why it has this status, for programs.
         """
         return pulumi.get(self, "reason")
 
@@ -573,7 +573,7 @@ class EnvironmentMember(dict):
 
         :param _builtins.str vm_name: The VM. vSphere: a unique name, an inventory path, an instance or BIOS UUID, or a managed object id. VM Operator: the name of the VirtualMachine.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only). Default: the provider's `namespace`.
-        :param _builtins.int order: In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        :param _builtins.int order: The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
         pulumi.set(__self__, "vm_name", vm_name)
         if namespace is not None:
@@ -601,7 +601,7 @@ class EnvironmentMember(dict):
     @pulumi.getter
     def order(self) -> Optional[_builtins.int]:
         """
-        In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+        The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
         """
         return pulumi.get(self, "order")
 
@@ -618,8 +618,8 @@ class Finding(dict):
         """
         One thing found before a revert.
 
-        :param _builtins.str code: A word for programs, such as `memoryLost`.
-        :param _builtins.str message: The same for people.
+        :param _builtins.str code: A code for programs, such as `memoryLost`.
+        :param _builtins.str message: The finding as text, for people.
         :param 'FindingSeverity' severity: How severe it is.
         """
         pulumi.set(__self__, "code", code)
@@ -630,7 +630,7 @@ class Finding(dict):
     @pulumi.getter
     def code(self) -> _builtins.str:
         """
-        A word for programs, such as `memoryLost`.
+        A code for programs, such as `memoryLost`.
         """
         return pulumi.get(self, "code")
 
@@ -638,7 +638,7 @@ class Finding(dict):
     @pulumi.getter
     def message(self) -> _builtins.str:
         """
-        The same for people.
+        The finding as text, for people.
         """
         return pulumi.get(self, "message")
 
@@ -654,7 +654,7 @@ class Finding(dict):
 @pulumi.output_type
 class Fingerprint(dict):
     """
-    What a VM was like at one moment: enough to tell later whether it still is.
+    The state of a VM at one moment: enough to tell later whether the VM has changed.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -680,7 +680,7 @@ class Fingerprint(dict):
                  current_snapshot: Optional[_builtins.str] = None,
                  power_state: Optional['PowerState'] = None):
         """
-        What a VM was like at one moment: enough to tell later whether it still is.
+        The state of a VM at one moment: enough to tell later whether the VM has changed.
 
         :param _builtins.str fingerprint: A short hash of its hardware, its settings and the shape of its snapshot tree.
         :param _builtins.str current_snapshot: The id of the snapshot that it ran on.
@@ -745,7 +745,7 @@ class InventorySnapshot(dict):
 
         :param _builtins.bool current: Whether the VM now runs on it.
         :param _builtins.str description: Its description, without the ownership line.
-        :param _builtins.str id: What tells it from the VM's other snapshots (vSphere: its managed object id).
+        :param _builtins.str id: Its identifier among the VM's snapshots (vSphere: the managed object id).
         :param _builtins.str name: The snapshot's name.
         :param 'SnapshotOwnership' ownership: What its ownership mark says. Whether a stack still has the resource that it names isn't known to the platform.
         :param _builtins.str path: Its path in the VM's snapshot tree, as far as its place there is known.
@@ -809,7 +809,7 @@ class InventorySnapshot(dict):
     @pulumi.getter
     def id(self) -> _builtins.str:
         """
-        What tells it from the VM's other snapshots (vSphere: its managed object id).
+        Its identifier among the VM's snapshots (vSphere: the managed object id).
         """
         return pulumi.get(self, "id")
 
@@ -944,7 +944,7 @@ class LeftoverSafetySnapshot(dict):
         :param _builtins.str name: The name that was asked for.
         :param _builtins.str ownership: The mark that it carries on the platform.
         :param _builtins.str vm: The VM's own identifier on the platform.
-        :param 'VirtualMachineIdentity' identity: Which VM that is; not set: only its identifier is known.
+        :param 'VirtualMachineIdentity' identity: The identity of the VM; not set: only its identifier is known.
         """
         pulumi.set(__self__, "member", member)
         pulumi.set(__self__, "name", name)
@@ -989,7 +989,7 @@ class LeftoverSafetySnapshot(dict):
     @pulumi.getter
     def identity(self) -> Optional['outputs.VirtualMachineIdentity']:
         """
-        Which VM that is; not set: only its identifier is known.
+        The identity of the VM; not set: only its identifier is known.
         """
         return pulumi.get(self, "identity")
 
@@ -1056,7 +1056,7 @@ class Machine(dict):
         """
         The part of a VM that a revert changes: power, hardware and settings.
 
-        :param _builtins.str annotation: The notes that people wrote on the VM.
+        :param _builtins.str annotation: The VM's notes.
         :param Mapping[str, _builtins.str] annotations: The VM's annotations (VM Operator).
         :param _builtins.str class_name: The VM class (VM Operator).
         :param _builtins.int cores_per_socket: Virtual CPU cores in one socket.
@@ -1068,7 +1068,7 @@ class Machine(dict):
         :param Mapping[str, 'NetworkAdapter'] network_adapters: The network adapters by device key.
         :param Sequence[_builtins.str] not_known: Names of the properties above that could not be found out; what becomes of them is not known. Not set: all are known.
         :param _builtins.int num_cpus: Number of virtual CPUs.
-        :param Mapping[str, _builtins.str] other_devices: Devices beside disks, network adapters and controllers: label by device key.
+        :param Mapping[str, _builtins.str] other_devices: Devices other than disks, network adapters and controllers: label by device key.
         :param 'PowerState' power_state: `PoweredOn`, `PoweredOff` or `Suspended`.
         :param Mapping[str, _builtins.str] setting_changes: What else a revert changes (vSphere): settings without a property of their own, by their path in VirtualMachineConfigInfo, such as `cpuHotAddEnabled`, `extraConfig.disk.EnableUUID` or `device[1000].sharedBus`. Each as `now => then`; a value that may hold a password as the beginning of its SHA-256 digest. Not set on a live VM.
         :param Mapping[str, _builtins.str] settings: The rest of the VM's spec (VM Operator): each value by its path, such as `network.interfaces[0].name`; a value that is no string as JSON.
@@ -1110,7 +1110,7 @@ class Machine(dict):
     @pulumi.getter
     def annotation(self) -> Optional[_builtins.str]:
         """
-        The notes that people wrote on the VM.
+        The VM's notes.
         """
         return pulumi.get(self, "annotation")
 
@@ -1206,7 +1206,7 @@ class Machine(dict):
     @pulumi.getter(name="otherDevices")
     def other_devices(self) -> Optional[Mapping[str, _builtins.str]]:
         """
-        Devices beside disks, network adapters and controllers: label by device key.
+        Devices other than disks, network adapters and controllers: label by device key.
         """
         return pulumi.get(self, "other_devices")
 
@@ -1315,7 +1315,7 @@ class MemberRollback(dict):
 
         :param _builtins.str failure: Why the VM is not as asked; not set: it is.
         :param 'PowerState' power_before: The VM's power before it was reverted; not set: not known.
-        :param _builtins.bool power_pending: Whether `powerPolicy` could not be done yet after the revert.
+        :param _builtins.bool power_pending: Whether `powerPolicy` could not be applied yet after the revert.
         :param _builtins.str request: The mark that the platform keeps with the task of that revert.
         :param _builtins.str reverted_at: When that revert ended (RFC 3339, UTC).
         :param 'MemberSnapshot' reverted_to: The snapshot that the VM was reverted to; not set: it was not reverted.
@@ -1359,7 +1359,7 @@ class MemberRollback(dict):
     @pulumi.getter(name="powerPending")
     def power_pending(self) -> Optional[_builtins.bool]:
         """
-        Whether `powerPolicy` could not be done yet after the revert.
+        Whether `powerPolicy` could not be applied yet after the revert.
         """
         return pulumi.get(self, "power_pending")
 
@@ -1631,13 +1631,13 @@ class NotReadVirtualMachine(dict):
 @pulumi.output_type
 class PastRevert(dict):
     """
-    How long a revert took that the platform still remembers.
+    How long an earlier revert took, from the platform's task history.
     """
     def __init__(__self__, *,
                  ended_at: _builtins.str,
                  seconds: _builtins.float):
         """
-        How long a revert took that the platform still remembers.
+        How long an earlier revert took, from the platform's task history.
 
         :param _builtins.str ended_at: When it ended (RFC 3339, UTC).
         :param _builtins.float seconds: Seconds that the platform worked on it, from the task's start to its end.
@@ -1701,13 +1701,13 @@ class PowerChange(dict):
 @pulumi.output_type
 class Quiesce(dict):
     """
-    Bring the guest's file systems to rest before the snapshot is taken.
+    How the guest's file systems are quiesced before the snapshot is taken.
     """
     def __init__(__self__, *,
                  timeout: Optional[_builtins.str] = None,
                  windows: Optional['outputs.WindowsQuiesce'] = None):
         """
-        Bring the guest's file systems to rest before the snapshot is taken.
+        How the guest's file systems are quiesced before the snapshot is taken.
 
         :param _builtins.str timeout: How long quiescing may take, as a duration such as `10m` (`10min` is understood too). vSphere takes 5 to 240 whole minutes. Default: `10m`.
         :param 'WindowsQuiesce' windows: How VSS quiesces a guest that runs Windows (vSphere only). Default: as the server does.
@@ -1746,7 +1746,7 @@ class RehearsalCheck(dict):
         """
         A command that decides whether an environment of clones works.
 
-        :param Sequence[_builtins.str] command: The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        :param Sequence[_builtins.str] command: The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
         :param Mapping[str, _builtins.str] environment: More environment variables. Default: none.
         :param _builtins.str timeout: How long it may take, as a duration such as `5m`; then it is ended. Default: `5m`.
         """
@@ -1760,7 +1760,7 @@ class RehearsalCheck(dict):
     @pulumi.getter
     def command(self) -> Sequence[_builtins.str]:
         """
-        The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+        The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin's working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
         """
         return pulumi.get(self, "command")
 
@@ -1784,7 +1784,7 @@ class RehearsalCheck(dict):
 @pulumi.output_type
 class RehearsalCheckResult(dict):
     """
-    What came of the check's command.
+    The result of the check's command.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -1808,10 +1808,10 @@ class RehearsalCheckResult(dict):
                  exit_code: Optional[_builtins.int] = None,
                  output: Optional[_builtins.str] = None):
         """
-        What came of the check's command.
+        The result of the check's command.
 
         :param _builtins.float seconds: Seconds that it took.
-        :param _builtins.int exit_code: Its exit code; not set: it could not be started, or its time was over.
+        :param _builtins.int exit_code: Its exit code; not set: it could not be started, or timed out.
         :param _builtins.str output: The last 4,000 characters of what it wrote, without the secrets that are known.
         """
         pulumi.set(__self__, "seconds", seconds)
@@ -1832,7 +1832,7 @@ class RehearsalCheckResult(dict):
     @pulumi.getter(name="exitCode")
     def exit_code(self) -> Optional[_builtins.int]:
         """
-        Its exit code; not set: it could not be started, or its time was over.
+        Its exit code; not set: it could not be started, or timed out.
         """
         return pulumi.get(self, "exit_code")
 
@@ -1848,13 +1848,13 @@ class RehearsalCheckResult(dict):
 @pulumi.output_type
 class RehearsalClone(dict):
     """
-    A clone that is still there.
+    A clone that still exists.
     """
     def __init__(__self__, *,
                  ownership: _builtins.str,
                  vm: 'outputs.VirtualMachineIdentity'):
         """
-        A clone that is still there.
+        A clone that still exists.
 
         :param _builtins.str ownership: The mark by which it is known, as in its configuration parameter `vmsnapshot.clone`.
         :param 'VirtualMachineIdentity' vm: The clone.
@@ -1882,7 +1882,7 @@ class RehearsalClone(dict):
 @pulumi.output_type
 class RehearsedMachine(dict):
     """
-    What came of one VM in a rehearsal.
+    The result of a rehearsal for one VM.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -1918,15 +1918,15 @@ class RehearsedMachine(dict):
                  snapshot: Optional['outputs.MemberSnapshot'] = None,
                  tools_running: Optional[_builtins.bool] = None):
         """
-        What came of one VM in a rehearsal.
+        The result of a rehearsal for one VM.
 
         :param 'VirtualMachineIdentity' vm: The VM.
-        :param _builtins.int wave: In which wave it was, from 1.
-        :param _builtins.float boot_seconds: Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+        :param _builtins.int wave: Its wave, from 1.
+        :param _builtins.float boot_seconds: Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
         :param _builtins.str clone: The name of its clone, which may be deleted by now; not set: none was made.
         :param _builtins.float clone_seconds: Seconds that making the clone took; not set: it was not made.
         :param _builtins.str failure: Why it didn't come up; not set: it did, or was not tried.
-        :param Sequence[_builtins.str] ip_addresses: The guest's IP addresses as VMware Tools told them; empty: none were told.
+        :param Sequence[_builtins.str] ip_addresses: The guest's IP addresses as VMware Tools reported them; empty: none reported.
         :param 'MemberSnapshot' snapshot: Its restore point that the clone was made from.
         :param _builtins.bool tools_running: Whether VMware Tools ran in its guest; not set: not known.
         """
@@ -1959,7 +1959,7 @@ class RehearsedMachine(dict):
     @pulumi.getter
     def wave(self) -> _builtins.int:
         """
-        In which wave it was, from 1.
+        Its wave, from 1.
         """
         return pulumi.get(self, "wave")
 
@@ -1967,7 +1967,7 @@ class RehearsedMachine(dict):
     @pulumi.getter(name="bootSeconds")
     def boot_seconds(self) -> Optional[_builtins.float]:
         """
-        Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn't get so far.
+        Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
         """
         return pulumi.get(self, "boot_seconds")
 
@@ -1999,7 +1999,7 @@ class RehearsedMachine(dict):
     @pulumi.getter(name="ipAddresses")
     def ip_addresses(self) -> Optional[Sequence[_builtins.str]]:
         """
-        The guest's IP addresses as VMware Tools told them; empty: none were told.
+        The guest's IP addresses as VMware Tools reported them; empty: none reported.
         """
         return pulumi.get(self, "ip_addresses")
 
@@ -2057,8 +2057,8 @@ class RevertPlan(dict):
         :param 'VirtualMachineIdentity' vm: The VM.
         :param _builtins.int age_seconds: How old that snapshot is, in seconds; not set: not known.
         :param _builtins.float discarded_bytes: Bytes written to disks since then, which are discarded; not set: not known.
-        :param _builtins.str lost_since: From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
-        :param _builtins.str sizes_as_of: When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+        :param _builtins.str lost_since: The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        :param _builtins.str sizes_as_of: When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
         """
         pulumi.set(__self__, "after", after)
         pulumi.set(__self__, "changes", changes)
@@ -2188,7 +2188,7 @@ class RevertPlan(dict):
     @pulumi.getter(name="lostSince")
     def lost_since(self) -> Optional[_builtins.str]:
         """
-        From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+        The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
         """
         return pulumi.get(self, "lost_since")
 
@@ -2196,7 +2196,7 @@ class RevertPlan(dict):
     @pulumi.getter(name="sizesAsOf")
     def sizes_as_of(self) -> Optional[_builtins.str]:
         """
-        When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+        When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
         """
         return pulumi.get(self, "sizes_as_of")
 
@@ -2726,18 +2726,18 @@ class Tools(dict):
 @pulumi.output_type
 class UnfinishedCheckpoint(dict):
     """
-    A checkpoint that could not be taken, nor all of it be taken back.
+    A checkpoint that failed, and whose snapshots could not all be removed again.
     """
     def __init__(__self__, *,
                  ownership: _builtins.str,
                  vms: Mapping[str, _builtins.str],
                  identities: Optional[Mapping[str, 'outputs.VirtualMachineIdentity']] = None):
         """
-        A checkpoint that could not be taken, nor all of it be taken back.
+        A checkpoint that failed, and whose snapshots could not all be removed again.
 
         :param _builtins.str ownership: The mark that its snapshots carry on the platform.
         :param Mapping[str, _builtins.str] vms: The identifiers of the VMs that may hold one, by the VM as `virtualMachines` names it.
-        :param Mapping[str, 'VirtualMachineIdentity'] identities: Which VMs these are, likewise; empty: only their identifiers are known.
+        :param Mapping[str, 'VirtualMachineIdentity'] identities: The identities of these VMs, likewise; empty: only their identifiers are known.
         """
         pulumi.set(__self__, "ownership", ownership)
         pulumi.set(__self__, "vms", vms)
@@ -2764,7 +2764,7 @@ class UnfinishedCheckpoint(dict):
     @pulumi.getter
     def identities(self) -> Optional[Mapping[str, 'outputs.VirtualMachineIdentity']]:
         """
-        Which VMs these are, likewise; empty: only their identifiers are known.
+        The identities of these VMs, likewise; empty: only their identifiers are known.
         """
         return pulumi.get(self, "identities")
 
@@ -2772,7 +2772,7 @@ class UnfinishedCheckpoint(dict):
 @pulumi.output_type
 class VirtualMachineIdentity(dict):
     """
-    Which VM a resource is about.
+    The identity of a VM.
     """
     @staticmethod
     def __key_warning(key: str):
@@ -2803,13 +2803,13 @@ class VirtualMachineIdentity(dict):
                  server: Optional[_builtins.str] = None,
                  uid: Optional[_builtins.str] = None):
         """
-        Which VM a resource is about.
+        The identity of a VM.
 
         :param _builtins.str id: The platform's own identifier (vSphere: the managed object id).
         :param _builtins.str name: The VM's name.
         :param _builtins.str instance_uuid: The VM's instance UUID.
         :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator).
-        :param _builtins.str namespace_uid: The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+        :param _builtins.str namespace_uid: The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
         :param _builtins.str path: The VM's inventory path.
         :param _builtins.str server: The server on which the VM was last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         :param _builtins.str uid: The UID of the VM's object (VM Operator): one that is re-created has another.
@@ -2865,7 +2865,7 @@ class VirtualMachineIdentity(dict):
     @pulumi.getter(name="namespaceUID")
     def namespace_uid(self) -> Optional[_builtins.str]:
         """
-        The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not set: this user may not read it.
+        The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. Not set: this user may not read it.
         """
         return pulumi.get(self, "namespace_uid")
 

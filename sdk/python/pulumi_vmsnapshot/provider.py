@@ -39,11 +39,11 @@ class ProviderArgs:
         The set of arguments for constructing a Provider resource.
 
         :param pulumi.Input[_builtins.bool] allow_unverified_ssl: Whether to accept a certificate that can't be verified. Default: false.
-        :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+        :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
         :param pulumi.Input[_builtins.str] debug_log: A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
-        :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.
@@ -128,7 +128,7 @@ class ProviderArgs:
     @pulumi.getter
     def backend(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+        The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
         """
         return pulumi.get(self, "backend")
 
@@ -176,7 +176,7 @@ class ProviderArgs:
     @pulumi.getter(name="ignoreTaskHistory")
     def ignore_task_history(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
         """
         return pulumi.get(self, "ignore_task_history")
 
@@ -334,11 +334,11 @@ class Provider(pulumi.ProviderResource):
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.bool] allow_unverified_ssl: Whether to accept a certificate that can't be verified. Default: false.
-        :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+        :param pulumi.Input[_builtins.str] backend: The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
         :param pulumi.Input[_builtins.str] ca_file: A file with the certificates (PEM) of the authorities to trust. Default: those of the system.
         :param pulumi.Input[_builtins.str] context: VM Operator: the kubeconfig's context. Default: its current-context.
         :param pulumi.Input[_builtins.str] debug_log: A file to which a line is appended for each call to the server: when, what, how long, how it ended, and the size of the answer. Nothing that is sent or answered is in it. Default: none.
-        :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        :param pulumi.Input[_builtins.bool] ignore_task_history: Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
         :param pulumi.Input[_builtins.str] kubeconfig: VM Operator: the kubeconfig, as a file's path (or several, as in KUBECONFIG) or as its content. Default: KUBECONFIG, as each command finds it in its environment; or else, with `backend: vmoperator`, `~/.kube/config` or the pod's service account.
         :param pulumi.Input[_builtins.str] moved_from_server: The instanceUuid of the server that the stack's VMs were moved from. The stack's state may then be about VMs of that server: each is looked for on the present one, by its instance UUID. VM Operator: the UID by which the error message names the former cluster; what isn't found in the present one then counts as gone. Default: none; state about another server is refused.
         :param pulumi.Input[_builtins.str] namespace: VM Operator: the namespace of VMs and snapshots for which none is given. Default: the context's, else `default`.

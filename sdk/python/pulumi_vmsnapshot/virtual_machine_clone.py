@@ -38,20 +38,20 @@ class VirtualMachineCloneArgs:
         """
         The set of arguments for constructing a VirtualMachineClone resource.
 
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
-        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
         :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
         :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
-        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         :param pulumi.Input[_builtins.int] memory_mb: Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
         :param pulumi.Input[_builtins.str] name: The new VM's name, at most 80 characters, without `%`, `/` and `\\`. Default: the resource's name with a random suffix. A change renames the VM.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: The networks of the new VM's adapters, by the adapter's label: `Network adapter 1: lab`. A network is given by its name or its inventory path. An adapter that isn't named stays on the network that it is on. Not together with `isolated`. A change updates in place.
         :param pulumi.Input[_builtins.int] num_cpus: Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
-        :param pulumi.Input[_builtins.bool] power_on: Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+        :param pulumi.Input[_builtins.bool] power_on: Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
         :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         """
         pulumi.set(__self__, "snapshot", snapshot)
         pulumi.set(__self__, "vm_name", vm_name)
@@ -90,7 +90,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def snapshot(self) -> pulumi.Input[_builtins.str]:
         """
-        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
         """
         return pulumi.get(self, "snapshot")
 
@@ -102,7 +102,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Input[_builtins.str]:
         """
-        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
         """
         return pulumi.get(self, "vm_name")
 
@@ -162,7 +162,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def linked(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         """
         return pulumi.get(self, "linked")
 
@@ -222,7 +222,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter(name="powerOn")
     def power_on(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+        Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
         """
         return pulumi.get(self, "power_on")
 
@@ -246,7 +246,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter(name="waitForTools")
     def wait_for_tools(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         """
         return pulumi.get(self, "wait_for_tools")
 
@@ -277,7 +277,7 @@ class VirtualMachineClone(pulumi.CustomResource):
                  wait_for_tools: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
-        A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn't removed.
+        A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones are based on isn't removed.
 
         ## Example Usage
         ### A copy of a VM to try something on
@@ -337,16 +337,16 @@ class VirtualMachineClone(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
         :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
         :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
-        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         :param pulumi.Input[_builtins.int] memory_mb: Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
         :param pulumi.Input[_builtins.str] name: The new VM's name, at most 80 characters, without `%`, `/` and `\\`. Default: the resource's name with a random suffix. A change renames the VM.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: The networks of the new VM's adapters, by the adapter's label: `Network adapter 1: lab`. A network is given by its name or its inventory path. An adapter that isn't named stays on the network that it is on. Not together with `isolated`. A change updates in place.
         :param pulumi.Input[_builtins.int] num_cpus: Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
-        :param pulumi.Input[_builtins.bool] power_on: Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+        :param pulumi.Input[_builtins.bool] power_on: Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
         :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
-        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
-        :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+        :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         """
         ...
     @overload
@@ -355,7 +355,7 @@ class VirtualMachineClone(pulumi.CustomResource):
                  args: VirtualMachineCloneArgs,
                  opts: Optional[pulumi.ResourceOptions] = None):
         """
-        A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn't removed.
+        A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones are based on isn't removed.
 
         ## Example Usage
         ### A copy of a VM to try something on
@@ -563,7 +563,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter(name="ipAddresses")
     def ip_addresses(self) -> pulumi.Output[Sequence[_builtins.str]]:
         """
-        The guest's IP addresses as VMware Tools tell them; empty: none are told.
+        The guest's IP addresses as VMware Tools report them; empty: none reported.
         """
         return pulumi.get(self, "ip_addresses")
 
@@ -579,7 +579,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def linked(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
         """
         return pulumi.get(self, "linked")
 
@@ -635,7 +635,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter(name="powerOn")
     def power_on(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+        Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
         """
         return pulumi.get(self, "power_on")
 
@@ -659,7 +659,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def snapshot(self) -> pulumi.Output[_builtins.str]:
         """
-        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same one doesn't.
+        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
         """
         return pulumi.get(self, "snapshot")
 
@@ -699,7 +699,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Output[_builtins.str]:
         """
-        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
         """
         return pulumi.get(self, "vm_name")
 
@@ -707,7 +707,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter(name="waitForTools")
     def wait_for_tools(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+        How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         """
         return pulumi.get(self, "wait_for_tools")
 

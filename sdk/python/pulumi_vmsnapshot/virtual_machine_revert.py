@@ -448,7 +448,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def seen(self) -> pulumi.Output[Optional['outputs.Fingerprint']]:
         """
-        What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+        The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
         """
         return pulumi.get(self, "seen")
 
@@ -464,7 +464,7 @@ class VirtualMachineRevert(pulumi.CustomResource):
     @pulumi.getter
     def target(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+        The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
         """
         return pulumi.get(self, "target")
 

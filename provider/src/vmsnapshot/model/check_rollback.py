@@ -45,7 +45,7 @@ class CheckRollbackArgs(Model):
         Duration | None,
         Property(
             "Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by "
-            "the server's clock, or when its age is not known. Default: any age will do."
+            "the server's clock, or when its age is not known. Default: any age."
         ),
     ] = None
 
@@ -68,24 +68,24 @@ class CheckRollbackResult(Model):
     last_reverts: Annotated[
         dict[str, PastRevert],
         Property(
-            "With `estimate`, each VM's last revert that went well, by the VM as `virtualMachines` has it. "
-            "A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single "
-            "host they aren't read, and the VM Operator's objects don't tell when a revert began."
+            "With `estimate`, each VM's last successful revert, by the VM as `virtualMachines` names it. VMs "
+            "for which none is known are left out: vCenter keeps tasks for some weeks; those of a single "
+            "host aren't read, and the VM Operator's objects don't tell when a revert began."
         ),
     ] = {}
     expected_seconds: Annotated[
         float | None,
         Property(
-            "With `estimate`, how long the reverts may take by those: the longest of each wave, added up. "
-            "Safety snapshots, `powerPolicy` and the guests' own start come on top. Not set: of a VM none is "
-            "remembered."
+            "With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each "
+            "wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not "
+            "set: for one of the VMs none is known."
         ),
     ] = None
     plans: Annotated[
         dict[str, RevertPlan],
         Property("What the rollback would do to each VM, by the VM as `virtualMachines` names it."),
     ]
-    text: Annotated[str, Property("The same for people.")]
+    text: Annotated[str, Property("The result as text, for people.")]
 
 
 CHECK_ROLLBACK: Final = FunctionType(

@@ -39,7 +39,7 @@ class CloneInputs(Model):
         Field(min_length=1),
         Property(
             "The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or "
-            "BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.",
+            "BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.",
             replaces=True,
         ),
     ]
@@ -49,16 +49,16 @@ class CloneInputs(Model):
         Property(
             "The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, "
             "or `.` for the current one. The clone has the hardware and the disks that the VM had then; it "
-            "boots, as memory isn't cloned. Another snapshot makes a new clone; another spelling of the same "
-            "one doesn't.",
+            "boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same "
+            "snapshot in another way.",
             replaces=True,
         ),
     ]
     linked: Annotated[
         bool,
         Property(
-            "Whether the clone's disks stand on the snapshot's files (a linked clone, made in seconds) "
-            "instead of being whole copies of them. While it exists, the snapshot can't be removed through "
+            "Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) "
+            "instead of being full copies of them. While it exists, the snapshot can't be removed through "
             "this provider. Default: true. A change makes a new clone.",
             replaces=True,
         ),
@@ -124,7 +124,8 @@ class CloneInputs(Model):
     power_on: Annotated[
         bool,
         Property(
-            "Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place."
+            "Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in "
+            "place."
         ),
     ] = False
     num_cpus: Annotated[
@@ -148,7 +149,7 @@ class CloneInputs(Model):
         Property(
             "How long an update waits until VMware Tools run in the new VM's guest, as a duration such as "
             "`10m`; if they don't by then, the update fails, and the next one waits again. Only with "
-            "`powerOn`. Default: nobody waits. A change updates in place."
+            "`powerOn`. Default: the update doesn't wait. A change updates in place."
         ),
     ] = None
 
@@ -168,7 +169,7 @@ class CloneState(CloneInputs):
         bool | None, Property("Whether VMware Tools run in its guest; not set: not known.")
     ] = None
     ip_addresses: Annotated[
-        list[str], Property("The guest's IP addresses as VMware Tools tell them; empty: none are told.")
+        list[str], Property("The guest's IP addresses as VMware Tools report them; empty: none reported.")
     ] = []
     machine: Annotated[Machine | None, Property("The VM that was made, as it is now.")] = None
     create_time: Annotated[str | None, Property("When it was asked for (RFC 3339, UTC).")] = None
@@ -185,7 +186,7 @@ CLONE: Final = ResourceType(
     "VirtualMachineClone",
     "A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the "
     "snapshot's disks, or a full copy of them. It is deleted with the resource, if it is the very VM that "
-    "the resource made; a snapshot that linked clones stand on isn't removed.",
+    "the resource made; a snapshot that linked clones are based on isn't removed.",
     CloneInputs,
     CloneState,
 )

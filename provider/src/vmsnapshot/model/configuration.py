@@ -18,8 +18,8 @@ class Configuration(Model):
         Literal["vsphere", "vmoperator"] | None,
         Property(
             "The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). "
-            "Default: the one whose settings are given; those of the configuration count before those of "
-            "the environment.",
+            "Default: the one whose settings are given; those of the configuration take precedence "
+            "over those of the environment.",
             env=("VMSNAPSHOT_BACKEND",),
         ),
     ] = None
@@ -116,8 +116,8 @@ class Configuration(Model):
     ignore_task_history: Annotated[
         bool,
         Property(
-            "Whether a task history of vSphere that can't be read counts as empty. By it an interrupted "
-            "revert is found to be done already: with true, it may be done twice. Default: false; a revert "
+            "Whether a task history of vSphere that can't be read counts as empty. It shows whether an "
+            "interrupted revert was done already: with true, it may be done twice. Default: false; a revert "
             "is then refused.",
             env=("VMSNAPSHOT_IGNORE_TASK_HISTORY",),
         ),

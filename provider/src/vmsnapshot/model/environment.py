@@ -41,7 +41,7 @@ class EnvironmentMember(Model):
     order: Annotated[
         int,
         Property(
-            "In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts "
+            "The VM's wave: a checkpoint takes the waves in ascending order, a rollback reverts "
             "them in descending order, the VMs of one wave in parallel. Default: 0."
         ),
     ] = 0
@@ -131,7 +131,7 @@ class Checkpoint(Model):
 
 
 class UnfinishedCheckpoint(Model):
-    """A checkpoint that could not be taken, nor all of it be taken back."""
+    """A checkpoint that failed, and whose snapshots could not all be removed again."""
 
     ownership: Annotated[str, Property("The mark that its snapshots carry on the platform.")]
     vms: Annotated[
@@ -140,7 +140,7 @@ class UnfinishedCheckpoint(Model):
     ]
     identities: Annotated[
         dict[str, VirtualMachineIdentity],
-        Property("Which VMs these are, likewise; empty: only their identifiers are known."),
+        Property("The identities of these VMs, likewise; empty: only their identifiers are known."),
     ] = {}
 
     @property
@@ -165,7 +165,7 @@ class CheckpointInputs(Model):
     label: Annotated[
         Label,
         Property(
-            "The name of the restore point to have: a release, a commit. A new label takes new "
+            "The name of the restore point, such as a release or a commit. A new label takes new "
             f"snapshots of all VMs, then prunes. At most {LABEL_LIMIT} characters."
         ),
     ]
@@ -208,9 +208,7 @@ class CheckpointInputs(Model):
 class CheckpointState(CheckpointInputs):
     """An environment's checkpoints as state holds them."""
 
-    checkpoints: Annotated[
-        dict[str, Checkpoint], Property("The restore points that there are, by label.")
-    ] = {}
+    checkpoints: Annotated[dict[str, Checkpoint], Property("The existing restore points, by label.")] = {}
     latest: Annotated[str | None, Property("The label of the newest complete checkpoint.")] = None
     unfinished: Annotated[
         dict[str, UnfinishedCheckpoint],

@@ -98,7 +98,7 @@ class GetVirtualMachineSnapshotsResult(Model):
     """A VM's snapshots."""
 
     snapshots: Annotated[list[SnapshotSummary], Property("The snapshots, each parent before its children.")]
-    tree: Annotated[str, Property("The whole tree as text, as a person draws it.")]
+    tree: Annotated[str, Property("The whole tree as text, drawn with lines.")]
 
 
 # No type with a name: `pulumi do` has no flags for those.
@@ -183,9 +183,7 @@ class InventorySnapshot(Model):
     """One snapshot of the inventory."""
 
     vm: Annotated[VirtualMachineIdentity, Property("The snapshot's VM.")]
-    id: Annotated[
-        str, Property("What tells it from the VM's other snapshots (vSphere: its managed object id).")
-    ]
+    id: Annotated[str, Property("Its identifier among the VM's snapshots (vSphere: the managed object id).")]
     parent_id: Annotated[str | None, Property("The parent's `id`; not set: a root.")] = None
     name: Annotated[str, Property("The snapshot's name.")]
     path: Annotated[str, Property("Its path in the VM's snapshot tree, as far as its place there is known.")]
@@ -242,14 +240,16 @@ class GetSnapshotInventoryResult(Model):
     """The snapshots of many VMs."""
 
     time: Annotated[
-        str, Property("When the inventory was read, by the server's clock (RFC 3339, UTC); ages go by it.")
+        str,
+        Property(
+            "When the inventory was read, by the server's clock (RFC 3339, UTC); ages are computed from it."
+        ),
     ]
     snapshots: Annotated[list[InventorySnapshot], Property("The snapshots that match, in order.")]
     undecided: Annotated[
         list[InventorySnapshot],
         Property(
-            "Snapshots that may match or not: the age, the size or the maker that a filter asks for is "
-            "not known."
+            "Snapshots that may match: the age, the size or the maker that a filter asks for is not known."
         ),
     ]
     not_read: Annotated[

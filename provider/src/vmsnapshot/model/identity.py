@@ -22,7 +22,7 @@ class ServerIdentity:
 
 
 class VirtualMachineIdentity(Model):
-    """Which VM a resource is about."""
+    """The identity of a VM."""
 
     id: Annotated[str, Property("The platform's own identifier (vSphere: the managed object id).")]
     name: Annotated[str, Property("The VM's name.")]
@@ -36,8 +36,8 @@ class VirtualMachineIdentity(Model):
     namespace_uid: Annotated[
         str | None,
         Property(
-            "The UID of its namespace (VM Operator): tells the cluster where `server` can't be read. Not "
-            "set: this user may not read it."
+            "The UID of its namespace (VM Operator): identifies the cluster where `server` can't be read. "
+            "Not set: this user may not read it."
         ),
     ] = None
     server: Annotated[

@@ -42,14 +42,14 @@ class Machine(Model):
         None
     )
     guest_id: Annotated[str | None, Property("The guest operating system's identifier.")] = None
-    annotation: Annotated[str | None, Property("The notes that people wrote on the VM.")] = None
+    annotation: Annotated[str | None, Property("The VM's notes.")] = None
     disks: Annotated[dict[str, Disk] | None, Property("The virtual disks by device key.")] = None
     network_adapters: Annotated[
         dict[str, NetworkAdapter] | None, Property("The network adapters by device key.")
     ] = None
     other_devices: Annotated[
         dict[str, str] | None,
-        Property("Devices beside disks, network adapters and controllers: label by device key."),
+        Property("Devices other than disks, network adapters and controllers: label by device key."),
     ] = None
     class_name: Annotated[str | None, Property("The VM class (VM Operator).")] = None
     settings: Annotated[

@@ -30,8 +30,8 @@ class Finding(Model):
     """One thing found before a revert."""
 
     severity: Annotated[Severity, Property("How severe it is.")]
-    code: Annotated[str, Property("A word for programs, such as `memoryLost`.")]
-    message: Annotated[str, Property("The same for people.")]
+    code: Annotated[str, Property("A code for programs, such as `memoryLost`.")]
+    message: Annotated[str, Property("The finding as text, for people.")]
 
 
 class PowerChange(Model):
@@ -60,7 +60,8 @@ class RevertPlan(Model):
     lost_since: Annotated[
         str | None,
         Property(
-            "From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known."
+            "The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not "
+            "known."
         ),
     ] = None
     discarded_bytes: Annotated[
@@ -70,8 +71,8 @@ class RevertPlan(Model):
     sizes_as_of: Annotated[
         str | None,
         Property(
-            "When the platform last looked at the files' sizes, by which `discardedBytes` goes (RFC 3339, "
-            "UTC): vCenter does so each quarter of an hour or later; not set: not known."
+            "When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, "
+            "UTC); vCenter does so every 15 minutes or less often. Not set: not known."
         ),
     ] = None
     leaves_branch: Annotated[

@@ -18,7 +18,7 @@ KeepClones: TypeAlias = Annotated[
     Choice(
         "KeepClones",
         {
-            "never": "They are deleted when the rehearsal has ended, whatever came of it.",
+            "never": "They are deleted when the rehearsal has ended, whether it passed or not.",
             "onFailure": "They stay only if the rehearsal failed, so that somebody can look at them.",
             "always": "They stay.",
         },
@@ -37,8 +37,8 @@ class RehearsalCheck(Model):
             "runs, in the plugin's working directory (that of the Pulumi program) and with its environment. "
             "The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` "
             "names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the "
-            "label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It "
-            "passes by exit code 0."
+            "label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. "
+            "It passes with exit code 0."
         ),
     ]
     environment: Annotated[dict[str, str] | None, Property("More environment variables. Default: none.")] = (
@@ -79,8 +79,8 @@ class RehearsalInputs(Model):
     linked: Annotated[
         bool,
         Property(
-            "Whether the clones' disks stand on the snapshots' files (linked clones, made in seconds) "
-            "instead of being whole copies of them. Default: true. A change rehearses again."
+            "Whether the clones' disks are based on the snapshots' files (linked clones, made in seconds) "
+            "instead of being full copies of them. Default: true. A change rehearses again."
         ),
     ] = True
     folder: Annotated[
@@ -118,45 +118,45 @@ class RehearsalInputs(Model):
     networks: Annotated[
         dict[str, str] | None,
         Property(
-            "By each network that the VMs were on, by its name, the one that their clones are to be on, by "
-            "its name or inventory path. One that isn't listed is refused, so that no clone gets onto a "
-            "network by mistake. Default: all adapters of the clones are disconnected. A change rehearses "
-            "again."
+            "The networks of the clones: for each network that the VMs were on, by its name, the one that "
+            "their clones are connected to, by its name or inventory path. One that isn't listed is refused, "
+            "so that no clone is connected to a network by mistake. Default: all adapters of the clones are "
+            "disconnected. A change rehearses again."
         ),
     ] = None
     wait_for_tools: Annotated[
         Duration,
         Property(
-            "How long VMware Tools of each clone may take to run after it was switched on, as a duration "
-            "such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again."
+            "How long VMware Tools of each clone may take to run after it was powered on, as a duration "
+            "such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again."
         ),
     ] = "10m"
     check: Annotated[
         RehearsalCheck | None,
         Property(
-            "A command that is run when all clones are up, and decides. Default: none; that they come up "
-            "will do. A change rehearses again."
+            "A command that is run when all clones are up, and decides. Default: none; the rehearsal passes "
+            "when all clones are up. A change rehearses again."
         ),
     ] = None
     keep_clones: Annotated[
         KeepClones,
         Property(
             "Whether the clones stay after a rehearsal, until the next one, or until the resource is "
-            "deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand "
-            "on can't be removed through this provider. Default: `never`. A change rehearses nothing; "
+            "deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based "
+            "on can't be removed through this provider. Default: `never`. A change starts no rehearsal; "
             "clones that are no longer to be kept are deleted."
         ),
     ] = "never"
 
 
 class RehearsedMachine(Model):
-    """What came of one VM in a rehearsal."""
+    """The result of a rehearsal for one VM."""
 
     vm: Annotated[VirtualMachineIdentity, Property("The VM.")]
     snapshot: Annotated[
         MemberSnapshot | None, Property("Its restore point that the clone was made from.")
     ] = None
-    wave: Annotated[int, Property("In which wave it was, from 1.")]
+    wave: Annotated[int, Property("Its wave, from 1.")]
     clone: Annotated[
         str | None, Property("The name of its clone, which may be deleted by now; not set: none was made.")
     ] = None
@@ -166,15 +166,15 @@ class RehearsedMachine(Model):
     boot_seconds: Annotated[
         float | None,
         Property(
-            "Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with "
-            "`waitForTools: 0s`, until it was on. Not set: it didn't get so far."
+            "Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with "
+            "`waitForTools: 0s`, until it was on. Not set: it did not come up."
         ),
     ] = None
     tools_running: Annotated[
         bool | None, Property("Whether VMware Tools ran in its guest; not set: not known.")
     ] = None
     ip_addresses: Annotated[
-        list[str], Property("The guest's IP addresses as VMware Tools told them; empty: none were told.")
+        list[str], Property("The guest's IP addresses as VMware Tools reported them; empty: none reported.")
     ] = []
     failure: Annotated[str | None, Property("Why it didn't come up; not set: it did, or was not tried.")] = (
         None
@@ -182,11 +182,11 @@ class RehearsedMachine(Model):
 
 
 class RehearsalCheckResult(Model):
-    """What came of the check's command."""
+    """The result of the check's command."""
 
     exit_code: Annotated[
         int | None,
-        Property("Its exit code; not set: it could not be started, or its time was over."),
+        Property("Its exit code; not set: it could not be started, or timed out."),
     ] = None
     seconds: Annotated[float, Property("Seconds that it took.")]
     output: Annotated[
@@ -195,7 +195,7 @@ class RehearsalCheckResult(Model):
 
 
 class RehearsalClone(Model):
-    """A clone that is still there."""
+    """A clone that still exists."""
 
     vm: Annotated[VirtualMachineIdentity, Property("The clone.")]
     ownership: Annotated[
@@ -205,7 +205,7 @@ class RehearsalClone(Model):
 
 
 class RehearsalState(RehearsalInputs):
-    """A rehearsal as state holds it: what was asked, and what came of the last one."""
+    """A rehearsal as state holds it: the inputs, and the results of the last one."""
 
     passed: Annotated[
         bool, Property("Whether all clones came up and the check, if there is one, passed.")
@@ -227,13 +227,13 @@ class RehearsalState(RehearsalInputs):
     ] = None
     results: Annotated[
         dict[str, RehearsedMachine],
-        Property("What came of each VM, by the VM as `virtualMachines` names it."),
+        Property("The result for each VM, by the VM as `virtualMachines` names it."),
     ] = {}
     check_result: Annotated[
-        RehearsalCheckResult | None, Property("What came of the check; not set: it was not run.")
+        RehearsalCheckResult | None, Property("The result of the check; not set: it was not run.")
     ] = None
     clones: Annotated[
-        dict[str, RehearsalClone], Property("The clones that are still there, by their instance UUIDs.")
+        dict[str, RehearsalClone], Property("The clones that still exist, by their instance UUIDs.")
     ] = {}
 
 

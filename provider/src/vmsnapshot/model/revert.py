@@ -81,7 +81,7 @@ class SafetySnapshot(Model):
 
 
 class Fingerprint(Model):
-    """What a VM was like at one moment: enough to tell later whether it still is."""
+    """The state of a VM at one moment: enough to tell later whether the VM has changed."""
 
     power_state: Annotated[PowerState | None, Property("Its power state.")] = None
     current_snapshot: Annotated[str | None, Property("The id of the snapshot that it ran on.")] = None
@@ -167,17 +167,16 @@ class RevertInputs(Model):
     target: Annotated[
         str | None,
         Property(
-            "What tells the snapshot that `snapshot` named when the revert was asked for from all others "
-            "(vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its "
-            "object). Computed.",
+            "The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its "
+            "uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.",
             computed=True,
         ),
     ] = None
     seen: Annotated[
         Fingerprint | None,
         Property(
-            "What the VM was like when the revert was asked for; an update from a saved plan is "
-            "refused when it no longer is. Computed.",
+            "The state of the VM when the revert was requested; an update from a saved plan is refused if it "
+            "has changed since. Computed.",
             computed=True,
         ),
     ] = None
@@ -216,7 +215,8 @@ class LeftoverSafetySnapshot(Model):
     name: Annotated[str, Property("The name that was asked for.")]
     ownership: Annotated[str, Property("The mark that it carries on the platform.")]
     identity: Annotated[
-        VirtualMachineIdentity | None, Property("Which VM that is; not set: only its identifier is known.")
+        VirtualMachineIdentity | None,
+        Property("The identity of the VM; not set: only its identifier is known."),
     ] = None
 
     @property

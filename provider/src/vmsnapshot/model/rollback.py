@@ -63,7 +63,7 @@ class RollbackInputs(Model):
         SafetyDeletePolicy,
         Property(
             "What happens to the last rollback's safety snapshots when the resource is deleted: `keep` or "
-            "`remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that "
+            "`remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that "
             "somebody has changed, always stays, and so do those of earlier rollbacks."
         ),
     ] = "keep"
@@ -107,8 +107,8 @@ class RollbackInputs(Model):
     seen: Annotated[
         dict[str, Fingerprint] | None,
         Property(
-            "What each VM was like when the rollback was asked for; an update from a saved plan is "
-            "refused when one no longer is. Computed.",
+            "The state of each VM when the rollback was requested; an update from a saved plan is "
+            "refused if one has changed since. Computed.",
             computed=True,
         ),
     ] = None
@@ -143,7 +143,7 @@ class MemberRollback(Model):
         str | None, Property("The mark that the platform keeps with the task of that revert.")
     ] = None
     power_pending: Annotated[
-        bool, Property("Whether `powerPolicy` could not be done yet after the revert.")
+        bool, Property("Whether `powerPolicy` could not be applied yet after the revert.")
     ] = False
     power_before: Annotated[
         PowerState | None, Property("The VM's power before it was reverted; not set: not known.")
@@ -173,12 +173,14 @@ class RollbackState(RollbackInputs):
             "`virtualMachines` names it."
         ),
     ] = {}
-    request: Annotated[
-        str | None, Property("What tells the rollback that `progress` is about from all others.")
-    ] = None
+    request: Annotated[str | None, Property("The identifier of the rollback that `progress` is about.")] = (
+        None
+    )
     after: Annotated[
         str | None,
-        Property("What came before that rollback: the one before it, or watching; not set: nothing."),
+        Property(
+            "What preceded that rollback: the identifier of another one, or of watching; not set: nothing."
+        ),
     ] = None
     leftover_safety_snapshots: Annotated[
         list[LeftoverSafetySnapshot],
@@ -196,7 +198,7 @@ class RollbackState(RollbackInputs):
     ] = []
     vms: Annotated[
         dict[str, VirtualMachineIdentity],
-        Property("Which VMs they are, by the VM as `virtualMachines` names it."),
+        Property("The identities of the VMs, by the VM as `virtualMachines` names it."),
     ] = {}
     machines: Annotated[
         dict[str, Machine] | None, Property("The live VMs, refreshed before each preview.")
@@ -205,11 +207,11 @@ class RollbackState(RollbackInputs):
 
 ROLLBACK: Final = ResourceType(
     "EnvironmentRollback",
-    "Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, "
-    "and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was "
-    "checked; the same inputs never revert again, drift never does, and deleting the resource only "
-    "forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only "
-    "watched.",
+    "Rolls the virtual machines of an environment back to a checkpoint's label, once for each request, and "
+    "remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; "
+    "the same inputs never revert again, drift never does, and deleting the resource leaves the virtual "
+    "machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the "
+    "virtual machines are only watched.",
     RollbackInputs,
     RollbackState,
 )

@@ -85,7 +85,7 @@ class WindowsQuiesce(Model):
 
 
 class Quiesce(Model):
-    """Bring the guest's file systems to rest before the snapshot is taken."""
+    """How the guest's file systems are quiesced before the snapshot is taken."""
 
     timeout: Annotated[
         Duration | None,

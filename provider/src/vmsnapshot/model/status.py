@@ -16,8 +16,8 @@ class Condition(Model):
 
     type: Annotated[str, Property("The condition's type, such as `VirtualMachineSnapshotReady`.")]
     status: Annotated[Literal["True", "False", "Unknown"], Property("`True`, `False` or `Unknown`.")]
-    reason: Annotated[str | None, Property("A word for why it has this status.")] = None
-    message: Annotated[str | None, Property("The same for people.")] = None
+    reason: Annotated[str | None, Property("One word that says why it has this status, for programs.")] = None
+    message: Annotated[str | None, Property("The reason as text, for people.")] = None
     last_transition_time: Annotated[str | None, Property("When the status last changed (RFC 3339, UTC).")] = (
         None
     )

@@ -34,7 +34,7 @@ class AskedTask:
 
 
 class PastRevert(Model):
-    """How long a revert took that the platform still remembers."""
+    """How long an earlier revert took, from the platform's task history."""
 
     seconds: Annotated[
         float, Property("Seconds that the platform worked on it, from the task's start to its end.")

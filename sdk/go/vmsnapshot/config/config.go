@@ -24,7 +24,7 @@ func GetAllowUnverifiedSsl(ctx *pulumi.Context) bool {
 	return value
 }
 
-// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+// The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
 func GetBackend(ctx *pulumi.Context) string {
 	v, err := config.Try(ctx, "vmsnapshot:backend")
 	if err == nil {
@@ -76,7 +76,7 @@ func GetDebugLog(ctx *pulumi.Context) string {
 	return value
 }
 
-// Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+// Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
 func GetIgnoreTaskHistory(ctx *pulumi.Context) bool {
 	v, err := config.TryBool(ctx, "vmsnapshot:ignoreTaskHistory")
 	if err == nil {

@@ -38,7 +38,7 @@ export type FindingSeverity = (typeof FindingSeverity)[keyof typeof FindingSever
 
 export const KeepClones = {
     /**
-     * They are deleted when the rehearsal has ended, whatever came of it.
+     * They are deleted when the rehearsal has ended, whether it passed or not.
      */
     Never: "never",
     /**

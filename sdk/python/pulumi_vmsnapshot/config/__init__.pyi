@@ -21,7 +21,7 @@ Whether to accept a certificate that can't be verified. Default: false.
 
 backend: Optional[str]
 """
-The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
 """
 
 caFile: Optional[str]
@@ -41,7 +41,7 @@ A file to which a line is appended for each call to the server: when, what, how 
 
 ignoreTaskHistory: Optional[bool]
 """
-Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
 """
 
 kubeconfig: Optional[str]

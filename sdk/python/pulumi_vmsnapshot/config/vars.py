@@ -30,7 +30,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def backend(self) -> Optional[str]:
         """
-        The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+        The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
         """
         return __config__.get('backend') or _utilities.get_env('VMSNAPSHOT_BACKEND')
 
@@ -58,7 +58,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def ignore_task_history(self) -> Optional[bool]:
         """
-        Whether a task history of vSphere that can't be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+        Whether a task history of vSphere that can't be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
         """
         return __config__.get_bool('ignoreTaskHistory') or _utilities.get_env_bool('VMSNAPSHOT_IGNORE_TASK_HISTORY')
 

@@ -21,7 +21,7 @@ _NAME: Final = 28
 
 _INDENT: Final = "  "
 _KEPT: Final = {
-    "never": "Then the clones are deleted, whatever came of it.",
+    "never": "Then the clones are deleted, whether it passed or not.",
     "onFailure": "Then the clones are deleted, unless it failed.",
     "always": "The clones stay until the next rehearsal, or until this resource is deleted.",
 }

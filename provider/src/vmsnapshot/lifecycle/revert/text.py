@@ -78,7 +78,7 @@ def found_text(
         text = (
             f"Whether {format_vm(vm)} is being reverted to {where} by a run of this request that was "
             "interrupted is not known yet: the platform shows nothing while a revert runs. The update waits "
-            "until it is known, and reverts only if nothing has come of it."
+            "until it is known, and reverts only if that revert did not happen."
         )
     elif found.running:
         text = (

@@ -86,7 +86,7 @@ def found_text(done: Sequence[str], running: Sequence[str] = (), uncertain: Sequ
         lines += wrapped(
             f"{format_names(uncertain)}: a run of this request that was interrupted may be reverting them; "
             "the platform shows nothing while a revert runs. The update waits until it is known, and reverts "
-            "only what came to nothing."
+            "those whose revert did not happen."
         )
     return "\n".join(lines)
 

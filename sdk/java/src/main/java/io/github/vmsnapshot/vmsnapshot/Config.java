@@ -19,7 +19,7 @@ public final class Config {
         return Codegen.booleanProp("allowUnverifiedSsl").config(config).env("VSPHERE_ALLOW_UNVERIFIED_SSL").get();
     }
 /**
- * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+ * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
  * 
  */
     public Optional<String> backend() {
@@ -47,7 +47,7 @@ public final class Config {
         return Codegen.stringProp("debugLog").config(config).env("VMSNAPSHOT_DEBUG_LOG").get();
     }
 /**
- * Whether a task history of vSphere that can&#39;t be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+ * Whether a task history of vSphere that can&#39;t be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
  * 
  */
     public Optional<Boolean> ignoreTaskHistory() {

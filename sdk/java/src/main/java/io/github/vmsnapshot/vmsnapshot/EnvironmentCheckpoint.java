@@ -61,14 +61,14 @@ import javax.annotation.Nullable;
 @ResourceType(type="vmsnapshot:index:EnvironmentCheckpoint")
 public class EnvironmentCheckpoint extends com.pulumi.resources.CustomResource {
     /**
-     * The restore points that there are, by label.
+     * The existing restore points, by label.
      * 
      */
     @Export(name="checkpoints", refs={Map.class,String.class,Checkpoint.class}, tree="[0,1,2]")
     private Output<Map<String,Checkpoint>> checkpoints;
 
     /**
-     * @return The restore points that there are, by label.
+     * @return The existing restore points, by label.
      * 
      */
     public Output<Map<String,Checkpoint>> checkpoints() {
@@ -117,14 +117,14 @@ public class EnvironmentCheckpoint extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.keepLast);
     }
     /**
-     * The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+     * The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
      * 
      */
     @Export(name="label", refs={String.class}, tree="[0]")
     private Output<String> label;
 
     /**
-     * @return The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+     * @return The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
      * 
      */
     public Output<String> label() {

@@ -53,14 +53,14 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
     }
 
     /**
-     * The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+     * The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
      * 
      */
     @Import(name="label", required=true)
     private Output<String> label;
 
     /**
-     * @return The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+     * @return The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
      * 
      */
     public Output<String> label() {
@@ -216,7 +216,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param label The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+         * @param label The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
          * 
          * @return builder
          * 
@@ -227,7 +227,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param label The name of the restore point to have: a release, a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
+         * @param label The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
          * 
          * @return builder
          * 

@@ -98,28 +98,28 @@ import javax.annotation.Nullable;
 @ResourceType(type="vmsnapshot:index:EnvironmentRehearsal")
 public class EnvironmentRehearsal extends com.pulumi.resources.CustomResource {
     /**
-     * A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+     * A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
      * 
      */
     @Export(name="check", refs={RehearsalCheck.class}, tree="[0]")
     private Output</* @Nullable */ RehearsalCheck> check;
 
     /**
-     * @return A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+     * @return A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
      * 
      */
     public Output<Optional<RehearsalCheck>> check() {
         return Codegen.optional(this.check);
     }
     /**
-     * What came of the check; not set: it was not run.
+     * The result of the check; not set: it was not run.
      * 
      */
     @Export(name="checkResult", refs={RehearsalCheckResult.class}, tree="[0]")
     private Output</* @Nullable */ RehearsalCheckResult> checkResult;
 
     /**
-     * @return What came of the check; not set: it was not run.
+     * @return The result of the check; not set: it was not run.
      * 
      */
     public Output<Optional<RehearsalCheckResult>> checkResult() {
@@ -140,14 +140,14 @@ public class EnvironmentRehearsal extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.checkpoint);
     }
     /**
-     * The clones that are still there, by their instance UUIDs.
+     * The clones that still exist, by their instance UUIDs.
      * 
      */
     @Export(name="clones", refs={Map.class,String.class,RehearsalClone.class}, tree="[0,1,2]")
     private Output<Map<String,RehearsalClone>> clones;
 
     /**
-     * @return The clones that are still there, by their instance UUIDs.
+     * @return The clones that still exist, by their instance UUIDs.
      * 
      */
     public Output<Map<String,RehearsalClone>> clones() {
@@ -210,42 +210,42 @@ public class EnvironmentRehearsal extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.host);
     }
     /**
-     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can&#39;t be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can&#39;t be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
      * 
      */
     @Export(name="keepClones", refs={KeepClones.class}, tree="[0]")
     private Output<KeepClones> keepClones;
 
     /**
-     * @return Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can&#39;t be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+     * @return Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can&#39;t be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
      * 
      */
     public Output<KeepClones> keepClones() {
         return this.keepClones;
     }
     /**
-     * Whether the clones&#39; disks stand on the snapshots&#39; files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+     * Whether the clones&#39; disks are based on the snapshots&#39; files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
      * 
      */
     @Export(name="linked", refs={Boolean.class}, tree="[0]")
     private Output<Boolean> linked;
 
     /**
-     * @return Whether the clones&#39; disks stand on the snapshots&#39; files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+     * @return Whether the clones&#39; disks are based on the snapshots&#39; files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
      * 
      */
     public Output<Boolean> linked() {
         return this.linked;
     }
     /**
-     * By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+     * The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
      * 
      */
     @Export(name="networks", refs={Map.class,String.class}, tree="[0,1,1]")
     private Output</* @Nullable */ Map<String,String>> networks;
 
     /**
-     * @return By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+     * @return The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
      * 
      */
     public Output<Optional<Map<String,String>>> networks() {
@@ -294,14 +294,14 @@ public class EnvironmentRehearsal extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.resourcePool);
     }
     /**
-     * What came of each VM, by the VM as `virtualMachines` names it.
+     * The result for each VM, by the VM as `virtualMachines` names it.
      * 
      */
     @Export(name="results", refs={Map.class,String.class,RehearsedMachine.class}, tree="[0,1,2]")
     private Output<Map<String,RehearsedMachine>> results;
 
     /**
-     * @return What came of each VM, by the VM as `virtualMachines` names it.
+     * @return The result for each VM, by the VM as `virtualMachines` names it.
      * 
      */
     public Output<Map<String,RehearsedMachine>> results() {
@@ -378,14 +378,14 @@ public class EnvironmentRehearsal extends com.pulumi.resources.CustomResource {
         return this.virtualMachines;
     }
     /**
-     * How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+     * How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
      * 
      */
     @Export(name="waitForTools", refs={String.class}, tree="[0]")
     private Output<String> waitForTools;
 
     /**
-     * @return How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+     * @return How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
      * 
      */
     public Output<String> waitForTools() {

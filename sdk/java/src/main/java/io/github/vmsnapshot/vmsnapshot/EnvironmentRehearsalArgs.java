@@ -25,14 +25,14 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
     public static final EnvironmentRehearsalArgs Empty = new EnvironmentRehearsalArgs();
 
     /**
-     * A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+     * A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
      * 
      */
     @Import(name="check")
     private @Nullable Output<RehearsalCheckArgs> check;
 
     /**
-     * @return A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+     * @return A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
      * 
      */
     public Optional<Output<RehearsalCheckArgs>> check() {
@@ -100,14 +100,14 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
     }
 
     /**
-     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can&#39;t be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+     * Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can&#39;t be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
      * 
      */
     @Import(name="keepClones")
     private @Nullable Output<KeepClones> keepClones;
 
     /**
-     * @return Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can&#39;t be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+     * @return Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can&#39;t be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
      * 
      */
     public Optional<Output<KeepClones>> keepClones() {
@@ -115,14 +115,14 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
     }
 
     /**
-     * Whether the clones&#39; disks stand on the snapshots&#39; files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+     * Whether the clones&#39; disks are based on the snapshots&#39; files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
      * 
      */
     @Import(name="linked")
     private @Nullable Output<Boolean> linked;
 
     /**
-     * @return Whether the clones&#39; disks stand on the snapshots&#39; files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+     * @return Whether the clones&#39; disks are based on the snapshots&#39; files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
      * 
      */
     public Optional<Output<Boolean>> linked() {
@@ -130,14 +130,14 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
     }
 
     /**
-     * By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+     * The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
      * 
      */
     @Import(name="networks")
     private @Nullable Output<Map<String,String>> networks;
 
     /**
-     * @return By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+     * @return The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
      * 
      */
     public Optional<Output<Map<String,String>>> networks() {
@@ -205,14 +205,14 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
     }
 
     /**
-     * How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+     * How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
      * 
      */
     @Import(name="waitForTools")
     private @Nullable Output<String> waitForTools;
 
     /**
-     * @return How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+     * @return How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
      * 
      */
     public Optional<Output<String>> waitForTools() {
@@ -256,7 +256,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param check A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+         * @param check A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
          * 
          * @return builder
          * 
@@ -267,7 +267,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param check A command that is run when all clones are up, and decides. Default: none; that they come up will do. A change rehearses again.
+         * @param check A command that is run when all clones are up, and decides. Default: none; the rehearsal passes when all clones are up. A change rehearses again.
          * 
          * @return builder
          * 
@@ -361,7 +361,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param keepClones Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can&#39;t be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+         * @param keepClones Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can&#39;t be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
          * 
          * @return builder
          * 
@@ -372,7 +372,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param keepClones Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they are there, the snapshots that they stand on can&#39;t be removed through this provider. Default: `never`. A change rehearses nothing; clones that are no longer to be kept are deleted.
+         * @param keepClones Whether the clones stay after a rehearsal, until the next one, or until the resource is deleted: `never`, `onFailure` or `always`. While they exist, the snapshots that they are based on can&#39;t be removed through this provider. Default: `never`. A change starts no rehearsal; clones that are no longer to be kept are deleted.
          * 
          * @return builder
          * 
@@ -382,7 +382,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param linked Whether the clones&#39; disks stand on the snapshots&#39; files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+         * @param linked Whether the clones&#39; disks are based on the snapshots&#39; files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
          * 
          * @return builder
          * 
@@ -393,7 +393,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param linked Whether the clones&#39; disks stand on the snapshots&#39; files (linked clones, made in seconds) instead of being whole copies of them. Default: true. A change rehearses again.
+         * @param linked Whether the clones&#39; disks are based on the snapshots&#39; files (linked clones, made in seconds) instead of being full copies of them. Default: true. A change rehearses again.
          * 
          * @return builder
          * 
@@ -403,7 +403,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param networks By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+         * @param networks The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
          * 
          * @return builder
          * 
@@ -414,7 +414,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param networks By each network that the VMs were on, by its name, the one that their clones are to be on, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone gets onto a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
+         * @param networks The networks of the clones: for each network that the VMs were on, by its name, the one that their clones are connected to, by its name or inventory path. One that isn&#39;t listed is refused, so that no clone is connected to a network by mistake. Default: all adapters of the clones are disconnected. A change rehearses again.
          * 
          * @return builder
          * 
@@ -518,7 +518,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param waitForTools How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+         * @param waitForTools How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
          * 
          * @return builder
          * 
@@ -529,7 +529,7 @@ public final class EnvironmentRehearsalArgs extends com.pulumi.resources.Resourc
         }
 
         /**
-         * @param waitForTools How long VMware Tools of each clone may take to run after it was switched on, as a duration such as `10m`. `0s`: nobody waits for them. Default: `10m`. A change rehearses again.
+         * @param waitForTools How long VMware Tools of each clone may take to run after it was powered on, as a duration such as `10m`. `0s`: they are not waited for. Default: `10m`. A change rehearses again.
          * 
          * @return builder
          * 

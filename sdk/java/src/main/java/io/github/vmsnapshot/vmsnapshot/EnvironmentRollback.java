@@ -28,7 +28,7 @@ import java.util.Optional;
 import javax.annotation.Nullable;
 
 /**
- * Rolls the virtual machines of an environment back to a checkpoint&#39;s label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource only forgets, or removes safety snapshots (`safetyDeletePolicy`). Without `to` the virtual machines are only watched.
+ * Rolls the virtual machines of an environment back to a checkpoint&#39;s label, once for each request, and remembers it. They are reverted when `to` or `triggers` changes, after every one of them was checked; the same inputs never revert again, drift never does, and deleting the resource leaves the virtual machines unchanged; `safetyDeletePolicy` says what happens to safety snapshots. Without `to` the virtual machines are only watched.
  * 
  * ## Example Usage
  * ### A way back for all VMs
@@ -69,14 +69,14 @@ import javax.annotation.Nullable;
 @ResourceType(type="vmsnapshot:index:EnvironmentRollback")
 public class EnvironmentRollback extends com.pulumi.resources.CustomResource {
     /**
-     * What came before that rollback: the one before it, or watching; not set: nothing.
+     * What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
      * 
      */
     @Export(name="after", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> after;
 
     /**
-     * @return What came before that rollback: the one before it, or watching; not set: nothing.
+     * @return What preceded that rollback: the identifier of another one, or of watching; not set: nothing.
      * 
      */
     public Output<Optional<String>> after() {
@@ -181,14 +181,14 @@ public class EnvironmentRollback extends com.pulumi.resources.CustomResource {
         return this.progress;
     }
     /**
-     * What tells the rollback that `progress` is about from all others.
+     * The identifier of the rollback that `progress` is about.
      * 
      */
     @Export(name="request", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> request;
 
     /**
-     * @return What tells the rollback that `progress` is about from all others.
+     * @return The identifier of the rollback that `progress` is about.
      * 
      */
     public Output<Optional<String>> request() {
@@ -237,14 +237,14 @@ public class EnvironmentRollback extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.rolledBackTo);
     }
     /**
-     * What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     * What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
      * 
      */
     @Export(name="safetyDeletePolicy", refs={SafetyDeletePolicy.class}, tree="[0]")
     private Output<SafetyDeletePolicy> safetyDeletePolicy;
 
     /**
-     * @return What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     * @return What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
      * 
      */
     public Output<SafetyDeletePolicy> safetyDeletePolicy() {
@@ -265,14 +265,14 @@ public class EnvironmentRollback extends com.pulumi.resources.CustomResource {
         return this.safetySnapshot;
     }
     /**
-     * What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+     * The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
      * 
      */
     @Export(name="seen", refs={Map.class,String.class,Fingerprint.class}, tree="[0,1,2]")
     private Output</* @Nullable */ Map<String,Fingerprint>> seen;
 
     /**
-     * @return What each VM was like when the rollback was asked for; an update from a saved plan is refused when one no longer is. Computed.
+     * @return The state of each VM when the rollback was requested; an update from a saved plan is refused if one has changed since. Computed.
      * 
      */
     public Output<Optional<Map<String,Fingerprint>>> seen() {
@@ -335,14 +335,14 @@ public class EnvironmentRollback extends com.pulumi.resources.CustomResource {
         return this.virtualMachines;
     }
     /**
-     * Which VMs they are, by the VM as `virtualMachines` names it.
+     * The identities of the VMs, by the VM as `virtualMachines` names it.
      * 
      */
     @Export(name="vms", refs={Map.class,String.class,VirtualMachineIdentity.class}, tree="[0,1,2]")
     private Output<Map<String,VirtualMachineIdentity>> vms;
 
     /**
-     * @return Which VMs they are, by the VM as `virtualMachines` names it.
+     * @return The identities of the VMs, by the VM as `virtualMachines` names it.
      * 
      */
     public Output<Map<String,VirtualMachineIdentity>> vms() {

@@ -86,14 +86,14 @@ public final class EnvironmentRollbackArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     * What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
      * 
      */
     @Import(name="safetyDeletePolicy")
     private @Nullable Output<SafetyDeletePolicy> safetyDeletePolicy;
 
     /**
-     * @return What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+     * @return What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
      * 
      */
     public Optional<Output<SafetyDeletePolicy>> safetyDeletePolicy() {
@@ -277,7 +277,7 @@ public final class EnvironmentRollbackArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param safetyDeletePolicy What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+         * @param safetyDeletePolicy What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
          * 
          * @return builder
          * 
@@ -288,7 +288,7 @@ public final class EnvironmentRollbackArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param safetyDeletePolicy What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone stands on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
+         * @param safetyDeletePolicy What happens to the last rollback&#39;s safety snapshots when the resource is deleted: `keep` or `remove`. Default: `keep`. One that its VM runs on, that a linked clone is based on, or that somebody has changed, always stays, and so do those of earlier rollbacks.
          * 
          * @return builder
          * 

@@ -33,14 +33,14 @@ public final class ProviderArgs extends com.pulumi.resources.ResourceArgs {
     }
 
     /**
-     * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+     * The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
      * 
      */
     @Import(name="backend")
     private @Nullable Output<String> backend;
 
     /**
-     * @return The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+     * @return The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
      * 
      */
     public Optional<Output<String>> backend() {
@@ -93,14 +93,14 @@ public final class ProviderArgs extends com.pulumi.resources.ResourceArgs {
     }
 
     /**
-     * Whether a task history of vSphere that can&#39;t be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+     * Whether a task history of vSphere that can&#39;t be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
      * 
      */
     @Import(name="ignoreTaskHistory", json=true)
     private @Nullable Output<Boolean> ignoreTaskHistory;
 
     /**
-     * @return Whether a task history of vSphere that can&#39;t be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+     * @return Whether a task history of vSphere that can&#39;t be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
      * 
      */
     public Optional<Output<Boolean>> ignoreTaskHistory() {
@@ -318,7 +318,7 @@ public final class ProviderArgs extends com.pulumi.resources.ResourceArgs {
         }
 
         /**
-         * @param backend The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+         * @param backend The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
          * 
          * @return builder
          * 
@@ -329,7 +329,7 @@ public final class ProviderArgs extends com.pulumi.resources.ResourceArgs {
         }
 
         /**
-         * @param backend The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration count before those of the environment.
+         * @param backend The platform: `vsphere` (vCenter or ESXi) or `vmoperator` (the Kubernetes VM Operator). Default: the one whose settings are given; those of the configuration take precedence over those of the environment.
          * 
          * @return builder
          * 
@@ -402,7 +402,7 @@ public final class ProviderArgs extends com.pulumi.resources.ResourceArgs {
         }
 
         /**
-         * @param ignoreTaskHistory Whether a task history of vSphere that can&#39;t be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+         * @param ignoreTaskHistory Whether a task history of vSphere that can&#39;t be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
          * 
          * @return builder
          * 
@@ -413,7 +413,7 @@ public final class ProviderArgs extends com.pulumi.resources.ResourceArgs {
         }
 
         /**
-         * @param ignoreTaskHistory Whether a task history of vSphere that can&#39;t be read counts as empty. By it an interrupted revert is found to be done already: with true, it may be done twice. Default: false; a revert is then refused.
+         * @param ignoreTaskHistory Whether a task history of vSphere that can&#39;t be read counts as empty. It shows whether an interrupted revert was done already: with true, it may be done twice. Default: false; a revert is then refused.
          * 
          * @return builder
          * 

@@ -22,7 +22,7 @@ import java.util.Optional;
 import javax.annotation.Nullable;
 
 /**
- * A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot&#39;s disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones stand on isn&#39;t removed.
+ * A new virtual machine that is made from a snapshot of another one (vSphere only): linked to the snapshot&#39;s disks, or a full copy of them. It is deleted with the resource, if it is the very VM that the resource made; a snapshot that linked clones are based on isn&#39;t removed.
  * 
  * ## Example Usage
  * ### A copy of a VM to try something on
@@ -36,6 +36,7 @@ import javax.annotation.Nullable;
  * import io.github.vmsnapshot.vmsnapshot.VirtualMachineCloneArgs;
  * import io.github.vmsnapshot.vmsnapshot.VirtualMachineSnapshot;
  * import io.github.vmsnapshot.vmsnapshot.VirtualMachineSnapshotArgs;
+ * import io.github.vmsnapshot.vmsnapshot.outputs.VirtualMachineIdentity;
  * import java.util.Optional;
  * 
  * public class App {
@@ -51,7 +52,7 @@ import javax.annotation.Nullable;
  *                 .powerOn(true)
  *                 .build());
  * 
- *             context.export("vm", trial.vm());
+ *             context.export("vm", trial.vm().applyValue(it -> it.map(VirtualMachineIdentity::id)));
  *         });
  *     }
  * }
@@ -158,14 +159,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.host);
     }
     /**
-     * The guest&#39;s IP addresses as VMware Tools tell them; empty: none are told.
+     * The guest&#39;s IP addresses as VMware Tools report them; empty: none reported.
      * 
      */
     @Export(name="ipAddresses", refs={List.class,String.class}, tree="[0,1]")
     private Output<List<String>> ipAddresses;
 
     /**
-     * @return The guest&#39;s IP addresses as VMware Tools tell them; empty: none are told.
+     * @return The guest&#39;s IP addresses as VMware Tools report them; empty: none reported.
      * 
      */
     public Output<List<String>> ipAddresses() {
@@ -186,14 +187,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return this.isolated;
     }
     /**
-     * Whether the clone&#39;s disks stand on the snapshot&#39;s files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
      * 
      */
     @Export(name="linked", refs={Boolean.class}, tree="[0]")
     private Output<Boolean> linked;
 
     /**
-     * @return Whether the clone&#39;s disks stand on the snapshot&#39;s files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * @return Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
      * 
      */
     public Output<Boolean> linked() {
@@ -284,14 +285,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.ownership);
     }
     /**
-     * Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+     * Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
      * 
      */
     @Export(name="powerOn", refs={Boolean.class}, tree="[0]")
     private Output<Boolean> powerOn;
 
     /**
-     * @return Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+     * @return Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
      * 
      */
     public Output<Boolean> powerOn() {
@@ -326,14 +327,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.resourcePool);
     }
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Another snapshot makes a new clone; another spelling of the same one doesn&#39;t.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
      * 
      */
     @Export(name="snapshot", refs={String.class}, tree="[0]")
     private Output<String> snapshot;
 
     /**
-     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Another snapshot makes a new clone; another spelling of the same one doesn&#39;t.
+     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
      * 
      */
     public Output<String> snapshot() {
@@ -396,28 +397,28 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.vm);
     }
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
      * 
      */
     @Export(name="vmName", refs={String.class}, tree="[0]")
     private Output<String> vmName;
 
     /**
-     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
      * 
      */
     public Output<String> vmName() {
         return this.vmName;
     }
     /**
-     * How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     * How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn&#39;t wait. A change updates in place.
      * 
      */
     @Export(name="waitForTools", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> waitForTools;
 
     /**
-     * @return How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     * @return How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn&#39;t wait. A change updates in place.
      * 
      */
     public Output<Optional<String>> waitForTools() {

@@ -81,14 +81,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * Whether the clone&#39;s disks stand on the snapshot&#39;s files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
      * 
      */
     @Import(name="linked")
     private @Nullable Output<Boolean> linked;
 
     /**
-     * @return Whether the clone&#39;s disks stand on the snapshot&#39;s files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * @return Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
      * 
      */
     public Optional<Output<Boolean>> linked() {
@@ -156,14 +156,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+     * Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
      * 
      */
     @Import(name="powerOn")
     private @Nullable Output<Boolean> powerOn;
 
     /**
-     * @return Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+     * @return Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
      * 
      */
     public Optional<Output<Boolean>> powerOn() {
@@ -186,14 +186,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Another snapshot makes a new clone; another spelling of the same one doesn&#39;t.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
      * 
      */
     @Import(name="snapshot", required=true)
     private Output<String> snapshot;
 
     /**
-     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Another snapshot makes a new clone; another spelling of the same one doesn&#39;t.
+     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
      * 
      */
     public Output<String> snapshot() {
@@ -201,14 +201,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
      * 
      */
     @Import(name="vmName", required=true)
     private Output<String> vmName;
 
     /**
-     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
      * 
      */
     public Output<String> vmName() {
@@ -216,14 +216,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     * How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn&#39;t wait. A change updates in place.
      * 
      */
     @Import(name="waitForTools")
     private @Nullable Output<String> waitForTools;
 
     /**
-     * @return How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+     * @return How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn&#39;t wait. A change updates in place.
      * 
      */
     public Optional<Output<String>> waitForTools() {
@@ -352,7 +352,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param linked Whether the clone&#39;s disks stand on the snapshot&#39;s files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+         * @param linked Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
          * 
          * @return builder
          * 
@@ -363,7 +363,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param linked Whether the clone&#39;s disks stand on the snapshot&#39;s files (a linked clone, made in seconds) instead of being whole copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+         * @param linked Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
          * 
          * @return builder
          * 
@@ -457,7 +457,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param powerOn Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+         * @param powerOn Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
          * 
          * @return builder
          * 
@@ -468,7 +468,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param powerOn Whether the new VM runs. Default: false. A change switches it on, or (hard) off, in place.
+         * @param powerOn Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
          * 
          * @return builder
          * 
@@ -499,7 +499,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Another snapshot makes a new clone; another spelling of the same one doesn&#39;t.
+         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
          * 
          * @return builder
          * 
@@ -510,7 +510,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Another snapshot makes a new clone; another spelling of the same one doesn&#39;t.
+         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
          * 
          * @return builder
          * 
@@ -520,7 +520,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
          * 
          * @return builder
          * 
@@ -531,7 +531,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Another VM makes a new clone.
+         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
          * 
          * @return builder
          * 
@@ -541,7 +541,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param waitForTools How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+         * @param waitForTools How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn&#39;t wait. A change updates in place.
          * 
          * @return builder
          * 
@@ -552,7 +552,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param waitForTools How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: nobody waits. A change updates in place.
+         * @param waitForTools How long an update waits until VMware Tools run in the new VM&#39;s guest, as a duration such as `10m`; if they don&#39;t by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn&#39;t wait. A change updates in place.
          * 
          * @return builder
          * 

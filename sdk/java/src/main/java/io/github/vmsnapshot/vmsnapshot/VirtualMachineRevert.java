@@ -71,6 +71,7 @@ import javax.annotation.Nullable;
  * import com.pulumi.Pulumi;
  * import io.github.vmsnapshot.vmsnapshot.VirtualMachineRevert;
  * import io.github.vmsnapshot.vmsnapshot.VirtualMachineRevertArgs;
+ * import io.github.vmsnapshot.vmsnapshot.outputs.RevertedTo;
  * import java.util.Map;
  * 
  * public class App {
@@ -82,7 +83,7 @@ import javax.annotation.Nullable;
  *                 .triggers(Map.of("run", context.config().require("run")))
  *                 .build());
  * 
- *             context.export("revertedTo", lab.revertedTo());
+ *             context.export("revertedTo", lab.revertedTo().applyValue(it -> it.map(RevertedTo::name)));
  *         });
  *     }
  * }
@@ -247,14 +248,14 @@ public class VirtualMachineRevert extends com.pulumi.resources.CustomResource {
         return this.safetySnapshots;
     }
     /**
-     * What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+     * The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
      * 
      */
     @Export(name="seen", refs={Fingerprint.class}, tree="[0]")
     private Output</* @Nullable */ Fingerprint> seen;
 
     /**
-     * @return What the VM was like when the revert was asked for; an update from a saved plan is refused when it no longer is. Computed.
+     * @return The state of the VM when the revert was requested; an update from a saved plan is refused if it has changed since. Computed.
      * 
      */
     public Output<Optional<Fingerprint>> seen() {
@@ -275,14 +276,14 @@ public class VirtualMachineRevert extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.snapshot);
     }
     /**
-     * What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+     * The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
      * 
      */
     @Export(name="target", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> target;
 
     /**
-     * @return What tells the snapshot that `snapshot` named when the revert was asked for from all others (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
+     * @return The identity of the snapshot that `snapshot` named when the revert was requested (vSphere: its uniqueID, and when it was taken; VM Operator: its name, and the UID of its object). Computed.
      * 
      */
     public Output<Optional<String>> target() {

@@ -11,7 +11,7 @@ import java.util.StringJoiner;
     @EnumType
     public enum KeepClones {
         /**
-         * They are deleted when the rehearsal has ended, whatever came of it.
+         * They are deleted when the rehearsal has ended, whether it passed or not.
          * 
          */
         Never("never"),

@@ -36,14 +36,14 @@ public final class EnvironmentMember extends com.pulumi.resources.InvokeArgs {
     }
 
     /**
-     * In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      * 
      */
     @Import(name="order")
     private @Nullable Integer order;
 
     /**
-     * @return In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * @return The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      * 
      */
     public Optional<Integer> order() {
@@ -103,7 +103,7 @@ public final class EnvironmentMember extends com.pulumi.resources.InvokeArgs {
         }
 
         /**
-         * @param order In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+         * @param order The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
          * 
          * @return builder
          * 

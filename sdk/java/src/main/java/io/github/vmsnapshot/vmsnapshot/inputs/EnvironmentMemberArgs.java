@@ -37,14 +37,14 @@ public final class EnvironmentMemberArgs extends com.pulumi.resources.ResourceAr
     }
 
     /**
-     * In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      * 
      */
     @Import(name="order")
     private @Nullable Output<Integer> order;
 
     /**
-     * @return In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * @return The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      * 
      */
     public Optional<Output<Integer>> order() {
@@ -114,7 +114,7 @@ public final class EnvironmentMemberArgs extends com.pulumi.resources.ResourceAr
         }
 
         /**
-         * @param order In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+         * @param order The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
          * 
          * @return builder
          * 
@@ -125,7 +125,7 @@ public final class EnvironmentMemberArgs extends com.pulumi.resources.ResourceAr
         }
 
         /**
-         * @param order In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+         * @param order The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
          * 
          * @return builder
          * 

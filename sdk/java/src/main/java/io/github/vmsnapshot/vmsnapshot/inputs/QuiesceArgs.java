@@ -13,7 +13,7 @@ import javax.annotation.Nullable;
 
 
 /**
- * Bring the guest&#39;s file systems to rest before the snapshot is taken.
+ * How the guest&#39;s file systems are quiesced before the snapshot is taken.
  * 
  */
 public final class QuiesceArgs extends com.pulumi.resources.ResourceArgs {

@@ -23,14 +23,14 @@ public final class RehearsalCheckArgs extends com.pulumi.resources.ResourceArgs 
     public static final RehearsalCheckArgs Empty = new RehearsalCheckArgs();
 
     /**
-     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     * The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
      * 
      */
     @Import(name="command", required=true)
     private Output<List<String>> command;
 
     /**
-     * @return The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     * @return The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
      * 
      */
     public Output<List<String>> command() {
@@ -94,7 +94,7 @@ public final class RehearsalCheckArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param command The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+         * @param command The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
          * 
          * @return builder
          * 
@@ -105,7 +105,7 @@ public final class RehearsalCheckArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param command The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+         * @param command The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
          * 
          * @return builder
          * 
@@ -115,7 +115,7 @@ public final class RehearsalCheckArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param command The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+         * @param command The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
          * 
          * @return builder
          * 

@@ -23,12 +23,12 @@ public final class CheckRollbackResult {
      */
     private @Nullable Integer ageSeconds;
     /**
-     * @return With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests&#39; own start come on top. Not set: of a VM none is remembered.
+     * @return With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
      * 
      */
     private @Nullable Double expectedSeconds;
     /**
-     * @return With `estimate`, each VM&#39;s last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren&#39;t read, and the VM Operator&#39;s objects don&#39;t tell when a revert began.
+     * @return With `estimate`, each VM&#39;s last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren&#39;t read, and the VM Operator&#39;s objects don&#39;t tell when a revert began.
      * 
      */
     private @Nullable Map<String,PastRevert> lastReverts;
@@ -48,7 +48,7 @@ public final class CheckRollbackResult {
      */
     private @Nullable String takenAt;
     /**
-     * @return The same for people.
+     * @return The result as text, for people.
      * 
      */
     private String text;
@@ -67,14 +67,14 @@ public final class CheckRollbackResult {
         return Optional.ofNullable(this.ageSeconds);
     }
     /**
-     * @return With `estimate`, how long the reverts may take by those: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the guests&#39; own start come on top. Not set: of a VM none is remembered.
+     * @return With `estimate`, how long the reverts may take, estimated by `lastReverts`: the longest of each wave, added up. Safety snapshots, `powerPolicy` and the start of the guests take more time. Not set: for one of the VMs none is known.
      * 
      */
     public Optional<Double> expectedSeconds() {
         return Optional.ofNullable(this.expectedSeconds);
     }
     /**
-     * @return With `estimate`, each VM&#39;s last revert that went well, by the VM as `virtualMachines` has it. A VM is missing of which none is known: vCenter keeps tasks for some weeks; of a single host they aren&#39;t read, and the VM Operator&#39;s objects don&#39;t tell when a revert began.
+     * @return With `estimate`, each VM&#39;s last successful revert, by the VM as `virtualMachines` names it. VMs for which none is known are left out: vCenter keeps tasks for some weeks; those of a single host aren&#39;t read, and the VM Operator&#39;s objects don&#39;t tell when a revert began.
      * 
      */
     public Map<String,PastRevert> lastReverts() {
@@ -102,7 +102,7 @@ public final class CheckRollbackResult {
         return Optional.ofNullable(this.takenAt);
     }
     /**
-     * @return The same for people.
+     * @return The result as text, for people.
      * 
      */
     public String text() {

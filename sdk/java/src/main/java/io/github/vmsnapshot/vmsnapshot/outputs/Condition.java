@@ -18,12 +18,12 @@ public final class Condition {
      */
     private @Nullable String lastTransitionTime;
     /**
-     * @return The same for people.
+     * @return The reason as text, for people.
      * 
      */
     private @Nullable String message;
     /**
-     * @return A word for why it has this status.
+     * @return One word that says why it has this status, for programs.
      * 
      */
     private @Nullable String reason;
@@ -47,14 +47,14 @@ public final class Condition {
         return Optional.ofNullable(this.lastTransitionTime);
     }
     /**
-     * @return The same for people.
+     * @return The reason as text, for people.
      * 
      */
     public Optional<String> message() {
         return Optional.ofNullable(this.message);
     }
     /**
-     * @return A word for why it has this status.
+     * @return One word that says why it has this status, for programs.
      * 
      */
     public Optional<String> reason() {

@@ -19,7 +19,7 @@ public final class EnvironmentMember {
      */
     private @Nullable String namespace;
     /**
-     * @return In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * @return The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      * 
      */
     private @Nullable Integer order;
@@ -38,7 +38,7 @@ public final class EnvironmentMember {
         return Optional.ofNullable(this.namespace);
     }
     /**
-     * @return In which wave it is: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
+     * @return The VM&#39;s wave: a checkpoint takes the waves in ascending order, a rollback reverts them in descending order, the VMs of one wave in parallel. Default: 0.
      * 
      */
     public Optional<Integer> order() {

@@ -12,12 +12,12 @@ import java.util.Objects;
 @CustomType
 public final class Finding {
     /**
-     * @return A word for programs, such as `memoryLost`.
+     * @return A code for programs, such as `memoryLost`.
      * 
      */
     private String code;
     /**
-     * @return The same for people.
+     * @return The finding as text, for people.
      * 
      */
     private String message;
@@ -29,14 +29,14 @@ public final class Finding {
 
     private Finding() {}
     /**
-     * @return A word for programs, such as `memoryLost`.
+     * @return A code for programs, such as `memoryLost`.
      * 
      */
     public String code() {
         return this.code;
     }
     /**
-     * @return The same for people.
+     * @return The finding as text, for people.
      * 
      */
     public String message() {

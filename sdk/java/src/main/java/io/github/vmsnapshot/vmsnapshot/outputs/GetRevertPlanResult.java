@@ -57,7 +57,7 @@ public final class GetRevertPlanResult {
      */
     private Machine live;
     /**
-     * @return From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+     * @return The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
      * 
      */
     private @Nullable String lostSince;
@@ -72,7 +72,7 @@ public final class GetRevertPlanResult {
      */
     private PowerChange powerState;
     /**
-     * @return When the platform last looked at the files&#39; sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+     * @return When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
      * 
      */
     private @Nullable String sizesAsOf;
@@ -148,7 +148,7 @@ public final class GetRevertPlanResult {
         return this.live;
     }
     /**
-     * @return From when on memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
+     * @return The time since which memory and disk writes are lost for good (RFC 3339, UTC); not set: not known.
      * 
      */
     public Optional<String> lostSince() {
@@ -169,7 +169,7 @@ public final class GetRevertPlanResult {
         return this.powerState;
     }
     /**
-     * @return When the platform last looked at the files&#39; sizes, by which `discardedBytes` goes (RFC 3339, UTC): vCenter does so each quarter of an hour or later; not set: not known.
+     * @return When the platform last updated the file sizes that `discardedBytes` is computed from (RFC 3339, UTC); vCenter does so every 15 minutes or less often. Not set: not known.
      * 
      */
     public Optional<String> sizesAsOf() {

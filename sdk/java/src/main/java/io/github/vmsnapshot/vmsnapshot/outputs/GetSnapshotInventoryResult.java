@@ -47,7 +47,7 @@ public final class GetSnapshotInventoryResult {
      */
     private List<InventorySnapshot> snapshots;
     /**
-     * @return When the inventory was read, by the server&#39;s clock (RFC 3339, UTC); ages go by it.
+     * @return When the inventory was read, by the server&#39;s clock (RFC 3339, UTC); ages are computed from it.
      * 
      */
     private String time;
@@ -57,7 +57,7 @@ public final class GetSnapshotInventoryResult {
      */
     private Double totalBytes;
     /**
-     * @return Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+     * @return Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
      * 
      */
     private List<InventorySnapshot> undecided;
@@ -111,7 +111,7 @@ public final class GetSnapshotInventoryResult {
         return this.snapshots;
     }
     /**
-     * @return When the inventory was read, by the server&#39;s clock (RFC 3339, UTC); ages go by it.
+     * @return When the inventory was read, by the server&#39;s clock (RFC 3339, UTC); ages are computed from it.
      * 
      */
     public String time() {
@@ -125,7 +125,7 @@ public final class GetSnapshotInventoryResult {
         return this.totalBytes;
     }
     /**
-     * @return Snapshots that may match or not: the age, the size or the maker that a filter asks for is not known.
+     * @return Snapshots that may match: the age, the size or the maker that a filter asks for is not known.
      * 
      */
     public List<InventorySnapshot> undecided() {

@@ -18,7 +18,7 @@ public final class GetVirtualMachineSnapshotsResult {
      */
     private List<SnapshotSummary> snapshots;
     /**
-     * @return The whole tree as text, as a person draws it.
+     * @return The whole tree as text, drawn with lines.
      * 
      */
     private String tree;
@@ -32,7 +32,7 @@ public final class GetVirtualMachineSnapshotsResult {
         return this.snapshots;
     }
     /**
-     * @return The whole tree as text, as a person draws it.
+     * @return The whole tree as text, drawn with lines.
      * 
      */
     public String tree() {

@@ -54,7 +54,7 @@ public final class InventorySnapshot {
      */
     private String description;
     /**
-     * @return What tells it from the VM&#39;s other snapshots (vSphere: its managed object id).
+     * @return Its identifier among the VM&#39;s snapshots (vSphere: the managed object id).
      * 
      */
     private String id;
@@ -155,7 +155,7 @@ public final class InventorySnapshot {
         return this.description;
     }
     /**
-     * @return What tells it from the VM&#39;s other snapshots (vSphere: its managed object id).
+     * @return Its identifier among the VM&#39;s snapshots (vSphere: the managed object id).
      * 
      */
     public String id() {

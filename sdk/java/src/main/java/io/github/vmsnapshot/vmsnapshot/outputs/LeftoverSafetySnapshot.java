@@ -14,7 +14,7 @@ import javax.annotation.Nullable;
 @CustomType
 public final class LeftoverSafetySnapshot {
     /**
-     * @return Which VM that is; not set: only its identifier is known.
+     * @return The identity of the VM; not set: only its identifier is known.
      * 
      */
     private @Nullable VirtualMachineIdentity identity;
@@ -41,7 +41,7 @@ public final class LeftoverSafetySnapshot {
 
     private LeftoverSafetySnapshot() {}
     /**
-     * @return Which VM that is; not set: only its identifier is known.
+     * @return The identity of the VM; not set: only its identifier is known.
      * 
      */
     public Optional<VirtualMachineIdentity> identity() {

@@ -18,7 +18,7 @@ import javax.annotation.Nullable;
 @CustomType
 public final class Machine {
     /**
-     * @return The notes that people wrote on the VM.
+     * @return The VM&#39;s notes.
      * 
      */
     private @Nullable String annotation;
@@ -78,7 +78,7 @@ public final class Machine {
      */
     private @Nullable Integer numCPUs;
     /**
-     * @return Devices beside disks, network adapters and controllers: label by device key.
+     * @return Devices other than disks, network adapters and controllers: label by device key.
      * 
      */
     private @Nullable Map<String,String> otherDevices;
@@ -100,7 +100,7 @@ public final class Machine {
 
     private Machine() {}
     /**
-     * @return The notes that people wrote on the VM.
+     * @return The VM&#39;s notes.
      * 
      */
     public Optional<String> annotation() {
@@ -184,7 +184,7 @@ public final class Machine {
         return Optional.ofNullable(this.numCPUs);
     }
     /**
-     * @return Devices beside disks, network adapters and controllers: label by device key.
+     * @return Devices other than disks, network adapters and controllers: label by device key.
      * 
      */
     public Map<String,String> otherDevices() {

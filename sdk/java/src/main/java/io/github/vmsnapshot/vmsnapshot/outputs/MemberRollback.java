@@ -25,7 +25,7 @@ public final class MemberRollback {
      */
     private @Nullable PowerState powerBefore;
     /**
-     * @return Whether `powerPolicy` could not be done yet after the revert.
+     * @return Whether `powerPolicy` could not be applied yet after the revert.
      * 
      */
     private @Nullable Boolean powerPending;
@@ -71,7 +71,7 @@ public final class MemberRollback {
         return Optional.ofNullable(this.powerBefore);
     }
     /**
-     * @return Whether `powerPolicy` could not be done yet after the revert.
+     * @return Whether `powerPolicy` could not be applied yet after the revert.
      * 
      */
     public Optional<Boolean> powerPending() {

@@ -15,7 +15,7 @@ import javax.annotation.Nullable;
 @CustomType
 public final class RehearsalCheck {
     /**
-     * @return The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     * @return The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
      * 
      */
     private List<String> command;
@@ -32,7 +32,7 @@ public final class RehearsalCheck {
 
     private RehearsalCheck() {}
     /**
-     * @return The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is told. It passes by exit code 0.
+     * @return The program and its arguments, without a shell: `[sh, -c, ...]` has one. It is run where pulumi runs, in the plugin&#39;s working directory (that of the Pulumi program) and with its environment. The environment variable `VMSNAPSHOT_CLONES` holds, as JSON, for each VM as `virtualMachines` names it, `name`, `id`, `instanceUUID` and `addresses` of its clone; `VMSNAPSHOT_LABEL` is the label; `VMSNAPSHOT_IP_WEB_1` is the first address of the clone of `web-1`, if one is reported. It passes with exit code 0.
      * 
      */
     public List<String> command() {

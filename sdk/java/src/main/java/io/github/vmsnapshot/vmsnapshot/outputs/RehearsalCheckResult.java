@@ -15,7 +15,7 @@ import javax.annotation.Nullable;
 @CustomType
 public final class RehearsalCheckResult {
     /**
-     * @return Its exit code; not set: it could not be started, or its time was over.
+     * @return Its exit code; not set: it could not be started, or timed out.
      * 
      */
     private @Nullable Integer exitCode;
@@ -32,7 +32,7 @@ public final class RehearsalCheckResult {
 
     private RehearsalCheckResult() {}
     /**
-     * @return Its exit code; not set: it could not be started, or its time was over.
+     * @return Its exit code; not set: it could not be started, or timed out.
      * 
      */
     public Optional<Integer> exitCode() {

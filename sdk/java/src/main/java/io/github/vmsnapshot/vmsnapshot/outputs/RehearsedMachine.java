@@ -19,7 +19,7 @@ import javax.annotation.Nullable;
 @CustomType
 public final class RehearsedMachine {
     /**
-     * @return Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn&#39;t get so far.
+     * @return Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
      * 
      */
     private @Nullable Double bootSeconds;
@@ -39,7 +39,7 @@ public final class RehearsedMachine {
      */
     private @Nullable String failure;
     /**
-     * @return The guest&#39;s IP addresses as VMware Tools told them; empty: none were told.
+     * @return The guest&#39;s IP addresses as VMware Tools reported them; empty: none reported.
      * 
      */
     private @Nullable List<String> ipAddresses;
@@ -59,14 +59,14 @@ public final class RehearsedMachine {
      */
     private VirtualMachineIdentity vm;
     /**
-     * @return In which wave it was, from 1.
+     * @return Its wave, from 1.
      * 
      */
     private Integer wave;
 
     private RehearsedMachine() {}
     /**
-     * @return Seconds from switching it on until VMware Tools ran, which is looked at each 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it didn&#39;t get so far.
+     * @return Seconds from power-on until VMware Tools ran, which is checked every 2 seconds; with `waitForTools: 0s`, until it was on. Not set: it did not come up.
      * 
      */
     public Optional<Double> bootSeconds() {
@@ -94,7 +94,7 @@ public final class RehearsedMachine {
         return Optional.ofNullable(this.failure);
     }
     /**
-     * @return The guest&#39;s IP addresses as VMware Tools told them; empty: none were told.
+     * @return The guest&#39;s IP addresses as VMware Tools reported them; empty: none reported.
      * 
      */
     public List<String> ipAddresses() {
@@ -122,7 +122,7 @@ public final class RehearsedMachine {
         return this.vm;
     }
     /**
-     * @return In which wave it was, from 1.
+     * @return Its wave, from 1.
      * 
      */
     public Integer wave() {

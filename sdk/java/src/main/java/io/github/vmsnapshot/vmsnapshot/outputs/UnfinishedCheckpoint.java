@@ -14,7 +14,7 @@ import javax.annotation.Nullable;
 @CustomType
 public final class UnfinishedCheckpoint {
     /**
-     * @return Which VMs these are, likewise; empty: only their identifiers are known.
+     * @return The identities of these VMs, likewise; empty: only their identifiers are known.
      * 
      */
     private @Nullable Map<String,VirtualMachineIdentity> identities;
@@ -31,7 +31,7 @@ public final class UnfinishedCheckpoint {
 
     private UnfinishedCheckpoint() {}
     /**
-     * @return Which VMs these are, likewise; empty: only their identifiers are known.
+     * @return The identities of these VMs, likewise; empty: only their identifiers are known.
      * 
      */
     public Map<String,VirtualMachineIdentity> identities() {

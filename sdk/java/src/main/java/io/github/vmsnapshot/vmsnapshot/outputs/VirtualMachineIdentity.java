@@ -33,7 +33,7 @@ public final class VirtualMachineIdentity {
      */
     private @Nullable String namespace;
     /**
-     * @return The UID of its namespace (VM Operator): tells the cluster where `server` can&#39;t be read. Not set: this user may not read it.
+     * @return The UID of its namespace (VM Operator): identifies the cluster where `server` can&#39;t be read. Not set: this user may not read it.
      * 
      */
     private @Nullable String namespaceUID;
@@ -83,7 +83,7 @@ public final class VirtualMachineIdentity {
         return Optional.ofNullable(this.namespace);
     }
     /**
-     * @return The UID of its namespace (VM Operator): tells the cluster where `server` can&#39;t be read. Not set: this user may not read it.
+     * @return The UID of its namespace (VM Operator): identifies the cluster where `server` can&#39;t be read. Not set: this user may not read it.
      * 
      */
     public Optional<String> namespaceUID() {
