@@ -18,7 +18,7 @@ from devkit.kubernetes import ApiServer, VirtualMachine, VirtualMachineSnapshot,
 from devkit.kubernetes import running as api_server_running
 from devkit.vmoperator import admission
 from devkit.waiting import until
-from tests.support.in_process import mini_stack
+from tests.support.in_process import Process, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import Failed
 from tests.vmoperator.environment import Environment, environment, make, urn
@@ -152,13 +152,13 @@ def test_new_settings_that_lead_to_another_cluster(
     api_server: ApiServer, namespace: str, tmp_path: Path
 ) -> None:
     """They don't get into state, where they would stay; unless what is in the first one is given up."""
-    provider = Provider(connect, lambda *_: None)
+    process = Process(lambda here: Provider(connect, here))
     two = tmp_path / "two"
 
     def asked(**settings: Any) -> str:
         old = {"backend": "vmoperator", "kubeconfig": str(two), "context": "first", "namespace": namespace}
         try:
-            provider.diff_configuration(old, old | settings)
+            process.provider.diff_configuration(old, old | settings)
         except Refused as refused:
             return str(refused)
         return ""
@@ -177,10 +177,15 @@ def test_new_settings_that_lead_to_another_cluster(
             assert asked(kubeconfig=str(second.kubeconfigs[user]), context=None) == told
         # The same cluster: by another login, at another address.
         assert asked(kubeconfig=str(api_server.kubeconfigs["controller"]), context=None) == ""
-        elsewhere = two.read_text().replace("127.0.0.1", "localhost")
+        moved = "tls-server-name: 127.0.0.1\n    server: https://localhost:"
+        elsewhere = two.read_text().replace("server: https://127.0.0.1:", moved)
         assert asked(kubeconfig=elsewhere) == ""
-    # Nothing answers at the second one any more: nothing is known.
+    assert process.said == []
+    # Nothing answers at the second one any more: nothing is known, and that is said.
     assert asked(context="second") == ""
+    (told,) = [one.text for one in process.said]
+    assert "new settings lead to the same server could not be found out: " in told
+    assert "each resource is checked when it is read" in told
 
 
 def contexts(**files: Path) -> str:

@@ -45,6 +45,7 @@ class Provider:
         notes: Notes | None = None,
     ) -> None:
         self._connect = connect
+        self._logger = logger
         self._session = Session(connect, logger, notes or NoNotes())
         # What any resource was given as a secret. Adding to a set and copying it are atomic in CPython.
         self._secrets: set[str] = set()
@@ -63,7 +64,7 @@ class Provider:
         Raises:
             Refused: They lead to another server.
         """
-        require_same_server(self._connect, old_inputs, new_inputs)
+        require_same_server(self._connect, self._logger, old_inputs, new_inputs)
         return configuration.diff_configuration(old_inputs, new_inputs)
 
     def configure(self, inputs: requests.Properties) -> requests.Properties:

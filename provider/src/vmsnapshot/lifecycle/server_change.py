@@ -11,11 +11,12 @@ from vmsnapshot.lifecycle.common.identity import Sameness, compare_servers
 from vmsnapshot.lifecycle.common.identity_text import changed_server_text
 from vmsnapshot.lifecycle.common.platforms import platform_of
 from vmsnapshot.lifecycle.configuration import complete_configuration, load_configuration
-from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Refused, TimedOut, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Backend
-from vmsnapshot.lifecycle.requests import Properties
+from vmsnapshot.lifecycle.requests import Logger, Properties, Severity
 from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.duration import format_duration
 from vmsnapshot.model.values import has_unknown, plain
 
 # How long to ask each of the two addresses; an old one is often given up because nobody answers there.
@@ -23,16 +24,18 @@ _WITHIN: Final = timedelta(seconds=20)
 
 
 def require_same_server(
-    connect: Callable[[Configuration], Backend], old: Properties, new: Properties
+    connect: Callable[[Configuration], Backend], logger: Logger, old: Properties, new: Properties
 ) -> None:
     """Go on only if a new address in the provider's settings leads to the server of the old one.
 
     The engine writes new settings into the stack's state before it looks at any resource, and reads resources
     by the settings in state from then on: a wrong address there is hard to get rid of. Where one of the two
-    can't be asked nothing is known, and the resources refuse the other server when they are read.
+    can't be asked nothing is known, which the user is told, and the resources refuse the other server when
+    they are read.
 
     Args:
         connect: Makes the backend of a configuration.
+        logger: Shows texts to the user.
         old: The settings in state.
         new: The settings that are asked for.
 
@@ -44,7 +47,14 @@ def require_same_server(
     try:
         before, after = (load_configuration(complete_configuration(item).inputs) for item in (old, new))
         told = None if before.backend != after.backend else _moved(connect, before, after)
-    except VmsnapshotError:
+    except VmsnapshotError as error:
+        late = isinstance(error, TimedOut)  # its own text speaks of a resource's customTimeouts
+        reason = f"no answer within {format_duration(_WITHIN)}" if late else str(error)
+        unknown = (
+            f"Whether the new settings lead to the same server could not be found out: {full_stop(reason)} "
+            "Nothing was refused; each resource is checked when it is read."
+        )
+        logger.log("", Severity.WARNING, unknown)
         return
     if told is not None:
         raise Refused(told, subject="changing the provider's settings")
