@@ -183,6 +183,29 @@ def test_a_create_that_left_one_is_continued(life: Life) -> None:
     assert life.stack.up().check().ops == {}
 
 
+def leftover_on(life: Life, vm: str) -> dict[str, Any]:
+    """A safety snapshot of a VM that the resource has left there, as state holds it."""
+    owner, uuid = owner_by(life.stack.resource("web").urn, vm), life.client.vm(vm).config.instanceUuid
+    life.client.take(vm, "left", description=describe("", owner, uuid, "left"))
+    identity = {"id": life.client.vm(vm)._moId, "name": vm, "instanceUUID": uuid}
+    mark = str(owner.mark)
+    return {"member": life.vm, "vm": identity["id"], "name": "left", "ownership": mark, "identity": identity}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_those_of_two_vms_that_had_the_name_in_turn_are_removed(life: Life, *, deleted: bool) -> None:
+    """Updates of two VMs, which `vmName` meant in turn, left one each: an update or a delete removes both."""
+    other = next(_NAMES)
+    life.write(snapshot=None, safetySnapshot={"keepUpdates": 1, "deletePolicy": "remove"})
+    life.stack.up().check()
+    left = [leftover_on(life, vm) for vm in (other, life.vm)]
+    life.stack.entries["web"].outputs["leftoverSafetySnapshots"] = left
+    if deleted:
+        life.stack.write()
+    life.stack.up().check()
+    assert (life.client.names(other), life.client.names(life.vm)) == ([], ["base"])
+
+
 def test_a_failed_revert_keeps_its_safety_snapshot_in_state(life: Life) -> None:
     """The revert fails after it was taken: state holds it, and the same request replaces it."""
     life.write(snapshot=None)

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
+from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded, snapshot_name
 from vmsnapshot.lifecycle.common.observed import timestamp_or_none
@@ -25,6 +26,7 @@ from vmsnapshot.lifecycle.common.safety_records import (
     find_by_reference,
     is_over,
     leftover_text,
+    only_way_back_text,
 )
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
@@ -232,38 +234,43 @@ class SafetySnapshots:
         """
         if not leftovers:
             return {}
-        by_vm: dict[str, list[LeftoverSafetySnapshot]] = {}
-        for item in leftovers:
-            by_vm.setdefault(item.vm, []).append(item)
-
-        def remove(_key: str, vm: VirtualMachine, part: Operation) -> None:
-            after = wait_until_idle(self._session, vm, part)
-            for item in by_vm[places[vm.identity.id]]:
-                for snapshot in marked_as_recorded(after, item.ownership, item.known_vm):
-                    if not snapshot.ready or _stands_on(after, snapshot):
-                        self._remove(after, snapshot, part)
-                    else:
-                        self._log(_only_way_back_text(after, snapshot), requests.Severity.WARNING)
-
-        known = {vm_id: items[0].known_vm for vm_id, items in by_vm.items()}
+        known = {vm_key(item.known_vm): item.known_vm for item in leftovers}
         try:
             outcomes = self._session.locate_all(known, operation, ReadMask.NOTHING)
         except VmsnapshotError as error:
             return {item.member: error for item in leftovers}
-        machines, unread = partition(outcomes)
-        # Where each was when state was written, by where it is now.
-        places = {vm.identity.id: vm_id for vm_id, vm in machines.items()}
-        named = {by_vm[vm_id][0].member: vm for vm_id, vm in machines.items()}
+        failed: dict[str, VmsnapshotError] = {}
+        # By the VM: two may have been the same member, one after the other.
+        due: dict[str, tuple[VirtualMachine, list[LeftoverSafetySnapshot]]] = {}
+        for item in leftovers:
+            outcome = outcomes[vm_key(item.known_vm)]
+            if isinstance(outcome, VirtualMachine):
+                due.setdefault(format_vm(outcome), (outcome, []))[1].append(item)
+            elif not isinstance(outcome, Gone):
+                failed[item.member] = outcome
+
         removed = parallel_map(
-            named,
-            remove,
+            due,
+            lambda _name, work, part: self._remove_marked(*work, part),
             operation,
             "removing safety snapshots",
-            lambda key: f"removing the safety snapshot of {format_vm(named[key])}",
+            lambda name: f"removing the safety snapshot of {name}",
         )
-        failed = {places[named[key].identity.id]: error for key, error in partition(removed)[1].items()}
-        failed |= {vm_id: error for vm_id, error in unread.items() if not isinstance(error, Gone)}
-        return {item.member: failed[item.vm] for item in leftovers if item.vm in failed}
+        for name, cause in partition(removed)[1].items():
+            failed |= {item.member: cause for item in due[name][1]}
+        return failed
+
+    def _remove_marked(
+        self, vm: VirtualMachine, leftovers: Sequence[LeftoverSafetySnapshot], operation: Operation
+    ) -> None:
+        """Remove a VM's snapshots with one of these marks, but those that may be the only way back."""
+        vm = wait_until_idle(self._session, vm, operation)
+        for item in leftovers:
+            for snapshot in marked_as_recorded(vm, item.ownership, item.known_vm):
+                if not snapshot.ready or _stands_on(vm, snapshot):
+                    self._remove(vm, snapshot, operation)
+                else:
+                    self._log(only_way_back_text(vm, snapshot), requests.Severity.WARNING)
 
     def clean_up(
         self,
@@ -381,13 +388,6 @@ def _taken(snapshot: Snapshot) -> dt.datetime | None:
 def _stands_on(vm: VirtualMachine, snapshot: Snapshot) -> bool:
     """Whether the VM has gone on from a snapshot: surely, as far as the platform tells its place."""
     return any(item.id == snapshot.id for item in vm.ancestry(vm.current_snapshot_id))
-
-
-def _only_way_back_text(vm: VirtualMachine, snapshot: Snapshot) -> str:
-    return (
-        f"{format_snapshot(vm, snapshot)}, a safety snapshot of an earlier update, is kept: the VM has been "
-        "reverted since it was taken, so it may be the only way back. Remove it yourself if nobody needs it."
-    )
 
 
 def _free_name(name: str, vm: VirtualMachine, *, unique: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.observed import failed_condition, parse_timestamp
+from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -97,3 +98,11 @@ def leftover_text(
     if left:
         lines.append("The next update uses or removes them.")
     return lines
+
+
+def only_way_back_text(vm: VirtualMachine, snapshot: Snapshot) -> str:
+    """Returns why a safety snapshot that an earlier update left is kept, and no longer part of state."""
+    return (
+        f"{format_snapshot(vm, snapshot)}, a safety snapshot of an earlier update, is kept: the VM has been "
+        "reverted since it was taken, so it may be the only way back. Remove it yourself if nobody needs it."
+    )

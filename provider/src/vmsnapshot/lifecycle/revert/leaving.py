@@ -41,7 +41,11 @@ def remove_safety_snapshots(
         vm = session.locate(known, operation)
     except Gone:
         return []
-    leftovers = [replace(item, vm=vm.identity.id) for item in state.leftover_safety_snapshots]
+    # Release 0.1.0 knew of the VM of one only where it was last seen.
+    leftovers = [
+        item if item.identity is not None else replace(item, vm=vm.identity.id)
+        for item in state.leftover_safety_snapshots
+    ]
     not_removed = safety.clean_up(leftovers, {}, operation)
     if not_removed is not None:
         raise not_removed.error
