@@ -61,6 +61,11 @@ def reverts(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
     return [{"type": kind, "properties": {"vmName": vm, **asked}} for vm in vms]
 
 
+def reverts_again(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
+    """The same, asked for once more."""
+    return reverts(vms, -1 - repetition)
+
+
 def checkpoint(vms: Sequence[str], _repetition: int) -> list[dict[str, Any]]:
     """A checkpoint of all VMs."""
     asked = {"virtualMachines": [{"vmName": vm} for vm in vms], "label": SNAPSHOT}
@@ -88,10 +93,11 @@ def singles(count: int, *, slow: bool = False, parallel: int | None = None) -> S
 
 
 def single_reverts(count: int) -> Scenario:
-    """First reverts of single VMs, and their preview."""
+    """First reverts of single VMs and their preview; and that of further ones, which refreshes them."""
     cases = [
         Case(f"preview-revert-{count}", "preview", "compare"),
         Case(f"revert-{count}", "up", "revert"),
+        Case(f"preview-revert-again-{count}", "preview", "compare", reverts_again),
     ]
     return Scenario(count, reverts, cases, given=True)
 

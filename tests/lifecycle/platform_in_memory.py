@@ -68,7 +68,9 @@ class PlatformInMemory:
         """Each VM, or that it is gone."""
         return [self._vm(item) if item in self.vms else Gone(f"VM {item} is gone") for item in vm_ids]
 
-    def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
+    def create_snapshot(
+        self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation, *, looks: bool = False
+    ) -> str:
         """Take one, unless that is to fail."""
         name = vm.identity.name
         if name in self.no_taking:

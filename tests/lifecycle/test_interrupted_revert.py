@@ -530,13 +530,10 @@ class _Overtaken:
     def __init__(self, backend: Backend, act: Callable[[], object]) -> None:
         self._backend = backend
         self._act: Callable[[], object] | None = act
-        self._looked = 0
 
     def __getattr__(self, name: str) -> Any:
-        """What the plan needs is read once by the check; before the second time it happens."""
-        if name == "find_all":
-            self._looked += 1
-            if self._looked > 1 and self._act is not None:
-                act, self._act = self._act, None
-                act()
+        """A check looks for what is shown (`find_shown`); before the update looks itself it happens."""
+        if name == "find_all" and self._act is not None:
+            act, self._act = self._act, None
+            act()
         return getattr(self._backend, name)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, find, operation, take
 from tests.vsphere.conftest import Connect
-from vmsnapshot.backends.vsphere import VsphereBackend, _connection
+from vmsnapshot.backends.vsphere import VsphereBackend, _version
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection
 from vmsnapshot.composition import connect as wire
 from vmsnapshot.lifecycle.errors import Denied, InvalidInput, Unreachable, VmsnapshotError
@@ -311,7 +311,7 @@ def test_one_first_answer_that_is_not_vspheres_is_asked_for_again(
     backend = wire(settings(simulator, allow_unverified_ssl=True))
     with contextlib.closing(backend):
         assert backend.list_machines(operation("listing VMs"))
-        assert vars(backend)["_connection"]._version != _connection._DEFAULT_VERSION
+        assert vars(backend)["_connection"]._version != _version._DEFAULT_VERSION
     assert spoilt == [status]
 
 

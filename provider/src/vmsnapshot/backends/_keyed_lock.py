@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from vmsnapshot.backends._future import Future
 from vmsnapshot.lifecycle.operation import Operation
 
 
 class KeyedLock:
-    """A fair lock for each key; holders of different keys don't wait for each other."""
+    """A fair lock for each key; holders of different keys don't wait for each other.
 
-    def __init__(self) -> None:
+    Args:
+        changes: Is told the key when its lock has been taken, and when it is about to be given back.
+    """
+
+    def __init__(self, changes: Callable[[str], None] = lambda _key: None) -> None:
+        self._changes = changes
         self._lock = threading.Lock()
         self._lines: dict[str, deque[Future[None]]] = defaultdict(deque)
 
@@ -37,7 +42,11 @@ class KeyedLock:
             if not first:
                 operation.progress("waiting for another operation on this VM")
             mine.wait(operation)
-            yield
+            self._changes(vm_id)
+            try:
+                yield
+            finally:
+                self._changes(vm_id)
         finally:
             self._leave(vm_id, mine)
 

@@ -87,9 +87,14 @@ class Operation:
         self._deadline = time.monotonic() + timeout.total_seconds()
 
     def part(
-        self, what: str, progress: Callable[[str], None] = lambda _text: None, *, headed: bool = False
+        self,
+        what: str,
+        progress: Callable[[str], None] = lambda _text: None,
+        *,
+        headed: bool = False,
+        within: timedelta | None = None,
     ) -> Operation:
-        """Returns an operation for one part of the work, with the same deadline and cancellation."""
+        """Returns an operation for one part of the work, with the same deadline, or an earlier one."""
         part = Operation(
             what,
             timeout=self.timeout,
@@ -99,6 +104,8 @@ class Operation:
             headed=headed,
         )
         part._deadline = self._deadline
+        if within is not None:
+            part._deadline = min(self._deadline, time.monotonic() + within.total_seconds())
         return part
 
     def report(self, text: str) -> None:

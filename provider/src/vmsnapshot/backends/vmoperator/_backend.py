@@ -67,7 +67,14 @@ class VmOperatorBackend(VmOperatorReader):
 
     # Changing
 
-    def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
+    def create_snapshot(
+        self,
+        vm: VirtualMachine,
+        request: SnapshotRequest,
+        operation: Operation,
+        *,
+        looks: bool = False,  # noqa: ARG002 - the port's
+    ) -> str:
         """Make the snapshot's object; its name. `wait_until_complete` waits until the snapshot is taken.
 
         Made twice, by the same request, it is one.
@@ -96,6 +103,11 @@ class VmOperatorBackend(VmOperatorReader):
         Snapshots(self._client, cache).wait_until_complete(
             name, snapshot_id, operation, _about(operation, vm, snapshot_id)
         )
+
+    def observe_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> VirtualMachine:
+        """The same; the VM as it is then."""
+        self.wait_until_complete(vm, snapshot_id, operation)
+        return self.observe(vm.identity.id, operation)
 
     def withdraw_snapshot(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> bool:
         """Delete the object of a snapshot that was never taken; whether it is gone."""

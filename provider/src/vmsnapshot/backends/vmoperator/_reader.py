@@ -81,6 +81,15 @@ class VmOperatorReader:
         """
         return _value(self.find_all([reference], operation)[0])
 
+    def find_shown(
+        self, reference: VMReference, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> VirtualMachine:
+        """The same: watches keep all VMs of a namespace as they are."""
+        return _value(self.find_all([reference], operation, read)[0])
+
+    def prepare(self, operation: Operation) -> None:
+        """Nothing: all that is asked of reverts comes with the VMs."""
+
     def find_all(
         self,
         references: Sequence[VMReference],

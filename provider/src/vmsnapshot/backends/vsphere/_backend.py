@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from vmsnapshot.backends._keyed_lock import KeyedLock
@@ -18,7 +18,9 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import part_mark
 from vmsnapshot.backends.vsphere._names import escape
 from vmsnapshot.backends.vsphere._objects import object_id
+from vmsnapshot.backends.vsphere._properties import WITH_RESULT, WITHOUT_HARDWARE
 from vmsnapshot.backends.vsphere._reader import VsphereReader
+from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.backends.vsphere._tasks import NOTHING_DONE, REPEATABLE
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.errors import (
@@ -28,14 +30,14 @@ from vmsnapshot.lifecycle.errors import (
 )
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner
-from vmsnapshot.lifecycle.port import (
-    SnapshotRequest,
-)
+from vmsnapshot.lifecycle.port import ReadMask, SnapshotRequest
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 # How long it may take to record that reverts begin, which nothing is done before. Ours.
 _BEGINNING: Final = dt.timedelta(minutes=5)
+# How long a look may take whether a task has ended, until it is waited for. Ours.
+_LOOKING: Final = dt.timedelta(seconds=5)
 
 
 class VsphereBackend(VsphereReader):
@@ -49,7 +51,9 @@ class VsphereBackend(VsphereReader):
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials, *, ignore_history: bool = False) -> None:
         super().__init__(endpoint, credentials, ignore_history=ignore_history)
-        self._vm_lock = KeyedLock()
+        self._vm_lock = KeyedLock(self._changes)
+        # The VMs as they were read with the end of a task that made a snapshot, by the snapshot's id.
+        self._with_made: dict[str, VirtualMachine] = {}
         self._begins: Batcher[tuple[str, str], str | None] = Batcher(
             "events", self._begin_together, silence=self._connection.silence.text
         )
@@ -69,7 +73,19 @@ class VsphereBackend(VsphereReader):
             ignore_history=configuration.ignore_task_history,
         )
 
-    def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
+    def _changes(self, vm_id: str) -> None:
+        """Something is about to be done to a VM, or has been: what was read of it counts no more."""
+        self._kept.forget(vm_id)
+        self.clones.changes(vm_id)
+
+    def create_snapshot(
+        self,
+        vm: VirtualMachine,
+        request: SnapshotRequest,
+        operation: Operation,
+        *,
+        looks: bool = False,
+    ) -> str:
         """Take a snapshot and wait for it; its uniqueID.
 
         On cancellation the task is cancelled where the platform can.
@@ -79,6 +95,15 @@ class VsphereBackend(VsphereReader):
                 caller looks what came of it.
         """
         subject = Subject.of(operation.what, vm, request.name)
+        after: Reading | None = None
+
+        def look(task_id: str) -> Mapping[str, Any]:
+            nonlocal after
+            asked = [(WITH_RESULT, task_id), (WITHOUT_HARDWARE, vm.identity.id)]
+            looking = operation.part(operation.what, within=_LOOKING)
+            task, machine = self._reads.outcomes(asked, looking)
+            after = machine if isinstance(machine, Reading) else None
+            return task.properties if isinstance(task, Reading) else {}
 
         def start(login: Login) -> Any:
             target = login.ref("VirtualMachine", vm.identity.id)
@@ -88,16 +113,33 @@ class VsphereBackend(VsphereReader):
             result = retry(
                 operation,
                 NOTHING_DONE,
-                lambda: self._tasks.run(operation, subject, start, request_id=request.request_id, once=True),
+                lambda: self._tasks.run(
+                    operation,
+                    subject,
+                    start,
+                    request_id=request.request_id,
+                    once=True,
+                    look=look if looks else None,
+                ),
             ).result
         if result is None:
             raise PlatformError(
                 "vSphere says that it is done, but not which snapshot it made.", subject=subject
             )
-        return object_id(result)
+        made = object_id(result)
+        if after is not None:
+            self._with_made[made] = self._observed(vm.identity.id, after, operation)
+        return made
 
     def wait_until_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> None:
         """Nothing: a snapshot is complete when it is made."""
+
+    def observe_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> VirtualMachine:
+        """The VM with a snapshot that was made: as it was read with the task, or else as it is now."""
+        after = self._with_made.pop(snapshot_id, None)
+        if after is None or after.snapshot(snapshot_id) is None:
+            after = self.observe(vm.identity.id, operation, ReadMask.SIZES)
+        return after
 
     def withdraw_snapshot(
         self,

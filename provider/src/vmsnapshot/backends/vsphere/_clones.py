@@ -48,6 +48,10 @@ class Clones:
         self._standing = Standing(connection)
         self._places = SharedPlaces(connection)
 
+    def changes(self, vm_id: str) -> None:
+        """Something is about to be done to a VM here, or has been done."""
+        self._standing.changes(vm_id)
+
     def site(
         self, vm: VirtualMachine, snapshot: Snapshot, name: str, placement: Placement, operation: Operation
     ) -> Site:

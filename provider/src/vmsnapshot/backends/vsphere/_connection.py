@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
-from xml.etree import ElementTree as ET
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
@@ -20,10 +18,11 @@ from vmsnapshot.backends._slots import Slots
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._another_server import leave
 from vmsnapshot.backends.vsphere._credentials import Credentials, let_go
-from vmsnapshot.backends.vsphere._endpoint import Endpoint, WrongCertificate
+from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import property_spec
 from vmsnapshot.backends.vsphere._stub import AT_ONCE, Stub
+from vmsnapshot.backends.vsphere._version import spoken_version
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,
@@ -40,11 +39,6 @@ _CALL_TIMEOUT: Final = 120.0
 # The longest that a server may let a wait for news last, and what it may be late with its answer.
 LONGEST_WAIT: Final = 45
 _WAIT_TIMEOUT: Final = LONGEST_WAIT + 15.0
-# Spoken where the server doesn't say what it speaks; every server since 2016 does.
-_DEFAULT_VERSION: Final = "vim25/6.5"
-# What a server or a proxy says that wants to be asked again later, beside 5xx.
-_LATER: Final = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
-
 
 # Seconds before asking again who gave a first answer that isn't vSphere's: what a proxy or a load balancer
 # slips in once passes; what answers so each time is asked for no longer, as the address may be wrong.
@@ -117,6 +111,7 @@ class Connection:
         self._server: str | None = None
         self._version: str | None = None
         self._closed = False
+        self._expected = 0
         self._failed: tuple[float, VmsnapshotError] | None = None
         self._refused: VmsnapshotError | None = None
 
@@ -212,6 +207,10 @@ class Connection:
                 self._login, self._server = login, login.server
             return self._login
 
+    def expect(self, calls: int) -> None:
+        """Expect so many calls beside the first: their connections are opened while somebody logs in."""
+        self._expected = calls
+
     @property
     def is_logged_in(self) -> bool:
         """Returns whether somebody has logged in."""
@@ -263,11 +262,21 @@ class Connection:
         raise error
 
     def _log_in(self) -> Login:
+        connection: PinnedConnection | None = None
         if self._version is None:
-            with self.silence.waiting():
-                self._version = _version_of(self.endpoint)
+            connection = self.endpoint.connection(_CALL_TIMEOUT)
+            try:
+                with self.silence.waiting():
+                    self._version = spoken_version(connection)
+            except faults.VENDOR:
+                connection.close()
+                raise
         version = VmomiSupport.versionMap[self._version]
         stub = Stub(self.endpoint, version, _CALL_TIMEOUT, self.silence)
+        if connection is not None:
+            stub.ReturnConnection(connection)  # a new one takes two round trips
+        for _ in range(self._expected):
+            stub.open_ahead()
         try:
             content, session = self._credentials.open(stub, self._version)
             server = content.about.instanceUuid or _host_uuid(content, stub)
@@ -354,46 +363,3 @@ def _host_uuid(content: Any, stub: Stub) -> str | None:
     found = content.propertyCollector.RetrievePropertiesEx([spec], collector.RetrieveOptions())
     values = [item.val for each in found.objects for item in each.propSet] if found else []
     return values[0] if values else None
-
-
-def _version_of(endpoint: Endpoint) -> str:
-    """The newest API version that both the server and pyVmomi know, such as `vim25/8.0.3.0`.
-
-    Raises:
-        NotReady: The server is starting, or a proxy has no answer of it.
-        Unintelligible: Something else answers: what the server speaks is not known.
-    """
-    connection = endpoint.connection(_CALL_TIMEOUT)
-    try:
-        connection.connect()
-        connection.request("GET", "/sdk/vimServiceVersions.xml")
-        answer = connection.getresponse()
-        text = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise faults.ConnectFailure from error
-    finally:
-        connection.close()
-    status = f"HTTP {answer.status} {answer.reason}"
-    if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR or answer.status in _LATER:
-        raise faults.NotReady(status)
-    if answer.status != http.HTTPStatus.OK:
-        raise faults.Unintelligible(status) from http.client.HTTPException(status)
-    try:
-        # The document comes from the server that is trusted with the password next.
-        tree = ET.fromstring(text)  # noqa: S314
-    except ET.ParseError as error:
-        raise faults.Unintelligible from error
-    if tree.find("namespace") is None:
-        raise faults.Unintelligible from ET.ParseError(f"a document of <{tree.tag}>")
-    spoken = {
-        f"vim25/{element.text}"
-        for namespace in tree.iter("namespace")
-        if namespace.findtext("name") == "urn:vim25"
-        for element in namespace.iter("version")
-    }
-    known = [version for version in spoken if version in VmomiSupport.versionMap]
-    return max(known, key=_order, default=_DEFAULT_VERSION)
-
-
-def _order(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version.partition("/")[2])]

@@ -16,10 +16,12 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pyVmomi import vim
 
+from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._connection import Connection, Login
@@ -181,16 +183,23 @@ class EventLog:
         Raises:
             Unreachable: It isn't known whether it was written.
         """
-        for start in range(0, len(requests), _IN_ONE):
-            group = requests[start : start + _IN_ONE]
-            vm_ids, marks = (" ".join(items) for items in zip(*group, strict=True))
-            text = f"{_BEGINS}: {marks} on {vm_ids}"
-            self._write(group[0][0], text, operation)
-            moment = self._clock.now(operation)
-            with self._lock:
-                for vm_id, mark in group:
-                    self._begun[mark].append(Begun(moment, vm_id))
+        groups = [requests[start : start + _IN_ONE] for start in range(0, len(requests), _IN_ONE)]
+        if len(groups) == 1:
+            self._begin_group(groups[0], operation)
+            return self._refusal
+        for written in [
+            in_background("events", partial(self._begin_group, group, operation)) for group in groups
+        ]:
+            written.wait(operation)
         return self._refusal
+
+    def _begin_group(self, group: Sequence[tuple[str, str]], operation: Operation) -> None:
+        vm_ids, marks = (" ".join(items) for items in zip(*group, strict=True))
+        self._write(group[0][0], f"{_BEGINS}: {marks} on {vm_ids}", operation)
+        moment = self._clock.now(operation)
+        with self._lock:
+            for vm_id, mark in group:
+                self._begun[mark].append(Begun(moment, vm_id))
 
     def end(self, vm: VirtualMachine, mark: str, operation: Operation) -> None:
         """Write down that a request has failed for certain: nobody need look for its task."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
+from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
@@ -26,6 +27,8 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.task import AskedTask, PastTask
 
+# How many calls `prepare` makes beside those of others.
+_AT_ONCE: Final = 2
 # How many of the newest tasks are looked through: vSphere's largest page.
 _PAGE: Final = 1000
 # How many pages of what has ended of late are read at most, and for how many requests it is worth more than
@@ -67,6 +70,28 @@ class History:
         self._former: defaultdict[str, set[str]] = defaultdict(set)
         # Whether the server is seen to keep our marks with tasks.
         self._late_has_marks = False
+        self._is_prepared = False
+
+    def prepare(self, operation: Operation) -> None:
+        """Begin to read in the background what `recent` and `find` look through, beside other calls.
+
+        What can't be read is told to those who ask.
+        """
+        if self._is_prepared:
+            return
+        self._is_prepared = True
+        own = self._connection.is_logged_in
+        if not own:
+            self._connection.expect(_AT_ONCE)
+
+        def prepared(read: Callable[[], object]) -> None:
+            login = self._connection.login()  # without one, nobody tries again here
+            if own:  # those that are open are for calls that somebody waits for
+                login.stub.open_one()
+            read()
+
+        in_background("history", lambda: prepared(lambda: self._read_first(operation)))
+        in_background("events", lambda: prepared(lambda: self.events.unread(operation)))
 
     def recent(self, vm: VirtualMachine, mark: str, operation: Operation) -> PastTask | None:
         """The newest task of a VM with a mark of ours, if it runs or ended within the last hour."""
@@ -220,25 +245,36 @@ class History:
         """
         with self._lock:
             while self._may_read_on(mark):
-                try:
-                    page = self._called(self._read_on(operation), operation, Subject(operation.what))
-                except (Unsupported, PlatformError, Denied):
-                    # Somebody else's task may be what can't be read: each VM's own are asked for then.
-                    self._pages_left = 0
-                    break
-                self._pages_left -= 1
-                self._late_is_all = len(page) < _PAGE
-                self._ended += page
-                by_vm: dict[str | None, list[Remembered]] = {}
-                for task in {item.id: item for item in self._ended}.values():
-                    by_vm.setdefault(task.entity_id, []).append(task)
-                self._late = {
-                    key: task for tasks in by_vm.values() for key, task in past_tasks(tasks).items()
-                }
-                self._late_has_marks = bool(self._late)
+                self._read_page(operation)
                 if len(self._asked_late) < _FEW:
                     break
             return self._late.get(mark), self._late_is_all
+
+    def _read_first(self, operation: Operation) -> None:
+        """Read the newest page, unless it has been read."""
+        with self._lock:
+            if self._nothing_read and self._pages_left:
+                self._read_page(operation)
+
+    def _read_page(self, operation: Operation) -> None:
+        try:
+            page = self._called(self._read_on(operation), operation, Subject(operation.what))
+        except (Unsupported, PlatformError, Denied):
+            # Somebody else's task may be what can't be read: each VM's own are asked for then.
+            self._pages_left = 0
+            return
+        self._pages_left -= 1
+        self._late_is_all = len(page) < _PAGE
+        self._ended += page
+        by_vm: dict[str | None, list[Remembered]] = {}
+        for task in {item.id: item for item in self._ended}.values():
+            by_vm.setdefault(task.entity_id, []).append(task)
+        self._late = {key: task for tasks in by_vm.values() for key, task in past_tasks(tasks).items()}
+        self._late_has_marks = bool(self._late)
+
+    @property
+    def _nothing_read(self) -> bool:
+        return not self._ended and not self._late_is_all
 
     def _may_read_on(self, mark: str) -> bool:
         """Whether the history goes on, and is worth reading for one more request.
@@ -246,11 +282,10 @@ class History:
         For a few requests, what isn't on the first page is looked for among the tasks of the VM.
         """
         self._asked_late.add(mark)
-        first = not self._ended and not self._late_is_all
         return (
             bool(self._pages_left)
             and mark not in self._late
-            and (first or (not self._late_is_all and len(self._asked_late) >= _FEW))
+            and (self._nothing_read or (not self._late_is_all and len(self._asked_late) >= _FEW))
         )
 
     def _read_on(self, operation: Operation) -> Callable[[Login], list[Remembered]]:

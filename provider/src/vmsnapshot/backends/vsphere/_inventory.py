@@ -93,6 +93,11 @@ class Inventory:
             found |= self._by_table(missing, operation, newer_than=begun)
         return {item: self._only(item, found[item], operation) for item in references}
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The names of all VMs that this user may see, by id, as they were last read; empty: they weren't."""
+        return {} if self._table is None else self._table.names
+
     def ids(self, operation: Operation) -> list[str]:
         """The ids of all VMs that this user may see, as they are now."""
         return list(self._read_table(operation, newer_than=self._generation).names)
@@ -126,7 +131,7 @@ class Inventory:
 
     def _paths(self, vm_ids: Sequence[str], operation: Operation) -> dict[str, str]:
         """The inventory paths of VMs, for messages; of one that can't be read, its name or id."""
-        names: Mapping[str, str] = {} if self._table is None else self._table.names
+        names = self.names
         places = self._places(vm_ids, operation)
         return {
             vm_id: path if isinstance(path, str) else f"/{names.get(vm_id, vm_id)}"

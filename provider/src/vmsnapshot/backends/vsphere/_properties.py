@@ -30,6 +30,8 @@ WITH_KNOWN_HARDWARE: Final = "VirtualMachine whose hardware is known"
 ONLY_TASKS: Final = "VirtualMachine's tasks"
 # Nothing of a VM but its name and where in the inventory it is.
 ONLY_PLACE: Final = "VirtualMachine's place"
+# A task with what came of it.
+WITH_RESULT: Final = "Task with its result"
 # What the current snapshot of a VM holds, read with the VM.
 HELD: Final = "VirtualMachine's current snapshot"
 # What is read of each kind of object.  Whole objects (`config`, `runtime`) are far larger than
@@ -81,5 +83,6 @@ for _kind, _without in (
 ):
     PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
 PROPERTIES[WITHOUT_SETTINGS] = (*PROPERTIES[WITHOUT_SIZES], *SHOWN)
+PROPERTIES[WITH_RESULT] = (*PROPERTIES["Task"], "info.result", "info.error")
 PROPERTIES[ONLY_TASKS] = ("recentTask",)
 PROPERTIES[ONLY_PLACE] = ("name", "parent", "parentVApp")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -18,6 +20,7 @@ from vmsnapshot.backends.vsphere._fleet import Fleet
 from vmsnapshot.backends.vsphere._hardware import Hardware
 from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.backends.vsphere._inventory import Inventory
+from vmsnapshot.backends.vsphere._kept import MOST_AHEAD, KeptVMs
 from vmsnapshot.backends.vsphere._networks import Networks
 from vmsnapshot.backends.vsphere._observe import hardware_of, machine, virtual_machine
 from vmsnapshot.backends.vsphere._properties import (
@@ -82,6 +85,7 @@ class VsphereReader:
         self._history = History(self._connection, self._reads, ignored=ignore_history)
         self._protection = Protection(self._connection, self._history)
         self._hardware = Hardware()
+        self._kept = KeptVMs()
         # What a snapshot holds never changes, and its id is never given to another. The latest ones are kept.
         self._machines: dict[str, Machine] = {}
         # The VMs of whose current snapshot that is kept, unless they have had another since.
@@ -110,6 +114,24 @@ class VsphereReader:
             Ambiguous: Several have that name; the message lists their paths and ids.
         """
         return values(self.find_all([reference], operation))[0]
+
+    def find_shown(
+        self, reference: VMReference, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> VirtualMachine:
+        """The same for what is only shown: as it was read in the last seconds, with others read ahead."""
+        hit = self._inventory.find([reference.name], operation)[reference.name]
+        if isinstance(hit, Hit):
+            vm = self._kept.take(hit.id)
+            if vm is None and (ahead := self._kept.next(hit.id, self._inventory.names)):
+                # One of those that nobody has asked for may be what can't be read.
+                with contextlib.suppress(VmsnapshotError):
+                    self.observe_all([hit.id, *ahead], operation, read)
+                vm = self._kept.take(hit.id)
+            if vm is not None and hit.still_holds(reference.name, vm.identity):
+                return vm
+        vm = values(self.find_all([reference], operation, read))[0]
+        self._kept.take(vm.identity.id)  # it is used now
+        return vm
 
     def find_all(
         self,
@@ -156,7 +178,12 @@ class VsphereReader:
         self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> list[Outcome[VirtualMachine]]:
         """Observe many; each as it is, or why it could not be read."""
+        begun = time.monotonic()
         found = self._read_all(vm_ids, operation, read)
+        if ReadMask.ALL in read and len(found) <= 1 + MOST_AHEAD:
+            for vm in found.values():
+                if isinstance(vm, VirtualMachine):
+                    self._kept.keep(vm, begun)
         return [found[vm_id] for vm_id in vm_ids]
 
     def _read_all(
@@ -254,12 +281,15 @@ class VsphereReader:
     ) -> list[Outcome[Machine]]:
         """What each VM was when its snapshot was taken: its hardware and settings.
 
-        `power_state` is the one that a revert leaves.
+        `power_state` is the one that a revert leaves. With what a single one was, that of kept VMs is read.
         """
         wanted = {snapshot.id: snapshot for _, snapshot in targets}
         known = dict(self._machines)
         found: dict[str, Outcome[Machine]] = {item: known[item] for item in wanted if item in known}
         unread = [item for item in wanted if item not in found]
+        if unread and len(targets) == 1:
+            wanted = {**self._alike(targets[0][1]), **wanted}
+            unread = [item for item in wanted if item not in known]
         outcomes = self._reads.outcomes([("VirtualMachineSnapshot", item) for item in unread], operation)
         for snapshot_id, outcome in zip(unread, outcomes, strict=True):
             if isinstance(outcome, VmsnapshotError):
@@ -272,6 +302,15 @@ class VsphereReader:
         for oldest in list(self._machines)[: -max(_KEPT_MACHINES, len(wanted))]:
             self._machines.pop(oldest, None)
         return [found[snapshot.id] for _, snapshot in targets]
+
+    def _alike(self, target: Snapshot) -> dict[str, Snapshot]:
+        """The snapshots of the same name of kept VMs, by id: probably what will be asked for next."""
+        alike = [[item for item in vm.snapshots if item.name == target.name] for vm in self._kept.waiting()]
+        return {items[0].id: items[0] for items in alike if len(items) == 1}
+
+    def prepare(self, operation: Operation) -> None:
+        """Begin to read the server's history and its events in the background."""
+        self._history.prepare(operation)
 
     def weaker_protection(self, vms: Sequence[VirtualMachine], operation: Operation) -> str | None:
         """What this server and this login lack by which an interrupted revert would be recognised."""

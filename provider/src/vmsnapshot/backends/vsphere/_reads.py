@@ -25,6 +25,7 @@ from vmsnapshot.backends.vsphere._properties import (
     ONLY_TASKS,
     PROPERTIES,
     WITH_KNOWN_HARDWARE,
+    WITH_RESULT,
     WITHOUT_HARDWARE,
     WITHOUT_LAYOUT,
     WITHOUT_SETTINGS,
@@ -261,7 +262,7 @@ _AS_VM = (
 
 def _object(asked: Reference) -> Reference:
     kind, object_id = asked
-    return (_WHOLE if kind in _AS_VM else kind), object_id
+    return (_WHOLE if kind in _AS_VM else "Task" if kind == WITH_RESULT else kind), object_id
 
 
 def _specs(
@@ -279,6 +280,9 @@ def _specs(
     """
     others = _others(references)
     specs = [_spec(login, others, PROPERTIES, report_missing=report_missing)] if others else []
+    if tasks := [("Task", task_id) for way, task_id in references if way == WITH_RESULT]:
+        properties = {"Task": PROPERTIES[WITH_RESULT]}
+        specs.append(_spec(login, tasks, properties, report_missing=report_missing))
     if held := [vm_id for way, vm_id in references if way == HELD]:
         specs.append(_held_spec(login, held))
     ways: dict[str, str] = {}
@@ -306,7 +310,7 @@ def _both(one: str, other: str) -> str:
 
 
 def _others(references: Sequence[Reference]) -> list[Reference]:
-    return [reference for reference in references if reference[0] not in (*_AS_VM, HELD)]
+    return [reference for reference in references if reference[0] not in (*_AS_VM, HELD, WITH_RESULT)]
 
 
 def _held_spec(login: Login, vm_ids: Sequence[str]) -> Any:
@@ -359,4 +363,10 @@ def _spec(
 
 
 def _contents(login: Login, specs: Sequence[Any]) -> dict[Reference, Any]:
-    return {to_reference(content.obj): content for content in retrieve(login, specs)}
+    found: dict[Reference, Any] = {}
+    for content in retrieve(login, specs):
+        first = found.setdefault(to_reference(content.obj), content)
+        if first is not content:  # a task that was asked for, and is one of a VM's
+            first.propSet = [*(first.propSet or ()), *(content.propSet or ())]
+            first.missingSet = [*(first.missingSet or ()), *(content.missingSet or ())]
+    return found

@@ -8,11 +8,14 @@ were read before, only whether that is as it was.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from pyVmomi import vim, vmodl
 
+from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
@@ -61,14 +64,41 @@ class _Layout:
     chain: frozenset[str] | None
 
 
+class _Known:
+    """The layouts of VMs, as they were last read.
+
+    Attributes:
+        layouts: By the VM's id. Only the one thread that answers uses it.
+    """
+
+    def __init__(self) -> None:
+        self.layouts: dict[str, _Layout] = {}
+        self._lock = threading.Lock()
+        self._changed: set[str] = set()
+
+    def changes(self, vm_id: str) -> None:
+        """A VM is no longer as it was read."""
+        with self._lock:
+            self._changed.add(vm_id)
+
+    def take_changed(self) -> list[str]:
+        """The VMs that were read and are no longer so: they are read now."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        return [vm_id for vm_id in changed if vm_id in self.layouts]
+
+
 class Standing:
     """Reads what stands on VMs' files; what is asked at the same time with one call."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        # As they were last read, by the VM's id. Only the one thread that answers uses it.
-        self._layouts: dict[str, _Layout] = {}
+        self._known = _Known()
         self._batcher: Batcher[_Asked, Dependents | VmsnapshotError] = Batcher("dependents", self._answer)
+
+    def changes(self, vm_id: str) -> None:
+        """Something is about to be done to a VM here, or has been done: the files of its disks are others."""
+        self._known.changes(vm_id)
 
     def of(
         self, snapshots: Mapping[str, Sequence[str]], operation: Operation
@@ -93,40 +123,46 @@ class Standing:
 
     def _answer(self, asked: Sequence[_Asked]) -> Mapping[_Asked, Dependents | VmsnapshotError | Exception]:
         subject = Subject("reading which VMs stand on the files of others")
-        return self._connection.direct(subject, lambda login: _read(login, asked, self._layouts))
+        return self._connection.direct(subject, lambda login: _read(login, asked, self._known))
 
 
-def _read(
-    login: Login, asked: Sequence[_Asked], known: dict[str, _Layout]
-) -> dict[_Asked, Dependents | VmsnapshotError]:
+def _read(login: Login, asked: Sequence[_Asked], known: _Known) -> dict[_Asked, Dependents | VmsnapshotError]:
     """Answer what is asked, by what the server tells now.
 
     Args:
         login: Whose rights count.
         asked: The VMs and snapshots.
-        known: Layouts of earlier reads, by the VM's id; those of this one are added.
+        known: Layouts of earlier reads; those of this one are added.
     """
     neighbours = traversal(vim.VirtualMachine, "datastore")
     neighbours.selectSet = [traversal(vim.Datastore, "vm")]
     vms = [login.ref("VirtualMachine", vm_id) for vm_id, _ in asked]
     held = [login.ref("VirtualMachineSnapshot", item) for _, ids in asked for item in dict.fromkeys(ids)]
-    whole = len(known) <= _FEW
+    whole, changed = len(known.layouts) <= _FEW, known.take_changed()
     specs = [_spec(vim.VirtualMachine, _OF_VMS if whole else _VERSIONS, vms, [neighbours])]
     of_held = [_spec(vim.vm.Snapshot, (_DEVICES,), held)] if held else []
     layouts: dict[str, _Layout | None] = {}
     tops: dict[str, set[str] | None] = {}
+    # What has surely changed, and what the snapshots hold, are read beside what tells whether others have.
+    beside = None if whole else in_background("changed", partial(_changed, login, changed, of_held))
     for content in retrieve(login, [*specs, *of_held] if whole else specs):
         found_id = object_id(content.obj)
         if not isinstance(content.obj, vim.VirtualMachine):
             tops[found_id] = _tops(content)
         elif not isinstance(unread(content), Gone):
-            layouts[found_id] = _layout(content) if whole else _unchanged(content, known)
-    # An earlier look was followed by a removal: the call that reads what has changed has room for them.
-    found = _completed(login, layouts, tops, [] if whole else of_held)
+            layouts[found_id] = _layout(content) if whole else _unchanged(content, known.layouts)
+    if beside is not None:
+        for content in beside.wait(Operation("reading what has changed")):
+            found_id = object_id(content.obj)
+            if not isinstance(content.obj, vim.VirtualMachine):
+                tops[found_id] = _tops(content)
+            elif found_id in layouts and not isinstance(unread(content), Gone):
+                layouts[found_id] = _layout(content)
+    found = _completed(login, layouts)
     for reference in held:
         if object_id(reference) not in tops and _is_gone(login, reference):
             tops[object_id(reference)] = set()  # nothing stands on it
-    known |= {vm_id: layout for vm_id, layout in found.items() if layout.versions is not None}
+    known.layouts |= {vm_id: layout for vm_id, layout in found.items() if layout.versions is not None}
     there = _There(found)
     return {(vm_id, ids): _outcome(vm_id, ids, there, tops) for vm_id, ids in asked}
 
@@ -137,21 +173,20 @@ def _unchanged(content: Any, known: Mapping[str, _Layout]) -> _Layout | None:
     return layout if layout is not None and layout.versions == _versions(content) else None
 
 
-def _completed(
-    login: Login,
-    layouts: Mapping[str, _Layout | None],
-    tops: dict[str, set[str] | None],
-    of_held: Sequence[Any],
-) -> dict[str, _Layout]:
-    """The layouts, those that aren't known read; and with them into `tops` the snapshots' files."""
+def _changed(login: Login, vm_ids: Iterable[str], of_held: Sequence[Any]) -> list[Any]:
+    """The VMs whose layouts have changed by what was done here, and the snapshots that are asked about."""
+    vms = [login.ref("VirtualMachine", vm_id) for vm_id in vm_ids]
+    of_vms = [_spec(vim.VirtualMachine, _OF_VMS, vms)] if vms else []
+    return list(retrieve(login, [*of_vms, *of_held])) if vms or of_held else []
+
+
+def _completed(login: Login, layouts: Mapping[str, _Layout | None]) -> dict[str, _Layout]:
+    """The layouts, those that aren't known read."""
     found = {vm_id: layout for vm_id, layout in layouts.items() if layout is not None}
     unknown = {vm_id: login.ref("VirtualMachine", vm_id) for vm_id in layouts if vm_id not in found}
     specs = [_spec(vim.VirtualMachine, _OF_VMS, list(unknown.values()))] if unknown else []
-    for content in retrieve(login, [*specs, *of_held]) if specs or of_held else ():
+    for content in retrieve(login, specs) if specs else ():
         found_id = object_id(content.obj)
-        if not isinstance(content.obj, vim.VirtualMachine):
-            tops[found_id] = _tops(content)
-            continue
         unknown.pop(found_id, None)
         if not isinstance(unread(content), Gone):
             found[found_id] = _layout(content)

@@ -13,6 +13,7 @@ from xml.parsers.expat import errors as expat_errors
 from pyVmomi import SoapAdapter
 
 from vmsnapshot.backends._calls import logged
+from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._silence import SILENT_AFTER, Silence
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._decoding import Decoder
@@ -54,6 +55,7 @@ class Stub(_Adapter):  # type: ignore[misc]
             httpConnectionTimeout=timeout,
         )
         self.scheme = functools.partial(PinnedConnection, pin=endpoint.pin, proxy=endpoint.proxy)
+        self._new_connection = functools.partial(endpoint.connection, timeout)
         self._newest: PinnedConnection | None = None
         # Which connection a thread's call is on.
         self._calls = threading.local()
@@ -84,12 +86,28 @@ class Stub(_Adapter):  # type: ignore[misc]
             raise faults.ConnectFailure
         return connection
 
+    def open_one(self) -> None:
+        """Open one more connection, for the next call."""
+        connection = self._new_connection()
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException):
+            connection.close()  # whoever makes a call learns it
+        else:
+            self.ReturnConnection(connection)
+
+    def open_ahead(self) -> None:
+        """The same in the background: the call needn't wait for these two round trips."""
+        in_background("connect", self.open_one)
+
     def ReturnConnection(self, conn: Any) -> None:  # noqa: N802 - pyVmomi's signature
         """Keep a connection for the next call, unless there is to be none."""
         if self._retired:
             conn.close()
         else:
             super().ReturnConnection(conn)
+            if self._retired:  # meanwhile
+                self.DropConnections()
 
     def retire(self, *, abort: bool = False) -> None:
         """Keep no connection any more; `abort` also breaks the call under way and refuses others."""

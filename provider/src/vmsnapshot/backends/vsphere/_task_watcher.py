@@ -110,6 +110,15 @@ class TaskWatcher:
         if collector is not None:
             collector.stub.retire(abort=True)
 
+    def usually_within(self, seconds: float) -> bool:
+        """Whether the shortest tasks of late took no longer than that."""
+        return 0.0 < self._usual_time <= seconds
+
+    def learn(self, watch: Watch) -> None:
+        """Take note of how long a task took."""
+        if watch.ended and watch.took is not None:
+            self._usual_time = min(watch.took, 1.1 * self._usual_time) if self._usual_time else watch.took
+
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
         """Hold added tasks back until one that is being started is about to be added: they are added at once.
@@ -268,18 +277,27 @@ class TaskWatcher:
             watch.fail(cause)
 
     def _make_collector(self, login: Login) -> _Collector:
-        collector = login.content.propertyCollector.CreatePropertyCollector()
-        login.kept["tasks"] = collector
         stub = login.another_stub()
-        waiting = type(collector)(object_id(collector), stub)
-        return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
+        stub.open_ahead()
+        try:
+            collector = login.content.propertyCollector.CreatePropertyCollector()
+            login.kept["tasks"] = collector
+            waiting = type(collector)(object_id(collector), stub)
+            return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
+        except BaseException:
+            stub.retire()
+            raise
 
     def _begin(self, collector: _Collector) -> None:
         """Watch with this collector from now on."""
         with self._changed:
-            self._collector = collector
+            closed = self._closed
+            self._collector = None if closed else collector
             waiting = list(self._watches)
             slow = [watch.task_id for watch in self._watches.values() if watch.slow]
+        if closed:
+            collector.stub.retire(abort=True)
+            return
         if waiting:
             self._modify(collector, collector.running, waiting, ())
         if slow:
@@ -327,8 +345,7 @@ class TaskWatcher:
             watch.forget()
         else:
             watch.tell(changes)
-            if watch.ended and watch.took is not None:
-                self._usual_time = min(watch.took, 1.1 * self._usual_time) if self._usual_time else watch.took
+            self.learn(watch)
 
 
 def _watched_list(login: Login, collector: Any, paths: Sequence[str]) -> Any:

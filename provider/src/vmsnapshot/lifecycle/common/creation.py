@@ -22,6 +22,7 @@ def create_once(
     *,
     note: str | None = None,
     known: Collection[str] = (),
+    looks: bool = False,
 ) -> str:
     """Take a snapshot unless the request has already been carried out; returns its id.
 
@@ -37,6 +38,7 @@ def create_once(
             interrupted run of it may have begun. Without it the mark is the same in each run, and is
             looked for here.
         known: The ids of snapshots with the same mark that are of earlier requests.
+        looks: Whether `Backend.observe_complete` comes next.
     """
     backend = session.backend
 
@@ -52,7 +54,7 @@ def create_once(
     with noted(session, note):
         while True:
             try:
-                return backend.create_snapshot(vm, request, operation)
+                return backend.create_snapshot(vm, request, operation, looks=looks)
             except Unreachable:
                 operation.pause(1)
                 if (made := find()) is not None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.cloning import Dependents
+from vmsnapshot.lifecycle.common.parallel import beside
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -37,17 +40,55 @@ def clones_on(
     Raises:
         VmsnapshotError: It could not be read.
     """
+    return _told(session, _read(session, snapshots, operation))
+
+
+def _read(
+    session: Session, snapshots: Mapping[str, Sequence[str]], operation: Operation
+) -> Mapping[str, Outcome[Dependents]]:
     cloner = session.backend.clones
     asked = {vm_id: ids for vm_id, ids in snapshots.items() if ids}
-    if cloner is None or not asked:
-        return {}
+    return cloner.dependents(asked, operation) if cloner is not None and asked else {}
+
+
+def _told(
+    session: Session, answers: Mapping[str, Outcome[Dependents]]
+) -> dict[str, Sequence[VirtualMachineIdentity]]:
     found: dict[str, Sequence[VirtualMachineIdentity]] = {}
-    for item in cloner.dependents(asked, operation).values():
+    for item in answers.values():
         if isinstance(item, VmsnapshotError):
             raise item
         say_unread(session, item.unread)
         found |= item.by_snapshot
     return found
+
+
+class LookBeside:
+    """A look what stands on a snapshot, made while its VM is read: both take round trips.
+
+    Args:
+        session: The backend.
+        vm_id: The VM that state means.
+        snapshot_id: The snapshot.
+        operation: Whose time counts.
+    """
+
+    def __init__(self, session: Session, vm_id: str, snapshot_id: str, operation: Operation) -> None:
+        self._session = session
+        self._asked = {vm_id: [snapshot_id]}
+        self._answers = beside(lambda: _read(session, self._asked, operation))
+
+    def clones_on(
+        self, vm: VirtualMachine, going: Sequence[Snapshot], operation: Operation
+    ) -> dict[str, Sequence[VirtualMachineIdentity]]:
+        """Returns the linked clones on snapshots; looked for again, if it was another that was asked about.
+
+        Raises:
+            VmsnapshotError: It could not be read.
+        """
+        asked = {vm.identity.id: [item.id for item in going]}
+        answers = self._answers() if asked == self._asked else _read(self._session, asked, operation)
+        return _told(self._session, answers)
 
 
 def say_unread(session: Session, unread: Collection[VirtualMachineIdentity]) -> None:
@@ -76,15 +117,19 @@ def remove_snapshot(
     *,
     remove_children: bool = False,
     consolidate: bool = True,
+    look: LookBeside | None = None,
 ) -> None:
-    """Remove a snapshot on which no linked clone stands.
+    """Remove a snapshot on which no linked clone stands; `look`: that looks already.
 
     Raises:
         Refused: One stands on it, or on one below it that is to be removed too; nothing was done.
         VmsnapshotError: It isn't known which files a snapshot holds; nothing was done.
     """
     going = [snapshot, *(vm.descendants(snapshot.id) if remove_children else ())]
-    standing = clones_on(session, {vm.identity.id: [item.id for item in going]}, operation)
+    if look is None:
+        standing = clones_on(session, {vm.identity.id: [item.id for item in going]}, operation)
+    else:
+        standing = look.clones_on(vm, going, operation)
     for item in going:
         if clones := standing.get(item.id):
             raise Refused(standing_text(vm, item, clones), subject=operation.what)

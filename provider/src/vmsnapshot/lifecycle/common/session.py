@@ -158,16 +158,25 @@ class Session:
         return observed.now()
 
     def find(
-        self, vm_name: str, namespace: str | None, operation: Operation, read: ReadMask = ReadMask.ALL
+        self,
+        vm_name: str,
+        namespace: str | None,
+        operation: Operation,
+        read: ReadMask = ReadMask.ALL,
+        *,
+        shown: bool = False,
     ) -> VirtualMachine:
-        """Find the VM that a resource's `vmName` names.
+        """Find the VM that a resource's `vmName` names; for what is only `shown`, as of the last seconds.
 
         Raises:
             NotFound: There is none; the message names the property.
             Ambiguous: Several have that name; likewise.
         """
+        reference = VMReference(vm_name, namespace)
         try:
-            return values(self.backend.find_all([VMReference(vm_name, namespace)], operation, read))[0]
+            if shown:
+                return self.backend.find_shown(reference, operation, read)
+            return values(self.backend.find_all([reference], operation, read))[0]
         except (NotFound, Ambiguous) as error:
             raise error.blame("vmName") from None
 

@@ -18,8 +18,17 @@ class Changer(Protocol):
     Operations that change one VM queue. Nothing that could have happened is sent twice without looking first.
     """
 
-    def create_snapshot(self, vm: VirtualMachine, request: SnapshotRequest, operation: Operation) -> str:
+    def create_snapshot(
+        self,
+        vm: VirtualMachine,
+        request: SnapshotRequest,
+        operation: Operation,
+        *,
+        looks: bool = False,
+    ) -> str:
         """Take a snapshot, or have it taken; its id. `wait_until_complete` waits until it is complete.
+
+        With `looks`, `observe_complete` comes next: the VM may be read with the end of the task.
 
         On cancellation the task is cancelled where the platform can.  When the connection drops
         before the answer, this raises Unreachable instead of sending again: the caller looks what
@@ -35,6 +44,15 @@ class Changer(Protocol):
 
         Raises:
             Gone: Somebody has removed it.
+            TimedOut: It isn't complete yet; the message gives the platform's reason.
+        """
+        ...
+
+    def observe_complete(self, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> VirtualMachine:
+        """The same; the VM as it is then, with the sizes of its snapshots.
+
+        Raises:
+            Gone: Somebody has removed it, or the VM.
             TimedOut: It isn't complete yet; the message gives the platform's reason.
         """
         ...

@@ -62,6 +62,20 @@ class Reader(Protocol):
         """
         ...
 
+    def find_shown(
+        self, reference: VMReference, operation: Operation, read: ReadMask = ReadMask.ALL
+    ) -> VirtualMachine:
+        """Look a VM up for what is only shown: as it is, or was within the last seconds.
+
+        What a refresh has just read counts, unless something was done to the VM from here since; and VMs that
+        will probably be asked for next may be read with it. Whoever acts on a VM reads it by `find`.
+
+        Raises:
+            NotFound: There is none; close names are suggested.
+            Ambiguous: Several have that name; the message lists their paths and ids.
+        """
+        ...
+
     def find_all(
         self,
         references: Sequence[VMReference],
@@ -147,6 +161,13 @@ class Reader(Protocol):
 
         `power_state` is the one that a revert leaves; what the platform doesn't tell is named in
         `not_known`. Each as it was, or why it could not be read (Gone, Denied).
+        """
+        ...
+
+    def prepare(self, operation: Operation) -> None:
+        """Begin to read, in the background, what requests for reverts are looked for in.
+
+        For whoever is about to ask: `recent_task` and `find_tasks` tell of it what they would tell anyway.
         """
         ...
 

@@ -107,6 +107,8 @@ def plan_request(
     inputs: RevertInputs,
     operation: Operation,
     asker: Asker | None = None,
+    *,
+    shown: bool = False,
 ) -> PlannedRevert:
     """Look the VM and the snapshot up, and plan; an interrupted run is not looked for.
 
@@ -115,13 +117,14 @@ def plan_request(
         inputs: What is asked.
         operation: Whose time counts.
         asker: Who asks; None: it isn't known yet which request this is.
+        shown: Whether the plan is only shown: then it may be of the VM as it was some seconds ago.
 
     Raises:
         NotFound: There is no such VM or no such snapshot; the message begins with the property.
         Ambiguous: There are several; likewise.
     """
     read = ReadMask.ALL | ReadMask.CURRENT
-    vm = session.find(inputs.vm_name, inputs.namespace, operation, read)
+    vm = session.find(inputs.vm_name, inputs.namespace, operation, read, shown=shown)
     target = find_target(session, vm, inputs.snapshot or "")
     if inputs.snapshot == CURRENT and asker is not None:
         target = _before_safety_snapshot(session, vm, target, asker)

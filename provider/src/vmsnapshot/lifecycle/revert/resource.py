@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TypeAlias
 
@@ -99,9 +100,9 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         # The engine checks one resource after another.
         what = f'looking at VM "{inputs.vm_name}"'
         operation = self._session.operation(urn, what, batched=False)
+        self._session.backend.prepare(operation)
         try:
-            asker = self._asker(urn, given)
-            planned = plan_request(self._session, inputs, operation, asker)
+            planned = self._plan_shown(inputs, operation, self._asker(urn, given))
         except (NotFound, Ambiguous) as error:
             # A failing check would keep the update from taking a failed request back; it refuses after that.
             later = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
@@ -124,6 +125,19 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         return verbs.CheckAnswer(
             inputs, [CheckFailure("snapshot", f"the revert can't work: {message}") for message in errors]
         )
+
+    def _plan_shown(self, inputs: RevertInputs, operation: Operation, asker: Asker | None) -> PlannedRevert:
+        """The plan, perhaps of the VM as a refresh has just read it; never what that one would refuse.
+
+        Raises:
+            NotFound: There is no such VM or no such snapshot.
+            Ambiguous: There are several.
+        """
+        with contextlib.suppress(NotFound, Ambiguous):
+            planned = plan_request(self._session, inputs, operation, asker, shown=True)
+            if not planned.errors:
+                return planned
+        return plan_request(self._session, inputs, operation, asker)
 
     def _tell_target(self, urn: str) -> None:
         """Record which snapshot `snapshot` named when the VM was reverted last."""

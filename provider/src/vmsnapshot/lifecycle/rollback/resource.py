@@ -86,6 +86,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if not given.knows(*NAMING):
             return verbs.CheckAnswer(inputs, unknown=COMPUTED)
         memory = self._memory.of(request.urn)
+        self._session.backend.prepare(self._session.operation(request.urn, "looking for earlier rollbacks"))
         checked = self._plan(request.urn, given, memory.state, batched=False)
         failures = checked.planned.without(checked.found).check_failures(self._session.removals)
         if failures:

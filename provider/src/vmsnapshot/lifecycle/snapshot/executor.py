@@ -121,7 +121,7 @@ class SnapshotCreator:
 
     def take_anew(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """The same as `take`, under a mark that another run of the same request doesn't know."""
-        return create_once(self._session, vm, self._request(owner), operation, note=self._note)
+        return create_once(self._session, vm, self._request(owner), operation, note=self._note, looks=True)
 
     def take(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """Take it, or have it taken; its id."""

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.dependents import remove_snapshot
+from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -179,8 +179,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         backend = self._session.backend
         identifier = backend.identifier(vm, snapshot_id)
         try:
-            backend.wait_until_complete(vm, snapshot_id, operation)
-            after = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
+            after = backend.observe_complete(vm, snapshot_id, operation)
         except Gone:
             raise
         except VmsnapshotError as error:
@@ -327,13 +326,12 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if not snapshot.ready:
             # An earlier run stopped waiting for it.
             try:
-                backend.wait_until_complete(vm, snapshot.id, operation)
+                vm = backend.observe_complete(vm, snapshot.id, operation)
             except Gone:
                 raise
             except VmsnapshotError as error:
                 partial = self._incomplete(inputs, vm, snapshot.id, owner, error)
                 raise verbs.Incomplete(verbs.Answer(request.id, partial), error) from error
-            vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
             snapshot = self.lookup.still_there(vm, request.id, state, operation)
             fresh = snapshot_state(inputs, vm, snapshot, str(owner.mark))
         self.lookup.tell_path(request.id, fresh, written=True)
@@ -349,6 +347,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self._remember(urn, request.id, state)
         what = f'removing snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(urn, what, request.timeout)
+        known, snapshot_id = vm_of(request.id, state), self._snapshot_id(request.id)
+        look = LookBeside(self._session, known.id, snapshot_id, operation)
         try:
             vm = self.lookup.observe(request.id, state, operation, ReadMask.NOTHING)
         except Gone:
@@ -371,7 +371,13 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         for text in children_text(children, "remove" if below else "keep"):
             self._session.log(urn, requests.Severity.INFO, text)
         remove_snapshot(
-            self._session, vm, snapshot, operation, remove_children=below, consolidate=state.consolidate
+            self._session,
+            vm,
+            snapshot,
+            operation,
+            remove_children=below,
+            consolidate=state.consolidate,
+            look=look,
         )
 
     # --- small things -----------------------------------------------------------------------
