@@ -9,17 +9,19 @@ from typing import TypeAlias
 
 from tests.e2e.conftest import snapshot
 from tests.support.engine import Stack
+from tests.support.simulator import Simulator
 
 # A span, with the service that it is of.
 Found: TypeAlias = tuple[str, dict[str, str]]
 
 
 def test_the_plugins_spans_are_in_the_engines_trace(
-    stack: Stack, write: Callable[..., None], tmp_path: Path
+    stack: Stack, vsphere: Simulator, write: Callable[..., None], tmp_path: Path
 ) -> None:
     """`--otel-traces` gets the task of vSphere within the plugin's Create within the engine's own call.
 
-    With `--debug` the same update says under the resource what it asked of vSphere.
+    None of its spans shows the password. With `--debug` the same update says under the resource what it
+    asked of vSphere.
     """
     write(before=snapshot())
     file = tmp_path / "trace.json"
@@ -37,6 +39,8 @@ def test_the_plugins_spans_are_in_the_engines_trace(
     ours = "pulumi-resource-vmsnapshot"
     assert lineage[:3] == [(ours, "CreateSnapshotEx_Task"), (ours, create), ("pulumi-cli", create)]
     assert lineage[-1] == ("pulumi-cli", "pulumi")
+    shown = json.dumps([span for service, span in spans.values() if service == ours])
+    assert vsphere.settings["password"] not in shown
     assert "asked the server: " in told.text
     assert "1 CreateSnapshotEx_Task" in told.text
 

@@ -27,7 +27,7 @@ PARENT = "00f067aa0ba902b7"
 @pytest.fixture(scope="module")
 def vsphere() -> Iterator[Simulator]:
     """A VM for each test that takes a snapshot."""
-    with running("--names", "web-1,web-2,web-3", "--task-duration", "1ms") as found:
+    with running("--names", "web-1,web-2,web-3,web-4", "--task-duration", "1ms") as found:
         yield found
 
 
@@ -93,6 +93,23 @@ def test_a_failure_is_marked(vsphere: Simulator) -> None:
     (answered,) = [span for span in collector.spans if span.name == "pulumirpc.ResourceProvider/Create"]
     assert answered.status.code == answered.status.STATUS_CODE_ERROR
     assert "gone-1" in answered.status.message
+
+
+def test_a_failed_call_names_its_fault(vsphere: Simulator) -> None:
+    """The span of a call that vSphere answers with a fault has it as OpenTelemetry's `error.type`."""
+    collector = Collector()
+    vsphere.fault("RestrictedVersion", method="CreateSnapshotEx_Task")
+    with served(collector, register) as address:
+        with (
+            plugin(vsphere.settings, environment={ENDPOINT: address}) as plugged,
+            pytest.raises(Exception, match="RestrictedVersion"),
+        ):
+            create(plugged, "web-4")
+        until(lambda: any(span.name == "Logout" for span in collector.spans))
+    (asked,) = [span for span in collector.spans if span.name == "CreateSnapshotEx_Task"]
+    told = {item.key: item.value.string_value for item in asked.attributes}
+    assert told["error.type"] == "RestrictedVersion"
+    assert asked.status.code == asked.status.STATUS_CODE_ERROR
 
 
 def test_a_collector_that_is_gone_delays_nothing(vsphere: Simulator) -> None:

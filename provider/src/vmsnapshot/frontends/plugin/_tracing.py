@@ -128,6 +128,7 @@ class Traces(logging.Handler):
             if call.size is not None:
                 span.set_attribute("vmsnapshot.answer_bytes", call.size)
             if call.failed:
+                span.set_attribute("error.type", call.outcome)
                 span.set_status(Status(StatusCode.ERROR, call.outcome))
             span.end(ended)
 
