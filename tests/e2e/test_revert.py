@@ -198,6 +198,41 @@ def test_a_vm_that_changed_after_the_preview_is_refused_when_that_is_required(
     assert reverts(vsphere) == 0
 
 
+def test_a_vm_that_is_as_the_preview_showed_it_is_reverted_without_a_word(
+    stack: Stack, vsphere: Simulator, client: Client, write: Write
+) -> None:
+    """Preview and update of one command, as most people run it: with requireUnchanged, too."""
+    client.take("web-1", "base")
+    write(web=revert(snapshot="base", requireUnchanged=True))
+    assert "no longer as the preview" not in stack.run("up", "--yes").check().text
+    write(web=revert(snapshot="base", triggers={"run": 2}))
+    assert "no longer as the preview" not in stack.run("up", "--yes").check().text
+    assert reverts(vsphere) == 2
+
+
+def test_members_that_are_as_the_preview_showed_them_are_rolled_back_without_a_word(
+    vsphere: Simulator, client: Client
+) -> None:
+    """Preview and update under one parent, as the plugins of one command of the engine are."""
+    both = [{"vmName": "web-1"}, {"vmName": "web-2"}]
+    taken = {
+        "type": "vmsnapshot:EnvironmentCheckpoint",
+        "properties": {"virtualMachines": both, "label": "release-41"},
+    }
+    asked = {
+        "type": "vmsnapshot:EnvironmentRollback",
+        "properties": {"virtualMachines": both, "to": "release-41", "requireUnchanged": True},
+    }
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(shop=taken)
+        mini.up().check()
+        mini.write(shop=taken, back=asked)
+        mini.preview().check()
+        assert "no longer as the preview" not in mini.up().check().words
+    assert (reverts(vsphere, "web-1"), reverts(vsphere, "web-2")) == (1, 1)
+
+
 def test_a_vm_that_changed_after_the_preview_is_noticed(vsphere: Simulator, client: Client) -> None:
     """Without requireUnchanged, the update says what changed, and goes on.
 

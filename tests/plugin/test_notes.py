@@ -13,11 +13,10 @@ import pytest
 
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.revert import ShownRevert
+from vmsnapshot.model.revert import Fingerprint, ShownRevert
 
-SEEN = ShownRevert(
-    power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab", vm="a/b", target="t"
-)
+LIKE = Fingerprint(power_state="PoweredOn", current_snapshot="snapshot-1", fingerprint="0123456789ab")
+SEEN = ShownRevert(seen=LIKE, vm="a/b", target="t")
 AT = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 
 
@@ -33,7 +32,7 @@ def test_what_a_preview_showed_reaches_the_update_of_the_same_engine(tmp_path: P
 def test_the_newest_note_counts_and_half_a_line_is_none(tmp_path: Path) -> None:
     """A VM shown again is known as shown last; what a killed process wrote half of hides nothing else."""
     notes = FileNotes(1, tmp_path)
-    notes.show("urn:a", replace(SEEN, power_state="Suspended"))
+    notes.show("urn:a", replace(SEEN, seen=replace(LIKE, power_state="Suspended")))
     assert notes.shown("urn:a") != SEEN
     notes.show("urn:a", SEEN)
     (shown,) = tmp_path.iterdir()

@@ -91,9 +91,10 @@ class Fingerprint(Model):
     ]
 
 
-class ShownRevert(Fingerprint):
+class ShownRevert(Model):
     """What a preview showed of a revert: which VM, what it was like, and where it was to go back to."""
 
+    seen: Annotated[Fingerprint, Property("What the VM was like.")]
     vm: Annotated[str, Property("What tells the VM from all others.")]
     target: Annotated[str, Property("What tells the snapshot from the others of the VM.")]
 

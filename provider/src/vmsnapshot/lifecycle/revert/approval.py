@@ -15,7 +15,7 @@ from vmsnapshot.model.revert import RevertInputs, ShownRevert
 
 def shown_revert(vm: VirtualMachine, target: Snapshot) -> ShownRevert:
     """What a preview shows of a revert, as far as it is compared later."""
-    return ShownRevert(**dict(fingerprint_of(vm)), vm=vm_key(vm.identity), target=snapshot_identity(target))
+    return ShownRevert(seen=fingerprint_of(vm), vm=vm_key(vm.identity), target=snapshot_identity(target))
 
 
 def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot) -> str | None:
@@ -61,7 +61,7 @@ def compare_with_preview(
     vm, shown = revert[0], session.notes.shown(urn)
     if (other := another_text(shown, *revert)) is not None:
         raise Refused(f"{other}. Nothing was done. Look at a new preview", subject=operation.what)
-    changed = changed_since(shown or inputs.seen, vm)
+    changed = changed_since(inputs.seen if shown is None else shown.seen, vm)
     if changed is None:
         return
     if inputs.require_unchanged:

@@ -248,8 +248,9 @@ def changed_members(
     if listed:
         raise Refused(f"nothing was done. Look at a new preview.\n{listed}", subject=operation.what)
     lines: list[str] = []
+    then = {**(seen or {}), **{key: item.seen for key, item in shown.items()}}
     for key, (vm, _) in planned.targets.items():
-        difference = changed_since(shown.get(key) or (seen or {}).get(key), vm)
+        difference = changed_since(then.get(key), vm)
         if difference is not None:
             lines.append(f"- {key}: {format_vm(vm)} is no longer as the preview showed it: {difference}.")
     return lines
