@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from vmsnapshot.backends._held import held
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._objects import uid_of
 from vmsnapshot.lifecycle.errors import Denied, NotFound, Unsupported
@@ -14,8 +15,6 @@ from vmsnapshot.model.identity import ServerIdentity
 # Every cluster has it, and nobody makes it anew: its UID passes for the cluster's, as OpenTelemetry's
 # `k8s.cluster.uid` has it.
 _SYSTEM: Final = "kube-system"
-# Seconds after which somebody who waits looks whether the user has cancelled.
-_LOOK: Final = 0.2
 
 
 class Cluster:
@@ -53,10 +52,7 @@ class Cluster:
     def _uid(self, namespace: str, operation: Operation) -> str | None:
         with self._lock:
             reading = self._reading.setdefault(namespace, threading.Lock())
-        # Many ask at once: one of them reads, the others wait as long as their own time allows.
-        while not reading.acquire(timeout=_LOOK):
-            operation.check()
-        try:
+        with held(reading, operation):
             if namespace not in self._uids:
                 try:
                     self._uids[namespace] = self._read(namespace, operation)
@@ -65,8 +61,6 @@ class Cluster:
                         return None
                     self._uids[namespace] = None
             return self._uids[namespace]
-        finally:
-            reading.release()
 
     def _read(self, namespace: str, operation: Operation) -> str | None:
         path = f"/api/v1/namespaces/{namespace}"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from vmsnapshot.backends._held import held
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.lifecycle.errors import Denied, NotFound, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
@@ -35,7 +36,7 @@ class VolumeSnapshots:
         return {_name(item): _taken(item) for item in items if _claim(item) in claims}
 
     def _all(self, namespace: str, operation: Operation) -> list[Any] | None:
-        with self._lock:
+        with held(self._lock, operation):
             since, items = self._read.get(namespace, (-_FRESH, None))
             if time.monotonic() - since < _FRESH:
                 return items

@@ -10,6 +10,7 @@ from typing import Final
 
 from pyVmomi import vim
 
+from vmsnapshot.backends._held import held
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -40,18 +41,28 @@ class ServerClock:
         Raises:
             Unreachable: It has not been read yet, and can't be.
         """
-        with self._lock:
-            if self._told is None:
-                self._told = self._read(operation), time.monotonic()
-            elif time.monotonic() - self._told[1] > _ASK_AGAIN_AFTER:
-                with contextlib.suppress(VmsnapshotError):  # the older answer is still as good as a clock
-                    self._told = self._read(operation), time.monotonic()
-            told, at = self._told
-            return told + dt.timedelta(seconds=time.monotonic() - at)
+        told, at = self._told or self._first(operation)
+        # One asks again: to the others, the older answer is as good as a clock.
+        if time.monotonic() - at > _ASK_AGAIN_AFTER and self._lock.acquire(blocking=False):
+            try:
+                with contextlib.suppress(VmsnapshotError):  # to this one, too
+                    told, at = self._told = self._read(operation)
+            finally:
+                self._lock.release()
+        return told + dt.timedelta(seconds=time.monotonic() - at)
 
-    def _read(self, operation: Operation) -> dt.datetime:
+    def _first(self, operation: Operation) -> tuple[dt.datetime, float]:
+        with held(self._lock, operation):
+            if self._told is None:
+                self._told = self._read(operation)
+            return self._told
+
+    def _read(self, operation: Operation) -> tuple[dt.datetime, float]:
+        """The server's time, and that of this machine's clock when it came."""
+
         def ask(login: Login) -> dt.datetime:
             return utc(vim.ServiceInstance("ServiceInstance", login.stub).CurrentTime())
 
         subject = Subject(f"{operation.what}: reading the server's time")
-        return retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, ask))
+        told = retry(operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, ask))
+        return told, time.monotonic()

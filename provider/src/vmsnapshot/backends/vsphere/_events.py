@@ -22,6 +22,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends._future import in_background
+from vmsnapshot.backends._held import held
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._connection import Connection, Login
@@ -197,7 +198,7 @@ class EventLog:
         vm_ids, marks = (" ".join(items) for items in zip(*group, strict=True))
         self._write(group[0][0], f"{_BEGINS}: {marks} on {vm_ids}", operation)
         moment = self._clock.now(operation)
-        with self._lock:
+        with held(self._lock, operation):
             for vm_id, mark in group:
                 self._begun[mark].append(Begun(moment, vm_id))
 
@@ -205,7 +206,7 @@ class EventLog:
         """Write down that a request has failed for certain: nobody need look for its task."""
         with contextlib.suppress(VmsnapshotError):
             self._write(vm.identity.id, f"{_ENDS}: {mark}", operation)
-        with self._lock:
+        with contextlib.suppress(VmsnapshotError), held(self._lock, operation):
             self._begun.pop(mark, None)
 
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
@@ -239,7 +240,7 @@ class EventLog:
         Where the events can't be read (`unread`), those that this process has logged are all that is known.
         """
         self._ensure_read(operation)
-        with self._lock:
+        with held(self._lock, operation):
             return sorted(self._begun.get(mark, ()), key=lambda item: item.moment)
 
     def lacks(self, mark: str, moment: dt.datetime, operation: Operation) -> bool:
@@ -268,24 +269,26 @@ class EventLog:
         return type(error)(text, retryable=error.retryable)
 
     def _ensure_read(self, operation: Operation) -> None:
-        with self._lock:
-            if self._read:
-                return
-            found_events = self._look(operation)
-            if found_events is not None:
-                whole = len(found_events) < _PAGE
-                self._since = _EVER if whole else min(event.moment for event in found_events)
-            for event in sorted(found_events or (), key=lambda item: item.moment):
-                if event.reverted is not None:
-                    self._reverts.append(event.reverted)
-                if event.forgotten is not None:
-                    self._note_forgotten(event.forgotten)
-                for found, vm_id in itertools.zip_longest(event.marks, event.vm_ids):
-                    if event.ends:
-                        self._begun.pop(found, None)
-                    elif found is not None:
-                        self._begun[found].append(Begun(event.moment, vm_id))
-            self._read = True
+        with held(self._lock, operation):
+            if not self._read:
+                self._take_in(self._look(operation))
+                self._read = True
+
+    def _take_in(self, found_events: list[_Event] | None) -> None:
+        """Keep what events tell; None: they can't be read, or this is no vCenter."""
+        if found_events is not None:
+            whole = len(found_events) < _PAGE
+            self._since = _EVER if whole else min(event.moment for event in found_events)
+        for event in sorted(found_events or (), key=lambda item: item.moment):
+            if event.reverted is not None:
+                self._reverts.append(event.reverted)
+            if event.forgotten is not None:
+                self._note_forgotten(event.forgotten)
+            for found, vm_id in itertools.zip_longest(event.marks, event.vm_ids):
+                if event.ends:
+                    self._begun.pop(found, None)
+                elif found is not None:
+                    self._begun[found].append(Begun(event.moment, vm_id))
 
     def _note_forgotten(self, found: Forgotten) -> None:
         for vm_id in found.vm_ids:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from pyVmomi import vim
 
 from vmsnapshot.backends._future import in_background
+from vmsnapshot.backends._held import held
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._clock import ServerClock
@@ -58,7 +59,7 @@ class History:
         self._ignored = ignored
         self._connection = connection
         self._reads = reads
-        self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._late: dict[str, PastTask] = {}
         self._late_is_all = False
         # The tasks that have ended of late, as far as they were read, and what reads on.
@@ -165,8 +166,7 @@ class History:
         names that id.
         """
         vm_id = vm.identity.id
-        with self._lock:
-            marked = [item for item in self._ended if carries(item.activation_id, mark)]
+        marked = [item for item in self._ended if carries(item.activation_id, mark)]
         begun = self.events.begun(mark, operation)
         before = {*(item.entity_id for item in marked), *(item.vm_id for item in begun)} - {vm_id, None}
         self._former[vm_id] |= {item for item in before if item is not None}
@@ -243,7 +243,7 @@ class History:
         It is as of the first time that this is asked. On a server with so many tasks that it doesn't
         tell them at once, the oldest are missing.
         """
-        with self._lock:
+        with held(self._reading, operation):
             while self._may_read_on(mark):
                 self._read_page(operation)
                 if len(self._asked_late) < _FEW:
@@ -252,7 +252,7 @@ class History:
 
     def _read_first(self, operation: Operation) -> None:
         """Read the newest page, unless it has been read."""
-        with self._lock:
+        with held(self._reading, operation):
             if self._nothing_read and self._pages_left:
                 self._read_page(operation)
 
@@ -265,7 +265,7 @@ class History:
             return
         self._pages_left -= 1
         self._late_is_all = len(page) < _PAGE
-        self._ended += page
+        self._ended = [*self._ended, *page]  # who goes through the older list goes on with that
         by_vm: dict[str | None, list[Remembered]] = {}
         for task in {item.id: item for item in self._ended}.values():
             by_vm.setdefault(task.entity_id, []).append(task)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from vmsnapshot.backends._held import held
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
@@ -49,7 +50,7 @@ class Protection:
 
         Asked for once: by the first VMs, and for all that come later.
         """
-        with self._lock:
+        with held(self._lock, operation):
             if self._found is None:
                 self._found = (self._find_out(vms, operation),)
             return self._found[0]
