@@ -47,7 +47,7 @@ class _Unread:
 
     def __getattr__(self, name: str) -> Any:
         """All else is as it is."""
-        if name == "observe" and self._taken:
+        if name in {"observe", "observe_complete"} and self._taken:
             raise PlatformError("it can't be read")
         self._taken |= name == "create_snapshot"
         return getattr(self._backend, name)
