@@ -14,6 +14,7 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import URN, Harness, Listener, owner
 from tests.vmoperator.reverting import on_write
+from vmsnapshot.backends.vmoperator import _snapshots
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
 from vmsnapshot.lifecycle.operation import Cancellation
 from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference, values
@@ -170,6 +171,27 @@ def test_a_failed_creation_is_waited_for(harness: Harness) -> None:
     assert listener.heard("the VM Operator tries again")
     assert listener.said[-1] == "VirtualMachineSnapshotReady is True"
     assert harness.snapshot("base").ready
+
+
+def test_why_it_takes_long_is_told_while_waiting(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that nothing is done about, and of one whose removal is held: not only when the time is over."""
+    monkeypatch.setattr(_snapshots, "_SILENT", 0.2)
+    steering, listener = harness.stand_in.steering, Listener()
+    steering.fail("create", "the datastore is full", snapshot="base", times=0)
+    steering.hold("retry")
+    harness.create("base")
+    until(lambda: "VirtualMachineSnapshotCreationFailed" in reasons(harness, "base"))
+    harness.create("second")
+    doing = listener.doing("taking it")
+    taking = Doing(lambda: harness.backend.wait_until_complete(harness.vm(), "second", doing))
+    taking.until(lambda: listener.heard('Snapshot "base" of the same VM is in its way: '))
+    steering.hold("delete")
+    removing = Doing(lambda: harness.remove("base", listener.doing("removing it")))
+    removing.until(lambda: listener.heard("still held by vmoperator.vmware.com/virtualmachinesnapshot"))
+    steering.clear()
+    removing.result()
+    taking.result()
+    assert harness.snapshot("second").ready
 
 
 def test_time_is_over_while_it_isnt_ready(harness: Harness) -> None:

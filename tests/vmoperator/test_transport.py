@@ -88,10 +88,13 @@ def test_no_version_that_we_speak() -> None:
 
 
 def test_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the server asks for, also where that is longer than what is left."""
+    """As long as the server asks for, also where that is longer than what is left; the user is told why."""
     server = Server(refusal(429, "TooManyRequests", **{"Retry-After": "30"}), found())
-    with pytest.raises(TimedOut):
-        server.get(seconds=0.2)
+    told: list[str] = []
+    with pytest.raises(TimedOut, match=r"The last attempt: .*429 TooManyRequests"):
+        server.get(told.append, seconds=0.2)
+    assert "429 TooManyRequests" in told[0]
+    assert "Trying again in 30 s, as it asks for." in told[0]
     assert len(server.asked) == 1
     paused: list[float] = []
     doing = operation("looking")

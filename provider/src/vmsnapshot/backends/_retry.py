@@ -56,7 +56,12 @@ NEVER: Final = RetryCondition(lambda _error: False)
 
 
 def retry(
-    operation: Operation, when: RetryCondition, attempt: Callable[[], T], *, briefly: RetryCondition = NEVER
+    operation: Operation,
+    when: RetryCondition,
+    attempt: Callable[[], T],
+    *,
+    briefly: RetryCondition = NEVER,
+    asked: Callable[[VmsnapshotError], float] = lambda _error: 0,
 ) -> T:
     """Make attempts until one succeeds, fails for good, or the operation times out.
 
@@ -65,6 +70,7 @@ def retry(
         when: What passes by itself.
         attempt: What to try.
         briefly: What may pass or not: it is tried three times in all.
+        asked: The seconds that a failure asks to be waited at least.
 
     Raises:
         Cancelled: The user cancelled.
@@ -78,9 +84,11 @@ def retry(
             if not when.holds(error) and not (tries < _BRIEFLY and briefly.holds(error)):
                 raise
             failure = error
-        operation.report(f"{full_stop(failure.explanation)} Trying again.")
+        least = asked(failure)
+        when_again = f" in {least:.0f} s, as it asks for" if least else ""
+        operation.report(f"{full_stop(failure.explanation)} Trying again{when_again}.")
         try:
-            operation.pause(pause)
+            operation.pause(max(least, pause))
         except TimedOut as over:
             over.add(f"The last attempt: {failure.message}")
             raise over from failure

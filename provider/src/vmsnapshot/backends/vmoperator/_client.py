@@ -177,16 +177,12 @@ class Client:
                 return self.send(method, path, about, body=body, kind=kind, params=params)
 
         def attempt() -> Object:
-            try:
-                return in_background("request", send).wait(operation, silence.text)
-            except faults.Overloaded as error:
-                operation.pause(error.pause)
-                raise
+            return in_background("request", send).wait(operation, silence.text)
 
         when = NOTHING_DONE if once else REPEATABLE
         if not patient:
             when &= ~retry_if(faults.NotYetAllowed)
-        return retry(operation, when, attempt, briefly=retry_if(faults.Foreign))
+        return retry(operation, when, attempt, briefly=retry_if(faults.Foreign), asked=faults.pause_of)
 
     def send(
         self,

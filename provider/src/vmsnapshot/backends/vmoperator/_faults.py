@@ -82,6 +82,11 @@ class Overloaded(Busy):
         self.pause = pause
 
 
+def pause_of(error: VmsnapshotError) -> float:
+    """The seconds that the server asks to be left alone."""
+    return error.pause if isinstance(error, Overloaded) else 0.0
+
+
 class NotYetAllowed(Busy):
     """A server that came back a moment ago denies it: `denied`, or it has not read its roles yet."""
 

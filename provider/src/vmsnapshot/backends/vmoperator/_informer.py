@@ -233,7 +233,7 @@ class Informer:
                 if isinstance(error, faults.ResourceExpired):
                     self._version = None
                 self._stale(error)
-                asked = error.pause if isinstance(error, faults.Overloaded) else 0
+                asked = faults.pause_of(error)
             except VmsnapshotError as error:
                 return error
             self._client.closed.wait(max(asked, min(next(waits), _LONGEST_PAUSE)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from vmsnapshot.backends._quiesce import quiesce_minutes
 from vmsnapshot.backends.vmoperator import _faults as faults
@@ -54,9 +54,13 @@ from vmsnapshot.model.machine import Snapshot
 
 # Seconds to wait, once a snapshot is complete, for the VM's status to say where it is in the tree.
 _PLACING: Final = 3.0
+# Seconds after which the user is told why it still isn't done.
+_SILENT: Final = 30.0
 # What is kept of the VM with its snapshot; all annotations of an object have 256 KiB together.
 _MOST_OF_MACHINE: Final = 64 * 1024
 _LABEL: Final = 63
+
+T = TypeVar("T")
 
 
 class Snapshots:
@@ -159,11 +163,12 @@ class Snapshots:
             _tell(item, told, failures, operation)
             return item if holds(item, READY) and not being_deleted(item) else None
 
-        try:
-            item = self._cache.changes.until(vm_name, complete, operation)
-        except (TimedOut, Cancelled) as over:
-            why = self._why(vm_name, snapshot_id, tuple(failures.values()))
-            raise type(over)(f"{over.message} {why}") from None
+        item = self._wait(
+            vm_name,
+            complete,
+            operation,
+            lambda: self._why(vm_name, snapshot_id, tuple(failures.values())),
+        )
         if item is not None:
             self._doubt_machine(item, operation, about)
         self._cache.changes.until(
@@ -199,15 +204,26 @@ class Snapshots:
             item = self._cache.snapshots.get(name)
             return True if item is None or uid_of(item) != uid_of(seen) else None
 
-        try:
-            self._cache.changes.until(vm_name, gone, operation)
-        except (TimedOut, Cancelled) as over:
+        def why() -> str:
             item = self._cache.snapshots.get(name) or seen
             held = ", ".join(item["metadata"].get("finalizers") or ()) or "nothing"
-            raise type(over)(
-                f"{over.message} The object is to be deleted and still held by {held}. "
-                f"{self._why(vm_name, name)}".strip()
-            ) from None
+            return f"The object is to be deleted and still held by {held}. {self._why(vm_name, name)}".strip()
+
+        self._wait(vm_name, gone, operation, why)
+
+    def _wait(
+        self, vm_name: str, over: Callable[[], T | None], operation: Operation, why: Callable[[], str]
+    ) -> T | None:
+        """Wait, tell after a while what still isn't so, and tell it again where the time ends."""
+        try:
+            found = self._cache.changes.until(vm_name, over, operation, longest=_SILENT)
+            if found is None:
+                if said := why():
+                    operation.progress(said)
+                found = self._cache.changes.until(vm_name, over, operation)
+        except (TimedOut, Cancelled) as ended:
+            raise type(ended)(f"{ended.message} {why()}".strip()) from None
+        return found
 
     def _object(
         self, name: str, owner: Owner, annotations: dict[str, str], spec: Object, *, uid: str | None = None
