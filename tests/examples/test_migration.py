@@ -96,19 +96,22 @@ def test_another_input_is_told_in_words(given: str, told: str) -> None:
 
 @pytest.mark.timeout(300)  # half a dozen commands of the engine
 def test_the_guides_for_ansible_and_powercli(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
-    """A snapshot is imported by its name, one below it by its path; nothing changes on the VM."""
+    """A snapshot is imported by its name, one below it by its path or its id; nothing changes on the VM."""
     client.take("web-1", "before-patch", description="By a playbook.")
     client.take("web-1", "before-upgrade", memory=True)
+    last = client.take("web-1", "before-upgrade")
+    ids = {"vm-42@snapshot-226": f"{client.vm('web-1')._moId}@{last}"}
     before = snapshots(client, "web-1")
     stack = example_stack(tmp_path / "stack", "from-terraform", environment=vsphere.environment())
     page = ROOT / "docs" / "how-to-migrate.md"
     program: dict[str, Any] = {"resources": {}}
-    for block in blocks_of(page):
-        words = block.text.split()
+    for line in [line for block in blocks_of(page) for line in block.text.splitlines()]:
+        words = [ids.get(word, word) for word in line.split()]
         assert words[:2] == ["pulumi", "import"]
         stack.run(*words[1:], "--skip-preview").check()
         out = stack.project / words[words.index("--out") + 1]
         program["resources"] |= yaml.safe_load(out.read_text(encoding="utf-8"))["resources"]
+    assert len(program["resources"]) == len(before["web-1"])
     stack.write(program)
     stack.preview("--expect-no-changes").check()
     assert snapshots(client, "web-1") == before

@@ -30,8 +30,9 @@ STRICT = {
 def pack(tmp_path: Path) -> Path:
     """A copy of the pack that this engine can start.
 
-    The Python language host that is built here is too old to run packs. Under another runtime's name the
-    engine takes the host's own script for packs instead.
+    The Python language host that is built here runs `RunPluginRequest.program`, which today's engine leaves
+    empty: it names the pack's folder in `info.program_directory`. Under another runtime's name the engine
+    takes the host's own script for packs instead.
     """
     folder = tmp_path / "pack"
     shutil.copytree(EXAMPLES / "policy", folder)
