@@ -7,15 +7,17 @@ from typing import cast
 import pytest
 
 from vmsnapshot.lifecycle.common.adapter import VERSION, decode, migrate
+from vmsnapshot.lifecycle.common.validation import load
 from vmsnapshot.lifecycle.common.verbs import Memory
-from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.errors import InvalidInput, Refused
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.model._base import replace
+from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine
-from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.revert import RevertInputs, RevertState
 from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.values import UNKNOWN, Secret
 
@@ -41,6 +43,22 @@ def test_an_old_input_that_does_not_fit_is_unknown() -> None:
     inputs = decode(SnapshotInputs, {"vmName": "web-1", "memory": "much", "gone": 1}, lenient=True)
     assert inputs.unknown == {("memory",)}
     assert inputs.model.vm_name == "web-1"
+
+
+def test_what_another_release_wrote_deeper_in_a_tree_is_left_out() -> None:
+    """A property that this release doesn't know keeps no state from being read, on any level."""
+    vm = {"id": "vm-1", "name": "web-1", "added": 1}
+    left = {"member": "web-1", "vm": "vm-1", "name": "left", "ownership": "mark", "identity": vm}
+    state = load(RevertState, {"vmName": "web-1", "vm": vm, "leftoverSafetySnapshots": [left], "added": 1})
+    assert state.vm == VirtualMachineIdentity(id="vm-1", name="web-1")
+    assert state.leftover_safety_snapshots[0].identity == state.vm
+
+
+def test_what_does_not_fit_is_named_beside_what_is_not_known() -> None:
+    """A wrong value is refused, whatever else another release wrote."""
+    with pytest.raises(InvalidInput) as refused:
+        load(RevertState, {"vmName": "web-1", "vm": {"id": "vm-1", "name": 7, "added": 1}})
+    assert refused.value.property == "vm.name"
 
 
 def _renamed(tree: Properties) -> Properties:

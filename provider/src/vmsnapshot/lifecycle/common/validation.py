@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -18,6 +19,9 @@ from vmsnapshot.model._base import Model, fields, pick
 from vmsnapshot.model.property_path import PropertyPath, format_path
 
 AnyModel = TypeVar("AnyModel", bound=Model)
+
+# Pydantic's type of the error about a key that the model doesn't have.
+_UNKNOWN: Final = "extra_forbidden"
 
 
 def check(model: type[Model], tree: Properties) -> CheckResult:
@@ -48,7 +52,7 @@ def check(model: type[Model], tree: Properties) -> CheckResult:
         failures += [
             CheckFailure(format_path(detail["loc"]), _reason(detail))
             for detail in error.errors(include_url=False)
-            if detail["type"] != "extra_forbidden"
+            if detail["type"] != _UNKNOWN
         ]
         return CheckResult(tree, failures)
     return CheckResult(_merge(tree, checked.properties()), failures)
@@ -63,7 +67,7 @@ def without_handed_back(tree: Properties, old: Properties, names: Iterable[str])
 def load(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
     """Returns the model of a tree that has passed `check`, or that state holds.
 
-    Properties that the model doesn't know (an older or newer release wrote them) are left out.
+    Properties that the models don't know (an older or newer release wrote them) are left out, on every level.
 
     Raises:
         InvalidInput: The tree doesn't fit; the message names the property.
@@ -85,13 +89,29 @@ def load_known(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
 
 
 def _validated(model: type[Model], target: type[Any], tree: Mapping[str, Any]) -> Any:
-    plain = {key: item for key, item in values.plain(dict(tree)).items() if item is not None}
+    plain = pick(model, {key: item for key, item in values.plain(dict(tree)).items() if item is not None})
     try:
-        return target.model_validate(pick(model, plain))
+        try:
+            return target.model_validate(plain)
+        except ValidationError as error:
+            if not (unknown := [detail["loc"] for detail in error.errors() if detail["type"] == _UNKNOWN]):
+                raise
+            return target.model_validate(_without(plain, unknown))
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         path = format_path(detail["loc"])
         raise InvalidInput(path, f"{path}: {_reason(detail)}") from None
+
+
+def _without(tree: Mapping[str, Any], paths: Iterable[tuple[int | str, ...]]) -> Any:
+    """Returns a copy of a tree without the entries at these paths."""
+    kept = copy.deepcopy(tree)
+    for *above, name in paths:
+        inner: Any = kept
+        for step in above:
+            inner = inner[step]
+        del inner[name]
+    return kept
 
 
 def not_fitting(model: type[Model], tree: Mapping[str, Any]) -> set[str]:
