@@ -227,3 +227,18 @@ def test_classes_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert asked_of(50, Decoder) == asked_of(1, Decoder)
     assert asked_of(50, SoapAdapter.SoapDeserializer) > asked_of(1, SoapAdapter.SoapDeserializer) + 100
+
+
+def test_only_rare_elements_are_left_to_pyvmomi(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Binary data, and the answer as a whole; no name of a property, moment or truth value."""
+    left: list[str] = []
+    real: Callable[[Any, str], None] = SoapAdapter.SoapDeserializer.EndElementHandler
+
+    def count(decoder: Any, tag: str) -> None:
+        left.append(tag.rpartition(SoapAdapter.NS_SEP)[2])
+        real(decoder, tag)
+
+    body = envelope(answer_with("config", configuration()))
+    monkeypatch.setattr(SoapAdapter.SoapDeserializer, "EndElementHandler", count)
+    decoded(body, RESULT, Decoder)
+    assert left == ["vmxConfigChecksum", "returnval"]

@@ -8,11 +8,13 @@ library makes pyVmomi's objects of vSphere's answers, and pyVmomi has no setting
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
-from pyVmomi import SoapAdapter, VmomiSupport
+from pyVmomi import Iso8601, SoapAdapter, VmomiSupport
 
 # What is untyped through and through, as in `_stub`.
 _Decoder: Any = SoapAdapter.SoapDeserializer
@@ -37,19 +39,21 @@ class _Property:
         type: Its declared type.
         is_list: Whether that is a list.
         is_fault: Whether it is called `fault`, which may stand in a LocalizedMethodFault.
+        begins: What an element of it is that doesn't say its own type: see `_begin`.
         taken: The types of values that pyVmomi has let it be: it looks at nothing else of them.
     """
 
-    __slots__ = ("is_fault", "is_list", "name", "taken", "type")
+    __slots__ = ("begins", "is_fault", "is_list", "name", "taken", "type")
 
-    def __init__(self, kind: Any, tag: str) -> None:
+    def __init__(self, kind: Any, tag: str, version: str) -> None:
         name = tag.rpartition(SoapAdapter.NS_SEP)[2]
         info = kind._GetPropertyInfo(name)  # noqa: SLF001 - public by pyVmomi's own words
         self.name: str = info.name
         self.type: Any = info.type
         self.is_list = issubclass(info.type, list)
         self.is_fault = name == "fault"
-        self.taken: set[type] = set()
+        self.begins = _begin(info.type.Item if self.is_list else info.type, version)
+        self.taken: set[type] = {info.type}
 
 
 class _Shape:
@@ -62,21 +66,35 @@ class _Shape:
         self.lists = [(name, type(value)) for name, value in self.values.items() if isinstance(value, list)]
 
 
+def _moment(text: str) -> Any:
+    return Iso8601.ParseISO8601(text) or _OTHER
+
+
 # What makes a value of an element's text, by its type; of enumerations when one is first met.
 _texts: Final[dict[Any, Callable[[str], Any]]] = {
-    **{kind: kind for kind in (str, int, float, VmomiSupport.byte, VmomiSupport.short)},
-    **{kind: kind for kind in (VmomiSupport.long, VmomiSupport.double)},
+    **{kind: kind for kind in (int, float, VmomiSupport.byte, VmomiSupport.short)},
+    **{kind: kind for kind in (VmomiSupport.long, VmomiSupport.double, VmomiSupport.PropertyPath)},
+    str: lambda text: text,
     bool: lambda text: {"true": True, "false": False}.get(text, _OTHER),
+    dt.datetime: _moment,
 }
 # All of these grow with the API's classes only, and the same is kept whichever thread is first.
-_properties: Final[dict[tuple[Any, str], _Property]] = {}
+# The properties of classes by their tags, of each version of the API.
+_properties: Final[defaultdict[str, defaultdict[Any, dict[str, _Property]]]] = defaultdict(
+    lambda: defaultdict(dict)
+)
 _shapes: Final[dict[Any, _Shape]] = {}
-_kinds: Final[dict[tuple[Any, str], tuple[Any, int, bool]]] = {}
+_begins: Final[dict[tuple[Any, str], tuple[Any, int, bool]]] = {}
 _named: Final[dict[tuple[str, str, bool], Any]] = {}
 
 
 class Decoder(_Decoder):  # type: ignore[misc]
     """Decodes one answer."""
+
+    def __init__(self, stub: Any = None, version: str | None = None) -> None:
+        super().__init__(stub, version)
+        self._version = self.version or ""
+        self._properties = _properties[self._version]
 
     def StartElementHandler(self, tag: str, attr: dict[str, str]) -> None:  # noqa: N802 - pyVmomi's
         """Put what a new element is decoded to on the stack: the object, or the type of a plain value."""
@@ -84,18 +102,18 @@ class Decoder(_Decoder):  # type: ignore[misc]
         top = stack[-1] if stack else None
         is_fault = False
         if isinstance(top, _Data):
-            known = _property(type(top), tag)
-            declared, is_list = known.type, known.is_list
+            known = self._property(type(top), tag)
             is_fault = known.is_fault and isinstance(top, _Fault)
+            kind, sort, is_exception = self._said(attr, known.type, known.begins) if attr else known.begins
         elif isinstance(top, list):
             declared = top.Item  # type: ignore[attr-defined] # pyVmomi's own lists
-            is_list = issubclass(declared, list)
+            item = declared.Item if issubclass(declared, list) else declared
+            kind, sort, is_exception = self._said(attr, declared, _begin(item, self._version))
         else:
             super().StartElementHandler(tag, attr)
             return
         self.data = ""
         self.serverGuid = None
-        kind, sort, is_exception = self._kind(declared, attr, is_list=is_list)
         if sort is _PLAIN:
             stack.append(kind)
         elif sort is _DATA:
@@ -108,23 +126,19 @@ class Decoder(_Decoder):  # type: ignore[misc]
                 self.serverGuid = attr["serverGuid"]
             stack.append(self._type(space, name, reference=False))
 
-    def _kind(self, declared: Any, attr: dict[str, str], *, is_list: bool) -> tuple[Any, int, bool]:
-        """An element's type, as it says itself or as is declared; its sort; whether it is a fault's."""
-        kind = declared
-        if said := attr.get(SoapAdapter.XSI_TYPE):
-            if not SoapAdapter.isDynamicType(declared):
-                space, name = self.GetNSAndWsdlname(said)
-                found = self._type(space, name, reference=True)
-                if not (is_list and issubclass(found, list)):
-                    kind = found
-        elif is_list:
-            kind = declared.Item
-        key = kind, self.version or ""
-        if (known := _kinds.get(key)) is None:
-            if self.version:
-                kind = VmomiSupport.GetCompatibleType(kind, self.version)
-            known = _kinds[key] = kind, _sort(kind), issubclass(kind, Exception)
-        return known
+    def _said(
+        self, attr: dict[str, str], declared: Any, begins: tuple[Any, int, bool]
+    ) -> tuple[Any, int, bool]:
+        """What an element is: what it says itself, where it does and may, else `begins`, as is declared."""
+        said = attr.get(SoapAdapter.XSI_TYPE)
+        if not said:
+            return begins
+        if SoapAdapter.isDynamicType(declared):
+            return _begin(declared, self._version)
+        space, name = self.GetNSAndWsdlname(said)
+        kind = self._type(space, name, reference=True)
+        both_lists = issubclass(kind, list) and issubclass(declared, list)
+        return _begin(declared if both_lists else kind, self._version)
 
     def _type(self, space: str, name: str, *, reference: bool) -> Any:
         key = space, name, reference
@@ -135,19 +149,20 @@ class Decoder(_Decoder):  # type: ignore[misc]
     def EndElementHandler(self, tag: str) -> None:  # noqa: N802 - likewise
         """Take the element off the stack, and give it to the one that it belongs to."""
         stack = self.stack
-        top = stack[-2] if len(stack) > 1 else None
-        value = self._value(stack[-1]) if isinstance(top, (_Data, list)) else _OTHER
+        top: Any = stack[-2] if len(stack) > 1 else None
+        is_data = isinstance(top, _Data)
+        value = self._value(stack[-1]) if is_data or isinstance(top, list) else _OTHER
         if value is _OTHER:
             super().EndElementHandler(tag)
             return
         stack.pop()
-        if isinstance(top, list):
+        if not is_data:
             top.append(value)
             return
-        known = _property(type(top), tag)
+        known = self._property(type(top), tag)
         if known.is_list and not isinstance(value, list):
             getattr(top, known.name).append(value)
-        elif type(value) is known.type or type(value) in known.taken:
+        elif type(value) in known.taken:
             vars(top)[known.name] = value
         else:
             setattr(top, known.name, value)  # where pyVmomi looks whether it may be
@@ -171,11 +186,20 @@ class Decoder(_Decoder):  # type: ignore[misc]
             return getattr(found, self.data)
         return _OTHER
 
+    def _property(self, kind: Any, tag: str) -> _Property:
+        of_kind = self._properties[kind]
+        if (known := of_kind.get(tag)) is None:
+            known = of_kind[tag] = _Property(kind, tag, self._version)
+        return known
 
-def _property(kind: Any, tag: str) -> _Property:
-    key = kind, tag
-    if (known := _properties.get(key)) is None:
-        known = _properties[key] = _Property(kind, tag)
+
+def _begin(kind: Any, version: str) -> tuple[Any, int, bool]:
+    """What a type is in a version of the API; its sort; whether it is a fault's."""
+    key = kind, version
+    if (known := _begins.get(key)) is None:
+        if version:
+            kind = VmomiSupport.GetCompatibleType(kind, version)
+        known = _begins[key] = kind, _sort(kind), issubclass(kind, Exception)
     return known
 
 
