@@ -14,7 +14,7 @@ from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
-from vmsnapshot.model._base import replace
+from vmsnapshot.model._base import Model, replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine
 from vmsnapshot.model.revert import RevertInputs, RevertState
@@ -59,6 +59,22 @@ def test_what_does_not_fit_is_named_beside_what_is_not_known() -> None:
     with pytest.raises(InvalidInput) as refused:
         load(RevertState, {"vmName": "web-1", "vm": {"id": "vm-1", "name": 7, "added": 1}})
     assert refused.value.property == "vm.name"
+
+
+def test_what_fits_is_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment's computed inputs are large: old inputs that fit are not looked at twice."""
+    validated: list[object] = []
+    real = Model.model_validate.__func__  # type: ignore[attr-defined]
+
+    def count(model: type[Model], tree: object) -> Model:
+        validated.append(tree)
+        found: Model = real(model, tree)
+        return found
+
+    monkeypatch.setattr(Model, "model_validate", classmethod(count))
+    tree = {"vmName": "web-1", "memory": True}
+    assert decode(SnapshotInputs, tree, lenient=True).model.memory
+    assert validated == [tree]
 
 
 def _renamed(tree: Properties) -> Properties:

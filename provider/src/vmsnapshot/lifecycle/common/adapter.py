@@ -18,8 +18,8 @@ from vmsnapshot.lifecycle.common.observed import preview_outputs, with_secrets
 from vmsnapshot.lifecycle.common.validation import (
     check,
     load,
+    load_fitting,
     load_known,
-    not_fitting,
     without_handed_back,
 )
 from vmsnapshot.lifecycle.common.verbs import I, Inputs, S
@@ -248,14 +248,14 @@ def decode(model: type[I], tree: Mapping[str, Any], *, lenient: bool = False) ->
     """
     marked = _marked(dict(tree), ())
     unknown = {path for path, value in marked if value is values.UNKNOWN}
-    secret = {path for path, value in marked if isinstance(value, values.Secret)}
-    known = {name: value for name, value in tree.items() if not values.has_unknown(value)}
-    if lenient:
-        bad = not_fitting(model, known)
-        unknown |= {(name,) for name in bad}
-        known = {name: value for name, value in known.items() if name not in bad}
+    secret = frozenset(path for path, value in marked if isinstance(value, values.Secret))
+    incomplete = {path[0] for path in unknown}
+    known = {name: value for name, value in tree.items() if name not in incomplete}
     # All of its properties are optional: `unknown` says which are missing.
-    return Inputs(load_known(model, known), frozenset(unknown), frozenset(secret))
+    if not lenient:
+        return Inputs(load_known(model, known), frozenset(unknown), secret)
+    loaded, bad = load_fitting(model, known)
+    return Inputs(loaded, frozenset(unknown | {(name,) for name in bad}), secret)
 
 
 def migrate(tree: Properties, migrations: Sequence[Migration]) -> Properties:

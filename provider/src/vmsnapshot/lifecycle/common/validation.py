@@ -88,8 +88,23 @@ def load_known(model: type[AnyModel], tree: Mapping[str, Any]) -> AnyModel:
     return loaded
 
 
+def load_fitting(model: type[AnyModel], tree: Mapping[str, Any]) -> tuple[AnyModel, set[str]]:
+    """Returns the same without the properties whose values don't fit the model, and these properties' names.
+
+    Raises:
+        InvalidInput: Each fits by itself, but not together.
+    """
+    try:
+        loaded: AnyModel = _partial(model).model_validate(_fields_of(model, tree))
+    except ValidationError as error:
+        bad = {str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"]}
+    else:
+        return loaded, set()
+    return load_known(model, {name: item for name, item in tree.items() if name not in bad}), bad
+
+
 def _validated(model: type[Model], target: type[Any], tree: Mapping[str, Any]) -> Any:
-    plain = pick(model, {key: item for key, item in values.plain(dict(tree)).items() if item is not None})
+    plain = _fields_of(model, tree)
     try:
         try:
             return target.model_validate(plain)
@@ -103,6 +118,11 @@ def _validated(model: type[Model], target: type[Any], tree: Mapping[str, Any]) -
         raise InvalidInput(path, f"{path}: {_reason(detail)}") from None
 
 
+def _fields_of(model: type[Model], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a tree has of a model, without secrets' marks and nulls."""
+    return pick(model, {key: item for key, item in values.plain(dict(tree)).items() if item is not None})
+
+
 def _without(tree: Mapping[str, Any], paths: Iterable[tuple[int | str, ...]]) -> Any:
     """Returns a copy of a tree without the entries at these paths."""
     kept = copy.deepcopy(tree)
@@ -112,16 +132,6 @@ def _without(tree: Mapping[str, Any], paths: Iterable[tuple[int | str, ...]]) ->
             inner = inner[step]
         del inner[name]
     return kept
-
-
-def not_fitting(model: type[Model], tree: Mapping[str, Any]) -> set[str]:
-    """Returns the names of the properties whose values don't fit the model."""
-    plain = {key: item for key, item in values.plain(dict(tree)).items() if item is not None}
-    try:
-        _partial(model).model_validate(pick(model, plain))
-    except ValidationError as error:
-        return {str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"]}
-    return set()
 
 
 @cache
