@@ -1,8 +1,13 @@
-"""Formats ages and sizes for people."""
+"""Formats numbers of things, ages and sizes for people."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+
+
+def format_count(count: int, noun: str) -> str:
+    """Formats how many there are of something: `1 VM`, `3 VMs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def format_age(age: timedelta) -> str:
@@ -11,7 +16,7 @@ def format_age(age: timedelta) -> str:
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         count = int(seconds // size)
         if count > 0:
-            return f"{count} {unit}" + ("s" if count > 1 else "")
+            return format_count(count, unit)
     return "less than a minute"
 
 

@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import printable, wrapped
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
-from vmsnapshot.model.formatting import format_age
+from vmsnapshot.model.formatting import format_age, format_count
 
 _INDENT: Final = "  "
 
@@ -20,7 +20,7 @@ _INDENT: Final = "  "
 def taking_text(plan: CheckpointPlan, inputs: CheckpointInputs, state: CheckpointState | None) -> str:
     """Of which VMs a checkpoint will be taken, in which waves, and what a careful person should know."""
     members = plan.environment.members
-    count = "1 VM" if len(members) == 1 else f"{len(members)} VMs"
+    count = format_count(len(members), "VM")
     memory = "with memory" if inputs.memory else "without memory (a rollback leaves running VMs powered off)"
     sentences = [f"{_waves(members)}."]
     sentences += membership(members, state, plan.label)
@@ -63,10 +63,9 @@ def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str],
     for label, rule in over.items():
         checkpoint = checkpoints[label]
         age = format_age(moment - taken_at(checkpoint))
-        count = len(checkpoint.snapshots)
+        vms = format_count(len(checkpoint.snapshots), "VM")
         lines += wrapped(
-            f'Checkpoint "{printable(label)}" of {count} {"VM" if count == 1 else "VMs"}, taken {age} ago, '
-            f"will be removed: {rule}."
+            f'Checkpoint "{printable(label)}" of {vms}, taken {age} ago, will be removed: {rule}.'
         )
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.late import noted, wait_for_late
+from vmsnapshot.lifecycle.common.late import note_name, noted, wait_for_late
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Unreachable
@@ -48,7 +48,7 @@ def create_once(
         return next(made, None)
 
     if note is None:
-        note = f"{request.request_id} {vm.identity.id}"
+        note = note_name(request.request_id, vm)
         if (late := wait_for_late(session, note, find, operation)) is not None:
             return late
     with noted(session, note):

@@ -12,6 +12,7 @@ from vmsnapshot.lifecycle.common.observed import failed_condition, parse_timesta
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
+from vmsnapshot.model.formatting import format_count
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, SafetySnapshot, TakenSafetySnapshot
@@ -91,9 +92,8 @@ def leftover_text(
         ("may be", [item for item in left if item.member not in taken]),
     ):
         if items:
-            vms = f"{len(items)} VM" if len(items) == 1 else f"{len(items)} VMs"
             each = ", ".join(f'{item.member} ("{item.name}")' for item in items)
-            lines.append(f"Safety snapshots {verb} on {vms}: {each}.")
+            lines.append(f"Safety snapshots {verb} on {format_count(len(items), 'VM')}: {each}.")
     lines += [f"- {item.member}: {causes[item.member].message}" for item in left if item.member in causes]
     if left:
         lines.append("The next update uses or removes them.")

@@ -10,7 +10,7 @@ from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
 from vmsnapshot.lifecycle.rehearsal.plan import MemberPlan, PlannedRehearsal
-from vmsnapshot.model.formatting import format_age
+from vmsnapshot.model.formatting import format_age, format_count
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.rehearsal import RehearsalInputs
 
@@ -40,7 +40,7 @@ def _head(planned: PlannedRehearsal) -> str:
     inputs, count = planned.inputs, len(planned.inputs.virtual_machines)
     taken = planned.taken_at
     age = "at a time that is not known" if taken is None else f"{format_age(planned.moment - taken)} ago"
-    vms = "1 VM" if count == 1 else f"{count} VMs"
+    vms = format_count(count, "VM")
     kind = "linked clones" if inputs.linked else "full clones"
     network = "disconnected from all networks" if inputs.networks is None else "on the networks given"
     number = len({member.order for member in inputs.virtual_machines})

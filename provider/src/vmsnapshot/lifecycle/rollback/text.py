@@ -14,7 +14,7 @@ from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.revert.text import as_of
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.lifecycle.rollback.restore_points import made_by
-from vmsnapshot.model.formatting import format_age, format_size
+from vmsnapshot.model.formatting import format_age, format_count, format_size
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
 
@@ -128,7 +128,7 @@ def _head(planned: PlannedRollback, count: int, done: int, *, again: bool) -> st
         first, last = between
         age = format_age(planned.moment - first)
         when = f"taken {age} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
-    vms = f"{count} VM" if count == 1 else f"{count} VMs"
+    vms = format_count(count, "VM")
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
     safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
     if safety and again:

@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
 from vmsnapshot.lifecycle.snapshot.text import ambiguous_text, imported_text, known_text, replacement_text
 from vmsnapshot.model._base import replace
+from vmsnapshot.model.formatting import format_count
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotFilter, SnapshotInputs, SnapshotState
@@ -226,9 +227,9 @@ class SnapshotLookup:
             item for item in outcomes if isinstance(item, VmsnapshotError) and not isinstance(item, Gone)
         ]
         if unread:
-            vms = "1 VM" if len(unread) == 1 else f"{len(unread)} VMs"
             text = (
-                f"{vms} of {len(outcomes)} could not be read, and their snapshots are missing from the list. "
+                f"{format_count(len(unread), 'VM')} of {len(outcomes)} could not be read, and their snapshots "
+                "are missing from the list. "
                 f"The first: {unread[0].message}"
             )
             self._session.log("", Severity.WARNING, text)
