@@ -163,6 +163,13 @@ def test_new_settings_that_lead_to_another_cluster(
             return str(refused)
         return ""
 
+    def unknown() -> str:
+        (told,) = [one.text for one in process.said]
+        process.said.clear()
+        assert "new settings lead to the same server could not be found out: " in told
+        assert "each resource is checked when it is read" in told
+        return told
+
     with api_server_running() as second:
         second.namespace(namespace)
         servers = {"first": api_server, "second": second}
@@ -180,12 +187,13 @@ def test_new_settings_that_lead_to_another_cluster(
         moved = "tls-server-name: 127.0.0.1\n    server: https://localhost:"
         elsewhere = two.read_text().replace("server: https://127.0.0.1:", moved)
         assert asked(kubeconfig=elsewhere) == ""
-    assert process.said == []
-    # Nothing answers at the second one any more: nothing is known, and that is said.
+        assert process.said == []
+        # A login that may not read what tells the second one; nothing answers there: that is said.
+        denied = str(second.kubeconfigs["reader-less"])
+        assert asked(kubeconfig=denied, context=None) == ""
+        assert "read nothing that tells both servers" in unknown()
     assert asked(context="second") == ""
-    (told,) = [one.text for one in process.said]
-    assert "new settings lead to the same server could not be found out: " in told
-    assert "each resource is checked when it is read" in told
+    assert "can't be reached" in unknown()
 
 
 def contexts(**files: Path) -> str:

@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.common.identity import Sameness, compare_servers
 from vmsnapshot.lifecycle.common.identity_text import changed_server_text
 from vmsnapshot.lifecycle.common.platforms import platform_of
 from vmsnapshot.lifecycle.configuration import complete_configuration, load_configuration
-from vmsnapshot.lifecycle.errors import Refused, TimedOut, VmsnapshotError, full_stop
+from vmsnapshot.lifecycle.errors import Denied, Refused, TimedOut, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.requests import Logger, Properties, Severity
@@ -63,7 +63,11 @@ def require_same_server(
 def _moved(
     connect: Callable[[Configuration], Backend], before: Configuration, after: Configuration
 ) -> str | None:
-    """Why the new settings can't be meant; None: nothing is known against them."""
+    """Why the new settings can't be meant; None: they lead to the same server, or are meant so.
+
+    Raises:
+        VmsnapshotError: It can't be found out.
+    """
     with contextlib.ExitStack() as stack:
         backends = [stack.enter_context(contextlib.closing(connect(item))) for item in (before, after)]
         old, new = (item.address for item in backends)
@@ -76,6 +80,9 @@ def _moved(
     meant = after.moved_from_server is not None and (
         after.moved_from_server in (known.server, known.namespace_uid)
     )
-    if meant or compare_servers(known, seen) is not Sameness.ANOTHER:
+    compared = compare_servers(known, seen)
+    if meant or compared is Sameness.SAME:
         return None
+    if compared is Sameness.UNKNOWN:
+        raise Denied("the two logins read nothing that tells both servers (docs/identity.md).")
     return changed_server_text((old, known), (new, seen), vm_id, platform_of(after))
