@@ -228,9 +228,8 @@ class SnapshotLookup:
         ]
         if unread:
             text = (
-                f"{format_count(len(unread), 'VM')} of {len(outcomes)} could not be read, and their snapshots "
-                "are missing from the list. "
-                f"The first: {unread[0].message}"
+                f"{format_count(len(unread), 'VM')} of {len(outcomes)} could not be read, and their "
+                f"snapshots are missing from the list. The first: {unread[0].message}"
             )
             self._session.log("", Severity.WARNING, text)
 
