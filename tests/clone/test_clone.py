@@ -276,6 +276,18 @@ def test_import(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
     assert names(client) == ["db-1", "web-1"]
 
 
+def test_a_clone_that_another_resource_has_is_not_deleted(stack: MiniStack, client: Client) -> None:
+    """Imported once more, under a new name, the VM goes with the last of its resources."""
+    stack.write(first=clone(name="copy"))
+    stack.up().check()
+    stack.import_(CLONE, "second", "copy").check()
+    stack.write(second=clone(name="copy"))
+    assert 'is kept: resource "second" of this stack has it, too' in stack.up().check().words
+    assert names(client) == ["copy", "db-1", "web-1"]
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
 def test_what_nobody_cloned_is_not_imported(stack: MiniStack, client: Client) -> None:
     """A VM that no VirtualMachineClone made can't come into state: a delete would delete it."""
     assert "was not made by a VirtualMachineClone" in stack.import_(CLONE, "mine", "db-1").failed().words

@@ -287,9 +287,45 @@ def test_an_import_option_that_stays_in_the_program_removes_nothing(
     told = " ".join(stack.up().check().text.split())
     assert "2 replaced" in told
     for kept in ('VM "web-1"', 'VM "copy"'):
-        assert re.search(f"{kept} [^:]*is kept: this update has imported it, in place of itself", told)
+        assert re.search(
+            f"{kept} [^:]*is kept: this update, or one before that failed, has imported it, in place", told
+        )
     assert client.names("web-1") == ["kept"]
     assert client.vm("copy").runtime.powerState == "poweredOn"
+
+
+def test_an_update_that_fails_after_an_import_in_place_of_itself(
+    stack: Stack, write: Callable[..., None], vsphere: Simulator, client: Client
+) -> None:
+    """What the engine takes for the original, and deletes only with the next update, stays then, too."""
+    client.take("web-1", "kept")
+    other = mini_stack(vsphere, "other")
+    other.write(theirs=clone(snapshot="kept", name="copy"))
+    other.up().check()
+    ours = {
+        "mine": snapshot(name="kept", description="ours", options={"import": "web-1@kept"}),
+        "copy": clone(snapshot="kept", name="copy", powerOn=True, options={"import": "copy"}),
+    }
+    write(**ours)
+    stack.up().check()
+    write(**ours, bad=snapshot("web-2", name="x", options={"dependsOn": ["${mine}", "${copy}"]}))
+    vsphere.fault("FileLocked", method="CreateSnapshotEx_Task", where="task", times=0)
+    assert "2 replaced" in " ".join(stack.up().failed().text.split())
+    vsphere.clear()
+    told = " ".join(stack.up().check().text.split())
+    for kept in ('VM "web-1"', 'VM "copy"'):
+        assert re.search(
+            f"{kept} [^:]*is kept: this update, or one before that failed, has imported it", told
+        )
+    assert client.names("web-1") == ["kept"]
+    assert client.vm("copy").runtime.powerState == "poweredOn"
+    # Nothing else keeps what the engine replaces without being asked by the program.
+    write(mine=snapshot(name="kept", description="ours", options={"deleteBeforeReplace": True}))
+    stack.up().check()
+    stack.up("--replace", stack.resource("mine")["urn"]).check()
+    assert len(client.names("web-1")) == 1
+    stack.destroy().check()
+    assert client.names("web-1") == []
 
 
 def test_what_another_resource_of_the_program_has_is_not_removed(mini: MiniStack, client: Client) -> None:

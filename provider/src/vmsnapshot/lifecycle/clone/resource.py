@@ -35,10 +35,11 @@ from vmsnapshot.lifecycle.clone.text import (
     unseen_text,
 )
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.holders import Holders, kept_for
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
-from vmsnapshot.lifecycle.common.selection import format_vm, imported_again
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Refused, VmsnapshotError
@@ -58,12 +59,10 @@ class CloneMemory:
     Attributes:
         named_by_us: Whether check made up its name.
         states: The states that the engine has shown, by the clone's instance UUID.
-        imported: The instance UUIDs of clones that were imported.
     """
 
     named_by_us: bool = False
     states: dict[str, CloneState] = dataclasses.field(default_factory=dict)
-    imported: set[str] = dataclasses.field(default_factory=set)
 
 
 class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
@@ -72,12 +71,15 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._memory = verbs.Memory(CloneMemory)
+        self._holders = Holders()
 
     # --- without the platform ---------------------------------------------------------------
 
     def check(self, request: verbs.CheckRequest[CloneInputs]) -> verbs.CheckAnswer[CloneInputs]:
         """Validate against the platform, and give a name where there is none."""
         platform, inputs = self._session.platform, request.inputs.model
+        if request.old_inputs is None:
+            self._holders.makes(request.urn)
         failures: list[requests.CheckFailure] = []
         if platform.has_namespaces:
             failures.append(requests.CheckFailure("vmName", unsupported_text(platform.title)))
@@ -114,6 +116,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         ):
             changes["snapshot",] = requests.PropertyChange(requests.Change.UPDATE)
         replaced = any(change.change.replaces for change in changes.values())
+        self._holders.compares(request.urn, request.id, replaced=replaced)
         same_place = ("name",) not in changes and ("folder",) not in changes
         # Two of one name can't be in one folder; a name that we made up is another for the new clone.
         before = replaced and same_place and not self._memory.of(request.urn).named_by_us
@@ -280,14 +283,15 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_text(vm, note))
         state = clone_state(inputs, vm, note, source=None, snapshot=None)
         self._remember(request.urn, state)
-        self._memory.of(request.urn).imported.add(vm.identity.instance_uuid or "")
-        return verbs.Answer(vm.identity.instance_uuid or vm.identity.id, state, inputs)
+        identifier = vm.identity.instance_uuid or vm.identity.id
+        self._holders.imports(request.urn, identifier)
+        return verbs.Answer(identifier, state, inputs)
 
     def read(self, request: verbs.ReadRequest[CloneInputs, CloneState]) -> CloneAnswer | None:
         """The clone as it is now; None when it has definitely been deleted."""
         state = request.state
         self._remember(request.urn, state)
-        self._memory.of(request.urn).imported.discard(request.id)  # that was another command
+        self._holders.reads(request.urn, request.id)  # that was another command
         operation = self._session.operation(request.urn, f'reading VM "{state.name}"', request.timeout)
         try:
             vm = self._session.locate(known_vm(request.id, state), operation)
@@ -356,12 +360,12 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         except Gone:
             return
         require_ours(state, vm, operation)
-        if vm.identity.instance_uuid in self._memory.of(request.urn).imported:
-            self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_again(format_vm(vm)))
-            return
-        delete_clone(
-            self._session, vm, standing_on(self._session, [vm], operation)[vm.identity.id], operation
-        )
+        if (holder := self._holders.holder(request.urn, request.id)) is None:
+            standing = standing_on(self._session, [vm], operation)[vm.identity.id]
+            delete_clone(self._session, vm, standing, operation)
+        else:
+            kept = kept_for(format_vm(vm), request.urn, holder)
+            self._session.log_wrapped(request.urn, requests.Severity.WARNING, kept)
 
     # --- small things -----------------------------------------------------------------------
 

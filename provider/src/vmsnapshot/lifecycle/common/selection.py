@@ -110,18 +110,6 @@ def new_id_text(known_id: str, vm: VirtualMachine) -> str:
     )
 
 
-def imported_again(what: str) -> str:
-    """Returns why a delete keeps what replaces itself: the engine has forgotten by which id it was imported.
-
-    Args:
-        what: The snapshot or VM as messages have it.
-    """
-    return (
-        f"{what} is kept: this update has imported it, in place of itself. Take the option `import` out of "
-        "the program: what it names is in the stack's state."
-    )
-
-
 def format_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> str:
     """Formats a snapshot for messages: its path, its id, its age and its VM."""
     return f'Snapshot "{vm.path(snapshot.id)}" ({snapshot.id}, {_age(snapshot)}) of {format_vm(vm)}'

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 
 from vmsnapshot.lifecycle.common.dependents import clones_on
+from vmsnapshot.lifecycle.common.holders import kept_for
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, compare_vm
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.observed import kind_of
-from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm, imported_again
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
@@ -272,7 +272,7 @@ def why_kept(
         snapshot: What is found where state's snapshot was.
         sameness: Whether it is that one.
         state: What state holds.
-        holder: The resource that keeps it (see `memory.Holders`).
+        holder: The resource that keeps it (see `holders.Holders`).
     """
     name = format_snapshot(vm, snapshot)
     if sameness is Sameness.ANOTHER:
@@ -280,8 +280,4 @@ def why_kept(
     killed = state.ownership is None and has_mark_of(snapshot, urn)  # in an update
     if snapshot.mark not in (None, state.ownership) and not killed:
         return f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
-    if holder == urn:
-        return imported_again(name)
-    if holder is not None:
-        return f'{name} is kept: resource "{resource_name(holder)}" of this stack has it, too.'
-    return None
+    return None if holder is None else kept_for(name, urn, holder)

@@ -46,36 +46,3 @@ class SnapshotMemory:
         if taken is None and snapshot.requested is not None:
             taken = snapshot.requested + _SECOND  # an object's time is cut to whole seconds
         return taken is None or all(parse_timestamp(moment) < taken for moment in held)
-
-
-class Holders:
-    """Which resources of the program hold which snapshots, as far as this process was asked of them.
-
-    The engine deletes what has left the program after all else: what another resource holds by then stays.
-    """
-
-    def __init__(self) -> None:
-        self._imported: set[tuple[str, str]] = set()
-        self._compared: set[tuple[str, str]] = set()
-
-    def imports(self, urn: str, identifier: str) -> None:
-        """Record that a resource has imported a snapshot."""
-        self._imported.add((urn, identifier))
-
-    def reads(self, urn: str, identifier: str) -> None:
-        """Record that state holds a snapshot from before: the import of it is over."""
-        self._imported.discard((urn, identifier))
-
-    def compares(self, urn: str, identifier: str, *, replaced: bool) -> None:
-        """Record that a resource of the program has a snapshot, and whether that is to be replaced."""
-        (self._compared.discard if replaced else self._compared.add)((urn, identifier))
-
-    def holder(self, urn: str, identifier: str) -> str | None:
-        """Returns the resource that keeps a snapshot although `urn` deletes it; None: none does.
-
-        That is another one; or `urn` itself, if it has just imported what it already had: the engine forgets
-        by which id a resource was imported, imports it again, and deletes the original.
-        """
-        others = (item for item, held in self._imported | self._compared if held == identifier)
-        own = urn if (urn, identifier) in self._imported else None
-        return next((item for item in others if item != urn), own)

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
+from vmsnapshot.lifecycle.common.holders import Holders
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -22,7 +23,7 @@ from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mar
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.lifecycle.snapshot.lookup import SnapshotLookup, taken_over, taker_of, vm_of, why_kept
-from vmsnapshot.lifecycle.snapshot.memory import Holders, SnapshotMemory
+from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.lifecycle.snapshot.state import (
     asked_texts,
     inputs_of,
@@ -64,6 +65,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         """Validate against the platform, and give a name where there is none."""
         memory = self._memory.of(request.urn)
         memory.in_state |= request.old_inputs is not None
+        if request.old_inputs is None:
+            self._holders.makes(request.urn)
         inputs = request.inputs.model
         failures = list(validate_snapshot(inputs, self._session.platform))
         if inputs.name is None and request.inputs.knows("name"):
