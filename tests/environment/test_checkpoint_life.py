@@ -149,6 +149,19 @@ def test_a_replacement_keeps_its_own(ready: Plugin, environment: Environment) ->
     assert environment.consistent()
 
 
+def test_a_replacement_that_fails_keeps_what_it_was_to_replace(
+    vcenter: Simulator, ready: Plugin, environment: Environment
+) -> None:
+    """What it has taken is taken back; the old one's snapshots, under the very same mark, stay."""
+    environment.resource.up(ready, environment.program("release-1"))
+    environment.resource.refresh(ready)
+    before = environment.there()
+    vcenter.fault("NoDiskSpace", vm=environment.web[0], method="CreateSnapshotEx_Task", where="task")
+    with pytest.raises(Failed, match="1 of 10 VMs failed"):
+        Resource(TOKEN, environment.resource.name).up(ready, environment.program("release-1"))
+    assert environment.there() == before
+
+
 def test_what_a_forgotten_run_left_is_told_and_left_alone(
     vcenter: Simulator, ready: Plugin, environment: Environment
 ) -> None:
