@@ -16,7 +16,7 @@ from typing import Final
 
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
-from tests.support.plugin import Plugin, plugin
+from tests.support.plugin import COMMAND, Plugin, plugin
 from tests.support.simulator import Simulator, running
 
 # Lives until everything that is made once is made (connections, caches, pools of threads), and until the
@@ -102,7 +102,7 @@ def soak(lives: int, tell: Callable[[str], object], *, warm: int = WARM) -> list
     """Live so often in one plugin after the first `warm` lives; what has grown past its limit since those."""
     with (
         running("--names", ",".join(_VMS), "--task-duration", "1ms") as vsphere,
-        plugin(vsphere.settings) as one,
+        plugin(vsphere.settings, command=COMMAND) as one,
     ):
         stack = mini_stack(vsphere.settings).served_by(one)
         first: Held | None = None

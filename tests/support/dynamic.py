@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,14 +12,16 @@ import grpc
 from pulumi.dynamic.dynamic import serialize_provider
 
 from devkit.processes import clean_environment
-from tests.support.plugin import _CHANNEL_OPTIONS, Diff, Plugin, _called, _refused, listening
+from tests.support.forked import forked
+from tests.support.plugin import _CHANNEL_OPTIONS, Diff, Plugin, _called, _refused, listening, send
 from vmsnapshot import dynamic
 from vmsnapshot.frontends.engine._protocol import provider_pb2, provider_pb2_grpc
 from vmsnapshot.frontends.plugin._codec import decode, encode
 from vmsnapshot.lifecycle.requests import Change, Properties, PropertyChange, Resource
 from vmsnapshot.model.values import plain
 
-COMMAND = (sys.executable, "-u", "-m", "pulumi.dynamic")
+# What Pulumi's process imports, by itself and for the resources that it serves.
+_IMPORTS = "pulumi.dynamic,vmsnapshot.backends,vmsnapshot.dynamic,vmsnapshot.frontends,vmsnapshot.lifecycle"
 KEY = "__provider"
 
 
@@ -122,17 +123,10 @@ def dynamic_providers(
     engines = contextlib.ExitStack()
     with contextlib.ExitStack() as ends:
         engine, address = ends.enter_context(engines).enter_context(listening())
-        process = subprocess.Popen(
-            [*COMMAND, address],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"PULUMI_PROJECT": "made-up", **clean_environment(environment)},
-        )
-        ends.enter_context(process)
-        ends.callback(process.terminate)
-        assert process.stdout is not None
-        channel = grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}", _CHANNEL_OPTIONS)
+        own = {"PULUMI_PROJECT": "made-up", **clean_environment(environment)}
+        process = ends.enter_context(forked("pulumi.dynamic", _IMPORTS, [address], own))
+        ends.callback(send, process.pid, signal.SIGTERM)
+        channel = grpc.insecure_channel(f"127.0.0.1:{int(process.output.readline())}", _CHANNEL_OPTIONS)
         stub: Any = provider_pb2_grpc.ResourceProviderStub(  # type: ignore[no-untyped-call,unused-ignore]
             ends.enter_context(channel)
         )
