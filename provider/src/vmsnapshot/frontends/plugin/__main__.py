@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Started by hand, the parent is a shell and not the engine.
     parent = os.getppid() if asked.engine else None
     serve(lambda logger: _provider(logger, parent), engine=asked.engine, schema=_schema)
+    gc.freeze()  # everything goes now: Python would look for circles in it first, for a tenth of a second
     return 0
 
 
