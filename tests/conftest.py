@@ -131,12 +131,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the fast half, which needs no engine and no API server; let each worker begin with long tests."""
-    here = Path(__file__).parent
+    not_fast = [Path(__file__).parent / name for name in NOT_FAST]
+    slow = {path for path in {item.path for item in items} if any(map(path.is_relative_to, not_fast))}
+    servers = {"api_server", "newer_api_server"}
     for item in items:
-        path = item.path.relative_to(here)
-        slow = any(path.is_relative_to(other) for other in NOT_FAST)
-        servers = {"api_server", "newer_api_server"}
-        if not slow and servers.isdisjoint(getattr(item, "fixturenames", ())):
+        if item.path not in slow and servers.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("fast")
     items[:] = long_ones_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
@@ -154,7 +153,8 @@ def long_ones_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]
     )
     by_turns = itertools.chain.from_iterable(itertools.zip_longest(waiting, working))
     long = [item for item in dict.fromkeys(by_turns) if item is not None]
-    others = iter([item for item in items if item not in set(long)])
+    known = set(long)
+    others = iter([item for item in items if item not in known])
     ordered: list[pytest.Item] = []
     for worker in range(workers):
         run = (len(items) - len(ordered)) // (workers - worker)
