@@ -307,7 +307,8 @@ def test_destroying_the_revert_does_what_its_policy_says(life: Life, policy: str
     life.write(safetySnapshot=rule)
     shown = life.stack.preview().check().words
     removed = policy == "remove"
-    assert "A safety snapshot is taken first; it is removed after 5 more updates." in shown
+    kept = "it stays for 5 more updates, and the next update after that removes it"
+    assert f"A safety snapshot is taken first; {kept}." in shown
     told = "removes them from the VM" if removed else "leaves them on the VM"
     assert f"Deleting this resource {told} (safetySnapshot.deletePolicy: {policy or 'keep'})" in shown
     life.stack.up().check()

@@ -23,7 +23,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Inputs
         public Input<Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy>? DeletePolicy { get; set; }
 
         /// <summary>
-        /// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+        /// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
         /// </summary>
         [Input("keepUpdates")]
         public Input<int>? KeepUpdates { get; set; }

@@ -22,7 +22,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly Vmsnapshot.PulumiVmsnapshot.SafetyDeletePolicy? DeletePolicy;
         /// <summary>
-        /// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+        /// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
         /// </summary>
         public readonly int? KeepUpdates;
         /// <summary>

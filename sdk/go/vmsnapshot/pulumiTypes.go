@@ -2605,7 +2605,7 @@ func (o RevertedToPtrOutput) UniqueID() pulumi.StringPtrOutput {
 type SafetySnapshot struct {
 	// What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
 	DeletePolicy *SafetyDeletePolicy `pulumi:"deletePolicy"`
-	// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+	// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
 	KeepUpdates *int `pulumi:"keepUpdates"`
 	// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
 	MaxAge *string `pulumi:"maxAge"`
@@ -2630,7 +2630,7 @@ type SafetySnapshotInput interface {
 type SafetySnapshotArgs struct {
 	// What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
 	DeletePolicy SafetyDeletePolicyPtrInput `pulumi:"deletePolicy"`
-	// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+	// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
 	KeepUpdates pulumi.IntPtrInput `pulumi:"keepUpdates"`
 	// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
 	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
@@ -2723,7 +2723,7 @@ func (o SafetySnapshotOutput) DeletePolicy() SafetyDeletePolicyPtrOutput {
 	return o.ApplyT(func(v SafetySnapshot) *SafetyDeletePolicy { return v.DeletePolicy }).(SafetyDeletePolicyPtrOutput)
 }
 
-// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
 func (o SafetySnapshotOutput) KeepUpdates() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v SafetySnapshot) *int { return v.KeepUpdates }).(pulumi.IntPtrOutput)
 }
@@ -2777,7 +2777,7 @@ func (o SafetySnapshotPtrOutput) DeletePolicy() SafetyDeletePolicyPtrOutput {
 	}).(SafetyDeletePolicyPtrOutput)
 }
 
-// Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
 func (o SafetySnapshotPtrOutput) KeepUpdates() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *SafetySnapshot) *int {
 		if v == nil {

@@ -83,7 +83,7 @@ export interface SafetySnapshotArgs {
      */
     deletePolicy?: pulumi.Input<enums.SafetyDeletePolicy | undefined>;
     /**
-     * Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+     * For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
      */
     keepUpdates?: pulumi.Input<number | undefined>;
     /**

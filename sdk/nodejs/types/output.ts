@@ -729,7 +729,7 @@ export interface SafetySnapshot {
      */
     deletePolicy?: enums.SafetyDeletePolicy;
     /**
-     * Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+     * For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
      */
     keepUpdates?: number;
     /**

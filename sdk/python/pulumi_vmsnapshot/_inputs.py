@@ -313,7 +313,7 @@ class SafetySnapshotArgsDict(TypedDict):
     """
     keep_updates: NotRequired[pulumi.Input[Optional[_builtins.int]]]
     """
-    Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+    For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
     """
     max_age: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -340,7 +340,7 @@ class SafetySnapshotArgs:
         A snapshot of the state that a revert is about to lose.
 
         :param pulumi.Input['SafetyDeletePolicy'] delete_policy: What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
-        :param pulumi.Input[_builtins.int] keep_updates: Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+        :param pulumi.Input[_builtins.int] keep_updates: For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
         :param pulumi.Input[_builtins.str] max_age: Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
         :param pulumi.Input[_builtins.bool] memory: Whether it holds the memory of a running VM. Default: false.
         :param pulumi.Input[_builtins.str] name: Its name. Default: `before-revert` with a suffix of its own for each revert.
@@ -372,7 +372,7 @@ class SafetySnapshotArgs:
     @pulumi.getter(name="keepUpdates")
     def keep_updates(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+        For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
         """
         return pulumi.get(self, "keep_updates")
 

@@ -2303,7 +2303,7 @@ class SafetySnapshot(dict):
         A snapshot of the state that a revert is about to lose.
 
         :param 'SafetyDeletePolicy' delete_policy: What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
-        :param _builtins.int keep_updates: Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+        :param _builtins.int keep_updates: For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
         :param _builtins.str max_age: Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
         :param _builtins.bool memory: Whether it holds the memory of a running VM. Default: false.
         :param _builtins.str name: Its name. Default: `before-revert` with a suffix of its own for each revert.
@@ -2331,7 +2331,7 @@ class SafetySnapshot(dict):
     @pulumi.getter(name="keepUpdates")
     def keep_updates(self) -> Optional[_builtins.int]:
         """
-        Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+        For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
         """
         return pulumi.get(self, "keep_updates")
 

@@ -52,8 +52,8 @@ class SafetySnapshot(Model):
         int | None,
         Field(ge=1),
         Property(
-            "Remove it once this many later updates of the resource have succeeded. Default: it "
-            "stays until somebody removes it."
+            "For how many later updates of the resource it stays: the next one after these removes it. "
+            "Default: it stays until somebody removes it."
         ),
     ] = None
     max_age: Annotated[

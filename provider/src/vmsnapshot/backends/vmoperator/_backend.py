@@ -22,11 +22,7 @@ from vmsnapshot.backends.vmoperator._reverts import Revert
 from vmsnapshot.backends.vmoperator._snapshots import Snapshots
 from vmsnapshot.backends.vmoperator._withdrawal import Withdrawal
 from vmsnapshot.lifecycle.cloning import Cloner
-from vmsnapshot.lifecycle.errors import (
-    Gone,
-    Subject,
-    Unsupported,
-)
+from vmsnapshot.lifecycle.errors import Subject, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner
 from vmsnapshot.lifecycle.port import (
@@ -221,11 +217,11 @@ class VmOperatorBackend(VmOperatorReader):
             return asked.take_back_failed(operation)
 
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
-        """Note on the VMs that a resource has been deleted."""
+        """Note on the VMs that a resource has been deleted, on each that takes it."""
         change = {"metadata": {"annotations": {FORGOTTEN + owner: until.isoformat()}}}
         for vm_id in vm_ids:
             namespace, name = split_id(vm_id)
-            with contextlib.suppress(Gone):
+            with contextlib.suppress(VmsnapshotError):
                 cache = self._inventory.cache(namespace, operation)
                 path = self._client.path(namespace, MACHINES, name)
                 cache.machines.upsert(self._client.merge(path, change, operation, operation.what))

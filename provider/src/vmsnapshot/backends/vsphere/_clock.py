@@ -27,7 +27,7 @@ class ServerClock:
     """Tells the server's time: asked for (`ServiceInstance.CurrentTime`), and reckoned on from there.
 
     Args:
-        session: The login.
+        connection: The login.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -150,7 +150,7 @@ class EventLog:
     """The events of one server about requests of this provider.
 
     Args:
-        session: The login.
+        connection: The login.
         clock: The server's.
         ignored: Whether events that can't be read count as none, because the user says so.
     """
@@ -211,10 +211,10 @@ class EventLog:
 
     def forget(self, vm_ids: Sequence[str], owner: str, until: dt.datetime, operation: Operation) -> None:
         """Write down that a resource has been deleted, and what it was about until when."""
-        with contextlib.suppress(VmsnapshotError):
-            for start in range(0, len(vm_ids), _VMS_IN_ONE):
-                group = vm_ids[start : start + _VMS_IN_ONE]
-                text = f"{_FORGETS} {owner} until {until.isoformat()} on {' '.join(group)}"
+        for start in range(0, len(vm_ids), _VMS_IN_ONE):
+            group = vm_ids[start : start + _VMS_IN_ONE]
+            text = f"{_FORGETS} {owner} until {until.isoformat()} on {' '.join(group)}"
+            with contextlib.suppress(VmsnapshotError):
                 self._write(group[0], text, operation)
 
     def forgotten(self, vm_ids: Collection[str], owner: str, operation: Operation) -> dt.datetime | None:

@@ -48,7 +48,7 @@ class History:
     """The tasks that a vCenter remembers for weeks; ESXi remembers only those that it lists with the VM.
 
     Args:
-        session: The login.
+        connection: The login.
         reads: Reads the tasks that the server lists with VMs.
         ignored: Whether a history that can't be read counts as empty, because the user says so.
     """

@@ -35,7 +35,7 @@ class Protection:
     """What keeps a revert from being done twice on this server.
 
     Args:
-        session: The login.
+        connection: The login.
         history: What the server remembers.
     """
 

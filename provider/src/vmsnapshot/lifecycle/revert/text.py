@@ -158,7 +158,7 @@ def _safety(rule: SafetySnapshot, delete_policy: str | None, replaced: Sequence[
     until = "it stays until somebody removes it"
     if rule.keep_updates is not None:
         count = f"{rule.keep_updates} more updates" if rule.keep_updates > 1 else "one more update"
-        until = f"it is removed after {count}"
+        until = f"it stays for {count}, and the next update after that removes it"
     elif rule.max_age is not None:
         until = f"the first update after {rule.max_age} removes it"
     taken = f"A safety snapshot is taken first; {until}."

@@ -38,14 +38,14 @@ public final class SafetySnapshotArgs extends com.pulumi.resources.ResourceArgs 
     }
 
     /**
-     * Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+     * For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
      * 
      */
     @Import(name="keepUpdates")
     private @Nullable Output<Integer> keepUpdates;
 
     /**
-     * @return Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+     * @return For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
      * 
      */
     public Optional<Output<Integer>> keepUpdates() {
@@ -147,7 +147,7 @@ public final class SafetySnapshotArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param keepUpdates Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+         * @param keepUpdates For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
          * 
          * @return builder
          * 
@@ -158,7 +158,7 @@ public final class SafetySnapshotArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param keepUpdates Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+         * @param keepUpdates For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
          * 
          * @return builder
          * 

@@ -20,7 +20,7 @@ public final class SafetySnapshot {
      */
     private @Nullable SafetyDeletePolicy deletePolicy;
     /**
-     * @return Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+     * @return For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
      * 
      */
     private @Nullable Integer keepUpdates;
@@ -49,7 +49,7 @@ public final class SafetySnapshot {
         return Optional.ofNullable(this.deletePolicy);
     }
     /**
-     * @return Remove it once this many later updates of the resource have succeeded. Default: it stays until somebody removes it.
+     * @return For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
      * 
      */
     public Optional<Integer> keepUpdates() {
