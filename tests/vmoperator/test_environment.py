@@ -21,6 +21,7 @@ from tests.support.ministack import MiniStack, Outcome
 from tests.support.vsphere import Doing
 from tests.vmoperator.environment import Environment, environment
 from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._objects import FORGOTTEN
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.lifecycle.errors import Refused
 
@@ -151,6 +152,26 @@ def test_a_snapshot_that_stays_keeps_no_other_from_being_pruned(
             assert here.snapshots() == sorted([kept, *objects("r.4", "r.5")])
     shop.up("r.5").check()
     assert here.snapshots() == objects("r.4", "r.5")
+
+
+def test_each_vm_that_takes_it_holds_that_the_rollback_is_deleted(
+    here: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that refuses the annotation keeps it from no other: a later rollback of this name is another."""
+    shop, merge = Shop(here), Client.merge
+
+    def refused(client: Client, path: str, change: Any, *how: Any) -> Any:
+        if path.endswith("db-1") and any("forgotten" in key for key in change["metadata"]["annotations"]):
+            raise Refused("it is protected.")
+        return merge(client, path, change, *how)
+
+    shop.up("r.1").check()
+    shop.up("r.1", "r.1").check()
+    monkeypatch.setattr(Client, "merge", refused)
+    shop.stack.destroy().check()
+    noted = {name: here.machine(name).metadata.annotations or {} for name in NAMES}
+    found = {name: any(key.startswith(FORGOTTEN) for key in keys) for name, keys in noted.items()}
+    assert found == {"db-1": False, "web-1": True, "web-2": True}
 
 
 def test_a_kill_in_between(here: Environment) -> None:
