@@ -32,6 +32,10 @@ class Dynamic(Plugin):
     inputs as the state of a preview; without a detailed diff it compares the inputs itself.
     """
 
+    def begin(self) -> None:
+        """Begin one more command; an engine starts a process for each."""
+        _called(self.stub.Configure, self._settings)
+
     def check(self, urn: str, old: Properties | None, new: Properties) -> Properties:
         """The inputs that the program's become."""
         olds = encode(_with(urn, old)) if old else None
@@ -131,8 +135,10 @@ def dynamic_providers(
             ends.enter_context(channel)
         )
         configuration = {f"vmsnapshot:{name}": _text(value) for name, value in settings.items()}
-        _called(stub.Configure, provider_pb2.ConfigureRequest(args=encode(configuration)))
-        yield Dynamic(stub, process.pid, engine, engines.close)
+        made = Dynamic(stub, process.pid, engine, engines.close)
+        made._settings = provider_pb2.ConfigureRequest(args=encode(configuration))
+        made.begin()
+        yield made
 
 
 @functools.cache  # Pulumi's pickling goes one level deeper each time, up to where Python ends it

@@ -43,6 +43,9 @@ class Process:
     def log_status(self, urn: str, text: str) -> None:
         """Not remembered."""
 
+    def begin(self) -> None:
+        """Nothing: each command has a process of its own."""
+
     def check(
         self, urn: str, old: requests.Properties | None, new: requests.Properties
     ) -> requests.Properties:

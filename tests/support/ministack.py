@@ -26,6 +26,10 @@ class Verbs(Protocol):
         """What it said so far."""
         ...
 
+    def begin(self) -> None:
+        """Begin one more command."""
+        ...
+
     def check(self, urn: str, old: Properties | None, new: Properties) -> Properties:
         """The inputs that the program's become."""
         ...
@@ -230,6 +234,7 @@ class MiniStack:
     def _run(self, work: Callable[[_Run], None]) -> Outcome:
         try:
             with self._connect() as provider:
+                provider.begin()
                 heard = len(provider.said)
                 run = _Run(provider, self._prefix, self.entries, self._replaced)
                 work(run)

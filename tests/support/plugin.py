@@ -148,6 +148,7 @@ class Plugin:
         self.pid = pid
         self.kill_engine = kill_engine
         self._engine = engine
+        self._settings: provider_pb2.ConfigureRequest | None = None
 
     @property
     def said(self) -> list[Message]:
@@ -187,7 +188,13 @@ class Plugin:
             args=checked.inputs, acceptSecrets=True, acceptResources=True, sends_old_inputs=True
         )
         _called(self.stub.Configure, request)
+        self._settings = request
         return decode(checked.inputs)
+
+    def begin(self) -> None:
+        """Begin one more command: an engine that is attached to a plugin configures it each time."""
+        if self._settings is not None:
+            _called(self.stub.Configure, self._settings)
 
     # --- resources ----------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from vmsnapshot.lifecycle.clone.text import (
     unseen_text,
 )
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.holders import Holders, kept_for
+from vmsnapshot.lifecycle.common.holders import kept_for
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
@@ -71,7 +71,6 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._memory = verbs.Memory(CloneMemory)
-        self._holders = Holders()
 
     # --- without the platform ---------------------------------------------------------------
 
@@ -79,7 +78,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         """Validate against the platform, and give a name where there is none."""
         platform, inputs = self._session.platform, request.inputs.model
         if request.old_inputs is None:
-            self._holders.makes(request.urn)
+            self._session.holders.makes(request.urn)
         failures: list[requests.CheckFailure] = []
         if platform.has_namespaces:
             failures.append(requests.CheckFailure("vmName", unsupported_text(platform.title)))
@@ -116,7 +115,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         ):
             changes["snapshot",] = requests.PropertyChange(requests.Change.UPDATE)
         replaced = any(change.change.replaces for change in changes.values())
-        self._holders.compares(request.urn, request.id, replaced=replaced)
+        self._session.holders.compares(request.urn, request.id, replaced=replaced)
         same_place = ("name",) not in changes and ("folder",) not in changes
         # Two of one name can't be in one folder; a name that we made up is another for the new clone.
         before = replaced and same_place and not self._memory.of(request.urn).named_by_us
@@ -284,14 +283,14 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         state = clone_state(inputs, vm, note, source=None, snapshot=None)
         self._remember(request.urn, state)
         identifier = vm.identity.instance_uuid or vm.identity.id
-        self._holders.imports(request.urn, identifier)
+        self._session.holders.imports(request.urn, identifier)
         return verbs.Answer(identifier, state, inputs)
 
     def read(self, request: verbs.ReadRequest[CloneInputs, CloneState]) -> CloneAnswer | None:
         """The clone as it is now; None when it has definitely been deleted."""
         state = request.state
         self._remember(request.urn, state)
-        self._holders.reads(request.urn, request.id)  # that was another command
+        self._session.holders.reads(request.urn, request.id)  # that was another command
         operation = self._session.operation(request.urn, f'reading VM "{state.name}"', request.timeout)
         try:
             vm = self._session.locate(known_vm(request.id, state), operation)
@@ -360,7 +359,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         except Gone:
             return
         require_ours(state, vm, operation)
-        if (holder := self._holders.holder(request.urn, request.id)) is None:
+        if (holder := self._session.holders.holder(request.urn, request.id)) is None:
             standing = standing_on(self._session, [vm], operation)[vm.identity.id]
             delete_clone(self._session, vm, standing, operation)
         else:

@@ -6,7 +6,7 @@ from vmsnapshot.lifecycle.ownership import resource_name
 
 
 class Holders:
-    """Which resources of the program hold what, as far as this process was asked of them.
+    """Which resources of the program hold what, as far as this command of the engine has asked of them.
 
     The engine deletes what has left the program, and the originals of what was replaced, after all else: what
     a resource holds by then stays.

@@ -11,6 +11,7 @@ from types import NoneType
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle.common import observed
+from vmsnapshot.lifecycle.common.holders import Holders
 from vmsnapshot.lifecycle.common.identity import (
     KnownSnapshot,
     Sameness,
@@ -72,6 +73,7 @@ class Session:
         self.notes = notes
         self.paths = SnapshotPaths()
         self.removals = PlannedRemovals()
+        self.holders = Holders()
         self.cancellation = Cancellation()
         self._connect = connect
         self._logger = logger
@@ -81,8 +83,12 @@ class Session:
         self._said: set[str] = set()
 
     def configure(self, configuration: Configuration) -> None:
-        """Set the configuration; the platform is contacted at the first use of `backend`."""
+        """Set the configuration, as each command of the engine begins by doing.
+
+        The platform is contacted at the first use of `backend`.
+        """
         self._configuration = configuration
+        self.holders = Holders()
 
     @property
     def platform(self) -> Platform:

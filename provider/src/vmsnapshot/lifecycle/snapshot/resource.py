@@ -8,7 +8,6 @@ from typing import Final, TypeAlias
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
-from vmsnapshot.lifecycle.common.holders import Holders
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -57,7 +56,6 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         self._session = session
         self.lookup = SnapshotLookup(session)
         self._memory = verbs.Memory(SnapshotMemory)
-        self._holders = Holders()
 
     # --- without the platform ---------------------------------------------------------------
 
@@ -66,7 +64,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         memory = self._memory.of(request.urn)
         memory.in_state |= request.old_inputs is not None
         if request.old_inputs is None:
-            self._holders.makes(request.urn)
+            self._session.holders.makes(request.urn)
         inputs = request.inputs.model
         failures = list(validate_snapshot(inputs, self._session.platform))
         if inputs.name is None and request.inputs.knows("name"):
@@ -85,7 +83,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         named = (inputs.vm_name, inputs.namespace)
         changes = self._session.without_same_vm(request.changes, request.old_state.vm, named, request.urn)
         replaced = any(change.change.replaces for change in changes.values())
-        self._holders.compares(request.urn, request.id, replaced=replaced)
+        self._session.holders.compares(request.urn, request.id, replaced=replaced)
         if self._session.platform.can_rename:
             return requests.DiffResult(changes)
         if ("name",) in changes:
@@ -228,14 +226,14 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
     def import_(self, request: verbs.ImportRequest) -> SnapshotAnswer:
         """Bind to a snapshot that is there."""
         answer = self.lookup.import_(request)
-        self._holders.imports(request.urn, answer.id)
+        self._session.holders.imports(request.urn, answer.id)
         return answer
 
     def read(self, request: verbs.ReadRequest[SnapshotInputs, SnapshotState]) -> SnapshotAnswer | None:
         """The snapshot as it is now; None when it has definitely been removed."""
         state = request.state
         self._remember(request.urn, request.id, state)
-        self._holders.reads(request.urn, request.id)
+        self._session.holders.reads(request.urn, request.id)
         what = f'reading snapshot "{state.path or state.name}" of VM "{state.vm_name}"'
         operation = self._session.operation(request.urn, what, request.timeout)
         try:
@@ -361,7 +359,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             raise Refused(ambiguous_text(vm, state), subject=what)
         if snapshot is None:
             return
-        holder = self._holders.holder(urn, self._session.backend.identifier(vm, snapshot.id))
+        holder = self._session.holders.holder(urn, self._session.backend.identifier(vm, snapshot.id))
         if (kept := why_kept(urn, vm, snapshot, sameness, state, holder=holder)) is not None:
             self._session.log(urn, requests.Severity.WARNING, kept)
             return
