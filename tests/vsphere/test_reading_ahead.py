@@ -89,18 +89,29 @@ def test_what_was_read_is_used_once_and_for_seconds(
 ) -> None:
     """A refresh's reading stands for the VM in the check after it; then it is read anew."""
     backend = connect(many)
-    vm = find(backend, "web-3")
+    vm_id = find(backend, "web-3").identity.id
+    vm = backend.observe(vm_id, operation())  # as a refresh does
     many.reset_calls()
     assert shown(backend, "web-3") is vm
     assert reads(many) == 1, "its snapshot's configuration alone"
     many.reset_calls()
     shown(backend, "web-3")
     assert reads(many) == 1
-    find(backend, "web-3")
+    backend.observe(vm_id, operation())
     monkeypatch.setattr(_kept, "_STANDS_FOR", 0.0)
     many.reset_calls()
     shown(backend, "web-3")
     assert reads(many) == 1
+
+
+def test_what_an_act_has_found_is_not_kept(simulator: Simulator, connect: Connect) -> None:
+    """A check after an act shows what somebody else has done since."""
+    backend = connect(simulator)
+    find(backend, "web-1")
+    with other_client(simulator) as client:
+        client.take("web-1", "theirs")
+    vm = backend.find_shown(VMReference("web-1"), operation())
+    assert [item.name for item in vm.snapshots] == ["theirs"]
 
 
 def test_what_an_act_looks_at_is_read_anew(simulator: Simulator, connect: Connect) -> None:

@@ -129,9 +129,7 @@ class VsphereReader:
                 vm = self._kept.take(hit.id)
             if vm is not None and hit.still_holds(reference.name, vm.identity):
                 return vm
-        vm = values(self.find_all([reference], operation, read))[0]
-        self._kept.take(vm.identity.id)  # it is used now
-        return vm
+        return values(self.find_all([reference], operation, read))[0]
 
     def find_all(
         self,
@@ -156,8 +154,10 @@ class VsphereReader:
         answers: dict[str, Outcome[VirtualMachine]] = {
             name: error for name, error in found.items() if isinstance(error, VmsnapshotError)
         }
-        observed = self.observe_all([hit.id for hit in hits.values()], operation, read)
-        for (name, hit), vm in zip(hits.items(), observed, strict=True):
+        # Not kept: whoever looks a VM up by what the user wrote uses the reading now.
+        observed = self._read_all([hit.id for hit in hits.values()], operation, read)
+        for name, hit in hits.items():
+            vm = observed[hit.id]
             if isinstance(vm, Gone):
                 if anew:
                     text = f'VM "{name}" ({hit.id}) has just been removed.'
