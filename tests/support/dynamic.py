@@ -33,8 +33,7 @@ class Dynamic(Plugin):
     """
 
     def begin(self) -> None:
-        """Begin one more command; an engine starts a process for each."""
-        _called(self.stub.Configure, self._settings)
+        """Nothing: an engine starts a process for each command."""
 
     def check(self, urn: str, old: Properties | None, new: Properties) -> Properties:
         """The inputs that the program's become."""
@@ -135,10 +134,8 @@ def dynamic_providers(
             ends.enter_context(channel)
         )
         configuration = {f"vmsnapshot:{name}": _text(value) for name, value in settings.items()}
-        made = Dynamic(stub, process.pid, engine, engines.close)
-        made._settings = provider_pb2.ConfigureRequest(args=encode(configuration))
-        made.begin()
-        yield made
+        _called(stub.Configure, provider_pb2.ConfigureRequest(args=encode(configuration)))
+        yield Dynamic(stub, process.pid, engine, engines.close)
 
 
 @functools.cache  # Pulumi's pickling goes one level deeper each time, up to where Python ends it
