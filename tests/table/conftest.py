@@ -14,8 +14,8 @@ pytest.register_assert_rewrite("tests.table.life")  # its assertions are to be e
 def frontend(request: pytest.FixtureRequest, world: World) -> Iterator[Frontend]:
     """A way in by its name, with one provider for all cases of a module."""
     start, draws = FRONTENDS[request.param]
-    # An engine that is attached to a plugin configures it for each command; for the process of dynamic resources
-    # there is no such thing.
+    # An engine that is attached to a plugin configures it for each command; to the process of dynamic
+    # resources none is attached.
     made = Frontend(lambda: start(world), draws=draws, kept=request.param == "plugin")
     yield made
     made.end()
