@@ -40,6 +40,7 @@ def gate(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.timeout(300)  # a dozen commands of the engine
 def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
     """The README's commands take a checkpoint, show the way back, go it, and remove what they made.
 
