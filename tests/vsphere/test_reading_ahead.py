@@ -114,6 +114,21 @@ def test_what_an_act_has_found_is_not_kept(simulator: Simulator, connect: Connec
     assert [item.name for item in vm.snapshots] == ["theirs"]
 
 
+@pytest.mark.parametrize("forgets", ["another command", "a look for an act"])
+def test_what_was_kept_is_forgotten(simulator: Simulator, connect: Connect, forgets: str) -> None:
+    """A refresh's reading isn't shown after a newer one was made, nor by the next command."""
+    backend = connect(simulator)
+    backend.observe(find(backend, "web-1").identity.id, operation())
+    if forgets == "another command":
+        backend.forget_shown()
+    else:
+        find(backend, "web-1")
+    with other_client(simulator) as client:
+        client.take("web-1", "theirs")
+    vm = backend.find_shown(VMReference("web-1"), operation())
+    assert [item.name for item in vm.snapshots] == ["theirs"]
+
+
 def test_what_an_act_looks_at_is_read_anew(simulator: Simulator, connect: Connect) -> None:
     """Somebody else's snapshot shows to whoever acts, whatever was kept."""
     backend = connect(simulator)

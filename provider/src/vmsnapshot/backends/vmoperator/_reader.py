@@ -87,6 +87,9 @@ class VmOperatorReader:
         """The same: watches keep all VMs of a namespace as they are."""
         return _value(self.find_all([reference], operation, read)[0])
 
+    def forget_shown(self) -> None:
+        """Nothing: watches keep all VMs of a namespace as they are."""
+
     def prepare(self, operation: Operation) -> None:
         """Nothing: all that is asked of reverts comes with the VMs."""
 

@@ -59,6 +59,16 @@ class KeptVMs:
             self._changed[vm_id] = time.monotonic()
             self._kept.pop(vm_id, None)
 
+    def drop(self, vm_id: str) -> None:
+        """Drop the reading of a VM that has been read anew elsewhere."""
+        with self._lock:
+            self._kept.pop(vm_id, None)
+
+    def clear(self) -> None:
+        """Drop all readings."""
+        with self._lock:
+            self._kept.clear()
+
     def take(self, vm_id: str) -> VirtualMachine | None:
         """The reading of a VM, if it was read in the last seconds, and not changed from here since."""
         with self._lock:

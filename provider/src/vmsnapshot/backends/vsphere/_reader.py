@@ -131,6 +131,10 @@ class VsphereReader:
                 return vm
         return values(self.find_all([reference], operation, read))[0]
 
+    def forget_shown(self) -> None:
+        """Forget the readings of the last seconds."""
+        self._kept.clear()
+
     def find_all(
         self,
         references: Sequence[VMReference],
@@ -158,6 +162,7 @@ class VsphereReader:
         observed = self._read_all([hit.id for hit in hits.values()], operation, read)
         for name, hit in hits.items():
             vm = observed[hit.id]
+            self._kept.drop(hit.id)
             if isinstance(vm, Gone):
                 if anew:
                     text = f'VM "{name}" ({hit.id}) has just been removed.'

@@ -37,6 +37,8 @@ _GATHERING_PROGRESS: Final = (0.25, 1.0)
 _GATHERING_PROGRESS_SHARE: Final = 0.1
 # What part of the time that tasks took of late is let pass before new ones are first asked about.
 _SURELY_RUNNING: Final = 0.6
+# Seconds that a task counts for which took none by the server's clock: from 0 the usual time can't grow.
+_NO_TIME: Final = 1e-6
 _WATCHED: Final = ("info.state", "info.result", "info.error", "info.queueTime", "info.completeTime")
 
 
@@ -67,7 +69,8 @@ class TaskWatcher:
         # Nobody waits for these any more. They are on the server's list until it is next changed, and the
         # server tells nothing twice: who waits for one again needs what has been told of it.
         self._left: dict[str, Watch] = {}
-        self._usual_time = 0.0
+        # Seconds that the shortest tasks of late took; None: none has told.
+        self._usual_time: float | None = None
         self._starting = 0
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
@@ -112,12 +115,13 @@ class TaskWatcher:
 
     def usually_within(self, seconds: float) -> bool:
         """Whether the shortest tasks of late took no longer than that."""
-        return 0.0 < self._usual_time <= seconds
+        return self._usual_time is not None and self._usual_time <= seconds
 
     def learn(self, watch: Watch) -> None:
         """Take note of how long a task took."""
-        if watch.ended and watch.took is not None:
-            self._usual_time = min(watch.took, 1.1 * self._usual_time) if self._usual_time else watch.took
+        if watch.ended and (took := watch.took) is not None:
+            usual = self._usual_time
+            self._usual_time = took if usual is None else min(took, 1.1 * max(usual, _NO_TIME))
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
@@ -328,7 +332,7 @@ class TaskWatcher:
 
     @property
     def _first_pause(self) -> float:
-        return min(_GATHERING[1], _SURELY_RUNNING * self._usual_time)
+        return min(_GATHERING[1], _SURELY_RUNNING * (self._usual_time or 0.0))
 
     def _longest_running(self) -> float:
         """Seconds since the oldest task that still runs was added."""

@@ -89,6 +89,8 @@ class Session:
         """
         self._configuration = configuration
         self.holders = Holders()
+        if self._backend is not None:
+            self._backend.forget_shown()
 
     @property
     def platform(self) -> Platform:

@@ -76,6 +76,10 @@ class Reader(Protocol):
         """
         ...
 
+    def forget_shown(self) -> None:
+        """Forget what was read to be shown, as another command of the engine begins."""
+        ...
+
     def find_all(
         self,
         references: Sequence[VMReference],
