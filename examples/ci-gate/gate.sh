@@ -46,9 +46,26 @@ for setting in $settings; do
     key=vmsnapshot:${setting%%=*}
     case $configured in *"\"$key\":"*) ;; *) continue ;; esac
     value=$(pulumi config get "$key") || stop "$key could not be read."
-    [ ! -f "$PWD/$value" ] || value=$PWD/$value # the program below is in another folder
     export "${setting#*=}=$value"
 done
+
+# The program below is in another folder: the paths of files, the stack's and the environment's, are made absolute.
+absolute() {
+    case $1 in '' | /* | '~'*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac
+}
+for variable in VMSNAPSHOT_CA_FILE VMSNAPSHOT_DEBUG_LOG VSPHERE_VIM_SESSION_PATH GOVMOMI_HOME; do
+    eval "value=\${$variable-}"
+    [ -z "$value" ] || export "$variable=$(absolute "$value")"
+done
+# Of kubeconfigs there may be several; or it is a kubeconfig itself.
+case ${KUBECONFIG-} in
+'' | '{'* | *'
+'*) ;;
+*)
+    paths=$(printf '%s\n' "$KUBECONFIG" | tr : '\n' | while read -r path; do absolute "$path" && printf :; done)
+    export KUBECONFIG="${paths%:}"
+    ;;
+esac
 
 # A program of its own, with a state of its own that nobody keeps.
 work=$(mktemp -d)

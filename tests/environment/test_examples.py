@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -70,7 +71,8 @@ def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Cli
 def test_the_gate(tmp_path: Path, vsphere: Simulator) -> None:
     """It passes while every VM can go back to the last checkpoint; else it stops, with the cause.
 
-    The login, with its secret and the thumbprint, is the stack's own: the environment has none.
+    The login, with its secret and the thumbprint, is the stack's own: the environment has none. The gate
+    takes relative paths, too, from the folder of the stack's program.
     """
     name = "environment-rollback/yaml"
     stack = example_stack(tmp_path / "stack", name, environment={})
@@ -78,7 +80,12 @@ def test_the_gate(tmp_path: Path, vsphere: Simulator) -> None:
     for setting, value in vsphere.settings.items():
         stack.config(f"vmsnapshot:{setting}", value, secret=setting == "password")
     stack.up().check()
+    more = {"debugLog": "calls.log", "persistSession": "true", "vimSessionPath": "here"}
+    for setting, value in more.items():
+        stack.config(f"vmsnapshot:{setting}", value)
     passed = gate(stack)
+    assert (stack.project / "calls.log").is_file()
+    assert (stack.project / "here").is_dir()
     assert (passed.returncode, passed.stdout) == (0, 'gate: go. Every VM can go back to "gated".\n')
     vsphere.set("db-1", snapshotDisabled=True)
     stopped = gate(stack, "gated")
@@ -94,3 +101,27 @@ def test_the_gate_knows_every_setting() -> None:
     text = (EXAMPLES / "ci-gate" / "gate.sh").read_text(encoding="utf-8")
     passed = dict(re.findall(r"^(\w+)=([A-Z_]+)$", text, re.MULTILINE))
     assert passed == {name: about.env[0] for name, _, about in fields(Configuration)}
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("kubeconfig", "{here}/kubeconfig"),
+        ("one:/two:~/three", "{here}/one:/two:~/three"),
+        ("{apiVersion: v1}", "{apiVersion: v1}"),
+        ("apiVersion: v1\nkind: Config\n", "apiVersion: v1\nkind: Config"),
+    ],
+)
+def test_the_gate_knows_paths_of_kubeconfigs(tmp_path: Path, given: str, asked: str) -> None:
+    """Of the environment or the stack, one or several; a kubeconfig itself stays as it is."""
+    standin = tmp_path / "bin" / "pulumi"
+    standin.parent.mkdir()
+    standin.write_text('#!/bin/sh\ncase "$*" in *preview*) printf %s "$KUBECONFIG" >"$ASKED" ;; esac\n')
+    standin.chmod(0o755)
+    environment = {
+        "PATH": f"{standin.parent}:{os.environ['PATH']}",
+        "KUBECONFIG": given,
+        "ASKED": str(tmp_path / "asked"),
+    }
+    subprocess.run([EXAMPLES / "ci-gate" / "gate.sh"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "asked").read_text().strip() == asked.replace("{here}", str(tmp_path))
