@@ -6,6 +6,8 @@ import contextlib
 import re
 from collections.abc import Callable
 
+import pytest
+
 from devkit.waiting import until
 from tests.e2e.conftest import login, revert, snapshot
 from tests.environment.resource import after_check
@@ -248,6 +250,44 @@ def test_a_vm_that_changed_after_the_preview_is_noticed(vsphere: Simulator, clie
     assert "is no longer as the preview showed it: it ran on snapshot" in words
     assert '"meanwhile"' in words
     assert reverts(vsphere) == 1
+
+
+def test_a_snapshot_that_the_same_update_takes_is_no_surprise(vsphere: Simulator, client: Client) -> None:
+    """The preview has announced it: the update reverts without a word, with requireUnchanged, too."""
+    client.take("web-1", "base")
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(before=snapshot(), web=revert(snapshot="base", requireUnchanged=True))
+        mini.preview().check()
+        assert "no longer as the preview" not in mini.up().check().words
+    assert len(client.names("web-1")) == 1 + 1
+    assert reverts(vsphere) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("snapshot", 'it ran on snapshot "base" (snapshot-'),
+        ("hardware", "its hardware, settings or snapshots are others than before"),
+    ],
+)
+def test_what_else_changes_beside_a_snapshot_of_the_same_update_is_noticed(
+    vsphere: Simulator, client: Client, change: str, told: str
+) -> None:
+    """Somebody's snapshot, and hardware: both are refused where that is required."""
+    client.take("web-1", "base")
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        mini.write(before=snapshot(), web=revert(snapshot="base", requireUnchanged=True))
+        mini.preview().check()
+        if change == "snapshot":
+            client.take("web-1", "meanwhile")
+        else:
+            client.reconfigure("web-1", numCPUs=8)
+        words = mini.up().failed().words
+    assert f"the VM is no longer as the preview showed it: {told}" in words
+    assert ('now runs on "meanwhile"' in words) == (change == "snapshot")
+    assert reverts(vsphere) == 0
 
 
 def test_another_vm_or_snapshot_than_the_preview_showed_is_refused(

@@ -74,6 +74,7 @@ class Session:
         self.paths = SnapshotPaths()
         self.removals = PlannedRemovals()
         self.holders = Holders()
+        self.taken: set[tuple[str, str]] = set()  # the VM and the id of each snapshot that this process took
         self.cancellation = Cancellation()
         self._connect = connect
         self._logger = logger

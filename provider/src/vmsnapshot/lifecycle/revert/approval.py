@@ -61,7 +61,7 @@ def compare_with_preview(
     vm, shown = revert[0], session.notes.shown(urn)
     if (other := another_text(shown, *revert)) is not None:
         raise Refused(f"{other}. Nothing was done. Look at a new preview", subject=operation.what)
-    changed = changed_since(inputs.seen if shown is None else shown.seen, vm)
+    changed = changed_since(inputs.seen if shown is None else shown.seen, vm, session.taken)
     if changed is None:
         return
     if inputs.require_unchanged:

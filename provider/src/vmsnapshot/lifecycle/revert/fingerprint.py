@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 
 from vmsnapshot.lifecycle.common.identity import snapshot_key
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
 
@@ -25,11 +27,25 @@ def fingerprint_of(vm: VirtualMachine) -> Fingerprint:
     )
 
 
-def changed_since(shown: Fingerprint | None, vm: VirtualMachine) -> str | None:
-    """What is different from what a preview showed, in words; None: nothing, as far as is known."""
+def changed_since(
+    shown: Fingerprint | None, vm: VirtualMachine, taken: Collection[tuple[str, str]]
+) -> str | None:
+    """What is different from what a preview showed, in words; None: nothing, as far as is known.
+
+    Args:
+        shown: What it showed; None: it isn't known.
+        vm: The VM now.
+        taken: The snapshots that this update has taken, as the preview said: they don't count.
+    """
     now = fingerprint_of(vm)
     if shown is None or shown == now:
         return None
+    ours = {item.id for item in vm.snapshots if (vm.identity.id, item.id) in taken}
+    if ours and shown.current_snapshot not in ours:
+        vm = _without(vm, ours)
+        now = fingerprint_of(vm)
+        if shown == now:
+            return None
     found = []
     if shown.current_snapshot != now.current_snapshot:
         was, is_now = (_name(vm, item) for item in (shown.current_snapshot, now.current_snapshot))
@@ -39,6 +55,20 @@ def changed_since(shown: Fingerprint | None, vm: VirtualMachine) -> str | None:
     if not found:
         found.append("its hardware, settings or snapshots are others than before")
     return ", ".join(found)
+
+
+def _without(vm: VirtualMachine, left_out: Collection[str]) -> VirtualMachine:
+    """The VM as it would be if these snapshots had not been taken."""
+
+    def kept(snapshot_id: str | None) -> str | None:
+        while snapshot_id in left_out and (found := vm.snapshot(snapshot_id)) is not None:
+            snapshot_id = found.parent_id
+        return snapshot_id
+
+    snapshots = tuple(
+        replace(item, parent_id=kept(item.parent_id)) for item in vm.snapshots if item.id not in left_out
+    )
+    return replace(vm, snapshots=snapshots, current_snapshot_id=kept(vm.current_snapshot_id))
 
 
 def _name(vm: VirtualMachine, snapshot_id: str | None) -> str:

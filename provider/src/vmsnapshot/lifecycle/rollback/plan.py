@@ -250,7 +250,7 @@ def changed_members(
     lines: list[str] = []
     then = {**(seen or {}), **{key: item.seen for key, item in shown.items()}}
     for key, (vm, _) in planned.targets.items():
-        difference = changed_since(then.get(key), vm)
+        difference = changed_since(then.get(key), vm, session.taken)
         if difference is not None:
             lines.append(f"- {key}: {format_vm(vm)} is no longer as the preview showed it: {difference}.")
     return lines

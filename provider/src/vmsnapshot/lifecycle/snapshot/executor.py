@@ -121,11 +121,16 @@ class SnapshotCreator:
 
     def take_anew(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """The same as `take`, under a mark that another run of the same request doesn't know."""
-        return create_once(self._session, vm, self._request(owner), operation, note=self._note, looks=True)
+        request = self._request(owner)
+        snapshot_id = create_once(self._session, vm, request, operation, note=self._note, looks=True)
+        self._session.taken.add((vm.identity.id, snapshot_id))
+        return snapshot_id
 
     def take(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """Take it, or have it taken; its id."""
-        return create_once(self._session, vm, self._request(owner), operation)
+        snapshot_id = create_once(self._session, vm, self._request(owner), operation)
+        self._session.taken.add((vm.identity.id, snapshot_id))
+        return snapshot_id
 
     @property
     def _note(self) -> str:
