@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tools import demo_vmoperator, demo_vsphere
-from tools.scenario import STACK, Platform, run
+from tools.scenario import Platform, run, stack
 
 BACKENDS: dict[str, Callable[[Path], AbstractContextManager[Platform]]] = {
     "vsphere": demo_vsphere.started,
@@ -40,13 +40,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vmsnapshot-demo-") as name, start(Path(name)) as platform:
         platform.introduce()
         run("govc snapshot.create -vm web-2 golden-image", platform.environment, quiet=True)
-        run(f"pulumi stack init {STACK}", platform.environment, quiet=True)
-        try:
+        with stack(platform.environment):
             for setting, value in platform.config.items():
                 run(f"pulumi config set vmsnapshot:{setting} {value}", platform.environment, quiet=True)
             walk(platform)
-        finally:
-            run(f"pulumi stack rm {STACK} --yes --force", platform.environment, quiet=True)
     print(f"\nThe demo is over after {time.monotonic() - started:.0f} s; nothing is left running.")
 
 

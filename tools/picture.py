@@ -22,7 +22,7 @@ from rich.terminal_theme import SVG_EXPORT_THEME
 from rich.text import Text
 
 from devkit.places import ROOT
-from tools.scenario import STACK, environment_of, run, simulator
+from tools.scenario import environment_of, run, simulator, stack
 
 PICTURE = ROOT / "docs" / "preview.png"
 README = ROOT / "README.md"
@@ -43,8 +43,7 @@ def preview() -> str:
             run(command, environment, quiet=True)
 
         quietly("govc snapshot.create -vm web-1 golden-image")
-        quietly(f"pulumi stack init {STACK}")
-        try:
+        with stack(environment):
             quietly(f"pulumi config set vmsnapshot:caFile {name}/vcenter.pem")
             quietly("""pulumi config set virtualMachines '["web-1"]'""")
             quietly("pulumi up --yes --skip-preview")
@@ -54,9 +53,8 @@ def preview() -> str:
             quietly("govc vm.power -on web-1")
             quietly("govc snapshot.create -vm web-1 before-hotfix")
             quietly("pulumi config set rollBack true")
-            command = [*COMMAND.split(), "--color", "always"]
             return subprocess.run(
-                command,
+                [*COMMAND.split(), "--color", "always"],
                 cwd=ROOT,
                 env=environment,
                 check=True,
@@ -64,8 +62,6 @@ def preview() -> str:
                 stderr=subprocess.STDOUT,  # where warnings stand
                 text=True,
             ).stdout
-        finally:
-            quietly(f"pulumi stack rm {STACK} --yes --force")
 
 
 def shortened(output: str) -> list[str]:

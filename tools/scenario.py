@@ -63,6 +63,17 @@ def run(command: str, environment: dict[str, str], *, quiet: bool = False) -> No
 
 
 @contextmanager
+def stack(environment: dict[str, str]) -> Iterator[None]:
+    """A new stack of the program at the root, with settings of its own, for as long as the block runs."""
+    (ROOT / f"Pulumi.{STACK}.yaml").unlink(missing_ok=True)  # of a run that was killed
+    run(f"pulumi stack init {STACK}", environment, quiet=True)
+    try:
+        yield
+    finally:
+        run(f"pulumi stack rm {STACK} --yes --force", environment, quiet=True)
+
+
+@contextmanager
 def simulator(folder: Path, vms: tuple[str, ...] = VMS) -> Iterator[Simulator]:
     """A vSphere with running VMs on a free port of this machine; its certificate is in the folder."""
     certificate = str(folder / "vcenter.pem")
