@@ -136,7 +136,7 @@ codegen: schema ## Make schema.json, and the SDKs in sdk/ from it
 	$(call setup,python)
 
 .PHONY: bench
-bench: ## Measure time, calls and memory beside a bare pyVmomi script (ARGS="--table create-200": some, as a table)
+bench: ## Measure time, calls and memory beside a bare pyVmomi script (ARGS=create-200: one; ARGS=--table: as tables)
 	$(call setup,python pulumi simulator)
 	@cd "$(ROOT)" && python -m tests.bench $(ARGS)
 

@@ -1,1 +1,1 @@
-"""Calls, time and memory beside a bare pyVmomi script: `python -m tests.bench [case ...]`."""
+"""Calls, time and memory beside a bare pyVmomi script."""

@@ -1,16 +1,19 @@
-"""Measures: `python -m tests.bench [--repetitions N] [--delay MS ...] [--table] [case ...]`.
+"""Measures beside a bare pyVmomi script: `python -m tests.bench [--minutes M] [--table | --page] [case ...]`.
 
-One JSON object a line on standard output, or a table with `--table` (of lines that were kept: `--read FILE`);
-progress on standard error. Each case is one command of the real engine for a stack that works on `n` VMs of a
-server with `vms`:
+Each run becomes a line of JSON in a file as soon as it ends; what the file already holds of this commit isn't
+measured again, so an interrupted measurement goes on where it was. `--table` prints the file as tables, and
+`--page` puts them into docs/performance.md; both measure nothing, and take a file that isn't complete.
+Progress on standard error. Each case is one command of the real engine for a stack that works on so many VMs
+as its name says, of a server with as many or more, whose tasks take no time, but where the name says so:
 
+    delay_ms      the round trip's time between clients and simulators, added by a link of our own (link.py)
     ours_s        our provider on the simulator
     floor_s       the engine's own time: as many resources of a provider that does nothing (nothing.py)
     script_s      a bare pyVmomi script with 8 threads that does the same on another simulator (reference.py)
-    ratio         (ours_s - floor_s) / script_s
+    ratio         (ours_s - floor_s) / script_s, where the script doesn't wait for tasks that take time
     calls         SOAP calls that ours made
-    trips         in the table: round trips that ours made one after another, which is how much longer it took
-                  at the largest delay than at none, by that delay
+    trips         round trips that ours made one after another, which is how much longer it took at the
+                  largest delay than at none, by that delay
     bytes         through our connections, in both directions, TLS included
     connections   how many our plugin opened
     cpu_s         processor seconds of our plugin, of all its processes in the command
@@ -18,211 +21,191 @@ server with `vms`:
     script_cpu_s  those of the script
     cpu_ratio     (cpu_s - floor_cpu_s) / script_cpu_s: what a busy machine changes little
     peak_mb       the peak of our plugin's resident memory
-    delay_ms      the round trip's time between clients and simulators, added by a link of our own (link.py)
-    task_s        how long each task takes on the simulators: no time, but where the case's name says so
-    load          the machine's load average when it was measured; with more than 2 for each processor, the
-                  table leaves out what is a wall time or comes from one
+    others        how many processors others had meanwhile; with more than 0.5, the tables leave out what is a
+                  wall time or comes from one
+    load          the machine's load average when it began
+    runs          of how many runs a line of a table has the medians
 
-Times are medians of repetitions, in which the three take turns.
+The cases `start` and `start-archive` are no commands: a plugin is started until it tells its port. `ours_s`,
+`cpu_s` and `peak_mb` are until then, the floor is the start of the provider that does nothing. The archive's
+program is what `make build` leaves in .build/pyinstaller, or `--archive`.
+
+In a run the three take turns, another first in each repetition.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import datetime as dt
+import hashlib
+import math
+import os
+import platform
+import re
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from tests.bench.measuring import SNAPSHOT, Case, Program, Scenario, bench, line, tell
+from devkit.places import BUILD, ROOT
+from tests.bench import results, starting
+from tests.bench.cases import SCENARIOS, Job, jobs
+from tests.bench.measuring import bench
 
-# How long a task takes where it isn't nothing, in seconds: enough for the waiting to count.
-SLOW: Final = 2.0
-DELAYS: Final = (0, 5, 50)
-
-
-def snapshots(vms: Sequence[str], _repetition: int) -> list[dict[str, Any]]:
-    """A snapshot of each VM."""
-    kind = "vmsnapshot:VirtualMachineSnapshot"
-    return [{"type": kind, "properties": {"vmName": vm, "name": SNAPSHOT}} for vm in vms]
-
-
-def by_path(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
-    """The same, with the VMs named by their inventory paths."""
-    return snapshots([f"/DC0/vm/{vm}" for vm in vms], repetition)
+FILE = BUILD / "bench.jsonl"
+# How often a start is measured at least: it takes no time.
+_STARTS = 9
+# What is measured must have taken so long before the expected times are corrected by it.
+_TRUSTED = 30
 
 
-def reverts(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
-    """A revert of each VM; each repetition asks for another, or the last one would count as done."""
-    kind = "vmsnapshot:VirtualMachineRevert"
-    asked = {"snapshot": SNAPSHOT, "triggers": {"repetition": str(repetition)}}
-    return [{"type": kind, "properties": {"vmName": vm, **asked}} for vm in vms]
+def tell(text: str) -> None:
+    """Show progress."""
+    print(text, file=sys.stderr, flush=True)
 
 
-def reverts_again(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
-    """The same, asked for once more."""
-    return reverts(vms, -1 - repetition)
+def processor() -> str:
+    """What this machine calls its processor."""
+    about = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", about.read_text(encoding="utf-8")) if about.exists() else None
+    return found[1] if found else platform.machine()
 
 
-def checkpoint(vms: Sequence[str], _repetition: int) -> list[dict[str, Any]]:
-    """A checkpoint of all VMs."""
-    asked = {"virtualMachines": [{"vmName": vm} for vm in vms], "label": SNAPSHOT}
-    return [{"type": "vmsnapshot:EnvironmentCheckpoint", "properties": asked}]
+def commit() -> str:
+    """The commit that is measured, and what the files differ by, as a sum, where they do."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(("git", *words), cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    number, changes = git("rev-parse", "--short", "HEAD").strip(), git("diff", "HEAD")
+    return f"{number}-changed-{hashlib.sha256(changes.encode()).hexdigest()[:7]}" if changes else number
 
 
-def rollback(vms: Sequence[str], repetition: int) -> list[dict[str, Any]]:
-    """The checkpoint, and a rollback of all VMs to it."""
-    asked = {"virtualMachines": [{"vmName": vm} for vm in vms], "to": SNAPSHOT}
-    kept = checkpoint(vms, repetition)
-    return [*kept, {"type": "vmsnapshot:EnvironmentRollback", "properties": asked}]
+class Measurement:
+    """Measures what a file lacks, what matters first, and writes each run into it as soon as it ends.
 
+    Args:
+        file: Where the runs are kept.
+        repetitions: How many there are to be of each case.
+        minutes: How long it may take: a repetition that is expected to end later isn't begun.
+        wanted: The cases.
+    """
 
-def singles(count: int, *, slow: bool = False, parallel: int | None = None) -> Scenario:
-    """Snapshots of single VMs."""
-    end = f"{count}{'-slow' if slow else ''}{f'-parallel-{parallel}' if parallel else ''}"
-    cases = [
-        Case(f"create-{end}", "up", "create"),
-        Case(f"unchanged-{end}", "up", "look"),  # a script that is run again must look, too
-        Case(f"refresh-{end}", "refresh", "look"),
-        Case(f"remove-{end}", "destroy", "remove"),
-    ]
-    kept = [cases[0]] if slow else cases
-    return Scenario(count, snapshots, kept, task_seconds=SLOW if slow else 0, parallel=parallel)
+    def __init__(self, file: Path, repetitions: int, minutes: float, wanted: Sequence[str]) -> None:
+        self._file = file
+        self._repetitions = repetitions
+        self._seconds = minutes * 60
+        self._wanted = wanted
+        self._start = time.monotonic()
+        self._same = {
+            "commit": commit(),
+            "day": dt.datetime.now(dt.UTC).date().isoformat(),
+            "machine": f"{processor()}, Python {platform.python_version()}",
+            "processors": os.cpu_count(),
+        }
+        kept = [run for run in results.read(file) if run["commit"] == self._same["commit"]]
+        self._kept = Counter((run["case"], run["delay_ms"]) for run in kept)
+        # What the repetitions that have ended took, and what they were expected to take.
+        self._took = self._expected = 0.0
 
+    def starts(self, programs: Mapping[str, Path | None]) -> None:
+        """Measure how plugins start: the package's, or the archive's programs."""
+        for name, program in programs.items():
+            for _ in range(self._kept[name, 0], max(self._repetitions, _STARTS)):
+                self._keep(starting.start_run(name, program))
 
-def single_reverts(count: int) -> Scenario:
-    """First reverts of single VMs and their preview; and that of further ones, which refreshes them."""
-    cases = [
-        Case(f"preview-revert-{count}", "preview", "compare"),
-        Case(f"revert-{count}", "up", "revert"),
-        Case(f"preview-revert-again-{count}", "preview", "compare", reverts_again),
-    ]
-    return Scenario(count, reverts, cases, given=True)
+    def commands(self, todo: Sequence[Job]) -> None:
+        """Measure commands of the engine."""
+        missing = [(job, self._missing(job)) for job in todo]
+        for index, (job, repetitions) in enumerate(missing):
+            if repetitions and self._fits(job):
+                left = sum(later.expected(self._wanted) * len(more) for later, more in missing[index + 1 :])
+                self._measure(job, repetitions, left)
 
+    def _missing(self, job: Job) -> range:
+        done = min(self._kept[case, job.delay] for case in job.cases(self._wanted))
+        return range(done, self._repetitions)
 
-def environment(count: int, *, slow: bool = False) -> Scenario:
-    """An environment's checkpoint and its rollback, with their previews and their removal."""
-    end = f"{count}-slow" if slow else f"{count}"
-    cases = [
-        Case(f"preview-checkpoint-{end}", "preview", "list_vms"),
-        Case(f"checkpoint-{end}", "up", "create"),
-        Case(f"preview-rollback-{end}", "preview", "compare", rollback),
-        Case(f"rollback-{end}", "up", "revert", rollback),
-        Case(f"remove-environment-{end}", "destroy", "remove"),
-    ]
-    kept = [case for case in cases if not (slow and case.command == "preview")]
-    return Scenario(count, checkpoint, kept, task_seconds=SLOW if slow else 0)
+    def _measure(self, job: Job, repetitions: range, left: float) -> None:
+        expected = job.expected(self._wanted)
+        with tempfile.TemporaryDirectory() as folder, bench(Path(folder), job.scenario, job.delay) as running:
+            for repetition in repetitions:
+                if not self._fits(job):
+                    break
+                start = time.monotonic()
+                for run in running.measure(repetition, self._wanted):
+                    self._keep({**run, "delay_ms": job.delay})
+                self._took += time.monotonic() - start
+                self._expected += expected
+                rest = left + expected * (repetitions.stop - repetition - 1)
+                tell(
+                    f"    {time.monotonic() - start:.0f} s (expected: {expected:.0f}); all up to now: "
+                    f"{self._passed / 60:.1f} minutes, the rest, if nothing is left out: "
+                    f"{rest * self._slowness / 60:.1f}"
+                )
 
+    def _fits(self, job: Job) -> bool:
+        fits = self._passed + job.expected(self._wanted) * self._slowness <= self._seconds
+        if not fits:
+            tell(f"left out, since time runs out: {', '.join(job.cases(self._wanted))}, {job.delay} ms")
+        return fits
 
-def looked_up(vms: int, how: str, program: Program, reference: str) -> Scenario:
-    """The preview of 3 snapshots on a server with many VMs: nothing but their look-up."""
-    return Scenario(3, program, [Case(f"look-up-{how}-{vms}", "preview", reference)], vms=vms)
+    @property
+    def _passed(self) -> float:
+        return time.monotonic() - self._start
 
+    @property
+    def _slowness(self) -> float:
+        """By how much all took longer than expected."""
+        return self._took / self._expected if self._expected > _TRUSTED else 1
 
-SCENARIOS: Final = (
-    singles(1),
-    singles(200),
-    *(single_reverts(count) for count in (1, 50, 200)),
-    environment(200),
-    environment(1000),
-    singles(40, slow=True),
-    singles(40, slow=True, parallel=64),
-    environment(40, slow=True),
-    *(
-        looked_up(vms, how, program, reference)
-        for vms in (200, 5000, 10000)
-        for how, program, reference in (("name", snapshots, "list_vms"), ("path", by_path, "find"))
-    ),
-)
-
-COLUMNS: Final = {
-    "case": "case",
-    "delay_ms": "delay, ms",
-    "ours_s": "ours, s",
-    "floor_s": "floor, s",
-    "script_s": "script, s",
-    "ratio": "ratio",
-    "calls": "calls",
-    "trips": "trips",
-    "bytes": "kB",
-    "connections": "connections",
-    "cpu_s": "plugin, processor s",
-    "floor_cpu_s": "floor, processor s",
-    "script_cpu_s": "script, processor s",
-    "cpu_ratio": "ratio, processor",
-    "peak_mb": "peak, MB",
-    "load": "load",
-}
-# From this load on, for each processor, a wall time says how busy the machine was.
-_BUSY: Final = 2
-_WALL: Final = ("ours_s", "floor_s", "script_s", "ratio", "trips")
-
-
-def with_trips(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines with `trips`, where a case was measured without a delay and with one."""
-    found = []
-    for item in lines:
-        delays = {other["delay_ms"]: other["ours_s"] for other in lines if other["case"] == item["case"]}
-        longest = max(delays)
-        known = longest > 0 and 0 in delays
-        trips = round((delays[longest] - delays[0]) / (longest / 1000)) if known else None
-        found.append({**item, "trips": trips})
-    return found
-
-
-def table(lines: Iterable[dict[str, Any]]) -> str:
-    """The lines as a table in Markdown."""
-    rows = [list(COLUMNS.values()), ["---"] * len(COLUMNS)]
-    for item in lines:
-        shown = {**item, "bytes": round(item["bytes"] / 1000)}
-        if item["load"] > _BUSY * item["processors"]:
-            shown |= dict.fromkeys(_WALL)
-        rows.append(["" if shown.get(name) is None else str(shown[name]) for name in COLUMNS])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    def _keep(self, run: dict[str, Any]) -> None:
+        results.write(self._file, {**run, **self._same})
+        self._kept[run["case"], run["delay_ms"]] += 1
+        shown = {name: f"{value:.2f}" for name, value in run.items() if isinstance(value, float)}
+        told = ", ".join(f"{name} {value}" for name, value in shown.items())
+        tell(f"{run['case']}, {run['delay_ms']} ms, run {self._kept[run['case'], run['delay_ms']]}: {told}")
 
 
 def main() -> None:
-    """Measure what is asked for."""
-    known = [case.name for scenario in SCENARIOS for case in scenario.cases]
+    """Measure what is asked for, or show what was measured."""
+    known = [*results.STARTS, *(case.name for scenario in SCENARIOS for case in scenario.cases)]
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--file", type=Path, default=FILE, help="where runs are kept (.build/bench.jsonl)")
     parser.add_argument("--repetitions", type=int, default=3, help="how often each is run (default: 3)")
-    parser.add_argument(
-        "--delay", type=int, nargs="+", default=DELAYS, help="round trip, ms (default: 0 5 50)"
-    )
-    parser.add_argument("--table", action="store_true", help="print a table instead of JSON")
-    parser.add_argument("--read", type=Path, help="a file of lines of earlier runs, in place of measuring")
+    parser.add_argument("--delay", type=int, nargs="+", help="round trip, ms (default: 0 50 5)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="leave out what would take longer")
+    parser.add_argument("--archive", type=Path, default=starting.ARCHIVED, help="the archive's program")
+    parser.add_argument("--table", action="store_true", help="print the file as tables")
+    parser.add_argument("--page", action="store_true", help="put the tables into docs/performance.md")
     parser.add_argument("cases", nargs="*", metavar="case", help=f"default: all of {', '.join(known)}")
     asked = parser.parse_args()
     if unknown := [name for name in asked.cases if name not in known]:
         parser.error(f"there is no case {', '.join(unknown)}; there are: {', '.join(known)}")
     wanted = asked.cases or known
-    start = time.monotonic()
-    if asked.read is not None:
-        kept = [json.loads(text) for text in asked.read.read_text(encoding="utf-8").splitlines()]
-        print(table(with_trips([item for item in kept if item["case"] in wanted])))
+    if asked.table or asked.page:
+        report = results.report([run for run in results.read(asked.file) if run["case"] in wanted])
+        if asked.page:
+            results.show(report)
+        else:
+            print(report, end="")
         return
-    lines: list[dict[str, Any]] = []
-    for scenario in SCENARIOS:
-        if not any(case.name in wanted for case in scenario.cases):
-            continue
-        for milliseconds in asked.delay:
-            delay = milliseconds / 1000
-            with tempfile.TemporaryDirectory() as folder, bench(Path(folder), scenario, delay) as running:
-                found = running.measure(asked.repetitions, wanted)
-            measured = [line(name, scenario, delay, numbers) for name, numbers in found.items()]
-            lines += measured
-            if not asked.table:
-                for item in measured:
-                    print(json.dumps(item), flush=True)
-    if asked.table:
-        print(table(with_trips(lines)))
-    tell(f"measured in {time.monotonic() - start:.0f} s")
+    measurement = Measurement(asked.file, asked.repetitions, asked.minutes, wanted)
+    programs = {"start": None, "start-archive": asked.archive}
+    if not asked.archive.exists():
+        del programs["start-archive"]
+        tell(f"start-archive isn't measured: there is no {asked.archive} (`make build` makes it)")
+    measurement.starts({name: program for name, program in programs.items() if name in wanted})
+    measurement.commands(jobs(wanted, asked.delay))
+    tell(f"the runs are in {asked.file}; --table prints them as tables")
 
 
 if __name__ == "__main__":
