@@ -19,6 +19,12 @@ from tests.support.simulator import Simulator
 
 Write = Callable[..., None]
 
+BOTH = [{"vmName": "web-1"}, {"vmName": "web-2"}]
+CHECKPOINT = {
+    "type": "vmsnapshot:EnvironmentCheckpoint",
+    "properties": {"virtualMachines": BOTH, "label": "release-41"},
+}
+
 
 def reverts(vsphere: Simulator, vm: str = "web-1") -> int:
     """How often a VM really was reverted."""
@@ -216,20 +222,15 @@ def test_members_that_are_as_the_preview_showed_them_are_rolled_back_without_a_w
     vsphere: Simulator, client: Client
 ) -> None:
     """Preview and update under one parent, as the plugins of one command of the engine are."""
-    both = [{"vmName": "web-1"}, {"vmName": "web-2"}]
-    taken = {
-        "type": "vmsnapshot:EnvironmentCheckpoint",
-        "properties": {"virtualMachines": both, "label": "release-41"},
-    }
     asked = {
         "type": "vmsnapshot:EnvironmentRollback",
-        "properties": {"virtualMachines": both, "to": "release-41", "requireUnchanged": True},
+        "properties": {"virtualMachines": BOTH, "to": "release-41", "requireUnchanged": True},
     }
     with plugin(login(vsphere)) as running:
         mini = MiniStack(lambda: contextlib.nullcontext(running))
-        mini.write(shop=taken)
+        mini.write(shop=CHECKPOINT)
         mini.up().check()
-        mini.write(shop=taken, back=asked)
+        mini.write(shop=CHECKPOINT, back=asked)
         mini.preview().check()
         assert "no longer as the preview" not in mini.up().check().words
     assert (reverts(vsphere, "web-1"), reverts(vsphere, "web-2")) == (1, 1)
@@ -324,20 +325,15 @@ def test_another_vm_or_snapshot_than_the_preview_showed_is_refused(
 
 def test_another_member_than_the_preview_showed_is_refused(vsphere: Simulator, client: Client) -> None:
     """A rollback whose VM exchanges its name with another one after the preview reverts neither."""
-    both = [{"vmName": "web-1"}, {"vmName": "web-2"}]
-    taken = {
-        "type": "vmsnapshot:EnvironmentCheckpoint",
-        "properties": {"virtualMachines": both, "label": "release-41"},
-    }
     asked = {
         "type": "vmsnapshot:EnvironmentRollback",
-        "properties": {"virtualMachines": both[:1], "to": "release-41"},
+        "properties": {"virtualMachines": BOTH[:1], "to": "release-41"},
     }
     with plugin(login(vsphere)) as running:
         mini = MiniStack(lambda: contextlib.nullcontext(running))
-        mini.write(c=taken)
+        mini.write(c=CHECKPOINT)
         mini.up().check()
-        mini.write(c=taken, r=asked)
+        mini.write(c=CHECKPOINT, r=asked)
         mini.preview().check()
         one, other = client.vm("web-1"), client.vm("web-2")
         for vm, name in ((one, "spare"), (other, "web-1"), (one, "web-2")):
