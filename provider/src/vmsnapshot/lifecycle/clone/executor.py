@@ -14,6 +14,7 @@ from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, cpu_fin
 from vmsnapshot.lifecycle.clone.state import is_isolated, is_made_from, live_networks
 from vmsnapshot.lifecycle.clone.text import left_behind_text
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
+from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import noted, wait_for_late
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
@@ -30,10 +31,6 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 
 T = TypeVar("T")
-
-# A clone that an interrupted run made is taken over by the next one; an older one may have been kept on
-# purpose.
-INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
 
 # Seconds between two looks at a guest that starts.
 _LOOK_AGAIN_AFTER: Final = 2.0
@@ -236,7 +233,7 @@ class CloneMaker:
             return False
         same = (note.source, note.linked) == (source.identity.instance_uuid, self._inputs.linked)
         same = same and is_made_from(note.snapshot, note.snapshot_time, snapshot)
-        return same and self._session.now(operation) - made < INTERRUPTED_WITHIN
+        return same and self._session.now(operation) - made < ADOPT_WITHIN
 
 
 def left_adapters(vm: VirtualMachine) -> Sequence[str] | None:

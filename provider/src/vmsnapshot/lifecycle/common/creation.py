@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection
+from typing import Final
 
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import note_name, noted, wait_for_late
@@ -12,6 +14,11 @@ from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import VirtualMachine
+
+# What an interrupted run made, and no state holds, the next run adopts.  A snapshot that is older than this
+# says too little of today's VM to pass for the restore point that is asked for now; an older clone may have
+# been kept on purpose.
+ADOPT_WITHIN: Final = dt.timedelta(days=1)
 
 
 def create_once(

@@ -30,7 +30,7 @@ from vmsnapshot.model.task import AskedTask, PastTask
 # while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
 # revert (there is no state yet that would tell one request from an equal earlier one) doesn't count
 # then at all, nor when anything else has run on the VM since.
-INTERRUPTED_WITHIN: Final = dt.timedelta(hours=1)
+RERUN_WITHIN: Final = dt.timedelta(hours=1)
 
 # How long a delete tries to reach the platform only to record that it was deleted. Ours.
 FORGET_WITHIN: Final = dt.timedelta(seconds=15)
@@ -321,7 +321,7 @@ class RevertEvidence:
         return task if self.counts(task, request.vm) else None
 
     def _is_recent(self, task: PastTask) -> bool:
-        return task.completed is not None and self._session.now() - task.completed <= INTERRUPTED_WITHIN
+        return task.completed is not None and self._session.now() - task.completed <= RERUN_WITHIN
 
     def _require_shown(self, tasks: Iterable[PastTask | None], vm: VirtualMachine, target: Snapshot) -> None:
         """Go on only if the platform shows what became of the tasks.

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.creation import create_once
+from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN, create_once
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import wait_for_late
 from vmsnapshot.lifecycle.common.marks import has_mark_of
@@ -21,10 +21,6 @@ from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotInputs
-
-# A snapshot that an interrupted run took is taken over by the next run. One that is older than
-# this says too little of today's VM to pass for the restore point that is asked for now.
-INTERRUPTED_WITHIN: Final = dt.timedelta(days=1)
 
 # What deleting the object of a snapshot that was never taken may last, beyond the resource's own time.
 WITHDRAW_WITHIN: Final = dt.timedelta(seconds=20)
@@ -196,7 +192,7 @@ class SnapshotCreator:
 def is_recent(snapshot: Snapshot, moment: dt.datetime) -> bool:
     """Whether a snapshot that an interrupted run took still stands for today's VM."""
     taken = snapshot.create_time or snapshot.requested
-    return taken is not None and moment - taken < INTERRUPTED_WITHIN
+    return taken is not None and moment - taken < ADOPT_WITHIN
 
 
 def quiesce_timeout(asked: Quiesce | None) -> dt.timedelta | None:
