@@ -13,10 +13,10 @@ from pyVmomi import vim
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
 from vmsnapshot.backends import _retry
-from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._reads import EndedTasks
+from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Cancellation
 

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 
-from vmsnapshot.backends._future import Future
+from vmsnapshot.lifecycle.background import Future
 from vmsnapshot.lifecycle.operation import Operation
 
 

@@ -1,4 +1,4 @@
-"""A future that is waited for within an operation's time: its wait ends with the operation."""
+"""Work in a thread of its own, and its future: that is waited for within an operation's time."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._objects import GROUP, KINDS, MACHINES, VERSIONS, Object
+from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.errors import Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 

@@ -13,7 +13,6 @@ import httpx2
 
 from vmsnapshot._version import __version__
 from vmsnapshot.backends._calls import logged
-from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends.vmoperator import _answers as answers
@@ -25,6 +24,7 @@ from vmsnapshot.backends.vmoperator._contact import Contact
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._objects import GROUP, Object, compact, name_of
 from vmsnapshot.backends.vmoperator._watch import Watch
+from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.errors import Busy, PlatformError, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
-from vmsnapshot.backends._future import Future, in_background
+from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.operation import Operation
 
 K = TypeVar("K")

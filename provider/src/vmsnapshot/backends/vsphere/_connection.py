@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._silence import Silence
 from vmsnapshot.backends._slots import Slots
 from vmsnapshot.backends.vsphere import _faults as faults
@@ -23,6 +22,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import property_spec
 from vmsnapshot.backends.vsphere._stub import AT_ONCE, Stub
 from vmsnapshot.backends.vsphere._version import spoken_version
+from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import (
     Denied,
     InvalidInput,

@@ -21,7 +21,6 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._held import held
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere._clock import ServerClock
@@ -31,6 +30,7 @@ from vmsnapshot.backends.vsphere._marks import marks_in
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
+from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Denied,

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._held import held
 from vmsnapshot.backends._retry import retry, retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
@@ -23,6 +22,7 @@ from vmsnapshot.backends.vsphere._marks import carries, marks_in
 from vmsnapshot.backends.vsphere._properties import ONLY_TASKS
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._remembered import Remembered, past_task, past_tasks, recent
+from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine

@@ -16,7 +16,6 @@ from typing import Final, TypeAlias
 
 from pyVmomi import vim
 
-from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._above import parent_of, split_path
 from vmsnapshot.backends.vsphere._connection import Connection, Login
@@ -28,6 +27,7 @@ from vmsnapshot.backends.vsphere._properties import ONLY_PLACE
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._table import Hit, Table, Uuids, id_of, is_uuid
 from vmsnapshot.backends.vsphere._unread import properties_of
+from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome

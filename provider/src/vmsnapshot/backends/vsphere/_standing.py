@@ -15,7 +15,6 @@ from typing import Any, Final, TypeAlias
 
 from pyVmomi import vim, vmodl
 
-from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
@@ -26,6 +25,7 @@ from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._properties import VERSION
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
 from vmsnapshot.backends.vsphere._unread import not_found, properties_of, unread
+from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation

@@ -13,11 +13,11 @@ from xml.parsers.expat import errors as expat_errors
 from pyVmomi import SoapAdapter
 
 from vmsnapshot.backends._calls import logged
-from vmsnapshot.backends._future import in_background
 from vmsnapshot.backends._silence import SILENT_AFTER, Silence
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._decoding import Decoder
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection
+from vmsnapshot.lifecycle.background import in_background
 
 # How many calls a server gets at once, each on a connection of its own, which is kept for the next. Ours: an
 # engine on two processors runs 8 operations at once, and a vCenter works on few tasks of a host at once.

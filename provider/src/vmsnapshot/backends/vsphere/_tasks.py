@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from pyVmomi import vmodl
 
-from vmsnapshot.backends._future import Future, in_background
 from vmsnapshot.backends._retry import retry_if
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._connection import Connection, Login, marked
@@ -21,6 +20,7 @@ from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import utc
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
+from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, TimedOut, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.duration import format_duration

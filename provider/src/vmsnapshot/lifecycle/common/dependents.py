@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.cloning import Dependents
-from vmsnapshot.lifecycle.common.parallel import beside
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
@@ -76,7 +76,7 @@ class LookBeside:
     def __init__(self, session: Session, vm_id: str, snapshot_id: str, operation: Operation) -> None:
         self._session = session
         self._asked = {vm_id: [snapshot_id]}
-        self._answers = beside(lambda: _read(session, self._asked, operation))
+        self._answers = in_background("dependents", lambda: _read(session, self._asked, operation))
 
     def clones_on(
         self, vm: VirtualMachine, going: Sequence[Snapshot], operation: Operation
@@ -87,7 +87,8 @@ class LookBeside:
             VmsnapshotError: It could not be read.
         """
         asked = {vm.identity.id: [item.id for item in going]}
-        answers = self._answers() if asked == self._asked else _read(self._session, asked, operation)
+        begun = asked == self._asked
+        answers = self._answers.wait(operation) if begun else _read(self._session, asked, operation)
         return _told(self._session, answers)
 
 

@@ -6,7 +6,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle.errors import Cancelled, InvalidInput, PlatformError, TimedOut, VmsnapshotError
@@ -72,22 +72,6 @@ def parallel_map(
         while wait(futures.values(), timeout=_BETWEEN_LINES).not_done:
             reporter.catch_up()
         return {key: future.result() for key, future in futures.items()}
-
-
-def beside(work: Callable[[], _R]) -> Callable[[], _R]:
-    """Begin some work in a thread of its own; returns what waits for its result, or raises its error."""
-    result: Future[_R] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            result.set_exception(error)
-
-    # On whose behalf it runs, for what counts and traces calls.
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name="vmsnapshot-beside", daemon=True).start()
-    return result.result
 
 
 def partition(outcomes: Mapping[str, Outcome[_R]]) -> tuple[dict[str, _R], dict[str, VmsnapshotError]]:
