@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running
 from vmsnapshot.model.values import Secret
 
@@ -60,6 +62,30 @@ def test_no_state_shows_a_secret_name(vsphere: Simulator) -> None:
     # A refresh may read a resource before the one whose secret it is.
     stack.refresh().check()
     _require_hidden(stack, VM, SNAPSHOT, TEXT)
+
+
+def test_no_message_shows_another_resources_secret_name(vsphere: Simulator, client: Client) -> None:
+    """The preview of a revert, and an error that suggests names, tell of all snapshots of the VM."""
+    client.take("db-1", "base")
+    with plugin(vsphere.settings) as running:
+        stack = MiniStack(plugin).served_by(running)
+        program: dict[str, Any] = {
+            "secret": {
+                "type": "vmsnapshot:index:VirtualMachineSnapshot",
+                "properties": {"vmName": "db-1", "name": Secret(SNAPSHOT)},
+            }
+        }
+        stack.write(**program)
+        stack.up().check()
+        for target in ("base", "bsae"):
+            revert = {"vmName": "db-1", "snapshot": target}
+            stack.write(
+                **program, plain={"type": "vmsnapshot:index:VirtualMachineRevert", "properties": revert}
+            )
+            told = stack.preview().text
+            assert "base" in told
+            assert "[secret]" in told
+            assert SNAPSHOT not in told
 
 
 def _require_hidden(stack: MiniStack, *words: str) -> None:

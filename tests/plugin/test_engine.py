@@ -111,18 +111,24 @@ def test_nothing_said_fails_the_work() -> None:
 
 
 def test_no_message_shows_a_secret_or_breaks_on_its_text() -> None:
-    """Secrets of the resource and the settings are hidden; a half character is replaced."""
+    """Secrets of all resources and of the settings are hidden; a half character is replaced.
+
+    Of one or two letters only the resource's own: they stand in names that have nothing to do with another's.
+    """
     secrets = Secrets()
     secrets.learn(URN, {"a": [Secret("swordfish")]})
     secrets.learn("", {"password": Secret("hunter22")})
-    secrets.learn(URN + "2", {"a": Secret("plain")})
+    secrets.learn(URN + "2", {"a": Secret("mackerel"), "b": Secret("db")})
     logger = _engine.Logger(secrets)
     with listening() as (engine, address):
         logger.connect(address)
-        logger.log(URN, Severity.INFO, "swordfish hunter22 plain \ud800")
+        logger.log(URN, Severity.INFO, "swordfish hunter22 mackerel db plain \ud800")
         logger.log_status(URN, "swordfish")
         until(lambda: len(engine.heard) == 2)
-        assert [heard.message for heard in engine.heard] == ["[secret] [secret] plain ?", "[secret]"]
+        assert [heard.message for heard in engine.heard] == [
+            "[secret] [secret] [secret] db plain ?",
+            "[secret]",
+        ]
         logger.close()
 
 

@@ -20,9 +20,8 @@ from vmsnapshot.lifecycle.server_change import require_same_server
 from vmsnapshot.model._base import Model
 from vmsnapshot.model.configuration import Configuration
 from vmsnapshot.model.kinds import FunctionType, token
-from vmsnapshot.model.values import conceal, secret_strings
+from vmsnapshot.model.values import conceal, of_others, secret_strings
 
-_SHORT: Final = 2
 _R = TypeVar("_R", bound="requests.Resource | None")
 
 
@@ -161,9 +160,7 @@ class Provider:
         return dataclasses.replace(resource, state=self._without_secrets(resource.state))
 
     def _without_secrets(self, tree: requests.Properties) -> requests.Properties:
-        # One or two letters stand in names that have nothing to do with the secret.
-        secrets = {secret for secret in set(self._secrets) if len(secret) > _SHORT}
-        return conceal(tree, secrets, whole_words=True)
+        return conceal(tree, of_others(set(self._secrets)), whole_words=True)
 
     def _adapter(self, token: str) -> Adapter[Any, Any]:
         if token not in _RESOURCES:

@@ -10,6 +10,8 @@ from typing import Any, Final
 _REDACTED: Final = "[secret]"
 # Characters from which on a secret is found inside other words, too. Ours.
 _LONG: Final = 6
+# Characters up to which a secret is concealed only in what is about its own resource. Ours.
+_SHORT: Final = 2
 
 
 class Unknown:
@@ -96,6 +98,14 @@ def secret_strings(value: Any, *, inside: bool = False) -> Iterator[str]:
                 yield from secret_strings(item, inside=inside)
         case str() if inside and value:
             yield value
+
+
+def of_others(secrets: set[str]) -> set[str]:
+    """Returns the secrets that are concealed in what is about other resources than their own.
+
+    One or two letters stand in names that have nothing to do with the secret.
+    """
+    return {secret for secret in secrets if len(secret) > _SHORT}
 
 
 def conceal(tree: dict[str, Any], secrets: set[str], *, whole_words: bool = False) -> dict[str, Any]:

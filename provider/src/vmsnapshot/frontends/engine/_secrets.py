@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from vmsnapshot.model.values import redact, secret_strings
+from vmsnapshot.model.values import of_others, redact, secret_strings
 
 
 class Secrets:
@@ -36,7 +36,11 @@ class Secrets:
         return redact(text, secrets)
 
     def conceal(self, urn: str, text: str) -> str:
-        """The text without the secrets of the resource and of the whole program."""
+        """The text without the secrets of the resource, of the whole program, and of other resources.
+
+        A message about one resource names what others are about: the preview of a revert draws all snapshots.
+        """
         with self._lock:
-            secrets = self._of[urn] | self._of[""]
-        return redact(text, secrets)
+            own = self._of[urn] | self._of[""]
+            others = of_others(set().union(*self._of.values()))
+        return redact(text, own | others)
