@@ -29,6 +29,7 @@ from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._marks import marks_in
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import utc
+from vmsnapshot.backends.vsphere._privileges import LOG_EVENT, granted
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
 from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import (
@@ -169,7 +170,10 @@ class EventLog:
         self._since: dt.datetime | None = None
         # Why the events can't be read.
         self._unread: VmsnapshotError | None = None
-        self._refusal: str | None = None
+        # Why an event could not be logged on a VM, by its id: each may have permissions of its own.
+        self._refused: dict[str, str] = {}
+        # On which VM the event that a request begins was logged, by the request.
+        self._logged_on: dict[str, str] = {}
 
     def begin(self, requests: Sequence[tuple[str, str]], operation: Operation) -> str | None:
         """Write an event that requests for reverts begin.
@@ -179,33 +183,52 @@ class EventLog:
             operation: Whose time counts.
 
         Returns:
-            Why that could not be written, and what helps; None: it was, or this is no vCenter.
+            Why that could not be written of some, and what helps; None: it was, or this is no vCenter.
 
         Raises:
             Unreachable: It isn't known whether it was written.
         """
         groups = [requests[start : start + _IN_ONE] for start in range(0, len(requests), _IN_ONE)]
         if len(groups) == 1:
-            self._begin_group(groups[0], operation)
-            return self._refusal
-        for written in [
-            in_background("events", partial(self._begin_group, group, operation)) for group in groups
-        ]:
-            written.wait(operation)
-        return self._refusal
+            return self._begin_group(groups[0], operation)
+        writing = [in_background("events", partial(self._begin_group, group, operation)) for group in groups]
+        refusals = [written.wait(operation) for written in writing]
+        return next((why for why in refusals if why is not None), None)
 
-    def _begin_group(self, group: Sequence[tuple[str, str]], operation: Operation) -> None:
+    def _begin_group(self, group: Sequence[tuple[str, str]], operation: Operation) -> str | None:
+        """Log one event for all of a group: on its first VM, or else on another that it may be logged on."""
         vm_ids, marks = (" ".join(items) for items in zip(*group, strict=True))
-        self._write(group[0][0], f"{_BEGINS}: {marks} on {vm_ids}", operation)
+        text = f"{_BEGINS}: {marks} on {vm_ids}"
+        on = group[0][0]
+        refusal = self._write(on, text, operation)
+        if refusal is not None and (other := self._loggable(group[1:], operation)) is not None:
+            on = other
+            refusal = self._write(on, text, operation)
         moment = self._clock.now(operation)
         with held(self._lock, operation):
             for vm_id, mark in group:
                 self._begun[mark].append(Begun(moment, vm_id))
+                self._logged_on[mark] = on
+        return refusal
+
+    def _loggable(self, requests: Sequence[tuple[str, str]], operation: Operation) -> str | None:
+        """The first VM of some requests on which the login may log events; None: that isn't known of any."""
+        vm_ids = [vm_id for vm_id, _ in requests if vm_id not in self._refused]
+        if not vm_ids:
+            return None
+        subject = Subject(f"{operation.what}: looking on which VMs it may log events")
+        try:
+            found = self._connection.call(
+                operation, subject, lambda login: granted(login, vm_ids, [LOG_EVENT])
+            )
+        except _CANNOT:
+            return None
+        return next((vm_id for vm_id in vm_ids if LOG_EVENT in found.get(vm_id, ())), None)
 
     def end(self, vm: VirtualMachine, mark: str, operation: Operation) -> None:
         """Write down that a request has failed for certain: nobody need look for its task."""
         with contextlib.suppress(VmsnapshotError):
-            self._write(vm.identity.id, f"{_ENDS}: {mark}", operation)
+            self._write(self._logged_on.get(mark, vm.identity.id), f"{_ENDS}: {mark}", operation)
         with contextlib.suppress(VmsnapshotError), held(self._lock, operation):
             self._begun.pop(mark, None)
 
@@ -295,9 +318,10 @@ class EventLog:
             key = found.owner, vm_id
             self._forgotten[key] = max(found.until, self._forgotten.get(key, found.until))
 
-    def _write(self, vm_id: str, text: str, operation: Operation) -> None:
-        if self._refusal is not None:
-            return
+    def _write(self, vm_id: str, text: str, operation: Operation) -> str | None:
+        """Log an event on a VM; why that could not be, None: it was, or this is no vCenter."""
+        if vm_id in self._refused:
+            return self._refused[vm_id]
 
         def log(login: Login) -> None:
             if login.is_vcenter:
@@ -313,11 +337,13 @@ class EventLog:
             raise
         except _CANNOT as error:
             words = error.message.rstrip(".")
-            self._refusal = (
+            self._refused[vm_id] = (
                 f"vSphere did not take the event that says that this begins ({words}). If it keeps no mark "
                 "with its tasks either, a revert that is interrupted is not recognised, and is done again by "
-                "the next update. The privilege Global.LogEvent on the VMs helps (docs/privileges.md)."
+                f"the next update. The privilege {LOG_EVENT} on the VMs helps (docs/privileges.md)."
             )
+            return self._refused[vm_id]
+        return None
 
     def _look(self, operation: Operation) -> list[_Event] | None:
         """The newest events; None: they can't be read, or this is no vCenter."""

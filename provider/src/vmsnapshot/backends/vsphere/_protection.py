@@ -11,15 +11,13 @@ from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._history import History
+from vmsnapshot.backends.vsphere._privileges import LOG_EVENT, REVERT, granted
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.model.machine import VirtualMachine
 
 T = TypeVar("T")
-
-_LOGGING: Final = "Global.LogEvent"
-_REVERTING: Final = "VirtualMachine.State.RevertToSnapshot"
 
 _WEAKER: Final = (
     "An interrupted revert is recognised less surely here than elsewhere: should this update be killed while "
@@ -74,13 +72,13 @@ class Protection:
 
     def _lacking(self, vm: VirtualMachine, operation: Operation) -> tuple[str, str] | None:
         """Why events don't tell that a revert was begun, and what helps; None: they do."""
-        granted = self._granted(vm, operation)
-        helps = f"The privilege {_LOGGING} on the VMs"
-        if granted is None:
+        privileges = self._granted(vm, operation)
+        helps = f"The privilege {LOG_EVENT} on the VMs"
+        if privileges is None:
             return "whether this user may log an event when a revert begins isn't known", helps
-        if _REVERTING not in granted:
+        if REVERT not in privileges:
             return None  # a login for previews alone: the one that reverts is another
-        if _LOGGING not in granted:
+        if LOG_EVENT not in privileges:
             return "this user may not log an event when a revert begins", helps
         if self._history.events.unread(operation) is None:
             return None
@@ -90,11 +88,7 @@ class Protection:
         """Which of the privileges that a revert needs the login has; None: the server doesn't tell."""
 
         def ask(login: Login) -> set[str]:
-            entity = login.ref("VirtualMachine", vm.identity.id)
-            told = login.content.authorizationManager.HasPrivilegeOnEntities(
-                [entity], login.key, [_LOGGING, _REVERTING]
-            )
-            return {item.privId for each in told or () for item in each.privAvailability if item.isGranted}
+            return granted(login, [vm.identity.id], [LOG_EVENT, REVERT]).get(vm.identity.id, set())
 
         try:
             return self._asked(ask, operation)
