@@ -155,3 +155,10 @@ def test_a_checkpoint_of_which_one_time_is_missing() -> None:
     vms["web-2"] = replace(vms["web-2"], snapshots=(replace(snapshot, create_time=None),))
     assert find_restore_points(vms, "one").taken_between is None
     assert "taken at a time that is not known" in rollback_text(planned(*vms.values()))
+
+
+def test_no_vm_is_left() -> None:
+    """An interrupted run has reverted all: that is said, without an age or a table of none."""
+    found = planned(made("web-1", "one"), made("db-1", "one"))
+    text = rollback_text(found.without(["web-1", "db-1"]), done=2)
+    assert text == 'No VM is left to be rolled back to "one". What has been stays as it is.'

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client, other_client
-from tests.support.in_process import mini_stack
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 
@@ -172,3 +172,85 @@ def test_a_clone(vsphere: Simulator, client: Client) -> None:
     assert client.vm("other").config.instanceUuid == made
     stack.destroy().check()
     assert sorted(item.name for item in client.vm("web-1").parent.childEntity) == sorted(VMS)
+
+
+def interrupted(vsphere: Simulator, stack: MiniStack, vm: str, method: str = "revert") -> None:
+    """Update, and die when the platform has done what a call asks of it for a VM."""
+    dying = mini_stack(
+        vsphere.settings,
+        around=lambda backend: CrashingBackend(backend, method, lambda doing: doing.result()),
+    )
+    dying.entries, dying._program = dict(stack.entries), stack._program
+    with pytest.raises(Crash):
+        dying.up()
+    assert (vm, method) in deeds(vsphere)
+
+
+@pytest.mark.parametrize("safety", [False, True], ids=["", "with a safety snapshot"])
+def test_a_revert_that_was_interrupted(vsphere: Simulator, client: Client, *, safety: bool) -> None:
+    """The update under the new name, and its preview, count it, whatever was done to the VM since."""
+    more: dict[str, Any] = {"safetySnapshot": {"name": "lost"}} if safety else {}
+    stack = mini_stack(vsphere.settings)
+    stack.write(it=resource("VirtualMachineRevert", vmName="web-1"))
+    stack.up().check()
+    stack.write(it=resource("VirtualMachineRevert", vmName="web-1", snapshot="base", **more))
+    interrupted(vsphere, stack, "web-1")
+    client.reconfigure("web-1", numCPUs=7)
+    stack = renamed(vsphere, stack)
+    assert "was already reverted" in stack.preview().check().words
+    stack.up().check()
+    assert [op for _, op in deeds(vsphere)].count("revert") == 1
+    assert stack.resource("it").outputs["machine"]["numCPUs"] == 7
+    taken = ["lost"] if safety else []
+    assert [item["name"] for item in stack.resource("it").outputs["safetySnapshots"]] == taken
+    assert client.names("web-1") == ["base", *taken]
+    quiet(stack)
+
+
+@pytest.mark.parametrize("safety", [False, True], ids=["", "with safety snapshots"])
+@pytest.mark.parametrize("first", [False, True], ids=["update", "create"])
+def test_a_rollback_that_is_not_complete(
+    vsphere: Simulator, client: Client, *, first: bool, safety: bool
+) -> None:
+    """Under the new name it goes on with the VM that is left; the one that is done stays as it is by then."""
+    waves = [{"vmName": "web-1", "order": 1}, {"vmName": "db-1", "order": 0}]
+    stack = mini_stack(vsphere.settings)
+    taken = resource("EnvironmentCheckpoint", label="L1", virtualMachines=waves)
+    back = {"virtualMachines": waves, "safetySnapshot": safety}
+    watch = {} if first else {"back": resource("EnvironmentRollback", **back)}
+    stack.write(it=taken, **watch)
+    stack.up().check()
+    stack.write(it=taken, back=resource("EnvironmentRollback", to="L1", **back))
+    vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm="db-1", where="task")
+    stack.up().failed()
+    client.reconfigure("web-1", numCPUs=7)
+    stack = renamed(vsphere, stack)
+    shown = stack.preview().check()
+    assert "1 VM will be rolled back" in shown.words
+    assert not any("web-1" in path for path in shown.step("back").changes)
+    stack.up().check()
+    assert [vm for vm, op in deeds(vsphere) if op == "revert"] == ["web-1", "db-1"]
+    assert stack.resource("back").outputs["machines"]["web-1"]["numCPUs"] == 7
+    assert len(client.names("web-1")) == len(client.names("db-1")) == 2 + safety
+    quiet(stack)
+
+
+@pytest.mark.parametrize("safety", [False, True], ids=["", "with safety snapshots"])
+def test_a_rollback_that_was_interrupted(vsphere: Simulator, client: Client, *, safety: bool) -> None:
+    """The VM that was reverted before the process died isn't reverted again under the new name."""
+    waves = [{"vmName": "web-1", "order": 1}, {"vmName": "db-1", "order": 0}]
+    stack = mini_stack(vsphere.settings)
+    taken = resource("EnvironmentCheckpoint", label="L1", virtualMachines=waves)
+    back = {"virtualMachines": waves, "safetySnapshot": safety}
+    stack.write(it=taken, back=resource("EnvironmentRollback", **back))
+    stack.up().check()
+    stack.write(it=taken, back=resource("EnvironmentRollback", to="L1", **back))
+    interrupted(vsphere, stack, "web-1")
+    client.reconfigure("web-1", numCPUs=7)
+    stack = renamed(vsphere, stack)
+    shown = stack.preview().check()
+    assert "1 VM will be rolled back" in shown.words
+    stack.up().check()
+    assert [vm for vm, op in deeds(vsphere) if op == "revert"] == ["web-1", "db-1"]
+    assert stack.resource("back").outputs["machines"]["web-1"]["numCPUs"] == 7
+    quiet(stack)

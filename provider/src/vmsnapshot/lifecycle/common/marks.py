@@ -30,6 +30,17 @@ def has_mark_of(snapshot: Snapshot, urn: str) -> bool:
     return mark is not None and mark.owner == ownership.owner_id(urn)
 
 
+def is_for(mark: str | None, request_id: str) -> bool:
+    """Returns whether a mark is one of a request, whatever the URN of its resource was then."""
+    found = ownership.parse_mark(mark)
+    return found is not None and found.generation == ownership.generation(request_id)
+
+
+def marked_for(vm: VirtualMachine, request_id: str) -> list[Snapshot]:
+    """Returns the VM's snapshots made for a request: their marks are bound to the VM and to their names."""
+    return [item for item in vm.snapshots if is_for(item.mark, request_id) and item.mark_proof == "exact"]
+
+
 def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
     """Returns the VM's snapshots that were made with a mark: it is bound to the VM and to their names."""
     return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof == "exact"]

@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import marked, marked_as_recorded, snapshot_name
+from vmsnapshot.lifecycle.common.marks import is_for, marked_as_recorded, marked_for, snapshot_name
 from vmsnapshot.lifecycle.common.observed import timestamp_or_none
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
@@ -76,8 +76,11 @@ class SafetySnapshots:
         return ours[-1] if ours else None
 
     def find_all(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
-        """Returns all that are there, the newest last: what earlier tries took may have stayed."""
-        ours = marked(vm, self._owner(request_id).mark)
+        """Returns all that are there, the newest last: what earlier tries took may have stayed.
+
+        The resource may have had another URN then: the request alone tells.
+        """
+        ours = marked_for(vm, request_id)
         return sorted(ours, key=lambda item: _taken(item) or _NEVER)
 
     def replaced(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
@@ -285,8 +288,8 @@ class SafetySnapshots:
             request_ids: The id of each VM's request, by the member's key; empty: nothing is reverted.
             operation: Whose time counts.
         """
-        used = {str(self._owner(request_id).mark) for request_id in request_ids.values()}
-        over = [item for item in leftovers if item.ownership not in used]
+        used = set(request_ids.values())
+        over = [item for item in leftovers if not any(is_for(item.ownership, request) for request in used)]
         causes = self.remove_leftovers(over, operation)
         left = [item for item in over if item.member in causes]
         if not left:

@@ -98,14 +98,19 @@ def fulfilled_inputs(inputs: RevertInputs, state: RevertState) -> RevertInputs:
 def request_id(
     urn: str, vm: VirtualMachine, target: Snapshot, inputs: RevertInputs, old: RevertState | None
 ) -> str:
-    """The same for the same request run again, wherever the VM is then, and another for any other request."""
+    """The same for the same request run again, wherever the VM is then, and another for any other request.
+
+    What came before tells requests apart, whatever the URN: an alias may have changed it since an interrupted
+    run.
+    """
+    after = (old.reverted_at or old.watched_since) if old is not None else None
     asked = {
-        "urn": urn,
+        "urn": urn if after is None else None,
         "vm": vm_key(vm.identity),
         "target": snapshot_identity(target),
         "inputs": {"snapshot": inputs.snapshot, "triggers": inputs.triggers},
         # What came before: an equal request of another resource of this name came after something else.
-        "after": (old.reverted_at or old.watched_since) if old is not None else None,
+        "after": after,
         "was": old.snapshot if old is not None else None,
         "wasTriggers": old.triggers if old is not None else None,
     }

@@ -47,15 +47,16 @@ class RollbackRequest:
 
 
 def request_of(urn: str, inputs: RollbackInputs, old: RollbackState | None) -> RollbackRequest:
-    """The request that inputs make: the open one of state if they are the same, or a new one after it."""
-    asked = [urn, inputs.to, inputs.triggers]
-    if old is None:
-        return RollbackRequest(_digest([asked, None]), None)
-    open_ = RollbackRequest(_digest([asked, old.after]), old.after)
-    if old.conditions and old.request == open_.token:
-        return open_
-    after = old.request or old.after
-    return RollbackRequest(_digest([asked, after]), after)
+    """The request that inputs make: the open one of state if they are the same, or a new one after it.
+
+    What came before tells requests apart, whatever the URN: an alias may have changed it since an interrupted
+    run. The token's end is what was asked for.
+    """
+    asked = _digest([inputs.to, inputs.triggers])
+    if old is not None and old.conditions and old.request is not None and old.request.endswith(f"-{asked}"):
+        return RollbackRequest(old.request, old.after)
+    after = None if old is None else old.request or old.after
+    return RollbackRequest(f"{_digest([urn if after is None else None, after])}-{asked}", after)
 
 
 def reverted_before(old: RollbackState | None, token: str) -> dict[str, MemberRollback]:

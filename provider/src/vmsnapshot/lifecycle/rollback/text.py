@@ -60,6 +60,10 @@ def rollback_text(planned: PlannedRollback, *, done: int = 0, again: bool = Fals
         again: Whether a run of the same rollback has failed.
     """
     plans = _in_order(planned)
+    if not plans and done:
+        to = printable(planned.spec.to)
+        left = f'No VM is left to be rolled back to "{to}". What has been stays as it is.'
+        return "\n".join(wrapped(left))
     lines = list(wrapped(_head(planned, len(plans), done, again=again)))
     lines += _table(planned, plans)
     if len(plans) <= _WHOLE:
