@@ -137,12 +137,11 @@ def _invalid(name: str, hint: str) -> Rule:
 
 
 def _permission(subject: Subject, fault: Any) -> VmsnapshotError:
-    privilege = getattr(fault, "privilegeId", None) or "a privilege it doesn't name"
+    named = getattr(fault, "privilegeId", None)
+    privilege = f"the privilege {named}" if named else "a privilege that the server doesn't name"
     on = getattr(getattr(fault, "object", None), "_moId", None)
     where = f" on {on}" if on else ""
-    return Denied(
-        f"{words(fault)}.", subject=subject, hint=f"the user lacks the privilege {privilege}{where}."
-    )
+    return Denied(f"{words(fault)}.", subject=subject, hint=f"the user lacks {privilege}{where}.")
 
 
 def _argument(subject: Subject, fault: Any) -> VmsnapshotError:
