@@ -44,6 +44,7 @@ notes on the other's snapshot, tested on what is noted there, that the other has
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import secrets
@@ -194,18 +195,22 @@ class RevertRequest:
             for_good: Whether it is certain that the VM Operator isn't at it, and won't begin. Else the notes
                 stay without an end, so that what it does all the same is found.
         """
+        return best_effort(lambda: self.require_cleared(phase, reason, operation, for_good=for_good))
+
+    def require_cleared(self, phase: str, reason: str, operation: Operation, *, for_good: bool) -> None:
+        """The same.
+
+        Raises:
+            VmsnapshotError: It could not be done.
+        """
         steps = patches.clear(self._attempt, phase, only_if_not_begun=not for_good)
         about = f"clearing the request for a revert of {self._vm_name}"
-        if not best_effort(
-            lambda: self._cache.machines.upsert(self._client.patch(self._path, steps, operation, about))
-        ):
-            return False
+        self._cache.machines.upsert(self._client.patch(self._path, steps, operation, about))
         if for_good:
             self._give_up(phase, reason)
         elif self._record:
             self._record |= {"over": timestamp(self._cache.told_time()), "reason": reason}
             best_effort(lambda: self._note_on_snapshot(brief()))
-        return True
 
     def _give_up(self, phase: str, reason: str) -> None:
         """Note on the snapshot that the attempt has ended, and only then take the VM's note away."""
@@ -223,8 +228,9 @@ class RevertRequest:
         failed = failure(machine)
         if failed is None:
             raise Busy(f'a revert of the VM to snapshot "{asked}" is under way.', subject=self._about)
-        if self.take_back_failed(operation):
-            return self._machine()
+        with contextlib.suppress(faults.PreconditionFailed):  # it is another's by now
+            if self.take_back_failed(operation):
+                return self._machine()
         raise Refused(
             f'a revert of the VM to snapshot "{asked}" has failed and is still asked for: '
             f"{failure_in_words(failed)}. {how_to_clear(self._cache.name, self._vm_name)}",
@@ -232,14 +238,19 @@ class RevertRequest:
         )
 
     def take_back_failed(self, operation: Operation) -> bool:
-        """Clear what is asked for, if an attempt of ours asked for it and has failed; whether it is."""
+        """Clear what is asked for, if an attempt of ours asked for it and has failed; whether that is so.
+
+        Raises:
+            VmsnapshotError: It could not be cleared.
+        """
         machine = self._machine()
         failed = failure(machine)
         if failed is None or not is_ours(machine):
             return False
         earlier = self._earlier(AttemptNote.of(parsed(annotations_of(machine).get(REVERT))))
         left_behind = REVERTING in annotations_of(machine)
-        return earlier.clear("failed", in_words(failed), operation, for_good=left_behind)
+        earlier.require_cleared("failed", in_words(failed), operation, for_good=left_behind)
+        return True
 
     def _earlier(self, attempt: AttemptNote) -> RevertRequest:
         found = RevertRequest(

@@ -140,6 +140,9 @@ class Changer(Protocol):
 
         Returns:
             Whether there was one, and it isn't asked for any more.
+
+        Raises:
+            VmsnapshotError: There is one, and it may still be asked for.
         """
         ...
 

@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.lifecycle.requests import Severity
-from vmsnapshot.lifecycle.revert.failed_request import take_back_failed
+from vmsnapshot.lifecycle.revert.failed_request import try_to_take_back
 from vmsnapshot.lifecycle.revert.text import not_known_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -119,7 +119,7 @@ def forget(
         pass
     for vm in found.values():
         if isinstance(vm, VirtualMachine):
-            take_back_failed(session, urn, vm, operation)
+            try_to_take_back(session, urn, vm, operation)
     there = [vm.identity for vm in found.values() if isinstance(vm, VirtualMachine)]
     if until is None:
         return

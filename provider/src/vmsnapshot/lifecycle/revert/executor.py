@@ -20,7 +20,7 @@ from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.approval import compare_with_preview, require_target
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
-from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed
+from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed, try_to_take_back
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
     POWER_PENDING,
@@ -211,7 +211,11 @@ class RevertRun:
         except Gone as gone:
             self._session.log(self._urn, Severity.WARNING, gone_text(gone.message))
             return without_vm(with_inputs(old, inputs), self._session.planned_now())
-        take_back_failed(self._session, self._urn, vm, operation)
+        try:
+            take_back_failed(self._session, self._urn, vm, operation)
+        except VmsnapshotError as error:
+            state = replace(with_inputs(old, inputs), machine=old.machine)
+            raise Unfinished(state, error, reverted=True) from error
         old = replace(old, vm=vm.identity, conditions=without_gone(old.conditions))
         safety = self._executor.safety
         kept = count_update(old)
@@ -247,7 +251,7 @@ class RevertRun:
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = self._plan(asker, operation)
         planned = dataclasses.replace(planned, found=done)
-        if planned.errors and take_back_failed(self._session, self._urn, planned.vm, operation):
+        if planned.errors and try_to_take_back(self._session, self._urn, planned.vm, operation):
             raise_for_errors(planned.errors, operation.what, end="Nothing was reverted")
         raise_for_errors(planned.errors, operation.what)
         self._session.log(self._urn, Severity.WARNING, planned.text)
@@ -288,7 +292,7 @@ class RevertRun:
         except (NotFound, Ambiguous):
             vm = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
             if vm is not None:
-                take_back_failed(self._session, self._urn, vm, operation)
+                try_to_take_back(self._session, self._urn, vm, operation)
             raise
 
     def _protect(

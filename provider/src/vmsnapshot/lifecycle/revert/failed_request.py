@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
@@ -18,15 +16,34 @@ def is_to_take_back(vm: VirtualMachine) -> bool:
 
 
 def take_back_failed(session: Session, urn: str, vm: VirtualMachine, operation: Operation) -> bool:
-    """Take a failed request of ours back, and tell its reason; whether it was."""
+    """Take a failed request of ours back, and tell its reason; whether it was.
+
+    Raises:
+        VmsnapshotError: It could not be, so that the platform may still carry it out.
+    """
     if not is_to_take_back(vm):
         return False
-    with contextlib.suppress(VmsnapshotError):
-        if session.backend.take_back(vm, operation):
-            what = f'A revert of {format_vm(vm)} to "{vm.revert_requested}"'
-            text = f"{what} is no longer asked for: it has failed. {vm.revert_failure}."
-            session.log_wrapped(urn, Severity.WARNING, text)
-            return True
+    what = f'A revert of {format_vm(vm)} to "{vm.revert_requested}"'
+    try:
+        taken_back = session.backend.take_back(vm, operation)
+    except VmsnapshotError as error:
+        error.add(
+            f"{what} has failed, is still asked for and could not be taken back: the VM is reverted as soon "
+            f"as that works. {vm.revert_remedy or ''}".rstrip()
+        )
+        raise
+    if taken_back:
+        text = f"{what} is no longer asked for: it has failed. {vm.revert_failure}."
+        session.log_wrapped(urn, Severity.WARNING, text)
+    return taken_back
+
+
+def try_to_take_back(session: Session, urn: str, vm: VirtualMachine, operation: Operation) -> bool:
+    """The same, where that fails nothing: then a warning tells it."""
+    try:
+        return take_back_failed(session, urn, vm, operation)
+    except VmsnapshotError as error:
+        session.log_wrapped(urn, Severity.WARNING, error.message)
     return False
 
 

@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
-from vmsnapshot.lifecycle.revert.failed_request import take_back_failed
+from vmsnapshot.lifecycle.revert.failed_request import try_to_take_back
 from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.plan import (
     MemberAttempts,
@@ -212,7 +212,7 @@ class RollbackExecutor:
             planned.raise_for_errors(operation.what)
         except Refused:
             for vm in planned.environment.machines.values():
-                take_back_failed(self._session, self._urn, vm, operation)
+                try_to_take_back(self._session, self._urn, vm, operation)
             raise
 
     def _require_as_checked(self, planned: PlannedRollback, operation: Operation) -> None:
