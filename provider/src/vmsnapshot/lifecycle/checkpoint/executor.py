@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan, snapshot_inputs
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
 from vmsnapshot.lifecycle.checkpoint.state import taken_checkpoint, unfinished_checkpoint
+from vmsnapshot.lifecycle.common.creation import made_snapshot
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
-from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
-from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
@@ -103,12 +103,16 @@ class CheckpointExecutor:
             outcomes = self._session.backend.observe_all(ids, operation, ReadMask.NOTHING)
         except VmsnapshotError:
             outcomes = []
-        after = partition(dict(zip(taken, outcomes, strict=False)))[0]
-        lost = {
-            key: Refused(f"snapshot {taken[key]} of {format_vm(vm)} was removed right after it was taken")
-            for key, vm in after.items()
-            if vm.snapshot(taken[key]) is None
-        }
+        after: dict[str, VirtualMachine] = {}
+        lost: dict[str, VmsnapshotError] = {}
+        for key, vm in partition(dict(zip(taken, outcomes, strict=False)))[0].items():
+            try:
+                made_snapshot(self._session, vm, taken[key], operation)
+            except Gone as gone:
+                lost[key] = Refused(gone.message)
+            except VmsnapshotError:
+                continue
+            after[key] = vm
         if lost:
             return self._take_back({key: vms[key] for key in taken}, lost, operation)
         return taken_checkpoint(taken, {**vms, **after}, str(self._plan.owner.mark), moment)

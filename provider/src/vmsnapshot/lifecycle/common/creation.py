@@ -9,11 +9,12 @@ from typing import Final
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import note_name, noted, wait_for_late
 from vmsnapshot.lifecycle.common.marks import marked
+from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Unreachable
+from vmsnapshot.lifecycle.errors import Gone, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import SnapshotRequest
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 # What an interrupted run made, and no state holds, the next run adopts.  A snapshot that is older than this
 # says too little of today's VM to pass for the restore point that is asked for now; an older clone may have
@@ -66,3 +67,20 @@ def create_once(
                 operation.pause(1)
                 if (made := find()) is not None:
                     return made
+
+
+def made_snapshot(session: Session, vm: VirtualMachine, snapshot_id: str, operation: Operation) -> Snapshot:
+    """Returns a snapshot that was just made; one that isn't among its VM's is asked for alone.
+
+    Raises:
+        Gone: Somebody has removed it.
+        Unreachable: It is there all the same: what was read isn't all.
+    """
+    found = vm.snapshot(snapshot_id)
+    if found is not None:
+        return found
+    what = f"snapshot {snapshot_id} of {format_vm(vm)}"
+    if session.backend.has_snapshot(vm, snapshot_id, operation):
+        text = f"{what} was made, but is missing in what the platform answered; asked for alone, it is there"
+        raise Unreachable(text, retryable=True)
+    raise Gone(f"{what} was removed right after it was taken")

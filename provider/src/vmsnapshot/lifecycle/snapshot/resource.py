@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.creation import made_snapshot
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
@@ -181,6 +182,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         identifier = backend.identifier(vm, snapshot_id)
         try:
             after = backend.observe_complete(vm, snapshot_id, operation)
+            snapshot = made_snapshot(self._session, after, snapshot_id, operation)
         except Gone:
             raise
         except VmsnapshotError as error:
@@ -188,10 +190,6 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
                 raise
             partial = self._incomplete(inputs, vm, snapshot_id, owner, error)
             raise verbs.Incomplete(verbs.Answer(identifier, partial), error) from error
-        snapshot = after.snapshot(snapshot_id)
-        if snapshot is None:
-            message = f"snapshot {snapshot_id} of {format_vm(vm)} was removed right after it was taken"
-            raise Gone(message)
         if (text := adoption_text(after, snapshot)) is not None:
             self._session.log(request.urn, requests.Severity.WARNING, text)
         state = snapshot_state(inputs, after, snapshot, str(owner.mark))
