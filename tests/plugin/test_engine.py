@@ -149,7 +149,7 @@ def _watching() -> list[threading.Thread]:
 def test_an_engine_that_ends_is_noticed() -> None:
     """The watch tells once that the engine is gone, and not while it is there."""
     gone = threading.Event()
-    watch = _engine.EngineWatch(gone.set, interval=0.05)
+    watch = _engine.EngineWatch(gone.set, interval=0.05, patience=0.1)
     with listening() as (_, address):
         watch.connect(address)
         # It has been asked often enough to have been missed, if it could be.
@@ -157,6 +157,30 @@ def test_an_engine_that_ends_is_noticed() -> None:
             for _ in range(20):
                 assert _engine._answers(channel.unary_unary("/grpc.health.v1.Health/Check"))
         assert not gone.is_set()
+    assert gone.wait(30)
+
+
+def test_an_engine_that_refuses_is_there_as_long_as_its_process_may_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It ends, and the plugin doesn't end before it. Another parent means that it is gone."""
+    failures: list[bool] = []
+    ask = _engine._answers
+
+    def asked(engine: Any) -> bool:
+        failures.append(not ask(engine))
+        return not failures[-1]
+
+    monkeypatch.setattr(_engine, "_answers", asked)
+    gone = threading.Event()
+    watch = _engine.EngineWatch(gone.set, interval=0.01, patience=3600)
+    with listening() as (_, address):
+        pass
+    watch.connect(address)
+    until(lambda: failures.count(True) > 3)
+    assert not gone.is_set()
+    parent = os.getppid()
+    monkeypatch.setattr(os, "getppid", lambda: parent + 1)
     assert gone.wait(30)
 
 

@@ -19,6 +19,10 @@ GRACE: Final = 3.0
 # Seconds that a message may take to be accepted by the engine. A suspended engine accepts none.
 MESSAGE_TIMEOUT: Final = 5.0
 
+# Seconds for which the engine's address must refuse until it counts as gone, while its process may be there.
+# More than those 5: an engine that is ending ends its plugins itself.
+ENGINE_REFUSES: Final = 10.0
+
 _SIZES: Final = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -113,18 +114,28 @@ class EngineWatch:
 
     It asks the engine's health service, as Pulumi's own plugins do, and at once when the parent
     process changed: that is the engine, or the language host that runs plugins for it.  An engine
-    that is suspended or too busy to answer is not gone.
+    that is suspended or too busy to answer is not gone.  Nor is one whose address refuses for a
+    moment while the parent is the same: it may be ending, and would call the plugin broken that
+    ends before it (pulumi/sdk/v3 v3.250.0, go/common/resource/plugin/plugin.go, Plugin.Close).
 
     Args:
         gone: Called once for each engine that is gone.
         interval: Seconds between two looks at the engine.
+        patience: Seconds for which its address must refuse while the parent is the same.
     """
 
     _LOOK = 0.2  # seconds between two looks at the parent
 
-    def __init__(self, gone: Callable[[], None], *, interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        gone: Callable[[], None],
+        *,
+        interval: float = 1.0,
+        patience: float = _limits.ENGINE_REFUSES,
+    ) -> None:
         self._gone = gone
         self._interval = interval
+        self._patience = patience
         self._lock = threading.Lock()
         self._stop: threading.Event | None = None
 
@@ -147,17 +158,23 @@ class EngineWatch:
     def _run(self, address: str, stop: threading.Event) -> None:
         with grpc.insecure_channel(address, options=_limits.CHANNEL_OPTIONS) as channel:
             ask: _Ask = channel.unary_unary("/grpc.health.v1.Health/Check")
-            failures = 0
-            while failures < 2:  # noqa: PLR2004 - one may be a connection that has to be made again
-                self._sleep(stop)
+            parent, answered, failures = os.getppid(), time.monotonic(), 0
+            while True:
+                self._sleep(stop, parent)
                 if stop.is_set():
                     return
-                failures = 0 if _answers(ask) else failures + 1
+                if _answers(ask):
+                    answered, failures = time.monotonic(), 0
+                    continue
+                failures += 1  # one may be a connection that has to be made again
+                orphaned = os.getppid() != parent
+                if failures > 1 and (orphaned or time.monotonic() - answered >= self._patience):
+                    break
         if not stop.is_set():
             self._gone()
 
-    def _sleep(self, stop: threading.Event) -> None:
-        parent, slept = os.getppid(), 0.0
+    def _sleep(self, stop: threading.Event, parent: int) -> None:
+        slept = 0.0
         while slept < self._interval and not stop.wait(self._LOOK) and os.getppid() == parent:
             slept += self._LOOK
 
