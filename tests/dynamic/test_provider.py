@@ -189,7 +189,7 @@ def test_time_given_by_the_program(dynamic: Dynamic, vsphere: Simulator) -> None
 
 
 def test_an_engine_that_is_gone(vsphere: Simulator) -> None:
-    """Nobody goes on waiting when the engine is gone: another run may come at once."""
+    """Nobody goes on waiting when the engine is gone: another run may come at once. Its process ends."""
     vsphere.hold("web-8")
     with dynamic_providers(vsphere.settings) as provider:
         urn = f"urn:pulumi:dev::made-up::{SNAPSHOT}::it"
@@ -199,6 +199,7 @@ def test_an_engine_that_is_gone(vsphere: Simulator) -> None:
         provider.kill_engine()
         with pytest.raises(Exception, match="cancelled"):
             create.result()
+        until(lambda: not alive(provider.pid))
     vsphere.release("web-8")
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import datetime as dt
 import os
 import re
+import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmsnapshot.composition import connect
-from vmsnapshot.frontends.engine import debug_log
+from vmsnapshot.frontends.engine import _limits, debug_log
 from vmsnapshot.frontends.engine._link import EngineWatch, Logger
 from vmsnapshot.frontends.engine._notes import FileNotes
 from vmsnapshot.frontends.engine._secrets import Secrets
@@ -56,11 +59,26 @@ class Process:
         address = _engine_address()
         if address is not None:
             logger.connect(address)
-            EngineWatch(self.lifecycle.cancel).connect(address)
+            EngineWatch(self._end).connect(address)
         atexit.register(self.lifecycle.close)
+
+    def _end(self) -> None:
+        """The engine is gone: stop what is under way, and end Pulumi's process, which would wait for ever."""
+        self.lifecycle.cancel()
+        if not _ending.acquire(blocking=False):
+            return
+        time.sleep(_limits.GRACE)
+        # As Ctrl-C ends it: what still works for others' resources ends first, and then we log out.
+        main = threading.main_thread().ident
+        if main is not None and hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main, signal.SIGINT)
+        else:  # Windows
+            _thread.interrupt_main()
 
 
 _lock = threading.Lock()
+# Taken once, by who ends the process.
+_ending = threading.Lock()
 _processes: dict[tuple[tuple[str, Any], ...], Process] = {}
 
 
