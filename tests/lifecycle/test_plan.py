@@ -13,9 +13,9 @@ from vmsnapshot.lifecycle.common.tree import WIDTH, columns
 from vmsnapshot.lifecycle.revert.plan import plan_revert
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.devices import Disk
-from vmsnapshot.model.machine import Machine, VirtualMachine
+from vmsnapshot.model.machine import Machine, PowerState, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
-from vmsnapshot.model.revert import RevertInputs
+from vmsnapshot.model.revert import RevertInputs, SafetySnapshot
 from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.task import RunningTask
 
@@ -41,6 +41,26 @@ def test_going_back_to_the_newest_snapshot_still_loses_what_was_written_since() 
     result = plan(machine(snapshot("base", power_state="PoweredOn")), "base")
     assert result.changes == []
     assert 'Lost for good: everything written to memory and disks since "base"' in result.text
+
+
+@pytest.mark.parametrize(
+    ("power", "memory", "held", "lost"),
+    [
+        ("PoweredOn", False, "disks", True),
+        ("PoweredOn", True, "memory and disks", False),
+        ("PoweredOff", False, "disks", False),
+    ],
+)
+def test_what_a_safety_snapshot_holds_is_not_lost_for_good(
+    power: PowerState, memory: bool, held: str, lost: bool
+) -> None:
+    """The disks, and the memory only if it holds that; what was written since is named all the same."""
+    vm = machine(snapshot("base"))
+    vm = replace(vm, machine=replace(vm.machine, power_state=power))
+    text = " ".join(plan(vm, "base", safety_snapshot=SafetySnapshot(memory=memory)).text.split())
+    assert f'The safety snapshot holds everything written to {held} since "base"' in text
+    assert ("Lost for good: what is in memory." in text) == lost
+    assert "Lost for good: everything" not in text
 
 
 def test_power_policy_has_the_last_word() -> None:

@@ -41,9 +41,10 @@ def plan_text(
 ) -> str:
     """What a person reads before approving: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
-    sentences = [_power(plan, inputs.power_policy), _lost(plan, vm, moment)]
+    sentences = [_power(plan, inputs.power_policy)]
     if inputs.safety_snapshot is not None:
         sentences.append(_safety(inputs.safety_snapshot, delete_policy, replaced))
+    sentences.append(_lost(plan, vm, moment, inputs.safety_snapshot))
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
@@ -215,15 +216,25 @@ def as_of(looked: dt.datetime | None, moment: dt.datetime) -> str:
     return f" as of {format_age(moment - looked)} ago"
 
 
-def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime) -> str:
+def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime, safety: SafetySnapshot | None) -> str:
+    memory = plan.power_state.before != "PoweredOff"
+    if safety is None:
+        return f"Lost for good: everything {_since(plan, vm, moment, memory=memory)}."
+    held = f"everything {_since(plan, vm, moment, memory=memory and safety.memory)}"
+    lost = " Lost for good: what is in memory." if memory and not safety.memory else ""
+    return f"The safety snapshot holds {held}.{lost}"
+
+
+def _since(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime, *, memory: bool) -> str:
+    """What was written since the current snapshot was taken, and its size."""
     current = vm.current_snapshot
-    where = "disks" if plan.power_state.before == "PoweredOff" else "memory and disks"
+    where = "memory and disks" if memory else "disks"
     size = ""
     if plan.discarded_bytes is not None:
         size = f", {format_size(plan.discarded_bytes)} on disk{as_of(vm.sizes_as_of, moment)}"
     if current is None:
-        return f"Lost for good: everything on {where} that no snapshot holds{size}."
+        return f"on {where} that no snapshot holds{size}"
     taken = current.create_time
     when = "" if taken is None else f" {format_age(moment - taken)} ago"
     name = f'"{printable(current.name)}"' if current.name else "the current snapshot"
-    return f"Lost for good: everything written to {where} since {name} was taken{when}{size}."
+    return f"written to {where} since {name} was taken{when}{size}"
