@@ -13,7 +13,7 @@ from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from vmsnapshot.model.values import UNKNOWN
 
-VMS = [f"web-{number}" for number in range(1, 7)]
+VMS = [f"web-{number}" for number in range(1, 8)]
 _NAMES = iter(VMS)
 
 
@@ -172,3 +172,22 @@ def test_a_path_that_is_not_known_yet(release: Release) -> None:
     release.run = {"again": 1}
     assert "or to which snapshot, is not known before the update" in foreseen()
     assert release.reverts == 1
+
+
+def test_after_somebody_gave_its_name_to_another(release: Release) -> None:
+    """It was removed, and somebody's own has its path: that is refused until a refresh has dropped it."""
+    release.write(revert=False)
+    release.stack.up().check()
+    release.write()
+    release.stack.up().check()
+    release.client.remove(release.vm, "before-release")
+    release.client.take(release.vm, "before-release")
+    assert release.stack.up().check().ops == {}
+    release.run = {"n": 2}
+    release.write()
+    for outcome in (release.stack.preview(), release.stack.up()):
+        told = "which is gone. Run `pulumi refresh`, or give the uniqueID of the one that is meant."
+        assert told in outcome.failed().words
+    assert release.reverts == 1
+    release.stack.refresh().check()
+    assert "before" not in release.stack.entries

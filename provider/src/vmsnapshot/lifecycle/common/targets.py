@@ -14,27 +14,28 @@ def find_target(session: Session, vm: VirtualMachine, reference: str) -> Snapsho
     planned = vm.snapshot(session.paths.planned(vm.identity.id, reference))
     if planned is not None:
         return planned
-    held = _known(vm, session.paths.known(vm.identity.id, reference))
+    told = session.paths.known(vm.identity.id, reference)
+    sameness, held = _known(vm, told)
     try:
         found = select_target(vm, reference)
     except (NotFound, Ambiguous) as error:
-        moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))
+        moved = held or _known(vm, session.paths.reached(vm.identity.id, reference))[1]
         if moved is not None and isinstance(error, NotFound):
             return moved
         raise error.blame("snapshot") from None
-    if held is not None and held.id != found.id:
-        message = (
-            f"{reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
-            f"path for {format_snapshot(vm, held)}. Run `pulumi refresh`, or give the uniqueID of the one "
-            "that is meant."
-        )
-        raise Ambiguous(message, property="snapshot")
-    return found
+    if told is None or sameness is Sameness.UNKNOWN or (held is not None and held.id == found.id):
+        return found
+    theirs = f'"{told.name}" ({told.id}), which is gone' if held is None else format_snapshot(vm, held)
+    message = (
+        f"{reference!r} is {format_snapshot(vm, found)} now, but the stack's state holds that "
+        f"path for {theirs}. Run `pulumi refresh`, or give the uniqueID of the one that is meant."
+    )
+    raise Ambiguous(message, property="snapshot")
 
 
-def _known(vm: VirtualMachine, known: KnownSnapshot | None) -> Snapshot | None:
-    """A known snapshot, wherever it is in the tree now; None: it isn't surely there."""
+def _known(vm: VirtualMachine, known: KnownSnapshot | None) -> tuple[Sameness, Snapshot | None]:
+    """Whether a known snapshot is there; and it, wherever it is in the tree now."""
     if known is None:
-        return None
+        return Sameness.UNKNOWN, None
     sameness, found = find_known_snapshot(known, vm)
-    return found if sameness in (Sameness.SAME, Sameness.ELSEWHERE) else None
+    return sameness, found if sameness in (Sameness.SAME, Sameness.ELSEWHERE) else None
