@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.in_process import Process
 from vmsnapshot.composition import connect
 from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.lifecycle.configuration import check_configuration, complete_configuration, load_configuration
 from vmsnapshot.lifecycle.errors import InvalidInput, Unreachable
+from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.lifecycle.revert.state import gone_text
 from vmsnapshot.model._base import fields, property_names
 from vmsnapshot.model.configuration import SETTINGS, Configuration
@@ -154,3 +156,12 @@ def test_every_setting_has_a_variable() -> None:
         assert told == {name: values[name].lower() for name in SETTINGS[backend]}
         first = SETTINGS[backend][0]
         assert plain(complete_configuration({first: "mine"}, environment).inputs[first]) == "mine"
+
+
+@pytest.mark.parametrize("old", [{}, {"vsphereServer": "vc.example", "user": "me"}])
+def test_a_login_that_is_given_later_leads_to_no_other_server(old: dict[str, Any]) -> None:
+    """Who sets what the first update missed isn't told that it is missing: nothing was reached without it."""
+    process = Process(lambda here: Provider(connect, here))
+    login = {"vsphereServer": "vc.example", "user": "me", "password": Secret("s3cret")}
+    process.provider.diff_configuration(old, login)
+    assert process.said == []
