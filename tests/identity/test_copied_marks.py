@@ -14,13 +14,14 @@ from vmsnapshot.lifecycle.common.marks import checkpoint_owner
 
 SNAPSHOT = "vmsnapshot:VirtualMachineSnapshot"
 CHECKPOINT = "vmsnapshot:EnvironmentCheckpoint"
+REVERT = "vmsnapshot:VirtualMachineRevert"
 ROLLBACK = "vmsnapshot:EnvironmentRollback"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Simulator]:
     """A VM for each test."""
-    names = ",".join(f"{prefix}-{number}" for prefix in ("one", "two") for number in range(8))
+    names = ",".join(f"{prefix}-{number}" for prefix in ("one", "two") for number in range(9))
     with running("--names", names, "--task-duration", "0s") as found:
         yield found
 
@@ -112,6 +113,27 @@ def test_what_another_resource_has_renamed_is_not_removed(server: Simulator, cli
     assert "taken over" in outcome.words
     other.destroy().check()
     assert client.names("one-4") == []
+
+
+def test_letting_a_taken_over_snapshot_go_reverts_nothing(server: Simulator, client: Client) -> None:
+    """What the error says: without the resource, and with its path in words, no VM is changed."""
+    one, other = mini_stack(server.settings), mini_stack(server.settings, stack="audit")
+    before = {"vmName": "one-8", "name": "base"}
+    web = {"type": REVERT, "properties": {"vmName": "one-8", "snapshot": "base"}}
+    one.write(s={"type": SNAPSHOT, "properties": before}, web=web)
+    one.up().check()
+    told = other.import_(SNAPSHOT, "s", one.resource("s").id).check().words
+    assert "change its description here and update: deleting that one then keeps it." in told
+    other.write(s={"type": SNAPSHOT, "properties": before | {"description": "for the audit"}})
+    other.up().check()
+    one.write(s={"type": SNAPSHOT, "properties": before | {"description": "ours"}}, web=web)
+    assert 'write "base" where others use its `path`' in one.up().failed().words
+    one.write(web=web)
+    assert one.up().check().ops == {"s": "delete"}
+    assert [item["op"] for item in server.history("one-8")].count("revert") == 1
+    assert client.names("one-8") == ["base"]
+    other.destroy().check()
+    assert client.names("one-8") == []
 
 
 def test_a_refresh_adopts_no_mark_of_another_resource(server: Simulator, client: Client) -> None:

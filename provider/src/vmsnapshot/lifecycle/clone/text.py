@@ -110,7 +110,8 @@ def imported_text(vm: VirtualMachine, note: CloneNote) -> str:
     return (
         f'{format_vm(vm)} was made by resource "{note.resource}" of stack {note.stack}, whose state may '
         "still hold it. Deleting this resource deletes the VM, and so does deleting that one. Take it out of "
-        "that stack's state first (`pulumi state delete`)."
+        "that stack's state first (`pulumi state delete`; with `--target-dependents`, a VirtualMachineRevert "
+        "would be forgotten with it, and revert its VM once more)."
     )
 
 

@@ -37,6 +37,7 @@ from vmsnapshot.lifecycle.snapshot.text import (
     children_text,
     gone_text,
     not_removed_text,
+    taken_over_text,
 )
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
@@ -302,12 +303,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         vm = self._session.locate(vm_of(request.id, state), operation, ReadMask.SIZES)
         snapshot = self.lookup.still_there(vm, request.id, state, operation)
         if taken_over(request.urn, state, snapshot):
-            message = (
-                f"{format_snapshot(vm, snapshot)} has been taken over by {taker_of(request.urn, snapshot)}. "
-                "Nothing was changed. If that is right, take this resource out of the state alone: "
-                f"`pulumi state delete '{request.urn}'`"
-            )
-            raise Refused(message, subject=what)
+            name, taker = format_snapshot(vm, snapshot), taker_of(request.urn, snapshot)
+            raise Refused(taken_over_text(name, taker, state.path or state.name), subject=what)
         touched = {str(path[0]) for path in request.changes} - set(() if can_rename else ("name",))
         asked = asked_texts(inputs, touched, snapshot)
         mark = parse_mark(state.ownership or snapshot.mark)

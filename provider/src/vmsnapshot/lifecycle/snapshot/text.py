@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from vmsnapshot.lifecycle.common.dependents import format_clones
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
@@ -53,12 +54,29 @@ def known_text(state: SnapshotState) -> str:
     return f'"{state.path or state.name}", {state.unique_id or state.name}, taken {state.create_time}'
 
 
+# The engine's own advice, `--target-dependents`, makes it forget reverts.
+_DEPENDENTS: Final = (
+    "If a VirtualMachineRevert depends on it, don't add `--target-dependents`, after which that one would "
+    "revert its VM once more: write the path itself into its `snapshot`, and update it alone (`pulumi up "
+    "--target`) first"
+)
+
+
 def ambiguous_text(vm: VirtualMachine, state: SnapshotState) -> str:
     """Why it isn't known which snapshot state means, and what to do."""
     return (
         f'which snapshot of VM "{vm.identity.name}" ({vm.identity.id}) is the one that state means '
         f"({known_text(state)}) isn't certain, so nothing was done. Remove the resource from state with "
-        "`pulumi state delete`, and import the right one"
+        f"`pulumi state delete`, and import the right one. {_DEPENDENTS}"
+    )
+
+
+def taken_over_text(name: str, taker: str, path: str) -> str:
+    """Why a snapshot isn't changed that another resource has taken over, and what to do."""
+    return (
+        f"{name} has been taken over by {taker}. Nothing was changed. If that is right, take this resource "
+        f'out of the program, and write "{path}" where others use its `path`: the snapshot then stays, and '
+        "no VM is reverted again"
     )
 
 
@@ -77,8 +95,8 @@ def imported_text(name: str, maker: Maker | None) -> str:
     return (
         f"{name} was made by {who}, whose state may still hold it. Deleting this resource removes the "
         "snapshot, and so does deleting that one, until an update of either has changed its name or "
-        "description. Take it out of that stack's state first (`pulumi state delete`), if it is to be this "
-        "resource's."
+        "description. If it is to be this resource's, change its description here and update: deleting that "
+        "one then keeps it."
     )
 
 
