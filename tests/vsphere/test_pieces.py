@@ -14,7 +14,9 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
 from vmsnapshot.backends import _retry
 from vmsnapshot.backends._keyed_lock import KeyedLock
+from vmsnapshot.backends.vsphere import _batcher
 from vmsnapshot.backends.vsphere._batcher import Batcher
+from vmsnapshot.backends.vsphere._crowd import Crowd
 from vmsnapshot.backends.vsphere._reads import EndedTasks
 from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.errors import Busy, Cancelled, Gone, Refused, TimedOut, Unreachable
@@ -84,6 +86,63 @@ def test_many_keys_of_one_caller_let_nobody_be_waited_for() -> None:
     assert batcher._usual == 1
 
 
+def _crowded(answered: threading.Barrier | None = None) -> tuple[Batcher[int, int], Batcher[int, int]]:
+    """Two batchers of one server, each of which two operations have asked together.
+
+    Args:
+        answered: Where the answers of both meet, from then on.
+    """
+    crowd, made_both = Crowd(), False
+
+    def answer(keys: Sequence[int]) -> Mapping[int, int | Exception]:
+        if made_both and answered is not None:
+            answered.wait(30)
+        return dict.fromkeys(keys, 1)
+
+    def batcher(name: str) -> Batcher[int, int]:
+        made: Batcher[int, int] = Batcher(name, answer, crowd, lambda: len(made._waiting) < 2)
+        for each in [Doing(partial(made.ask, key, operation())) for key in range(2)]:
+            each.result()
+        made._more_to_come = None
+        assert made._usual == 2
+        return made
+
+    both = batcher("reads"), batcher("events")
+    made_both = True
+    return both
+
+
+def test_nobody_waits_for_who_waits_at_another_batcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two operations one asks here, one there: each is usually joined by the other, and neither waits."""
+    reads, events = _crowded(threading.Barrier(2))
+    monkeypatch.setattr(_batcher, "LONGEST", 3600.0)
+    monkeypatch.setattr(_batcher, "MOST", 3600.0)
+    asking = [Doing(partial(each.ask, 1, operation())) for each in (reads, events)]
+    assert [each.result() for each in asking] == [1, 1]
+
+
+def test_who_was_expected_in_vain_is_not_expected_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That one of two operations has ended costs one wait, not one at each batcher; until it is back."""
+    reads, events = _crowded()
+    monkeypatch.setattr(_batcher, "LONGEST", 0.01)
+    assert reads.ask(1, operation()) == 1
+    monkeypatch.setattr(_batcher, "LONGEST", 3600.0)
+    monkeypatch.setattr(_batcher, "MOST", 3600.0)
+    assert events.ask(1, operation()) == 1
+    events._more_to_come = lambda: len(events._waiting) < 2
+    for each in [Doing(partial(events.ask, key, operation())) for key in range(2)]:
+        each.result()
+    assert events._crowd.size == 2
+
+
+def test_nobody_waits_longer_than_that_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others who come now and then don't hold a batch up for ever."""
+    monkeypatch.setattr(_batcher, "LONGEST", 3600.0)
+    monkeypatch.setattr(_batcher, "MOST", 0.01)
+    batcher: Batcher[int, int] = Batcher("test", lambda keys: dict.fromkeys(keys, 1), None, lambda: True)
+    assert batcher.ask(1, operation()) == 1
+
+
 def test_the_same_key_is_asked_once() -> None:
     """Several who ask for one thing get one answer."""
     asked: list[int] = []
@@ -92,7 +151,7 @@ def test_the_same_key_is_asked_once() -> None:
         asked.extend(keys)
         return dict.fromkeys(keys, 1)
 
-    batcher: Batcher[int, int] = Batcher("test", answer, lambda: len(batcher._waiting) < 5)
+    batcher: Batcher[int, int] = Batcher("test", answer, more_to_come=lambda: len(batcher._waiting) < 5)
     for each in [Doing(lambda: batcher.ask(7, operation())) for _ in range(5)]:
         assert each.result() == 1
     assert asked == [7]

@@ -55,7 +55,7 @@ class VsphereBackend(VsphereReader):
         # The VMs as they were read with the end of a task that made a snapshot, by the snapshot's id.
         self._with_made: dict[str, VirtualMachine] = {}
         self._begins: Batcher[tuple[str, str], str | None] = Batcher(
-            "events", self._begin_together, silence=self._connection.silence.text
+            "events", self._begin_together, self._connection.crowd, silence=self._connection.silence.text
         )
         self.clones = Clones(self._connection, self._reads, self._tasks, self._vm_lock)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
+from vmsnapshot.backends.vsphere._crowd import Crowd
 from vmsnapshot.lifecycle.background import Future, in_background
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -14,10 +14,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 # Seconds.  A batch goes out once nobody else is expected and nothing new came for QUIET, and in any
-# case when nothing new came for LONGEST.  An engine takes that long, in a stack of hundreds or on a busy
-# machine, to go from a resource that is done to the next: it writes down its state, all of it, at each.
+# case when nothing new came for LONGEST, or MOST after its first.  An engine takes LONGEST, in a stack of
+# hundreds or on a busy machine, to go from a resource that is done to the next: it writes down its state,
+# all of it, at each.
 QUIET: Final = 0.010
 LONGEST: Final = 0.500
+MOST: Final = 2.0
 # How fast a larger batch is forgotten.  Slowly: threads that fell out of step by chance wait for
 # each other until they are in step again.  Faster when nobody joined one that waited that long.
 FORGETTING: Final = 0.85
@@ -33,6 +35,7 @@ class Batcher(Generic[K, V]):
     Args:
         name: For the names of threads.
         answer: Takes the distinct keys; gives for each its value or the error to raise.
+        crowd: Who waits at the same server, here or elsewhere. Default: only those who wait here.
         more_to_come: Whether further requests are on their way, as far as anybody can tell. As many as
             came together of late are expected in any case.
         silence: Tells why an answer takes so long.
@@ -42,6 +45,7 @@ class Batcher(Generic[K, V]):
         self,
         name: str,
         answer: Callable[[Sequence[K]], Mapping[K, V | Exception]],
+        crowd: Crowd | None = None,
         more_to_come: Callable[[], bool] | None = None,
         silence: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -49,7 +53,8 @@ class Batcher(Generic[K, V]):
         self._silence = silence
         self._answer = answer
         self._more_to_come = more_to_come
-        self._changed = threading.Condition()
+        self._crowd = crowd or Crowd()
+        self._changed = self._crowd.changed
         self._waiting: list[tuple[K, Future[V | Exception]]] = []
         self._callers = 0
         # How many the batch under way, or the last one, is for; and with those who came meanwhile.
@@ -82,13 +87,15 @@ class Batcher(Generic[K, V]):
         """
         operation.check()
         tickets = {key: Future[V | Exception]() for key in keys}
+        if not tickets:
+            return {}
         with self._changed:
             self._waiting += tickets.items()
             self._callers += 1
-            lead = bool(tickets) and not self._leading
-            self._leading |= lead
+            lead = not self._leading
+            self._leading = True
             self._hurry |= not operation.batched
-            self._changed.notify_all()
+            self._crowd.come()
         if lead:
             in_background(self._name, self._lead)
         return {key: ticket.wait(operation, self._silence) for key, ticket in tickets.items()}
@@ -105,6 +112,8 @@ class Batcher(Generic[K, V]):
             with self._changed:
                 # Who waits by now is somebody else: all of these will come together the next time.
                 self._together = self._answered + self._callers if self._callers else 0
+                # From now on they may come elsewhere, though their threads still have to wake.
+                self._crowd.go(self._answered)
             for key, ticket in batch:
                 value = answers[key]
                 # Each who asked raises the error: their own traceback begins there.
@@ -125,15 +134,18 @@ class Batcher(Generic[K, V]):
             return batch
 
     def _settle(self) -> None:
-        latest = time.monotonic()
-        while not self._hurry and (left := latest + LONGEST - time.monotonic()) > 0:
+        begun = latest = time.monotonic()
+        came = self._callers
+        while not self._hurry and (left := min(latest + LONGEST, begun + MOST) - time.monotonic()) > 0:
             on_the_way = self._more_to_come is not None and self._more_to_come()
-            expected = on_the_way or self._callers < self._usual
-            if not expected and self._usual > 1:
+            # Who waits elsewhere can't come.
+            expected = on_the_way or self._crowd.waiting < min(self._usual, self._crowd.size)
+            if not expected and (self._usual > 1 or time.monotonic() - latest >= QUIET):
                 return
             # Whoever comes tells; that nobody else is on the way, nobody tells.
             tells = expected and self._more_to_come is None
-            if self._changed.wait(left if tells else min(QUIET, left)):
-                latest = time.monotonic()
-            elif not expected:
-                return
+            self._changed.wait(left if tells else min(QUIET, left))
+            if self._callers > came:
+                came, latest = self._callers, time.monotonic()
+        if not self._hurry:
+            self._crowd.is_complete()

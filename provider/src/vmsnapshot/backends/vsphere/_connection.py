@@ -17,6 +17,7 @@ from vmsnapshot.backends._slots import Slots
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._another_server import leave
 from vmsnapshot.backends.vsphere._credentials import Credentials, let_go
+from vmsnapshot.backends.vsphere._crowd import Crowd
 from vmsnapshot.backends.vsphere._endpoint import Endpoint, PinnedConnection, WrongCertificate
 from vmsnapshot.backends.vsphere._faults import Subject
 from vmsnapshot.backends.vsphere._objects import property_spec
@@ -105,6 +106,7 @@ class Connection:
         self.endpoint = endpoint
         self._credentials = credentials
         self.silence = Silence(f"vsphereServer {endpoint}")
+        self.crowd = Crowd()
         self._slots = Slots(AT_ONCE)
         self._lock = threading.Lock()
         self._login: Login | None = None

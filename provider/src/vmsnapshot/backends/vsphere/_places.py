@@ -251,7 +251,7 @@ class SharedPlaces:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._batcher: Batcher[None, Places] = Batcher(
-            "places", self._answer, silence=connection.silence.text
+            "places", self._answer, connection.crowd, silence=connection.silence.text
         )
 
     def read(self, operation: Operation) -> Places:

@@ -66,7 +66,7 @@ class Reads:
         self.above = Above()
         self._connection = connection
         self._batcher: Batcher[Reference, Reading] = Batcher(
-            "read", self._answer, silence=connection.silence.text
+            "read", self._answer, connection.crowd, silence=connection.silence.text
         )
         self._ended = EndedTasks()
 

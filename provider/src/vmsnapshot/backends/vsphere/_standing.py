@@ -94,7 +94,9 @@ class Standing:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known = _Known()
-        self._batcher: Batcher[_Asked, Dependents | VmsnapshotError] = Batcher("dependents", self._answer)
+        self._batcher: Batcher[_Asked, Dependents | VmsnapshotError] = Batcher(
+            "dependents", self._answer, connection.crowd
+        )
 
     def changes(self, vm_id: str) -> None:
         """Something is about to be done to a VM here, or has been done: the files of its disks are others."""

@@ -75,8 +75,10 @@ class TaskWatcher:
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._members: Batcher[str, None] = Batcher("tasks", self._add_members, lambda: self._starting > 0)
-        self._slow: Batcher[str, None] = Batcher("progress", self._add_slow)
+        self._members: Batcher[str, None] = Batcher(
+            "tasks", self._add_members, connection.crowd, lambda: self._starting > 0
+        )
+        self._slow: Batcher[str, None] = Batcher("progress", self._add_slow, connection.crowd)
 
     @contextlib.contextmanager
     def watching(self, task_id: str) -> Iterator[Watch]:
