@@ -7,13 +7,14 @@ from functools import partial
 
 import pytest
 
-from devkit.kubernetes import VirtualMachineSnapshot
+from devkit.kubernetes import VirtualMachineSnapshot, documented_rules
 from devkit.waiting import until
 from tests.support.plugin import plugin
 from tests.support.vsphere import Doing
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import REVERT
 from tests.vmoperator.harness import Harness
+from tests.vmoperator.reverting import dead
 
 
 def die_while_asking(desk: Desk) -> None:
@@ -73,3 +74,30 @@ def test_the_same_program_again(desk: Desk, *, gone: str, known: bool) -> None:
     desk.stack.preview().check()
     desk.stack.up().check()
     assert harness.reverts() == ["base"]
+
+
+def test_what_cannot_be_taken_back_is_said(harness: Harness) -> None:
+    """The VM Operator may still carry it out: the update fails until it is; a destroy says what it leaves."""
+    server = harness.server
+    harness.take("base")
+    reading = [{**rule, "verbs": ["list", "watch"]} for rule in documented_rules()]
+    server.allow(harness.namespace, "reader-less", reading)
+    settings = {"kubeconfig": str(server.kubeconfigs["reader-less"]), "namespace": harness.namespace}
+    with plugin(settings) as engine:
+        desk = Desk(harness, engine)
+        desk.write(REVERT)
+        desk.stack.up().check()
+        reason = "VirtualMachineSnapshotRevertFailed"
+        harness.stand_in.steering.fail("revert", "no luck", snapshot="base", times=0, reason=reason)
+        dead(harness, "an earlier request", "base", 4, "before")
+        until(lambda: failed(harness))
+        desk.write(REVERT, powerPolicy="on")
+        for _ in range(2):
+            told = desk.stack.up().failed().words
+            assert 'to "base" has failed, is still asked for and could not be taken back' in told
+            assert 'needs the permission "patch" for virtualmachines' in told
+            assert f"kubectl -n {harness.namespace} patch virtualmachine web-1 --type merge" in told
+        left = desk.stack.destroy().check().words
+        assert 'to "base" has failed, is still asked for and could not be taken back' in left
+        assert f"kubectl -n {harness.namespace} patch virtualmachine web-1 --type merge" in left
+    assert harness.machine().spec.get("currentSnapshotName") == "base"
