@@ -21,8 +21,9 @@ from devkit.waiting import until
 from tests.support.in_process import Process, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.plugin import Failed
+from tests.support.vsphere import operation
 from tests.vmoperator.environment import Environment, environment, make, urn
-from tests.vmoperator.harness import Harness
+from tests.vmoperator.harness import Harness, owner
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._faults import Answer, translate
 from vmsnapshot.composition import connect
@@ -392,3 +393,33 @@ def test_what_a_list_left_out_is_not_gone(harness: Harness, monkeypatch: pytest.
     monkeypatch.undo()
     stack.destroy().check()
     assert not list(harness.server.client.list(VirtualMachineSnapshot, namespace=harness.namespace))
+
+
+@pytest.mark.parametrize("doing", ["change", "remove", "wait"])
+def test_what_a_list_left_out_is_changed_all_the_same(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, doing: str
+) -> None:
+    """It is neither taken for removed nor for gone, between a look at it and what is done to it."""
+    base = harness.take("base")
+    vm, backend = harness.vm(), harness.backend
+    cache = backend._inventory.cache(harness.namespace, operation())
+    whole = Client.list
+
+    def left_out(client: Client, path: str, about: Any) -> tuple[list[Any], str]:
+        return [], whole(client, path, about)[1]
+
+    monkeypatch.setattr(Client, "list", left_out)
+    cache.snapshots._list()
+    monkeypatch.undo()
+    assert cache.snapshots.get("base") is None
+    match doing:
+        case "change":
+            backend.change_snapshot(vm, base, "base", "changed", owner("base"), operation())
+            assert harness.object("base").spec["description"] == "changed"
+        case "remove":
+            backend.remove_snapshot(vm, base, remove_children=False, consolidate=True, operation=operation())
+            assert harness.objects() == []
+            assert harness.other_user.names("web-1") == []
+        case _:
+            backend.wait_until_complete(vm, "base", operation())
+            assert harness.ready("base")

@@ -133,6 +133,10 @@ class Informer:
         with self._changed:
             return self._objects.get(name)
 
+    def find(self, name: str, operation: Operation) -> Object | None:
+        """The object of that name; one that isn't here is asked for alone: a list may have left it out."""
+        return self.get(name) or self.ask_alone(name, operation)
+
     def ask_alone(self, name: str, operation: Operation) -> Object | None:
         """The object of that name as the server has it, asked for alone; None: it definitely isn't there.
 

@@ -71,7 +71,7 @@ class Inventory:
             Gone: It isn't there.
         """
         cache, served = self._ready(namespace, operation)
-        item = cache.machines.get(name) or cache.machines.ask_alone(name, operation)
+        item = cache.machines.find(name, operation)
         if item is None:
             raise Gone(f'VM "{machine_id(namespace, name)}" is no longer there.', subject=operation.what)
         if not served and (status_of(item).get("rootSnapshots") or status_of(item).get("currentSnapshot")):

@@ -127,7 +127,7 @@ class Snapshots:
         Raises:
             Gone: It is definitely no longer there; another may have its name.
         """
-        seen = self._cache.snapshots.get(wanted.id)
+        seen = self._cache.snapshots.find(wanted.id, operation)
         if seen is None or _another(snapshot(seen), wanted):
             raise Gone("it is no longer there.", subject=about)
         kept = {
@@ -154,7 +154,7 @@ class Snapshots:
             TimedOut: The message gives the condition that isn't True.
         """
         told, failures = set[str](), dict[str, str]()
-        first = self._cache.snapshots.get(snapshot_id)
+        first = self._cache.snapshots.find(snapshot_id, operation)
 
         def complete() -> Object | None:
             item = self._cache.snapshots.get(snapshot_id)
@@ -163,12 +163,15 @@ class Snapshots:
             _tell(item, told, failures, operation)
             return item if holds(item, READY) and not being_deleted(item) else None
 
-        item = self._wait(
-            vm_name,
-            complete,
-            operation,
-            lambda: self._why(vm_name, snapshot_id, tuple(failures.values())),
-        )
+        def why() -> str:
+            return self._why(vm_name, snapshot_id, tuple(failures.values()))
+
+        try:
+            item = self._wait(vm_name, complete, operation, why)
+        except Gone:
+            if self._cache.snapshots.find(snapshot_id, operation) is None:
+                raise
+            item = self._wait(vm_name, complete, operation, why)
         if item is not None:
             self._doubt_machine(item, operation, about)
         self._cache.changes.until(
@@ -179,7 +182,7 @@ class Snapshots:
     def remove(self, wanted: Snapshot, operation: Operation, about: About) -> None:
         """Delete the object and wait until its finalizer has removed the snapshot; gone is well."""
         snapshot_id = wanted.id
-        seen = self._cache.snapshots.get(snapshot_id)
+        seen = self._cache.snapshots.find(snapshot_id, operation)
         if seen is None or _another(snapshot(seen), wanted):
             return
         if not being_deleted(seen):
