@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,27 @@ def _without_identity(outputs: dict[str, Any]) -> dict[str, Any]:
             part.pop("createTime", None)
             part.pop("instanceUUID", None)
     return after
+
+
+def test_a_rollback_that_0_1_0_left_incomplete(vsphere: Simulator) -> None:
+    """It goes on with the VM that is left; the one that was reverted isn't reverted again."""
+    stack = build(vsphere)
+    stack.write(**first(), **then(2))
+    vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm="db-2", where="task")
+    stack.up().failed()
+    entry = stack.resource("b")
+    # As that release made it: of the URN, of what was asked for, and of the request before.
+    asked = [entry.urn, "r1", {"n": 2}]
+    text = json.dumps([asked, entry.outputs["after"]], sort_keys=True)
+    token = hashlib.sha256(text.encode()).hexdigest()[:24]
+    outputs = {**entry.outputs, "request": token}
+    stack.entries["b"] = dataclasses.replace(entry, outputs=outputs)
+    done = {name: vsphere.history(name) for name in ("db-1", "db-2")}
+    assert "1 VM will be rolled back" in stack.preview().check().words
+    stack.up().check()
+    assert vsphere.history("db-1") == done["db-1"]
+    assert len(vsphere.history("db-2")) > len(done["db-2"])
+    assert stack.preview().check().ops == {}
 
 
 def test_state_of_0_1_0(vsphere: Simulator) -> None:

@@ -90,6 +90,7 @@ class Session:
         """
         self._configuration = configuration
         self.holders = Holders()
+        self.taken = set()
         if self._backend is not None:
             self._backend.forget_shown()
 

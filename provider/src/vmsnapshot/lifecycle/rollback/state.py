@@ -53,8 +53,11 @@ def request_of(urn: str, inputs: RollbackInputs, old: RollbackState | None) -> R
     run. The token's end is what was asked for.
     """
     asked = _digest([inputs.to, inputs.triggers])
-    if old is not None and old.conditions and old.request is not None and old.request.endswith(f"-{asked}"):
-        return RollbackRequest(old.request, old.after)
+    if old is not None and old.conditions and old.request is not None:
+        # 0.1.0 made one token of all.
+        earlier = _digest([[urn, inputs.to, inputs.triggers], old.after])
+        if old.request.endswith(f"-{asked}") or old.request == earlier:
+            return RollbackRequest(old.request, old.after)
     after = None if old is None else old.request or old.after
     return RollbackRequest(f"{_digest([urn if after is None else None, after])}-{asked}", after)
 
