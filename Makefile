@@ -61,7 +61,7 @@ playground: ## Open a shell with a vSphere simulator, a login and a stack to pla
 
 .PHONY: test
 test: ## Run all tests (ARGS: arguments of pytest)
-	$(call setup,python pulumi codegen property-path simulator govc archive apiserver crds recordings examples python-program typescript-program go-program)
+	$(call setup,python pulumi language-hosts codegen property-path simulator govc archive apiserver crds recordings examples python-program typescript-program go-program)
 	@cd "$(ROOT)" && python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-fast

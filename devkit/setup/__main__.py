@@ -20,6 +20,7 @@ PARTS = {
         node.NODE,
         node.PACKAGES,
         pulumi.PULUMI,
+        pulumi.LANGUAGE_HOSTS_FOR_TESTS,
         kubernetes.APISERVER,
         kubernetes.CRDS,
         kubernetes.KUBERNETES_PLUGIN,

@@ -1,7 +1,8 @@
 """The examples' programs in each language that is compiled, or that needs an environment of its own.
 
 Each is made with the SDK as its users get it (a wheel, a tarball, a module), and is run by tests/sdk and
-tests/examples: by itself, through the Automation API, as these languages' hosts aren't to be had.
+tests/examples: the basics by the languages' hosts; the others, of many commands, by themselves through the
+Automation API, as the hosts for Go and Node.js compile a program for each command.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def up_command(example: str) -> str | None:
         example: The program's folder in examples/.
 
     Returns:
-        The command that runs the program by itself; None: the language has a host, so it is `pulumi up`.
+        The command that runs the program by itself; None: a host runs it, so it is `pulumi up`.
     """
     if example in _IN_TYPESCRIPT:
         return f"{BIN / 'node'} {_WORK / 'bin' / 'up.js'} {example}"

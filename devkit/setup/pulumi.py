@@ -13,6 +13,12 @@ from devkit.setup.running import find_program, find_recent, identity, in_dots, l
 MINIMUM = (3, 250, 0)
 
 LANGUAGE_HOSTS = ("pulumi-language-python", "pulumi-language-yaml")
+# Hosts that only tests need, and their packages in the newest release of Pulumi's module that holds both: the
+# modules that they are in since then aren't served by the Go module proxy.
+TEST_HOSTS = {
+    "pulumi-language-go": "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go",
+    "pulumi-language-nodejs": "github.com/pulumi/pulumi/sdk/v3/nodejs/cmd/pulumi-language-nodejs",
+}
 # The Python host starts these scripts of its own module, and looks for them on PATH.
 PYTHON_HOST_SCRIPTS = (
     "cmd/pulumi-language-python-exec",
@@ -31,9 +37,13 @@ def own_pulumi() -> tuple[Path | None, str]:
     if program is None:
         return None, shown
     for host in LANGUAGE_HOSTS:
-        if not (program.resolve().parent / host).exists() and find_program(host) is None:
+        if not _has_host(program, host):
             return None, f"the one on PATH lacks {host}"
     return program, f"Pulumi {shown} at {program} is used"
+
+
+def _has_host(program: Path, host: str) -> bool:
+    return (program.resolve().parent / host).exists() or find_program(host) is not None
 
 
 def _make_pulumi() -> None:
@@ -88,3 +98,26 @@ def _inputs() -> list[str | Path]:
 
 # Needs Go only if there is no Pulumi to be used, so it asks for it itself.
 PULUMI = Part("pulumi", (), _inputs, (BIN / "pulumi",), _make_pulumi)
+
+
+def _make_test_hosts() -> None:
+    """Builds the language hosts for Go and Node.js that the user's Pulumi doesn't have."""
+    program, _ = own_pulumi()
+    missing = [host for host in TEST_HOSTS if program is None or not _has_host(program, host)]
+    if not missing:
+        return
+    go.GO.prepare()
+    with step("Pulumi's language hosts for Go and Node.js: up to a minute"):
+        for host in missing:
+            linker = ("-ldflags", "-s -w")
+            go.build("language-hosts", _TEST_HOSTS, BIN / host, "build", *linker, TEST_HOSTS[host])
+
+
+_TEST_HOSTS = TOOLS / "pulumi-language-hosts"
+LANGUAGE_HOSTS_FOR_TESTS = Part(
+    "language-hosts",
+    (PULUMI,),
+    lambda: [_TEST_HOSTS, *(identity(find_program(tool)) for tool in ("pulumi", *TEST_HOSTS))],
+    (),
+    _make_test_hosts,
+)

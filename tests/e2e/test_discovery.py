@@ -93,7 +93,7 @@ def test_installed_from_the_archive_without_python(
 def test_added_to_a_yaml_program_as_a_package(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
     """`pulumi package add` reads the schema from the plugin and writes the package into the project.
 
-    The language hosts of the others aren't to be had from the Go module proxy; Python's is too old for it.
+    The hosts for Python, Node.js and Go that the Go module proxy serves are too old for it.
     """
     stack = made(tmp_path / "stack", vsphere, {}, f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
     added = stack.run("package", "add", str(INSTALLED / PLUGIN)).check()

@@ -184,6 +184,24 @@ def test_a_recent_pulumi_is_used_with_its_own_hosts(tmp_path: Path, monkeypatch:
     assert pulumi.own_pulumi() == (None, "the one on PATH lacks pulumi-language-yaml")
 
 
+def test_hosts_for_tests_are_built_where_the_users_pulumi_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those for Go and Node.js; each that lies beside the user's Pulumi is left to it."""
+    built: list[str] = []
+    monkeypatch.setattr(go, "build", lambda _log, _module, program, *_arguments: built.append(program.name))
+    monkeypatch.setattr(Part, "prepare", lambda _part: None)
+    for name in ("pulumi", *pulumi.LANGUAGE_HOSTS, "pulumi-language-go"):
+        (tmp_path / name).write_text("#!/bin/sh\necho v3.260.1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pulumi.LANGUAGE_HOSTS_FOR_TESTS.make()
+    assert built == ["pulumi-language-nodejs"]
+    (tmp_path / "pulumi").unlink()
+    pulumi.LANGUAGE_HOSTS_FOR_TESTS.make()
+    assert built[1:] == ["pulumi-language-go", "pulumi-language-nodejs"]
+
+
 def test_an_old_node_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Node.js older than what the Pulumi SDK needs, or one without npm, isn't used; the reason is said."""
     monkeypatch.setenv("PATH", str(tmp_path))
