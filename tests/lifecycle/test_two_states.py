@@ -131,3 +131,27 @@ def test_an_import_names_the_stack_that_has_made_the_snapshot(vsphere: Simulator
     client.take("web-1", "by hand")
     again = other.import_("vmsnapshot:VirtualMachineSnapshot", "two", "web-1@by hand").check()
     assert "was made by" not in again.words
+
+
+def test_what_a_stack_of_the_same_names_holds_is_taken_over_with_a_warning(
+    vsphere: Simulator, client: Client
+) -> None:
+    """Nothing tells a stack in another backend from a run that was interrupted: the preview says so."""
+    first, second = mini_stack(vsphere.settings), mini_stack(vsphere.settings)
+    write(first)
+    first.up().check()
+    write(second)
+    said = "if a stack of the same names in another backend or organisation has made this, cancel"
+    assert said in second.preview().check().words
+    properties = {"virtualMachines": [{"vmName": "web-1"}], "label": "r1"}
+    for stack in (first, second):
+        stack.write(
+            it={
+                "type": "vmsnapshot:VirtualMachineSnapshot",
+                "properties": {"vmName": "web-1", "name": "ours"},
+            },
+            all={"type": "vmsnapshot:EnvironmentCheckpoint", "properties": properties},
+        )
+    first.up().check()
+    assert second.preview().check().words.count(said) == 2
+    assert sorted(client.names("web-1")) == ["ours", "r1"]

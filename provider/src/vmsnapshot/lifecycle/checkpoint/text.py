@@ -8,6 +8,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan
 from vmsnapshot.lifecycle.checkpoint.state import taken_at
+from vmsnapshot.lifecycle.common.creation import SAME_NAMES
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import printable, wrapped
@@ -103,7 +104,7 @@ def left_lines(plan: CheckpointPlan) -> list[str]:
         return []
     return wrapped(
         f'A run that was interrupted began checkpoint "{printable(plan.label)}": the snapshots that it took '
-        f"of {format_names(plan.left)} are kept, and only the others are taken.",
+        f"of {format_names(plan.left)} are kept, and only the others are taken. {SAME_NAMES}",
         first=_INDENT,
     )
 

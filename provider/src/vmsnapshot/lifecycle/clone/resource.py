@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.clone.text import (
     unseen_text,
 )
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.creation import WILL_BE_ADOPTED
 from vmsnapshot.lifecycle.common.holders import kept_for
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -160,11 +161,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         orphan = self._maker(request.urn, inputs).find_orphan(source, snapshot, operation)[1]
         if orphan is not None:
             self._announce_replacements(request.urn)
-            text = (
-                f"No new clone will be made: {format_vm(orphan)} is this resource's own, left by a run that "
-                "was interrupted, and will be taken over."
-            )
-            self._session.log(request.urn, requests.Severity.INFO, text)
+            text = f"No new clone will be made: {format_vm(orphan)} {WILL_BE_ADOPTED}"
+            self._session.log(request.urn, requests.Severity.WARNING, text)
             return verbs.Preview()
         going = vm_ids(self._memory.of(request.urn).states.values())
         plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)

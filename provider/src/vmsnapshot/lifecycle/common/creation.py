@@ -21,6 +21,17 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 # been kept on purpose.
 ADOPT_WITHIN: Final = dt.timedelta(days=1)
 
+# What a preview says of it. The engine tells a provider neither its backend nor the organisation (pulumi
+# 3.250, the fields of ProviderHandshakeRequest and CreateRequest), so a mark can't hold them.
+SAME_NAMES: Final = (
+    "Marks are made of the names of project, stack and resource: if a stack of the same names in another "
+    "backend or organisation has made this, cancel, and rename the stack or the resource."
+)
+WILL_BE_ADOPTED: Final = (
+    "carries this resource's mark, and this stack's state doesn't hold it, as after a run that was "
+    f"interrupted: it will be taken over. {SAME_NAMES}"
+)
+
 
 def create_once(
     session: Session,

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.creation import made_snapshot
+from vmsnapshot.lifecycle.common.creation import WILL_BE_ADOPTED, made_snapshot
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.marks import has_mark_of
@@ -149,9 +149,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if orphan is not None:
             self._session.log(
                 request.urn,
-                requests.Severity.INFO,
-                f"No new snapshot will be taken: {format_snapshot(vm, orphan)} is this resource's own, "
-                "left by a run that was interrupted, and will be taken over.",
+                requests.Severity.WARNING,
+                f"No new snapshot will be taken: {format_snapshot(vm, orphan)} {WILL_BE_ADOPTED}",
             )
         else:
             self.lookup.say_replacement(
