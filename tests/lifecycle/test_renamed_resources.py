@@ -174,16 +174,17 @@ def test_a_clone(vsphere: Simulator, client: Client) -> None:
     assert sorted(item.name for item in client.vm("web-1").parent.childEntity) == sorted(VMS)
 
 
-def interrupted(vsphere: Simulator, stack: MiniStack, vm: str, method: str = "revert") -> None:
+def interrupted(vsphere: Simulator, stack: MiniStack, method: str = "revert") -> None:
     """Update, and die when the platform has done what a call asks of it for a VM."""
     dying = mini_stack(
         vsphere.settings,
         around=lambda backend: CrashingBackend(backend, method, lambda doing: doing.result()),
     )
     dying.entries, dying._program = dict(stack.entries), stack._program
+    before = deeds(vsphere)
     with pytest.raises(Crash):
         dying.up()
-    assert (vm, method) in deeds(vsphere)
+    assert deeds(vsphere) != before
 
 
 @pytest.mark.parametrize("safety", [False, True], ids=["", "with a safety snapshot"])
@@ -194,7 +195,7 @@ def test_a_revert_that_was_interrupted(vsphere: Simulator, client: Client, *, sa
     stack.write(it=resource("VirtualMachineRevert", vmName="web-1"))
     stack.up().check()
     stack.write(it=resource("VirtualMachineRevert", vmName="web-1", snapshot="base", **more))
-    interrupted(vsphere, stack, "web-1")
+    interrupted(vsphere, stack)
     client.reconfigure("web-1", numCPUs=7)
     stack = renamed(vsphere, stack)
     assert "was already reverted" in stack.preview().check().words
@@ -245,7 +246,7 @@ def test_a_rollback_that_was_interrupted(vsphere: Simulator, client: Client, *, 
     stack.write(it=taken, back=resource("EnvironmentRollback", **back))
     stack.up().check()
     stack.write(it=taken, back=resource("EnvironmentRollback", to="L1", **back))
-    interrupted(vsphere, stack, "web-1")
+    interrupted(vsphere, stack)
     client.reconfigure("web-1", numCPUs=7)
     stack = renamed(vsphere, stack)
     shown = stack.preview().check()
@@ -254,3 +255,23 @@ def test_a_rollback_that_was_interrupted(vsphere: Simulator, client: Client, *, 
     assert [vm for vm, op in deeds(vsphere) if op == "revert"] == ["web-1", "db-1"]
     assert stack.resource("back").outputs["machines"]["web-1"]["numCPUs"] == 7
     quiet(stack)
+
+
+def test_a_checkpoint_that_was_interrupted(vsphere: Simulator, client: Client) -> None:
+    """What it took under the old name is named, left alone, and no part of what is rolled back to."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(it=resource("EnvironmentCheckpoint", label="L0", virtualMachines=MEMBERS))
+    stack.up().check()
+    taken = resource("EnvironmentCheckpoint", label="L1", virtualMachines=MEMBERS)
+    stack.write(it=taken)
+    interrupted(vsphere, stack, "create_snapshot")
+    left = [identity for vm in VMS for identity in client.ids(vm)[2:]]
+    stack = renamed(vsphere, stack)
+    for command in (stack.preview, stack.up):
+        words = command().check().words
+        assert all(f'"base/L0/L1" ({identity}, ' in words for identity in left)
+        assert words.count("It is left alone; remove it if nobody needs it.") == len(left)
+    stack.write(it=taken, back=resource("EnvironmentRollback", virtualMachines=MEMBERS, to="L1"))
+    stack.up().check()
+    stack.destroy().check()
+    assert [identity for vm in VMS for identity in client.ids(vm)[1:]] == left

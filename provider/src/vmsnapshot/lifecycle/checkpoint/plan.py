@@ -100,6 +100,9 @@ class CheckpointPlanner:
         self._held = held_snapshots(state)
         self._unfinished = {item.ownership for item in state.unfinished.values()} if state else set()
         self._owner = checkpoint_owner(urn, inputs.label)
+        # State also knows the URN that the resource had before an alias.
+        known = [parse_mark(item.ownership) for item in state.checkpoints.values()] if state else []
+        self._owners = {self._owner.mark.owner, *(mark.owner for mark in known if mark is not None)}
 
     def plan(self, environment: Environment) -> CheckpointPlan:
         """What taking it of these VMs would do."""
@@ -145,7 +148,7 @@ class CheckpointPlanner:
     def _made_here(self, snapshot: Snapshot) -> bool:
         """Whether it is this resource's, and not of a checkpoint that state knows to be unfinished."""
         mark = parse_mark(snapshot.mark)
-        return mark is not None and mark.owner == self._owner.mark.owner and str(mark) not in self._unfinished
+        return mark is not None and mark.owner in self._owners and str(mark) not in self._unfinished
 
     def _unexplained(self, vm: VirtualMachine, ours: list[Snapshot]) -> list[Finding]:
         """Snapshots of this checkpoint that can't be taken for an interrupted run's."""

@@ -224,7 +224,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             unfinished.pop(inputs.label, None)
         failures = {}
         if not keep:
-            over = to_remove(held_labels(checkpoints), rules_of(inputs), self._session.now(operation))
+            held = held_labels(checkpoints, inputs.label)
+            over = to_remove(held, rules_of(inputs), self._session.now(operation))
             over, kept = self._spare(urn, checkpoints, over, operation)
             if kept:
                 self._session.log(urn, Severity.WARNING, kept_text(kept))
@@ -291,10 +292,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     ) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
         """The labels after an update; those that it removes; those that stay although expired; each why."""
         checkpoints = state.checkpoints if state is not None else {}
-        held = held_labels(checkpoints)
+        held = held_labels(checkpoints, asked.label)
         new = asked.label if asks_for_checkpoint(state, asked.label) else None
         if new is not None and new not in checkpoints:
-            held.append(Held(new, moment))
+            held.append(Held(new, moment, last=True))
         operation = self._session.operation("", "looking for linked clones", batched=False)
         over = to_remove(held, rules_of(asked), moment)
         over, kept = self._spare(urn, checkpoints, over, operation)

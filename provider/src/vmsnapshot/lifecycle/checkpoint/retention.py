@@ -15,11 +15,13 @@ class Held:
         label: Its label.
         taken_at: When its first snapshot was taken.
         complete: Whether the environment can go back to it as a whole.
+        last: Whether it was taken last, whatever its time says: the server's clock may have been set back.
     """
 
     label: str
     taken_at: dt.datetime
     complete: bool = True
+    last: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,4 +62,4 @@ def newest_complete(held: Sequence[Held]) -> str | None:
 
 
 def _oldest_first(held: Sequence[Held]) -> list[Held]:
-    return sorted(held, key=lambda item: (item.taken_at, item.label))
+    return sorted(held, key=lambda item: (item.last, item.taken_at, item.label))

@@ -188,10 +188,10 @@ def taken_at(checkpoint: Checkpoint) -> dt.datetime:
     return parse_timestamp(checkpoint.taken_at)
 
 
-def held_labels(checkpoints: Mapping[str, Checkpoint]) -> list[retention.Held]:
-    """The checkpoints as retention looks at them."""
+def held_labels(checkpoints: Mapping[str, Checkpoint], last: str) -> list[retention.Held]:
+    """The checkpoints as retention looks at them, of which `last` was taken last."""
     return [
-        retention.Held(label, taken_at(checkpoint), checkpoint.complete)
+        retention.Held(label, taken_at(checkpoint), checkpoint.complete, last=label == last)
         for label, checkpoint in checkpoints.items()
     ]
 
@@ -235,7 +235,7 @@ def state_of(
     return CheckpointState(
         **inputs.model_dump(include=set(CheckpointInputs.model_fields) - {"checkpoints"}),
         checkpoints=dict(checkpoints),
-        latest=retention.newest_complete(held_labels(checkpoints)),
+        latest=retention.newest_complete(held_labels(checkpoints, inputs.label)),
         unfinished=dict(unfinished or {}),
         conditions=list(conditions),
     )

@@ -1,0 +1,147 @@
+"""The server's clock is set back, or forward, between two commands, as when its time source is mended.
+
+Hosts' clocks drift by days (Broadcom KB 312016 shows -309,237 s); snapshots "with a creation time in future"
+are met (pulibrary/princeton_ansible 6161).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.simulator import Marks, Simulator, running
+from tests.support.vsphere import Doing
+
+HOURS = [-5, 5]
+
+
+@pytest.fixture
+def vsphere() -> Iterator[Simulator]:
+    """Two VMs."""
+    with running("--names", "web-1,db-1", "--task-duration", "5ms") as found:
+        yield found
+
+
+def resource(kind: str, **properties: Any) -> dict[str, Any]:
+    """A resource of the program."""
+    return {"type": f"vmsnapshot:index:{kind}", "properties": properties}
+
+
+def checkpoint(label: str, **rules: Any) -> dict[str, Any]:
+    """A checkpoint of both VMs."""
+    members = [{"vmName": "web-1"}, {"vmName": "db-1"}]
+    return resource("EnvironmentCheckpoint", virtualMachines=members, label=label, **rules)
+
+
+def done(vsphere: Simulator, op: str) -> int:
+    """How often the server has done something."""
+    return sum(item["op"] == op for item in vsphere.history())
+
+
+@pytest.mark.parametrize("hours", HOURS)
+def test_the_checkpoint_that_was_taken_last_is_the_latest(
+    vsphere: Simulator, client: Client, hours: int
+) -> None:
+    """It stays, and the one before it goes, as the preview says; each refresh leaves it so."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(it=checkpoint("L1", keepLast=1))
+    stack.up().check()
+    vsphere.set_clock(dt.timedelta(hours=hours))
+    stack.write(it=checkpoint("L2", keepLast=1))
+    words = stack.preview().check().words
+    assert 'Checkpoint "L1" of 2 VMs' in words
+    assert 'Checkpoint "L2" of 2 VMs, taken' not in words
+    for command in (stack.up, stack.refresh, stack.up):
+        command().check()
+        assert client.names("web-1") == client.names("db-1") == ["L2"]
+        assert sorted(stack.resource("it").outputs["checkpoints"]) == ["L2"]
+        assert stack.resource("it").outputs["latest"] == "L2"
+
+
+def test_an_age_counts_from_where_the_clock_was_set_back(vsphere: Simulator, client: Client) -> None:
+    """`maxAge` removes neither what was taken before that nor what was taken after."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(it=checkpoint("L1", maxAge="1h"))
+    stack.up().check()
+    vsphere.set_clock(dt.timedelta(hours=-5))
+    for label in ("L2", "L3"):
+        stack.write(it=checkpoint(label, maxAge="1h"))
+        assert "will be removed" not in stack.preview().check().words
+        stack.up().check()
+    assert client.names("web-1") == ["L1", "L2", "L3"]
+    assert stack.resource("it").outputs["latest"] == "L3"
+
+
+def interrupted(vsphere: Simulator, stack: MiniStack, method: str) -> None:
+    """Update, and die when the platform has done what a call asks of it."""
+
+    def around(backend: Any) -> Any:
+        return CrashingBackend(backend, method, Doing.result)
+
+    dying = mini_stack(vsphere.settings, around=around)
+    dying.entries, dying._program = dict(stack.entries), stack._program
+    with pytest.raises(Crash):
+        dying.up()
+
+
+@pytest.mark.parametrize("marks", ["suffixed", "none", "nothing"])
+@pytest.mark.parametrize("hours", [-5, -0.01])
+@pytest.mark.parametrize("watched", [True, False], ids=["update", "create"])
+def test_an_interrupted_revert_is_done_once(
+    vsphere: Simulator, client: Client, marks: Marks, hours: float, *, watched: bool
+) -> None:
+    """It counts although it ended at a time that is still to come by the server's clock."""
+    vsphere.keep_marks(marks)
+    client.take("web-1", "base")
+    stack = mini_stack(vsphere.settings)
+    if watched:
+        stack.write(it=resource("VirtualMachineRevert", vmName="web-1"))
+        stack.up().check()
+    stack.write(it=resource("VirtualMachineRevert", vmName="web-1", snapshot="base"))
+    interrupted(vsphere, stack, "revert")
+    vsphere.set_clock(dt.timedelta(hours=hours))
+    assert "was already reverted" in stack.preview().check().words
+    stack.up().check()
+    assert done(vsphere, "revert") == 1
+    assert stack.up().check().ops == {}
+
+
+@pytest.mark.parametrize("hours", HOURS)
+def test_an_interrupted_snapshot_is_taken_once(vsphere: Simulator, client: Client, hours: int) -> None:
+    """It is taken over."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(it=resource("VirtualMachineSnapshot", vmName="web-1", name="ours"))
+    interrupted(vsphere, stack, "create_snapshot")
+    vsphere.set_clock(dt.timedelta(hours=hours))
+    stack.up().check()
+    assert client.names("web-1") == ["ours"]
+    assert done(vsphere, "create") == 1
+
+
+@pytest.mark.parametrize("marks", ["suffixed", "none", "nothing"])
+def test_a_second_request_after_the_clock_was_set_back(
+    vsphere: Simulator, client: Client, marks: Marks
+) -> None:
+    """It is another one, and is done; interrupted, it is done once, and not taken for the first."""
+    vsphere.keep_marks(marks)
+    client.take("web-1", "base")
+    stack = mini_stack(vsphere.settings)
+    for number in (1, 2):
+        stack.write(
+            it=resource("VirtualMachineRevert", vmName="web-1", snapshot="base", triggers={"n": number})
+        )
+        if number == 1:
+            stack.up().check()
+            vsphere.set_clock(dt.timedelta(hours=-5))
+    assert "will be reverted" in stack.preview().check().words
+    interrupted(vsphere, stack, "revert")
+    assert done(vsphere, "revert") == 2
+    stack.up().check()
+    assert done(vsphere, "revert") == 2
+    assert stack.up().check().ops == {}
