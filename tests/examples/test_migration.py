@@ -60,12 +60,13 @@ def test_a_state_is_taken_over(tmp_path: Path, vsphere: Simulator, client: Clien
     uuid = client.vm("adopted").config.uuid
     stack = example_stack(tmp_path / "stack", "from-terraform", environment=vsphere.environment())
     (stack.project / "shown.json").write_text(json.dumps(state_of(uuid, *ids)), encoding="utf-8")
-    readme = Readme(stack, "from-terraform", {"terraform show -json": "cat shown.json"})
+    shown = {"terraform show -json": "cat shown.json", "cat generated.yaml >> Pulumi.yaml": "true"}
+    readme = Readme(stack, "from-terraform", shown)
     told = readme.through("convert.py").text
     assert told.count("set childPolicy to `remove`") == 2
     readme.through("pulumi import")
     program = yaml.safe_load((stack.project / "generated.yaml").read_text(encoding="utf-8"))
-    stack.write(program)
+    stack.write(program)  # it is written as JSON, to which nothing can be added
     assert "3 unchanged" in readme.through("pulumi preview").text
     assert {item["properties"]["name"] for item in program["resources"].values()} == {"one", "two"}
     assert snapshots(client, "adopted") == before
