@@ -39,7 +39,6 @@ def main() -> None:
     start = BACKENDS[arguments.parse_args().backend]
     with tempfile.TemporaryDirectory(prefix="vmsnapshot-demo-") as name, start(Path(name)) as platform:
         platform.introduce()
-        run("govc snapshot.create -vm web-2 golden-image", platform.environment, quiet=True)
         with stack(platform.environment):
             for setting, value in platform.config.items():
                 run(f"pulumi config set vmsnapshot:{setting} {value}", platform.environment, quiet=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.types import PatchType
 
 from devkit import kubernetes
@@ -33,11 +34,14 @@ class VmOperator:
         self.config = {"namespace": NAMESPACE}
 
     def introduce(self) -> None:
-        """Say what runs here, and what is not the VM Operator."""
+        """Say what runs here, and what is not the VM Operator; web-2 has somebody else's snapshot."""
         print(f"A Kubernetes API server (the real one, with etcd) runs at {self._server.url}.")
         print(f"Its namespace {NAMESPACE} has the VirtualMachines {', '.join(VMS)}; their kinds are the")
         print("VM Operator's own. The VM Operator's controllers are not here: a STAND-IN of this project")
         print("plays their part, and takes the snapshots on a vSphere simulator.")
+        name = ObjectMeta(name="golden-image", namespace=NAMESPACE)
+        self._server.client.create(kubernetes.VirtualMachineSnapshot(metadata=name, spec={"vmName": "web-2"}))
+        until(lambda: "currentSnapshot" in self._machine("web-2").get("status", {}))
 
     def go_wrong(self) -> None:
         """Let others change the VMs: their objects, and what is below them."""

@@ -19,8 +19,9 @@ class VSphere:
         self.config = {"caFile": str(folder / "vcenter.pem")}
 
     def introduce(self) -> None:
-        """Say what runs here."""
+        """Say what runs here; one VM has a snapshot of somebody else already."""
         print(f"A vSphere simulator with the VMs {', '.join(VMS)} runs at {self._url}.")
+        run("govc snapshot.create -vm web-2 golden-image", self.environment, quiet=True)
 
     def go_wrong(self) -> None:
         """Let others change the VMs."""
