@@ -66,6 +66,8 @@ class _Shape:
         self.lists = [(name, type(value)) for name, value in self.values.items() if isinstance(value, list)]
 
 
+# A server's answers repeat the same moments: when each layout was last brought up to date.
+@functools.lru_cache(maxsize=4096)
 def _moment(text: str) -> Any:
     return Iso8601.ParseISO8601(text) or _OTHER
 
@@ -85,6 +87,7 @@ _properties: Final[defaultdict[str, defaultdict[Any, dict[str, _Property]]]] = d
 )
 _shapes: Final[dict[Any, _Shape]] = {}
 _begins: Final[dict[tuple[Any, str], tuple[Any, int, bool]]] = {}
+_saids: Final[dict[tuple[str, str, Any, str], tuple[Any, int, bool]]] = {}
 _named: Final[dict[tuple[str, str, bool], Any]] = {}
 
 
@@ -133,12 +136,15 @@ class Decoder(_Decoder):  # type: ignore[misc]
         said = attr.get(SoapAdapter.XSI_TYPE)
         if not said:
             return begins
-        if SoapAdapter.isDynamicType(declared):
-            return _begin(declared, self._version)
         space, name = self.GetNSAndWsdlname(said)
-        kind = self._type(space, name, reference=True)
-        both_lists = issubclass(kind, list) and issubclass(declared, list)
-        return _begin(declared if both_lists else kind, self._version)
+        key = space, name, declared, self._version
+        if (known := _saids.get(key)) is None:
+            if SoapAdapter.isDynamicType(declared):
+                return _begin(declared, self._version)  # whatever it says, which is no class of the API
+            kind = self._type(space, name, reference=True)
+            both_lists = issubclass(kind, list) and issubclass(declared, list)
+            known = _saids[key] = _begin(declared if both_lists else kind, self._version)
+        return known
 
     def _type(self, space: str, name: str, *, reference: bool) -> Any:
         key = space, name, reference

@@ -151,14 +151,14 @@ def _read(login: Login, asked: Sequence[_Asked], known: _Known) -> dict[_Asked, 
         found_id = object_id(content.obj)
         if not isinstance(content.obj, vim.VirtualMachine):
             tops[found_id] = _tops(content)
-        elif not isinstance(unread(content), Gone):
+        elif not _told_gone(content):
             layouts[found_id] = _layout(content) if whole else _unchanged(content, known.layouts)
     if beside is not None:
         for content in beside.wait(Operation("reading what has changed")):
             found_id = object_id(content.obj)
             if not isinstance(content.obj, vim.VirtualMachine):
                 tops[found_id] = _tops(content)
-            elif found_id in layouts and not isinstance(unread(content), Gone):
+            elif found_id in layouts and not _told_gone(content):
                 layouts[found_id] = _layout(content)
     found = _completed(login, layouts)
     for reference in held:
@@ -190,7 +190,7 @@ def _completed(login: Login, layouts: Mapping[str, _Layout | None]) -> dict[str,
     for content in retrieve(login, specs) if specs else ():
         found_id = object_id(content.obj)
         unknown.pop(found_id, None)
-        if not isinstance(unread(content), Gone):
+        if not _told_gone(content):
             found[found_id] = _layout(content)
     for vm_id, reference in unknown.items():
         if not _is_gone(login, reference):
@@ -206,6 +206,11 @@ def _spec(kind: Any, paths: Sequence[str], objects: Sequence[Any], below: Sequen
         # One VM that has gone must not fail the others.
         reportMissingObjectsInResults=True,
     )
+
+
+def _told_gone(content: Any) -> bool:
+    """Whether the server says so of a VM. Most miss nothing; why those count as unread isn't asked."""
+    return bool(content.missingSet) and isinstance(unread(content), Gone)
 
 
 def _is_gone(login: Login, reference: Any) -> bool:

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 _SCHEMA: Final = Path(model.__file__).with_name("schema.json")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-# After how many new objects Python looks for garbage in circles. Its own 700 cost a tenth of a command's
-# processor time, in imports and in decoding answers, which leave no circles.
-_OBJECTS_UNTIL_GARBAGE_COLLECTION: Final = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.schema:
         sys.stdout.write(json.dumps({**_schema(), "version": __version__}, indent=4) + "\n")
         return 0
-    gc.set_threshold(_OBJECTS_UNTIL_GARBAGE_COLLECTION)
     # Started by hand, the parent is a shell and not the engine.
     parent = os.getppid() if asked.engine else None
     serve(lambda logger: _provider(logger, parent), engine=asked.engine, schema=_schema)
