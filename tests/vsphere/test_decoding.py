@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import io
 import re
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -242,3 +244,23 @@ def test_only_rare_elements_are_left_to_pyvmomi(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(SoapAdapter.SoapDeserializer, "EndElementHandler", count)
     decoded(body, RESULT, Decoder)
     assert left == ["vmxConfigChecksum", "returnval"]
+
+
+def test_an_answer_goes_when_nobody_has_it_any_more() -> None:
+    """What was decoded is held by no circle that Python would have to look for."""
+    body = (
+        '<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrievePropertiesExResponse '
+        'xmlns="urn:vim25"><returnval><objects><obj type="VirtualMachine">vm-1</obj></objects></returnval>'
+        "</RetrievePropertiesExResponse></Body></Envelope>"
+    )
+    gc.disable()
+    try:
+        answer = ours._OurAnswer(STUB)
+        answer.deser = Decoder(STUB)
+        found = answer.Deserialize(io.BytesIO(body.encode()), RESULT)
+        assert found.objects[0].obj._moId == "vm-1"
+        held = weakref.ref(found)
+        del answer, found
+        assert held() is None
+    finally:
+        gc.enable()

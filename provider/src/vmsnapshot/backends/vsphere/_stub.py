@@ -196,6 +196,20 @@ class _OurAnswer(_Answer):  # type: ignore[misc]
         if isinstance(stub, Stub):
             self.deser = Decoder(stub)
 
+    def Deserialize(self, *arguments: Any) -> Any:  # noqa: N802 - pyVmomi's
+        """What an answer is decoded to.
+
+        This, what decodes and its parser hold one another, and what was decoded: unless they let go, each
+        answer stays in memory until Python looks for circles.
+        """
+        decoder = self.deser
+        try:
+            return super().Deserialize(*arguments)
+        finally:
+            if isinstance(decoder, Decoder):
+                vars(decoder).clear()
+                vars(self).clear()
+
 
 # The adapter takes its decoder from there; it can't be given another.
 SoapAdapter.SoapResponseDeserializer = _OurAnswer  # type: ignore[misc]
