@@ -207,8 +207,8 @@ class _OurAnswer(_Answer):  # type: ignore[misc]
             return super().Deserialize(*arguments)
         finally:
             if isinstance(decoder, Decoder):
-                vars(decoder).clear()
-                vars(self).clear()
+                decoder.__dict__.clear()
+                self.__dict__.clear()
 
 
 # The adapter takes its decoder from there; it can't be given another.

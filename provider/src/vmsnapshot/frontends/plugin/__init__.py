@@ -3,9 +3,8 @@
 import gc
 from typing import Final
 
-# After how many new objects Python looks for garbage in circles; here, so that it counts for the imports.
-# Its own 700 cost a tenth of a command's processor time, and 20,000 still a twentieth, in imports and in
-# decoding answers, which leave no circles. A command about some hundred VMs makes fewer.
-_OBJECTS_UNTIL_GARBAGE_COLLECTION: Final = 200_000
+# After how many new objects Python looks for garbage in circles until all is loaded: never. Its own 700 cost
+# a tenth of the processor time that a plugin takes to be ready. Set here, so that it counts for the imports.
+_UNTIL_LOADED: Final = 200_000
 
-gc.set_threshold(_OBJECTS_UNTIL_GARBAGE_COLLECTION)
+gc.set_threshold(_UNTIL_LOADED)

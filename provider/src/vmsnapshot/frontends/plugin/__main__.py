@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _SCHEMA: Final = Path(model.__file__).with_name("schema.json")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# After how many new objects Python looks for garbage in circles, once all is loaded.
+_OBJECTS_UNTIL_GARBAGE_COLLECTION: Final = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -204,7 +206,11 @@ def _provider(logger: requests.Logger, parent: int | None) -> Provider:
 def _connect(configuration: Configuration) -> Backend:
     from vmsnapshot.composition import connect  # noqa: PLC0415 - loads the platform's library
 
-    return connect(configuration)
+    backend = connect(configuration)
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was loaded stays: it isn't looked through again
+        gc.set_threshold(_OBJECTS_UNTIL_GARBAGE_COLLECTION)
+    return backend
 
 
 if __name__ == "__main__":
