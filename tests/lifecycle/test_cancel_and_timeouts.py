@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from devkit.processes import alive
 from devkit.waiting import until
+from tests.lifecycle.test_checkpoint_life import Silent
 from tests.support.client import Client
 from tests.support.in_process import mini_stack
+from tests.support.ministack import MiniStack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing, run_out
+from vmsnapshot.backends.vsphere import VsphereBackend
+from vmsnapshot.lifecycle.common.notes import NoNotes
+from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.configuration import load_configuration
+from vmsnapshot.lifecycle.errors import Unreachable
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.port import Backend
+from vmsnapshot.lifecycle.port import Backend, VMReference
 
 SNAPSHOT = {"vmName": "web-1", "name": "ours"}
 REVERT = {"vmName": "web-1", "snapshot": "base"}
@@ -157,3 +167,25 @@ def test_a_cancelled_look_has_nothing_to_continue(vsphere: Simulator, command: s
     told = getattr(stack, command)().failed().words
     assert "cancelled." in told
     assert "continues" not in told
+
+
+def test_a_logout_that_hangs_holds_nothing_up(vsphere: Simulator) -> None:
+    """Whoever asks for the backend meanwhile gets it, and hears that it is closed; the plugin ends."""
+    found = Session(VsphereBackend.of, Silent(), NoNotes())
+    found.configure(load_configuration(vsphere.settings))
+    found.backend.find(VMReference("web-1"), Operation("looking"))
+    vsphere.delay(60_000, method="Logout", times=0)
+    closing = Doing(found.close)
+    closing.until(lambda: vsphere.calls().get("Logout"))
+    with pytest.raises(Unreachable, match="was closed"):
+        found.backend.find(VMReference("web-1"), Operation("looking"))
+    assert not closing.done
+    with plugin(vsphere.settings) as running_plugin:
+        stack = MiniStack(plugin).served_by(running_plugin)
+        stack.write(it={"type": "vmsnapshot:VirtualMachineRevert", "properties": {"vmName": "web-1"}})
+        stack.preview().check()
+        running_plugin.signal(signal.SIGINT)
+        until(lambda: not alive(running_plugin.pid))
+    assert not closing.done
+    vsphere.hurry()
+    closing.result()

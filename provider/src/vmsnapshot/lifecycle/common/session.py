@@ -394,5 +394,6 @@ class Session:
     def close(self) -> None:
         """Close the backend, if it was connected."""
         with self._lock:
-            if self._backend is not None:
-                self._backend.close()
+            backend = self._backend
+        if backend is not None:  # outside of the lock: a server may never answer a logout
+            backend.close()
