@@ -93,7 +93,8 @@ def test_installed_from_the_archive_without_python(
 def test_added_to_a_yaml_program_as_a_package(tmp_path: Path, vsphere: Simulator, client: Client) -> None:
     """`pulumi package add` reads the schema from the plugin and writes the package into the project.
 
-    The hosts for Python, Node.js and Go that the Go module proxy serves are too old for it.
+    The hosts for Python, Node.js, Go and Java that the Go module proxy serves are too old for it: the last
+    makes an SDK, but can't add it to a program.
     """
     stack = made(tmp_path / "stack", vsphere, {}, f"{INSTALLED}{os.pathsep}{os.environ['PATH']}")
     added = stack.run("package", "add", str(INSTALLED / PLUGIN)).check()
