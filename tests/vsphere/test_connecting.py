@@ -63,6 +63,13 @@ def test_a_known_certificate_is_accepted(certified: Simulator, way: str) -> None
     assert see(settings(certified, **ways[way])) == 1
 
 
+def test_a_certificate_is_found_in_the_home(certified: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As debugLog, vimSessionPath and kubeconfig are: in a stack's file no shell replaces the tilde."""
+    found = Path(certified.certificate)
+    monkeypatch.setenv("HOME", str(found.parent))
+    assert see(settings(certified, ca_file=f"~/{found.name}")) == 1
+
+
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("self-signed", {}, "allowUnverifiedSsl", "`caFile`"),
     ("another pin", {"thumbprint": "AB" * 32}, "thumbprint", "another certificate"),

@@ -13,6 +13,7 @@ import select
 import socket
 import ssl
 import zlib
+from pathlib import Path
 from typing import Any, Final
 
 from vmsnapshot.backends.vsphere._proxy import Proxy, proxy_for
@@ -92,7 +93,7 @@ class Endpoint:
             host=host,
             port=port,
             proxy=proxy_for(host, port),
-            ca_file=configuration.ca_file,
+            ca_file=None if configuration.ca_file is None else str(Path(configuration.ca_file).expanduser()),
             pin=pin,
             verify=not configuration.allow_unverified_ssl,
         )
