@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -76,6 +77,18 @@ def test_few_vms_are_shown_each_with_its_plan() -> None:
     assert rows[first + 2].startswith("db-1 2 ")
     assert text.count("<== you are here") == 2
     assert "Leaves the current branch" in text
+
+
+@pytest.mark.parametrize("count", [2, 100])
+def test_what_safety_snapshots_hold_is_not_called_lost(count: int) -> None:
+    """It is undone, and can be reverted to; only what is in memory is lost, which a VM's own text says."""
+    shown = planned(*[made(f"web-{number}", "one", "two") for number in range(count)])
+    assert "undone" not in rollback_text(shown)
+    safe = dataclasses.replace(shown, spec=dataclasses.replace(shown.spec, safety=True))
+    text = " ".join(rollback_text(safe).split())
+    assert "Each gets a safety snapshot of its disks first." in text
+    assert "power work undone" in text
+    assert "lost" not in text.replace("Lost for good: what is in memory.", "")
 
 
 def test_many_vms_are_a_table_with_every_warning() -> None:

@@ -134,7 +134,7 @@ def _head(planned: PlannedRollback, count: int, done: int, *, again: bool) -> st
         when = f"taken {age} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
     vms = format_count(count, "VM")
     before = f" {done} more have been rolled back already and stay as they are." if done else ""
-    safety = " Each gets a safety snapshot first." if planned.spec.safety else ""
+    safety = " Each gets a safety snapshot of its disks first." if planned.spec.safety else ""
     if safety and again:
         safety += " It replaces one that an earlier try has taken, which is removed then."
     if planned.spec.safety and (policy := planned.spec.delete_policy) is not None:
@@ -156,7 +156,8 @@ def _whose(planned: PlannedRollback) -> str:
 
 
 def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]]) -> Iterator[str]:
-    rows = [("VM", "wave", "target", "power", "work lost")]
+    gone = "undone" if planned.spec.safety else "lost"  # a safety snapshot holds what is on the disks
+    rows = [("VM", "wave", "target", "power", f"work {gone}")]
     rows += [
         (
             clip(printable(key), _NAME),
@@ -174,7 +175,7 @@ def _table(planned: PlannedRollback, plans: Sequence[tuple[int, str, RevertPlan]
         switched = sum(plan.power_state.before != plan.power_state.after for plan in rest)
         yield from wrapped(
             f"… and {len(rest)} more VMs: {switched} of them change their power, "
-            f"{format_size(sum(known))} are lost on the disks of {len(known)}.",
+            f"{format_size(sum(known))} are {gone} on the disks of {len(known)}.",
             first=_INDENT,
         )
 
