@@ -16,12 +16,10 @@ import sys
 import tarfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from devkit.places import ARCHIVING, PLUGIN, PROGRAM, ROOT
+
 PROVIDER = ROOT / "provider"
 DIST = ROOT / "dist"
-WORK = ROOT / ".build" / "pyinstaller"
-PLUGIN = "pulumi-resource-vmsnapshot"
-PROGRAM = f"{PLUGIN}.exe" if platform.system() == "Windows" else PLUGIN
 
 # The names that the engine gives to platforms.
 SYSTEMS = {"Linux": "linux", "Darwin": "darwin", "Windows": "windows"}
@@ -52,15 +50,15 @@ def archive_name() -> str:
 
 
 def program_command(python: Path | str) -> list[str | Path]:
-    """Gives the command that puts the program together in `WORK`, and writes what it begins with."""
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
-    entry = WORK / "entry.py"
+    """Gives the command that puts the program together in `ARCHIVING`, and writes what it begins with."""
+    shutil.rmtree(ARCHIVING, ignore_errors=True)
+    ARCHIVING.mkdir(parents=True)
+    entry = ARCHIVING / "entry.py"
     entry.write_text(ENTRY)
     return [
         *(python, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"),
         *("--onedir", "--name", PLUGIN, "--contents-directory", "lib"),
-        *("--distpath", WORK / "dist", "--workpath", WORK / "work", "--specpath", WORK),
+        *("--distpath", ARCHIVING / "dist", "--workpath", ARCHIVING / "work", "--specpath", ARCHIVING),
         *("--paths", PROVIDER / "src"),
         # Modules that are imported by name, when they are needed, can't be found by looking at the code.
         *("--collect-submodules", "vmsnapshot", "--collect-data", "vmsnapshot"),
@@ -76,7 +74,7 @@ def pack() -> Path:
     PulumiPlugin.yaml stays out: with it, `pulumi plugin install` would look for Python and install
     dependencies with it, and this archive is for machines without Python.
     """
-    program = WORK / "dist" / PLUGIN
+    program = ARCHIVING / "dist" / PLUGIN
     DIST.mkdir(exist_ok=True)
     archive = DIST / archive_name()
     shutil.copyfile(ROOT / "LICENSE", program / "LICENSE")
@@ -97,7 +95,7 @@ def main() -> int:
     """Makes the archive with the Python that runs this, and asks the program in it for its version."""
     environment = os.environ | {"PYTHONPATH": str(PROVIDER / "src")}
     subprocess.run(program_command(sys.executable), check=True, cwd=ROOT, env=environment)
-    program = WORK / "dist" / PLUGIN / PROGRAM
+    program = ARCHIVING / "dist" / PLUGIN / PROGRAM
     told = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout.strip()
     if told != version():
         sys.exit(f"{program} says that it is {told!r}, and not {version()}")

@@ -26,12 +26,12 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from devkit.places import BIN, BUILD, ROOT
+from devkit.places import ARCHIVING, BIN, BUILD, PLUGIN, ROOT
 from devkit.setup import go, java, node, packages
 from devkit.setup.python import sync_environment, uv
 from devkit.setup.running import SetupError, run
 from tools import archive
-from tools.archive import DIST, PLUGIN, PROVIDER, version
+from tools.archive import DIST, PROVIDER, version
 
 TRIED = BUILD / "tried"
 LOG = "build"
@@ -246,7 +246,7 @@ def make_program() -> Path:
         environment={"PYTHONPATH": str(PROVIDER / "src")},
         hint="see the log; what PyInstaller needs is in requirements/archive.txt.",
     )
-    return archive.WORK / "dist" / PLUGIN
+    return ARCHIVING / "dist" / PLUGIN
 
 
 def check_program(program: Path) -> None:

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from devkit.places import BUILD, ROOT
+from devkit.places import ARCHIVING, PLUGIN, PROGRAM, ROOT
 from devkit.processes import clean_environment
 from tests.bench.machine import Span
 from tests.bench.measuring import HERE
-from tools.archive import PLUGIN, PROGRAM
 
 # What `make build` puts into the archive.
-ARCHIVED = BUILD / "pyinstaller" / "dist" / PLUGIN / PROGRAM
+ARCHIVED = ARCHIVING / "dist" / PLUGIN / PROGRAM
 
 
 def started(command: Sequence[str | Path]) -> tuple[float, float | None, float | None]:
