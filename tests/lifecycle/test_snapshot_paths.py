@@ -10,10 +10,11 @@ import pytest
 from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
+from tests.support.plugin import plugin
 from tests.support.simulator import Simulator, running
 from vmsnapshot.model.values import UNKNOWN
 
-VMS = [f"web-{number}" for number in range(1, 8)]
+VMS = [f"web-{number}" for number in range(1, 9)]
 _NAMES = iter(VMS)
 
 
@@ -191,3 +192,19 @@ def test_after_somebody_gave_its_name_to_another(release: Release) -> None:
     assert release.reverts == 1
     release.stack.refresh().check()
     assert "before" not in release.stack.entries
+
+
+def test_what_another_command_was_told(release: Release) -> None:
+    """A plugin that serves several commands takes no name for the path that an earlier one's program had."""
+    release.write(revert=False)
+    other = mini_stack(release.vsphere.settings, stack="other")
+    asked = {"vmName": release.vm, "snapshot": "before-release"}
+    other.write(web={"type": "vmsnapshot:VirtualMachineRevert", "properties": asked})
+    with plugin(release.vsphere.settings) as one:
+        stack = release.stack.served_by(one)
+        stack.up().check()
+        release.client.remove(release.vm, "before-release")
+        release.client.take(release.vm, "before-release")
+        assert stack.up().check().ops == {}
+        other.served_by(one).up().check()
+    assert release.reverts == 1

@@ -89,8 +89,9 @@ class Session:
         The platform is contacted at the first use of `backend`.
         """
         self._configuration = configuration
-        self.holders = Holders()
-        self.taken = set()
+        # What the resources of an earlier command's program have told counts no more.
+        self.paths, self.removals = SnapshotPaths(), PlannedRemovals()
+        self.holders, self.taken = Holders(), set[tuple[str, str]]()
         if self._backend is not None:
             self._backend.forget_shown()
 
