@@ -402,15 +402,29 @@ def test_what_the_same_update_goes_back_to_is_not_pruned(
     assert [client.names(vm) for vm in ("web-1", "db-1", "web-2")] == [["release-42"]] * 3
 
 
-def test_a_snapshot_of_the_program_itself_is_told_as_such(vsphere: Simulator, client: Client) -> None:
-    """The update that takes a snapshot and then reverts the VM says who took what the VM now runs on."""
+def test_a_snapshot_of_another_resource_is_told_as_such(vsphere: Simulator, client: Client) -> None:
+    """Taken between a preview and its update: that says who took what the VM now runs on.
+
+    A snapshot that the same update takes first is no news: the preview has shown it.
+    """
     client.take("web-1", "base")
     with plugin(login(vsphere)) as running:
         mini = MiniStack(lambda: contextlib.nullcontext(running))
         mini.write(before=snapshot(name="mine"), web=revert(snapshot="base"))
         mini.preview().check()
+        assert "now runs on" not in mini.up().check().words
+    client.revert("web-1", "base")
+    with plugin(login(vsphere)) as running, plugin(login(vsphere)) as another:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        other = MiniStack(lambda: contextlib.nullcontext(another))
+        mini.write(web=revert(snapshot="base", triggers={"n": 2}))
+        mini.preview().check()
+        other.write(early=snapshot(name="theirs"))
+        other.up().check()
         words = mini.up().check().words
-    assert re.search(r'now runs on "mine" \(.+\), which resource "before" of stack made-up/dev took\.', words)
+    assert re.search(
+        r'now runs on "theirs" \(.+\), which resource "early" of stack made-up/dev took\.', words
+    )
 
 
 def test_the_checks_run_again_before_acting(vsphere: Simulator, client: Client) -> None:

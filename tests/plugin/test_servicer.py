@@ -510,8 +510,8 @@ def test_an_error_has_its_status_and_no_secret(plugin: Plugin) -> None:
     assert text == "me:[secret]@host about [secret]: no answer. Trying again may help."
 
 
-def test_a_secret_of_one_resource_does_not_hide_words_of_another(plugin: Plugin) -> None:
-    """What is secret in one resource may be a plain word elsewhere."""
+def test_a_secret_of_one_resource_hides_only_whole_words_of_another(plugin: Plugin) -> None:
+    """A message about another resource may name it; but in other words its letters are no secret."""
     plugin.provider.answer = errors.Refused("the word")
     properties = encode({"a": Secret("word")})
     assert (
@@ -519,7 +519,9 @@ def test_a_secret_of_one_resource_does_not_hide_words_of_another(plugin: Plugin)
         == "the [secret]"
     )
     other = provider_pb2.CreateRequest(urn=URN + "2", type=TOKEN)
-    assert _status(plugin.stub.Create, other)[1] == "the word"
+    assert _status(plugin.stub.Create, other)[1] == "the [secret]"
+    plugin.provider.answer = errors.Refused("the words, a sword")
+    assert _status(plugin.stub.Create, other)[1] == "the words, a sword"
 
 
 def test_an_unexpected_error_asks_for_a_report(

@@ -138,10 +138,12 @@ def _invalid(name: str, hint: str) -> Rule:
 
 def _permission(subject: Subject, fault: Any) -> VmsnapshotError:
     named = getattr(fault, "privilegeId", None)
-    privilege = f"the privilege {named}" if named else "a privilege that the server doesn't name"
+    lacks = "the user lacks a privilege that the server doesn't name"
+    if named:
+        lacks = f"the user lacks the privilege {named}"
     on = getattr(getattr(fault, "object", None), "_moId", None)
     where = f" on {on}" if on else ""
-    return Denied(f"{words(fault)}.", subject=subject, hint=f"the user lacks {privilege}{where}.")
+    return Denied(f"{words(fault)}.", subject=subject, hint=f"{lacks}{where}.")
 
 
 def _argument(subject: Subject, fault: Any) -> VmsnapshotError:
