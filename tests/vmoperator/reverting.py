@@ -53,6 +53,22 @@ def on_write(
     backend._client.http.event_hooks = {"request" if when == "before" else "response": [hook]}
 
 
+def die_after_asking(backend: VmOperatorBackend) -> None:
+    """Have it end here as soon as the server has taken its request for a revert, whichever write that is."""
+
+    def asks(step: dict[str, Any]) -> bool:
+        return (step["op"], step["path"]) == ("add", "/spec/currentSnapshotName")
+
+    def hook(response: httpx2.Response) -> None:
+        request = response.request
+        if request.method == "PATCH" and response.is_success:
+            steps = json.loads(request.content)
+            if isinstance(steps, list) and any(map(asks, steps)):
+                die()
+
+    backend._client.http.event_hooks = {"response": [hook]}
+
+
 def die() -> None:
     """End here."""
     raise Crash

@@ -593,9 +593,12 @@ def answer(code: int, reason: str = "", message: str = "it said so", **details: 
         (
             # The API server gives no reason for it (apiextensions-apiserver, webhook_converter.go).
             Answer(500, {"message": "conversion webhook for v1, Kind=X failed: Post https"}),
-            Busy,
+            Interrupted,
             "conversion webhook doesn't answer",
         ),
+        # Of etcd, as it comes through (test_unclear_answers).
+        (Answer(500, {"message": "etcdserver: leader changed"}), Interrupted, "etcd doesn't answer"),
+        (Answer(500, {"message": "etcdserver: mvcc: database space exceeded"}), PlatformError, "exceeded"),
         (answer(409, "Conflict"), Busy, "somebody else is changing it"),
         (
             answer(409, "Conflict", causes=[{"reason": "FieldManagerConflict", "message": 'with "kubectl"'}]),

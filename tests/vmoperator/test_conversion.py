@@ -10,11 +10,13 @@ import pytest
 from lightkube.types import PatchType
 
 from devkit.kubernetes import GROUP, ApiServer, VirtualMachine
+from devkit.vmoperator import conversion
 from devkit.vmoperator.conversion import ANNOTATION, served_by
 from devkit.vmoperator.v1alpha6 import ADDED, places
 from devkit.waiting import until
 from tests.support.in_process import mini_stack
 from tests.vmoperator.environment import Environment, environment
+from vmsnapshot.backends.vmoperator._faults import Answer, translate
 
 NAMESPACE = "newer"
 
@@ -50,6 +52,26 @@ def test_both_versions_are_served(here: Environment) -> None:
     assert kept["status"] == newer["status"]
     assert kept["spec"] == newer["spec"]
     assert ANNOTATION not in (newer["metadata"].get("annotations") or {})
+
+
+def test_an_answer_that_cannot_be_converted(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server says 500 when it has stored the change already: it isn't known to be undone."""
+    path = f"/apis/{GROUP}/v1alpha5/namespaces/{NAMESPACE}/virtualmachines/web-1"
+    changed = here.server.ask("GET", path).json()
+    changed["metadata"]["annotations"]["probe"] = "1"
+    convert = conversion.convert
+
+    def down(item: dict[str, Any], wanted: str) -> dict[str, Any]:
+        if "probe" in (item["metadata"].get("annotations") or {}) and wanted == changed["apiVersion"]:
+            raise ConnectionError
+        return convert(item, wanted)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(conversion, "convert", down)
+        answer = here.server.ask("PUT", path, changed)
+    annotations = stored(here)["metadata"]["annotations"]
+    assert (answer.status_code, annotations["probe"]) == (500, "1")
+    assert translate(Answer.of(answer), "changing").outcome_unknown
 
 
 def test_what_the_older_version_lacks_survives_a_change_in_it(here: Environment) -> None:

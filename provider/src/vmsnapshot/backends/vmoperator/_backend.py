@@ -76,12 +76,14 @@ class VmOperatorBackend(VmOperatorReader):
         Made twice, by the same request, it is one.
 
         Raises:
+            Gone: The VM is no longer there; another may have its name.
             Refused: The namespace has one of that name which this request didn't make.
         """
         namespace, name = split_id(vm.identity.id)
         cache = self._inventory.cache(namespace, operation)
         about = _about(operation, vm, request.name)
         with self._vm_lock.hold(machine_id(namespace, request.name), operation):
+            cache.machine(name, vm.identity.uid, about)
             Snapshots(self._client, cache).create(name, request, operation, about)
         return request.name
 

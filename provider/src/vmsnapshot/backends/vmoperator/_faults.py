@@ -10,8 +10,9 @@
     409 Conflict                                Busy
     400 BadRequest, 422 Invalid                 Refused, with the server's words
     429, 503                                    Busy, after as long as the server asks for
-    500 a webhook doesn't answer                Busy
-    504 Timeout; 5xx that is no Status          Interrupted  ┐
+    500 an admission webhook doesn't answer     Busy
+    500 of etcd, of a conversion webhook        Interrupted  ┐
+    504 Timeout; 5xx that is no Status          Interrupted  ┤
     no answer after sending                     Interrupted  ├ all three are Unreachable
     never sent                                  NotSent      │
     no connection at the first attempt          NeverReached ┘
@@ -202,8 +203,15 @@ def _rule(kind: type[VmsnapshotError], hint: str = "", *, retryable: bool | None
 # Of a request for the object with a UID: another has its name, or none has (seen; kubernetes issue 127625).
 _OTHER_UID: Final = ("UID in the precondition", "UID in precondition", "uid mismatch")
 _ANOTHER: Final = "it is no longer there; another one may have its name."
-# What is read in another version than it is stored in goes through the VM Operator's webhook.
+# What is read in another version than it is stored in goes through the VM Operator's webhook: so does the
+# answer to a write, once that is stored (apiserver, storage/etcd3/store.go: Create, GuaranteedUpdate).
 _CONVERSION: Final = re.compile(r"conversion webhook for .+ failed: Post ", re.DOTALL)
+# Of etcd's, those after which a write may have been carried out (etcd, client/v3/retry.go: sent again, it
+# might be done twice). The API server passes the text on, with 500 and no reason (responsewriters/status.go).
+_ETCD: Final = re.compile(
+    r"etcdserver: (?:request timed out|leader changed|no leader|server stopped)|context deadline exceeded|"
+    r"rpc error: code = (?:Unavailable|Canceled|DeadlineExceeded|Unknown)"
+)
 # By admission, with the code that is otherwise RBAC's.
 _ADMISSION: Final = ("admission webhook", "denied request", "exceeded quota", "is being terminated")
 
@@ -256,7 +264,9 @@ def _internal(about: About, answer: Answer) -> VmsnapshotError:
     if "failed calling webhook" in answer.message:
         return _rule(Busy, "the VM Operator's admission webhook doesn't answer.")(about, answer)
     if _CONVERSION.search(answer.message):
-        return _rule(Busy, "the VM Operator's conversion webhook doesn't answer.")(about, answer)
+        return _rule(Interrupted, "the VM Operator's conversion webhook doesn't answer.")(about, answer)
+    if not answer.reason and _ETCD.search(answer.message):
+        return _rule(Interrupted, "the server's etcd doesn't answer.")(about, answer)
     return _rule(PlatformError)(about, answer)
 
 

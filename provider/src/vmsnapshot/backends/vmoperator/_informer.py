@@ -13,9 +13,18 @@ from vmsnapshot.backends._retry import backoff
 from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._changes import ChangeNotifier, ended_by
 from vmsnapshot.backends.vmoperator._client import Client
-from vmsnapshot.backends.vmoperator._objects import MACHINES, SNAPSHOTS, Object, name_of, spec_of, uid_of
+from vmsnapshot.backends.vmoperator._objects import (
+    MACHINES,
+    SNAPSHOTS,
+    Object,
+    anew,
+    is_another,
+    name_of,
+    spec_of,
+    uid_of,
+)
 from vmsnapshot.backends.vmoperator._watch import Watch
-from vmsnapshot.lifecycle.errors import Busy, PlatformError, Unreachable, Unsupported, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, Gone, PlatformError, Unreachable, Unsupported, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
 T = TypeVar("T")
@@ -339,6 +348,17 @@ class NamespaceCache:
             since = now
         self._seen[about] = what, since
         return now - since
+
+    def machine(self, name: str, uid: str | None, about: faults.About) -> Object:
+        """The VM that was looked at before, as it is now; None as its UID: that isn't known.
+
+        Raises:
+            Gone: It is no longer there; another may have its name.
+        """
+        found = self.machines.get(name)
+        if found is None or is_another(found, uid):
+            raise Gone(f"the VM is no longer there{anew(found)}.", subject=about)
+        return found
 
     def snapshots_of(self, vm_name: str) -> list[Object]:
         """The snapshot objects that name a VM."""

@@ -16,12 +16,20 @@ _POWER: Final = "/spec/powerState"
 
 def prepare(machine: Object, attempt: AttemptNote) -> list[Object]:
     """Note an attempt on a VM that nothing is asked of, instead of the note that is on it."""
-    note, known = attempt.note("prepared"), annotations_of(machine)
-    tests = [same_object(machine), _test(_FIELD, None)]
+    return [_test(_FIELD, None), *record(machine, attempt.note("prepared"))]
+
+
+def record(item: Object, note: str) -> list[Object]:
+    """Write a note on this very object, instead of the one that is known there."""
+    known = annotations_of(item)
     if not known:
         add = {"op": "add", "path": _ANNOTATIONS, "value": {REVERT: note}}
-        return [*tests, _test(_ANNOTATIONS, None), add]
-    return [*tests, _test(_NOTE, known.get(REVERT)), {"op": "add", "path": _NOTE, "value": note}]
+        return [same_object(item), _test(_ANNOTATIONS, None), add]
+    return [
+        same_object(item),
+        _test(_NOTE, known.get(REVERT)),
+        {"op": "add", "path": _NOTE, "value": note},
+    ]
 
 
 def power(machine: Object, wanted: str) -> list[Object]:

@@ -10,9 +10,9 @@ from vmsnapshot.backends.vmoperator import _patches as patches
 from vmsnapshot.backends.vmoperator._client import REPEATABLE, Client
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
-from vmsnapshot.backends.vmoperator._objects import MACHINES, Object, anew, is_another, spec_of, status_of
+from vmsnapshot.backends.vmoperator._objects import MACHINES, Object, spec_of, status_of
 from vmsnapshot.backends.vmoperator._records import note_power
-from vmsnapshot.lifecycle.errors import Gone
+from vmsnapshot.lifecycle.errors import Cancelled, Gone, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
 
 _POWER: Final = {"on": "PoweredOn", "off": "PoweredOff"}
@@ -62,14 +62,19 @@ class PowerRequest:
             except faults.PreconditionFailed:
                 raise Gone("the VM is no longer there.", subject=self._about) from None
             self._cache.machines.upsert(kept)
-        self._cache.changes.until(
-            self._vm_name,
-            lambda: True if status_of(self._live()).get("powerState") == wanted else None,
-            operation,
-        )
+        try:
+            self._cache.changes.until(
+                self._vm_name,
+                lambda: True if status_of(self._live()).get("powerState") == wanted else None,
+                operation,
+            )
+        except (TimedOut, Cancelled) as ended:
+            told = status_of(self._live()).get("powerState") or "nothing"
+            ended.add(
+                f"spec.powerState of the VM is {wanted}, and its status tells {told}: the VM Operator "
+                "switches it once it can."
+            )
+            raise
 
     def _live(self) -> Object:
-        found = self._cache.machines.get(self._vm_name)
-        if found is None or is_another(found, self._vm_uid):
-            raise Gone(f"the VM is no longer there{anew(found)}.", subject=self._about)
-        return found
+        return self._cache.machine(self._vm_name, self._vm_uid, self._about)

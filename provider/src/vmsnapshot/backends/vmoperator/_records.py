@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 
+from vmsnapshot.backends._retry import retry
+from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator import _patches as patches
-from vmsnapshot.backends.vmoperator._client import Client
+from vmsnapshot.backends.vmoperator._client import REPEATABLE, Client
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
-from vmsnapshot.backends.vmoperator._objects import REVERT, SNAPSHOTS, Object, compact
+from vmsnapshot.backends.vmoperator._objects import (
+    REVERT,
+    SNAPSHOTS,
+    Object,
+    anew,
+    annotations_of,
+    compact,
+    is_another,
+    parsed,
+)
 from vmsnapshot.backends.vmoperator._revert_status import AttemptNote, RevertJournal, timestamp
+from vmsnapshot.lifecycle.errors import Gone
 from vmsnapshot.lifecycle.operation import Operation
 
 
@@ -17,22 +31,55 @@ def write(
     client: Client,
     cache: NamespaceCache,
     target: str,
-    record: Object,
+    record_of: Callable[[Object], Object | None],
     *,
     uid: str | None = None,
     operation: Operation,
     about: About,
 ) -> None:
-    """Write a record on its snapshot, instead of what is there.
+    """Write a record on its snapshot, instead of the one that was looked at, and no other.
+
+    Args:
+        client: The server.
+        cache: The VM's namespace.
+        target: The snapshot's name.
+        record_of: What to write instead of what stands there; None: leave that. Asked again after a change.
+        uid: The UID that the snapshot must have; None: any.
+        operation: The time.
+        about: For messages.
 
     Raises:
-        Gone: It isn't there, or has another UID than `uid` (None: any).
+        Gone: It isn't there, or has another UID.
     """
     path = client.path(cache.name, SNAPSHOTS, target)
-    metadata: Object = {"annotations": {REVERT: compact(record)}}
-    # The server changes nothing of an object that has another.
-    change = {"metadata": metadata | ({} if uid is None else {"uid": uid})}
-    cache.snapshots.upsert(client.merge(path, change, operation, about))
+    item = cache.snapshots.get(target)
+    while item is not None and not is_another(item, uid):
+        there = annotations_of(item).get(REVERT)
+        record = record_of(parsed(there))
+        if record is None or there == compact(record):
+            return
+        steps = patches.record(item, compact(record))
+        try:
+            kept = retry(operation, REPEATABLE, partial(client.patch, path, steps, operation, about))
+        except faults.PreconditionFailed:
+            item = cache.snapshots.ask_alone(target, operation)
+        else:
+            cache.snapshots.upsert(kept)
+            return
+    raise Gone(f"the snapshot is no longer there{anew(item)}; another one may have its name.", subject=about)
+
+
+def brought_up_to_date(there: Object, record: Object) -> Object | None:
+    """What to write of a request instead of what stands on its snapshot; None: there is nothing to change.
+
+    Of one that another has replaced, only that it was done: the other's record keeps what isn't known of it.
+    """
+    earlier: list[Object] = there.get("earlier") or []
+    if there.get("nonce") == record.get("nonce"):
+        return record | ({"earlier": earlier} if earlier else {})
+    done = {"ended": record.get("ended"), "succeeded": True} if record.get("succeeded") else None
+    found = [one | done if done and one.get("nonce") == record.get("nonce") else one for one in earlier]
+    return there | {"earlier": found} if found != earlier else None
 
 
 def note_power(
@@ -41,7 +88,11 @@ def note_power(
     """Note with a revert that the power which is asked for next is a part of the same request."""
     record, target = RevertJournal(cache).record(vm_name, request_id)
     if record is not None:
-        write(client, cache, target, record | {"power": power}, operation=operation, about=operation.what)
+
+        def with_power(there: Object) -> Object | None:
+            return there | {"power": power} if there.get("nonce") == record.get("nonce") else None
+
+        write(client, cache, target, with_power, operation=operation, about=operation.what)
 
 
 def ended(reason: str, moment: dt.datetime) -> Object:

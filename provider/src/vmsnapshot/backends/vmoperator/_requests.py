@@ -63,11 +63,9 @@ from vmsnapshot.backends.vmoperator._objects import (
     REVERT_SUCCEEDED,
     REVERTING,
     Object,
-    anew,
     annotations_of,
     condition_of,
     in_words,
-    is_another,
     parsed,
     spec_of,
     status_of,
@@ -85,6 +83,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
 from vmsnapshot.lifecycle.errors import (
     Busy,
     Gone,
+    PlatformError,
     Refused,
     Unsupported,
     VmsnapshotError,
@@ -134,7 +133,11 @@ class RevertRequest:
         self._attempt = AttemptNote(request_id, secrets.token_hex(8), target)
         self._record: Object = {}
         self._replaced: Object = {}
+        # What stood on the snapshot when this began, and what is kept of it.
+        self._last: Object = {}
         self._before: list[Object] = []
+        # Whether the request may have arrived, though it was not answered well.
+        self._unsure = False
 
     def _note(self, operation: Operation) -> None:
         """Steps 1 and 2; between them, the end of what step 1 replaced."""
@@ -150,24 +153,42 @@ class RevertRequest:
             "below": self._journal.below(self._attempt.target),
             "failure": digest(condition_of(machine, REVERT_SUCCEEDED)),
             "began": timestamp(self._cache.told_time()),
-            **({"earlier": self._before} if self._before else {}),
         }
         try:
-            self._note_on_snapshot(operation)
-        except Gone:
-            self._take_away("prepared")
+            self._write(self._first, operation)
+        except (Gone, faults.PreconditionFailed):
+            # Where it has replaced another's, it stays: it tells that the other was never asked for.
+            if not self._attempt.instead_of:
+                self._take_away("prepared")
             raise
+
+    def _first(self, there: Object) -> Object:
+        """The record with which this request begins, instead of what stands on the snapshot."""
+        if there.get("nonce") == self._attempt.nonce:
+            return self._record  # it was written, and the answer was lost
+        if there != self._last:
+            # One that has ended since is kept with this one. One whose note on the VM this one's has replaced
+            # was never asked for. Any other may still be carried out.
+            if not there.get("ended") and there.get("nonce") != self._attempt.instead_of:
+                told = "another request for a revert to that snapshot came between; nothing was done."
+                raise faults.PreconditionFailed(told, retryable=True, subject=self._about)
+            self._last = there
+            self._before = self._journal.earlier(self._vm_name, self._attempt.target, self._attempt.id)
+        self._record.pop("earlier", None)
+        self._record |= {"earlier": self._before} if self._before else {}
+        return self._record
 
     def _request(self, operation: Operation) -> None:
         """Step 3, until it is certain that it was applied, or that it was not."""
         steps = patches.request(self._attempt)
-        lost = False
         while True:
+            failed: VmsnapshotError | None = None
             try:
                 kept = self._client.patch(self._path, steps, operation, self._about)
-            except faults.Interrupted as error:
+            except (faults.Interrupted, PlatformError) as error:
                 operation.report(f"{full_stop(error.explanation)} Looking what came of it.")
-                lost = True
+                self._unsure = True
+                failed = error if isinstance(error, PlatformError) else None
             except faults.PreconditionFailed:
                 pass
             except faults.UnknownField as refused:
@@ -182,8 +203,10 @@ class RevertRequest:
                         "the server dropped it: snapshots are switched off there.", subject=self._about
                     )
                 return
-            if self._arrived(operation, lost=lost):
+            if self._arrived(operation):
                 return
+            if failed is not None:
+                raise failed
 
     def clear(self, phase: str, reason: str, operation: Operation, *, for_good: bool) -> bool:
         """Take the request back, and note why; whether that could be done.
@@ -278,6 +301,7 @@ class RevertRequest:
                 self._replaced = {}
             instead_of = str(self._replaced.get("nonce") or "")
             self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)
+            self._last = self._journal.noted(self._attempt.target)
             self._before = self._journal.earlier(self._vm_name, self._attempt.target, self._attempt.id)
             steps = patches.prepare(machine, self._attempt)
             try:
@@ -291,13 +315,19 @@ class RevertRequest:
                 return kept
             self._look_afresh(operation)
 
-    def _arrived(self, operation: Operation, *, lost: bool) -> bool:
+    def _arrived(self, operation: Operation) -> bool:
         """Whether a request that wasn't answered well has been applied; if not, it may be sent again."""
         now = self._look_afresh(operation)
         note = annotations_of(now).get(REVERT)
-        if note == self._attempt.note("requested") or (lost and note is None):
+        if note == self._attempt.note("requested"):
             return True
-        if note != self._attempt.note("prepared"):
+        prepared = note == self._attempt.note("prepared")
+        # A revert that was done has replaced the note, perhaps by an old one that the snapshot holds. Another
+        # request that came before this one names the note that it replaced.
+        if self._unsure and not prepared and parsed(note).get("instead_of") != self._attempt.nonce:
+            return True
+        self._unsure = False
+        if not prepared:
             raise Refused(
                 "another revert of the VM came between; nothing was done.",
                 retryable=True,
@@ -317,10 +347,12 @@ class RevertRequest:
         )
 
     def _note_on_snapshot(self, operation: Operation) -> None:
+        """Bring this request's record on the snapshot up to date, also where another's has replaced it."""
+        self._write(lambda there: records.brought_up_to_date(there, self._record), operation)
+
+    def _write(self, record_of: Callable[[Object], Object | None], operation: Operation) -> None:
         target, uid, about = self._attempt.target, self._target_uid, self._about
-        records.write(
-            self._client, self._cache, target, self._record, uid=uid, operation=operation, about=about
-        )
+        records.write(self._client, self._cache, target, record_of, uid=uid, operation=operation, about=about)
 
     def _end_replaced(self, operation: Operation) -> None:
         note, by = self._replaced, self._attempt
@@ -333,10 +365,7 @@ class RevertRequest:
         return now
 
     def _machine(self) -> Object:
-        found = self._cache.machines.get(self._vm_name)
-        if found is None or is_another(found, self._vm_uid):
-            raise Gone(f"the VM is no longer there{anew(found)}.", subject=self._about)
-        return found
+        return self._cache.machine(self._vm_name, self._vm_uid, self._about)
 
 
 def brief() -> Operation:

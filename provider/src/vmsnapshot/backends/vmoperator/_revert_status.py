@@ -168,14 +168,18 @@ class RevertJournal:
         for record, target in noted:
             yield from ((one, target) for one in record.get("earlier") or ())
 
+    def noted(self, target: str) -> Object:
+        """What stands on a snapshot of the last request for a revert to it."""
+        item = self._cache.snapshots.get(target)
+        return parsed(annotations_of(item).get(REVERT)) if item is not None else {}
+
     def earlier(self, vm_name: str, target: str, request_id: str) -> list[Object]:
         """What a new request's note on a snapshot keeps of those that came before, the newest first.
 
         Of one that was done, that it was; of one of which that isn't known, this: the new one's revert would
         be taken for its own.
         """
-        item = self._cache.snapshots.get(target)
-        last = parsed(annotations_of(item).get(REVERT)) if item is not None else {}
+        last = self.noted(target)
         if last.get("vm") != vm_name:
             return []
         found: list[Object] = list(last.get("earlier") or ())

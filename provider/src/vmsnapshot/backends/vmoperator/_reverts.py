@@ -25,6 +25,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
     digest,
     failure,
     failure_in_words,
+    how_to_clear,
     in_progress,
     moment_of,
     timestamp,
@@ -75,8 +76,12 @@ class Revert(RevertRequest):
         except (Cancelled, TimedOut):
             # It may still be on its way: the notes stay, and tell the next run whether it arrived.
             raise
-        except VmsnapshotError:
-            self._give_up("prepared", "it was not asked for")
+        except VmsnapshotError as failed:
+            if self._unsure:
+                failed.outcome_unknown = True
+                failed.add("Whether the request arrived is not known; the next update finds out.")
+            else:
+                self._give_up("prepared", "it was not asked for")
             raise
         while (outcome := self._follow(operation)) is not RevertStatus.SUCCEEDED:
             if outcome is RevertStatus.LOST:
@@ -209,6 +214,12 @@ class Revert(RevertRequest):
         machine = self._cache.machines.get(self._vm_name)
         # Whatever is known here may be old: the patch tests it again.
         begun = machine is None or in_progress(machine)
-        if not begun and self.clear("withdrawn", "its time was over", brief(), for_good=False):
+        if begun:
+            return "The VM Operator goes on with the revert; the next update looks what came of it."
+        if self.clear("withdrawn", "its time was over", brief(), for_good=False):
             return f"The request is taken back. {_UNKNOWN}"
-        return "The VM Operator goes on with the revert; the next update looks what came of it."
+        by_hand = how_to_clear(self._cache.name, self._vm_name)
+        return (
+            "The request could not be taken back: the VM Operator reverts the VM as soon as it can, if it "
+            f"has not done so. The next update looks what came of it. {by_hand}"
+        )

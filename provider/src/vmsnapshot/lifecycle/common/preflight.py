@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle.common.preflight_vm_operator import (
     outside_count,
     target_findings,
     unapplied_findings,
+    under_way_findings,
 )
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused
@@ -123,7 +124,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
             )
     found += [*_power_off_behavior(vm), *vm_service_findings(vm)]
     found += [*adoption_findings(vm, inputs), *unapplied_findings(vm)]
-    found += left_behind_findings(vm, "takes no snapshot of the VM")
+    found += [*left_behind_findings(vm, "takes no snapshot of the VM"), *under_way_findings(vm)]
     found += [*space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:
         found.append(_consolidation())

@@ -71,7 +71,18 @@ def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
         found.append(Finding(severity="error", code="revertUnderWay", message=text))
     else:
         found += left_behind_findings(vm, "starts no other")
-    return [*found, *_adopted(target), *_volume_snapshots(vm, target)]
+    return [*found, *_not_taken_yet(vm, target), *_adopted(target), *_volume_snapshots(vm, target)]
+
+
+def under_way_findings(vm: VirtualMachine) -> list[Finding]:
+    """Returns a warning where a new snapshot is taken after a revert that is under way."""
+    if vm.revert_requested is None or vm.revert_failure is not None:
+        return []
+    text = (
+        f'A revert of the VM to "{vm.revert_requested}" is under way. The VM Operator takes the snapshot '
+        "after it, so that it holds the VM as the revert leaves it."
+    )
+    return [Finding(severity="warning", code="revertUnderWay", message=text)]
 
 
 def left_behind_findings(vm: VirtualMachine, effect: str) -> list[Finding]:
@@ -103,6 +114,23 @@ def failed_request_findings(vm: VirtualMachine, *, possible: bool) -> list[Findi
     text += " The update takes it back"
     text += "." if possible else ", and then ends with the error above: nothing is reverted."
     return [Finding(severity="warning", code="revertFailed", message=text)]
+
+
+def _not_taken_yet(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
+    """Returns a warning for snapshots that are asked for: the VM Operator reverts a VM first."""
+    waiting = [
+        f'"{item.name}"'
+        for item in vm.snapshots
+        if item.managed and item.unique_id is None and not item.being_deleted and item.id != target.id
+    ]
+    if not waiting:
+        return []
+    text = (
+        f"Snapshots of the VM that are asked for and not taken yet: {', '.join(waiting)}. The VM Operator "
+        "reverts the VM first, so that they would hold it as the revert leaves it. Wait until they are taken "
+        "if somebody needs what the VM is now."
+    )
+    return [Finding(severity="warning", code="snapshotNotTaken", message=text)]
 
 
 def _adopted(target: Snapshot) -> list[Finding]:
