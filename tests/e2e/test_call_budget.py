@@ -9,6 +9,7 @@ import pytest
 
 from devkit.places import ROOT
 from tests.e2e.conftest import revert, snapshot
+from tests.support.client import other_client
 from tests.support.engine import Stack
 from tests.support.simulator import Simulator, running
 
@@ -57,6 +58,7 @@ def test_the_calls_of_a_stack_of_100_snapshots(tmp_path: Path) -> None:
       looking before, waiting, and looking after;
     - refresh: at most 25 calls in all;
     - `up` without a change: none, not even a login;
+    - destroy: the call that starts the task, and a share of looking which clones stand on what is removed;
     - a preview of reverts: a few calls beyond what a run costs, however long the plan: the engine checks
       resources one after another (so their reads can't be gathered), but VMs are read ahead, each with
       what its current snapshot holds, and what the engine then shows of each is what its check has read;
@@ -78,6 +80,13 @@ def test_the_calls_of_a_stack_of_100_snapshots(tmp_path: Path) -> None:
 
         assert calls_of(server, stack, "up", "--yes", "--skip-preview") == {}
 
+        calls = calls_of(server, stack, "destroy", "--yes", "--skip-preview")
+        assert calls["RemoveSnapshot_Task"] == COUNT
+        assert sum(calls.values()) <= 5 * COUNT / 2 + RUN, calls
+
+        with other_client(server) as client:
+            for name in names[:REVERTS]:
+                client.take(name, "base")
         asked = {name: revert(name, snapshot="base") for name in names[:REVERTS]}
         stack = new_stack(tmp_path / "reverts", server, asked)
         calls = calls_of(server, stack, "preview")

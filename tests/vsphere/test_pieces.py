@@ -121,6 +121,21 @@ def test_nobody_waits_for_who_waits_at_another_batcher(monkeypatch: pytest.Monke
     assert [each.result() for each in asking] == [1, 1]
 
 
+def test_who_asks_two_batchers_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation that reads its VM and looks for clones at once isn't taken for two: others may come."""
+    reads, events = _crowded()
+    monkeypatch.setattr(_batcher, "LONGEST", 3600.0)
+    monkeypatch.setattr(_batcher, "MOST", 3600.0)
+    one, other = operation(), operation()
+    asking = [Doing(partial(each.ask, 1, one)) for each in (reads, events)]
+    until(lambda: reads._waiting and events._waiting)
+    assert reads._crowd.waiting == 1
+    asking += [Doing(partial(each.ask, 2, other)) for each in (reads, events)]
+    assert [each.result() for each in asking] == [1] * 4
+    assert 2 in [len(each._answered) for each in (reads, events)], "the other one came"
+    assert reads._crowd.waiting == 0
+
+
 def test_who_was_expected_in_vain_is_not_expected_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """That one of two operations has ended costs one wait, not one at each batcher; until it is back."""
     reads, events = _crowded()

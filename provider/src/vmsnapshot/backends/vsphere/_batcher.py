@@ -56,9 +56,9 @@ class Batcher(Generic[K, V]):
         self._crowd = crowd or Crowd()
         self._changed = self._crowd.changed
         self._waiting: list[tuple[K, Future[V | Exception]]] = []
-        self._callers = 0
-        # How many the batch under way, or the last one, is for; and with those who came meanwhile.
-        self._answered = 0
+        self._callers: list[Operation] = []
+        # Whom the batch under way, or the last one, is for; how many, with those who came meanwhile.
+        self._answered: list[Operation] = []
         self._together = 0
         self._leading = False
         self._hurry = False
@@ -91,11 +91,11 @@ class Batcher(Generic[K, V]):
             return {}
         with self._changed:
             self._waiting += tickets.items()
-            self._callers += 1
+            self._callers.append(operation)
             lead = not self._leading
             self._leading = True
             self._hurry |= not operation.batched
-            self._crowd.come()
+            self._crowd.come(operation)
         if lead:
             in_background(self._name, self._lead)
         return {key: ticket.wait(operation, self._silence) for key, ticket in tickets.items()}
@@ -111,7 +111,7 @@ class Batcher(Generic[K, V]):
                 answers = dict.fromkeys(keys, failure)
             with self._changed:
                 # Who waits by now is somebody else: all of these will come together the next time.
-                self._together = self._answered + self._callers if self._callers else 0
+                self._together = len(self._answered) + len(self._callers) if self._callers else 0
                 # From now on they may come elsewhere, though their threads still have to wake.
                 self._crowd.go(self._answered)
             for key, ticket in batch:
@@ -126,8 +126,8 @@ class Batcher(Generic[K, V]):
                 return []
             self._settle()
             batch, self._waiting = self._waiting, []
-            callers = self._answered = self._callers
-            self._callers = 0
+            self._answered, self._callers = self._callers, []
+            callers = len(self._answered)
             self._hurry = False
             fading = FORGETTING if callers > 1 else FORGETTING_ALONE
             self._usual = max(callers, self._usual * fading, self._together)
@@ -135,7 +135,7 @@ class Batcher(Generic[K, V]):
 
     def _settle(self) -> None:
         begun = latest = time.monotonic()
-        came = self._callers
+        came = len(self._callers)
         while not self._hurry and (left := min(latest + LONGEST, begun + MOST) - time.monotonic()) > 0:
             on_the_way = self._more_to_come is not None and self._more_to_come()
             # Who waits elsewhere can't come.
@@ -145,7 +145,7 @@ class Batcher(Generic[K, V]):
             # Whoever comes tells; that nobody else is on the way, nobody tells.
             tells = expected and self._more_to_come is None
             self._changed.wait(left if tells else min(QUIET, left))
-            if self._callers > came:
-                came, latest = self._callers, time.monotonic()
+            if len(self._callers) > came:
+                came, latest = len(self._callers), time.monotonic()
         if not self._hurry:
             self._crowd.is_complete()

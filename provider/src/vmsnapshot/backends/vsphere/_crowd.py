@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from collections.abc import Iterable
+
+from vmsnapshot.lifecycle.operation import Operation
 
 
 class Crowd:
-    """How many operations wait at the batchers of one server: one that waits can't come to another batcher.
+    """Which operations wait at the batchers of one server: one that waits can't come to another batcher.
+
+    One that asks several batchers at the same time counts once, until the last has answered.
 
     Attributes:
         changed: Held to read or change it or its batchers; notified when somebody comes.
-        waiting: How many wait.
         size: How many there are, as far as that showed: as many as waited at once, since one was last
             expected in vain.
     """
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.waiting = 0
         self.size = 0
+        self._asks: Counter[Operation] = Counter()
 
-    def come(self) -> None:
-        """One more waits. The caller holds `changed`."""
-        self.waiting += 1
+    @property
+    def waiting(self) -> int:
+        """How many wait. The caller holds `changed`."""
+        return len(self._asks)
+
+    def come(self, operation: Operation) -> None:
+        """One waits, or waits for one more answer. The caller holds `changed`."""
+        self._asks[operation] += 1
         self.size = max(self.size, self.waiting)
         self.changed.notify_all()
 
-    def go(self, count: int) -> None:
-        """So many get their answers. The caller holds `changed`."""
-        self.waiting -= count
+    def go(self, operations: Iterable[Operation]) -> None:
+        """These get an answer. The caller holds `changed`."""
+        self._asks.subtract(operations)
+        self._asks = +self._asks  # without those that wait for nothing more
 
     def is_complete(self) -> None:
         """Nobody else came, although somebody was expected. The caller holds `changed`."""
