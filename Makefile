@@ -146,12 +146,12 @@ build: ## Make what is published, in dist/, and try it: archive, wheels, sdists,
 	@cd "$(ROOT)" && python -m tools.build $(ARGS)
 
 .PHONY: picture
-picture: ## Run a real preview, and put its text into README.md and its picture into docs/
+picture: ## Run a real preview, and put its text and its picture into docs/
 	$(call setup,python pulumi simulator govc picture)
 	@cd "$(ROOT)" && "$(BUILD)/picture/bin/python" -m tools.picture
 
 .PHONY: walk
-walk: ## Roll an environment back, and put what was printed into README.md and docs/
+walk: ## Roll an environment back, and put what was printed into docs/
 	$(call setup,python pulumi simulator govc)
 	@cd "$(ROOT)" && python -m tools.walk
 

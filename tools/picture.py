@@ -1,6 +1,6 @@
-"""Runs a real preview on the simulator, and shows it in the README: as text, and as a picture.
+"""Runs a real preview on the simulator, and shows it: the README's picture, and the text of a page.
 
-The text goes between the two marks in README.md, the picture to docs/preview.png. Both come from
+The text goes between the two marks in docs/revert-preview.md, the picture to docs/preview.png. Both come from
 one run of the real engine; nothing is drawn that it didn't print. Run it by `make picture`.
 """
 
@@ -25,7 +25,7 @@ from devkit.places import ROOT
 from tools.scenario import environment_of, run, simulator, stack
 
 PICTURE = ROOT / "docs" / "preview.png"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "revert-preview.md"
 COMMAND = "pulumi preview --diff"
 
 # The look of a terminal: colours of its ground and its text, and those that the engine asks for.
@@ -147,14 +147,14 @@ def main() -> None:
     PICTURE.parent.mkdir(exist_ok=True)
     draw(lines).save(PICTURE, optimize=True)
     text = "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines).strip("\n")
-    old = README.read_text(encoding="utf-8")
+    old = PAGE.read_text(encoding="utf-8")
     head, found, rest = old.partition("<!-- preview -->\n")
     _, found_end, tail = rest.partition("<!-- /preview -->")
     if not (found and found_end):
-        sys.exit("README.md has lost the marks between which the preview stands")
+        sys.exit(f"{PAGE.name} has lost the marks between which the preview stands")
     shown = f"```text\n$ {COMMAND}\n{text}\n```\n"
-    README.write_text(head + found + shown + found_end + tail, encoding="utf-8")
-    print(f"{PICTURE.relative_to(ROOT)} and README.md show a new run")
+    PAGE.write_text(head + found + shown + found_end + tail, encoding="utf-8")
+    print(f"{PICTURE.relative_to(ROOT)} and {PAGE.relative_to(ROOT)} show a new run")
 
 
 if __name__ == "__main__":

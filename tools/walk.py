@@ -1,6 +1,6 @@
-"""Takes a bad release back on the simulator, and shows in the documents what was printed.
+"""Takes a bad release back on the simulator, and shows in a page what was printed.
 
-What a step of the story printed stands in README.md and docs/environment-rollback.md between
+What a step of the story printed stands in docs/environment-rollback.md between
 `<!-- walk: STEP ... -->` and `<!-- /walk -->`. All is from one run of the real engine with the program of
 examples/environment-rollback; lines are left out and shortened, none is made up. Run it by `make walk`.
 """
@@ -20,7 +20,7 @@ from devkit.places import ROOT
 from tools.scenario import environment_of, simulator
 
 EXAMPLES = ROOT / "examples"
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "environment-rollback.md")
+DOCUMENT = ROOT / "docs" / "environment-rollback.md"
 VMS = ("db-1", "app-1", "web-1", "web-2")
 STACK = "shop"
 
@@ -148,16 +148,15 @@ def release(number: int) -> tuple[str, ...]:
 
 
 def show(printed: dict[str, str]) -> None:
-    """Put each step where a document shows it."""
+    """Put each step where the document shows it."""
 
     def block(found: re.Match[str]) -> str:
         lines = "\n".join(printed[name] for name in found[1].split())
         return f"<!-- walk: {found[1]} -->\n```text\n{lines}\n```\n<!-- /walk -->"
 
-    for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        text = re.sub(r"<!-- walk: (.*?) -->\n.*?<!-- /walk -->", block, text, flags=re.DOTALL)
-        document.write_text(text, encoding="utf-8")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    text = re.sub(r"<!-- walk: (.*?) -->\n.*?<!-- /walk -->", block, text, flags=re.DOTALL)
+    DOCUMENT.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -170,7 +169,7 @@ def main() -> None:
             shop = Shop(folder, login)
             walk(shop)
     show(shop.printed)
-    print(f"{', '.join(document.name for document in DOCUMENTS)} show a new run")
+    print(f"{DOCUMENT.relative_to(ROOT)} shows a new run")
 
 
 if __name__ == "__main__":
