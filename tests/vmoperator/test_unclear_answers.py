@@ -151,32 +151,34 @@ def test_a_lost_answer_and_an_old_note(harness: Harness) -> None:
     assert task.succeeded
 
 
-def again(work: Callable[[], object]) -> None:
-    """Do something until it isn't refused as long as what was written before isn't seen yet."""
+def another_asks(harness: Harness) -> Callable[[], None]:
+    """What has another process ask for a revert to `base` as request-2, and die.
 
-    def done() -> bool:
+    It is refused as long as it doesn't see what was written before.
+    """
+    other = harness.connect()
+    harness.vm(other)
+
+    def asked() -> bool:
         try:
-            work()
+            harness.revert("base", "request-2", backend=other)
         except Refused:
             return False
         return True
 
-    until(done)
+    def ask() -> None:
+        die_after_asking(other)
+        with pytest.raises(Crash):
+            until(asked)
+
+    return ask
 
 
 @pytest.mark.parametrize("stalled", [2, 3])
 def test_the_record_of_another_request_to_the_same_snapshot(harness: Harness, stalled: int) -> None:
     """A request that another has overtaken doesn't write over its record: it is known after a death, too."""
     harness.take("base")
-    other = harness.connect()
-    harness.vm(other)
-
-    def overtaken() -> None:
-        die_after_asking(other)
-        with pytest.raises(Crash):
-            again(lambda: harness.revert("base", "request-2", backend=other))
-
-    on_write(harness.backend, stalled, "before", overtaken)
+    on_write(harness.backend, stalled, "before", another_asks(harness))
     with pytest.raises(VmsnapshotError, match="came between; nothing was done"):
         harness.revert("base")
     until(lambda: harness.reverts() == ["base"])
@@ -220,15 +222,7 @@ def test_a_record_of_a_request_that_was_replaced(harness: Harness, *, gone: bool
 def test_an_end_that_is_noted_late(harness: Harness) -> None:
     """The first is done, and notes it when the second is under way: the second's record stays."""
     harness.take("base")
-    other = harness.connect()
-    harness.vm(other)
-
-    def under_way() -> None:
-        die_after_asking(other)
-        with pytest.raises(Crash):
-            again(lambda: harness.revert("base", "request-2", backend=other))
-
-    on_write(harness.backend, 4, "before", under_way)
+    on_write(harness.backend, 4, "before", another_asks(harness))
     harness.revert("base")
     until(lambda: harness.reverts() == ["base", "base"])
     after = harness.connect()
