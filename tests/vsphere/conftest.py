@@ -8,6 +8,7 @@ import pytest
 from pyVim.connect import Disconnect, SmartConnect
 
 from tests.support.simulator import Simulator, running
+from tests.support.spoiling import Spoiler, spoiling
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.model.configuration import Configuration
 
@@ -59,3 +60,10 @@ def other_user(simulator: Simulator) -> Iterator[Any]:
     )
     yield instance.RetrieveContent()
     Disconnect(instance)
+
+
+@pytest.fixture
+def spoiler() -> Iterator[Spoiler]:
+    """Spoils the answers to all connections of this process."""
+    with spoiling() as it:
+        yield it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,38 +13,28 @@ from tests.support.client import other_client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
+from tests.support.spoiling import SOAP, Spoiler, answer
 from tests.support.vsphere import find, take
 from vmsnapshot.backends.vsphere import VsphereBackend
-from vmsnapshot.backends.vsphere._endpoint import Answer, PinnedConnection
 from vmsnapshot.backends.vsphere._task_watch import Watch
 from vmsnapshot.backends.vsphere._task_watcher import TaskWatcher
 from vmsnapshot.lifecycle.common import session
 from vmsnapshot.lifecycle.errors import PlatformError
 
 VM, BOTH = "web-1", [{"vmName": "db-1"}, {"vmName": "db-2"}]
-SOAP = (
-    b'<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
-    b"<soapenv:Body>%s</soapenv:Body></soapenv:Envelope>"
-)
 PAGE = b"<html><head><title>Maintenance</title></head><body>vCenter is being updated</body></html>"
 
 
-def _answer(status: str, kind: str, body: bytes, length: int | None = None) -> bytes:
-    size = len(body) if length is None else length
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n"
-    return head.encode() + body
-
-
 BAD: Mapping[str, bytes] = {
-    "200 page": _answer("200 OK", "text/html", PAGE),
-    "200 other method": _answer("200 OK", "text/xml", SOAP % b'<SomethingResponse xmlns="urn:vim25"/>'),
-    "200 no method": _answer("200 OK", "text/xml", SOAP % b""),
-    "200 nothing": _answer("200 OK", "text/xml", b""),
-    "200 cut": _answer("200 OK", "text/xml", (SOAP % b"")[:120], length=5000),
-    "500 page": _answer("500 Internal Server Error", "text/html", PAGE),
-    "503 page": _answer("503 Service Unavailable", "text/html", PAGE),
-    "404 page": _answer("404 Not Found", "text/html", PAGE),
-    "302": _answer("302 Found", "text/html", b""),
+    "200 page": answer("200 OK", "text/html", PAGE),
+    "200 other method": answer("200 OK", "text/xml", SOAP % b'<SomethingResponse xmlns="urn:vim25"/>'),
+    "200 no method": answer("200 OK", "text/xml", SOAP % b""),
+    "200 nothing": answer("200 OK", "text/xml", b""),
+    "200 cut": answer("200 OK", "text/xml", (SOAP % b"")[:120], length=5000),
+    "500 page": answer("500 Internal Server Error", "text/html", PAGE),
+    "503 page": answer("503 Service Unavailable", "text/html", PAGE),
+    "404 page": answer("404 Not Found", "text/html", PAGE),
+    "302": answer("302 Found", "text/html", b""),
 }
 
 
@@ -54,75 +43,6 @@ def _every(method: str, *others: str) -> list[tuple[str, str]]:
     return [(method, kind) for kind in BAD] + [
         (other, kind) for other in others for kind in ("200 page", "500 page")
     ]
-
-
-class _Socket:
-    """A connection on which nothing but this answer comes."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-
-    def makefile(self, _mode: str) -> io.BytesIO:
-        return io.BytesIO(self._raw)
-
-
-class Spoiler:
-    """Between the provider and the server, at the transport: answers to a method are replaced.
-
-    Attributes:
-        method: Which method's.
-        raw: What comes instead; None: the server's own answer.
-        left: How many more are replaced.
-    """
-
-    def __init__(self) -> None:
-        self.method, self.raw, self.left = "", b"", 0
-        self._edit: tuple[re.Pattern[bytes], bytes] | None = None
-
-    def spoil(self, method: str, raw: bytes, times: int = 1_000_000) -> None:
-        """Replace the next answers to a method."""
-        self.method, self.raw, self.left = method, raw, times
-        self._edit = None
-
-    def edit(self, method: str, pattern: bytes, instead: bytes) -> None:
-        """Let every answer to a method be another in one place."""
-        self.spoil(method, b"")
-        self._edit = re.compile(pattern, re.DOTALL), instead
-
-    def answer(self, request: bytes, response: Any) -> Any:
-        """The answer that the provider gets."""
-        found = re.search(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)", request)
-        if not self.left or found is None or found[1].decode() != self.method:
-            return response
-        self.left -= 1
-        body = response.read()
-        if self._edit is None:
-            bad = Answer(_Socket(self.raw))
-        else:
-            pattern, instead = self._edit
-            bad = Answer(_Socket(_answer("200 OK", "text/xml", pattern.sub(instead, body))))
-        bad.begin()
-        return bad
-
-
-@pytest.fixture
-def spoiler(monkeypatch: pytest.MonkeyPatch) -> Spoiler:
-    """Spoils the answers to all connections of this process."""
-    it = Spoiler()
-    ask, get = PinnedConnection.request, PinnedConnection.getresponse
-
-    def request(self: Any, method: str, url: str, body: Any = None, *more: Any, **named: Any) -> None:
-        self.asked = body.encode() if isinstance(body, str) else body or b""
-        ask(self, method, url, body, *more, **named)
-
-    def getresponse(self: Any) -> Any:
-        response = it.answer(self.asked, get(self))
-        self.answer = response
-        return response
-
-    monkeypatch.setattr(PinnedConnection, "request", request)
-    monkeypatch.setattr(PinnedConnection, "getresponse", getresponse)
-    return it
 
 
 @pytest.fixture(scope="module")

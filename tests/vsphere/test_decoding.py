@@ -1,4 +1,7 @@
-"""Our decoder gives what pyVmomi's own gives: on recordings, objects of any class, and spoiled answers."""
+"""Our decoder gives what pyVmomi's own gives: on recordings, objects of any class, and spoiled answers.
+
+But for faults and references of a class that nobody knows: test_unknown_classes.py.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyVmomi import SoapAdapter, VmomiSupport, vim, vmodl
 
@@ -156,6 +159,7 @@ TEXTS = [
 BEGIN = re.compile(rb"<([\w:]+)((?:\s[^<>/]*(?:/[^<>/]+)*)?)>")
 LEAF = re.compile(rb"<([\w:]+)((?:\s[^<>]*)?)>([^<]*)</\1>")
 SAID = re.compile(rb' xsi:type="[^"]*"')
+UNKNOWN_FAULT = re.compile(rb'<[\w:]*[fF]ault [^>]*xsi:type="NoSuchType"')
 
 
 @cache
@@ -191,6 +195,7 @@ def spoiled(draw: st.DrawFn) -> tuple[bytes, Any]:
 @given(spoiled())
 def test_spoiled_answers(answer: tuple[bytes, Any]) -> None:
     """Read the same, or refused by the same error in the same words."""
+    assume(UNKNOWN_FAULT.search(answer[0]) is None)
     assert_same(*answer)
 
 

@@ -4,6 +4,10 @@ Decoding is the largest part of a command's processor time when it is about many
 went into such questions: which properties a class has, which type a tag is of, what a version calls it. Each
 step is pyVmomi's own, and what isn't among the frequent cases is left to pyVmomi, faults included. No other
 library makes pyVmomi's objects of vSphere's answers, and pyVmomi has no setting for this.
+
+In one thing it differs: a fault of a class that pyVmomi doesn't know (vmware/pyvmomi issue 72) is one without
+any property, and a reference to an object of such a class (issues 764, 872 and 1016: ContentLibrary) is one of
+the class that is declared. PyVmomi gives the whole answer up.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
-from pyVmomi import Iso8601, SoapAdapter, VmomiSupport
+from pyVmomi import Iso8601, SoapAdapter, VmomiSupport, vmodl
 
 # What is untyped through and through, as in `_stub`.
 _Decoder: Any = SoapAdapter.SoapDeserializer
@@ -98,20 +102,32 @@ class Decoder(_Decoder):  # type: ignore[misc]
         super().__init__(stub, version)
         self._version = self.version or ""
         self._properties = _properties[self._version]
+        # How deep within a fault of an unknown class the parser is; None: in none.
+        self._skipped: int | None = None
 
     def StartElementHandler(self, tag: str, attr: dict[str, str]) -> None:  # noqa: N802 - pyVmomi's
         """Put what a new element is decoded to on the stack: the object, or the type of a plain value."""
+        if self._skipped is not None:
+            self._skipped += 1
+            return
         stack = self.stack
         top = stack[-1] if stack else None
         is_fault = False
         if isinstance(top, _Data):
             known = self._property(type(top), tag)
+            declared = known.type
             is_fault = known.is_fault and isinstance(top, _Fault)
-            kind, sort, is_exception = self._said(attr, known.type, known.begins) if attr else known.begins
+            if is_fault and (name := self._unknown_fault(attr)) is not None:
+                self._skip(name)
+                return
+            kind, sort, is_exception = self._said(attr, declared, known.begins) if attr else known.begins
         elif isinstance(top, list):
             declared = top.Item  # type: ignore[attr-defined] # pyVmomi's own lists
             item = declared.Item if issubclass(declared, list) else declared
             kind, sort, is_exception = self._said(attr, declared, _begin(item, self._version))
+        elif not stack and self.isFault and (name := self._unknown_fault(attr)) is not None:
+            self._skip(name)
+            return
         else:
             super().StartElementHandler(tag, attr)
             return
@@ -124,10 +140,39 @@ class Decoder(_Decoder):  # type: ignore[misc]
         elif sort is _LIST:
             stack.append(kind())
         else:
-            space, name = self.GetNSAndWsdlname(attr["type"])
             if "serverGuid" in attr and not (self.stub and self.stub.SupportServerGUIDs()):
                 self.serverGuid = attr["serverGuid"]
-            stack.append(self._type(space, name, reference=False))
+            stack.append(self._referred(attr, declared))
+
+    def _referred(self, attr: dict[str, str], declared: Any) -> Any:
+        """The class of what an element refers to; of one that pyVmomi doesn't know, as is declared."""
+        space, name = self.GetNSAndWsdlname(attr["type"])
+        try:
+            return self._type(space, name, reference=False)
+        except KeyError:
+            kind = declared.Item if issubclass(declared, list) else declared
+            if not issubclass(kind, _Managed):
+                raise
+            return kind
+
+    def _unknown_fault(self, attr: dict[str, str]) -> str | None:
+        """The class that a fault says to be of, if pyVmomi doesn't know that; else None."""
+        said = attr.get(SoapAdapter.XSI_TYPE)
+        if said is None:
+            return None
+        space, name = self.GetNSAndWsdlname(said)
+        try:
+            self._type(space, name, reference=True)
+        except KeyError:
+            return str(name)
+        return None
+
+    def _skip(self, name: str) -> None:
+        """Begin with a fault of an unknown class: what it holds means nothing to anybody here."""
+        self.data = ""
+        self.serverGuid = None
+        self._skipped = 0
+        self.stack.append(_fault_of(name)())
 
     def _said(
         self, attr: dict[str, str], declared: Any, begins: tuple[Any, int, bool]
@@ -154,6 +199,10 @@ class Decoder(_Decoder):  # type: ignore[misc]
 
     def EndElementHandler(self, tag: str) -> None:  # noqa: N802 - likewise
         """Take the element off the stack, and give it to the one that it belongs to."""
+        if self._skipped:
+            self._skipped -= 1
+            return
+        self._skipped = None
         stack = self.stack
         top: Any = stack[-2] if len(stack) > 1 else None
         is_data = isinstance(top, _Data)
@@ -207,6 +256,12 @@ def _begin(kind: Any, version: str) -> tuple[Any, int, bool]:
             kind = VmomiSupport.GetCompatibleType(kind, version)
         known = _begins[key] = kind, _sort(kind), issubclass(kind, Exception)
     return known
+
+
+@functools.lru_cache(maxsize=64)
+def _fault_of(name: str) -> Any:
+    """A class of faults that pyVmomi doesn't know: messages show its name."""
+    return type(name, (vmodl.MethodFault,), {})
 
 
 def _sort(kind: Any) -> int:

@@ -251,9 +251,11 @@ def translate(failure: Failure, subject: Subject) -> VmsnapshotError:
     if isinstance(failure, ConnectFailure):
         return _not_connected(failure.__cause__ or failure, subject)
     if isinstance(failure, Unintelligible):
-        return PlatformError(
+        error = PlatformError(
             f"the server's answer can't be understood: {failure.__cause__!r}.", subject=subject
         )
+        error.outcome_unknown = True  # it has answered: nothing says that it has refused
+        return error
     if isinstance(failure, vmodl.MethodFault):
         for kind in type(failure).__mro__:
             if (rule := TABLE.get(kind.__name__)) is not None:

@@ -33,7 +33,7 @@ from vmsnapshot.backends.vsphere._properties import (
     Properties,
 )
 from vmsnapshot.backends.vsphere._unread import left_out, not_found, properties_of, unread
-from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, VmsnapshotError
+from vmsnapshot.lifecycle.errors import Busy, Denied, Gone, PlatformError, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, values
 
@@ -95,9 +95,19 @@ class Reads:
         return [_outcome(found[reference]) for reference in references]
 
     def _answer(self, references: Sequence[Reference]) -> Mapping[Reference, Reading | Exception]:
-        return self._connection.direct(
-            Subject("reading VMs"), lambda login: _read(login, references, self._ended, self.above)
-        )
+        try:
+            return self._connection.direct(
+                Subject("reading VMs"), lambda login: _read(login, references, self._ended, self.above)
+            )
+        except PlatformError as error:
+            if not isinstance(error.__cause__, faults.Unintelligible):
+                raise
+            if len(references) == 1:
+                unread = faults.Unread(error.reason, subject=error.subject, retryable=False)
+                return {references[0]: unread}
+        # One object of which something can't be decoded doesn't hide the others.
+        half = len(references) // 2
+        return {**self._answer(references[:half]), **self._answer(references[half:])}
 
 
 def _outcome(found: Reading | Exception) -> Outcome[Reading]:

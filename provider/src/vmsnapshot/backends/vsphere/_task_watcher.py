@@ -39,6 +39,9 @@ _GATHERING_PROGRESS_SHARE: Final = 0.1
 _SURELY_RUNNING: Final = 0.6
 # Seconds that a task counts for which took none by the server's clock: from 0 the usual time can't grow.
 _NO_TIME: Final = 1e-6
+# How often in a row news may come that can't be decoded. Ours: what a connection has spoiled passes at once,
+# and a class that pyVmomi doesn't know comes again each time.
+_UNREAD_NEWS: Final = 3
 _WATCHED: Final = ("info.state", "info.result", "info.error", "info.queueTime", "info.completeTime")
 
 
@@ -75,6 +78,8 @@ class TaskWatcher:
         self._collector: _Collector | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        # How often in a row news could not be decoded.
+        self._unread = 0
         self._members: Batcher[str, None] = Batcher(
             "tasks", self._add_members, connection.crowd, lambda: self._starting > 0
         )
@@ -224,6 +229,7 @@ class TaskWatcher:
             try:
                 pause = self._round()
                 waits = backoff()
+                self._unread = 0
             except Exception as error:  # noqa: BLE001 - a thread on which all waits depend must not die
                 self._recover(error)
                 pause = next(waits)
@@ -270,7 +276,9 @@ class TaskWatcher:
             self._lost(collector, error)
         if isinstance(error, faults.VENDOR):
             explained = self._connection.explain(error, Subject("watching tasks"))
-            if isinstance(explained, InvalidInput):
+            self._unread = self._unread + 1 if isinstance(error, faults.Unintelligible) else 0
+            if isinstance(explained, InvalidInput) or self._unread == _UNREAD_NEWS:
+                self._unread = 0
                 self._fail_all(explained)
         else:
             text = f"watching tasks: {error!r}, which is a mistake in the provider"
