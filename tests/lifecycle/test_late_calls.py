@@ -100,7 +100,7 @@ def test_a_snapshot_that_is_begun_late_is_taken_once(vsphere: Simulator, client:
     """The next run, at once after the kill, looks until it shows, and takes it over."""
     program = Program(vsphere, "VirtualMachineSnapshot", SNAPSHOT)
     program.die_in("create_snapshot", "CreateSnapshotEx_Task")
-    assert "Took over" in program.stack.up().check().words
+    assert 'Took over Snapshot "base/ours"' in program.stack.up().check().words
     assert ops(vsphere) == ["create", "rename"]
     assert client.names("web-1") == ["base", "ours"]
     assert program.notes.requests == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from vmsnapshot.lifecycle.ownership import resource_name
 
 
@@ -13,20 +15,25 @@ class Holders:
     """
 
     def __init__(self) -> None:
+        # The engine makes one resource while it compares another.
+        self._lock = threading.Lock()
         self._imported: set[tuple[str, str]] = set()
         self._compared: set[tuple[str, str]] = set()
 
     def imports(self, urn: str, identifier: str) -> None:
         """Record that a resource has imported something."""
-        self._imported.add((urn, identifier))
+        with self._lock:
+            self._imported.add((urn, identifier))
 
     def reads(self, urn: str, identifier: str) -> None:
         """Record that state holds something from before: the import of it is over."""
-        self._imported.discard((urn, identifier))
+        with self._lock:
+            self._imported.discard((urn, identifier))
 
     def compares(self, urn: str, identifier: str, *, replaced: bool) -> None:
         """Record that a resource of the program has something, and whether that is to be replaced."""
-        (self._compared.discard if replaced else self._compared.add)((urn, identifier))
+        with self._lock:
+            (self._compared.discard if replaced else self._compared.add)((urn, identifier))
 
     def makes(self, urn: str) -> None:
         """Record that a resource is to be made.
@@ -34,7 +41,8 @@ class Holders:
         The engine asks for that, without what was before, also where it replaces although nothing in the
         program asks for it (`pulumi up --replace`): what it had isn't held any more.
         """
-        self._compared = {item for item in self._compared if item[0] != urn}
+        with self._lock:
+            self._compared = {item for item in self._compared if item[0] != urn}
 
     def holder(self, urn: str, identifier: str) -> str | None:
         """Returns the resource that keeps something although `urn` deletes it; None: none does.
@@ -43,9 +51,10 @@ class Holders:
         which id a resource was imported, imports it again, and deletes the original. It does so in the next
         command if that one fails before.
         """
-        others = (item for item, held in self._imported | self._compared if held == identifier)
-        own = urn if (urn, identifier) in self._imported | self._compared else None
-        return next((item for item in others if item != urn), own)
+        with self._lock:
+            holders = [item for item, held in self._imported | self._compared if held == identifier]
+        own = urn if urn in holders else None
+        return next((item for item in holders if item != urn), own)
 
 
 def kept_for(what: str, urn: str, holder: str) -> str:

@@ -40,7 +40,7 @@ class PlannedRemovals:
 
     def refusal(self, target: Snapshot) -> str | None:
         """Returns why a snapshot can't be gone back to in this update; None: nothing is known against it."""
-        for urn, labels in self._by_resource.items():
+        for urn, labels in list(self._by_resource.items()):  # one that is previewed meanwhile adds its own
             if (label := labels.get(target.mark or "")) is not None:
                 return (
                     f'checkpoint "{label}" is removed by "{resource_name(urn)}" earlier in the same update, '

@@ -113,7 +113,8 @@ class SnapshotCreator:
             vm = self.wait_until_idle(self._session.backend.observe(vm.identity.id, operation), operation)
             return self.find_orphan(vm)
 
-        return vm, wait_for_late(self._session, self._note, look, operation)
+        found = wait_for_late(self._session, self._note, look, operation)
+        return vm, found
 
     def take_anew(self, vm: VirtualMachine, owner: Owner, operation: Operation) -> str:
         """The same as `take`, under a mark that another run of the same request doesn't know."""
