@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from devkit.places import ROOT
-from tests.bench.cases import DELAYS, SCENARIOS
+from tests.bench.cases import SCENARIOS
 
 # A run, or what several come to: what each name means stands in __main__.py.
 Numbers = Mapping[str, Any]
@@ -129,7 +129,7 @@ def with_trips(measured: Sequence[Numbers]) -> list[Numbers]:
         }
         longest = max(times, default=0)
         known = longest > 0 and 0 in times
-        trips = round((times[longest] - times[0]) / (longest / 1000)) if known else None
+        trips = max(0, round((times[longest] - times[0]) / (longest / 1000))) if known else None
         found.append({**item, "trips": trips})
     return found
 
@@ -148,9 +148,11 @@ def _shown(value: float | str | None, digits: int | None) -> str:
 
 
 def unmeasured(measured: Iterable[Numbers]) -> list[str]:
-    """The cases that have no run with a delay, or fewer than it takes: a sentence for each set of delays."""
+    """The cases that have no run with one of their delays, or too few: a sentence for each set of delays."""
     runs = {(item["case"], item["delay_ms"]): item["runs"] for item in measured}
-    asked = [(start, (0,)) for start in STARTS] + [(case, tuple(sorted(DELAYS))) for case in _cases()]
+    asked = [(start, (0,)) for start in STARTS] + [
+        (case.name, tuple(sorted(scenario.delays))) for scenario in SCENARIOS for case in scenario.cases
+    ]
     found = []
     for said, numbers in (
         ("not measured", range(1)),
