@@ -194,6 +194,10 @@ def test_a_credential_program(harness: Harness, plugin: Path, version: str) -> N
         ("#!/bin/sh\necho s3cret; echo s3cret >&2; exit 3", "it ended with 3"),
         ("#!/bin/sh\necho s3cret", "no ExecCredential"),
         ("#!/bin/sh\necho '{\"status\": {}}'", "it gives neither a token"),
+        (
+            '#!/bin/sh\necho \'{"status": {"token": "s3cret", "expirationTimestamp": "2030-01-01"}}\'',
+            "no ExecCredential",
+        ),
         ("#!/nonexistent", "it can't be run"),
     ],
 )

@@ -148,6 +148,8 @@ NO_ANSWERS = {
     "a redirect": httpx2.Response(302, headers={"Location": "/login"}),
     "a proxy that got no answer": httpx2.Response(503, text="upstream connect error or disconnect"),
     "a panic": httpx2.Response(500, text="This request caused apiserver to panic."),
+    # Of no standard: Cloudflare's for a server that hung up.
+    "a code of a proxy's own": httpx2.Response(520),
 }
 
 

@@ -176,10 +176,18 @@ class Answer:
             field = str(cause.get("field") or "")
             if text and text not in said[0]:
                 said.append(f"{field}: {text}" if field else text)
-        text = "; ".join(part for part in said if part) or HTTPStatus(self.code).phrase
+        text = "; ".join(part for part in said if part) or _phrase(self.code)
         if len(text) > _LONGEST_WORDS:
             text = text[:_LONGEST_WORDS] + "…"
         return f"Kubernetes: {text.rstrip('.')} [{self.code} {self.reason}".rstrip() + "]"
+
+
+def _phrase(code: int) -> str:
+    """What an HTTP status is called; of one that no standard has, its class counts (RFC 9110, 15)."""
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return "an error without a word"
 
 
 # What it says when a permission is missing.

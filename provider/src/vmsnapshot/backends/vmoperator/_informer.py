@@ -87,10 +87,10 @@ class Informer:
             self._begun = True
             if self._thread is None and not self._client.closed.is_set():
                 self._trouble = None
-                self._thread = threading.Thread(
-                    target=self._run, name=f"vmsnapshot-{self._plural}", daemon=True
-                )
-                self._thread.start()
+                name = f"vmsnapshot-{self._plural}"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                thread.start()  # counts as there only then: none may be to be had
+                self._thread = thread
 
     def ready(self, operation: Operation) -> None:
         """Wait until what is here is what the server has.

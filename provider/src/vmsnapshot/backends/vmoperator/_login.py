@@ -135,7 +135,7 @@ def from_program(
         status = json.loads(done.stdout)["status"]
         token, until = status.get("token"), status.get("expirationTimestamp")
         pem = [str(status.get(name) or "") for name in ("clientCertificateData", "clientKeyData")]
-        expires = dt.datetime.fromisoformat(until) if until else None
+        expires = _moment(until) if until else None
     except (ValueError, LookupError, TypeError, AttributeError):
         raise _failed(settings, "what it writes is no ExecCredential") from None
     if not token and not all(pem):
@@ -146,6 +146,18 @@ def from_program(
         except (OSError, ValueError):
             raise _failed(settings, "the client certificate and key that it gives can't be used") from None
     return str(token) if token else None, expires
+
+
+def _moment(text: str) -> dt.datetime:
+    """A time as Kubernetes writes it (RFC 3339).
+
+    Raises:
+        ValueError: It is none; without a zone nobody knows when it is.
+    """
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
 
 
 def _question(settings: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[str, Any]:

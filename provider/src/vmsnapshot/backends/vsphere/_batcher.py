@@ -97,7 +97,10 @@ class Batcher(Generic[K, V]):
             self._hurry |= not operation.batched
             self._crowd.come(operation)
         if lead:
-            in_background(self._name, self._lead)
+            try:
+                in_background(self._name, self._lead)
+            except RuntimeError:  # no thread is to be had, and the others wait for this one
+                self._lead()
         return {key: ticket.wait(operation, self._silence) for key, ticket in tickets.items()}
 
     def _lead(self) -> None:

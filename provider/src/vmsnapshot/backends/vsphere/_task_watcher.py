@@ -89,10 +89,10 @@ class TaskWatcher:
     def watching(self, task_id: str) -> Iterator[Watch]:
         """Keep a task's watch while somebody waits for it; `add` makes the server tell of it."""
         with self._changed:
+            self._ensure_thread()
             watch = self._watches.get(task_id) or self._left.pop(task_id, None) or Watch(task_id)
             self._watches[task_id] = watch
             watch.waiting += 1
-            self._ensure_thread()
         try:
             yield watch
         finally:
@@ -137,8 +137,8 @@ class TaskWatcher:
         What watches tasks is made meanwhile, if it isn't there yet.
         """
         with self._changed:
-            self._starting += 1
             self._ensure_thread()
+            self._starting += 1
             self._changed.notify_all()
         try:
             yield
@@ -220,8 +220,9 @@ class TaskWatcher:
 
     def _ensure_thread(self) -> None:
         if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._watch, name="vmsnapshot-tasks", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._watch, name="vmsnapshot-tasks", daemon=True)
+            thread.start()  # counts as there only then: none may be to be had
+            self._thread = thread
 
     def _watch(self) -> None:
         waits = backoff()

@@ -90,7 +90,11 @@ class Logger:
             if self._telling:
                 return
             self._telling = True
-        threading.Thread(target=self._tell, name="progress", daemon=True).start()
+        try:
+            threading.Thread(target=self._tell, name="progress", daemon=True).start()
+        except RuntimeError:  # none is to be had: it goes with the next line
+            with self._lock:
+                self._telling = False
 
     def _tell(self) -> None:
         while True:
