@@ -16,6 +16,7 @@ from vmsnapshot.lifecycle.rollback.plan import MemberPlan
 from vmsnapshot.lifecycle.rollback.text import undone_text
 from vmsnapshot.lifecycle.rollback.waves import WaveExecutor, step_of
 from vmsnapshot.model._base import replace
+from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import PowerState
 
 _POWER: Final[dict[PowerState | None, Literal["on", "off"]]] = {"PoweredOn": "on", "PoweredOff": "off"}
@@ -57,7 +58,9 @@ class RollbackUndo:
         failures: dict[str, VmsnapshotError] = {}
         executor.ended = len(executor.plans) - len(self._reverted)  # counted on to all VMs as they were
         for wave in waves([executor.plans[key].member for key in self._reverted]):
-            failures |= executor.each(wave, self._take_back, operation, "bringing VMs back as they were")
+            failures |= self._begin(wave, operation) or executor.each(
+                wave, self._take_back, operation, "bringing VMs back as they were"
+            )
         for key, error in failures.items():
             executor.progress.record(key, replace(executor.progress.of(key), failure=error.message))
         over = {key: item for key, item in executor.kept.items() if key not in executor.reverted}
@@ -87,6 +90,21 @@ class RollbackUndo:
             if attempt.done is not None and attempt.id == executor.plans[key].attempt.id:
                 executor.record_revert(key, attempt.done.completed or self._reverts.now(operation))
 
+    def _begin(self, wave: Sequence[EnvironmentMember], operation: Operation) -> dict[str, VmsnapshotError]:
+        """Write down on the platform which of a wave's VMs will be brought back; why that failed, if it did.
+
+        By that the next run knows, where the platform keeps no mark with tasks, that a VM isn't reverted.
+        """
+        keys = [member.key for member in wave]
+        try:
+            self._reverts.begin([self._request(key) for key in keys if key in self._executor.kept], operation)
+        except VmsnapshotError as error:
+            return dict.fromkeys(keys, error)
+        return {}
+
+    def _request(self, key: str) -> RevertRequest:
+        return RevertRequest(self._executor.plans[key].attempt.undo_id, *self._executor.kept[key])
+
     def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
         before = self._executor.progress.of(key).power_before
         if key not in self._executor.kept:
@@ -94,8 +112,7 @@ class RollbackUndo:
             raise Refused(message)
         vm, snapshot = self._executor.kept[key]
         step = step_of(part, f'bringing {format_vm(vm)} back to its safety snapshot "{snapshot.name}"')
-        request = RevertRequest(plan.attempt.undo_id, vm, snapshot)
-        ended = self._reverts.revert(request, step).completed or self._reverts.now(step)
+        ended = self._reverts.revert(self._request(key), step).completed or self._reverts.now(step)
         self._executor.progress.record(
             key,
             replace(
