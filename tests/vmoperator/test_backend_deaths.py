@@ -11,6 +11,7 @@ from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
 from tests.vmoperator.harness import Harness
 from tests.vmoperator.reverting import REQUEST, dead, found, noted, on_write
+from vmsnapshot.backends.vmoperator import _revert_status
 from vmsnapshot.lifecycle.errors import Busy, Refused
 
 
@@ -88,7 +89,7 @@ def test_another_revert_after_a_death(harness: Harness, to: str, withdrawn: bool
     assert task is not None
     if withdrawn:  # whether the VM Operator had begun with it, nothing shows
         assert task.uncertain
-        assert verbs == ["patch"] * 4
+        assert verbs == ["patch"] * 5
     else:
         assert (task.running, task.succeeded, task.uncertain) == (False, False, False)
         assert verbs == ["patch"] * 5
@@ -175,3 +176,51 @@ def test_death_before_a_failure_is_cleared(harness: Harness) -> None:
     assert harness.vm().revert_requested is None
     harness.revert("other", "request-3")
     assert harness.reverts() == ["other"]
+
+
+def asked_and_taken_back(harness: Harness, request: str, to: str) -> None:
+    """A request whose process died, which was never begun, and which somebody has taken back."""
+    harness.stand_in.steering.hold("revert", snapshot=to)
+    dead(harness, request, to, 3, "after")
+    harness.change(spec={"currentSnapshotName": None})
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["", "and is done"])
+def test_another_request_from_where_the_vm_stands(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, *, ended: bool
+) -> None:
+    """It was on the target before: what was taken back isn't taken for done as another's note replaced it."""
+    harness.take("other")
+    harness.take("base")
+    until(lambda: harness.vm().current_snapshot_id == "base")
+    asked_and_taken_back(harness, REQUEST, "base")
+    asked_and_taken_back(harness, "request-2", "other")
+    after = harness.connect()
+    if ended:
+        harness.stand_in.steering.clear()
+        harness.revert("other", "request-3", backend=after)
+    task = found(harness, after)
+    assert task is not None
+    assert (task.succeeded, task.uncertain) == (False, True)
+    if not ended:
+        monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.2)
+        after.wait_for_task(harness.vm(after), REQUEST, operation())
+        assert found(harness, after) is None
+        harness.stand_in.steering.clear()
+        harness.revert("base", backend=after)
+    assert harness.reverts() == ["other" if ended else "base"]
+
+
+def test_two_requests_of_which_nothing_shows(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is waited for by itself: a look at the other doesn't begin the wait anew."""
+    harness.take("base")
+    harness.take("other")
+    asked_and_taken_back(harness, REQUEST, "base")
+    harness.stand_in.steering.clear()
+    harness.revert("base", "request-2", backend=harness.connect())
+    asked_and_taken_back(harness, "request-3", "other")
+    after = harness.connect()
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 0.5)
+    after.wait_for_task(harness.vm(after), "request-3", operation())
+    assert harness.vm(after).remembered[REQUEST].uncertain
+    assert found(harness, after, "request-3") is None

@@ -426,6 +426,24 @@ def test_the_past_is_known_of_what_we_took(harness: Harness) -> None:
     assert {"numCPUs", "memoryMB", "disks", "className", "settings", "labels"} <= set(theirs.not_known)
 
 
+def test_the_past_of_a_copied_object_is_not_known(harness: Harness) -> None:
+    """An object that was made from the YAML of one of ours is of another time; also once it is taken over."""
+    harness.take("base")
+    harness.change(spec={"className": "best-effort-large"})
+    until(lambda: harness.vm().machine.class_name == "best-effort-large")
+    harness.make("copy", annotations=dict(harness.object("base").metadata.annotations))
+    until(lambda: harness.vm().snapshot("copy") is not None and harness.snapshot("copy").ready)
+    for taken_over in (False, True):
+        vm, copied = harness.vm(), harness.snapshot("copy")
+        (past,) = harness.backend.machines_at([(vm, copied)], operation())
+        assert not isinstance(past, Exception)
+        assert past.class_name is None
+        assert "className" in (past.not_known or ())
+        if not taken_over:
+            harness.backend.change_snapshot(vm, copied, "copy", "mine", owner("new"), operation())
+            assert harness.snapshot("copy").mark is not None
+
+
 def test_a_past_that_may_be_another_is_forgotten(harness: Harness) -> None:
     """A VM that changed between the request and the snapshot: which of both it holds isn't known."""
     harness.stand_in.steering.hold("create")

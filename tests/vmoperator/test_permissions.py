@@ -115,6 +115,26 @@ def test_a_permission_that_is_taken_away_while_we_wait(
         waiting.result()
 
 
+def test_a_permission_that_is_taken_away_while_a_revert_is_asked_for(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says that the request stands, and may be carried out at any time."""
+    monkeypatch.setattr(_contact, "_STARTING", 0.0)
+    harness.take("base")
+    harness.stand_in.steering.hold("revert")
+    waiting = Doing(lambda: harness.revert("base"))
+    until(lambda: harness.stand_in.steering.waiting("revert"))
+    harness.server.client.delete(RoleBinding, "provider", namespace=harness.namespace)
+    until(lambda: not harness.server.may(harness.namespace, "provider", READING[0]))
+    drop_watches(harness.backend, harness.namespace)
+    with pytest.raises(
+        Denied, match=r'permission "watch".*could not be taken back.*as soon as it can'
+    ) as caught:
+        waiting.result()
+    assert caught.value.outcome_unknown
+    assert harness.machine().spec["currentSnapshotName"] == "base"
+
+
 def test_a_namespace_that_isnt_there(harness: Harness) -> None:
     """It can't be told from one where this user may nothing, unless that may look at namespaces."""
     nowhere = VMReference("web-1", "nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from functools import partial
@@ -98,6 +99,41 @@ def note_power(
 def ended(reason: str, moment: dt.datetime) -> Object:
     """What a record says of an attempt that ended without success."""
     return {"ended": timestamp(moment), "succeeded": False, "reason": reason}
+
+
+def set_apart(
+    client: Client,
+    cache: NamespaceCache,
+    vm_name: str,
+    note: Object,
+    *,
+    by: AttemptNote,
+    operation: Operation,
+) -> None:
+    """Note of what was taken back that an attempt's note replaces its own on the VM.
+
+    As long as its own is there, the VM has not been reverted since; a revert takes either away.
+
+    Args:
+        client: The server.
+        cache: The VM's namespace.
+        vm_name: The VM.
+        note: The note that is about to be replaced.
+        by: The attempt; of what stands on its own target it keeps what is known.
+        operation: The time.
+    """
+    about = f"{operation.what}: noting that an earlier request was taken back"
+    for target, record in RevertJournal(cache).taken_back(vm_name, note):
+        if target != by.target:
+            over = record.get("over") or timestamp(cache.told_time())
+            known = {"replaced": by.nonce, "over": over}
+            told = partial(_with, nonce=record.get("nonce"), known=known)
+            with contextlib.suppress(Gone):  # and with the snapshot what stands on it
+                write(client, cache, target, told, operation=operation, about=about)
+
+
+def _with(there: Object, *, nonce: str | None, known: Object) -> Object | None:
+    return there | known if there.get("nonce") == nonce else None
 
 
 def end_replaced(

@@ -6,7 +6,8 @@ first.  A request (its id is the lifecycle's; each attempt at it has a nonce) le
 - on the VM, annotation `vmsnapshot/revert-request`: the nonce and the phase.  A revert replaces the VM's
   annotations by those stored with the snapshot, so **this note vanishes in the moment of the revert**;
 - on the target snapshot, the same annotation: the nonce, and what the VM was like before.  It stays, and
-  names the requests before it that were done.
+  names the requests before it that were done. Of what was taken back it says whose note has replaced its own
+on the VM (`replaced`): as long as that one stands there, no revert came since.
 
 The steps, and what an interruption after each of them leaves::
 
@@ -297,7 +298,10 @@ class RevertRequest:
             if left == self._attempt.note("prepared"):
                 return machine
             self._replaced = parsed(left)
-            if self._replaced.get("phase") != "prepared":  # of any other, something may still come
+            if self._replaced and self._replaced.get("phase") != "prepared":
+                # Of any other, something may still come.
+                note, by = self._replaced, self._attempt
+                records.set_apart(self._client, self._cache, self._vm_name, note, by=by, operation=operation)
                 self._replaced = {}
             instead_of = str(self._replaced.get("nonce") or "")
             self._attempt = dataclasses.replace(self._attempt, instead_of=instead_of)

@@ -140,9 +140,9 @@ class RevertJournal:
             return outcome is not RevertStatus.RUNNING
         machine = self._cache.machines.get(vm_name) or {"metadata": {}}
         version = machine["metadata"].get("resourceVersion")
-        if self._cache.seen_for(vm_name, outcome, version) >= UNSHOWN_TIME:
+        if self._cache.seen_for((vm_name, record.get("nonce")), outcome, version) >= UNSHOWN_TIME:
             return True
-        if outcome is RevertStatus.LOST:
+        if outcome is RevertStatus.LOST and not record.get("replaced"):
             return bool(record.get("unknown"))
         over = moment_of(record.get("over"))
         return over is not None and (self._cache.told_time() - over).total_seconds() >= UNSHOWN_TIME
@@ -197,6 +197,15 @@ class RevertJournal:
                 found.insert(0, kept | {"unknown": timestamp(self._cache.told_time())})
         return [one for one in found if one.get("id") != request_id][:_MOST_EARLIER]
 
+    def taken_back(self, vm_name: str, note: Object) -> list[tuple[str, Object]]:
+        """The attempts of which a VM's note tells that they were taken back: each snapshot, and its note."""
+        return [
+            (target, record)
+            for record, target in self._all_records(vm_name)
+            if not record.get("ended")
+            and (record.get("nonce") == note.get("nonce") or record.get("replaced") == note.get("nonce"))
+        ]
+
     def without_end(self, vm_name: str, note: Object) -> list[tuple[str, str, Object]]:
         """What is noted without an end of the request of a VM's note, and of what that note was instead of.
 
@@ -236,15 +245,18 @@ class RevertJournal:
         if machine is None or note.get("instead_of") == record.get("nonce"):
             return RevertStatus.NEVER
         if not mine:
-            return self._carried_out(machine, target, record)
+            return self._carried_out(machine, note, target, record)
         return _pending(machine, str(note.get("phase")), target, record, stale=stale)
 
-    def _carried_out(self, machine: Object, target: str, record: Object) -> RevertStatus:
+    def _carried_out(self, machine: Object, note: Object, target: str, record: Object) -> RevertStatus:
         """The VM's note is gone, so it was reverted; its status may not say so yet.
 
         Or another revert, which had begun before, has taken the note and the request away at its end. Where
-        another request to the same snapshot came since, nothing tells.
+        another request to the same snapshot came since, nothing tells; nor, where another's note came in its
+        place, does it that the VM is where it was. As long as that one stands there, no revert came since.
         """
+        if note.get("nonce") and note["nonce"] == record.get("replaced"):
+            return RevertStatus.WITHDRAWN
         if record.get("after") == _NO_GENERATION:
             return RevertStatus.LOST
         status = status_of(machine)
@@ -255,7 +267,9 @@ class RevertJournal:
         # Somebody may have taken another since. One that was there before can only have been reverted to.
         before = {record.get("before"), *(record.get("below") or ())}
         newer = current is not None and current not in before and current in self.below(target)
-        return RevertStatus.SUCCEEDED if current == target or newer else RevertStatus.LOST
+        stayed = record.get("replaced") and (newer or current == record.get("before"))
+        done = (current == target or newer) and not stayed
+        return RevertStatus.SUCCEEDED if done else RevertStatus.LOST
 
     def below(self, ancestor: str) -> list[str]:
         """The names of the snapshots that descend from another."""

@@ -33,6 +33,7 @@ from vmsnapshot.backends.vmoperator._revert_status import (
 from vmsnapshot.backends.vmoperator._tree import tree
 from vmsnapshot.lifecycle.errors import (
     Cancelled,
+    Gone,
     Refused,
     TimedOut,
     VmsnapshotError,
@@ -136,6 +137,12 @@ class Revert(RevertRequest):
                     hint = None
         except (TimedOut, Cancelled) as ended:
             raise type(ended)(f"{ended.message} {self._withdraw()}") from None
+        except Gone:
+            raise
+        except VmsnapshotError as ended:  # it can't be watched any more, as by a login that has expired
+            ended.outcome_unknown = True
+            ended.add(self._withdraw())
+            raise
 
     def _withdrawn(self) -> VmsnapshotError:
         return Refused(
@@ -216,7 +223,7 @@ class Revert(RevertRequest):
         begun = machine is None or in_progress(machine)
         if begun:
             return "The VM Operator goes on with the revert; the next update looks what came of it."
-        if self.clear("withdrawn", "its time was over", brief(), for_good=False):
+        if self.clear("withdrawn", "nobody waits for it any more", brief(), for_good=False):
             return f"The request is taken back. {_UNKNOWN}"
         by_hand = how_to_clear(self._cache.name, self._vm_name)
         return (

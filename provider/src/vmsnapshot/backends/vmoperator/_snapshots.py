@@ -96,7 +96,8 @@ class Snapshots:
         machine = self._cache.machines.get(vm_name)
         if machine is not None:
             annotations |= Adoption(self._client, self._cache, vm_name, request.name).before(machine)
-        kept = compact(past(machine)) if machine is not None else ""
+        of = {"with": machine_id(self._cache.name, request.name)}
+        kept = compact(of | past(machine)) if machine is not None else ""
         if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
             annotations[MACHINE] = kept
         item = self._object(request.name, request.owner, annotations, spec)

@@ -120,7 +120,7 @@ def snapshot(item: Object) -> Snapshot:
     created = condition_of(item, CREATED)
     taken = created is not None and created.get("status") == "True"
     when = created.get("lastTransitionTime") if created is not None and taken else None
-    proof = _proof(item)
+    proof = proof_of(item)
     adoption = _adoption(item) if taken else None
     return Snapshot(
         id=name_of(item),
@@ -175,7 +175,7 @@ def _adoption(item: Object) -> Literal["adopted", "possible"] | None:
     return "adopted" if noted == ADOPTED else "possible"
 
 
-def _proof(item: Object) -> Proof | None:
+def proof_of(item: Object) -> Proof | None:
     """What binds the object's mark to it; None: it has no mark, or that of the object it was copied from."""
     mark = parse_mark(annotations_of(item).get(MARK))
     if mark is None:
