@@ -17,7 +17,7 @@ CREATE = "CreateSnapshotEx_Task"
 REMOVE = "RemoveSnapshot_Task"
 PREFIXES = [
     *("late", "cancel", "again", "stays", "before", "after"),
-    *("default", "keep", "remove", "stuck"),
+    *("default", "keep", "remove", "stuck", "fewer"),
 ]
 
 
@@ -191,3 +191,17 @@ def test_a_destroy_that_could_not_remove_them_is_done_again(
     it.resource.delete(plugged)
     it.names.remove(it.web[1])
     assert left(client, it) == {}
+
+
+def test_the_one_of_a_vm_that_has_left_the_program_is_named(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """State no longer tells which VM that is: its safety snapshot stays, and the destroy says so."""
+    it = Ten("fewer")
+    rules = {"safetySnapshot": True, "safetyDeletePolicy": "remove"}
+    it.resource.up(plugged, it.program("release-41", **rules))
+    gone = str(it.members.pop()["vmName"])
+    it.resource.up(plugged, it.program("release-41", **rules))
+    it.resource.delete(plugged)
+    assert left(client, it).keys() == {gone}
+    assert f'stay on the platform: "{left(client, it)[gone][0]}" of {gone}.' in it.resource.words

@@ -11,7 +11,10 @@ from typing import Any, cast
 
 import pytest
 
+from devkit.waiting import until
+from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing, operation, run_out
+from tests.vsphere.conftest import Connect
 from vmsnapshot.backends.vmoperator._volume_snapshots import VolumeSnapshots
 from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._events import EventLog
@@ -19,6 +22,7 @@ from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.backends.vsphere._protection import Protection
 from vmsnapshot.lifecycle.errors import Cancelled, TimedOut, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine, VirtualMachine
 
@@ -92,3 +96,20 @@ def test_who_waits_for_another_reading_ends_in_time(what: str) -> None:
         first.cancellation.cancel()
         server.over.set()
         reading.thread.join()
+
+
+def test_a_login_without_an_answer_keeps_nobody_from_ending(simulator: Simulator, connect: Connect) -> None:
+    """The server leaves a login without an answer: the process can end all the same, and logs in no more."""
+    backend = connect(simulator)
+    simulator.delay(60_000, method="Login")
+    first = operation()
+    looking = Doing(lambda: backend.find(VMReference("web-1"), first))
+    looking.until(lambda: simulator.calls().get("Login"))
+    first.cancellation.cancel()
+    with pytest.raises(Cancelled):
+        looking.result(10)
+    Doing(backend.close).result(10)
+    simulator.hurry()
+    with pytest.raises(Unreachable, match="was closed"):
+        backend.find(VMReference("web-1"), operation())
+    until(lambda: simulator.calls().get("Logout"))

@@ -109,6 +109,8 @@ class Connection:
         self.crowd = Crowd()
         self._slots = Slots(AT_ONCE)
         self._lock = threading.Lock()
+        # Held while somebody logs in, which the server may leave without an answer: who ends waits for no such.
+        self._logging_in = threading.Lock()
         self._login: Login | None = None
         self._server: str | None = None
         self._version: str | None = None
@@ -194,19 +196,29 @@ class Connection:
             Unreachable: No connection, or the session was closed; or another server answers by now.
         """
         asked = time.monotonic()
+        with self._logging_in:
+            if (known := self._known(asked)) is not None:
+                return known
+            login = self._open()
+            if self._server not in (None, login.server):
+                self._refused = leave(login, self._server)
+                raise self._refused
+            with self._lock:
+                if not self._closed:
+                    self._login, self._server = login, login.server
+                    return login
+            self._log_out(login)
+            raise _closed()
+
+    def _known(self, asked: float) -> Login | None:
+        """The login, if there is one; or why there is none, if somebody found that out since it was asked."""
         with self._lock:
             if self._closed:
-                raise Unreachable("The connection to vSphere was closed.", retryable=False)
+                raise _closed()
             if self._refused is not None:
                 raise self._refused.with_traceback(None)
             if self._failed is not None and self._failed[0] > asked:
                 raise self._failed[1].with_traceback(None)
-            if self._login is None:
-                login = self._open()
-                if self._server not in (None, login.server):
-                    self._refused = leave(login, self._server)
-                    raise self._refused
-                self._login, self._server = login, login.server
             return self._login
 
     def expect(self, calls: int) -> None:
@@ -226,7 +238,8 @@ class Connection:
     @property
     def user(self) -> str | None:
         """The user of the login as tasks and events name them; None: it isn't told, or there is no login."""
-        return None if self._login is None else self._login.user
+        login = self._login
+        return None if login is None else login.user
 
     def expired(self, login: Login) -> None:
         """Forget a login that the server no longer knows; another thread's newer one stays."""
@@ -240,12 +253,16 @@ class Connection:
         with self._lock:
             login, self._login, self._closed = self._login, None, True
         if login is not None:
-            with contextlib.suppress(*faults.VENDOR):
-                if self._credentials.session_file is not None:
-                    let_go(login.kept)
-                else:
-                    login.content.sessionManager.Logout()
-            login.stub.retire()
+            self._log_out(login)
+
+    def _log_out(self, login: Login) -> None:
+        """End a session, unless it is kept for later."""
+        with contextlib.suppress(*faults.VENDOR):
+            if self._credentials.session_file is not None:
+                let_go(login.kept)
+            else:
+                login.content.sessionManager.Logout()
+        login.stub.retire()
 
     def _open(self) -> Login:
         subject = Subject(f"logging in to {self.endpoint}", server=str(self.endpoint))
@@ -336,6 +353,10 @@ class Connection:
                 subject=subject,
             )
         return None
+
+
+def _closed() -> Unreachable:
+    return Unreachable("The connection to vSphere was closed.", retryable=False)
 
 
 @contextlib.contextmanager
