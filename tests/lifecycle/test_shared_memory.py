@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from tests.support.vsphere import Doing
+from tests.support.vsphere import Doing, operation
+from vmsnapshot.backends.vsphere import _inventory
+from vmsnapshot.backends.vsphere._above import Above
+from vmsnapshot.backends.vsphere._inventory import Inventory
+from vmsnapshot.backends.vsphere._table import Hit
 from vmsnapshot.lifecycle.common.holders import Holders
 from vmsnapshot.lifecycle.common.removals import PlannedRemovals
 from vmsnapshot.model.machine import Snapshot
@@ -76,3 +83,20 @@ def test_a_target_is_looked_up_while_a_removal_is_announced() -> None:
         lambda: found.append(removals.refusal(target)),
     )
     assert {*found} == {None}
+
+
+def test_a_vm_is_looked_up_while_another_is_looked_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server's index has told of one turned out stale, just as it tells of others."""
+    monkeypatch.setattr(_inventory, "_DIRECT", 10 * KNOWN)
+    connection = SimpleNamespace(direct=lambda *_: [Hit("vm-1", "instance UUID")], silence=None)
+    connection.silence = SimpleNamespace(text=lambda: None)
+    inventory = Inventory(
+        cast("Any", connection), cast("Any", SimpleNamespace(above=Above())), cast("Any", None)
+    )
+    inventory._told = {str(uuid.uuid4()): [Hit("vm-1", "instance UUID")] for _ in range(KNOWN)}
+    stale, *others = (str(uuid.uuid4()) for _ in range(1 + ROUNDS // 10))
+    inventory.find([stale], operation())
+    looking = Doing(lambda: [inventory.find([item], operation()) for item in others])
+    while not looking.done:
+        assert inventory.find([stale], operation(), anew=True) == {stale: Hit("vm-1", "instance UUID")}
+    assert [*looking.result()] == [{item: Hit("vm-1", "instance UUID")} for item in others]

@@ -17,6 +17,8 @@ from tests.support.simulator import Simulator
 from tests.support.vsphere import operation
 from tests.vsphere.conftest import Connect
 from vmsnapshot.backends.vsphere import VsphereBackend
+from vmsnapshot.backends.vsphere._endpoint import Endpoint
+from vmsnapshot.backends.vsphere._session_file import SessionFile
 from vmsnapshot.lifecycle.errors import Denied
 from vmsnapshot.lifecycle.port import VMReference
 
@@ -163,3 +165,17 @@ def test_nothing_of_it_is_in_state(simulator: Simulator, tmp_path: Path) -> None
     assert len(cookie) > 20
     assert cookie not in repr(stack.entries)
     stack.destroy().check()
+
+
+def test_a_session_that_cannot_be_kept_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written by then holds the cookie, too."""
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    file = SessionFile(Endpoint("vcenter.example", 443), "ann", str(tmp_path))
+    monkeypatch.setattr(Path, "replace", full)
+    file.save("vmware_soap_session=s3cret", "content", "vim25/8.0.3.0")
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from tests.support.client import Client, other_client
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import find, operation, take
 from tests.vsphere.conftest import Connect
-from vmsnapshot.backends.vsphere import VsphereBackend
+from vmsnapshot.backends.vsphere import VsphereBackend, _standing
 from vmsnapshot.lifecycle.cloning import Dependents
 
 COUNT = 200
@@ -120,3 +120,12 @@ def test_looks_that_come_together_share_their_reads(
     assert calls.pop("RetrievePropertiesEx") <= 3
     calls.pop("ContinueRetrievePropertiesEx")
     assert calls == {}
+
+
+def test_what_has_changed_is_unknown_until_it_is_read() -> None:
+    """A read that fails after it was told of the change leaves nothing of before for the next one."""
+    known = _standing._Known()
+    known.layouts["vm-1"] = _standing._Layout("web-1", ("now",), None, "[ds] web-1", frozenset())
+    known.changes("vm-1")
+    assert known.take_changed() == ["vm-1"]
+    assert known.layouts == {}

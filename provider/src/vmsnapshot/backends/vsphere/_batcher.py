@@ -151,4 +151,4 @@ class Batcher(Generic[K, V]):
             if len(self._callers) > came:
                 came, latest = len(self._callers), time.monotonic()
         if not self._hurry:
-            self._crowd.is_complete()
+            self._crowd.miss_nobody()

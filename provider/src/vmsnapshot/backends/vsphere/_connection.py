@@ -109,7 +109,7 @@ class Connection:
         self.crowd = Crowd()
         self._slots = Slots(AT_ONCE)
         self._lock = threading.Lock()
-        # Held while somebody logs in, which the server may leave without an answer: who ends waits for no such.
+        # Held while somebody logs in, which may never be answered: who ends doesn't wait for it.
         self._logging_in = threading.Lock()
         self._login: Login | None = None
         self._server: str | None = None

@@ -38,9 +38,11 @@ class Crowd:
 
     def go(self, operations: Iterable[Operation]) -> None:
         """These get an answer. The caller holds `changed`."""
-        self._asks.subtract(operations)
-        self._asks = +self._asks  # without those that wait for nothing more
+        for operation in operations:
+            self._asks[operation] -= 1
+            if not self._asks[operation]:  # it waits for nothing more
+                del self._asks[operation]
 
-    def is_complete(self) -> None:
+    def miss_nobody(self) -> None:
         """Nobody else came, although somebody was expected. The caller holds `changed`."""
         self.size = self.waiting

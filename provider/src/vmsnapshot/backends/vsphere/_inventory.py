@@ -79,7 +79,9 @@ class Inventory:
         begun = self._generation
         if anew:
             self._reads.above.forget()
-            self._told = {item: hits for item, hits in self._told.items() if item not in references}
+            with self._lock:
+                for item in references:
+                    self._told.pop(item, None)
         # A path that didn't hold is one that this user doesn't see as the server does.
         direct = [item for item in references if is_uuid(item)] if anew else references
         found: _Found = {**self._ask_index(direct, operation)}
@@ -154,10 +156,11 @@ class Inventory:
 
     def _ask_index(self, references: Iterable[str], operation: Operation) -> dict[str, list[Hit]]:
         """What the server's index tells of UUIDs and paths, unless that were too many calls."""
-        searches = [
-            (item, search) for item in references if item not in self._told for search in _searches(item)
-        ]
         with self._lock:
+            told = {item: self._told[item] for item in references if item in self._told}
+            searches = [
+                (item, search) for item in references if item not in told for search in _searches(item)
+            ]
             if self._asked + len(searches) > _DIRECT:
                 searches = []
             self._asked += len(searches)
@@ -175,8 +178,10 @@ class Inventory:
         for item, call in calls:
             for hit in call.wait(operation, self._connection.silence.text):
                 found.setdefault(item, {}).setdefault(hit.id, hit)
-        self._told |= {item: [*hits.values()] for item, hits in found.items()}
-        return {item: self._told[item] for item in references if item in self._told}
+        new = {item: [*hits.values()] for item, hits in found.items()}
+        with self._lock:
+            self._told |= new
+        return told | new
 
     # --- by the table -----------------------------------------------------------------------
 

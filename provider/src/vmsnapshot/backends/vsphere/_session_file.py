@@ -77,8 +77,14 @@ class SessionFile:
             with tempfile.NamedTemporaryFile(
                 "w", dir=self.path.parent, delete=False, encoding="utf-8"
             ) as file:
-                file.write(text)
-            Path(file.name).replace(self.path)
+                new = Path(file.name)
+                try:
+                    file.write(text)
+                    file.close()
+                    new.replace(self.path)
+                except OSError:
+                    new.unlink()  # it holds the cookie
+                    raise
 
 
 def _json(value: Any) -> Any:

@@ -82,10 +82,10 @@ class _Known:
             self._changed.add(vm_id)
 
     def take_changed(self) -> list[str]:
-        """The VMs that were read and are no longer so: they are read now."""
+        """The VMs that were read and are no longer so: until they are read again, they aren't known."""
         with self._lock:
             changed, self._changed = self._changed, set()
-        return [vm_id for vm_id in changed if vm_id in self.layouts]
+        return [vm_id for vm_id in changed if self.layouts.pop(vm_id, None) is not None]
 
 
 class Standing:
