@@ -35,7 +35,7 @@ def alive(pid: int) -> bool:
 def descendants(pid: int) -> dict[int, str]:
     """The processes that a process has started, and those that they have, each with its command.
 
-    None where there is no /proc.
+    Empty where there is no /proc.
     """
     parents: dict[int, int] = {}
     commands: dict[int, str] = {}

@@ -26,7 +26,6 @@ from vmsnapshot.lifecycle.errors import (
     Gone,
     InvalidInput,
     NotFound,
-    VmsnapshotError,
 )
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import (
@@ -36,6 +35,7 @@ from vmsnapshot.lifecycle.port import (
     Outcome,
     ReadMask,
     VMReference,
+    values,
 )
 from vmsnapshot.model.identity import ServerIdentity
 from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
@@ -79,13 +79,13 @@ class VmOperatorReader:
         Raises:
             NotFound: There is none; close names are suggested.
         """
-        return _value(self.find_all([reference], operation)[0])
+        return values(self.find_all([reference], operation))[0]
 
     def find_shown(
         self, reference: VMReference, operation: Operation, read: ReadMask = ReadMask.ALL
     ) -> VirtualMachine:
         """The same: watches keep all VMs of a namespace as they are."""
-        return _value(self.find_all([reference], operation, read)[0])
+        return values(self.find_all([reference], operation, read))[0]
 
     def forget_shown(self) -> None:
         """Nothing: watches keep all VMs of a namespace as they are."""
@@ -120,7 +120,7 @@ class VmOperatorReader:
             Gone: It is definitely no longer there. Snapshot objects of it may still be there for a
                 while: `find_snapshot` finds them.
         """
-        return _value(self.observe_all([vm_id], operation, read)[0])
+        return values(self.observe_all([vm_id], operation, read))[0]
 
     def observe_all(
         self, vm_ids: Sequence[str], operation: Operation, read: ReadMask = ReadMask.ALL
@@ -261,9 +261,3 @@ def _each(items: Sequence[T], look: Callable[[T], V]) -> list[Outcome[V]]:
         except (NotFound, Denied) as error:
             found.append(error)
     return found
-
-
-def _value(outcome: Outcome[V]) -> V:
-    if isinstance(outcome, VmsnapshotError):
-        raise outcome
-    return outcome

@@ -135,7 +135,7 @@ class RevertJournal:
             pass
 
     def is_final(self, vm_name: str, record: Object, outcome: RevertStatus) -> bool:
-        """Whether a outcome stays as it is: what nothing shows, only after a while without a change."""
+        """Whether an outcome stays as it is: what nothing shows, only after a while without a change."""
         if outcome not in _NOT_SHOWN:
             return outcome is not RevertStatus.RUNNING
         machine = self._cache.machines.get(vm_name) or {"metadata": {}}

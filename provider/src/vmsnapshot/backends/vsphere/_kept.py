@@ -59,11 +59,6 @@ class KeptVMs:
             self._changed[vm_id] = time.monotonic()
             self._kept.pop(vm_id, None)
 
-    def drop(self, vm_id: str) -> None:
-        """Drop the reading of a VM that has been read anew elsewhere."""
-        with self._lock:
-            self._kept.pop(vm_id, None)
-
     def clear(self) -> None:
         """Drop all readings."""
         with self._lock:

@@ -162,7 +162,7 @@ class VsphereReader:
         observed = self._read_all([hit.id for hit in hits.values()], operation, read)
         for name, hit in hits.items():
             vm = observed[hit.id]
-            self._kept.drop(hit.id)
+            self._kept.take(hit.id)  # this is newer
             if isinstance(vm, Gone):
                 if anew:
                     text = f'VM "{name}" ({hit.id}) has just been removed.'

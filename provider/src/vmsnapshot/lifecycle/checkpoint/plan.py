@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from vmsnapshot.lifecycle.checkpoint.state import held_snapshots
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import checkpoint_owner, marked, snapshot_name
-from vmsnapshot.lifecycle.common.members import Environment
+from vmsnapshot.lifecycle.common.members import Environment, at_members
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.platforms import Platform
-from vmsnapshot.lifecycle.common.preflight import snapshot_findings
+from vmsnapshot.lifecycle.common.preflight import error_text, snapshot_findings
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, VmsnapshotError
@@ -22,7 +22,6 @@ from vmsnapshot.lifecycle.snapshot.executor import is_recent
 from vmsnapshot.model.environment import CheckpointInputs, CheckpointState
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
-from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.snapshot import SnapshotInputs
 
 
@@ -35,9 +34,9 @@ class CheckpointPlan:
         environment: The VMs as found.
         left: What an interrupted run of the same checkpoint took, by the member's key.
         findings: What the checks before a snapshot found, by the member's key.
+        orphans: Snapshots of this resource that no state holds and nobody asks for, by the member's key.
         owner: Whose snapshots they are.
-        held: The snapshots that state holds.
-        orphans: Snapshots of this resource's maker that no state holds and nobody asks for, likewise.
+        held: The snapshots that state holds: each one's VM's id, and its own.
     """
 
     label: str
@@ -53,19 +52,14 @@ class CheckpointPlan:
         """Why it can't work: every VM with its cause."""
         found = dict(self.environment.failures)
         for key, items in self.findings.items():
-            errors = " ".join(item.message for item in items if item.severity == "error")
-            if errors:
+            if errors := error_text(items):
                 found[key] = Refused(errors)
         return found
 
     def check_failures(self) -> list[CheckFailure]:
         """The same, each at its place in `virtualMachines`."""
-        refusals = self.refusals
-        return [
-            CheckFailure(format_path(("virtualMachines", index, "vmName")), refusals[member.key].message)
-            for index, member in enumerate(self.environment.members)
-            if member.key in refusals
-        ]
+        causes = {key: error.message for key, error in self.refusals.items()}
+        return at_members(self.environment.members, causes)
 
     def raise_for_errors(self) -> None:
         """Go on only if the checkpoint can be taken of every VM.

@@ -41,11 +41,16 @@ class Environment:
 
     def check_failures(self) -> list[CheckFailure]:
         """Returns the failures of check, each at its member's `vmName`."""
-        return [
-            CheckFailure(format_path(("virtualMachines", index, "vmName")), self.failures[member.key].message)
-            for index, member in enumerate(self.members)
-            if member.key in self.failures
-        ]
+        return at_members(self.members, {key: error.message for key, error in self.failures.items()})
+
+
+def at_members(members: Sequence[EnvironmentMember], causes: Mapping[str, str]) -> list[CheckFailure]:
+    """Returns failures of check, each at its member's `vmName`; `causes` are by the member's key."""
+    return [
+        CheckFailure(format_path(("virtualMachines", index, "vmName")), causes[member.key])
+        for index, member in enumerate(members)
+        if member.key in causes
+    ]
 
 
 def find_members(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vmsnapshot.lifecycle.common.preflight_space import space_findings
 from vmsnapshot.lifecycle.common.preflight_vm_operator import (
     adoption_findings,
@@ -55,9 +57,13 @@ def raise_for_errors(findings: list[Finding], what: str, *, end: str = "Nothing 
     Raises:
         Refused: Says what was to be done, and every error.
     """
-    errors = " ".join(item.message for item in findings if item.severity == "error")
-    if errors:
+    if errors := error_text(findings):
         raise Refused(f"{errors} {end}", subject=what)
+
+
+def error_text(findings: Iterable[Finding]) -> str:
+    """Returns the sentences of all errors among findings; empty: there is none."""
+    return " ".join(item.message for item in findings if item.severity == "error")
 
 
 def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:

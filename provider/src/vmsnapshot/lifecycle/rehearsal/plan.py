@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.clone.plan import ClonePlan, plan_clone, require_clone
 from vmsnapshot.lifecycle.clone.state import same_network
 from vmsnapshot.lifecycle.common.members import Environment, find_members, waves
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
-from vmsnapshot.lifecycle.common.preflight import finding, sorted_findings
+from vmsnapshot.lifecycle.common.preflight import error_text, finding, sorted_findings
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, Unreachable, VmsnapshotError
@@ -83,8 +83,8 @@ class PlannedRehearsal:
         lines = [f"- {key}: {error.explanation}" for key, error in self.environment.failures.items()]
         lines += [f"- {key}: {error.message}" for key, error in self.unread.items()]
         for key, item in self.members.items():
-            errors = " ".join(one.message for one in item.plan.findings if one.severity == "error")
-            lines += [f"- {key}: {errors}"] if errors else []
+            if errors := error_text(item.plan.findings):
+                lines.append(f"- {key}: {errors}")
         if self.points.failures:
             lines.append(self.points.refusal())
         if lines:

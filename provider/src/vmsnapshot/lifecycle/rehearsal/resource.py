@@ -32,6 +32,7 @@ from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.rehearsal import RehearsalInputs, RehearsalState
+from vmsnapshot.model.values import secret_strings
 
 RehearsalAnswer: TypeAlias = verbs.Answer[RehearsalInputs, RehearsalState]
 RehearsalUpdate: TypeAlias = verbs.UpdateRequest[RehearsalInputs, RehearsalState]
@@ -193,7 +194,7 @@ def _secret_texts(given: verbs.Inputs[RehearsalInputs]) -> Iterator[str]:
     """The texts that the program gives as secrets."""
     tree = given.model.properties()
     for path in given.secret:
-        yield from _texts(_at(tree, path))
+        yield from secret_strings(_at(tree, path), inside=True)
 
 
 def _at(tree: Any, path: PropertyPath) -> Any:
@@ -203,15 +204,3 @@ def _at(tree: Any, path: PropertyPath) -> Any:
         except (KeyError, IndexError, TypeError):
             return None
     return tree
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
-        case list():
-            for item in value:
-                yield from _texts(item)

@@ -203,8 +203,7 @@ class RevertEvidence:
     ) -> tuple[VirtualMachine, PastTask | None]:
         """The VM once no interrupted run of this request works on it; and the revert, if one has done it.
 
-        `noted_now`: the note that the request is being made
-        is this run's own.
+        `noted_now`: the note that the request is being made is this run's own.
         """
         backend = self._session.backend
         task = self.find(request, operation, read)

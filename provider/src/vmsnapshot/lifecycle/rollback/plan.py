@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.identity import other_vms, snapshot_identity, vm_key
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
-from vmsnapshot.lifecycle.common.members import Environment, find_members
+from vmsnapshot.lifecycle.common.members import Environment, at_members, find_members
+from vmsnapshot.lifecycle.common.preflight import error_text
 from vmsnapshot.lifecycle.common.removals import PlannedRemovals
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
@@ -34,7 +35,6 @@ from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
-from vmsnapshot.model.property_path import format_path
 from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetyDeletePolicy, SafetySnapshot
 from vmsnapshot.model.rollback import MemberRollback, RollbackInputs
 
@@ -118,12 +118,8 @@ class PlannedRollback:
         causes = self._impossible()
         # A failing check would keep the update from taking a failed request back; it refuses after that.
         later = {key for key in self.plans if is_to_take_back(self.vm(key))}
-        failures += [
-            CheckFailure(format_path(("virtualMachines", index, "vmName")), causes[member.key])
-            for index, member in enumerate(self.spec.members)
-            if member.key in causes.keys() - later
-        ]
-        return failures
+        now = {key: cause for key, cause in causes.items() if key not in later}
+        return failures + at_members(self.spec.members, now)
 
     def raise_for_errors(self, what: str) -> None:
         """Go on only if every VM can be rolled back.
@@ -145,8 +141,7 @@ class PlannedRollback:
         """The causes that aren't about finding the VM or its restore point."""
         causes = {key: error.message for key, error in self.unread.items()}
         for key, plan in self.plans.items():
-            errors = " ".join(item.message for item in plan.findings if item.severity == "error")
-            if errors:
+            if errors := error_text(plan.findings):
                 causes[key] = f"{format_vm(self.vm(key))} can't be reverted: {errors}"
         return causes
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError
@@ -126,7 +126,7 @@ def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
         id=snapshot.id,
         path=vm.path(snapshot.id),
         unique_id=snapshot.unique_id,
-        create_time=None if snapshot.create_time is None else timestamp(snapshot.create_time),
+        create_time=timestamp_or_none(snapshot.create_time),
     )
 
 
