@@ -86,7 +86,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> Latest { get; private set; } = null!;
 
         /// <summary>
-        /// Remove, at an update, labels older than this, such as `720h`. Default: none.
+        /// Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
         /// </summary>
         [Output("maxAge")]
         public Output<string?> MaxAge { get; private set; } = null!;
@@ -98,7 +98,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<bool> Memory { get; private set; } = null!;
 
         /// <summary>
-        /// Labels that are never removed. Default: none.
+        /// Labels that are never removed, in upper or lower case. Default: none.
         /// </summary>
         [Output("pinned")]
         public Output<ImmutableArray<string>> Pinned { get; private set; } = null!;
@@ -185,7 +185,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<string> Label { get; set; } = null!;
 
         /// <summary>
-        /// Remove, at an update, labels older than this, such as `720h`. Default: none.
+        /// Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
         /// </summary>
         [Input("maxAge")]
         public Input<string>? MaxAge { get; set; }
@@ -200,7 +200,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         private InputList<string>? _pinned;
 
         /// <summary>
-        /// Labels that are never removed. Default: none.
+        /// Labels that are never removed, in upper or lower case. Default: none.
         /// </summary>
         public InputList<string> Pinned
         {

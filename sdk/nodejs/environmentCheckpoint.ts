@@ -85,7 +85,7 @@ export class EnvironmentCheckpoint extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly latest: pulumi.Output<string | undefined>;
     /**
-     * Remove, at an update, labels older than this, such as `720h`. Default: none.
+     * Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
      */
     declare public readonly maxAge: pulumi.Output<string | undefined>;
     /**
@@ -93,7 +93,7 @@ export class EnvironmentCheckpoint extends pulumi.CustomResource {
      */
     declare public readonly memory: pulumi.Output<boolean>;
     /**
-     * Labels that are never removed. Default: none.
+     * Labels that are never removed, in upper or lower case. Default: none.
      */
     declare public readonly pinned: pulumi.Output<string[] | undefined>;
     /**
@@ -174,7 +174,7 @@ export interface EnvironmentCheckpointArgs {
      */
     label: pulumi.Input<string>;
     /**
-     * Remove, at an update, labels older than this, such as `720h`. Default: none.
+     * Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
      */
     maxAge?: pulumi.Input<string | undefined>;
     /**
@@ -182,7 +182,7 @@ export interface EnvironmentCheckpointArgs {
      */
     memory?: pulumi.Input<boolean | undefined>;
     /**
-     * Labels that are never removed. Default: none.
+     * Labels that are never removed, in upper or lower case. Default: none.
      */
     pinned?: pulumi.Input<pulumi.Input<string>[] | undefined>;
     /**

@@ -14,7 +14,8 @@ def stays(held: Sequence[Held], rules: Rules, moment: dt.datetime) -> set[str]:
     for one in held:
         newer = [item for item in held if (item.taken_at, item.label) > (one.taken_at, one.label)]
         rivals = [item for item in newer if item.complete and item.label not in rules.pinned]
-        is_newest = one.complete and not any(item.complete for item in newer)
+        whole = [item for item in held if item.complete] or held
+        is_newest = one in whole and not any(item in whole for item in newer)
         young = rules.max_age is None or moment - one.taken_at <= rules.max_age
         few = rules.keep_last is None or len(rivals) < rules.keep_last
         if one.label in rules.pinned or is_newest or (young and few):

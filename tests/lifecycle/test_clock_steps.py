@@ -78,6 +78,63 @@ def test_an_age_counts_from_where_the_clock_was_set_back(vsphere: Simulator, cli
     assert stack.resource("it").outputs["latest"] == "L3"
 
 
+def take(stack: MiniStack, *labels: str, **rules: Any) -> None:
+    """Take checkpoints, one with each update."""
+    for label in labels:
+        stack.write(it=checkpoint(label, **rules))
+        stack.up().check()
+
+
+def test_a_clock_that_leaps_forward_removes_nothing(vsphere: Simulator, client: Client) -> None:
+    """What isn't too old by this machine's clock is kept, and the preview says why; then it goes in time."""
+    stack = mini_stack(vsphere.settings)
+    vsphere.set_clock(-dt.timedelta(days=40))
+    take(stack, "L1")
+    vsphere.set_clock(dt.timedelta())
+    take(stack, "L2", "L3")
+    vsphere.set_clock(dt.timedelta(days=400, hours=1))
+    stack.write(it=checkpoint("L3", maxAge="720h"))
+    words = stack.preview().check().words
+    assert 'Checkpoint "L1" of 2 VMs' in words
+    assert 'Checkpoint "L2" of 2 VMs' not in words
+    assert 'Checkpoint "L2" is kept, although it has expired: that is so by the server\'s clock' in words
+    assert "ahead of this machine's by 400 days" in words
+    stack.up().check()
+    assert client.names("web-1") == client.names("db-1") == ["L2", "L3"]
+    take(stack, "L4", maxAge="720h")
+    assert client.names("web-1") == ["L2", "L3", "L4"]
+    vsphere.set_clock(dt.timedelta())
+    assert "although it has expired" not in stack.preview().check().words
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_the_newest_are_those_that_were_taken_last(vsphere: Simulator, client: Client, days: int) -> None:
+    """`keepLast: 2` keeps the last two, whatever their dates say, now and after a refresh."""
+    stack = mini_stack(vsphere.settings)
+    take(stack, "L1", keepLast=2)
+    vsphere.set_clock(dt.timedelta(days=days))
+    take(stack, "L2", keepLast=2)
+    vsphere.set_clock(dt.timedelta())
+    take(stack, "L3", keepLast=2)
+    assert client.names("web-1") == ["L2", "L3"]
+    take(stack, "L4", keepLast=2)
+    assert client.names("web-1") == client.names("db-1") == ["L3", "L4"]
+    stack.refresh().check()
+    assert stack.resource("it").outputs["latest"] == "L4"
+    assert stack.preview().check().ops == {}
+
+
+def test_what_was_taken_while_the_clock_was_behind_is_not_old(vsphere: Simulator, client: Client) -> None:
+    """It was taken after another one that is young: `maxAge` counts from that one's date."""
+    stack = mini_stack(vsphere.settings)
+    take(stack, "L1", maxAge="720h")
+    vsphere.set_clock(-dt.timedelta(days=400))
+    take(stack, "L2", "L3", maxAge="720h")
+    vsphere.set_clock(dt.timedelta())
+    take(stack, "L4", maxAge="720h")
+    assert client.names("web-1") == ["L1", "L2", "L3", "L4"]
+
+
 def interrupted(vsphere: Simulator, stack: MiniStack, method: str) -> None:
     """Update, and die when the platform has done what a call asks of it."""
 

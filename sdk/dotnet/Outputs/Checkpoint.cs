@@ -30,6 +30,10 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? Ownership;
         /// <summary>
+        /// Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+        /// </summary>
+        public readonly int? Sequence;
+        /// <summary>
         /// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         /// </summary>
         public readonly string? Server;
@@ -42,7 +46,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly ImmutableDictionary<string, Outputs.CheckpointSnapshot> Snapshots;
         /// <summary>
-        /// When its first snapshot was taken (RFC 3339, UTC).
+        /// When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server's time, the latter.
         /// </summary>
         public readonly string TakenAt;
 
@@ -53,6 +57,8 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
             ImmutableArray<string> missing,
 
             string? ownership,
+
+            int? sequence,
 
             string? server,
 
@@ -65,6 +71,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
             Displaced = displaced;
             Missing = missing;
             Ownership = ownership;
+            Sequence = sequence;
             Server = server;
             SkewSeconds = skewSeconds;
             Snapshots = snapshots;

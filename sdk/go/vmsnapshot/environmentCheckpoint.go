@@ -66,11 +66,11 @@ type EnvironmentCheckpoint struct {
 	Label pulumi.StringOutput `pulumi:"label"`
 	// The label of the newest complete checkpoint.
 	Latest pulumi.StringPtrOutput `pulumi:"latest"`
-	// Remove, at an update, labels older than this, such as `720h`. Default: none.
+	// Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
 	MaxAge pulumi.StringPtrOutput `pulumi:"maxAge"`
 	// Whether the memory of running VMs is part of the next checkpoint. Without memory, a rollback leaves them powered off. Default: false.
 	Memory pulumi.BoolOutput `pulumi:"memory"`
-	// Labels that are never removed. Default: none.
+	// Labels that are never removed, in upper or lower case. Default: none.
 	Pinned pulumi.StringArrayOutput `pulumi:"pinned"`
 	// Quiesce the guests' file systems first; VMware Tools must be running. Default: not quiesced.
 	Quiesce QuiescePtrOutput `pulumi:"quiesce"`
@@ -135,11 +135,11 @@ type environmentCheckpointArgs struct {
 	KeepLast *int `pulumi:"keepLast"`
 	// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
 	Label string `pulumi:"label"`
-	// Remove, at an update, labels older than this, such as `720h`. Default: none.
+	// Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
 	MaxAge *string `pulumi:"maxAge"`
 	// Whether the memory of running VMs is part of the next checkpoint. Without memory, a rollback leaves them powered off. Default: false.
 	Memory *bool `pulumi:"memory"`
-	// Labels that are never removed. Default: none.
+	// Labels that are never removed, in upper or lower case. Default: none.
 	Pinned []string `pulumi:"pinned"`
 	// Quiesce the guests' file systems first; VMware Tools must be running. Default: not quiesced.
 	Quiesce *Quiesce `pulumi:"quiesce"`
@@ -155,11 +155,11 @@ type EnvironmentCheckpointArgs struct {
 	KeepLast pulumi.IntPtrInput
 	// The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
 	Label pulumi.StringInput
-	// Remove, at an update, labels older than this, such as `720h`. Default: none.
+	// Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
 	MaxAge pulumi.StringPtrInput
 	// Whether the memory of running VMs is part of the next checkpoint. Without memory, a rollback leaves them powered off. Default: false.
 	Memory pulumi.BoolPtrInput
-	// Labels that are never removed. Default: none.
+	// Labels that are never removed, in upper or lower case. Default: none.
 	Pinned pulumi.StringArrayInput
 	// Quiesce the guests' file systems first; VMware Tools must be running. Default: not quiesced.
 	Quiesce QuiescePtrInput
@@ -284,7 +284,7 @@ func (o EnvironmentCheckpointOutput) Latest() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) pulumi.StringPtrOutput { return v.Latest }).(pulumi.StringPtrOutput)
 }
 
-// Remove, at an update, labels older than this, such as `720h`. Default: none.
+// Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
 func (o EnvironmentCheckpointOutput) MaxAge() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) pulumi.StringPtrOutput { return v.MaxAge }).(pulumi.StringPtrOutput)
 }
@@ -294,7 +294,7 @@ func (o EnvironmentCheckpointOutput) Memory() pulumi.BoolOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) pulumi.BoolOutput { return v.Memory }).(pulumi.BoolOutput)
 }
 
-// Labels that are never removed. Default: none.
+// Labels that are never removed, in upper or lower case. Default: none.
 func (o EnvironmentCheckpointOutput) Pinned() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *EnvironmentCheckpoint) pulumi.StringArrayOutput { return v.Pinned }).(pulumi.StringArrayOutput)
 }

@@ -68,13 +68,15 @@ type Checkpoint struct {
 	Missing []string `pulumi:"missing"`
 	// The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 	Ownership *string `pulumi:"ownership"`
+	// Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+	Sequence *int `pulumi:"sequence"`
 	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 	Server *string `pulumi:"server"`
 	// Seconds between its first and its last snapshot: the VMs aren't of one moment.
 	SkewSeconds float64 `pulumi:"skewSeconds"`
 	// Each VM's snapshot, by the VM as `virtualMachines` names it.
 	Snapshots map[string]CheckpointSnapshot `pulumi:"snapshots"`
-	// When its first snapshot was taken (RFC 3339, UTC).
+	// When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server's time, the latter.
 	TakenAt string `pulumi:"takenAt"`
 }
 
@@ -108,6 +110,11 @@ func (o CheckpointOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Ownership }).(pulumi.StringPtrOutput)
 }
 
+// Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+func (o CheckpointOutput) Sequence() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v Checkpoint) *int { return v.Sequence }).(pulumi.IntPtrOutput)
+}
+
 // The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
 func (o CheckpointOutput) Server() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Server }).(pulumi.StringPtrOutput)
@@ -123,7 +130,7 @@ func (o CheckpointOutput) Snapshots() CheckpointSnapshotMapOutput {
 	return o.ApplyT(func(v Checkpoint) map[string]CheckpointSnapshot { return v.Snapshots }).(CheckpointSnapshotMapOutput)
 }
 
-// When its first snapshot was taken (RFC 3339, UTC).
+// When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server's time, the latter.
 func (o CheckpointOutput) TakenAt() pulumi.StringOutput {
 	return o.ApplyT(func(v Checkpoint) string { return v.TakenAt }).(pulumi.StringOutput)
 }

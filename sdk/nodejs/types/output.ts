@@ -45,6 +45,10 @@ export interface Checkpoint {
      */
     ownership?: string;
     /**
+     * Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+     */
+    sequence?: number;
+    /**
      * The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
      */
     server?: string;
@@ -57,7 +61,7 @@ export interface Checkpoint {
      */
     snapshots: {[key: string]: outputs.CheckpointSnapshot};
     /**
-     * When its first snapshot was taken (RFC 3339, UTC).
+     * When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server's time, the latter.
      */
     takenAt: string;
 }

@@ -37,9 +37,9 @@ class EnvironmentCheckpointArgs:
         :param pulumi.Input[Sequence[pulumi.Input['EnvironmentMemberArgs']]] virtual_machines: The VMs of the environment. A change takes no snapshot: the next label does, of the VMs that belong to the environment then.
         :param pulumi.Input[_builtins.str] description: What the next checkpoint is for. Default: empty. A change concerns the next label.
         :param pulumi.Input[_builtins.int] keep_last: Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
-        :param pulumi.Input[_builtins.str] max_age: Remove, at an update, labels older than this, such as `720h`. Default: none.
+        :param pulumi.Input[_builtins.str] max_age: Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of running VMs is part of the next checkpoint. Without memory, a rollback leaves them powered off. Default: false.
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] pinned: Labels that are never removed. Default: none.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] pinned: Labels that are never removed, in upper or lower case. Default: none.
         :param pulumi.Input['QuiesceArgs'] quiesce: Quiesce the guests' file systems first; VMware Tools must be running. Default: not quiesced.
         """
         pulumi.set(__self__, "label", label)
@@ -111,7 +111,7 @@ class EnvironmentCheckpointArgs:
     @pulumi.getter(name="maxAge")
     def max_age(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Remove, at an update, labels older than this, such as `720h`. Default: none.
+        Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
         """
         return pulumi.get(self, "max_age")
 
@@ -135,7 +135,7 @@ class EnvironmentCheckpointArgs:
     @pulumi.getter
     def pinned(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
         """
-        Labels that are never removed. Default: none.
+        Labels that are never removed, in upper or lower case. Default: none.
         """
         return pulumi.get(self, "pinned")
 
@@ -204,9 +204,9 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] description: What the next checkpoint is for. Default: empty. A change concerns the next label.
         :param pulumi.Input[_builtins.int] keep_last: Keep at most this many labels, the newest ones; pinned ones don't count. Default: all.
         :param pulumi.Input[_builtins.str] label: The name of the restore point, such as a release or a commit. A new label takes new snapshots of all VMs, then prunes. At most 63 characters.
-        :param pulumi.Input[_builtins.str] max_age: Remove, at an update, labels older than this, such as `720h`. Default: none.
+        :param pulumi.Input[_builtins.str] max_age: Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
         :param pulumi.Input[_builtins.bool] memory: Whether the memory of running VMs is part of the next checkpoint. Without memory, a rollback leaves them powered off. Default: false.
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] pinned: Labels that are never removed. Default: none.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] pinned: Labels that are never removed, in upper or lower case. Default: none.
         :param pulumi.Input[Union['QuiesceArgs', 'QuiesceArgsDict']] quiesce: Quiesce the guests' file systems first; VMware Tools must be running. Default: not quiesced.
         :param pulumi.Input[Sequence[pulumi.Input[Union['EnvironmentMemberArgs', 'EnvironmentMemberArgsDict']]]] virtual_machines: The VMs of the environment. A change takes no snapshot: the next label does, of the VMs that belong to the environment then.
         """
@@ -382,7 +382,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
     @pulumi.getter(name="maxAge")
     def max_age(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Remove, at an update, labels older than this, such as `720h`. Default: none.
+        Remove, at an update, labels older than this, such as `720h`, by the server's clock and by that of the machine that the update runs on. Default: none.
         """
         return pulumi.get(self, "max_age")
 
@@ -398,7 +398,7 @@ class EnvironmentCheckpoint(pulumi.CustomResource):
     @pulumi.getter
     def pinned(self) -> pulumi.Output[Optional[Sequence[_builtins.str]]]:
         """
-        Labels that are never removed. Default: none.
+        Labels that are never removed, in upper or lower case. Default: none.
         """
         return pulumi.get(self, "pinned")
 

@@ -142,16 +142,18 @@ class Checkpoint(dict):
                  displaced: Optional[Sequence[_builtins.str]] = None,
                  missing: Optional[Sequence[_builtins.str]] = None,
                  ownership: Optional[_builtins.str] = None,
+                 sequence: Optional[_builtins.int] = None,
                  server: Optional[_builtins.str] = None):
         """
         One restore point of the whole environment.
 
         :param _builtins.float skew_seconds: Seconds between its first and its last snapshot: the VMs aren't of one moment.
         :param Mapping[str, 'CheckpointSnapshot'] snapshots: Each VM's snapshot, by the VM as `virtualMachines` names it.
-        :param _builtins.str taken_at: When its first snapshot was taken (RFC 3339, UTC).
+        :param _builtins.str taken_at: When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server's time, the latter.
         :param Sequence[_builtins.str] displaced: VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
         :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
         :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
+        :param _builtins.int sequence: Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
         :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         """
         pulumi.set(__self__, "skew_seconds", skew_seconds)
@@ -163,6 +165,8 @@ class Checkpoint(dict):
             pulumi.set(__self__, "missing", missing)
         if ownership is not None:
             pulumi.set(__self__, "ownership", ownership)
+        if sequence is not None:
+            pulumi.set(__self__, "sequence", sequence)
         if server is not None:
             pulumi.set(__self__, "server", server)
 
@@ -186,7 +190,7 @@ class Checkpoint(dict):
     @pulumi.getter(name="takenAt")
     def taken_at(self) -> _builtins.str:
         """
-        When its first snapshot was taken (RFC 3339, UTC).
+        When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server's time, the latter.
         """
         return pulumi.get(self, "taken_at")
 
@@ -213,6 +217,14 @@ class Checkpoint(dict):
         The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
         """
         return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter
+    def sequence(self) -> Optional[_builtins.int]:
+        """
+        Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+        """
+        return pulumi.get(self, "sequence")
 
     @_builtins.property
     @pulumi.getter

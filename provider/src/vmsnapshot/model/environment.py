@@ -86,7 +86,13 @@ class CheckpointSnapshot(Model):
 class Checkpoint(Model):
     """One restore point of the whole environment."""
 
-    taken_at: Annotated[str, Property("When its first snapshot was taken (RFC 3339, UTC).")]
+    taken_at: Annotated[
+        str,
+        Property(
+            "When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the "
+            "server's time, the latter."
+        ),
+    ]
     skew_seconds: Annotated[
         float, Property("Seconds between its first and its last snapshot: the VMs aren't of one moment.")
     ]
@@ -109,6 +115,13 @@ class Checkpoint(Model):
             "refresh takes them out of state. Empty: none is known."
         ),
     ] = []
+    sequence: Annotated[
+        int | None,
+        Property(
+            "Its place in the order in which this resource took its checkpoints, whatever clocks said; not "
+            "set: before all others, by an older release."
+        ),
+    ] = None
     ownership: Annotated[
         str | None,
         Property(
@@ -193,9 +206,15 @@ class CheckpointInputs(Model):
     ] = None
     max_age: Annotated[
         Duration | None,
-        Property("Remove, at an update, labels older than this, such as `720h`. Default: none."),
+        Property(
+            "Remove, at an update, labels older than this, such as `720h`, by the server's clock and by "
+            "that of the machine that the update runs on. Default: none."
+        ),
     ] = None
-    pinned: Annotated[list[Label] | None, Property("Labels that are never removed. Default: none.")] = None
+    pinned: Annotated[
+        list[Label] | None,
+        Property("Labels that are never removed, in upper or lower case. Default: none."),
+    ] = None
     checkpoints: Annotated[
         dict[str, Any] | None,
         Property(

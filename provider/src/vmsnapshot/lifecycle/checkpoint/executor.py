@@ -5,20 +5,29 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
+from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan, snapshot_inputs
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
-from vmsnapshot.lifecycle.checkpoint.state import taken_checkpoint, unfinished_checkpoint
+from vmsnapshot.lifecycle.checkpoint.state import taken_at, taken_checkpoint, unfinished_checkpoint
 from vmsnapshot.lifecycle.common.creation import made_snapshot
 from vmsnapshot.lifecycle.common.members import waves
+from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
+from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, UnfinishedCheckpoint
 from vmsnapshot.model.machine import VirtualMachine
+
+# Snapshots are dated by their hosts, whose clocks differ from vCenter's: by days (Broadcom KB 312016), or by
+# years, as where one begins anew at 2000-01-01 (hydrotho/VMware_Snapshot_Timestamp_Converter). More than this
+# is no delay of ours.
+_CLOCKS_DIFFER: Final = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +124,24 @@ class CheckpointExecutor:
             after[key] = vm
         if lost:
             return self._take_back({key: vms[key] for key in taken}, lost, operation)
-        return taken_checkpoint(taken, {**vms, **after}, str(self._plan.owner.mark), moment)
+        checkpoint = taken_checkpoint(taken, {**vms, **after}, str(self._plan.owner.mark), moment)
+        # What an interrupted run took is older than this run.
+        return checkpoint if self._plan.left else self._dated(checkpoint, moment, operation)
+
+    def _dated(self, checkpoint: Checkpoint, moment: dt.datetime, operation: Operation) -> Checkpoint:
+        """The checkpoint as of the server's time, where its snapshots are dated by a clock that is wrong."""
+        first, until = taken_at(checkpoint), self._session.now(operation)
+        last = first + dt.timedelta(seconds=checkpoint.skew_seconds)
+        if first >= moment - _CLOCKS_DIFFER and last <= until + _CLOCKS_DIFFER:
+            return checkpoint
+        wrong = first if first < moment - _CLOCKS_DIFFER else last
+        text = (
+            f'A snapshot of checkpoint "{self._inputs.label}" is dated {wrong:%Y-%m-%d %H:%M:%S} UTC, and '
+            f"was taken at {moment:%Y-%m-%d %H:%M:%S} UTC by the server's clock: the clock of its host is "
+            "wrong. The checkpoint's age counts from the server's time (`takenAt`)."
+        )
+        self._session.log_wrapped(self._urn, Severity.WARNING, text)
+        return replace(checkpoint, taken_at=timestamp(moment))
 
     def _take_back(
         self,

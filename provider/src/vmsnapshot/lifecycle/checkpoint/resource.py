@@ -21,11 +21,13 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     held_labels,
     held_snapshots,
     known_vms,
+    next_number,
     planned_labels,
     rules_of,
     state_of,
 )
 from vmsnapshot.lifecycle.checkpoint.text import (
+    clocks_text,
     clones_text,
     kept_text,
     left_lines,
@@ -220,13 +222,17 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             taken = self._take(urn, inputs, old, operation)
             if isinstance(taken, Failed):
                 raise not_taken(identifier, taken, inputs, old, self._session.planned_now())
-            checkpoints[inputs.label] = taken
+            checkpoints[inputs.label] = replace(taken, sequence=next_number(checkpoints))
             unfinished.pop(inputs.label, None)
         failures = {}
         if not keep:
-            held = held_labels(checkpoints, inputs.label)
-            over = to_remove(held, rules_of(inputs), self._session.now(operation))
-            over, kept = self._spare(urn, checkpoints, over, operation)
+            held = held_labels(checkpoints, inputs)
+            over, kept = self._expired(
+                urn, inputs, (held, checkpoints), self._session.now(operation), operation
+            )
+            if inputs.checkpoints is not None and not self._memory.of(urn).is_unseen:
+                # What has expired since check said what will be removed, the next update removes.
+                over = {label: rule for label, rule in over.items() if label not in inputs.checkpoints}
             if kept:
                 self._session.log(urn, Severity.WARNING, kept_text(kept))
             pruned = prune(self._session, urn, checkpoints, list(over), operation)
@@ -292,15 +298,35 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     ) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
         """The labels after an update; those that it removes; those that stay although expired; each why."""
         checkpoints = state.checkpoints if state is not None else {}
-        held = held_labels(checkpoints, asked.label)
+        held = held_labels(checkpoints, asked)
         new = asked.label if asks_for_checkpoint(state, asked.label) else None
         if new is not None and new not in checkpoints:
             held.append(Held(new, moment, last=True))
         operation = self._session.operation("", "looking for linked clones", batched=False)
-        over = to_remove(held, rules_of(asked), moment)
-        over, kept = self._spare(urn, checkpoints, over, operation)
+        over, kept = self._expired(urn, asked, (held, checkpoints), moment, operation)
         keys = [item.key for item in asked.virtual_machines]
         return planned_labels(checkpoints, over, new, keys), over, kept
+
+    def _expired(
+        self,
+        urn: str,
+        asked: CheckpointInputs,
+        there: tuple[list[Held], Mapping[str, Checkpoint]],
+        moment: dt.datetime,
+        operation: Operation,
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """The labels to remove, and those that stay although expired, why; `moment` is the server's time.
+
+        A clock that leaps forward would remove what is still young: it has expired by this machine's, too.
+        """
+        held, checkpoints = there
+        ours = min(moment, now())
+        over, by_both = (to_remove(held, rules_of(asked), when) for when in (moment, ours))
+        going, kept = self._spare(
+            urn, checkpoints, {label: rule for label, rule in over.items() if label in by_both}, operation
+        )
+        young = [label for label in over if label not in by_both]
+        return going, kept | dict.fromkeys(young, clocks_text(moment - ours))
 
     def _spare(
         self, urn: str, checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], operation: Operation

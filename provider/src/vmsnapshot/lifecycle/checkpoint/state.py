@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle.checkpoint import retention
@@ -111,6 +111,7 @@ def refreshed(
             parts[key] = _part(outcome, snapshot.id, snapshot)
             found.append(snapshot)
     fresh = replace(checkpoint, snapshots=parts, missing=missing, displaced=displaced)
+    dated = all(part.create_time is not None for part in checkpoint.snapshots.values())
     servers = {
         outcome.identity.server for outcome in observed.values() if isinstance(outcome, VirtualMachine)
     }
@@ -118,7 +119,7 @@ def refreshed(
         fresh = replace(fresh, server=servers.pop())
     if not missing and len(found) == len(parts):
         first, skew = _times(found, taken_at(checkpoint))
-        fresh = replace(fresh, taken_at=first, skew_seconds=skew)
+        fresh = replace(fresh, taken_at=checkpoint.taken_at if dated else first, skew_seconds=skew)
     return fresh
 
 
@@ -188,12 +189,32 @@ def taken_at(checkpoint: Checkpoint) -> dt.datetime:
     return parse_timestamp(checkpoint.taken_at)
 
 
-def held_labels(checkpoints: Mapping[str, Checkpoint], last: str) -> list[retention.Held]:
-    """The checkpoints as retention looks at them, of which `last` was taken last."""
+def held_labels(checkpoints: Mapping[str, Checkpoint], inputs: CheckpointInputs) -> list[retention.Held]:
+    """The checkpoints as retention looks at them; the one of the inputs' label was taken last."""
+    members = {member.key for member in inputs.virtual_machines}
     return [
-        retention.Held(label, taken_at(checkpoint), checkpoint.complete, last=label == last)
+        retention.Held(
+            label,
+            taken_at(checkpoint),
+            _is_whole(checkpoint, members),
+            last=label == inputs.label,
+            number=checkpoint.sequence or 0,
+        )
         for label, checkpoint in checkpoints.items()
     ]
+
+
+def next_number(checkpoints: Mapping[str, Checkpoint]) -> int:
+    """The place of the next checkpoint in the order in which they are taken."""
+    return 1 + max((item.sequence or 0 for item in checkpoints.values()), default=0)
+
+
+def _is_whole(checkpoint: Checkpoint, members: Collection[str]) -> bool:
+    """Whether the environment can go back to a checkpoint: what has left it needs no snapshot any more."""
+    if checkpoint.complete:
+        return True
+    lost = {*checkpoint.missing, *checkpoint.displaced}
+    return lost.isdisjoint(members) and checkpoint.snapshots.keys() >= set(members)
 
 
 def rules_of(inputs: CheckpointInputs) -> retention.Rules:
@@ -235,7 +256,7 @@ def state_of(
     return CheckpointState(
         **inputs.model_dump(include=set(CheckpointInputs.model_fields) - {"checkpoints"}),
         checkpoints=dict(checkpoints),
-        latest=retention.newest_complete(held_labels(checkpoints, inputs.label)),
+        latest=retention.newest_complete(held_labels(checkpoints, inputs)),
         unfinished=dict(unfinished or {}),
         conditions=list(conditions),
     )

@@ -84,6 +84,14 @@ def clones_text(clones: str) -> str:
     return f"{clones}. The first update after those VMs are gone removes it."
 
 
+def clocks_text(ahead: dt.timedelta) -> str:
+    """Why a checkpoint stays that is too old by the server's clock alone, and until when."""
+    return (
+        f"that is so by the server's clock, which is ahead of this machine's by {format_age(ahead)}, and not "
+        "by this machine's. Set the one right that is wrong. It is removed once it is too old by both."
+    )
+
+
 def reached_text(user: str) -> str:
     """Why a checkpoint stays that another resource goes back to in the same update, and for how long."""
     return f'"{printable(user)}" goes back to it in this update. The next one removes it.'

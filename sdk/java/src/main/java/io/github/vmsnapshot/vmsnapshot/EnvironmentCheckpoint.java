@@ -145,14 +145,14 @@ public class EnvironmentCheckpoint extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.latest);
     }
     /**
-     * Remove, at an update, labels older than this, such as `720h`. Default: none.
+     * Remove, at an update, labels older than this, such as `720h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: none.
      * 
      */
     @Export(name="maxAge", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> maxAge;
 
     /**
-     * @return Remove, at an update, labels older than this, such as `720h`. Default: none.
+     * @return Remove, at an update, labels older than this, such as `720h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: none.
      * 
      */
     public Output<Optional<String>> maxAge() {
@@ -173,14 +173,14 @@ public class EnvironmentCheckpoint extends com.pulumi.resources.CustomResource {
         return this.memory;
     }
     /**
-     * Labels that are never removed. Default: none.
+     * Labels that are never removed, in upper or lower case. Default: none.
      * 
      */
     @Export(name="pinned", refs={List.class,String.class}, tree="[0,1]")
     private Output</* @Nullable */ List<String>> pinned;
 
     /**
-     * @return Labels that are never removed. Default: none.
+     * @return Labels that are never removed, in upper or lower case. Default: none.
      * 
      */
     public Output<Optional<List<String>>> pinned() {

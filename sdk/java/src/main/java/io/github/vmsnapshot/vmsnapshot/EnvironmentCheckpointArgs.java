@@ -68,14 +68,14 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
     }
 
     /**
-     * Remove, at an update, labels older than this, such as `720h`. Default: none.
+     * Remove, at an update, labels older than this, such as `720h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: none.
      * 
      */
     @Import(name="maxAge")
     private @Nullable Output<String> maxAge;
 
     /**
-     * @return Remove, at an update, labels older than this, such as `720h`. Default: none.
+     * @return Remove, at an update, labels older than this, such as `720h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: none.
      * 
      */
     public Optional<Output<String>> maxAge() {
@@ -98,14 +98,14 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
     }
 
     /**
-     * Labels that are never removed. Default: none.
+     * Labels that are never removed, in upper or lower case. Default: none.
      * 
      */
     @Import(name="pinned")
     private @Nullable Output<List<String>> pinned;
 
     /**
-     * @return Labels that are never removed. Default: none.
+     * @return Labels that are never removed, in upper or lower case. Default: none.
      * 
      */
     public Optional<Output<List<String>>> pinned() {
@@ -237,7 +237,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param maxAge Remove, at an update, labels older than this, such as `720h`. Default: none.
+         * @param maxAge Remove, at an update, labels older than this, such as `720h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: none.
          * 
          * @return builder
          * 
@@ -248,7 +248,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param maxAge Remove, at an update, labels older than this, such as `720h`. Default: none.
+         * @param maxAge Remove, at an update, labels older than this, such as `720h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: none.
          * 
          * @return builder
          * 
@@ -279,7 +279,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param pinned Labels that are never removed. Default: none.
+         * @param pinned Labels that are never removed, in upper or lower case. Default: none.
          * 
          * @return builder
          * 
@@ -290,7 +290,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param pinned Labels that are never removed. Default: none.
+         * @param pinned Labels that are never removed, in upper or lower case. Default: none.
          * 
          * @return builder
          * 
@@ -300,7 +300,7 @@ public final class EnvironmentCheckpointArgs extends com.pulumi.resources.Resour
         }
 
         /**
-         * @param pinned Labels that are never removed. Default: none.
+         * @param pinned Labels that are never removed, in upper or lower case. Default: none.
          * 
          * @return builder
          * 

@@ -7,6 +7,7 @@ import com.pulumi.core.annotations.CustomType;
 import com.pulumi.exceptions.MissingRequiredPropertyException;
 import io.github.vmsnapshot.vmsnapshot.outputs.CheckpointSnapshot;
 import java.lang.Double;
+import java.lang.Integer;
 import java.lang.String;
 import java.util.List;
 import java.util.Map;
@@ -32,6 +33,11 @@ public final class Checkpoint {
      */
     private @Nullable String ownership;
     /**
+     * @return Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+     * 
+     */
+    private @Nullable Integer sequence;
+    /**
      * @return The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
      * 
      */
@@ -47,7 +53,7 @@ public final class Checkpoint {
      */
     private Map<String,CheckpointSnapshot> snapshots;
     /**
-     * @return When its first snapshot was taken (RFC 3339, UTC).
+     * @return When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server&#39;s time, the latter.
      * 
      */
     private String takenAt;
@@ -75,6 +81,13 @@ public final class Checkpoint {
         return Optional.ofNullable(this.ownership);
     }
     /**
+     * @return Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
+     * 
+     */
+    public Optional<Integer> sequence() {
+        return Optional.ofNullable(this.sequence);
+    }
+    /**
      * @return The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
      * 
      */
@@ -96,7 +109,7 @@ public final class Checkpoint {
         return this.snapshots;
     }
     /**
-     * @return When its first snapshot was taken (RFC 3339, UTC).
+     * @return When its first snapshot was taken (RFC 3339, UTC): its date or, where that is far from the server&#39;s time, the latter.
      * 
      */
     public String takenAt() {
@@ -115,6 +128,7 @@ public final class Checkpoint {
         private @Nullable List<String> displaced;
         private @Nullable List<String> missing;
         private @Nullable String ownership;
+        private @Nullable Integer sequence;
         private @Nullable String server;
         private Double skewSeconds;
         private Map<String,CheckpointSnapshot> snapshots;
@@ -125,6 +139,7 @@ public final class Checkpoint {
     	      this.displaced = defaults.displaced;
     	      this.missing = defaults.missing;
     	      this.ownership = defaults.ownership;
+    	      this.sequence = defaults.sequence;
     	      this.server = defaults.server;
     	      this.skewSeconds = defaults.skewSeconds;
     	      this.snapshots = defaults.snapshots;
@@ -153,6 +168,12 @@ public final class Checkpoint {
         public Builder ownership(@Nullable String ownership) {
 
             this.ownership = ownership;
+            return this;
+        }
+        @CustomType.Setter
+        public Builder sequence(@Nullable Integer sequence) {
+
+            this.sequence = sequence;
             return this;
         }
         @CustomType.Setter
@@ -190,6 +211,7 @@ public final class Checkpoint {
             _resultValue.displaced = displaced;
             _resultValue.missing = missing;
             _resultValue.ownership = ownership;
+            _resultValue.sequence = sequence;
             _resultValue.server = server;
             _resultValue.skewSeconds = skewSeconds;
             _resultValue.snapshots = snapshots;
