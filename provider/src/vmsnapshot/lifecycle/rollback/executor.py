@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     Unfinished,
     completed,
     is_open,
+    is_power_pending,
     member_snapshot,
     reverted_before,
     unfinished,
@@ -169,7 +170,14 @@ class RollbackExecutor:
         self._vms = planned.environment.machines
         before = reverted_before(self._old, self._request.token)
         targets = planned.targets
-        progress = {key: item for key, item in self._before.items() if key in members}
+        policy = self._inputs.power_policy
+        progress = {
+            key: replace(item, power_pending=is_power_pending(self._old, item, policy))
+            if item.reverted_to is not None
+            else item
+            for key, item in self._before.items()
+            if key in members
+        }
         plans: dict[str, MemberPlan] = {}
         for key, (vm, target) in targets.items():
             done = attempts[key].done
@@ -179,7 +187,7 @@ class RollbackExecutor:
                     reverted_to=member_snapshot(vm, target),
                     reverted_at=timestamp(done.completed or self._session.now(operation)),
                     request=attempts[key].id,
-                    power_pending=self._inputs.power_policy != "snapshot",
+                    power_pending=policy != "snapshot",
                 )
         for key in before.keys() & members.keys():
             plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
@@ -190,7 +198,7 @@ class RollbackExecutor:
             {key: plans[key] for key in members},
             progress=progress,
             label=self._inputs.to or "",
-            policy=self._inputs.power_policy,
+            policy=policy,
         )
         return executor, planned.without(found)
 

@@ -28,6 +28,17 @@ class CheckedPlan:
     done: Mapping[str, MemberRollback]
     found: Mapping[str, RevertAttempt]
 
+    @property
+    def powered(self) -> list[str]:
+        """Those that are reverted already, and whose power still changes."""
+        done = [*self.done, *(key for key, item in self.found.items() if item.done)]
+        after = self.inputs.machines or {}
+        return [
+            key
+            for key in done
+            if key in after and after[key].power_state != self.planned.vm(key).machine.power_state
+        ]
+
     def is_for(self, inputs: RollbackInputs) -> bool:
         """Whether these are the inputs that check computed."""
         return same_fields(self.inputs, inputs, COMPUTED)

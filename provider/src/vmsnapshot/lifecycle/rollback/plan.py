@@ -11,7 +11,7 @@ from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.members import Environment, at_members, find_members
 from vmsnapshot.lifecycle.common.preflight import error_text
 from vmsnapshot.lifecycle.common.removals import PlannedRemovals
-from vmsnapshot.lifecycle.common.selection import format_vm
+from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -30,7 +30,7 @@ from vmsnapshot.lifecycle.rollback.restore_points import (
     RestorePoints,
     find_restore_points,
 )
-from vmsnapshot.lifecycle.rollback.state import RollbackRequest
+from vmsnapshot.lifecycle.rollback.state import RollbackRequest, is_member_snapshot
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -267,7 +267,7 @@ def plan_found(
     environment: Environment,
     operation: Operation,
     *,
-    without: Collection[str] = (),
+    without: Mapping[str, MemberRollback] | None = None,
     begun_with: Mapping[str, VirtualMachineIdentity] | None = None,
 ) -> PlannedRollback:
     """The same for VMs that were found.
@@ -277,11 +277,12 @@ def plan_found(
         spec: Which rollback.
         environment: The VMs.
         operation: Whose time counts.
-        without: The VMs that have been reverted already, by the member's key.
+        without: The VMs that have been reverted already, by the member's key, and to what.
         begun_with: The VMs that an unfinished run of the same request has begun with: others that have their
             names now are refused.
     """
-    open_ = {key: vm for key, vm in environment.machines.items() if key not in without}
+    reverted = without or {}
+    open_ = {key: vm for key, vm in environment.machines.items() if key not in reverted}
     points = find_restore_points(open_, spec.to, spec.whose)
     pairs = [(open_[key], target) for key, target in points.found.items()]
     moment = session.now(operation)
@@ -294,6 +295,7 @@ def plan_found(
             "now, change `triggers`"
         )
         unread[key] = Refused(message)
+    unread |= _reverted_elsewhere(environment.machines, reverted, spec)
     outcomes = session.backend.machines_at(pairs, operation) if pairs else []
     for (key, target), then in zip(points.found.items(), outcomes, strict=True):
         if key in unread:
@@ -303,6 +305,24 @@ def plan_found(
         else:
             plans[key] = plan_changes(open_[key], target, then, _as_one_revert(spec, key), moment)
     return PlannedRollback(spec, environment, points, plans, unread, moment)
+
+
+def _reverted_elsewhere(
+    machines: Mapping[str, VirtualMachine], reverted: Mapping[str, MemberRollback], spec: RollbackSpec
+) -> dict[str, VmsnapshotError]:
+    """Of those that have been reverted already, which to another checkpoint than is meant by now."""
+    found: dict[str, VmsnapshotError] = {}
+    for key, target in find_restore_points(machines, spec.to, spec.whose).found.items():
+        before = reverted[key].reverted_to if key in reverted else None
+        if before is None or is_member_snapshot(before, target):
+            continue
+        message = (
+            f'this rollback has reverted it to snapshot "{before.path or before.id}" ({before.id}), and '
+            f"{format_snapshot(machines[key], target)} is meant by now, of another checkpoint. To bring "
+            "all VMs to that one, change `triggers`"
+        )
+        found[key] = Refused(message)
+    return found
 
 
 def _as_one_revert(spec: RollbackSpec, key: str) -> RevertInputs:

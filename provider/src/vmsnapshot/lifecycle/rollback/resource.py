@@ -40,6 +40,8 @@ from vmsnapshot.lifecycle.rollback.state import (
     fulfilled_inputs,
     is_asked,
     is_open,
+    is_power_pending,
+    known_members,
     known_until,
     request_of,
     reverted_before,
@@ -48,6 +50,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     watching,
     with_inputs,
     with_leftovers,
+    with_safety_snapshots,
 )
 from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text, unknown_target_text
 from vmsnapshot.model._base import replace
@@ -108,14 +111,16 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             )
             for key, after in targets.items():
                 path = ("machines", key)
-                if key in done:
+                if key in done and checked is None:
                     continue
-                if key not in before:
+                if key not in before and key not in done:
                     changes[path] = PropertyChange(Change.ADD, input_diff=False)
                     continue
-                # The old outputs are fresh only where the engine refreshes before an update.
+                # The old outputs are fresh only where the engine refreshes before an update. Of what is
+                # reverted, at most the power changes.
                 fresh = checked.planned.plans.get(key) if checked else None
-                live = fresh.live if fresh else before[key]
+                done_live = checked.planned.vm(key).machine if checked and key in done else None
+                live = fresh.live if fresh else done_live or before[key]
                 changes |= compare_machines(path, live.properties(), after.properties())
         return DiffResult(not_ignored(changes, request.ignore_changes))
 
@@ -293,7 +298,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         Raises:
             InvalidInput: One of the others isn't found.
         """
-        known = {} if old is None else old.vms
+        known = {} if old is None else known_members(old)
         new = [member for member in inputs.virtual_machines if member.key not in known]
         environment = find_members(self._session, new, operation)
         for failure in environment.check_failures():
@@ -305,7 +310,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         machines |= self._observe(urn, replace(old, virtual_machines=members), operation)[0]
         state = watching(inputs, machines, old)
         kept = {member.key: known[member.key] for member in members if member.key not in machines}
-        return replace(state, vms={**state.vms, **kept})
+        return replace(state, vms={**with_safety_snapshots(old), **state.vms, **kept})
 
     def _announce(self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None) -> None:
         """In a preview, say what the rollback that is asked for would do."""
@@ -325,7 +330,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             self._session.log(urn, Severity.WARNING, found_text(done, running, uncertain))
         again = old is not None and is_open(old)
         count = len(checked.done) + len(done)
-        text = rollback_text(checked.planned.without(found), done=count, again=again)
+        text = rollback_text(checked.planned.without(found), done=count, again=again, powered=checked.powered)
         others = {} if old is None else other_vms(old.vms, checked.planned.environment.machines)
         for key, before in others.items():
             lines = another_vm_text(before, checked.planned.environment.machines[key])
@@ -370,7 +375,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 planned, operation
             )
         # Of those that are reverted, whether their power is still to be done.
-        stay = {key: item.power_pending for key, item in done.items()}
+        stay = {key: is_power_pending(old, item, asked.power_policy) for key, item in done.items()}
         stay |= {key: True for key, item in found.items() if item.done}
         machines: dict[str, Machine] = {}
         targets: dict[str, str] = {}

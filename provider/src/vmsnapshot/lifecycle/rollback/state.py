@@ -17,6 +17,7 @@ from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model._base import copy_fields, replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.revert import PowerPolicy
 from vmsnapshot.model.rollback import MemberRollback, MemberSnapshot, RollbackInputs, RollbackState
 from vmsnapshot.model.status import Condition
 
@@ -83,6 +84,18 @@ def vms_of(
     return old.vms if old is not None and request is not None and old.request == request.token else {}
 
 
+def known_members(state: RollbackState) -> dict[str, VirtualMachineIdentity]:
+    """Returns which VMs the members are that state lists, as far as it tells, by their keys."""
+    listed = {member.key for member in state.virtual_machines}
+    return {key: vm for key, vm in state.vms.items() if key in listed}
+
+
+def with_safety_snapshots(state: RollbackState) -> dict[str, VirtualMachineIdentity]:
+    """Returns the VMs of which state holds a safety snapshot, also those that have left the environment."""
+    kept = {key for key, item in state.progress.items() if item.safety_snapshot is not None}
+    return {key: vm for key, vm in state.vms.items() if key in kept}
+
+
 class Unfinished(Exception):
     """A rollback that isn't complete, and the state that says so."""
 
@@ -128,6 +141,18 @@ def member_snapshot(vm: VirtualMachine, snapshot: Snapshot) -> MemberSnapshot:
         unique_id=snapshot.unique_id,
         create_time=timestamp_or_none(snapshot.create_time),
     )
+
+
+def is_member_snapshot(known: MemberSnapshot, snapshot: Snapshot) -> bool:
+    """Returns whether a snapshot of a VM is the one that state holds: by its date, where both tell one."""
+    if known.create_time is not None and snapshot.create_time is not None:
+        return known.create_time == timestamp(snapshot.create_time)
+    return known.id == snapshot.id
+
+
+def is_power_pending(old: RollbackState | None, item: MemberRollback, policy: PowerPolicy) -> bool:
+    """Whether the power of a VM that was reverted is still to be done: it failed, or was asked for since."""
+    return policy != "snapshot" and (item.power_pending or (old is not None and old.power_policy != policy))
 
 
 def asks_for_rollback(old: RollbackInputs | None, new: Inputs[RollbackInputs]) -> bool:

@@ -51,20 +51,24 @@ def unknown_target_text(rolled_back_to: str | None) -> str:
     )
 
 
-def rollback_text(planned: PlannedRollback, *, done: int = 0, again: bool = False) -> str:
+def rollback_text(
+    planned: PlannedRollback, *, done: int = 0, again: bool = False, powered: Sequence[str] = ()
+) -> str:
     """What a person reads before approving: which VMs in which waves, ages, power, what is lost.
 
     Args:
         planned: The VMs that are still to be reverted.
         done: How many others have been, by a run of the same rollback.
         again: Whether a run of the same rollback has failed.
+        powered: Those of the others that are still switched on or off, as powerPolicy says.
     """
     plans = _in_order(planned)
     if not plans and done:
         to = printable(planned.spec.to)
-        left = f'No VM is left to be rolled back to "{to}". What has been stays as it is.'
+        but = _but(planned, powered)
+        left = f'No VM is left to be rolled back to "{to}". What has been stays as it is{but}.'
         return "\n".join(wrapped(left))
-    lines = list(wrapped(_head(planned, len(plans), done, again=again)))
+    lines = list(wrapped(_head(planned, len(plans), done, _but(planned, powered), again=again)))
     lines += _table(planned, plans)
     if len(plans) <= _WHOLE:
         lines += [planned.text(key) for _, key, _ in plans]
@@ -125,7 +129,15 @@ def _later(skew: dt.timedelta) -> str:
     return ", its last snapshot " + ("less than 1 s later" if seconds < 1 else f"{seconds:.0f} s later")
 
 
-def _head(planned: PlannedRollback, count: int, done: int, *, again: bool) -> str:
+def _but(planned: PlannedRollback, powered: Sequence[str]) -> str:
+    """What still happens to VMs that are reverted already, in words; nothing: nothing does."""
+    if not powered:
+        return ""
+    policy = planned.spec.power_policy
+    return f", but for their power: {format_names(powered)} will be powered {policy} (powerPolicy)"
+
+
+def _head(planned: PlannedRollback, count: int, done: int, but: str, *, again: bool) -> str:
     between = planned.points.taken_between
     when = "taken at a time that is not known"
     if between is not None:
@@ -133,7 +145,7 @@ def _head(planned: PlannedRollback, count: int, done: int, *, again: bool) -> st
         age = format_age(planned.moment - first)
         when = f"taken {age} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
     vms = format_count(count, "VM")
-    before = f" {done} more have been rolled back already and stay as they are." if done else ""
+    before = f" {done} more have been rolled back already and stay as they are{but}." if done else ""
     safety = " Each gets a safety snapshot of its disks first." if planned.spec.safety else ""
     if safety and again:
         safety += " It replaces one that an earlier try has taken, which is removed then."
