@@ -6,8 +6,8 @@ step is pyVmomi's own, and what isn't among the frequent cases is left to pyVmom
 library makes pyVmomi's objects of vSphere's answers, and pyVmomi has no setting for this.
 
 In one thing it differs: a fault of a class that pyVmomi doesn't know (vmware/pyvmomi issue 72) is one without
-any property, and a reference to an object of such a class (issues 764, 872 and 1016: ContentLibrary) is one of
-the class that is declared. PyVmomi gives the whole answer up.
+any property, and a reference to an object of such a class (issues 764, 872 and 1016: ContentLibrary) is one
+of the class that is declared. PyVmomi gives the whole answer up.
 """
 
 from __future__ import annotations
