@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
@@ -16,8 +17,9 @@ from devkit.kubernetes import ApiServer, VirtualMachineSnapshot
 from devkit.waiting import until
 from tests.support.vsphere import Doing, operation
 from tests.vmoperator.harness import Harness, Listener, connect
-from vmsnapshot.backends.vmoperator import VmOperatorBackend
+from vmsnapshot.backends.vmoperator import VmOperatorBackend, _client
 from vmsnapshot.backends.vmoperator import _faults as faults
+from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.lifecycle.errors import Denied, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.port import VMReference
 
@@ -81,6 +83,69 @@ def test_a_watch_that_is_too_old_lists_again(harness: Harness, monkeypatch: pyte
     until(lambda: harness.vm().snapshots)
     verbs = [one.verb for one in harness.server.requests(namespace=harness.namespace, since=began)]
     assert "list" in verbs
+
+
+def test_what_a_new_list_lacks_is_asked_for_alone(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A removal isn't over because one list lacks the object: the finalizer holds it still."""
+    harness.take("base")
+    harness.stand_in.steering.hold("delete")
+    removing = Doing(lambda: harness.remove("base"))
+    removing.until(lambda: "deletionTimestamp" in harness.object("base").to_dict()["metadata"])
+    informer = harness.backend._inventory._caches[harness.namespace].snapshots
+    whole, lists = Client.list, 0
+
+    def left_out(client: Client, path: str, about: Any) -> tuple[list[Any], str]:
+        nonlocal lists
+        lists += 1
+        return [], whole(client, path, about)[1]
+
+    monkeypatch.setattr(Client, "list", left_out)
+    informer._version = "1"
+    drop_watches(harness.backend, harness.namespace)
+    removing.until(lambda: lists and informer._live)
+    assert informer.get("base") is not None
+    assert not removing.done
+    harness.stand_in.steering.release("delete")
+    removing.result()
+    assert harness.objects() == []
+
+
+def test_a_watch_in_which_nothing_comes_lists_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after etcd was restored from a backup: from a version that is still to come no change comes."""
+    harness.take("base")
+    monkeypatch.setattr(_client, "_SILENCE", httpx2.Timeout(10.0, read=1.0))
+    informer = harness.backend._inventory._caches[harness.namespace].snapshots
+    informer._version = str(int(informer._version or 0) + 10**9)
+    drop_watches(harness.backend, harness.namespace)
+    until(lambda: informer._watch is not None)
+    harness.make("next")
+    until(lambda: harness.ready("next"))
+
+
+def test_a_watch_that_the_server_ends_with_an_error(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as of its etcd (apiserver, storage/etcd3/watcher.go): who waits goes on waiting."""
+    harness.stand_in.steering.hold("csi")
+    harness.create("base")
+    waiting = Doing(lambda: harness.backend.wait_until_complete(harness.vm(), "base", operation("taking it")))
+    waiting.until(lambda: harness.stand_in.steering.waiting("csi"))
+    informer = harness.backend._inventory._caches[harness.namespace].snapshots
+    status = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcdserver: no leader"}
+    take, told = informer._take, 0
+
+    def fail(change: dict[str, Any]) -> None:
+        nonlocal told
+        told += 1
+        take({"type": "ERROR", "object": status} if told == 1 else change)
+
+    monkeypatch.setattr(informer, "_take", fail)
+    harness.change(VirtualMachineSnapshot, "base", metadata={"labels": {"tier": "gold"}})
+    waiting.until(lambda: told)
+    harness.stand_in.steering.release("csi")
+    waiting.result()
 
 
 def test_what_the_schema_doesnt_have_is_refused(harness: Harness) -> None:

@@ -255,6 +255,20 @@ def test_another_request_comes_between(harness: Harness) -> None:
     assert second is None or second.succeeded
 
 
+@pytest.mark.parametrize("write", [1, 2])
+def test_the_same_request_is_carried_out_by_another_process(harness: Harness, write: int) -> None:
+    """It comes after ours has looked for it: the VM is reverted once, and the next run knows that."""
+    harness.take("base")
+    other = harness.connect()
+    harness.vm(other)
+    on_write(harness.backend, write, "before", lambda: harness.revert("base", backend=other))
+    with pytest.raises(Refused, match=r"another run .* carried out this very request") as caught:
+        harness.revert("base")
+    assert caught.value.retryable
+    done_once(harness, harness.connect())
+    assert noted(harness.machine()) == {}
+
+
 def test_another_request_that_nobody_has_seen_yet(harness: Harness) -> None:
     """It comes after ours has looked at the VM: ours is Busy and touches nothing, theirs is done."""
     harness.take("base")

@@ -401,15 +401,14 @@ def test_what_a_list_left_out_is_changed_all_the_same(
 ) -> None:
     """It is neither taken for removed nor for gone, between a look at it and what is done to it."""
     base = harness.take("base")
-    vm, backend = harness.vm(), harness.backend
-    cache = backend._inventory.cache(harness.namespace, operation())
+    vm, backend = harness.vm(), harness.connect()
     whole = Client.list
 
     def left_out(client: Client, path: str, about: Any) -> tuple[list[Any], str]:
         return [], whole(client, path, about)[1]
 
     monkeypatch.setattr(Client, "list", left_out)
-    cache.snapshots._list()
+    cache = backend._inventory.cache(harness.namespace, operation())
     monkeypatch.undo()
     assert cache.snapshots.get("base") is None
     match doing:

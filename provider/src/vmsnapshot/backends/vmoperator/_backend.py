@@ -194,6 +194,7 @@ class VmOperatorBackend(VmOperatorReader):
                 target_uid=snapshot.uid,
                 request_id=request_id,
                 about=about,
+                known_done=(before := vm.remembered.get(request_id)) is not None and before.succeeded,
             )
             return doing.run(snapshot.power_state, operation)
 

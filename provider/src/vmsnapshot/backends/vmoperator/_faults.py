@@ -61,6 +61,10 @@ class Interrupted(Unreachable):
     """The connection broke after the request was sent: it may or may not have been done."""
 
 
+class Silent(Interrupted):
+    """No answer came in time, or no more of one."""
+
+
 class NotSent(Unreachable):
     """The request never left: certainly nothing was done."""
 
@@ -369,7 +373,8 @@ def lost(failure: BaseException, about: About, server: str) -> VmsnapshotError:
         )
     if isinstance(failure, _NOT_SENT):
         return NotSent(f"the API server {server} can't be reached ({reason}).", subject=about)
-    return Interrupted(f"the connection to {server} broke before the answer came ({reason}).", subject=about)
+    kind = Silent if isinstance(failure, httpx2.ReadTimeout) else Interrupted
+    return kind(f"the connection to {server} broke before the answer came ({reason}).", subject=about)
 
 
 def _certificate(failure: Any) -> bool:

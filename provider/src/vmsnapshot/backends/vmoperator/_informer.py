@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
@@ -19,6 +20,8 @@ from vmsnapshot.backends.vmoperator._objects import (
     Object,
     anew,
     is_another,
+    is_newer_than,
+    is_older,
     name_of,
     spec_of,
     uid_of,
@@ -31,6 +34,8 @@ T = TypeVar("T")
 
 # The longest pause, in seconds, before a watch that broke is begun again: everybody waits for it.
 _LONGEST_PAUSE: Final = 2.0
+# For one object that a list lacks.
+_ASKING: Final = dt.timedelta(seconds=30)
 # After these a watch is begun again; after anything else whoever waits is told.
 _PASSING: Final = (Unreachable, Busy, faults.ResourceExpired)
 
@@ -176,7 +181,7 @@ class Informer:
         with self._changed:
             name = name_of(item)
             known = self._objects.get(name)
-            if uid_of(item) in self._gone or (known is not None and _older(item, known)):
+            if uid_of(item) in self._gone or (known is not None and is_older(item, known)):
                 return
             if known is not None:
                 self._names[self._key(known)].discard(name)
@@ -243,7 +248,8 @@ class Informer:
             except faults.NeverReached as error:
                 return error
             except _PASSING as error:
-                if isinstance(error, faults.ResourceExpired):
+                # From a version that etcd, restored from a backup, hasn't reached yet, nothing comes.
+                if isinstance(error, (faults.ResourceExpired, faults.Silent)):
                     self._version = None
                 self._stale(error)
                 asked = faults.pause_of(error)
@@ -258,11 +264,20 @@ class Informer:
         with self._changed:
             known = list(self._objects.values())
         for item in known:
-            if uid_of(item) not in listed and not _newer_than(item, version):
+            left_out = uid_of(item) not in listed and not is_newer_than(item, version)
+            if left_out and not self._is_there(item):
                 self.remove(item)
         for item in items:
             self.upsert(item)
         self._version = version
+
+    def _is_there(self, item: Object) -> bool:
+        """Whether an object that a list lacks is there all the same, asked for alone."""
+        try:
+            found = self.ask_alone(name_of(item), Operation(self._about, timeout=_ASKING))
+        except VmsnapshotError as error:  # that isn't known: it is all listed again
+            raise faults.Interrupted(error.reason, subject=self._about) from None
+        return found is not None and uid_of(found) == uid_of(item)
 
     def _follow(self) -> bool:
         """Take changes in until the server ends the watch; whether any came."""
@@ -292,7 +307,10 @@ class Informer:
         kind = change.get("type")
         if kind == "ERROR":
             code = int(item.get("code") or 0)
-            raise faults.translate(faults.Answer(code, item), self._about)
+            error = faults.translate(faults.Answer(code, item), self._about)
+            if not isinstance(error, _PASSING):  # whatever the server's own watch ended with
+                error = faults.Interrupted(error.reason, subject=self._about)
+            raise error
         if not (item.get("metadata") or {}).get("name") and kind != "BOOKMARK":
             raise faults.Interrupted(f"what came is no change of an object ({kind!r}).", subject=self._about)
         if kind == "DELETED":
@@ -378,18 +396,3 @@ class NamespaceCache:
 def vm_of(snapshot: Object) -> str:
     """The name of the VM that a snapshot object is of."""
     return str(spec_of(snapshot).get("vmName") or "")
-
-
-def _older(item: Object, known: Object) -> bool:
-    """Whether an object is older than what is known of it."""
-    return uid_of(item) == uid_of(known) and _number(known) > _number(item) >= 0
-
-
-def _newer_than(item: Object, version: str) -> bool:
-    return version.isdigit() and _number(item) > int(version)
-
-
-def _number(item: Object) -> int:
-    """An object's resourceVersion as the number that it is on every server; -1 if it is none."""
-    version = str(item["metadata"].get("resourceVersion") or "")
-    return int(version) if version.isdigit() else -1

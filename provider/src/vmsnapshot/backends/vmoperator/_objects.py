@@ -77,6 +77,22 @@ def uid_of(item: Object) -> str:
     return str(item["metadata"].get("uid", ""))
 
 
+def is_older(item: Object, known: Object) -> bool:
+    """Whether an object is older than what is known of it."""
+    return uid_of(item) == uid_of(known) and _number(known) > _number(item) >= 0
+
+
+def is_newer_than(item: Object, version: str) -> bool:
+    """Whether an object was written after a list of that resourceVersion."""
+    return version.isdigit() and _number(item) > int(version)
+
+
+def _number(item: Object) -> int:
+    """An object's resourceVersion as the number that it is on every server; -1 if it is none."""
+    version = str(item["metadata"].get("resourceVersion") or "")
+    return int(version) if version.isdigit() else -1
+
+
 def is_another(item: Object, uid: str | None) -> bool:
     """Whether an object has been re-created since its UID was read; None: that isn't known."""
     return uid is not None and uid_of(item) != uid

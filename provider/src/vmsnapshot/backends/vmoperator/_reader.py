@@ -159,7 +159,7 @@ class VmOperatorReader:
         if not namespace or not name or "/" in namespace:
             raise InvalidInput("id", f"{identifier!r} names no snapshot; expected <namespace>/<name>.")
         cache = self._inventory.cache(namespace, operation)
-        found = cache.snapshots.get(name)
+        found = cache.snapshots.find(name, operation)
         if found is None:
             known = [name_of(item) for item in cache.snapshots.all()]
             raise NotFound(

@@ -53,7 +53,7 @@ def write(
         Gone: It isn't there, or has another UID.
     """
     path = client.path(cache.name, SNAPSHOTS, target)
-    item = cache.snapshots.get(target)
+    item = cache.snapshots.find(target, operation)
     while item is not None and not is_another(item, uid):
         there = annotations_of(item).get(REVERT)
         record = record_of(parsed(there))

@@ -109,6 +109,7 @@ class RevertRequest:
         target_uid: The UID of its object that was looked at; None: that isn't known.
         request_id: What `RevertJournal.find` looks for.
         about: For messages.
+        known_done: Whether the caller knows that this very request was carried out before.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class RevertRequest:
         target_uid: str | None = None,
         request_id: str,
         about: About,
+        known_done: bool = False,
     ) -> None:
+        self._known_done = known_done
         self._client = client
         self._cache = cache
         self._journal = RevertJournal(cache)
@@ -170,6 +173,8 @@ class RevertRequest:
         if there != self._last:
             # One that has ended since is kept with this one. One whose note on the VM this one's has replaced
             # was never asked for. Any other may still be carried out.
+            if there.get("id") == self._attempt.id and there.get("succeeded"):
+                self._require_not_done(done=True)
             if not there.get("ended") and there.get("nonce") != self._attempt.instead_of:
                 told = "another request for a revert to that snapshot came between; nothing was done."
                 raise faults.PreconditionFailed(told, retryable=True, subject=self._about)
@@ -294,6 +299,8 @@ class RevertRequest:
         """Step 1, until it is certain that it was applied; the VM as it is then."""
         while True:
             machine = self._free(operation)
+            task = self._journal.find(self._vm_name, self._attempt.id)
+            self._require_not_done(done=task is not None and task.succeeded)
             left = annotations_of(machine).get(REVERT)
             if left == self._attempt.note("prepared"):
                 return machine
@@ -318,6 +325,11 @@ class RevertRequest:
                 self._cache.machines.upsert(kept)
                 return kept
             self._look_afresh(operation)
+
+    def _require_not_done(self, *, done: bool) -> None:
+        if done and not self._known_done:
+            told = "another run has carried out this very request meanwhile; nothing was done."
+            raise faults.PreconditionFailed(told, retryable=True, subject=self._about)
 
     def _arrived(self, operation: Operation) -> bool:
         """Whether a request that wasn't answered well has been applied; if not, it may be sent again."""
