@@ -113,6 +113,48 @@ def test_what_another_state_has_taken_over_is_not_deleted(
     assert "copy" not in names(client)
 
 
+def test_a_clone_of_another_state_is_left_alone(vsphere: Simulator, client: Client) -> None:
+    """Two stacks of the same names in two backends: each makes and deletes its own, and says so."""
+    ours, theirs = (mini_stack(vsphere.settings, provider_id=one) for one in ("one", "two"))
+    theirs.write(copy=clone(name="theirs"))
+    ours.write(copy=clone(name="ours"))
+    theirs.up().check()
+    told = "was made by a resource of the same names in another state"
+    shown = ours.preview().check().words
+    assert told in shown
+    assert "taken over" not in shown
+    assert told in ours.up().check().words
+    assert clones(vsphere) == 2
+    ours.destroy().check()
+    assert "theirs" in names(client)
+    theirs.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
+@pytest.mark.parametrize("provider_id", ["one", None])
+def test_a_clone_of_the_same_state_is_taken_over(
+    vsphere: Simulator, client: Client, provider_id: str | None
+) -> None:
+    """Without a doubt where the engine tells the state; else with a warning."""
+
+    def around(backend: Any) -> Any:
+        return CrashingCloner(backend, "clone", lambda doing: doing.result())
+
+    doomed = mini_stack(vsphere.settings, provider_id=provider_id, around=around)
+    stack = mini_stack(vsphere.settings, provider_id=provider_id)
+    for each in (doomed, stack):
+        each.write(copy=clone(name="copy"))
+    with pytest.raises(Crash):
+        doomed.up()
+    shown = stack.preview().check().words
+    assert "it will be taken over" in shown
+    assert ("made of the names of project, stack and resource alone" in shown) is (provider_id is None)
+    assert "Took over" in stack.up().check().words
+    assert clones(vsphere) == 1
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
 def test_a_lost_answer_of_a_slow_task(stack: MiniStack, vsphere: Simulator) -> None:
     """The task of a call whose answer got lost is waited for, and what it made is this one."""
     vsphere._ask("POST", "/task-duration", {"ms": 1500})

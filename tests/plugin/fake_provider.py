@@ -78,7 +78,7 @@ class Things(Provider):
         """Settings are compared one by one."""
         return requests.DiffResult(_changes(old_inputs, new_inputs))
 
-    def configure(self, inputs: requests.Properties) -> requests.Properties:
+    def configure(self, inputs: requests.Properties, state: str | None = None) -> requests.Properties:
         """Nothing to connect to."""
         self._note("configure", inputs)
         return inputs

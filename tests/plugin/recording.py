@@ -56,7 +56,7 @@ class Recording(Provider):
         result: requests.DiffResult = self._answer(old_inputs, new_inputs)
         return result
 
-    def configure(self, inputs: requests.Properties) -> requests.Properties:
+    def configure(self, inputs: requests.Properties, state: str | None = None) -> requests.Properties:
         """As told."""
         self._answer(inputs)
         return inputs

@@ -16,7 +16,9 @@ from vmsnapshot._version import __version__
 from vmsnapshot.frontends.engine._protocol import engine_pb2, plugin_pb2, provider_pb2, status_pb2
 from vmsnapshot.frontends.plugin import _codec
 from vmsnapshot.frontends.plugin._codec import decode, encode
+from vmsnapshot.frontends.plugin._configuration import state_of
 from vmsnapshot.lifecycle import errors, requests
+from vmsnapshot.lifecycle.ownership import NEW_STATE
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.values import UNKNOWN, Secret
 
@@ -605,3 +607,14 @@ def test_severities_are_the_engines() -> None:
 
     assert set(_engine._SEVERITIES) == set(requests.Severity)
     assert _engine._SEVERITIES[requests.Severity.ERROR] == engine_pb2.ERROR
+
+
+def test_the_state_is_told_by_the_providers_id() -> None:
+    """One id is one state; a provider that is still to be made is in none; without one it is not known."""
+    one, again, other, unknown, absent = (
+        state_of(provider_pb2.ConfigureRequest(id=item))
+        for item in ("a", "a", "b", _codec.UNKNOWN_STRING, None)
+    )
+    assert one == again
+    assert len({one, other, unknown, absent}) == 4
+    assert (unknown, absent) == (NEW_STATE, None)

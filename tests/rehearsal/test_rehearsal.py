@@ -301,3 +301,20 @@ def test_another_stack_has_clones_of_its_own(stack: MiniStack, vsphere: Simulato
     assert len(names(client)) == 6
     left = {item["clone"] for item in other.resource("it").outputs["results"].values()}
     assert set(names(client)) == {*VMS, *left}
+
+
+def test_another_state_of_the_same_names_keeps_its_clones(vsphere: Simulator, client: Client) -> None:
+    """Two stacks of the same names in two backends: the second rehearsal is refused."""
+    ours, theirs = (mini_stack(vsphere.settings, provider_id=one) for one in ("one", "two"))
+    for each in (ours, theirs):
+        each.write(it=rehearsal(keepClones="always"))
+    theirs.up().check()
+    before = names(client)
+    told = "doesn't say that this resource made it, in this stack's state"
+    assert told in ours.preview().failed().words
+    assert told in ours.up().failed().words
+    assert names(client) == before
+    theirs.destroy().check()
+    ours.up().check()
+    ours.destroy().check()
+    assert names(client) == sorted(VMS)

@@ -15,6 +15,7 @@ from vmsnapshot.frontends.plugin._messages import timeout
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common.notes import NoNotes, Notes
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.ownership import state_key
 from vmsnapshot.lifecycle.port import Backend
 from vmsnapshot.lifecycle.provider import Provider
 from vmsnapshot.model.property_path import format_path
@@ -180,6 +181,7 @@ def mini_stack(
     notes: Notes | None = None,
     around: Callable[[Backend], Any] = lambda backend: backend,
     stack: str = "dev",
+    provider_id: str | None = None,
 ) -> MiniStack:
     """A stack in memory; each command is a process of its own, which logs in and out.
 
@@ -188,7 +190,9 @@ def mini_stack(
         notes: What the processes leave for each other. Default: nothing.
         around: Makes the backend of each process from a real one.
         stack: The stack's name.
+        provider_id: The id that its state has for the provider; None: the engine doesn't tell it.
     """
+    state = None if provider_id is None else state_key(provider_id)
 
     @contextlib.contextmanager
     def started() -> Iterator[Process]:
@@ -199,7 +203,7 @@ def mini_stack(
                 notes or NoNotes(),
             )
         )
-        process.provider.configure(dict(settings))
+        process.provider.configure(dict(settings), state)
         yield process
         process.provider.close()  # who dies doesn't
 

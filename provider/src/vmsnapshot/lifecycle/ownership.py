@@ -4,13 +4,15 @@ On the VM Operator they are labels and annotations. On vSphere, which has no oth
 the last line of the description, readable for people and parsed here::
 
     before the upgrade
-    Managed by Pulumi: resource before-release, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2-61d0c3f2a94b07de
+    Managed by Pulumi: resource before, stack shop/dev, mark 5f1c9a07b3d2-8e41f0a2-9c07d1e4-61d0c3f2a94b07de
 
-The mark's first part stands for the resource (a hash of its URN), the second for the request. The third
-binds them to the VM and the name that the snapshot was made for: a line that was copied, with a VM or by a
-person, to a snapshot of another VM or name doesn't pass for a mark of that snapshot. Release 0.1.0 wrote
-lines without it. Resource and stack are for people: a name that is long, or holds what can't be printed, is
-shortened there.
+The mark's first part stands for the resource (a hash of its URN), the second for the request, the third for
+the stack's state (a hash of the id that the provider has there): stacks of the same names in two backends
+have resources of one URN. It is missing where the engine doesn't tell the id, as to dynamic resources. The
+last part binds the others to the VM and the name that the snapshot was made for: a line that was copied, with
+a VM or by a person, to a snapshot of another VM or name doesn't pass for a mark of that snapshot. Release
+0.1.0 wrote lines without both. Resource and stack are for people: a name that is long, or holds what can't be
+printed, is shortened there.
 """
 
 from __future__ import annotations
@@ -26,9 +28,12 @@ from typing import Final, Literal, TypeAlias
 _SHOWN: Final = 128
 _LINE = re.compile(
     r"^Managed by Pulumi: resource (?P<resource>.+), stack (?P<stack>.+), "
-    r"mark (?P<owner>[0-9a-f]{12})-(?P<generation>[0-9a-f]{8})(?:-(?P<binding>[0-9a-f]{16}))?$"
+    r"mark (?P<mark>[0-9a-f]{12}-[0-9a-f]{8}(?:-[0-9a-f]{8})?)(?:-(?P<binding>[0-9a-f]{16}))?$"
 )
-# Hexadecimal digits of the binding's hashes.
+# The state of which nothing has been made yet, as the engine has still to give the provider its id there.
+NEW_STATE: Final = "new"
+# Hexadecimal digits of a state's hash, and of the binding's.
+_OF_STATE: Final = 8
 _OF_VM: Final = 8
 _OF_NAME: Final = 8
 
@@ -39,14 +44,19 @@ Proof: TypeAlias = Literal["exact", "renamed", "none"]
 
 @dataclasses.dataclass(frozen=True)
 class OwnerRef:
-    """An ownership mark: the resource that made a snapshot (`owner`) and its request (`generation`)."""
+    """An ownership mark: the resource that made a snapshot (`owner`) and its request (`generation`).
+
+    `state` tells the stack's state from others (`state_key`); None: it isn't known.
+    """
 
     owner: str
     generation: str
+    state: str | None = None
 
     def __str__(self) -> str:
         """Formats the mark as state and descriptions hold it."""
-        return f"{self.owner}-{self.generation}"
+        mark = f"{self.owner}-{self.generation}"
+        return mark if self.state is None else f"{mark}-{self.state}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,14 +109,29 @@ def owner_id(urn: str) -> str:
     return hashlib.sha256(urn.encode()).hexdigest()[:12]
 
 
-def new_owner(urn: str) -> Owner:
+def state_key(provider_id: str) -> str:
+    """Returns what tells a stack's state from others: a hash of the id that the provider has there."""
+    return hashlib.sha256(provider_id.encode()).hexdigest()[:_OF_STATE]
+
+
+def is_same_state(mark: OwnerRef | None, state: str | None) -> bool | None:
+    """Returns whether a mark was made in a state; None: one of the two isn't known.
+
+    One state has more than one key in time: each release of the provider has an id of its own there.
+    """
+    if mark is None or mark.state is None or state is None:
+        return None
+    return mark.state == state
+
+
+def new_owner(urn: str, state: str | None = None) -> Owner:
     """Returns an owner with a new random mark, for a snapshot that is made once."""
-    return Owner(urn, OwnerRef(owner_id(urn), secrets.token_hex(4)))
+    return Owner(urn, OwnerRef(owner_id(urn), secrets.token_hex(4), state))
 
 
-def owner_by(urn: str, request: str) -> Owner:
+def owner_by(urn: str, request: str, state: str | None = None) -> Owner:
     """Returns an owner whose mark is derived from a request, so that the request repeated has the same."""
-    return Owner(urn, OwnerRef(owner_id(urn), generation(request)))
+    return Owner(urn, OwnerRef(owner_id(urn), generation(request), state))
 
 
 def generation(request: str) -> str:
@@ -118,12 +143,12 @@ def parse_mark(text: str | None) -> OwnerRef | None:
     """Parses the mark that state holds as `ownership`; None: it isn't one."""
     if not text or "-" not in text:
         return None
-    first, _, second = text.partition("-")
-    return OwnerRef(first, second)
+    owner, making, *state = text.split("-", maxsplit=2)
+    return OwnerRef(owner, making, *state)
 
 
 def bind(mark: OwnerRef, vm: str, name: str) -> str:
-    """Returns a mark's third part.
+    """Returns a mark's last part.
 
     Args:
         mark: The mark.
@@ -175,9 +200,9 @@ def split(stored: str, vm: str | None, name: str) -> tuple[str, OwnerLine | None
     found = _LINE.match(last)
     if found is None:
         return stored, None
-    mark = OwnerRef(found["owner"], found["generation"])
-    proof = check(mark, found["binding"], vm, name)
-    if proof is None:
+    mark = parse_mark(found["mark"])
+    proof = None if mark is None else check(mark, found["binding"], vm, name)
+    if mark is None or proof is None:
         return stored, None
     return text, OwnerLine(mark, found["resource"], found["stack"], proof)
 

@@ -66,14 +66,18 @@ class Provider:
         require_same_server(self._connect, self._logger, old_inputs, new_inputs)
         return configuration.diff_configuration(old_inputs, new_inputs)
 
-    def configure(self, inputs: requests.Properties) -> requests.Properties:
+    def configure(self, inputs: requests.Properties, state: str | None = None) -> requests.Properties:
         """Take the provider's settings; the platform is contacted when first needed.
+
+        Args:
+            inputs: The settings.
+            state: What tells the stack's state from others (`ownership.state_key`); None: not known.
 
         Returns:
             All settings, those of the environment included: no message may show the secrets among them.
         """
         settings = configuration.complete_configuration(inputs).inputs
-        self._session.configure(configuration.load_configuration(settings))
+        self._session.configure(configuration.load_configuration(settings), state)
         return settings
 
     def check(self, request: requests.CheckRequest) -> requests.CheckResult:

@@ -48,7 +48,7 @@ from vmsnapshot.backends.vmoperator._observe import past
 from vmsnapshot.backends.vmoperator._tree import in_tree, snapshot, unmanaged_count
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import Owner, bind
+from vmsnapshot.lifecycle.ownership import Owner, bind, is_same_state, parse_mark
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import Snapshot
 
@@ -362,7 +362,8 @@ def _taken(namespace: str, seen: Object, owner: Owner) -> str:
         f'"{vm_of(seen)}", made by {maker_of(seen)} at {seen["metadata"].get("creationTimestamp")}. '
         "Choose another name"
     )
-    if annotations_of(seen).get(URN, owner.urn) != owner.urn:
+    elsewhere = is_same_state(parse_mark(annotations_of(seen).get(MARK)), owner.mark.state) is False
+    if annotations_of(seen).get(URN, owner.urn) != owner.urn or elsewhere:
         return told  # that resource goes on with it
     importing = "pulumi import vmsnapshot:index:VirtualMachineSnapshot <resource>"
     return f"{told}, or take it over: {importing} {namespace}/{name_of(seen)}"

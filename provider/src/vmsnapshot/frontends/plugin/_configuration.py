@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from google.protobuf import json_format, struct_pb2
 
-from vmsnapshot.frontends.plugin._codec import decode, decode_value
+from vmsnapshot.frontends.engine._protocol import provider_pb2
+from vmsnapshot.frontends.plugin._codec import UNKNOWN_STRING, decode, decode_value
+from vmsnapshot.lifecycle.ownership import NEW_STATE, state_key
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.model.values import Secret
 
@@ -58,6 +60,19 @@ class Settings:
         except json_format.ParseError:
             return value  # the check says what is wrong with it
         return decode_value(parsed)
+
+
+def state_of(request: provider_pb2.ConfigureRequest) -> str | None:
+    """What tells the stack's state from others: the id that the provider has there, a random UUID.
+
+    The engine makes it when it first puts the provider into the state, which is before anything is asked of
+    the provider, and keeps it as long as that stands there (pulumi 3.250, providers/registry.go); in a
+    preview before that it isn't known.
+    None: the engine doesn't tell it.
+    """
+    if not request.id:
+        return None
+    return NEW_STATE if request.id == UNKNOWN_STRING else state_key(request.id)
 
 
 def engines_own(struct: struct_pb2.Struct) -> struct_pb2.Struct:

@@ -20,7 +20,7 @@ from vmsnapshot.frontends.engine._secrets import Secrets
 from vmsnapshot.frontends.plugin import _diff
 from vmsnapshot.frontends.plugin._boundary import answering, fail, unimplemented
 from vmsnapshot.frontends.plugin._codec import decode, encode
-from vmsnapshot.frontends.plugin._configuration import Settings, engines_own, from_variables
+from vmsnapshot.frontends.plugin._configuration import Settings, engines_own, from_variables, state_of
 from vmsnapshot.frontends.plugin._messages import refused, timeout, token, without_value
 from vmsnapshot.frontends.plugin._serving import Serving
 from vmsnapshot.lifecycle import requests
@@ -184,7 +184,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         sent = request.args if request.HasField("args") else from_variables(request.variables)
         inputs = self._settings.decode(sent)
         self.secrets.learn_settings(inputs)
-        complete = self._provider.configure(inputs)
+        complete = self._provider.configure(inputs, state_of(request))
         self.secrets.learn_settings(complete)
         debug_log.start(complete, self.secrets)
         return provider_pb2.ConfigureResponse(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from vmsnapshot.lifecycle.checkpoint.state import held_snapshots
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import checkpoint_owner, marked, snapshot_name
+from vmsnapshot.lifecycle.common.marks import checkpoint_owner, is_of_another_state, marked, snapshot_name
 from vmsnapshot.lifecycle.common.members import Environment, at_members
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.platforms import Platform
@@ -93,7 +93,11 @@ class CheckpointPlanner:
         self._inputs = inputs
         self._held = held_snapshots(state)
         self._unfinished = {item.ownership for item in state.unfinished.values()} if state else set()
-        self._owner = checkpoint_owner(urn, inputs.label)
+        self._owner = checkpoint_owner(urn, inputs.label, session.state)
+        left = None if state is None else state.unfinished.get(inputs.label)
+        if left is not None and (begun := parse_mark(left.ownership)) is not None:
+            # The mark that state knows of it: the provider may have had another id in the state then.
+            self._owner = dataclasses.replace(self._owner, mark=begun)
         # State also knows the URN that the resource had before an alias.
         known = [parse_mark(item.ownership) for item in state.checkpoints.values()] if state else []
         self._owners = {self._owner.mark.owner, *(mark.owner for mark in known if mark is not None)}
@@ -115,6 +119,7 @@ class CheckpointPlanner:
             else:
                 findings[key] = [
                     *self._unexplained(vm, ours),
+                    *self._name_taken(vm, others),
                     *snapshot_findings(vm, snapshot_inputs(self._inputs, vm, self._session.platform)),
                 ]
         return CheckpointPlan(
@@ -152,6 +157,22 @@ class CheckpointPlanner:
         message = (
             f"{names} was made by this resource under the same label, but the stack's state doesn't hold "
             "it, and it can't stand for today's VM. Remove it, or use another label."
+        )
+        return [Finding(severity="error", code="checkpointLeftBehind", message=message)]
+
+    def _name_taken(self, vm: VirtualMachine, others: list[Snapshot]) -> list[Finding]:
+        """Another state's snapshot of the same label, where a second one can't have its name."""
+        platform = self._session.platform
+        name = snapshot_name(platform, vm, self._inputs.label)
+        found = [
+            item for item in others if item.name == name and is_of_another_state(item, self._session.state)
+        ]
+        if not found or not platform.has_namespaces:
+            return []
+        message = (
+            f"{format_snapshot(vm, found[0])} was made under the same label by a resource of the same names "
+            "in another state, as of a stack in another backend, or of this one before its provider was "
+            "replaced or upgraded. Use another label; or remove it, if nobody needs it."
         )
         return [Finding(severity="error", code="checkpointLeftBehind", message=message)]
 

@@ -9,6 +9,7 @@ from typing import Final
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan
 from vmsnapshot.lifecycle.checkpoint.state import taken_at
 from vmsnapshot.lifecycle.common.creation import SAME_NAMES
+from vmsnapshot.lifecycle.common.marks import is_of_another_state
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import printable, wrapped
@@ -110,11 +111,13 @@ def left_lines(plan: CheckpointPlan) -> list[str]:
     """What an interrupted run has taken already: that is kept, however old it is by then."""
     if not plan.left:
         return []
-    return wrapped(
+    text = (
         f'A run that was interrupted began checkpoint "{printable(plan.label)}": the snapshots that it took '
-        f"of {format_names(plan.left)} are kept, and only the others are taken. {SAME_NAMES}",
-        first=_INDENT,
+        f"of {format_names(plan.left)} are kept, and only the others are taken."
     )
+    if plan.owner.mark.state is None:
+        text += f" {SAME_NAMES}"
+    return wrapped(text, first=_INDENT)
 
 
 def orphan_lines(plan: CheckpointPlan) -> list[str]:
@@ -122,12 +125,19 @@ def orphan_lines(plan: CheckpointPlan) -> list[str]:
     lines: list[str] = []
     for key, orphans in plan.orphans.items():
         for item in orphans:
-            lines += wrapped(
-                f"{format_snapshot(plan.environment.machines[key], item)} was made by this resource, or "
-                "by that of another stack with the same name, for a checkpoint that is not in this stack's "
-                "state: an interrupted run may have left it. It is left alone; remove it if nobody needs it.",
-                first=_INDENT,
+            name = format_snapshot(plan.environment.machines[key], item)
+            text = (
+                f"{name} was made by this resource, or by that of another stack with the same name, for a "
+                "checkpoint that is not in this stack's state: an interrupted run may have left it. It is "
+                "left alone; remove it if nobody needs it."
             )
+            if is_of_another_state(item, plan.owner.mark.state):
+                text = (
+                    f"{name} was made by a resource of the same names in another state, as of a stack in "
+                    "another backend, or of this one before its provider was replaced or upgraded. It is "
+                    "left alone."
+                )
+            lines += wrapped(text, first=_INDENT)
     return lines
 
 

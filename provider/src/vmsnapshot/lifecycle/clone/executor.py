@@ -9,12 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.clone.note import CloneNote, made_by, new_note, note_of, planned_uuid, request_note
+from vmsnapshot.lifecycle.clone.note import (
+    CloneNote,
+    made_by,
+    made_elsewhere,
+    new_note,
+    note_of,
+    planned_uuid,
+    request_note,
+)
 from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, cpu_findings, require_cloner
 from vmsnapshot.lifecycle.clone.state import is_isolated, is_made_from, live_networks
 from vmsnapshot.lifecycle.clone.text import left_behind_text
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
-from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN
+from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN, other_state_text
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import noted, wait_for_late
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
@@ -84,7 +92,10 @@ class CloneMaker:
                 if len(free) > _GAPS:
                     break
                 continue
-            note = made_by(found, self._urn)
+            note = made_by(found, self._urn, self._session.state)
+            if made_elsewhere(found, self._urn, self._session.state) and not quiet:
+                text = other_state_text(format_vm(found), "clone")
+                self._session.log(self._urn, requests.Severity.WARNING, text)
             if note is not None and self._is_asked(note, source, snapshot, operation):
                 return planned, found
             if note is not None and not quiet:
@@ -108,9 +119,9 @@ class CloneMaker:
 
         If it was no interrupted run, but another state of this resource's URN, that one deletes it no more.
         """
-        note, instance_uuid = made_by(vm, self._urn), vm.identity.instance_uuid
+        note, instance_uuid = made_by(vm, self._urn, self._session.state), vm.identity.instance_uuid
         if note is not None and instance_uuid is not None:
-            note = dataclasses.replace(note, mark=new_owner(self._urn).mark)
+            note = dataclasses.replace(note, mark=new_owner(self._urn, self._session.state).mark)
             change = CloneChange(note=note.format(instance_uuid))
             require_cloner(self._session).reconfigure(vm, change, operation)
 
@@ -118,7 +129,7 @@ class CloneMaker:
         """Make it; its id. Whatever becomes of the answer, it is made once."""
         cloner = require_cloner(self._session)
         snapshot, moment = plan.snapshot, self._session.now(operation)
-        owner = new_owner(self._urn)
+        owner = new_owner(self._urn, self._session.state)
         taken = (snapshot.id, snapshot.name, timestamp_or_none(snapshot.create_time))
         note = new_note(
             owner,
@@ -150,7 +161,7 @@ class CloneMaker:
                     operation.pause(1)
                 wait_until_idle(self._session, self._observe(plan.source, operation), operation)
                 found = self._look_up(instance_uuid, operation)
-                if found is not None and made_by(found, self._urn) is not None:
+                if found is not None and made_by(found, self._urn, self._session.state) is not None:
                     self._session.notes.end(request_note(instance_uuid))
                     return found.identity.id
                 if isinstance(error, Refused):

@@ -72,8 +72,8 @@ def note_of(vm: VirtualMachine) -> CloneNote | None:
         return None
     try:
         told = json.loads(vm.clone_note)
-        owner, generation, binding = str(told["mark"]).split("-")
-        mark = OwnerRef(owner, generation)
+        *made, binding = str(told["mark"]).split("-")
+        mark = OwnerRef(*made)
         names = {field.name for field in dataclasses.fields(CloneNote)} - {"mark", *_LATER}
         later = {name: told.get(name) for name in _LATER}
         note = CloneNote(mark=mark, **later, **{name: told[name] for name in names})
@@ -84,10 +84,17 @@ def note_of(vm: VirtualMachine) -> CloneNote | None:
     return note
 
 
-def made_by(vm: VirtualMachine, urn: str) -> CloneNote | None:
-    """Returns the note of a VM that this resource made; None: it didn't."""
+def made_by(vm: VirtualMachine, urn: str, state: str | None) -> CloneNote | None:
+    """Returns the note of a VM that this resource made, not that of another state; None: it didn't."""
     note = note_of(vm)
-    return note if note is not None and note.mark.owner == ownership.owner_id(urn) else None
+    if note is None or note.mark.owner != ownership.owner_id(urn):
+        return None
+    return None if ownership.is_same_state(note.mark, state) is False else note
+
+
+def made_elsewhere(vm: VirtualMachine, urn: str, state: str | None) -> bool:
+    """Returns whether a resource of the same URN has made a VM in another state."""
+    return made_by(vm, urn, None) is not None and made_by(vm, urn, state) is None
 
 
 def planned_uuid(urn: str, number: int) -> str:

@@ -35,7 +35,7 @@ from vmsnapshot.lifecycle.clone.text import (
     unseen_text,
 )
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.creation import WILL_BE_ADOPTED
+from vmsnapshot.lifecycle.common.creation import will_be_adopted_text
 from vmsnapshot.lifecycle.common.holders import kept_for
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.naming import automatic_name
@@ -161,7 +161,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         orphan = self._maker(request.urn, inputs).find_orphan(source, snapshot, operation)[1]
         if orphan is not None:
             self._announce_replacements(request.urn)
-            text = f"No new clone will be made: {format_vm(orphan)} {WILL_BE_ADOPTED}"
+            told = will_be_adopted_text(self._note(orphan).mark, self._session.state)
+            text = f"No new clone will be made: {format_vm(orphan)} {told}"
             self._session.log(request.urn, requests.Severity.WARNING, text)
             return verbs.Preview()
         going = vm_ids(self._memory.of(request.urn).states.values())
@@ -276,7 +277,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
             power_on=vm.machine.power_state == "PoweredOn",
             isolated=is_isolated(vm) is True,
         )
-        if made_by(vm, request.urn) is None:
+        if made_by(vm, request.urn, self._session.state) is None:
             self._session.log_wrapped(request.urn, requests.Severity.WARNING, imported_text(vm, note))
         state = clone_state(inputs, vm, note, source=None, snapshot=None)
         self._remember(request.urn, state)

@@ -13,6 +13,7 @@ from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone, Unreachable
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import OwnerRef, is_same_state
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
@@ -21,16 +22,36 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 # been kept on purpose.
 ADOPT_WITHIN: Final = dt.timedelta(days=1)
 
-# What a preview says of it. The engine tells a provider neither its backend nor the organisation (pulumi
-# 3.250, the fields of ProviderHandshakeRequest and CreateRequest), so a mark can't hold them.
+# What a preview says of it where the mark doesn't tell the state. The engine tells a provider neither its
+# backend nor the organisation (pulumi 3.250, the fields of ProviderHandshakeRequest and CreateRequest).
 SAME_NAMES: Final = (
-    "Marks are made of the names of project, stack and resource: if a stack of the same names in another "
-    "backend or organisation has made this, cancel, and rename the stack or the resource."
+    "This mark is made of the names of project, stack and resource alone: if a stack of the same names in "
+    "another backend or organisation has made this, cancel, and rename the stack or the resource."
 )
-WILL_BE_ADOPTED: Final = (
-    "carries this resource's mark, and this stack's state doesn't hold it, as after a run that was "
-    f"interrupted: it will be taken over. {SAME_NAMES}"
-)
+
+
+def will_be_adopted_text(mark: OwnerRef | None, state: str | None) -> str:
+    """Returns what a preview says of what is taken over for an interrupted run's, after its name."""
+    text = (
+        "carries this resource's mark, and this stack's state doesn't hold it, as after a run that was "
+        "interrupted: it will be taken over."
+    )
+    return text if is_same_state(mark, state) else f"{text} {SAME_NAMES}"
+
+
+def other_state_text(name: str, what: str) -> str:
+    """Returns what becomes of what a resource of the same URN has made in another state.
+
+    Args:
+        name: What it made.
+        what: Of what kind that is.
+    """
+    return (
+        f"{name} was made by a resource of the same names in another state, as of a stack in another backend "
+        f"or organisation: it is left alone, and a new {what} is made. (This stack itself may have made it "
+        "before its provider was replaced or upgraded, in a run that was interrupted: then import it, or "
+        "remove it if nobody needs it. Else give one of the two stacks another name.)"
+    )
 
 
 def create_once(

@@ -19,9 +19,9 @@ def checkpoint_key(label: str) -> str:
     return f"checkpoint:{label}"
 
 
-def checkpoint_owner(urn: str, label: str) -> ownership.Owner:
-    """Returns the owner of a checkpoint's snapshots: the same each time the same label is taken."""
-    return ownership.owner_by(urn, checkpoint_key(label))
+def checkpoint_owner(urn: str, label: str, state: str | None = None) -> ownership.Owner:
+    """Returns the owner of a checkpoint's snapshots: the same each time a state takes the same label."""
+    return ownership.owner_by(urn, checkpoint_key(label), state)
 
 
 def has_mark_of(snapshot: Snapshot, urn: str) -> bool:
@@ -30,15 +30,29 @@ def has_mark_of(snapshot: Snapshot, urn: str) -> bool:
     return mark is not None and mark.owner == ownership.owner_id(urn)
 
 
-def is_for(mark: str | None, request_id: str) -> bool:
-    """Returns whether a mark is one of a request, whatever the URN of its resource was then."""
+def is_of_another_state(snapshot: Snapshot, state: str | None) -> bool:
+    """Returns whether a snapshot's mark was made in another state than this one, as far as both are known."""
+    return ownership.is_same_state(ownership.parse_mark(snapshot.mark), state) is False
+
+
+def is_for(mark: str | None, request_id: str, state: str | None) -> bool:
+    """Returns whether a mark is one of a request, whatever the URN of its resource was then.
+
+    That of another state's equal request isn't.
+    """
     found = ownership.parse_mark(mark)
-    return found is not None and found.generation == ownership.generation(request_id)
+    if found is None or found.generation != ownership.generation(request_id):
+        return False
+    return ownership.is_same_state(found, state) is not False
 
 
-def marked_for(vm: VirtualMachine, request_id: str) -> list[Snapshot]:
-    """Returns the VM's snapshots made for a request: their marks are bound to the VM and to their names."""
-    return [item for item in vm.snapshots if is_for(item.mark, request_id) and item.mark_proof == "exact"]
+def marked_for(vm: VirtualMachine, request_id: str, state: str | None) -> list[Snapshot]:
+    """Returns the VM's snapshots made for a request: their marks are bound to the VM and to their names.
+
+    Those that another state's equal request has made are not among them; with None, they are.
+    """
+    ours = (item for item in vm.snapshots if is_for(item.mark, request_id, state))
+    return [item for item in ours if item.mark_proof == "exact"]
 
 
 def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:

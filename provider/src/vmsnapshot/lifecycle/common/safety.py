@@ -80,7 +80,7 @@ class SafetySnapshots:
 
         The resource may have had another URN then: the request alone tells.
         """
-        ours = marked_for(vm, request_id)
+        ours = marked_for(vm, request_id, self._session.state)
         return sorted(ours, key=lambda item: _taken(item) or _NEVER)
 
     def replaced(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
@@ -288,8 +288,8 @@ class SafetySnapshots:
             request_ids: The id of each VM's request, by the member's key; empty: nothing is reverted.
             operation: Whose time counts.
         """
-        used = set(request_ids.values())
-        over = [item for item in leftovers if not any(is_for(item.ownership, request) for request in used)]
+        used, state = set(request_ids.values()), self._session.state
+        over = [item for item in leftovers if not any(is_for(item.ownership, one, state) for one in used)]
         causes = self.remove_leftovers(over, operation)
         left = [item for item in over if item.member in causes]
         if not left:
@@ -374,7 +374,7 @@ class SafetySnapshots:
         self._session.log(self._urn, severity, text)
 
     def _owner(self, request_id: str) -> ownership.Owner:
-        return ownership.owner_by(self._urn, request_id)
+        return ownership.owner_by(self._urn, request_id, self._session.state)
 
     def _name(self, vm: VirtualMachine, request_id: str) -> str:
         if self._spec.name is not None:

@@ -19,10 +19,7 @@ from vmsnapshot.lifecycle.common.identity import (
     compare_vm,
     find_known_snapshot,
 )
-from vmsnapshot.lifecycle.common.identity_text import (
-    another_server_text,
-    unknown_server_text,
-)
+from vmsnapshot.lifecycle.common.identity_text import another_server_text, unknown_server_text
 from vmsnapshot.lifecycle.common.located import gone, not_told, same_or
 from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.common.paths import SnapshotPaths
@@ -71,6 +68,7 @@ class Session:
 
     def __init__(self, connect: Callable[[Configuration], Backend], logger: Logger, notes: Notes) -> None:
         self.notes = notes
+        self.state: str | None = None  # what tells this stack's state from others; None: not known
         self.paths = SnapshotPaths()
         self.removals = PlannedRemovals()
         self.holders = Holders()
@@ -83,12 +81,12 @@ class Session:
         self._backend: Backend | None = None
         self._said: set[str] = set()
 
-    def configure(self, configuration: Configuration) -> None:
-        """Set the configuration, as each command of the engine begins by doing.
+    def configure(self, configuration: Configuration, state: str | None = None) -> None:
+        """Set the configuration, as each command of the engine begins by doing, and which state it is about.
 
         The platform is contacted at the first use of `backend`.
         """
-        self._configuration = configuration
+        self._configuration, self.state = configuration, state
         # What the resources of an earlier command's program have told counts no more.
         self.paths, self.removals = SnapshotPaths(), PlannedRemovals()
         self.holders, self.taken = Holders(), set[tuple[str, str]]()

@@ -85,7 +85,7 @@ class OwnClones:
                 raise outcome
             if (outcome.identity.instance_uuid or "").lower() != uuid:  # its BIOS UUID
                 continue
-            if made_by(outcome, self._urn) is None:
+            if made_by(outcome, self._urn, self._session.state) is None:
                 raise Refused(not_ours_text(outcome), subject=operation.what)
             found[uuid] = outcome
         return found
@@ -133,7 +133,7 @@ class OwnClones:
             note = note_of(outcome)
             # An interrupted run may have made another in its place, under the same UUID and another mark.
             ours = note is not None and str(note.mark) == known[uuid].ownership
-            if not ours and made_by(outcome, self._urn) is None:
+            if not ours and made_by(outcome, self._urn, self._session.state) is None:
                 raise Refused(not_ours_text(outcome), subject=operation.what)
             found[uuid] = outcome
         return found

@@ -138,7 +138,10 @@ class RehearsalExecutor:
         began = time.monotonic()
         vm_id = maker.make(item.plan, item.instance_uuid, part)
         vm = self._session.backend.observe(vm_id, part)
-        if made_by(vm, self._urn) is None or vm.identity.instance_uuid != item.instance_uuid:
+        if (
+            made_by(vm, self._urn, self._session.state) is None
+            or vm.identity.instance_uuid != item.instance_uuid
+        ):
             raise Refused(not_ours_text(vm), subject=part.what)
         self._machines[key] = vm
         self._record(key, clone=vm.identity.name, clone_seconds=round(time.monotonic() - began, 1))

@@ -95,8 +95,9 @@ def not_ours_text(vm: VirtualMachine) -> str:
     """Why a VM isn't deleted, and what to do."""
     return (
         f"{format_vm(vm)} has the instance UUID of a clone of this resource, but its configuration parameter "
-        "`vmsnapshot.clone` doesn't say that this resource made it. It isn't deleted, and nothing else was "
-        "done. If nobody needs it, delete it in vSphere"
+        "`vmsnapshot.clone` doesn't say that this resource made it, in this stack's state: a stack of the "
+        "same names in another backend may rehearse now, or this one's provider was replaced or upgraded "
+        "since. It isn't deleted, and nothing else was done. If nobody needs it, delete it in vSphere"
     )
 
 

@@ -85,7 +85,7 @@ class RollbackExecutor:
         # Without anything before it, no state tells this request from an equal earlier one.
         first = request.after is None
         self._reverts = RevertExecutor(session, urn, first=first, spec=SafetySpec("rollback"))
-        self._spec = spec_of(inputs, urn)
+        self._spec = spec_of(inputs, urn, session.state)
         self._not_removed: NotRemoved | None = None
         self._vms: Mapping[str, VirtualMachine] = {}
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.identity import other_vms, snapshot_identity, vm_key
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
+from vmsnapshot.lifecycle.common.marks import marked_for
 from vmsnapshot.lifecycle.common.members import Environment, at_members, find_members
 from vmsnapshot.lifecycle.common.preflight import error_text
 from vmsnapshot.lifecycle.common.removals import PlannedRemovals
@@ -207,13 +208,14 @@ class MemberAttempts:
 
     def _is_kept(self, vm: VirtualMachine, attempt: str) -> bool:
         """Whether the safety snapshot of a try is there, if it was to have one."""
-        return not self._safety or self._reverts.safety.find(vm, attempt) is not None
+        # Whatever its state: the engine gives a provider that replaces another a new id there.
+        return not self._safety or bool(marked_for(vm, attempt, None))
 
 
-def spec_of(inputs: RollbackInputs, urn: str) -> RollbackSpec:
+def spec_of(inputs: RollbackInputs, urn: str, state: str | None) -> RollbackSpec:
     """Returns the rollback that a resource's inputs ask for."""
     safety = inputs.safety_snapshot or inputs.on_failure == "undo"
-    whose = CheckpointMaker.of(inputs.checkpoint, urn)
+    whose = CheckpointMaker.of(inputs.checkpoint, urn, state)
     return RollbackSpec(
         inputs.virtual_machines,
         inputs.to or "",

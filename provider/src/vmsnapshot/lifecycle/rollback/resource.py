@@ -363,7 +363,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         done = {} if request is None else reverted_before(old, request.token)
         planned = plan_found(
             self._session,
-            spec_of(asked, urn),
+            spec_of(asked, urn, self._session.state),
             environment,
             operation,
             without=done,

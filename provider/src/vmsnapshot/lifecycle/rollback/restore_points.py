@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle.common.marks import checkpoint_key
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
 from vmsnapshot.lifecycle.ownership import generation, owner_id, parse_mark, stack_of
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+
+# Which resource made a snapshot, and in which state; None: none of ours.
+_Maker: TypeAlias = tuple[str, str | None] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,15 +24,23 @@ class CheckpointMaker:
     Attributes:
         owner: The first half of its marks; None: it isn't named.
         stack: The stack whose checkpoints come first, such as `shop/dev`; None: there is none.
+        state: What tells its state from that of stacks of the same names; None: not known.
     """
 
     owner: str | None = None
     stack: str | None = None
+    state: str | None = None
 
     @classmethod
-    def of(cls, checkpoint: str | None, urn: str) -> CheckpointMaker:
+    def of(cls, checkpoint: str | None, urn: str, state: str | None) -> CheckpointMaker:
         """Returns the maker that the input `checkpoint` of a resource names."""
-        return cls(None if checkpoint is None else owner_id(checkpoint), stack_of(urn) if urn else None)
+        owner = None if checkpoint is None else owner_id(checkpoint)
+        return cls(owner, stack_of(urn) if urn else None, state)
+
+    def own(self, makers: frozenset[_Maker]) -> frozenset[_Maker]:
+        """Returns those of its own state, if there are any; else all."""
+        mine = frozenset(item for item in makers if item is not None and item[1] == self.state is not None)
+        return mine or makers
 
 
 ANYBODY: Final = CheckpointMaker()
@@ -113,15 +124,18 @@ def _best_proven(items: Sequence[Snapshot]) -> list[Snapshot]:
     return list(items)
 
 
-def _chosen(
-    labelled: Mapping[str, Sequence[Snapshot]], whose: CheckpointMaker
-) -> frozenset[str | None] | None:
+def _chosen(labelled: Mapping[str, Sequence[Snapshot]], whose: CheckpointMaker) -> frozenset[_Maker] | None:
     """Returns the makers whose snapshots count; None: any maker's."""
-    if whose.owner is not None:
-        return frozenset({whose.owner})
     everything = [item for items in labelled.values() for item in items]
-    own = frozenset(
-        _maker(item) for item in everything if item.made_by is not None and item.made_by.stack == whose.stack
+    if whose.owner is not None:
+        makers = (_maker(item) for item in everything)
+        return whose.own(frozenset(item for item in makers if item is not None and item[0] == whose.owner))
+    own = whose.own(
+        frozenset(
+            _maker(item)
+            for item in everything
+            if item.made_by is not None and item.made_by.stack == whose.stack
+        )
     )
     each = [{_maker(item) for item in items} for items in labelled.values()]
     common = frozenset(set.intersection(*each)) if each else frozenset()
@@ -168,9 +182,9 @@ def _by(snapshot: Snapshot) -> str:
     return "" if maker is None else f", by {maker}"
 
 
-def _maker(snapshot: Snapshot) -> str | None:
+def _maker(snapshot: Snapshot) -> _Maker:
     mark = parse_mark(snapshot.mark)
-    return None if mark is None else mark.owner
+    return None if mark is None else (mark.owner, mark.state)
 
 
 def label_of(vm: VirtualMachine, snapshot: Snapshot) -> str | None:

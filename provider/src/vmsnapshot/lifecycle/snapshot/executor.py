@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN, create_once
+from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN, create_once, other_state_text
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import wait_for_late
-from vmsnapshot.lifecycle.common.marks import has_mark_of
+from vmsnapshot.lifecycle.common.marks import has_mark_of, is_of_another_state
 from vmsnapshot.lifecycle.common.preflight_vm_operator import outside_count
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Cancelled, Refused, TimedOut, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.lifecycle.ownership import Owner, new_owner
+from vmsnapshot.lifecycle.ownership import Owner, is_same_state, new_owner, parse_mark
 from vmsnapshot.lifecycle.port import ReadMask, SnapshotRequest
 from vmsnapshot.lifecycle.snapshot.memory import SnapshotMemory
+from vmsnapshot.lifecycle.snapshot.text import adopted_text, other_state_name_text
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.snapshot import Quiesce, SnapshotInputs
@@ -69,12 +71,13 @@ class SnapshotCreator:
         """The snapshot that an interrupted run of this resource took and no state holds.
 
         Raises:
-            Refused: Several could be it; the message lists them.
+            Refused: Several could be it; the message lists them. Or another state's has the only name that
+                it may have.
         """
         held = self._memory.held_ids
         if held is None:
             return None
-        ours = [
+        found = [
             item
             for item in vm.snapshots
             if item.id not in held
@@ -85,6 +88,7 @@ class SnapshotCreator:
             and _as_asked(item, self._inputs)
             and (self._any_name or item.name == self._inputs.name)
         ]
+        ours = self._without_others(vm, found)
         recent = [item for item in ours if is_recent(item, self._session.now())]
         if len(recent) > 1:
             names = "; ".join(format_snapshot(vm, item) for item in recent)
@@ -104,6 +108,18 @@ class SnapshotCreator:
                     "doesn't hold it, and it is too old to stand for today's VM. It is left alone.",
                 )
         return recent[0] if recent else None
+
+    def _without_others(self, vm: VirtualMachine, found: Sequence[Snapshot]) -> list[Snapshot]:
+        """Those that weren't made in another state; who reads this learns of the others."""
+        others = [item for item in found if is_of_another_state(item, self._session.state)]
+        for item in others:
+            text = other_state_text(format_snapshot(vm, item), "snapshot")
+            if self._session.platform.has_namespaces and item.name == self._inputs.name:
+                raise Refused(other_state_name_text(format_snapshot(vm, item)))
+            if item.id not in self._told:
+                self._told.add(item.id)
+                self._session.log(self._urn, requests.Severity.WARNING, text)
+        return [item for item in found if item not in others]
 
     def find_late(self, vm: VirtualMachine, operation: Operation) -> tuple[VirtualMachine, Snapshot | None]:
         """The VM, and the snapshot for which an interrupted run has asked a moment ago, once it shows."""
@@ -176,13 +192,10 @@ class SnapshotCreator:
         The new mark keeps the delete of a replaced resource, whose state carries the old mark,
         from removing what has become this one.
         """
-        self._session.log(
-            self._urn,
-            requests.Severity.WARNING,
-            f"Took over {format_snapshot(vm, orphan)}, which this resource made in a run that was "
-            "interrupted, instead of taking another. To take a new one, change `triggers`.",
-        )
-        owner = new_owner(self._urn)
+        certain = is_same_state(parse_mark(orphan.mark), self._session.state) is True
+        text = adopted_text(format_snapshot(vm, orphan), certain=certain)
+        self._session.log(self._urn, requests.Severity.WARNING, text)
+        owner = new_owner(self._urn, self._session.state)
         name = (self._session.platform.can_rename and self._inputs.name) or orphan.name
         self._session.backend.change_snapshot(
             vm, orphan, name, self._inputs.description or "", owner, operation

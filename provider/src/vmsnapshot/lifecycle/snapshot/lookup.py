@@ -7,17 +7,24 @@ from collections.abc import Container, Iterator, Sequence
 from vmsnapshot.lifecycle.common.dependents import clones_on
 from vmsnapshot.lifecycle.common.holders import kept_for
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness, compare_vm
-from vmsnapshot.lifecycle.common.marks import has_mark_of
+from vmsnapshot.lifecycle.common.marks import has_mark_of, is_of_another_state
 from vmsnapshot.lifecycle.common.observed import kind_of
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Answer, ImportRequest
 from vmsnapshot.lifecycle.errors import Ambiguous, Denied, Gone, NotFound, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.ownership import is_same_state, parse_mark
 from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
-from vmsnapshot.lifecycle.snapshot.text import ambiguous_text, imported_text, known_text, replacement_text
+from vmsnapshot.lifecycle.snapshot.text import (
+    ambiguous_text,
+    imported_text,
+    known_text,
+    replacement_text,
+    unheld_text,
+)
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.formatting import format_count
 from vmsnapshot.model.identity import VirtualMachineIdentity
@@ -170,11 +177,8 @@ class SnapshotLookup:
         """
         for item in vm.snapshots:
             if item.id not in held and item.mark_proof == "exact" and has_mark_of(item, urn):
-                text = (
-                    f"{format_snapshot(vm, item)} was made by this resource, too, and the stack's state "
-                    "doesn't hold it: a run was interrupted, or it was replaced and kept. It is left alone; "
-                    "remove it if nobody needs it."
-                )
+                elsewhere = is_of_another_state(item, self._session.state)
+                text = unheld_text(format_snapshot(vm, item), elsewhere=elsewhere)
                 self._session.log(urn, Severity.WARNING, text)
 
     def import_(self, request: ImportRequest) -> Answer[SnapshotInputs, SnapshotState]:
@@ -196,7 +200,8 @@ class SnapshotLookup:
             memory=snapshot.power_state == "PoweredOn",
             quiesce=Quiesce() if snapshot.quiesced else None,
         )
-        if snapshot.mark is not None and not has_mark_of(snapshot, request.urn):
+        ours = has_mark_of(snapshot, request.urn) and not is_of_another_state(snapshot, self._session.state)
+        if snapshot.mark is not None and not ours:
             text = imported_text(format_snapshot(vm, snapshot), snapshot.made_by)
             self._session.log(request.urn, Severity.WARNING, text)
         state = snapshot_state(inputs, vm, snapshot, snapshot.mark)
@@ -241,15 +246,28 @@ def vm_of(identifier: str, state: SnapshotState) -> VirtualMachineIdentity:
     return VirtualMachineIdentity(id=identifier.partition("@")[0], name=state.vm_name)
 
 
-def taken_over(urn: str, state: SnapshotState, snapshot: Snapshot) -> bool:
-    """Whether another resource has marked the snapshot since state was written."""
-    theirs = snapshot.mark not in (None, state.ownership) and not has_mark_of(snapshot, urn)
+def taken_over(urn: str, state: SnapshotState, snapshot: Snapshot, here: str | None) -> bool:
+    """Whether another resource, or this one in another state, has marked a snapshot since state was written.
+
+    Args:
+        urn: The resource.
+        state: What state holds.
+        snapshot: The snapshot.
+        here: What tells this state from others.
+    """
+    known = parse_mark(state.ownership)
+    elsewhere = is_of_another_state(snapshot, here) and not (
+        known is not None and is_same_state(parse_mark(snapshot.mark), known.state)
+    )
+    theirs = snapshot.mark not in (None, state.ownership) and (elsewhere or not has_mark_of(snapshot, urn))
     return theirs and snapshot.mark_proof == "exact"
 
 
-def taker_of(urn: str, snapshot: Snapshot) -> str:
-    """Who has marked a snapshot, in words."""
+def taker_of(urn: str, snapshot: Snapshot, here: str | None) -> str:
+    """Who has marked a snapshot, in words; `here` tells this state from others."""
     if has_mark_of(snapshot, urn):
+        if is_of_another_state(snapshot, here):
+            return "a resource of the same names in another state"
         return "a later run of this resource"
     maker = snapshot.made_by
     return "another resource" + ("" if maker is None else f' ("{maker.resource}" of stack {maker.stack})')
@@ -263,6 +281,7 @@ def why_kept(
     state: SnapshotState,
     *,
     holder: str | None,
+    here: str | None,
 ) -> str | None:
     """Why a delete leaves a snapshot alone, in words; None: it removes it.
 
@@ -273,11 +292,13 @@ def why_kept(
         sameness: Whether it is that one.
         state: What state holds.
         holder: The resource that keeps it (see `holders.Holders`).
+        here: What tells this state from others.
     """
     name = format_snapshot(vm, snapshot)
     if sameness is Sameness.ANOTHER:
         return f"{name} is not the one that state means ({known_text(state)}), and is kept."
-    killed = state.ownership is None and has_mark_of(snapshot, urn)  # in an update
+    ours = has_mark_of(snapshot, urn) and not is_of_another_state(snapshot, here)
+    killed = state.ownership is None and ours  # in an update
     if snapshot.mark not in (None, state.ownership) and not killed:
-        return f"{name} has been taken over by {taker_of(urn, snapshot)} and is kept."
+        return f"{name} has been taken over by {taker_of(urn, snapshot, here)} and is kept."
     return None if holder is None else kept_for(name, urn, holder)

@@ -7,10 +7,10 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.creation import WILL_BE_ADOPTED, made_snapshot
+from vmsnapshot.lifecycle.common.creation import made_snapshot, will_be_adopted_text
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
-from vmsnapshot.lifecycle.common.marks import has_mark_of
+from vmsnapshot.lifecycle.common.marks import has_mark_of, is_of_another_state
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
 from vmsnapshot.lifecycle.common.platforms import VSPHERE
@@ -128,7 +128,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             snapshot_id = orphan.id
         else:
             raise_for_errors(snapshot_findings(vm, inputs), what)
-            owner = new_owner(request.urn)
+            owner = new_owner(request.urn, self._session.state)
             snapshot_id = creator.take_anew(vm, owner, operation)
         asked = creator if orphan is None else None
         return self._finish(request, vm, snapshot_id, owner, operation, asked=asked)
@@ -150,7 +150,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             self._session.log(
                 request.urn,
                 requests.Severity.WARNING,
-                f"No new snapshot will be taken: {format_snapshot(vm, orphan)} {WILL_BE_ADOPTED}",
+                f"No new snapshot will be taken: {format_snapshot(vm, orphan)} "
+                + will_be_adopted_text(parse_mark(orphan.mark), self._session.state),
             )
         else:
             self.lookup.say_replacement(
@@ -254,7 +255,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         live = self.lookup.live_inputs(request.urn, inputs, vm, snapshot, operation)
         # What state says is its own stays so, whatever somebody wrote into the description since; and what
         # another resource has marked since is not ours.
-        ours = snapshot.mark if has_mark_of(snapshot, request.urn) else None
+        theirs = is_of_another_state(snapshot, self._session.state)
+        ours = snapshot.mark if has_mark_of(snapshot, request.urn) and not theirs else None
         fresh = snapshot_state(live, vm, snapshot, state.ownership or ours)
         if state.child_policy != "keep":
             # The engine asks nothing more before a delete, not even in a preview.
@@ -301,8 +303,9 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         backend, can_rename = self._session.backend, self._session.platform.can_rename
         vm = self._session.locate(vm_of(request.id, state), operation, ReadMask.SIZES)
         snapshot = self.lookup.still_there(vm, request.id, state, operation)
-        if taken_over(request.urn, state, snapshot):
-            name, taker = format_snapshot(vm, snapshot), taker_of(request.urn, snapshot)
+        here = self._session.state
+        if taken_over(request.urn, state, snapshot, here):
+            name, taker = format_snapshot(vm, snapshot), taker_of(request.urn, snapshot, here)
             raise Refused(taken_over_text(name, taker, state.path or state.name), subject=what)
         touched = {str(path[0]) for path in request.changes} - set(() if can_rename else ("name",))
         asked = asked_texts(inputs, touched, snapshot)
@@ -312,7 +315,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         # What is changed, and what was imported from another resource, gets a new mark: the delete of whoever
         # has the old one in state (that resource, or another state of this one, such as a restored backup)
         # then keeps it.
-        owner = Owner(request.urn, mark) if mark is not None and ours and same else new_owner(request.urn)
+        kept = mark if ours and same else None
+        owner = new_owner(request.urn, here) if kept is None else Owner(request.urn, kept)
         if not same or str(owner.mark) != snapshot.mark:
             backend.change_snapshot(vm, snapshot, *asked, owner, operation)
             vm = backend.observe(vm.identity.id, operation, ReadMask.SIZES)
@@ -354,7 +358,8 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if snapshot is None:
             return
         holder = self._session.holders.holder(urn, self._session.backend.identifier(vm, snapshot.id))
-        if (kept := why_kept(urn, vm, snapshot, sameness, state, holder=holder)) is not None:
+        here = self._session.state
+        if (kept := why_kept(urn, vm, snapshot, sameness, state, holder=holder, here=here)) is not None:
             self._session.log(urn, requests.Severity.WARNING, kept)
             return
         name = format_snapshot(vm, snapshot)

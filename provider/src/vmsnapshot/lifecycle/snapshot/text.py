@@ -80,6 +80,49 @@ def taken_over_text(name: str, taker: str, path: str) -> str:
     )
 
 
+def adopted_text(name: str, *, certain: bool) -> str:
+    """What was done with a snapshot that an interrupted run took; `certain`: its mark tells this state."""
+    text = (
+        f"Took over {name}, which this resource made in a run that was interrupted, instead of taking "
+        "another. To take a new one, change `triggers`"
+    )
+    if certain:
+        return f"{text}."
+    return (
+        f"{text}, which removes this one. If a stack of the same names in another backend or organisation "
+        "has made it, don't: take this resource out of the state (`pulumi state delete`), and rename it or "
+        "the stack."
+    )
+
+
+def other_state_name_text(name: str) -> str:
+    """Why a snapshot isn't taken whose name another state's has, where names are unique."""
+    return (
+        f"{name} has that name already. It was made by a resource of the same names in another state, as of "
+        "a stack in another backend or organisation, or of this stack before its provider was replaced or "
+        "upgraded. Nothing was done. Give this one another name; or, if this stack made it in a run that was "
+        "interrupted, import it"
+    )
+
+
+def unheld_text(name: str, *, elsewhere: bool) -> str:
+    """What a snapshot is that this resource has made and state doesn't hold.
+
+    Args:
+        name: The snapshot.
+        elsewhere: Whether another state's resource has made it.
+    """
+    if elsewhere:
+        return (
+            f"{name} was made by a resource of the same names in another state, as of a stack in another "
+            "backend, or of this one before its provider was replaced or upgraded. It is left alone."
+        )
+    return (
+        f"{name} was made by this resource, too, and the stack's state doesn't hold it: a run was "
+        "interrupted, or it was replaced and kept. It is left alone; remove it if nobody needs it."
+    )
+
+
 def gone_text(old: SnapshotState, why: str) -> str:
     """What it means that a snapshot is gone, in words."""
     return (
