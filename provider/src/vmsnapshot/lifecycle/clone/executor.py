@@ -191,6 +191,8 @@ class CloneMaker:
             cloner.reconfigure(vm, change, operation)
             vm = self._observe(vm, operation)
         if inputs.power_on and vm.machine.power_state != "PoweredOn":
+            if why := self._wrong_network(vm):
+                raise Refused(f"{format_vm(vm)} was not switched on: {why}", subject=operation.what)
             self._session.backend.set_power(vm, "on", operation)
             vm = self._observe(vm, operation)
         return vm
@@ -216,6 +218,24 @@ class CloneMaker:
         change = CloneChange(isolated=False, left_adapters=left_adapters(vm) or ())
         require_cloner(self._session).reconfigure(vm, change, operation)
         return self._observe(vm, operation)
+
+    def _wrong_network(self, vm: VirtualMachine) -> str | None:
+        """Why a clone would be on another network than is asked for, once it runs; None: it would not.
+
+        What the server was asked for it has said to have done, and somebody may have changed since.
+        """
+        asked, adapters = self._inputs.networks or {}, vm.machine.network_adapters
+        if not asked and not self._inputs.isolated:
+            return None
+        if adapters is None:
+            return "its network adapters could not be read"
+        there = live_networks(asked, vm.machine)
+        for label, name in asked.items():
+            if there.get(label) != name:
+                return f'{label} is on {there.get(label) or "no network that is known"}, not on "{name}"'
+        if self._inputs.isolated and adapters and is_isolated(vm) is not True:
+            return "it is to be disconnected from all networks, and isn't known to be"
+        return None
 
     def _isolation(self, vm: VirtualMachine) -> bool | None:
         return True if self._inputs.isolated and is_isolated(vm) is not True else None
