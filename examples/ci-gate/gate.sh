@@ -41,13 +41,23 @@ kubeconfig=KUBECONFIG
 context=VMSNAPSHOT_CONTEXT
 namespace=VMSNAPSHOT_NAMESPACE
 '
+vsphere='' vmoperator=''
 configured=$(pulumi config --json) || stop "The stack's configuration could not be read."
 for setting in $settings; do
     key=vmsnapshot:${setting%%=*}
     case $configured in *"\"$key\":"*) ;; *) continue ;; esac
     value=$(pulumi config get "$key") || stop "$key could not be read."
     export "${setting#*=}=$value"
+    case ${setting%%=*} in
+    backend | movedFromServer | debugLog) ;;
+    kubeconfig | context | namespace) vmoperator=yes ;;
+    *) vsphere=yes ;;
+    esac
 done
+# As in the stack, its own settings say which platform is meant, whatever the environment has of the other.
+if [ -z "${VMSNAPSHOT_BACKEND-}" ] && [ "$vsphere$vmoperator" = yes ]; then
+    export VMSNAPSHOT_BACKEND="${vsphere:+vsphere}${vmoperator:+vmoperator}"
+fi
 
 # The program below is in another folder: the paths of files, the stack's and the environment's, are made absolute.
 absolute() {

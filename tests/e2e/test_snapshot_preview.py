@@ -18,7 +18,7 @@ def test_a_replacement_says_what_is_lost(quick: MiniStack, client: Client) -> No
     client.take("web-1", "child")
     quick.write(before=snapshot(name="base", memory=True))
     words = quick.preview().check().words
-    assert "by a new one that captures the VM as it is today" in words
+    assert "by a new snapshot of the VM's current state" in words
     assert "is deleted and can't be brought back" in words
     assert 'The snapshots below it ("child") stay and move up' in words
 

@@ -16,7 +16,7 @@ from tests.support.example import EXAMPLES, example_stack
 from tests.support.readme import Readme, snapshots
 from tests.support.simulator import Simulator, running
 from vmsnapshot.model._base import fields
-from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.configuration import SETTINGS, Configuration
 
 NAMES = ["app-1", "db-1", "web-1", "web-2"]
 
@@ -71,11 +71,12 @@ def test_a_release_is_taken_back(tmp_path: Path, vsphere: Simulator, client: Cli
 def test_the_gate(tmp_path: Path, vsphere: Simulator) -> None:
     """It passes while every VM can go back to the last checkpoint; else it stops, with the cause.
 
-    The login, with its secret and the thumbprint, is the stack's own: the environment has none. The gate
-    takes relative paths, too, from the folder of the stack's program.
+    The login, with its secret and the thumbprint, is the stack's own: the environment has that of the other
+    platform. The gate takes relative paths, too, from the folder of the stack's program.
     """
     name = "environment-rollback/yaml"
-    stack = example_stack(tmp_path / "stack", name, environment={})
+    others = {"KUBECONFIG": str(tmp_path / "of-another-tool")}
+    stack = example_stack(tmp_path / "stack", name, environment=others)
     stack.config("release", "gated")
     for setting, value in vsphere.settings.items():
         stack.config(f"vmsnapshot:{setting}", value, secret=setting == "password")
@@ -101,6 +102,9 @@ def test_the_gate_knows_every_setting() -> None:
     text = (EXAMPLES / "ci-gate" / "gate.sh").read_text(encoding="utf-8")
     passed = dict(re.findall(r"^(\w+)=([A-Z_]+)$", text, re.MULTILINE))
     assert passed == {name: about.env[0] for name, _, about in fields(Configuration)}
+    of_both, of_vm_operator = re.findall(r"^    (\w+(?: \| \w+)+)\)", text, re.MULTILINE)
+    assert set(of_vm_operator.split(" | ")) == set(SETTINGS["vmoperator"])
+    assert set(of_both.split(" | ")) == set(passed) - {name for names in SETTINGS.values() for name in names}
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_another_vm_named_by_the_program_replaces(serve: Serve, stacks: Stacks) 
         stack.write(program(s=snapshot("web-2", name="base")))
         told = " ".join(stack.preview().check().text.split())
         assert "1 to replace" in told
-        assert "The restore point of then is deleted" in told
+        assert "The old restore point is deleted" in told
 
 
 @pytest.mark.timeout(300)  # eight commands of the engine

@@ -19,6 +19,8 @@ from vmsnapshot.model.values import Secret, plain
 
 VSPHERE = {"VSPHERE_SERVER": "vc.example", "VSPHERE_USER": "me", "VSPHERE_PASSWORD": "s3cret"}
 KUBE = {"KUBECONFIG": "/home/me/.kube/config"}
+# More than one file's name can hold.
+LONG = ("north-1", "north-2", "east-1", "east-2", "south-1", "south-2", "west-1", "west-2")
 
 
 @pytest.mark.parametrize(
@@ -92,12 +94,29 @@ def test_a_login_of_the_environment_is_asked_for_anew() -> None:
     assert check_configuration(state, changed).inputs == state
 
 
-@pytest.mark.parametrize(("environment", "variable"), [(VSPHERE, "VSPHERE_USER"), (KUBE, "KUBECONFIG")])
-def test_a_login_that_has_left_the_environment(environment: dict[str, str], variable: str) -> None:
-    """Nothing else is taken instead: a default kubeconfig may be another cluster's."""
+@pytest.mark.parametrize(
+    ("environment", "left", "variable", "command"),
+    [
+        (VSPHERE, {}, "VSPHERE_USER", "pulumi config set vmsnapshot:user"),
+        (
+            VSPHERE,
+            {"VSPHERE_USER": VSPHERE["VSPHERE_USER"]},
+            "VSPHERE_PASSWORD",
+            "pulumi config set --secret vmsnapshot:password",
+        ),
+        (KUBE, {}, "KUBECONFIG", "pulumi config set --secret vmsnapshot:kubeconfig"),
+    ],
+)
+def test_a_login_that_has_left_the_environment(
+    environment: dict[str, str], left: dict[str, str], variable: str, command: str
+) -> None:
+    """Nothing else is taken instead: a default kubeconfig may be another cluster's.
+
+    The command that sets it in the configuration encrypts what is a secret.
+    """
     state = check_configuration({}, environment).inputs
-    with pytest.raises(InvalidInput, match=rf"{variable} is not set in the environment"):
-        connect(load_configuration(complete_configuration(state, {}).inputs))
+    with pytest.raises(InvalidInput, match=rf"{variable} is not set in the environment.*`{command}`"):
+        connect(load_configuration(complete_configuration(state, left).inputs))
 
 
 def test_every_setting_is_somebodys() -> None:
@@ -117,6 +136,8 @@ def test_nothing_at_all() -> None:
     [
         ("/home/me/.kube/config", True),
         ("/a/config:/b/config", True),
+        (":".join(f"/builds/platform/clusters/{name}/kubeconfig" for name in LONG), True),
+        (f"/a/{'long/' * 60}config", True),
         ('{"apiVersion": "v1"}', False),
         ("apiVersion: v1\nkind: Config", False),
         ("YXBpVmVyc2lvbjogdjEK" * 20, False),

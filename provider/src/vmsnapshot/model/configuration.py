@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -176,14 +177,16 @@ def is_kubeconfig_content(given: str) -> bool:
     return "\n" in given or given.lstrip().startswith("{")
 
 
+def _are_paths(text: str) -> bool:
+    """Whether a text is certain to be paths: it is short, or each begins as no token and no base64 does."""
+    paths = text.split(os.pathsep)
+    return len(text) <= _LONGEST_PATH or all(path.startswith(("/", "~", "./", "../")) for path in paths)
+
+
 def confidential(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings whose secrets no message may show: all but the path of a kubeconfig."""
     kubeconfig = plain(settings.get("kubeconfig"))
-    is_path = (
-        isinstance(kubeconfig, str)
-        and not is_kubeconfig_content(kubeconfig)
-        and len(kubeconfig) <= _LONGEST_PATH
-    )
+    is_path = isinstance(kubeconfig, str) and not is_kubeconfig_content(kubeconfig) and _are_paths(kubeconfig)
     return {name: value for name, value in settings.items() if not (is_path and name == "kubeconfig")}
 
 

@@ -250,7 +250,7 @@ def _next_page(collector: Any, token: str) -> Any:
         raise Denied(
             "vCenter refuses ContinueRetrievePropertiesEx with NoPermission "
             f"({fault.privilegeId or 'no privilege named'}). Releases 7.0.3.2 to 8.0.2 do so for logins "
-            "without rights on the root folder (vmware/govmomi issue 3455): give this login the role "
+            "without rights on the root folder (vmware/govmomi issue 3455): give this user the role "
             "Read-only on the root folder of the inventory; it need not propagate to its children.",
             subject="reading the next 100 objects",
         ) from fault

@@ -234,7 +234,7 @@ class Provider(dynamic.ResourceProvider):
     ) -> requests.Properties:
         found = self._read(id_, state, inputs)
         if found is None:
-            message = f"{id_} is gone. Run `pulumi refresh`; the next update then makes it anew."
+            message = f"{id_} is gone. Run `pulumi refresh`; the next update then creates it again."
             raise Failed(message)
         return found.state
 

@@ -13,7 +13,7 @@ from vmsnapshot.frontends.dynamic._provider import Provider
 from vmsnapshot.frontends.dynamic._tree import inputs_of
 from vmsnapshot.model._base import camel, fields, property_names
 from vmsnapshot.model.clone import CLONE
-from vmsnapshot.model.configuration import Configuration
+from vmsnapshot.model.configuration import Configuration, is_kubeconfig_content
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.environment import CHECKPOINT
 from vmsnapshot.model.kinds import PACKAGE, ResourceType
@@ -78,7 +78,7 @@ def _warn_of_credentials_in_clear() -> None:
         value = pulumi.runtime.get_config(key) if about.secret else None
         if not value or pulumi.runtime.is_config_secret(key):
             continue
-        if name == "kubeconfig" and "\n" not in value:
+        if name == "kubeconfig" and not is_kubeconfig_content(value):
             continue  # a path
         pulumi.log.warn(
             f"{key} is set in plain text, and Pulumi copies the configuration of a stack with dynamic "

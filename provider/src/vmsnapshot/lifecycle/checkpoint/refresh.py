@@ -9,7 +9,7 @@ from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.errors import Unreachable
+from vmsnapshot.lifecycle.errors import Unreachable, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot
@@ -34,7 +34,7 @@ def refresh(
         try:
             return session.find_snapshot(known, vm, operation)
         except Unreachable as error:
-            text = f"State keeps it: {error.message}."
+            text = f"State keeps it: {full_stop(error.message)}"
             session.log_wrapped(urn, requests.Severity.WARNING, text)
             return Sameness.UNKNOWN, None
 

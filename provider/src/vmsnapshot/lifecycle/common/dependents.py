@@ -104,7 +104,7 @@ def say_unread(session: Session, unread: Collection[VirtualMachineIdentity]) -> 
         text = (
             f"{_names(new)}: on the same datastores, but the server doesn't tell which files their disks "
             "consist of. Whether they are linked clones that stand on what is removed is not known. If one "
-            "may be, cancel; connect its host, or give this login the privilege System.Read on it, and look "
+            "may be, cancel; connect its host, or give this user the privilege System.Read on it, and look "
             "again. Otherwise nothing needs to be done."
         )
         session.log_wrapped("", Severity.WARNING, text)

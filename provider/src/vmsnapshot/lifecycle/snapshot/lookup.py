@@ -85,7 +85,7 @@ class SnapshotLookup:
             message = (
                 f'snapshot "{state.path or state.name}" ({identifier}) of {format_vm(vm)} was '
                 f"removed by somebody else.{taken} Run `pulumi refresh` to drop it from the stack's "
-                "state; the next update then takes a new one of the VM as it is by then"
+                "state; the next update then takes a new snapshot of the VM's current state"
             )
             raise Gone(message)
         return snapshot

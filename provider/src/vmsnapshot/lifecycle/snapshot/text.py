@@ -32,10 +32,10 @@ def replacement_text(
         clones: The linked clones on the old one.
         stays_below: Whether the new one will be below the old one.
     """
-    what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), taken {old.create_time},'
+    what = f'snapshot "{old.path or old.name}" ({old.unique_id or old.name}), {_taken(old)},'
     text = (
-        f"This replaces {what} by a new one that captures the VM as it is today. The restore point "
-        "of then is deleted and can't be brought back."
+        f"This replaces {what} by a new snapshot of the VM's current state. The old restore point is deleted "
+        "and can't be brought back."
     )
     if old.vm is not None and compare_vm(old.vm, vm.identity) is Sameness.ANOTHER:
         text += (
@@ -51,7 +51,11 @@ def replacement_text(
 
 def known_text(state: SnapshotState) -> str:
     """A snapshot as state knows it, for messages."""
-    return f'"{state.path or state.name}", {state.unique_id or state.name}, taken {state.create_time}'
+    return f'"{state.path or state.name}", {state.unique_id or state.name}, {_taken(state)}'
+
+
+def _taken(state: SnapshotState) -> str:
+    return "taken at a time that is not known" if state.create_time is None else f"taken {state.create_time}"
 
 
 # The engine's own advice, `--target-dependents`, makes it forget reverts.
@@ -126,9 +130,9 @@ def unheld_text(name: str, *, elsewhere: bool) -> str:
 def gone_text(old: SnapshotState, why: str) -> str:
     """What it means that a snapshot is gone, in words."""
     return (
-        f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", taken '
-        f"{old.create_time}, is gone: {full_stop(why)} That restore point can't be brought back; the "
-        "next update takes a new snapshot of the VM as it is by then."
+        f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", '
+        f"{_taken(old)}, is gone: {full_stop(why)} That restore point can't be brought back; the "
+        "next update takes a new snapshot of the VM's current state."
     )
 
 
