@@ -16,6 +16,7 @@ from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere._clock import ServerClock
+from vmsnapshot.lifecycle.common import late
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.ownership import Owner, describe, owner_by
 from vmsnapshot.lifecycle.port import Backend
@@ -95,8 +96,11 @@ def life(vsphere: Simulator, client: Client) -> Iterator[Life]:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_answer_that_was_lost_is_looked_for(life: Life, when: Literal["before", "after"]) -> None:
+def test_an_answer_that_was_lost_is_looked_for(
+    life: Life, monkeypatch: pytest.MonkeyPatch, when: Literal["before", "after"]
+) -> None:
     """The connection breaks around the call: there is one safety snapshot, then the revert."""
+    monkeypatch.setattr(late, "LATE_WITHIN", dt.timedelta(seconds=1))
     life.write()
     life.vsphere.drop(when, method=CREATE, vm=life.vm)
     life.stack.up().check()

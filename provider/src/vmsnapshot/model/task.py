@@ -82,3 +82,10 @@ class PastTask(Model):
         bool,
         Property("Whether only a note of this machine tells of it: the platform no longer does."),
     ] = False
+    out_of_sight: Annotated[
+        bool,
+        Property(
+            "Whether it failed because the platform could no longer see what the VM's host did: that may "
+            "have done it all the same."
+        ),
+    ] = False

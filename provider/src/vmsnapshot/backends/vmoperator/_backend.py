@@ -170,6 +170,7 @@ class VmOperatorBackend(VmOperatorReader):
         *,
         suppress_power_on: bool = False,  # noqa: ARG002 - the VM Operator's API has no such choice
         asked: Callable[[str], None] | None = None,  # noqa: ARG002 - it has no tasks
+        again: Callable[[], object] = lambda: None,  # noqa: ARG002 - nor is it asked twice
     ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 

@@ -240,6 +240,11 @@ class VmOperatorReader:
             found.append(RevertJournal(cache).find(name, request_id))
         return found
 
+    def known_reverts(self, vm: VirtualMachine, operation: Operation) -> Mapping[str, PastTask]:
+        """What the notes on the VM and its snapshots tell."""
+        del operation  # it was read with the VM
+        return vm.remembered
+
     def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
         """None: no object tells when a revert began."""
         del operation

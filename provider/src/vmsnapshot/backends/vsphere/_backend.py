@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -205,6 +206,7 @@ class VsphereBackend(VsphereReader):
         *,
         suppress_power_on: bool = False,
         asked: Callable[[str], None] | None = None,
+        again: Callable[[], object] = lambda: None,
     ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
@@ -222,15 +224,19 @@ class VsphereBackend(VsphereReader):
             )
 
         subject = Subject.of(operation.what, vm, snapshot)
+        tries = itertools.count()
+
+        def attempt() -> dt.datetime | None:
+            if next(tries):
+                again()
+            ended = self._tasks.run(
+                operation, subject, start, request_id=request_id, once=True, started=asked
+            )
+            return ended.completed
+
         with self._vm_lock.hold(vm.identity.id, operation):
             self._hardware.forget(vm.identity.id)
-            return retry(
-                operation,
-                NOTHING_DONE,
-                lambda: self._tasks.run(
-                    operation, subject, start, request_id=request_id, once=True, started=asked
-                ),
-            ).completed
+            return retry(operation, NOTHING_DONE, attempt)
 
     def begin(self, requests: Sequence[tuple[VirtualMachine, str]], operation: Operation) -> str | None:
         """Write down on the server that requests begin: in its event log, where it has one and lets us."""

@@ -266,6 +266,16 @@ class EventLog:
         with held(self._lock, operation):
             return sorted(self._begun.get(mark, ()), key=lambda item: item.moment)
 
+    def begun_on(self, vm_ids: Collection[str], operation: Operation) -> dict[str, list[dt.datetime]]:
+        """When requests were begun on a VM, by their marks; by the ids that it has had, likewise."""
+        self._ensure_read(operation)
+        with held(self._lock, operation):
+            found = {
+                mark: [item.moment for item in begun if item.vm_id in vm_ids]
+                for mark, begun in self._begun.items()
+            }
+        return {mark: sorted(moments) for mark, moments in found.items() if moments}
+
     def lacks(self, mark: str, moment: dt.datetime, operation: Operation) -> bool:
         """Whether the events, which go back to a moment at least, tell nothing of a request."""
         begun = self.begun(mark, operation)

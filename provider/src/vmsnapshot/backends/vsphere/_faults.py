@@ -270,6 +270,25 @@ def _not_connected(cause: BaseException, subject: Subject) -> VmsnapshotError:
     return NotSent(f"vsphereServer {subject.server or ''} can't be reached ({reason}).", subject=subject)
 
 
+# A task that ends with one of these may have done its work: the server could not talk to the host that does
+# it, or has given up waiting (API reference, HostCommunication and Timedout).
+_OUT_OF_SIGHT: Final = (vmodl.fault.HostCommunication, vim.fault.Timedout)
+
+
+def is_out_of_sight(fault: object) -> bool:
+    """Whether a task that ended with a fault may have done its work, or still do it."""
+    return isinstance(fault, _OUT_OF_SIGHT)
+
+
+def ended_with(fault: Failure, subject: Subject) -> VmsnapshotError:
+    """The error that the fault means with which a task has ended."""
+    error = translate(fault, subject)
+    if is_out_of_sight(fault):
+        error.outcome_unknown = True
+        error.add("What the host did, or still does, is not known.")
+    return error
+
+
 def is_expired(failure: Failure) -> bool:
     """Whether the session is over (or, for objects that live in a session, that they went with it)."""
     return isinstance(failure, vim.fault.NotAuthenticated)

@@ -18,13 +18,14 @@ from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._events import EventLog
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._marks import carries, marks_in
+from vmsnapshot.backends.vsphere._marks import carries, is_of_revert, marks_in
 from vmsnapshot.backends.vsphere._properties import ONLY_TASKS
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
-from vmsnapshot.backends.vsphere._remembered import Remembered, past_task, past_tasks, recent
+from vmsnapshot.backends.vsphere._remembered import Remembered, past_task, past_tasks, recent, seen_at
 from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.task import AskedTask, PastTask
 
@@ -131,6 +132,24 @@ class History:
             if found[index] is None:
                 found[index] = self._find_one(vm, mark, operation, (noted or {}).get(mark))
         return found
+
+    def known_reverts(self, vm: VirtualMachine, operation: Operation) -> dict[str, PastTask]:
+        """The reverts of a VM that were asked for with a mark of ours, by the mark, as far as they were read.
+
+        Where no task carries the mark, by the event that the request was begun, and not for certain.
+        """
+        ids = self.ids(vm)
+        tasks = [item for item in self._ended if item.entity_id in ids]
+        found = {**past_tasks(tasks), **vm.remembered}
+        reverts, user = self.events.reverts(ids, operation), self._connection.user
+        for mark, begun in self.events.begun_on(ids, operation).items():
+            if mark not in found and (task := past_task(tasks, mark, begun, user=user, reverts=reverts)):
+                found[mark] = task
+        return {
+            mark: replace(task, reverted_to=task.reverted_to or seen_at(task.completed, reverts))
+            for mark, task in found.items()
+            if is_of_revert(mark)
+        }
 
     def _find_one(
         self, vm: VirtualMachine, mark: str, operation: Operation, noted: AskedTask | None

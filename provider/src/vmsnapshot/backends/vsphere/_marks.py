@@ -20,6 +20,14 @@ _OURS: Final = re.compile(
 )
 
 
+_REVERT: Final = re.compile(r"vmsnapshot-(?:revert|rollback)-[0-9a-f]{24}")
+
+
+def is_of_revert(mark: str) -> bool:
+    """Whether a mark is that of a request for a revert; not of what undoes one, or is a part of it."""
+    return _REVERT.fullmatch(mark) is not None
+
+
 def part_mark(request_id: str) -> str:
     """The mark of a task that is a part of a request, beside the one that carries the request's own."""
     return f"{request_id}-part"

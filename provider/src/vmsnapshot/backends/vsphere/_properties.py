@@ -71,6 +71,7 @@ PROPERTIES: Final[dict[str, tuple[str, ...]]] = {
         "info.queueTime",
         "info.completeTime",
         "info.reason",
+        "info.error",
     ),
     "Datastore": ("name", "summary.freeSpace"),
 }
@@ -83,6 +84,6 @@ for _kind, _without in (
 ):
     PROPERTIES[_kind] = tuple(path for path in PROPERTIES["VirtualMachine"] if path not in _without)
 PROPERTIES[WITHOUT_SETTINGS] = (*PROPERTIES[WITHOUT_SIZES], *SHOWN)
-PROPERTIES[WITH_RESULT] = (*PROPERTIES["Task"], "info.result", "info.error")
+PROPERTIES[WITH_RESULT] = (*PROPERTIES["Task"], "info.result")
 PROPERTIES[ONLY_TASKS] = ("recentTask",)
 PROPERTIES[ONLY_PLACE] = ("name", "parent", "parentVApp")

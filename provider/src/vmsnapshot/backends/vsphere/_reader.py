@@ -347,6 +347,10 @@ class VsphereReader:
         just_read = ReadMask.TASKS not in read
         return self._history.find(requests, operation, just_read=just_read, noted=noted or {})
 
+    def known_reverts(self, vm: VirtualMachine, operation: Operation) -> Mapping[str, PastTask]:
+        """Those that the server lists with the VM, and those of the last hours in its history and events."""
+        return self._history.known_reverts(vm, operation)
+
     def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
         """The last revert of each VM that ended well, by the server's task history."""
         return [last_revert(self._history, vm, operation) for vm in vms]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from vmsnapshot.backends.vsphere._events import RevertSeen
+from vmsnapshot.backends.vsphere._faults import is_out_of_sight
 from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id
@@ -41,6 +42,8 @@ class Remembered:
     entity_id: str | None = None
     started: dt.datetime | None = None
     user: str | None = None
+    # Whether it ended with the server not seeing what the host did.
+    out_of_sight: bool = False
 
     @classmethod
     def of_properties(cls, task_id: str, properties: Properties) -> Remembered | None:
@@ -57,6 +60,7 @@ class Remembered:
             utc(queued),
             completed and utc(completed),
             user=_user(properties.get("info.reason")),
+            out_of_sight=is_out_of_sight(properties.get("info.error")),
         )
 
     @classmethod
@@ -72,6 +76,7 @@ class Remembered:
             info.entity and object_id(info.entity),
             info.startTime and utc(info.startTime),
             _user(info.reason),
+            is_out_of_sight(info.error),
         )
 
     @property
@@ -150,7 +155,16 @@ def past_task(
         by_time=by_time,
         by_us=None if user is None or found.user is None else found.user.casefold() == user.casefold(),
         reverted_to=_seen_of(found, reverts) if by_time else None,
+        out_of_sight=found.out_of_sight,
     )
+
+
+def seen_at(ended: dt.datetime | None, reverts: Sequence[RevertSeen]) -> str | None:
+    """The name of the snapshot that a revert went to, by the one event that was logged when it ended."""
+    if ended is None:
+        return None
+    names = [unescape(seen.snapshot) for seen in reverts if abs(seen.moment - ended) <= _EVENT_WITHIN]
+    return names[0] if len(names) == 1 else None
 
 
 def _seen_of(task: Remembered, reverts: Sequence[RevertSeen]) -> str | None:

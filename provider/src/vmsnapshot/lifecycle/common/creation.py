@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.late import note_name, noted, wait_for_late
+from vmsnapshot.lifecycle.common.late import look_again, note_name, noted, wait_for_late
 from vmsnapshot.lifecycle.common.marks import marked
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
@@ -96,8 +96,7 @@ def create_once(
             try:
                 return backend.create_snapshot(vm, request, operation, looks=looks)
             except Unreachable:
-                operation.pause(1)
-                if (made := find()) is not None:
+                if (made := look_again(find, operation)) is not None:
                     return made
 
 

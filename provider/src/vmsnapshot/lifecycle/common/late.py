@@ -3,12 +3,14 @@
 A process that is killed may leave a call under way: a proxy or a busy server hands it on seconds later. The
 next run finds nothing then, and would do the same once more. So a note on this machine says that a call is
 about to be made; it is taken back once it is known what became of it. Where it wasn't, the next run looks for
-as long as the call may still come to something.
+as long as the call may still come to something. So does the same run where the answer was lost: a proxy that
+waits no longer than a minute says 504 of a call that the server goes on with.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -65,3 +67,18 @@ def wait_for_late(
             session.notes.end(request_id)
             return found
     return None
+
+
+def look_again(look: Callable[[], T | None], operation: Operation) -> T | None:
+    """Look for what a call may have come to whose answer was lost; None: nothing, as long as that may take.
+
+    Args:
+        look: What looks; None: nothing is there yet.
+        operation: Whose time counts.
+    """
+    until = time.monotonic() + LATE_WITHIN.total_seconds()
+    operation.pause(1)
+    while (found := look()) is None and time.monotonic() < until:
+        operation.progress("looking for what was asked for before the connection broke")
+        operation.pause(_LOOK_AGAIN_AFTER)
+    return found

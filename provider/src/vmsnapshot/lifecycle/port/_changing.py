@@ -102,6 +102,7 @@ class Changer(Protocol):
         *,
         suppress_power_on: bool = False,
         asked: Callable[[str], None] | None = None,
+        again: Callable[[], object] = lambda: None,
     ) -> dt.datetime | None:
         """Revert the VM to a snapshot and wait for it.
 
@@ -110,7 +111,8 @@ class Changer(Protocol):
         `request_id` is kept by the platform with the task, where it can.  When the connection
         drops before the answer, this raises Unreachable instead of sending again: the caller
         looks for the task.  `asked` is told the task's id as soon as the call has returned, where there
-        is a task.
+        is a task.  `again` is called before the platform, which could not begin with it, is asked once more:
+        what was known of the VM may be over, and an error that it raises ends the wait.
 
         Returns:
             When that ended by the server's clock, as `find_tasks` tells it, too; None: it wasn't told.

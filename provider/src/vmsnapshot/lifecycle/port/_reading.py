@@ -212,6 +212,13 @@ class Reader(Protocol):
         """
         ...
 
+    def known_reverts(self, vm: VirtualMachine, operation: Operation) -> Mapping[str, PastTask]:
+        """The reverts of a VM of late that this provider was asked for, by the request's id.
+
+        As far as `recent_task` and `find_tasks` have read them.
+        """
+        ...
+
     def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
         """The last revert of each VM that ended well; None: the platform remembers none, or doesn't tell.
 

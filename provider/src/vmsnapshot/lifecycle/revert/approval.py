@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_identity, snapshot_key, vm_key
+from vmsnapshot.lifecycle.common.marks import marked_for
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.requests import Severity
+from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs, ShownRevert
@@ -71,4 +73,47 @@ def compare_with_preview(
         )
         raise Refused(message, subject=operation.what)
     text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
+    session.log(urn, Severity.WARNING, text)
+
+
+def require_as_before(
+    session: Session, urn: str, request: RevertRequest, operation: Operation, *, strict: bool
+) -> None:
+    """Go on only if a VM whose revert could not begin at once is still the one that is to be reverted.
+
+    Args:
+        session: The backend.
+        urn: The resource.
+        request: The revert, with the VM as it was when it was asked for first.
+        operation: Whose time counts.
+        strict: Whether `requireUnchanged` is set.
+
+    Raises:
+        Refused: The VM has been reverted to that snapshot meanwhile; or `strict`, and something has changed.
+    """
+    if not request.shown:
+        return
+    before, target = request.vm, request.target
+    vm = session.backend.observe(before.identity.id, operation)
+    if vm.current_snapshot_id == target.id != before.current_snapshot_id:
+        message = (
+            f'{format_vm(vm)} was reverted to "{target.name}" while this revert waited: whether by this '
+            "request is not known. It was not reverted again. Look at the VM, and run the update again"
+        )
+        error = Refused(message, subject=operation.what)
+        error.outcome_unknown = True
+        raise error
+    made = marked_for(vm, request.id, session.state)
+    protected = [item for item in made if before.snapshot(item.id) is None]
+    ours = {(vm.identity.id, item.id) for item in protected}
+    changed = changed_since(fingerprint_of(before), vm, session.taken | ours)
+    if changed is None:
+        return
+    if strict:
+        message = (
+            f"the VM has changed while its revert waited: {changed}. requireUnchanged is set, so it was not "
+            "reverted. Look at a new preview"
+        )
+        raise Refused(message, subject=operation.what)
+    text = f"{format_vm(vm)} has changed while its revert waited: {changed}."
     session.log(urn, Severity.WARNING, text)

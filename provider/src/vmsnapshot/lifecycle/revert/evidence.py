@@ -20,7 +20,7 @@ from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.failed_request import try_to_take_back
-from vmsnapshot.lifecycle.revert.text import not_known_text
+from vmsnapshot.lifecycle.revert.text import not_known_text, out_of_sight_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
@@ -45,12 +45,14 @@ class RevertRequest:
         vm: The VM, as found before anything changes.
         target: The snapshot to go back to.
         power_policy: The power afterwards.
+        shown: Whether `vm` is as somebody has approved its revert: it isn't where a rollback is taken back.
     """
 
     id: str
     vm: VirtualMachine
     target: Snapshot
     power_policy: PowerPolicy = "snapshot"
+    shown: bool = True
 
     @property
     def note(self) -> str:
@@ -235,6 +237,7 @@ class RevertEvidence:
         *,
         kept: Callable[[VirtualMachine, str], bool] = lambda _vm, _id: True,
         wait: bool = True,
+        undoes: bool = False,
         read: ReadMask = ReadMask.TASKS,
     ) -> dict[str, RevertAttempt]:
         """Each VM's next try, or the one that is done: in a number of calls that doesn't grow with them.
@@ -248,6 +251,7 @@ class RevertEvidence:
             kept: Whether a VM still has the safety snapshot of a try that was to have one. Where the
                 platform notes with it that the try was taken back, its end is all there is to see of that.
             wait: Whether what is still running is waited for.
+            undoes: Whether the tries are those of a run that is about to take back what is done.
             read: Whether the tasks that the platform lists with the VMs are read anew.
         """
         backend = self._session.backend
@@ -260,7 +264,7 @@ class RevertEvidence:
             again: list[str] = []
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
-                self._require_shown((reverted, undone), vm, targets[key][1])
+                self._require_shown((reverted, undone), vm, targets[key][1], undoes=undoes)
                 running = [task for task in (reverted, undone) if task is not None and task.running]
                 if running and not wait:
                     if reverted in running:
@@ -272,7 +276,7 @@ class RevertEvidence:
                     read = ReadMask.TASKS
                 if running:
                     again.append(key)
-                elif undone is not None and undone.succeeded:
+                elif undone is not None and (undone.succeeded or undone.out_of_sight):
                     attempts[key] = attempt.after(undone.id)
                     again.append(key)
                 elif reverted is not None and self.counts(reverted, vm):
@@ -311,7 +315,7 @@ class RevertEvidence:
     def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
         if task is None or task.running:
             return task
-        if task.uncertain:
+        if task.uncertain or task.out_of_sight:
             self._require_shown([task], request.vm, request.target)
             return None
         if not self._is_recent(task) and not _is_on_target(request):
@@ -322,7 +326,14 @@ class RevertEvidence:
     def _is_recent(self, task: PastTask) -> bool:
         return task.completed is not None and self._session.now() - task.completed <= RERUN_WITHIN
 
-    def _require_shown(self, tasks: Iterable[PastTask | None], vm: VirtualMachine, target: Snapshot) -> None:
+    def _require_shown(
+        self,
+        tasks: Iterable[PastTask | None],
+        vm: VirtualMachine,
+        target: Snapshot,
+        *,
+        undoes: bool = False,
+    ) -> None:
         """Go on only if the platform shows what became of the tasks.
 
         Raises:
@@ -330,10 +341,14 @@ class RevertEvidence:
                 equal request of a resource that is gone.
         """
         for task in tasks:
-            unknown = task is not None and task.uncertain and not task.running
-            if task is None or not unknown or (self._first and not self._is_recent(task)):
+            if task is None or task.running or (self._first and not self._is_recent(task)):
                 continue
-            raise Refused(not_known_text(vm, target, noted=task.noted))
+            if task.uncertain:
+                raise Refused(not_known_text(vm, target, noted=task.noted))
+            # On another snapshot, with nothing done since, the VM wasn't reverted.
+            moved = vm.current_snapshot_id == target.id or not task.latest
+            if task.out_of_sight and moved and not undoes:
+                raise Refused(out_of_sight_text(vm, target, task))
 
     def _require_certain(self, task: PastTask, vm: VirtualMachine, target: Snapshot) -> None:
         """Go on only if a task that was found by its time alone can be told from others.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Literal
 
-from vmsnapshot.lifecycle.common.late import noted
+from vmsnapshot.lifecycle.common.late import look_again, noted
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
@@ -18,7 +19,8 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Unreachable, 
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Severity
-from vmsnapshot.lifecycle.revert.approval import compare_with_preview, require_target
+from vmsnapshot.lifecycle.revert.approval import compare_with_preview, require_as_before, require_target
+from vmsnapshot.lifecycle.revert.earlier import find_earlier
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed, try_to_take_back
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
@@ -60,17 +62,21 @@ class RevertExecutor:
         urn: The resource.
         first: Whether no state tells this request from an equal earlier one.
         spec: How safety snapshots are taken.
+        strict: Whether `requireUnchanged` is set.
 
     Attributes:
         evidence: What interrupted runs of the request did.
         safety: Its safety snapshots.
     """
 
-    def __init__(self, session: Session, urn: str, *, first: bool, spec: SafetySpec) -> None:
+    def __init__(
+        self, session: Session, urn: str, *, first: bool, spec: SafetySpec, strict: bool = False
+    ) -> None:
         self.evidence = RevertEvidence(session, urn, first=first)
         self.safety = SafetySnapshots(session, urn, spec)
         self._session = session
         self._urn = urn
+        self._strict = strict
         # The requests of which the platform took a record that they begin.
         self._announced: set[str] = set()
 
@@ -109,6 +115,8 @@ class RevertExecutor:
             taken = AskedTask(task, self.now(operation), announced=request.id in self._announced)
             notes.ask(request.note, taken)
 
+        strict = self._strict
+        again = partial(require_as_before, self._session, self._urn, request, operation, strict=strict)
         while True:
             try:
                 ended = self._session.backend.revert(
@@ -118,14 +126,13 @@ class RevertExecutor:
                     operation,
                     suppress_power_on=request.power_policy == "off",
                     asked=asked,
+                    again=again,
                 )
             except Unreachable:
                 # The answer was lost, the revert perhaps not: look before asking again.
-                operation.pause(1)
-                vm, done = self.evidence.wait_until_ended(request, operation, noted_now=True)
-                request = dataclasses.replace(request, vm=vm)
-                if done is not None:
+                if (done := look_again(partial(self._done_now, request, operation), operation)) is not None:
                     return done
+                again()
             except VmsnapshotError as error:
                 if not error.outcome_unknown:
                     self._session.backend.end(request.vm, request.id, operation)
@@ -135,6 +142,10 @@ class RevertExecutor:
                 if taken is not None:
                     notes.ask(request.note, dataclasses.replace(taken, completed=completed))
                 return PastTask(id="", running=False, succeeded=True, completed=completed)
+
+    def _done_now(self, request: RevertRequest, operation: Operation) -> PastTask | None:
+        """The task with which this very run has reverted a VM, once it has ended; None: none shows."""
+        return self.evidence.wait_until_ended(request, operation, noted_now=True)[1]
 
     def now(self, operation: Operation) -> dt.datetime:
         """The time by the server's clock."""
@@ -177,7 +188,9 @@ class RevertRun:
         self._old = old
         self._before = old or replaced
         first = is_first(self._before)
-        self._executor = RevertExecutor(session, urn, first=first, spec=safety_spec(inputs))
+        self._executor = RevertExecutor(
+            session, urn, first=first, spec=safety_spec(inputs), strict=inputs.require_unchanged
+        )
         self._not_removed: NotRemoved | None = None
         # What an earlier update left of this very target: it is to be reverted to, not to be removed.
         self._to_target: list[LeftoverSafetySnapshot] = []
@@ -251,6 +264,10 @@ class RevertRun:
         if vm is not planned.vm:  # an interrupted run has been waited for
             planned = self._plan(asker, operation)
         planned = dataclasses.replace(planned, found=done)
+        if done is None:
+            first = is_first(self._before)
+            earlier = find_earlier(self._session, request, operation, first=first)
+            planned = dataclasses.replace(planned, earlier=earlier)
         if planned.errors and try_to_take_back(self._session, self._urn, planned.vm, operation):
             raise_for_errors(planned.errors, operation.what, end="Nothing was reverted")
         raise_for_errors(planned.errors, operation.what)

@@ -19,8 +19,10 @@ from vmsnapshot.lifecycle.common.safety import SafetySnapshots
 from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
+from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
+from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
 from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import DELETE_POLICY, another_vm_text, found_text, plan_text
 from vmsnapshot.model._base import replace
@@ -67,6 +69,7 @@ class PlannedRevert:
             still doing it: then nothing else is reverted.
         looked: Whether such a task was looked for.
         before: The VM that state means, if there is state.
+        earlier: A revert of late that may have been done for this request, and doesn't count.
     """
 
     vm: VirtualMachine
@@ -76,6 +79,7 @@ class PlannedRevert:
     found: PastTask | None = None
     looked: bool = False
     before: VirtualMachineIdentity | None = None
+    earlier: EarlierRevert | None = None
 
     @property
     def is_done(self) -> bool:
@@ -97,7 +101,10 @@ class PlannedRevert:
         """What a person reads before approving."""
         if self.found is None:
             other = self.before is not None and compare_vm(self.before, self.vm.identity) is Sameness.ANOTHER
-            return "\n".join([self.plan.text, *(another_vm_text(self.before, self.vm) if other else ())])
+            lines = [self.plan.text, *(another_vm_text(self.before, self.vm) if other else ())]
+            if self.earlier is not None:
+                lines += wrapped(self.earlier.text(self.vm), first="  ")
+            return "\n".join(lines)
         power = power_asked(self.policy, self.vm.machine)
         return found_text(self.found, self.vm, self.target, power, self.policy)
 

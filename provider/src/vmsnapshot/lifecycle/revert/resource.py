@@ -21,6 +21,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
 from vmsnapshot.lifecycle.revert.approval import shown_revert
+from vmsnapshot.lifecycle.revert.earlier import find_earlier
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.failed_request import (
@@ -351,8 +352,10 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             return planned  # with what isn't known yet, nobody knows whether it is the same
         identifier = request_id(urn, planned.vm, planned.target, given.model, old)
         request = RevertRequest(identifier, planned.vm, planned.target)
-        evidence = RevertEvidence(self._session, urn, first=is_first(old))
-        recalled = dataclasses.replace(planned, found=evidence.recall(request, operation), looked=True)
+        first = is_first(old)
+        found = RevertEvidence(self._session, urn, first=first).recall(request, operation)
+        earlier = find_earlier(self._session, request, operation, first=first) if found is None else None
+        recalled = dataclasses.replace(planned, found=found, looked=True, earlier=earlier)
         memory = self._memory.of(urn)
         if memory.checked is not None and memory.checked.planned is planned:
             # What follows in this preview looks no more.

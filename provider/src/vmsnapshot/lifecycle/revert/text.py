@@ -116,6 +116,18 @@ def not_known_text(vm: VirtualMachine, target: Snapshot, *, noted: bool) -> str:
     )
 
 
+def out_of_sight_text(vm: VirtualMachine, target: Snapshot, task: PastTask) -> str:
+    """Why it isn't known what became of a request while whose task the platform lost sight of the host."""
+    current = vm.current_snapshot
+    where = "" if current is None else f' It runs on snapshot "{current.name}" now.'
+    return (
+        f'Whether {format_vm(vm)} was reverted to "{target.name}" by an earlier run of this request is not '
+        f"known: vSphere lost sight of the VM's host while the task {task.id} ran, and the host may have "
+        f"done it all the same.{where} Nothing was done now. Look at the VM; to revert it (again), change "
+        "`triggers`"
+    )
+
+
 def still_to_power_text(vm_name: str, now: PowerState | None, after: PowerState | None) -> str:
     """What an update does that only finishes the power step of an earlier one."""
     before = "not known" if now is None else _POWER[now]

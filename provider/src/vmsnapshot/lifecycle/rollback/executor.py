@@ -84,7 +84,8 @@ class RollbackExecutor:
         self._request = request
         # Without anything before it, no state tells this request from an equal earlier one.
         first = request.after is None
-        self._reverts = RevertExecutor(session, urn, first=first, spec=SafetySpec("rollback"))
+        spec, strict = SafetySpec("rollback"), inputs.require_unchanged
+        self._reverts = RevertExecutor(session, urn, first=first, spec=spec, strict=strict)
         self._spec = spec_of(inputs, urn, session.state)
         self._not_removed: NotRemoved | None = None
         self._vms: Mapping[str, VirtualMachine] = {}

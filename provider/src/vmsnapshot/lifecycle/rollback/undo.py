@@ -86,7 +86,8 @@ class RollbackUndo:
             if (plan := executor.plans[key]).target is not None and key not in executor.reverted
         }
         tries = {key: executor.plans[key].attempt for key in targets}
-        for key, attempt in self._reverts.evidence.find_attempts(targets, tries, operation).items():
+        found = self._reverts.evidence.find_attempts(targets, tries, operation, undoes=True)
+        for key, attempt in found.items():
             if attempt.done is not None and attempt.id == executor.plans[key].attempt.id:
                 executor.record_revert(key, attempt.done.completed or self._reverts.now(operation))
 
@@ -103,7 +104,8 @@ class RollbackUndo:
         return {}
 
     def _request(self, key: str) -> RevertRequest:
-        return RevertRequest(self._executor.plans[key].attempt.undo_id, *self._executor.kept[key])
+        vm, snapshot = self._executor.kept[key]
+        return RevertRequest(self._executor.plans[key].attempt.undo_id, vm, snapshot, shown=False)
 
     def _take_back(self, key: str, plan: MemberPlan, part: Operation) -> None:
         before = self._executor.progress.of(key).power_before
