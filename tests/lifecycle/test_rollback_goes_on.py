@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
-from tests.support.in_process import mini_stack
+from tests.support.in_process import Crash, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 
@@ -128,3 +128,53 @@ def test_the_safety_snapshot_of_a_vm_that_left(vsphere: Simulator, client: Clien
     stack.write(first=resource("EnvironmentCheckpoint", label="L1"))
     stack.up().check()
     assert client.names("web-1") == client.names("db-1") == ["L1"]
+
+
+class Killed:
+    """A backend whose process is killed when it begins to revert a VM."""
+
+    def __init__(self, backend: Any, vm: str) -> None:
+        self._backend = backend
+        self._vm = vm
+
+    def __getattr__(self, name: str) -> Any:
+        """Every other call is the backend's."""
+        real = getattr(self._backend, name)
+        if name != "revert":
+            return real
+
+        def revert(vm: Any, *arguments: Any, **more: Any) -> Any:
+            if vm.identity.name == self._vm:
+                raise Crash
+            return real(vm, *arguments, **more)
+
+        return revert
+
+
+def test_a_label_that_was_left_by_an_interrupted_update(vsphere: Simulator, client: Client) -> None:
+    """The program goes back to the label before: nothing is reverted, and what is off it is named."""
+    stack = mini_stack(vsphere.settings)
+
+    def ask(to: str) -> None:
+        each = {label: resource("EnvironmentCheckpoint", label=label) for label in ("L1", "L2")}
+        stack.write(**each, back=resource("EnvironmentRollback", to=to))
+
+    ask("L1")
+    del stack._program["back"]  # type: ignore[attr-defined]
+    stack.up().check()
+    ask("L2")
+    stack.up().check()
+    assert "no longer on" not in stack.preview().check().words
+    ask("L1")
+    dying = mini_stack(vsphere.settings, around=lambda backend: Killed(backend, "db-1"))
+    dying.entries, dying._program = dict(stack.entries), stack._program
+    with pytest.raises(Crash):
+        dying.up()
+    assert reverted(vsphere) == ["web-1", "db-1", "web-1"]
+    ask("L2")
+    for command in (stack.preview, stack.up):
+        words = command().check().words
+        assert 'web-1: no longer on "L2", to which this rollback brought it.' in words
+        assert "db-1: no longer" not in words
+    client.take("db-1", "since")
+    assert "db-1" not in stack.preview().check().words

@@ -29,6 +29,7 @@ from vmsnapshot.lifecycle.rollback.plan import (
     plan_found,
     spec_of,
 )
+from vmsnapshot.lifecycle.rollback.standing import say_astray
 from vmsnapshot.lifecycle.rollback.state import (
     SUCCEEDED,
     RollbackRequest,
@@ -122,6 +123,7 @@ class RollbackExecutor:
             raise self._unfinished(executor, _NOT_READ, error) from error
         machines = dict(zip(self._vms, after, strict=True))
         moment = self._session.now(operation)
+        say_astray(self._session, self._urn, self._inputs.to or "", executor.progress.members, machines)
         state = completed(self._inputs, machines, executor.progress.members, self._request, moment)
         if self._not_removed is not None:
             raise Unfinished(with_leftovers(state, self._not_removed), self._not_removed.error)

@@ -30,6 +30,7 @@ from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
 from vmsnapshot.lifecycle.rollback.leaving import leave_safety_snapshots
 from vmsnapshot.lifecycle.rollback.memory import CheckedPlan, RollbackMemory
 from vmsnapshot.lifecycle.rollback.plan import plan_found, spec_of
+from vmsnapshot.lifecycle.rollback.standing import say_astray
 from vmsnapshot.lifecycle.rollback.state import (
     COMPUTED,
     NAMING,
@@ -52,7 +53,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     with_leftovers,
     with_safety_snapshots,
 )
-from vmsnapshot.lifecycle.rollback.text import found_text, rollback_text, unknown_target_text
+from vmsnapshot.lifecycle.rollback.text import found_text, open_text, rollback_text, unknown_target_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import Machine, VirtualMachine
@@ -186,21 +187,11 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         self._memory.of(request.urn).state = state
         inputs = None if request.inputs is None else request.inputs.model
         if is_open(old):
-            self._say_open(request.urn, old)
+            self._session.log_wrapped(request.urn, Severity.WARNING, open_text(old))
             inputs = None if inputs is None else fulfilled_inputs(inputs, old)
+        elif old.to is not None:
+            say_astray(self._session, request.urn, old.to, old.progress, machines)
         return verbs.Answer(request.id, state, inputs)
-
-    def _say_open(self, urn: str, old: RollbackState) -> None:
-        done, of = (
-            sum(item.reverted_to is not None for item in old.progress.values()),
-            len(old.virtual_machines),
-        )
-        self._session.log_wrapped(
-            urn,
-            Severity.WARNING,
-            f"The last rollback that was asked for is not complete: {done} of {of} VMs are reverted. As long "
-            "as the program asks for it, the next update goes on with the others.",
-        )
 
     def import_(self, request: verbs.ImportRequest) -> RollbackAnswer:
         """Watch an environment by its VMs: `web-1,web-2,db-1`, or `namespace/name` for each.

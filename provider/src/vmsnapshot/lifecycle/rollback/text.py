@@ -17,6 +17,7 @@ from vmsnapshot.lifecycle.rollback.restore_points import made_by
 from vmsnapshot.model.formatting import format_age, format_count, format_size
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.rollback import RollbackState
 
 # Up to so many VMs are also shown each with its own plan and tree; more only in the table.
 _WHOLE: Final = 3
@@ -48,6 +49,16 @@ def unknown_target_text(rolled_back_to: str | None) -> str:
     return (
         f'The environment will be rolled back unless `to` is "{rolled_back_to}" again, which is not known '
         "before the update: what a rollback changes can't be shown."
+    )
+
+
+def open_text(state: RollbackState) -> str:
+    """What a refresh says of a rollback that isn't complete."""
+    done = sum(item.reverted_to is not None for item in state.progress.values())
+    of = len(state.virtual_machines)
+    return (
+        f"The last rollback that was asked for is not complete: {done} of {of} VMs are reverted. As long "
+        "as the program asks for it, the next update goes on with the others."
     )
 
 
