@@ -45,7 +45,11 @@ class Machines(Provider):
         """Nothing to compare."""
         return requests.DiffResult()
 
-    def configure(self, inputs: requests.Properties) -> requests.Properties:
+    def configure(
+        self,
+        inputs: requests.Properties,
+        state: str | None = None,
+    ) -> requests.Properties:
         """Nothing to set."""
         return inputs
 
