@@ -52,7 +52,7 @@ def test_a_name_that_the_vm_operator_takes(name: str, label: str) -> None:
 
 def test_a_safety_snapshot_of_a_vm_with_a_long_name() -> None:
     """Its name is short enough for vSphere, which takes no longer one."""
-    session: Any = SimpleNamespace(platform=VM_OPERATOR)
+    session: Any = SimpleNamespace(platform=VM_OPERATOR, state=None)
     safety = SafetySnapshots(session, "urn:pulumi:dev::shop::x::web", SafetySpec("rollback"))
     assert len(safety._name(vm("a" * 63), "request")) <= NAME_LIMIT
 
