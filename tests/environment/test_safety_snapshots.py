@@ -17,7 +17,7 @@ CREATE = "CreateSnapshotEx_Task"
 REMOVE = "RemoveSnapshot_Task"
 PREFIXES = [
     *("late", "cancel", "again", "stays", "before", "after"),
-    *("default", "keep", "remove", "stuck", "fewer"),
+    *("default", "keep", "remove", "stuck", "fewer", "older"),
 ]
 
 
@@ -193,15 +193,29 @@ def test_a_destroy_that_could_not_remove_them_is_done_again(
     assert left(client, it) == {}
 
 
-def test_the_one_of_a_vm_that_has_left_the_program_is_named(
+def test_the_one_of_a_vm_that_has_left_the_program_is_removed_too(
     vsphere: Simulator, client: Client, plugged: Plugin
 ) -> None:
-    """State no longer tells which VM that is: its safety snapshot stays, and the destroy says so."""
+    """State tells which VM that is as long as it holds its safety snapshot."""
     it = Ten("fewer")
+    rules = {"safetySnapshot": True, "safetyDeletePolicy": "remove"}
+    it.resource.up(plugged, it.program("release-41", **rules))
+    it.members.pop()
+    it.resource.up(plugged, it.program("release-41", **rules))
+    it.resource.delete(plugged)
+    assert left(client, it) == {}
+
+
+def test_the_one_of_a_vm_that_state_does_not_tell_is_named(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """An older release forgot which VM had left: its safety snapshot stays, and the destroy says so."""
+    it = Ten("older")
     rules = {"safetySnapshot": True, "safetyDeletePolicy": "remove"}
     it.resource.up(plugged, it.program("release-41", **rules))
     gone = str(it.members.pop()["vmName"])
     it.resource.up(plugged, it.program("release-41", **rules))
+    del it.state["vms"][gone]
     it.resource.delete(plugged)
     assert left(client, it).keys() == {gone}
     assert f'stay on the platform: "{left(client, it)[gone][0]}" of {gone}.' in it.resource.words

@@ -43,7 +43,7 @@ def leave_safety_snapshots(
         head = f"{len(failures)} of {len(recorded)} could not be removed."
         ending = "The resource stays in the stack; the next `pulumi destroy` tries again."
         raise aggregate_errors(head, failures, ending, subject=operation.what)
-    # State no longer tells which VM it is that has left the program.
+    # The state of release 0.1.0 doesn't tell which VM it is that has left the program.
     stay = [f'"{item.name}" of {key}' for key, item in recorded.items() if key not in state.vms]
     return stay + [f'"{item.name}" of {key}' for key, in_use in outcomes.items() for item in in_use]
 
