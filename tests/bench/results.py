@@ -187,9 +187,10 @@ def report(runs: Sequence[Numbers]) -> str:
         table(TIMES, [item for item in measured if item["case"] not in STARTS]),
         table(COSTS, [item for item in measured if item["case"] not in STARTS and item["delay_ms"] == 0]),
         table(READY, [item for item in measured if item["case"] in STARTS]),
-        "\n".join(f"- {sentence}" for sentence in unmeasured(measured)),
     ]
-    return "\n\n".join(part for part in parts if part.count("\n") != 1) + "\n"
+    filled = [part for part in parts if part.count("\n") != 1]  # a table without lines is left out
+    lacking = "\n".join(f"- {sentence}" for sentence in unmeasured(measured))
+    return "\n\n".join([*filled, *filter(None, [lacking])]) + "\n"
 
 
 def show(text: str) -> None:

@@ -126,6 +126,18 @@ def test_what_was_not_measured_is_told(tmp_path: Path) -> None:
     assert "rollback-1000" in lacking["- With 0, 5 and 50 ms, not measured"]
 
 
+def test_two_sentences_of_what_was_not_measured_are_told(tmp_path: Path) -> None:
+    """They are two lines, as a table without lines is, which is left out."""
+    cases = [(case.name, delay) for item in SCENARIOS for case in item.cases for delay in item.delays]
+    runs: list[dict[str, Any]] = [{"case": case, "delay_ms": delay} for case, delay in cases] * 3
+    starts = [{"case": "start-archive", "script_s": None}] * 3
+    told = report(tmp_path, *starts, *[run for run in runs if run["case"] != "create-1"])
+    assert [line for line in told.splitlines() if line.startswith("- ")] == [
+        "- With 0 ms, not measured: start.",
+        "- With 0, 5 and 50 ms, not measured: create-1.",
+    ]
+
+
 def test_a_line_that_was_cut_off_is_no_run(tmp_path: Path) -> None:
     """What was killed while it wrote goes on with the next line; only the newest commit's runs count."""
     file = tmp_path / "runs"
