@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lifecycle.one_revert import OneRevert
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.simulator import Marks, Simulator, running
 from vmsnapshot.lifecycle.common.notes import NoNotes
@@ -30,13 +30,6 @@ def vsphere(marks: Marks) -> Iterator[Simulator]:
     """One VM."""
     with running("--names", "web-1", "--task-duration", "5ms") as found:
         found.keep_marks(marks)
-        yield found
-
-
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vCenter."""
-    with other_client(vsphere) as found:
         yield found
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lifecycle.one_revert import OneRevert
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.simulator import Marks, Simulator, running
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
@@ -33,13 +33,6 @@ def vsphere(marks: Marks) -> Iterator[Simulator]:
     """One VM."""
     with running("--names", "web-1", "--task-duration", "5ms") as found:
         found.keep_marks(marks)
-        yield found
-
-
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vCenter."""
-    with other_client(vsphere) as found:
         yield found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.one_revert import OneRevert
-from tests.support.client import Client, other_client
+from tests.support.client import Client
 from tests.support.simulator import Simulator, running
 from tests.support.spoiling import spoiling
 from tests.support.vsphere import Doing
@@ -25,13 +25,6 @@ REVERT = "RevertToSnapshot_Task"
 def vsphere() -> Iterator[Simulator]:
     """One VM."""
     with running("--names", "web-1", "--task-duration", "5ms") as found:
-        yield found
-
-
-@pytest.fixture
-def client(vsphere: Simulator) -> Iterator[Client]:
-    """Somebody else at the same vCenter."""
-    with other_client(vsphere) as found:
         yield found
 
 
