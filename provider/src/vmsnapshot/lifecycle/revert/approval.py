@@ -66,14 +66,10 @@ def compare_with_preview(
     changed = changed_since(inputs.seen if shown is None else shown.seen, vm, session.taken)
     if changed is None:
         return
+    what = f"is no longer as the preview showed it: {changed}"
     if inputs.require_unchanged:
-        message = (
-            f"the VM is no longer as the preview showed it: {changed}. requireUnchanged is set, so "
-            "nothing was done. Look at a new preview"
-        )
-        raise Refused(message, subject=operation.what)
-    text = f"{format_vm(vm)} is no longer as the preview showed it: {changed}."
-    session.log(urn, Severity.WARNING, text)
+        raise _changed(what, "nothing was done", operation)
+    session.log(urn, Severity.WARNING, f"{format_vm(vm)} {what}.")
 
 
 def require_as_before(
@@ -109,11 +105,13 @@ def require_as_before(
     changed = changed_since(fingerprint_of(before), vm, session.taken | ours)
     if changed is None:
         return
+    what = f"has changed while its revert waited: {changed}"
     if strict:
-        message = (
-            f"the VM has changed while its revert waited: {changed}. requireUnchanged is set, so it was not "
-            "reverted. Look at a new preview"
-        )
-        raise Refused(message, subject=operation.what)
-    text = f"{format_vm(vm)} has changed while its revert waited: {changed}."
-    session.log(urn, Severity.WARNING, text)
+        raise _changed(what, "it was not reverted", operation)
+    session.log(urn, Severity.WARNING, f"{format_vm(vm)} {what}.")
+
+
+def _changed(what: str, done: str, operation: Operation) -> Refused:
+    """The refusal of a VM that is not as it was approved, where `requireUnchanged` is set."""
+    message = f"the VM {what}. requireUnchanged is set, so {done}. Look at a new preview"
+    return Refused(message, subject=operation.what)
