@@ -39,7 +39,7 @@ class Proxy:
         self.ended = False
         self.at: tuple[int, Callable[[], None]] | None = None
         self.forgotten = 0
-        self._lines: set[Line] = set()
+        self._lines: dict[Line, str] = {}  # who waits for an answer, and to what
         self._target = target
         self._lock = threading.Lock()
         self._way: Way | None = None
@@ -91,23 +91,25 @@ class Proxy:
         """Let all connections that are open fall silent, as a firewall does that has forgotten them."""
         self.forgotten += 1
 
-    def cut(self) -> None:
-        """Reset all connections to clients, whatever they are waiting for."""
+    def cut(self, method: str | None = None) -> None:
+        """Reset the connections of all clients that wait for an answer, or for an answer to one method."""
         with self._lock:
-            lines, self._lines = self._lines, set()
+            lines = [line for line, asked in self._lines.items() if method in {None, asked}]
+            for line in lines:
+                del self._lines[line]
         for line in lines:
             line.break_off()
 
     @contextlib.contextmanager
-    def serving(self, line: Line) -> Iterator[None]:
-        """A connection waits for an answer."""
+    def serving(self, line: Line, method: str) -> Iterator[None]:
+        """A connection waits for an answer to a method."""
         with self._lock:
-            self._lines.add(line)
+            self._lines[line] = method
         try:
             yield
         finally:
             with self._lock:
-                self._lines.discard(line)
+                self._lines.pop(line, None)
 
     def connect(self) -> http.client.HTTPSConnection:
         """A connection to the server."""
@@ -160,14 +162,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         line = Line(self.connection, lambda: self.owner.ended)
         if self.known != self.owner.forgotten:
             line.stay_silent()
-        with self.owner.serving(line):
+        found = _METHOD.search(body)
+        method = found[1].decode() if found else self.path
+        with self.owner.serving(line, method):
             if line.open:
-                self._answer(line, body)
+                self._answer(line, method, body)
         self.close_connection = not line.open
 
-    def _answer(self, line: Line, body: bytes) -> None:
-        found = _METHOD.search(body)
-        way = self.owner.take(found[1].decode() if found else self.path)
+    def _answer(self, line: Line, method: str, body: bytes) -> None:
+        way = self.owner.take(method)
         if way is not None and not way.served:
             way.spoil(line, Answer(0, (), b""))
         elif "watch=true" in self.path:
