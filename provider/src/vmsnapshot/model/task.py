@@ -65,7 +65,7 @@ class PastTask(Model):
     ] = False
     by_us: Annotated[
         bool | None,
-        Property("Whether the login's own user has started it; null: not known."),
+        Property("Whether this user has started it; null: not known."),
     ] = None
     reverted_to: Annotated[
         str | None,

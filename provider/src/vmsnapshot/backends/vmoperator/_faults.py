@@ -242,7 +242,7 @@ def _lacking(answer: Answer) -> str:
     verb, resource, group, namespace = found.groups()
     what = f"{resource}.{group}" if group else resource
     where = f" in namespace {namespace}, if there is such a namespace" if namespace else ""
-    return f'the login needs the permission "{verb}" for {what}{where}; {_PERMISSIONS}'
+    return f'the user needs the permission "{verb}" for {what}{where}; {_PERMISSIONS}'
 
 
 def _invalid(about: About, answer: Answer) -> VmsnapshotError:

@@ -100,6 +100,6 @@ def unknown_server_text(known: VirtualMachineIdentity) -> str:
     wanted = namespace if known.namespace_uid is not None or known.server is None else "kube-system"
     return (
         f"VM {format_known_vm(known)} isn't there, and whether this is the cluster that it was in "
-        f'could not be read: the login needs the permission "get" for namespaces, of the namespace {wanted} '
+        f'could not be read: the user needs the permission "get" for namespaces, of the namespace {wanted} '
         "(docs/vm-operator.md). State stays as it is"
     )
