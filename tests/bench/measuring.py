@@ -16,7 +16,7 @@ from typing import Any, Final
 from devkit.places import ROOT
 from tests.bench.cases import SNAPSHOT, Case, Program, Scenario
 from tests.bench.link import Link, link
-from tests.bench.machine import Span
+from tests.bench.machine import Shares, Span
 from tests.support.engine import Outcome, Stack
 from tests.support.simulator import Simulator, running
 
@@ -137,19 +137,28 @@ class Bench:
     def _run_ours(self, case: Case) -> dict[str, Any]:
         self._vsphere.reset_calls()
         before = dataclasses.replace(self._link.traffic)
+        shares = Shares(self._vsphere.process.pid)
         seconds = self._ours.run(case.command, *self._options())[0]
+        cpu = sum(self._ours.noted("cpu_s"))
         return {
+            **shares.taken(cpu),
             "ours_s": seconds,
             "calls": sum(self._vsphere.calls().values()),
             "bytes": self._link.traffic.bytes - before.bytes,
             "connections": self._link.traffic.connections - before.connections,
-            "cpu_s": sum(self._ours.noted("cpu_s")),
+            "cpu_s": cpu,
             "peak_mb": max(self._ours.noted("peak_mb"), default=None),
         }
 
     def _run_floor(self, case: Case) -> dict[str, Any]:
+        shares = Shares(self._vsphere.process.pid)
         seconds = self._floor.run(case.command, *self._options())[0]
-        return {"floor_s": seconds, "floor_cpu_s": sum(self._floor.noted("cpu_s"))}
+        cpu = sum(self._floor.noted("cpu_s"))
+        return {
+            "floor_s": seconds,
+            "floor_cpu_s": cpu,
+            "floor_engine_cpu_s": shares.taken(cpu)["engine_cpu_s"],
+        }
 
     def _run_script(self, case: Case) -> dict[str, Any]:
         taken = self.script(case.reference, self._other, self._other_link.address)

@@ -25,9 +25,12 @@ ENOUGH: Final = 3
 # If others had more processors than this, a wall time says how busy the machine was.
 BUSY: Final = 0.5
 _WALL: Final = ("ours_s", "floor_s", "script_s", "ratio", "trips")
+# What is left of the machine's processor seconds is the engine's only while nobody else takes any.
+_SHARED: Final = ("engine_cpu_s", "floor_engine_cpu_s")
 _MEASURED: Final = (
     *("ours_s", "floor_s", "script_s", "calls", "bytes", "connections"),
     *("cpu_s", "floor_cpu_s", "script_cpu_s", "peak_mb", "floor_peak_mb", "others"),
+    *("server_cpu_s", "link_cpu_s", "engine_cpu_s", "floor_engine_cpu_s"),
 )
 
 # The columns of the tables, with how many digits of each are shown behind the point.
@@ -54,6 +57,19 @@ COSTS: Final = {
     "script_cpu_s": ("script, processor s", 2),
     "cpu_ratio": ("ratio, processor", 1),
     "peak_mb": ("peak, MB", 0),
+}
+SHARES: Final = {
+    "case": ("case", None),
+    "runs": ("runs", 0),
+    "ours_s": ("ours, s", 2),
+    "cpu_s": ("plugin, processor s", 2),
+    "server_cpu_s": ("simulator", 2),
+    "link_cpu_s": ("link", 2),
+    "engine_cpu_s": ("engine", 2),
+    "idle_s": ("idle", 2),
+    "floor_s": ("floor, s", 2),
+    "floor_cpu_s": ("floor's plugin, processor s", 2),
+    "floor_engine_cpu_s": ("floor's engine", 2),
 }
 READY: Final = {
     "case": ("case", None),
@@ -107,7 +123,10 @@ def _medians(runs: Sequence[Numbers]) -> Numbers:
         known = [run[name] for run in runs if run.get(name) is not None]
         found[name] = statistics.median(known) if known else None
     if found["others"] is not None and found["others"] > BUSY:
-        found |= dict.fromkeys(_WALL)
+        found |= dict.fromkeys((*_WALL, *_SHARED))
+    if found["ours_s"] is not None and found["engine_cpu_s"] is not None:
+        used = sum(found[name] for name in ("cpu_s", "server_cpu_s", "link_cpu_s", "engine_cpu_s"))
+        found["idle_s"] = max(0.0, runs[-1]["processors"] * found["ours_s"] - used)
     if found["bytes"] is not None:
         found["kilobytes"] = found["bytes"] / 1000
     # A script that waits for tasks would divide by their time.
@@ -186,6 +205,9 @@ def report(runs: Sequence[Numbers]) -> str:
         ),
         table(TIMES, [item for item in measured if item["case"] not in STARTS]),
         table(COSTS, [item for item in measured if item["case"] not in STARTS and item["delay_ms"] == 0]),
+        table(
+            SHARES, [item for item in measured if item["engine_cpu_s"] is not None and not item["delay_ms"]]
+        ),
         table(READY, [item for item in measured if item["case"] in STARTS]),
     ]
     filled = [part for part in parts if part.count("\n") != 1]  # a table without lines is left out

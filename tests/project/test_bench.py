@@ -14,6 +14,7 @@ from devkit.places import ROOT
 from tests.bench import results
 from tests.bench.cases import DELAYS, SCENARIOS, jobs
 from tests.bench.link import link
+from tests.bench.machine import Shares
 from tests.support.simulator import running
 
 
@@ -77,6 +78,7 @@ RUN: dict[str, Any] = {
 
 def report(folder: Path, *runs: dict[str, Any]) -> str:
     """The tables of runs that differ from `RUN` in this, written into a file and read from there."""
+    folder.mkdir(exist_ok=True)
     for run in runs:
         results.write(folder / "runs", RUN | run)
     return results.report(results.read(folder / "runs"))
@@ -104,6 +106,29 @@ def test_the_tables_show_no_wall_times_of_a_busy_machine(tmp_path: Path) -> None
     told = report(tmp_path, {"others": 0.6})
     assert "| create-1 | 0 | 1 | | | | | 14 | | 0.6 |" in told
     assert "| create-1 | 0 | 1 | 61 | 4 | 0.75 | 0.25 | 0.12 | 4.0 | 69 |" in told
+
+
+def test_whose_the_processor_seconds_are(tmp_path: Path) -> None:
+    """What is left of all processors' time is idle; of a busy machine the engine's share isn't known."""
+    shares = {"server_cpu_s": 1.0, "link_cpu_s": 0.5, "engine_cpu_s": 4.0, "floor_engine_cpu_s": 2.5}
+    told = report(tmp_path / "quiet", shares)
+    assert "| create-1 | 1 | 5.00 | 0.75 | 1.00 | 0.50 | 4.00 | 3.75 | 2.00 | 0.25 | 2.50 |" in told
+    assert "simulator" not in report(tmp_path / "busy", {**shares, "others": 0.6})
+
+
+def test_shares_tell_this_process_from_the_rest() -> None:
+    """Work of this process is the link's, not the engine's; all that the plugin had isn't, either."""
+    if not Path("/proc/stat").exists():
+        assert set(Shares(0).taken(0.0).values()) == {None}
+        return
+    with running() as server:
+        shares = Shares(server.process.pid)
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
+        taken, less = shares.taken(0.0), shares.taken(10.0)
+    assert (taken["link_cpu_s"] or 0) >= 0.3
+    assert (less["engine_cpu_s"] or 0) < (taken["engine_cpu_s"] or 0) - 5
 
 
 def test_nothing_is_divided_by_the_time_of_tasks(tmp_path: Path) -> None:
