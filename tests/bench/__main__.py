@@ -22,7 +22,7 @@ as its name says, of a server with as many or more, whose tasks take no time, bu
     cpu_ratio     (cpu_s - floor_cpu_s) / script_cpu_s: what a busy machine changes little
     peak_mb       the peak of our plugin's resident memory
     server_cpu_s  those of the simulator while ours ran, link_cpu_s those of the link
-    engine_cpu_s  what else the machine used meanwhile: the engine with its YAML host, and others if there are any
+    engine_cpu_s  what else the machine used meanwhile: the engine with its YAML host, and others, if any
     floor_engine_cpu_s  the same of the floor
     idle_s        what the processors were idle while ours ran, by the medians of the above
     others        how many processors others had meanwhile; with more than 0.5, the tables leave out what is a

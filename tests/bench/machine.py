@@ -12,7 +12,7 @@ _STAT: Final = Path("/proc/stat")
 
 
 def busy() -> float | None:
-    """The processor seconds of all since the machine's start, other guests of its host too; None: no /proc."""
+    """The processor seconds of all since the machine was started, other guests of its host too, by /proc."""
     if not _STAT.exists():
         return None
     user, nice, system, _idle, _wait, irq, softirq, steal = (
