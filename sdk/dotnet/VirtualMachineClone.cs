@@ -85,19 +85,19 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<string?> CreateTime { get; private set; } = null!;
 
         /// <summary>
-        /// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+        /// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
         /// </summary>
         [Output("datastore")]
         public Output<string?> Datastore { get; private set; } = null!;
 
         /// <summary>
-        /// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+        /// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
         /// </summary>
         [Output("folder")]
         public Output<string?> Folder { get; private set; } = null!;
 
         /// <summary>
-        /// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+        /// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
         /// </summary>
         [Output("host")]
         public Output<string?> Host { get; private set; } = null!;
@@ -115,7 +115,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<bool> Isolated { get; private set; } = null!;
 
         /// <summary>
-        /// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        /// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
         /// </summary>
         [Output("linked")]
         public Output<bool> Linked { get; private set; } = null!;
@@ -169,13 +169,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<Vmsnapshot.PulumiVmsnapshot.PowerState?> PowerState { get; private set; } = null!;
 
         /// <summary>
-        /// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+        /// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
         /// </summary>
         [Output("resourcePool")]
         public Output<string?> ResourcePool { get; private set; } = null!;
 
         /// <summary>
-        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
         /// </summary>
         [Output("snapshot")]
         public Output<string> Snapshot { get; private set; } = null!;
@@ -205,7 +205,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Output<Outputs.VirtualMachineIdentity?> Vm { get; private set; } = null!;
 
         /// <summary>
-        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
         /// </summary>
         [Output("vmName")]
         public Output<string> VmName { get; private set; } = null!;
@@ -262,19 +262,19 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public sealed class VirtualMachineCloneArgs : global::Pulumi.ResourceArgs
     {
         /// <summary>
-        /// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+        /// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
         /// </summary>
         [Input("datastore")]
         public Input<string>? Datastore { get; set; }
 
         /// <summary>
-        /// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+        /// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
         /// </summary>
         [Input("folder")]
         public Input<string>? Folder { get; set; }
 
         /// <summary>
-        /// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+        /// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
         /// </summary>
         [Input("host")]
         public Input<string>? Host { get; set; }
@@ -286,7 +286,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? Isolated { get; set; }
 
         /// <summary>
-        /// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        /// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
         /// </summary>
         [Input("linked")]
         public Input<bool>? Linked { get; set; }
@@ -328,19 +328,19 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? PowerOn { get; set; }
 
         /// <summary>
-        /// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+        /// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
         /// </summary>
         [Input("resourcePool")]
         public Input<string>? ResourcePool { get; set; }
 
         /// <summary>
-        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+        /// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
         /// </summary>
         [Input("snapshot", required: true)]
         public Input<string> Snapshot { get; set; } = null!;
 
         /// <summary>
-        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+        /// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
         /// </summary>
         [Input("vmName", required: true)]
         public Input<string> VmName { get; set; } = null!;

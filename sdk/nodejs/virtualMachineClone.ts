@@ -90,15 +90,15 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly createTime: pulumi.Output<string | undefined>;
     /**
-     * The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+     * The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
      */
     declare public readonly datastore: pulumi.Output<string | undefined>;
     /**
-     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
      */
     declare public readonly folder: pulumi.Output<string | undefined>;
     /**
-     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
      */
     declare public readonly host: pulumi.Output<string | undefined>;
     /**
@@ -110,7 +110,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public readonly isolated: pulumi.Output<boolean>;
     /**
-     * Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
      */
     declare public readonly linked: pulumi.Output<boolean>;
     /**
@@ -146,11 +146,11 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly powerState: pulumi.Output<enums.PowerState | undefined>;
     /**
-     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
      */
     declare public readonly resourcePool: pulumi.Output<string | undefined>;
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
      */
     declare public readonly snapshot: pulumi.Output<string>;
     /**
@@ -170,7 +170,7 @@ export class VirtualMachineClone extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly vm: pulumi.Output<outputs.VirtualMachineIdentity | undefined>;
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
      */
     declare public readonly vmName: pulumi.Output<string>;
     /**
@@ -253,15 +253,15 @@ export class VirtualMachineClone extends pulumi.CustomResource {
  */
 export interface VirtualMachineCloneArgs {
     /**
-     * The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+     * The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
      */
     datastore?: pulumi.Input<string | undefined>;
     /**
-     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
      */
     folder?: pulumi.Input<string | undefined>;
     /**
-     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
      */
     host?: pulumi.Input<string | undefined>;
     /**
@@ -269,7 +269,7 @@ export interface VirtualMachineCloneArgs {
      */
     isolated?: pulumi.Input<boolean | undefined>;
     /**
-     * Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
      */
     linked?: pulumi.Input<boolean | undefined>;
     /**
@@ -293,15 +293,15 @@ export interface VirtualMachineCloneArgs {
      */
     powerOn?: pulumi.Input<boolean | undefined>;
     /**
-     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
      */
     resourcePool?: pulumi.Input<string | undefined>;
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
      */
     snapshot: pulumi.Input<string>;
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
      */
     vmName: pulumi.Input<string>;
     /**

@@ -99,17 +99,17 @@ type VirtualMachineClone struct {
 
 	// When it was asked for (RFC 3339, UTC).
 	CreateTime pulumi.StringPtrOutput `pulumi:"createTime"`
-	// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+	// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
 	Datastore pulumi.StringPtrOutput `pulumi:"datastore"`
-	// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+	// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
 	Folder pulumi.StringPtrOutput `pulumi:"folder"`
-	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
 	// The guest's IP addresses as VMware Tools report them; empty: none reported.
 	IpAddresses pulumi.StringArrayOutput `pulumi:"ipAddresses"`
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated pulumi.BoolOutput `pulumi:"isolated"`
-	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
 	Linked pulumi.BoolOutput `pulumi:"linked"`
 	// The VM that was made, as it is now.
 	Machine MachinePtrOutput `pulumi:"machine"`
@@ -127,9 +127,9 @@ type VirtualMachineClone struct {
 	PowerOn pulumi.BoolOutput `pulumi:"powerOn"`
 	// Its power state; not set: not known.
 	PowerState PowerStatePtrOutput `pulumi:"powerState"`
-	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
 	ResourcePool pulumi.StringPtrOutput `pulumi:"resourcePool"`
-	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
 	Snapshot pulumi.StringOutput `pulumi:"snapshot"`
 	// The VM that it was made from.
 	Source VirtualMachineIdentityPtrOutput `pulumi:"source"`
@@ -139,7 +139,7 @@ type VirtualMachineClone struct {
 	ToolsRunning pulumi.BoolPtrOutput `pulumi:"toolsRunning"`
 	// The VM that was made.
 	Vm VirtualMachineIdentityPtrOutput `pulumi:"vm"`
-	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
 	VmName pulumi.StringOutput `pulumi:"vmName"`
 	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 	WaitForTools pulumi.StringPtrOutput `pulumi:"waitForTools"`
@@ -200,15 +200,15 @@ func (VirtualMachineCloneState) ElementType() reflect.Type {
 }
 
 type virtualMachineCloneArgs struct {
-	// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+	// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
 	Datastore *string `pulumi:"datastore"`
-	// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+	// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
 	Folder *string `pulumi:"folder"`
-	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
 	Host *string `pulumi:"host"`
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated *bool `pulumi:"isolated"`
-	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
 	Linked *bool `pulumi:"linked"`
 	// Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
 	MemoryMB *int `pulumi:"memoryMB"`
@@ -220,11 +220,11 @@ type virtualMachineCloneArgs struct {
 	NumCPUs *int `pulumi:"numCPUs"`
 	// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
 	PowerOn *bool `pulumi:"powerOn"`
-	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
 	ResourcePool *string `pulumi:"resourcePool"`
-	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
 	Snapshot string `pulumi:"snapshot"`
-	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
 	VmName string `pulumi:"vmName"`
 	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 	WaitForTools *string `pulumi:"waitForTools"`
@@ -232,15 +232,15 @@ type virtualMachineCloneArgs struct {
 
 // The set of arguments for constructing a VirtualMachineClone resource.
 type VirtualMachineCloneArgs struct {
-	// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+	// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
 	Datastore pulumi.StringPtrInput
-	// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+	// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
 	Folder pulumi.StringPtrInput
-	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+	// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
 	Host pulumi.StringPtrInput
 	// Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
 	Isolated pulumi.BoolPtrInput
-	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+	// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
 	Linked pulumi.BoolPtrInput
 	// Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
 	MemoryMB pulumi.IntPtrInput
@@ -252,11 +252,11 @@ type VirtualMachineCloneArgs struct {
 	NumCPUs pulumi.IntPtrInput
 	// Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
 	PowerOn pulumi.BoolPtrInput
-	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+	// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
 	ResourcePool pulumi.StringPtrInput
-	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+	// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
 	Snapshot pulumi.StringInput
-	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+	// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
 	VmName pulumi.StringInput
 	// How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
 	WaitForTools pulumi.StringPtrInput
@@ -354,17 +354,17 @@ func (o VirtualMachineCloneOutput) CreateTime() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.CreateTime }).(pulumi.StringPtrOutput)
 }
 
-// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+// The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
 func (o VirtualMachineCloneOutput) Datastore() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.Datastore }).(pulumi.StringPtrOutput)
 }
 
-// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+// The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
 func (o VirtualMachineCloneOutput) Folder() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.Folder }).(pulumi.StringPtrOutput)
 }
 
-// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+// The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
 func (o VirtualMachineCloneOutput) Host() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.Host }).(pulumi.StringPtrOutput)
 }
@@ -379,7 +379,7 @@ func (o VirtualMachineCloneOutput) Isolated() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.Isolated }).(pulumi.BoolOutput)
 }
 
-// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+// Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
 func (o VirtualMachineCloneOutput) Linked() pulumi.BoolOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.BoolOutput { return v.Linked }).(pulumi.BoolOutput)
 }
@@ -424,12 +424,12 @@ func (o VirtualMachineCloneOutput) PowerState() PowerStatePtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) PowerStatePtrOutput { return v.PowerState }).(PowerStatePtrOutput)
 }
 
-// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+// The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
 func (o VirtualMachineCloneOutput) ResourcePool() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringPtrOutput { return v.ResourcePool }).(pulumi.StringPtrOutput)
 }
 
-// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+// The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
 func (o VirtualMachineCloneOutput) Snapshot() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringOutput { return v.Snapshot }).(pulumi.StringOutput)
 }
@@ -454,7 +454,7 @@ func (o VirtualMachineCloneOutput) Vm() VirtualMachineIdentityPtrOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) VirtualMachineIdentityPtrOutput { return v.Vm }).(VirtualMachineIdentityPtrOutput)
 }
 
-// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+// The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
 func (o VirtualMachineCloneOutput) VmName() pulumi.StringOutput {
 	return o.ApplyT(func(v *VirtualMachineClone) pulumi.StringOutput { return v.VmName }).(pulumi.StringOutput)
 }

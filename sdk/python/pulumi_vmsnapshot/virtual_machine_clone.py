@@ -38,19 +38,19 @@ class VirtualMachineCloneArgs:
         """
         The set of arguments for constructing a VirtualMachineClone resource.
 
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
-        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
+        :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
+        :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
+        :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
         :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
-        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
         :param pulumi.Input[_builtins.int] memory_mb: Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
         :param pulumi.Input[_builtins.str] name: The new VM's name, at most 80 characters, without `%`, `/` and `\\`. Default: the resource's name with a random suffix. A change renames the VM.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: The networks of the new VM's adapters, by the adapter's label: `Network adapter 1: lab`. A network is given by its name or its inventory path. An adapter that isn't named stays on the network that it is on. Not together with `isolated`. A change updates in place.
         :param pulumi.Input[_builtins.int] num_cpus: Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
         :param pulumi.Input[_builtins.bool] power_on: Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
-        :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+        :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
         :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         """
         pulumi.set(__self__, "snapshot", snapshot)
@@ -90,7 +90,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def snapshot(self) -> pulumi.Input[_builtins.str]:
         """
-        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
         """
         return pulumi.get(self, "snapshot")
 
@@ -102,7 +102,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Input[_builtins.str]:
         """
-        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
         """
         return pulumi.get(self, "vm_name")
 
@@ -114,7 +114,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def datastore(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+        The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
         """
         return pulumi.get(self, "datastore")
 
@@ -126,7 +126,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def folder(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+        The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
         """
         return pulumi.get(self, "folder")
 
@@ -138,7 +138,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def host(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+        The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
         """
         return pulumi.get(self, "host")
 
@@ -162,7 +162,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter
     def linked(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
         """
         return pulumi.get(self, "linked")
 
@@ -234,7 +234,7 @@ class VirtualMachineCloneArgs:
     @pulumi.getter(name="resourcePool")
     def resource_pool(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+        The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
         """
         return pulumi.get(self, "resource_pool")
 
@@ -333,19 +333,19 @@ class VirtualMachineClone(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+        :param pulumi.Input[_builtins.str] datastore: The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
+        :param pulumi.Input[_builtins.str] folder: The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
+        :param pulumi.Input[_builtins.str] host: The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
         :param pulumi.Input[_builtins.bool] isolated: Whether all adapters of the new VM are disconnected, also at power-on. Default: false. A change updates in place; to false, it connects those that the snapshot connects at power-on.
-        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        :param pulumi.Input[_builtins.bool] linked: Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
         :param pulumi.Input[_builtins.int] memory_mb: Memory in MB of 2^20 bytes, a multiple of 4. Default: as in the snapshot. A change updates in place; a running VM takes it only with memory hot add.
         :param pulumi.Input[_builtins.str] name: The new VM's name, at most 80 characters, without `%`, `/` and `\\`. Default: the resource's name with a random suffix. A change renames the VM.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] networks: The networks of the new VM's adapters, by the adapter's label: `Network adapter 1: lab`. A network is given by its name or its inventory path. An adapter that isn't named stays on the network that it is on. Not together with `isolated`. A change updates in place.
         :param pulumi.Input[_builtins.int] num_cpus: Number of virtual CPUs. Default: as in the snapshot. A change updates in place; a running VM takes it only with CPU hot add.
         :param pulumi.Input[_builtins.bool] power_on: Whether the new VM is powered on. Default: false. A change powers it on, or (hard) off, in place.
-        :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
-        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
-        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+        :param pulumi.Input[_builtins.str] resource_pool: The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
+        :param pulumi.Input[_builtins.str] snapshot: The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
+        :param pulumi.Input[_builtins.str] vm_name: The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
         :param pulumi.Input[_builtins.str] wait_for_tools: How long an update waits until VMware Tools run in the new VM's guest, as a duration such as `10m`; if they don't by then, the update fails, and the next one waits again. Only with `powerOn`. Default: the update doesn't wait. A change updates in place.
         """
         ...
@@ -539,7 +539,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def datastore(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. A change makes a new clone.
+        The datastore of the new VM's files: its name, path or managed object id. Default: the VM's own. Changing this replaces the clone.
         """
         return pulumi.get(self, "datastore")
 
@@ -547,7 +547,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def folder(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. A change makes a new clone.
+        The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM's own. Changing this replaces the clone.
         """
         return pulumi.get(self, "folder")
 
@@ -555,7 +555,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def host(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+        The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
         """
         return pulumi.get(self, "host")
 
@@ -579,7 +579,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def linked(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. A change makes a new clone.
+        Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can't be removed through this provider. Default: true. Changing this replaces the clone.
         """
         return pulumi.get(self, "linked")
 
@@ -651,7 +651,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter(name="resourcePool")
     def resource_pool(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.
+        The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the clone.
         """
         return pulumi.get(self, "resource_pool")
 
@@ -659,7 +659,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter
     def snapshot(self) -> pulumi.Output[_builtins.str]:
         """
-        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+        The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
         """
         return pulumi.get(self, "snapshot")
 
@@ -699,7 +699,7 @@ class VirtualMachineClone(pulumi.CustomResource):
     @pulumi.getter(name="vmName")
     def vm_name(self) -> pulumi.Output[_builtins.str]:
         """
-        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+        The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
         """
         return pulumi.get(self, "vm_name")
 

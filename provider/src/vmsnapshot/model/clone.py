@@ -39,7 +39,7 @@ class CloneInputs(Model):
         Field(min_length=1),
         Property(
             "The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or "
-            "BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.",
+            "BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.",
             replaces=True,
         ),
     ]
@@ -49,7 +49,7 @@ class CloneInputs(Model):
         Property(
             "The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, "
             "or `.` for the current one. The clone has the hardware and the disks that the VM had then; it "
-            "boots, as memory isn't cloned. A change makes a new clone, unless it only spells the same "
+            "boots, as memory isn't cloned. Changing this replaces the clone, unless it only spells the same "
             "snapshot in another way.",
             replaces=True,
         ),
@@ -59,7 +59,7 @@ class CloneInputs(Model):
         Property(
             "Whether the clone's disks are based on the snapshot's files (a linked clone, made in seconds) "
             "instead of being full copies of them. While it exists, the snapshot can't be removed through "
-            "this provider. Default: true. A change makes a new clone.",
+            "this provider. Default: true. Changing this replaces the clone.",
             replaces=True,
         ),
     ] = True
@@ -75,7 +75,7 @@ class CloneInputs(Model):
         Field(min_length=1),
         Property(
             "The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object "
-            "id. Default: the VM's own. A change makes a new clone.",
+            "id. Default: the VM's own. Changing this replaces the clone.",
             replaces=True,
         ),
     ] = None
@@ -84,7 +84,8 @@ class CloneInputs(Model):
         Field(min_length=1),
         Property(
             "The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name "
-            "or a managed object id. Default: the VM's own, or that of `host`. A change makes a new clone.",
+            "or a managed object id. Default: the VM's own, or that of `host`. Changing this replaces the "
+            "clone.",
             replaces=True,
         ),
     ] = None
@@ -93,7 +94,7 @@ class CloneInputs(Model):
         Field(min_length=1),
         Property(
             "The host that the new VM is registered on: its name, path or managed object id. Default: "
-            "vSphere chooses. A change makes a new clone.",
+            "vSphere chooses. Changing this replaces the clone.",
             replaces=True,
         ),
     ] = None
@@ -102,7 +103,7 @@ class CloneInputs(Model):
         Field(min_length=1),
         Property(
             "The datastore of the new VM's files: its name, path or managed object id. Default: the VM's "
-            "own. A change makes a new clone.",
+            "own. Changing this replaces the clone.",
             replaces=True,
         ),
     ] = None

@@ -97,11 +97,11 @@ class Inventory:
 
     @property
     def names(self) -> Mapping[str, str]:
-        """The names of all VMs that this user may see, by id, as they were last read; empty: they weren't."""
+        """The names of all VMs visible to this user, by id, as they were last read; empty: they weren't."""
         return {} if self._table is None else self._table.names
 
     def ids(self, operation: Operation) -> list[str]:
-        """The ids of all VMs that this user may see, as they are now."""
+        """The ids of all VMs visible to this user, as they are now."""
         return list(self._read_table(operation, newer_than=self._generation).names)
 
     def _only(self, reference: str, found: list[Hit] | VmsnapshotError, operation: Operation) -> Outcome[Hit]:
@@ -141,7 +141,7 @@ class Inventory:
         }
 
     def _places(self, vm_ids: Sequence[str], operation: Operation) -> dict[str, Outcome[str]]:
-        """The inventory path of each VM, from what this user may see above it; or why it can't be read."""
+        """The inventory path of each VM, by what of its ancestors is visible; or why it can't be read."""
         outcomes = self._reads.outcomes([(ONLY_PLACE, vm_id) for vm_id in vm_ids], operation)
         found: dict[str, Outcome[str]] = {}
         for vm_id, outcome in zip(vm_ids, outcomes, strict=True):
@@ -220,7 +220,7 @@ class Inventory:
         return known() or retry(operation, WORTH_ANOTHER_READ, read)
 
     def _read(self, login: Login, *, with_uuids: bool) -> Table:
-        """The table of all VMs that this user may see."""
+        """The table of all VMs visible to this user."""
         listed = ("name", *_UUIDS) if with_uuids else ("name",)
         contents = contents_of(login, {"VirtualMachine": listed, **NETWORKS})
         self._networks.take(contents)

@@ -1,4 +1,4 @@
-"""Lists all objects of some kinds that this user may see."""
+"""Lists all objects of some kinds visible to this user."""
 
 from __future__ import annotations
 

@@ -117,42 +117,42 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.createTime);
     }
     /**
-     * The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     @Export(name="datastore", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> datastore;
 
     /**
-     * @return The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * @return The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     public Output<Optional<String>> datastore() {
         return Codegen.optional(this.datastore);
     }
     /**
-     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     @Export(name="folder", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> folder;
 
     /**
-     * @return The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * @return The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     public Output<Optional<String>> folder() {
         return Codegen.optional(this.folder);
     }
     /**
-     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
      * 
      */
     @Export(name="host", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> host;
 
     /**
-     * @return The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+     * @return The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
      * 
      */
     public Output<Optional<String>> host() {
@@ -187,14 +187,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return this.isolated;
     }
     /**
-     * Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. Changing this replaces the clone.
      * 
      */
     @Export(name="linked", refs={Boolean.class}, tree="[0]")
     private Output<Boolean> linked;
 
     /**
-     * @return Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * @return Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. Changing this replaces the clone.
      * 
      */
     public Output<Boolean> linked() {
@@ -313,28 +313,28 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.powerState);
     }
     /**
-     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. A change makes a new clone.
+     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. Changing this replaces the clone.
      * 
      */
     @Export(name="resourcePool", refs={String.class}, tree="[0]")
     private Output</* @Nullable */ String> resourcePool;
 
     /**
-     * @return The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. A change makes a new clone.
+     * @return The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. Changing this replaces the clone.
      * 
      */
     public Output<Optional<String>> resourcePool() {
         return Codegen.optional(this.resourcePool);
     }
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
      * 
      */
     @Export(name="snapshot", refs={String.class}, tree="[0]")
     private Output<String> snapshot;
 
     /**
-     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
      * 
      */
     public Output<String> snapshot() {
@@ -397,14 +397,14 @@ public class VirtualMachineClone extends com.pulumi.resources.CustomResource {
         return Codegen.optional(this.vm);
     }
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
      * 
      */
     @Export(name="vmName", refs={String.class}, tree="[0]")
     private Output<String> vmName;
 
     /**
-     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
      * 
      */
     public Output<String> vmName() {

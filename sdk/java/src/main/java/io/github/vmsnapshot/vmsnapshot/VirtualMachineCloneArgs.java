@@ -21,14 +21,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     public static final VirtualMachineCloneArgs Empty = new VirtualMachineCloneArgs();
 
     /**
-     * The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     @Import(name="datastore")
     private @Nullable Output<String> datastore;
 
     /**
-     * @return The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * @return The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     public Optional<Output<String>> datastore() {
@@ -36,14 +36,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     @Import(name="folder")
     private @Nullable Output<String> folder;
 
     /**
-     * @return The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. A change makes a new clone.
+     * @return The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
      * 
      */
     public Optional<Output<String>> folder() {
@@ -51,14 +51,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+     * The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
      * 
      */
     @Import(name="host")
     private @Nullable Output<String> host;
 
     /**
-     * @return The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+     * @return The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
      * 
      */
     public Optional<Output<String>> host() {
@@ -81,14 +81,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. Changing this replaces the clone.
      * 
      */
     @Import(name="linked")
     private @Nullable Output<Boolean> linked;
 
     /**
-     * @return Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+     * @return Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. Changing this replaces the clone.
      * 
      */
     public Optional<Output<Boolean>> linked() {
@@ -171,14 +171,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. A change makes a new clone.
+     * The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. Changing this replaces the clone.
      * 
      */
     @Import(name="resourcePool")
     private @Nullable Output<String> resourcePool;
 
     /**
-     * @return The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. A change makes a new clone.
+     * @return The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. Changing this replaces the clone.
      * 
      */
     public Optional<Output<String>> resourcePool() {
@@ -186,14 +186,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+     * The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
      * 
      */
     @Import(name="snapshot", required=true)
     private Output<String> snapshot;
 
     /**
-     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+     * @return The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
      * 
      */
     public Output<String> snapshot() {
@@ -201,14 +201,14 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
     }
 
     /**
-     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+     * The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
      * 
      */
     @Import(name="vmName", required=true)
     private Output<String> vmName;
 
     /**
-     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+     * @return The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
      * 
      */
     public Output<String> vmName() {
@@ -268,7 +268,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param datastore The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. A change makes a new clone.
+         * @param datastore The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -279,7 +279,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param datastore The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. A change makes a new clone.
+         * @param datastore The datastore of the new VM&#39;s files: its name, path or managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -289,7 +289,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param folder The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. A change makes a new clone.
+         * @param folder The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -300,7 +300,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param folder The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. A change makes a new clone.
+         * @param folder The folder of the new VM: a path such as `/dc/vm/rehearsals`, a unique name or a managed object id. Default: the VM&#39;s own. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -310,7 +310,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param host The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+         * @param host The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -321,7 +321,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param host The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. A change makes a new clone.
+         * @param host The host that the new VM is registered on: its name, path or managed object id. Default: vSphere chooses. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -352,7 +352,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param linked Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+         * @param linked Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -363,7 +363,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param linked Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. A change makes a new clone.
+         * @param linked Whether the clone&#39;s disks are based on the snapshot&#39;s files (a linked clone, made in seconds) instead of being full copies of them. While it exists, the snapshot can&#39;t be removed through this provider. Default: true. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -478,7 +478,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param resourcePool The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. A change makes a new clone.
+         * @param resourcePool The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -489,7 +489,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param resourcePool The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. A change makes a new clone.
+         * @param resourcePool The resource pool of the new VM: a path such as `/dc/host/cluster/Resources/lab`, a unique name or a managed object id. Default: the VM&#39;s own, or that of `host`. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -499,7 +499,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
          * 
          * @return builder
          * 
@@ -510,7 +510,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. A change makes a new clone, unless it only spells the same snapshot in another way.
+         * @param snapshot The snapshot that the clone is made from: a name, a path such as `base/release-41`, a uniqueID, or `.` for the current one. The clone has the hardware and the disks that the VM had then; it boots, as memory isn&#39;t cloned. Changing this replaces the clone, unless it only spells the same snapshot in another way.
          * 
          * @return builder
          * 
@@ -520,7 +520,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
          * 
          * @return builder
          * 
@@ -531,7 +531,7 @@ public final class VirtualMachineCloneArgs extends com.pulumi.resources.Resource
         }
 
         /**
-         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. A change makes a new clone.
+         * @param vmName The VM to clone: a unique name, an inventory path such as `/dc/vm/folder/web-1`, an instance or BIOS UUID, or a managed object id such as `vm-42`. Changing this replaces the clone.
          * 
          * @return builder
          * 
