@@ -10,6 +10,8 @@ from pyVmomi import vim
 
 from devkit.vmoperator.cluster import Cluster
 from devkit.vmoperator.objects import (
+    BACKUP_PAUSED,
+    BACKUP_UP_TO_DATE,
     LAST_APPLIED,
     MACHINE,
     TOOLS,
@@ -105,7 +107,14 @@ class Machines:
                 self._cluster.set_status(known, status)
 
     def keep(self, item: Object, machine: Machine) -> None:
-        """Keep the object in the VM, where the next snapshot finds it."""
+        """Keep the object in the VM, where the next snapshot finds it.
+
+        Not after the VM was restored in vSphere (pkg/providers/vsphere/virtualmachine/backup.go): a test says
+        so by the condition.
+        """
+        backup = condition(item, BACKUP_UP_TO_DATE)
+        if backup is not None and backup["reason"] == BACKUP_PAUSED:
+            return
         kept = {name: value for name, value in annotations_of(item).items() if name != LAST_APPLIED}
         metadata = {"name": item["metadata"]["name"], "namespace": item["metadata"]["namespace"]}
         if kept:

@@ -50,6 +50,9 @@ CREATION_FAILED = "VirtualMachineSnapshotCreationFailed"
 CSI_SYNC_IN_PROGRESS = "VirtualMachineSnapshotCSISyncInProgress"
 # Of a VM: its disks are its own; no snapshot is taken before (where it was deployed from a linked clone).
 DISK_PROMOTION = "VirtualMachineDiskPromotionSynced"
+# Of a VM: whether the copy of its object in the VM, which snapshots take along, is the newest.
+BACKUP_UP_TO_DATE = "VirtualMachineBackupUpToDate"
+BACKUP_PAUSED = "VirtualMachineBackupPaused"
 TOOLS = "VirtualMachineTools"
 TOOLS_NOT_RUNNING = "VirtualMachineToolsNotRunning"
 REVERT_SUCCEEDED = "VirtualMachineSnapshotRevertSucceeded"

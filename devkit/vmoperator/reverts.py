@@ -26,7 +26,8 @@ from devkit.vmoperator.objects import (
     unmark,
     vks_node,
 )
-from devkit.vmoperator.steering import History, Refused, Steering
+from devkit.vmoperator.restoring import IMPORTED, admitted, made_up
+from devkit.vmoperator.steering import History, Refused, Steering, Wait
 from devkit.vmoperator.volume_snapshots import taken_since
 from devkit.vmoperator.vsphere import Ambiguous, Machine, Vsphere, power_of
 
@@ -36,6 +37,8 @@ _CROSSING = (
     "machine cannot be reverted when crossing a CSI VolumeSnapshot. VolumeSnapshots should be deleted before "
     "retrying the revert."
 )
+# Seconds until what the webhooks refused is tried again.
+_AGAIN = 0.1
 # Failures after which the annotation of the revert in progress stays on the VM.
 _AFTER_BEGINNING = (REVERT_TASK_FAILED, REVERT_INVALID_MANIFEST)
 
@@ -140,14 +143,22 @@ class Reverts:
         name, failure = self._begun[key]
         self._steering.enter("restore", key[1], name)
         node = machine.find(name)
-        kept = self._vsphere.kept(node) if node else None
+        kept = self._kept(item, machine, name, node)
         if kept is None or (failure and failure.reason == REVERT_INVALID_MANIFEST):
             del self._begun[key]
             words = str(failure) if failure else "no VM YAML in snapshot config"
             message = f"failed to restore vm spec and metadata from snapshot: {words}"
             self._fail(key, item, REVERT_INVALID_MANIFEST, message, leaves=_leaves(failure))
-        spec = {**kept["spec"], "powerState": power_of(node.state)}
-        spec.pop("currentSnapshotName", None)
+        kept = {**kept, "spec": {**kept["spec"], "powerState": power_of(node.state)}}
+        kept["spec"].pop("currentSnapshotName", None)
+        try:
+            spec = admitted(item, kept)
+        except Refused as refused:
+            del self._begun[key]
+            self._history.add("fail", key, name, str(refused))
+            self._cluster.persist(item, lambda there: self._cluster.set_status(there, {}))
+            # The request is still there: it is looked at again, and the VM reverted again.
+            raise Wait(_AGAIN) from refused
         annotations = kept["metadata"].get("annotations", {})
         metadata = {
             "annotations": {one: value for one, value in annotations.items() if one != REVERT_IN_PROGRESS},
@@ -166,6 +177,14 @@ class Reverts:
         del self._begun[key]
         self._history.add("restore", key, name)
         self._cluster.persist(replaced, lambda there: self._cluster.set_status(there, {}))
+
+    def _kept(self, item: Object, machine: Machine, name: str, node: Any) -> Object | None:
+        """What takes the place of the VM's object: kept with the snapshot, or made up for an imported one."""
+        kept = self._vsphere.kept(node) if node else None
+        snapshot = self._cluster.snapshot(key_of(item)[0], name)
+        if kept is not None or node is None or snapshot is None or IMPORTED not in annotations_of(snapshot):
+            return kept
+        return made_up(item, node.snapshot.config, machine.host_name)
 
     def _tell(self, item: Object, reason: str, message: str) -> Object:
         def told(machine: Object) -> Object:

@@ -23,7 +23,9 @@ LOG = logging.getLogger("vm-operator-stand-in")
 # Under this name the VM Operator keeps a VM's object in the VM itself; a snapshot takes it along.
 BACKUP = "vmservice.virtualmachine.resource.yaml"
 _TOOLS = "guest.toolsRunningStatus"
-_SEEN = ("name", "config", "snapshot", "layoutEx", "runtime.powerState", "runtime.host", "recentTask", _TOOLS)
+_HOST_NAME = "guest.hostName"
+_RUNTIME = ("runtime.powerState", "runtime.host", "recentTask")
+_SEEN = ("name", "config", "snapshot", "layoutEx", *_RUNTIME, _TOOLS, _HOST_NAME)
 _WATCHED = (
     "name",
     "snapshot",
@@ -83,6 +85,11 @@ class Machine:
     def tools(self) -> str | None:
         """Whether VMware Tools run in the guest, in vSphere's words; None: not told."""
         return self.seen.get(_TOOLS)
+
+    @property
+    def host_name(self) -> str:
+        """The guest's own name; empty: not told."""
+        return self.seen.get(_HOST_NAME) or ""
 
     @property
     def roots(self) -> list[Any]:

@@ -316,6 +316,27 @@ def test_the_power_that_a_revert_leaves(memory: bool, seen: str | None, left: st
     assert snapshot(item).power_state == left
 
 
+@pytest.mark.parametrize(
+    ("annotations", "adoption"),
+    [
+        ({"vmoperator.vmware.com/imported-snapshot": ""}, "imported"),
+        ({"vmsnapshot/adoption": "adopted"}, "adopted"),
+        ({"vmsnapshot/adoption": "1"}, "possible"),
+    ],
+)
+@pytest.mark.parametrize(("seen", "left"), [("PoweredOn", "PoweredOn"), (None, None)])
+def test_one_that_was_there_before_its_object(
+    annotations: dict[str, str], adoption: str, seen: str | None, left: str | None
+) -> None:
+    """What its object asks for says nothing of its memory, nor of its time, nor whether it is quiesced."""
+    item = snapshot_object("a")
+    item["metadata"]["annotations"] = annotations
+    item["status"] |= {"powerState": seen, "quiesced": True}
+    found = snapshot(item)
+    assert (found.adoption, found.power_state, found.quiesced) == (adoption, left, None)
+    assert found.create_time is None
+
+
 def test_a_pending_snapshot() -> None:
     """Not taken yet: its own time of creation, not ready, quiesced unknown; removed: not ready either."""
     pending = snapshot(snapshot_object("a", created=False))

@@ -185,6 +185,8 @@ def test_a_snapshot_that_waits_for_the_disks_says_so(desk: Desk) -> None:
     harness = desk.harness
     set_condition(harness, "VirtualMachineDiskPromotionSynced", "DiskPromotionPending", "in progress")
     desk.write(SNAPSHOT, name="ours", seconds=4)
+    told = "isn't taken before these conditions are True: VirtualMachineDiskPromotionSynced is False"
+    assert f"The snapshot {told}" in desk.stack.preview().check().words
     words = desk.stack.up().failed().words
     assert "takes no snapshot of the VM meanwhile: VirtualMachineDiskPromotionSynced is False" in words
     assert harness.creates() == []

@@ -97,6 +97,11 @@ class Machine(Model):
         return copy
 
     @property
+    def of_image(self) -> bool:
+        """Whether its spec names the image that it was made from (VM Operator)."""
+        return any(name == "imageName" or name.startswith("image.") for name in self.settings or {})
+
+    @property
     def independent_disks(self) -> list[str]:
         """The labels of the disks that snapshots leave out."""
         return [disk.label for disk in (self.disks or {}).values() if disk.independent]
@@ -154,8 +159,11 @@ class Snapshot(Model):
     create_time: Annotated[dt.datetime | None, Property("When it was taken (UTC); null: not known.")]
     requested: Annotated[dt.datetime | None, Property("When its object was made (UTC; VM Operator).")] = None
     adoption: Annotated[
-        Literal["adopted", "possible"] | None,
-        Property("Whether the VM Operator has taken an older snapshot of vSphere for it; null: no."),
+        Literal["adopted", "possible", "imported"] | None,
+        Property(
+            "Whether the VM Operator has taken an older snapshot of vSphere for it; `imported`: its object "
+            "says so; null: no."
+        ),
     ] = None
     power_state: Annotated[
         PowerState | None,
@@ -306,6 +314,21 @@ class VirtualMachine(Model):
     ] = None
     unapplied: Annotated[
         tuple[str, ...], Property("What the platform says isn't in effect of its spec (VM Operator).")
+    ] = ()
+    copy_outdated: Annotated[
+        str | None,
+        Property(
+            "Why the platform's copy of the VM's object, which snapshots take along, may be an old one (VM "
+            "Operator); null: it isn't said to be."
+        ),
+    ] = None
+    power_asked: Annotated[
+        PowerState | None,
+        Property("The power state that its object asks for (VM Operator); null: not known."),
+    ] = None
+    before_snapshots: Annotated[
+        tuple[str, ...],
+        Property("What the platform waits for before it takes a snapshot (VM Operator)."),
     ] = ()
     paused: Annotated[bool, Property("Whether the platform leaves it alone for now (VM Operator).")] = False
     being_deleted: Annotated[

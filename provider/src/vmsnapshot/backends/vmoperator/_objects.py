@@ -36,6 +36,9 @@ NOT_APPLIED: Final = (
     "VirtualMachineNetworkConfigSynced",
     "VirtualMachineComputeConfigSynced",
 )
+# False while the copy of the VM's object in the VM, which snapshots take along, may be an old one: it could
+# not be written, or isn't, as the VM was restored in vSphere (pkg/providers/vsphere/virtualmachine/backup.go)
+COPIED: Final = "VirtualMachineBackupUpToDate"
 # While one of these isn't True, the VM Operator takes no snapshot of the VM, and its object doesn't say why
 BEFORE_SNAPSHOTS: Final = (
     "VirtualMachineDiskPromotionSynced",
@@ -49,6 +52,9 @@ NOT_BEGUN: Final = ("VirtualMachineSnapshotRevertFailed", "VirtualMachineSnapsho
 VKS_LABELS: Final = ("capw.vmware.com/cluster.role", "capv.vmware.com/cluster.role")
 PAUSED: Final = "vmoperator.vmware.com/paused"
 REVERTING: Final = "vmoperator.vmware.com/snapshot-revert-in-progress"
+# On a snapshot's object: it stands for one that vSphere had before, as of a VM that was imported. If that
+# holds no copy of the VM's object, the VM Operator makes one up for a revert.
+IMPORTED: Final = "vmoperator.vmware.com/imported-snapshot"
 
 # Our keys
 PREFIX: Final = "vmsnapshot/"

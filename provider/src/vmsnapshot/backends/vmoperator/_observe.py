@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.backends.vmoperator._objects import (
+    BEFORE_SNAPSHOTS,
+    COPIED,
     NOT_APPLIED,
     PAUSED,
     PREFIX,
@@ -197,17 +199,29 @@ def virtual_machine(
         ),
         paused=PAUSED in annotations or PAUSED in labels,
         being_deleted=being_deleted(item),
+        power_asked=power_state(spec.get("powerState")),
         revert_requested=requested,
         revert_failure=failure_in_words(failed) if requested and failed is not None else None,
         revert_remedy=how_to_clear(namespace, name) if requested and failed is not None else None,
         revert_is_ours=is_ours(item),
-        unapplied=tuple(
-            in_words(found)
-            for kind in NOT_APPLIED
-            if (found := condition_of(item, kind)) is not None and found.get("status") == "False"
-        ),
+        unapplied=tuple(unmet(item, NOT_APPLIED)),
+        before_snapshots=tuple(unmet(item, BEFORE_SNAPSHOTS)),
         revert_left_behind=REVERTING in annotations and requested is None,
+        copy_outdated=copy_outdated(item),
     )
+
+
+def copy_outdated(item: Object) -> str | None:
+    """Why the copy of a VM's object that snapshots take along may be old; None: it isn't said to be."""
+    return next(unmet(item, (COPIED,)), None)
+
+
+def unmet(item: Object, kinds: Sequence[str]) -> Iterator[str]:
+    """The conditions of an object that are False, in words."""
+    for kind in kinds:
+        found = condition_of(item, kind)
+        if found is not None and found.get("status") == "False":
+            yield in_words(found)
 
 
 def _tools_running(item: Object) -> bool | None:

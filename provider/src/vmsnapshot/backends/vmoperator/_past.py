@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vmsnapshot.backends.vmoperator._objects import (
     MACHINE,
     Object,
@@ -10,10 +12,26 @@ from vmsnapshot.backends.vmoperator._objects import (
     name_of,
     parsed,
 )
-from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine
+from vmsnapshot.backends.vmoperator._observe import machine, unknown_machine, with_unknown
 from vmsnapshot.backends.vmoperator._tree import proof_of
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
+
+# What a spec that the VM Operator makes up for an imported snapshot has of the one that is there
+# (pkg/providers/vsphere/vmprovider_vmsnapshot.go, synthesizeVMSpecForSnapshot), ...
+_STAYS: Final = ("groupName", "storageClass")
+# ... of the snapshot's hardware, or of what the VM Operator writes back by itself afterwards: not known, so
+# without a change, ...
+_TRACKING: Final = "advanced.changeBlockTracking"
+_READ_AGAIN: Final = (_TRACKING, "biosUUID", "hardware", "instanceUUID", "network")
+_NETWORK_READ_AGAIN: Final = (".name", ".network.apiVersion", ".network.kind")
+# ... and by the API's defaults.
+_DEFAULTS: Final = {
+    "powerOffMode": "TrySoft",
+    "promoteDisksMode": "Online",
+    "restartMode": "TrySoft",
+    "suspendMode": "TrySoft",
+}
 
 
 def kept_of(item: Object | None) -> Object:
@@ -35,11 +53,13 @@ def machine_of(vm: VirtualMachine, snapshot: Snapshot, item: Object | None) -> M
         snapshot: The snapshot.
         item: Its object; None: it has none.
     """
-    kept = kept_of(item)
+    # What was kept is of the time when the object was made: a snapshot that was adopted holds another.
+    kept = kept_of(item) if snapshot.adoption is None else {}
     # Newer releases tell it of the VM, and not of others' snapshots, nor of those that an older one copied.
     cores = ["coresPerSocket"] if vm.machine.cores_per_socket is not None else []
     if not kept:
-        unknown = unknown_machine(snapshot.power_state)
+        made_up = snapshot.adoption == "imported" and not vm.machine.of_image
+        unknown = _made_up(vm, snapshot.power_state) if made_up else unknown_machine(snapshot.power_state)
         return replace(unknown, not_known=[*(unknown.not_known or ()), *cores])
     found = replace(machine({"metadata": {}, **kept}), power_state=snapshot.power_state)
     names = {*(found.not_known or ()), *(["powerState"] if snapshot.power_state is None else [])}
@@ -48,3 +68,33 @@ def machine_of(vm: VirtualMachine, snapshot: Snapshot, item: Object | None) -> M
     if found.cores_per_socket is None:
         names.update(cores)
     return replace(found, not_known=sorted(names) or None)
+
+
+def _made_up(vm: VirtualMachine, power: PowerState | None) -> Machine:
+    """The VM as the VM Operator makes it up where a snapshot that was imported holds no copy of its object.
+
+    Of a VM that was made from an image, it takes the copy that the snapshot then probably holds.
+    """
+    now = vm.machine.settings or {}
+    settings = {name: _DEFAULTS.get(name, value) for name, value in now.items() if _is_left(name)}
+    found = with_unknown(Machine(power_state=power, settings=settings, labels={}, annotations={}))
+    # A spec that is made up always says of change tracking what the snapshot does, if that says anything.
+    read = [name for name in _READ_AGAIN if name == _TRACKING or any(_within(one, name) for one in now)]
+    groups = [f"settings.{name}" for name in read]
+    unknown = [*(name for name in found.not_known or () if name != "className"), "guestID", *groups]
+    return replace(found, not_known=unknown)
+
+
+def _is_left(name: str) -> bool:
+    """Whether a setting is there after its object was made up, as far as is known."""
+    if _within(name, "network"):
+        return name == "network.hostName" or (
+            name.startswith("network.interfaces[") and name.partition("]")[2] in _NETWORK_READ_AGAIN
+        )
+    if _within(name, "hardware.cdrom"):
+        return False
+    return name in _DEFAULTS or any(_within(name, one) for one in (*_STAYS, *_READ_AGAIN))
+
+
+def _within(name: str, group: str) -> bool:
+    return name == group or name.startswith((f"{group}.", f"{group}["))

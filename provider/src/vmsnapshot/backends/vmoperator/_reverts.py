@@ -53,6 +53,10 @@ _NO_SIGN: Final = (
     "VM, or the VM is paused, or reverts are never begun there (release 1.10 with incremental restore "
     "switched off)"
 )
+_NOT_RESTORED: Final = (
+    "vSphere has reverted the VM, and the VM Operator has not brought its spec, labels and annotations back: "
+    "its own webhooks may refuse that, and it then reverts the VM again and again while it is asked to"
+)
 
 
 class Revert(RevertRequest):
@@ -112,9 +116,12 @@ class Revert(RevertRequest):
         """Wait until the VM is reverted, or has failed to be; which of them."""
         told = {self._record["failure"]}
         began = time.monotonic()
+        on_target = False
 
         def over() -> RevertStatus | None:
+            nonlocal on_target
             machine = self._machine()
+            on_target = on_target or self._on_target()
             found = condition_of(machine, REVERT_SUCCEEDED)
             if found is not None and digest(found) not in told:
                 told.add(digest(found))
@@ -133,15 +140,15 @@ class Revert(RevertRequest):
                 if outcome is not None:
                     return outcome
                 if hint is not None and len(told) == 1 and time.monotonic() - began >= UNSHOWN_TIME:
-                    operation.progress(hint)
+                    operation.progress(_NOT_RESTORED if on_target else hint)
                     hint = None
         except (TimedOut, Cancelled) as ended:
-            raise type(ended)(f"{ended.message} {self._withdraw()}") from None
+            raise type(ended)(f"{ended.message} {self._withdraw(on_target=on_target)}") from None
         except Gone:
             raise
         except VmsnapshotError as ended:  # it can't be watched any more, as by a login that has expired
             ended.outcome_unknown = True
-            ended.add(self._withdraw())
+            ended.add(self._withdraw(on_target=on_target))
             raise
 
     def _withdrawn(self) -> VmsnapshotError:
@@ -202,6 +209,16 @@ class Revert(RevertRequest):
         found = next((one for one in tree(status, items)[0] if one.id == self._attempt.target), None)
         return found is None or found.listed
 
+    def _on_target(self) -> bool:
+        """Whether the VM has come to run on the target without its object having been replaced.
+
+        The status, which is written from vSphere, says so; and a revert takes the VM's note away at its end.
+        """
+        machine = self._machine()
+        current = (status_of(machine).get("currentSnapshot") or {}).get("name")
+        noted = parsed(annotations_of(machine).get(REVERT)).get("nonce") == self._attempt.nonce
+        return noted and current == self._attempt.target != self._record.get("before")
+
     def _left_behind(self) -> bool:
         """Whether the VM Operator's annotation stands beside the condition of a failure."""
         machine = self._machine()
@@ -213,7 +230,7 @@ class Revert(RevertRequest):
         machine = self._machine()
         return in_progress(machine) or parsed(annotations_of(machine).get(REVERT)) == {}
 
-    def _withdraw(self) -> str:
+    def _withdraw(self, *, on_target: bool) -> str:
         """Clear the request, so that it isn't begun later; what became of it, as a sentence.
 
         The notes stay, without an end: the revert may be under way, which nothing shows.
@@ -224,7 +241,7 @@ class Revert(RevertRequest):
         if begun:
             return "The VM Operator goes on with the revert; the next update looks what came of it."
         if self.clear("withdrawn", "nobody waits for it any more", brief(), for_good=False):
-            return f"The request is taken back. {_UNKNOWN}"
+            return f"The request is taken back. {f'Before, {_NOT_RESTORED}.' if on_target else _UNKNOWN}"
         by_hand = how_to_clear(self._cache.name, self._vm_name)
         return (
             "The request could not be taken back: the VM Operator reverts the VM as soon as it can, if it "

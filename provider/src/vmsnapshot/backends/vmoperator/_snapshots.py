@@ -44,7 +44,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     status_of,
     uid_of,
 )
-from vmsnapshot.backends.vmoperator._observe import past
+from vmsnapshot.backends.vmoperator._observe import copy_outdated, past
 from vmsnapshot.backends.vmoperator._tree import in_tree, snapshot, unmanaged_count
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, Refused, TimedOut
 from vmsnapshot.lifecycle.operation import Operation
@@ -97,7 +97,7 @@ class Snapshots:
         if machine is not None:
             annotations |= Adoption(self._client, self._cache, vm_name, request.name).before(machine)
         of = {"with": machine_id(self._cache.name, request.name)}
-        kept = compact(of | past(machine)) if machine is not None else ""
+        kept = "" if machine is None or copy_outdated(machine) else compact(of | past(machine))
         if 0 < len(kept.encode()) <= _MOST_OF_MACHINE:
             annotations[MACHINE] = kept
         item = self._object(request.name, request.owner, annotations, spec)
@@ -251,13 +251,14 @@ class Snapshots:
         }
 
     def _doubt_machine(self, item: Object, operation: Operation, about: About) -> None:
-        """Forget what was kept of the VM if it has changed since: the snapshot may hold either."""
+        """Forget what was kept of the VM if it has changed since, or isn't copied: it may be another."""
         kept = parsed(annotations_of(item).get(MACHINE))
         machine = self._cache.machines.get(vm_of(item))
         if not kept or machine is None:
             return
         now = past(machine)
-        if any(kept.get(part) != now[part] for part in ("generation", "metadata", "spec")):
+        changed = any(kept.get(part) != now[part] for part in ("generation", "metadata", "spec"))
+        if changed or copy_outdated(machine):
             path = self._client.path(self._cache.name, SNAPSHOTS, name_of(item))
             forget = {"metadata": {"annotations": {MACHINE: None}}}
             self._cache.snapshots.upsert(self._client.merge(path, forget, operation, about))

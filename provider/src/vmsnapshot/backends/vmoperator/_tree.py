@@ -11,6 +11,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     ADOPTION,
     BINDING,
     CREATED,
+    IMPORTED,
     MARK,
     READY,
     URN,
@@ -135,9 +136,9 @@ def snapshot(item: Object) -> Snapshot:
         create_time=None if adoption else _time(when or item["metadata"].get("creationTimestamp")),
         requested=_time(item["metadata"].get("creationTimestamp")),
         adoption=adoption,
-        power_state=_power_after(spec, status),
-        # The API leaves a false one out.
-        quiesced=bool(status.get("quiesced")) if taken else None,
+        power_state=_power_after(spec, status, taken_by_it=adoption is None),
+        # The API leaves a false one out; of one that may have been adopted it tells what was asked for now.
+        quiesced=bool(status.get("quiesced")) if taken and adoption is None else None,
         ready=holds(item, READY) and not being_deleted(item),
         being_deleted=being_deleted(item),
         conditions=tuple(_condition(one) for one in status.get("conditions") or ()),
@@ -167,12 +168,15 @@ def _unmanaged(snapshot_id: str, parent: str | None, name: str | None = None) ->
     )
 
 
-def _adoption(item: Object) -> Literal["adopted", "possible"] | None:
-    """Whether an object stands for a snapshot that was there before it, as far as `_adoption` found out."""
+def _adoption(item: Object) -> Literal["adopted", "possible", "imported"] | None:
+    """Whether an object stands for a snapshot that was there before it, as far as `_adoption` found out.
+
+    Of an object that isn't ours, only its annotation tells.
+    """
     noted = annotations_of(item).get(ADOPTION)
-    if noted is None:
-        return None
-    return "adopted" if noted == ADOPTED else "possible"
+    if noted is not None:
+        return "adopted" if noted == ADOPTED else "possible"
+    return "imported" if IMPORTED in annotations_of(item) and proof_of(item) is None else None
 
 
 def proof_of(item: Object) -> Proof | None:
@@ -192,10 +196,16 @@ def _maker(urn: str | None) -> Maker | None:
     return Maker(resource=resource_name(urn), stack=stack_of(urn))
 
 
-def _power_after(spec: Mapping[str, Any], status: Mapping[str, Any]) -> PowerState | None:
-    """What a revert leaves: without memory the VM is off, but a suspended one always has its memory."""
+def _power_after(
+    spec: Mapping[str, Any], status: Mapping[str, Any], *, taken_by_it: bool
+) -> PowerState | None:
+    """What a revert leaves: without memory the VM is off, but a suspended one always has its memory.
+
+    The status has it from vSphere (pkg/util/kube/vmsnapshot.go, PatchSnapshotSuccessStatus). Whether one that
+    the VM Operator may have adopted holds memory, the object's spec doesn't tell.
+    """
     seen = power_state(status.get("powerState"))
-    if spec.get("memory") or seen == "Suspended":
+    if spec.get("memory") or seen == "Suspended" or not taken_by_it:
         return seen
     return "PoweredOff"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vmsnapshot.lifecycle.common.preflight_restore import restore_findings
 from vmsnapshot.lifecycle.common.preflight_space import space_findings
 from vmsnapshot.lifecycle.common.preflight_vm_operator import (
     adoption_findings,
     failed_request_findings,
     left_behind_findings,
+    new_snapshot_findings,
     outside_count,
     target_findings,
     unapplied_findings,
@@ -16,7 +18,7 @@ from vmsnapshot.lifecycle.common.preflight_vm_operator import (
 )
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import Refused
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding, Severity
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
@@ -66,13 +68,17 @@ def error_text(findings: Iterable[Finding]) -> str:
     return " ".join(item.message for item in findings if item.severity == "error")
 
 
-def revert_findings(vm: VirtualMachine, target: Snapshot, inputs: RevertInputs) -> list[Finding]:
-    """Returns the findings about a revert, errors first."""
-    found = [*_forbidden(vm, "reverted", _REVERT), *target_findings(vm, target), *_worth_knowing(vm)]
+def revert_findings(
+    vm: VirtualMachine, target: Snapshot, inputs: RevertInputs, then: Machine | None = None
+) -> list[Finding]:
+    """Returns the findings about a revert, errors first; `then`: the VM as it was, where that is known."""
+    found = [*_forbidden(vm, "reverted", _REVERT), *target_findings(vm, target, then), *_worth_knowing(vm)]
+    found += [] if then is None else restore_findings(vm, target, then, inputs.power_policy)
     found += _unreachable(target)
     if inputs.safety_snapshot is not None:
         found += [*_locked(vm, "The safety snapshot"), *_shared_disks(vm, "The safety snapshot")]
         found += chain_findings(vm, "The safety snapshot")
+        found += new_snapshot_findings(vm, "The safety snapshot")
         running = vm.machine.power_state == "PoweredOn"
         found += space_findings(vm, memory=inputs.safety_snapshot.memory and running)
         if inputs.safety_snapshot.memory:
@@ -130,6 +136,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
             )
     found += [*_power_off_behavior(vm), *vm_service_findings(vm)]
     found += [*adoption_findings(vm, inputs), *unapplied_findings(vm)]
+    found += new_snapshot_findings(vm, "The snapshot")
     found += [*left_behind_findings(vm, "takes no snapshot of the VM"), *under_way_findings(vm)]
     found += [*space_findings(vm, memory=inputs.memory and running)]
     if vm.consolidation_needed:

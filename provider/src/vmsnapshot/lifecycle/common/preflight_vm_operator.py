@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.lifecycle.common.preflight_restore import refused
+from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 from vmsnapshot.model.snapshot import SnapshotInputs
 
@@ -45,7 +46,28 @@ def unapplied_findings(vm: VirtualMachine) -> list[Finding]:
     return [Finding(severity="warning", code="specNotApplied", message=text)]
 
 
-def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
+def new_snapshot_findings(vm: VirtualMachine, what: str) -> list[Finding]:
+    """Returns warnings of what a new snapshot waits for, and that it may hold an older spec of the VM.
+
+    Args:
+        vm: The VM.
+        what: Which snapshot.
+    """
+    found = []
+    if vm.before_snapshots:
+        # pkg/providers/vsphere/vmprovider_vmsnapshot.go, ReconcileCurrentSnapshot
+        text = f"{what} isn't taken before these conditions are True: {'; '.join(vm.before_snapshots)}."
+        found.append(Finding(severity="warning", code="snapshotWaits", message=text))
+    if vm.copy_outdated is None:
+        return found
+    text = (
+        f"{what} may hold an older spec of the VM, with older labels and annotations: {vm.copy_outdated}. A "
+        "revert to it brings those back."
+    )
+    return [*found, Finding(severity="warning", code="copyOutdated", message=text)]
+
+
+def target_findings(vm: VirtualMachine, target: Snapshot, then: Machine | None) -> list[Finding]:
     """Returns an error for what keeps a revert to this snapshot from working (VM Operator only)."""
     found = []
     if not target.managed and target.unique_id is None:
@@ -71,7 +93,8 @@ def target_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
         found.append(Finding(severity="error", code="revertUnderWay", message=text))
     else:
         found += left_behind_findings(vm, "starts no other")
-    return [*found, *_not_taken_yet(vm, target), *_adopted(target), *_volume_snapshots(vm, target)]
+    found += [*_not_taken_yet(vm, target), *_adopted(target), *_imported(vm, target, then)]
+    return [*found, *_volume_snapshots(vm, target)]
 
 
 def under_way_findings(vm: VirtualMachine) -> list[Finding]:
@@ -135,7 +158,7 @@ def _not_taken_yet(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
 
 def _adopted(target: Snapshot) -> list[Finding]:
     """Returns a warning for a snapshot that may have no copy of the VM's object, as one made outside."""
-    if target.adoption is None:
+    if target.adoption in {None, "imported"}:
         return []
     whether = "was" if target.adoption == "adopted" else "may have been"
     text = (
@@ -144,6 +167,45 @@ def _adopted(target: Snapshot) -> list[Finding]:
         "(RevertFailedInvalidVMManifest) and does nothing more for the VM until its mark is taken away."
     )
     return [Finding(severity="warning", code="targetAdopted", message=text)]
+
+
+def _imported(vm: VirtualMachine, target: Snapshot, then: Machine | None) -> list[Finding]:
+    """Returns a warning for a snapshot that was imported: what the VM Operator makes up, if it has to.
+
+    vmware-tanzu/vm-operator, pkg/providers/vsphere/vmprovider_vmsnapshot.go: getVMYamlFromSnapshot,
+    synthesizeVMSpecForSnapshot. Nothing that the API tells says whether a snapshot holds a copy.
+    """
+    if target.adoption != "imported":
+        return []
+    text = (
+        "The snapshot was imported (annotation vmoperator.vmware.com/imported-snapshot). If it holds a copy "
+        "of the VM's object, as one that was taken while the VM Operator managed the VM does, that is "
+        "brought back: what it says is not known."
+    )
+    again = "its own admission refuses that, and it reverts the VM again and again, as the request stays"
+    if vm.machine.of_image:
+        text += (
+            " If not, the VM Operator reverts the VM in vSphere and makes a spec up, without the image that "
+            f"the VM was made from: {again}."
+        )
+    else:
+        text += f" If not, as is shown above, the VM Operator makes the spec up: {_lost(vm)}."
+        if then is not None and (reasons := refused(vm, target, then)):
+            text += f" As {'; '.join(reasons)}, {again}."
+    text += " A safety snapshot holds the spec, labels and annotations that the VM has now."
+    return [Finding(severity="warning", code="targetImported", message=text)]
+
+
+def _lost(vm: VirtualMachine) -> str:
+    """What isn't in a spec that was made up, as far as the VM has it now."""
+    live = vm.machine
+    lost = [] if live.class_name is None else [f'the class "{live.class_name}"']
+    if networks := sorted({one.network for one in (live.network_adapters or {}).values() if one.network}):
+        lost.append(f"which networks the adapters are on ({', '.join(networks)})")
+    if vm.csi_volumes:
+        lost.append(f"the volumes from claims ({', '.join(vm.csi_volumes)}), which are detached")
+    lost.append("every other setting but storageClass and groupName")
+    return f"lost are {', '.join(lost)}, and all labels and annotations"
 
 
 def _volume_snapshots(vm: VirtualMachine, target: Snapshot) -> list[Finding]:

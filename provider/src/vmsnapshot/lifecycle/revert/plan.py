@@ -15,6 +15,7 @@ from vmsnapshot.lifecycle.common.identity import (
 )
 from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
+from vmsnapshot.lifecycle.common.preflight_restore import as_restored
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
 from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
@@ -174,11 +175,12 @@ def plan_changes(
     vm: VirtualMachine, target: Snapshot, then: Machine, inputs: RevertInputs, moment: dt.datetime
 ) -> RevertPlan:
     """The same plan without its text, which takes as long as all the rest and isn't shown of many VMs."""
-    after = machine_after(_with_setting_changes(then, vm.machine), target, inputs.power_policy)
+    restored = _with_setting_changes(as_restored(vm.machine, then), vm.machine)
+    after = machine_after(restored, target, inputs.power_policy)
     branch = {item.id for item in vm.ancestry(target.id)}
     leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.id not in branch]
     since = (vm.current_snapshot or target).create_time
-    findings = revert_findings(vm, target, inputs)
+    findings = revert_findings(vm, target, inputs, then)
     return RevertPlan(
         vm=vm.identity,
         target=summary(vm, target),

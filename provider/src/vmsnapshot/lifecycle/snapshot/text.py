@@ -149,7 +149,7 @@ def imported_text(name: str, maker: Maker | None) -> str:
 
 def adoption_text(vm: VirtualMachine, snapshot: Snapshot) -> str | None:
     """What it means that no snapshot was taken, as the VM Operator has adopted one; None: it was taken."""
-    if snapshot.adoption is None:
+    if snapshot.adoption in {None, "imported"}:
         return None
     what = format_snapshot(vm, snapshot)
     if snapshot.adoption == "adopted":

@@ -1,0 +1,171 @@
+"""Preflight checks of the spec that a revert brings back: what the VM Operator's own webhooks make of it.
+
+After a revert in vSphere the VM Operator patches the VM's object as anybody would, and its webhooks spare its
+own user only here and there. What they refuse stays as it was, with the request for the revert: the VM is
+reverted again and again. The same in release 1.10.0 and main of August 2026 (vmware-tanzu/vm-operator,
+webhooks/virtualmachine/mutation/virtualmachine_mutator.go: SetNextRestartTime; webhooks/virtualmachine/
+validation/virtualmachine_validator.go: validateImmutableFields, validateMinHardwareVersion,
+validatePowerStateOnUpdate, validateNetworkInterfaceMacAddressNotChanged; pkg/patch/patch.go: Patch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from vmsnapshot.model._base import replace
+from vmsnapshot.model.machine import Machine, PowerState, Snapshot, VirtualMachine
+from vmsnapshot.model.plan import Finding
+from vmsnapshot.model.revert import PowerPolicy
+
+_RESTART: Final = "nextRestartTime"
+_HARDWARE: Final = "minHardwareVersion"
+# Refused of everybody; the last two once they are set.
+_IMMUTABLE: Final = ("imageName", "image", "storageClass", "affinity", "reserved.resourcePolicyName")
+_ONCE_SET: Final = ("biosUUID", "instanceUUID")
+# Annotations that leave these checks out.
+_UNCHECKED: Final = "vmoperator.vmware.com.protected/skip-validation"
+_NO_POWER_ON: Final = "poweron.check.vmoperator.vmware.com"
+
+
+def as_restored(live: Machine, then: Machine) -> Machine:
+    """The VM as it was, with what the VM Operator's webhook carries over into a spec without it."""
+    now, was = (live.settings or {}).get(_RESTART), then.settings
+    if was is None or now is None or _RESTART in was:
+        return then
+    return replace(then, settings={**was, _RESTART: now})
+
+
+def restore_findings(
+    vm: VirtualMachine, target: Snapshot, then: Machine, policy: PowerPolicy
+) -> list[Finding]:
+    """Returns an error where the VM's spec can't be brought back, else a warning where the VM is restarted.
+
+    Args:
+        vm: The VM as it is now.
+        target: The snapshot.
+        then: The VM as it was when that was taken.
+        policy: What is asked of the power afterwards.
+    """
+    if vm.machine.settings is None:  # vSphere
+        return []
+    reasons = refused(vm, target, then)
+    if not reasons:
+        return _restart(vm, target, then, policy)
+    # Of what was imported it isn't known whether it holds a copy: the warning of that tells.
+    if target.adoption == "imported" and then.settings is not None:
+        return []
+    text = (
+        "The VM Operator would revert the VM in vSphere, and its own admission would then refuse the VM's "
+        f"spec of then: {'; '.join(reasons)}. The request would stay, and the VM be reverted again and "
+        "again. "
+        f"{_remedy(vm, target, then)}"
+    )
+    return [Finding(severity="error", code="restoreRefused", message=text)]
+
+
+def refused(vm: VirtualMachine, target: Snapshot, then: Machine) -> list[str]:
+    """Returns for what the VM Operator's webhooks would refuse the spec of then."""
+    now, was = vm.machine.settings or {}, then.settings
+    checked = _UNCHECKED not in (then.annotations or {})
+    found = list(_suspended(vm, target)) if checked else []
+    if was is None:
+        return found
+    if was.get(_RESTART) not in {None, now.get(_RESTART)}:
+        there = now.get(_RESTART)
+        value = f'"{there}" now' if there else "not set now"
+        found.append(f'{_RESTART} ("{was[_RESTART]}" then, {value}) may only be set to "now"')
+    if checked:
+        found += [*_lowered(vm, target, was), *_immutable(now, was), *_addresses(vm.machine, then)]
+        found += _while_on(vm, target, then)
+    return found
+
+
+def _suspended(vm: VirtualMachine, target: Snapshot) -> Iterator[str]:
+    if vm.power_asked == "PoweredOff" and target.power_state == "Suspended":
+        yield "powerState can't go from PoweredOff to Suspended"
+
+
+def _lowered(vm: VirtualMachine, target: Snapshot, was: Mapping[str, str]) -> Iterator[str]:
+    before, after = ((one or {}).get(_HARDWARE, "0") for one in (vm.machine.settings, was))
+    if not (before.isdigit() and after.isdigit()) or before == after:
+        return
+    versions = f"{_HARDWARE} ({after} then, {before} now)"
+    if int(after) < int(before):
+        yield f"{versions} can't be lowered"
+    elif {vm.power_asked, target.power_state}.isdisjoint({"PoweredOff", None}):
+        yield f"{versions} can only be raised while the VM is off"
+
+
+def _immutable(now: Mapping[str, str], was: Mapping[str, str]) -> Iterator[str]:
+    for name in (*_IMMUTABLE, *(one for one in _ONCE_SET if one in now)):
+        if _part(now, name) != _part(was, name):
+            yield f"{name} can't change"
+
+
+def _addresses(live: Machine, then: Machine) -> Iterator[str]:
+    for key, before in (then.network_adapters or {}).items():
+        now = (live.network_adapters or {}).get(key)
+        if now is None or before.network is None or before.network != now.network:
+            continue
+        if before.mac_address != now.mac_address:
+            yield f"the macAddr of interface {key} can't change"
+
+
+def _while_on(vm: VirtualMachine, target: Snapshot, then: Machine) -> Iterator[str]:
+    halted = any(name.startswith(_NO_POWER_ON) for name in vm.machine.annotations or {})
+    if halted or (vm.power_asked, target.power_state) != ("PoweredOn", "PoweredOn"):
+        return
+    now, was = vm.machine.settings or {}, then.settings or {}
+    changed = [] if _part(now, "bootOptions") == _part(was, "bootOptions") else ["bootOptions"]
+    if "guestID" not in (then.not_known or ()) and vm.machine.guest_id != then.guest_id:
+        changed.append("guestID")
+    if _drives(now) != _drives(was):
+        changed.append("hardware.cdrom")
+    if changed:
+        yield f"{', '.join(changed)} can't change while the VM is on"
+
+
+def _remedy(vm: VirtualMachine, target: Snapshot, then: Machine) -> str:
+    """What keeps it from being refused, if anything does: another power state before the revert."""
+    asked: PowerState = "PoweredOff" if target.power_state == "PoweredOn" else "PoweredOn"
+    if refused(replace(vm, power_asked=asked), target, then):
+        return "Choose another snapshot."
+    return f"Power the VM {asked.removeprefix('Powered').lower()} first: then it isn't refused."
+
+
+def _part(settings: Mapping[str, str], name: str) -> dict[str, str]:
+    """A part of a spec, each value by its path."""
+    inner = (f"{name}.", f"{name}[")
+    return {path: value for path, value in settings.items() if path == name or path.startswith(inner)}
+
+
+def _drives(settings: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The images in the CD-ROM drives, by the drives' names: only these are compared."""
+    drives: dict[str, dict[str, str]] = {}
+    for path, value in _part(settings, "hardware.cdrom").items():
+        number, _, name = path.partition("].")
+        drives.setdefault(number, {})[name] = value
+    return {
+        drive.get("name", ""): {name: value for name, value in drive.items() if name.startswith("image")}
+        for drive in drives.values()
+    }
+
+
+def _restart(vm: VirtualMachine, target: Snapshot, then: Machine, policy: PowerPolicy) -> list[Finding]:
+    """Returns a warning where a restart since then is made up for: the VM forgets that it was done.
+
+    When a VM was last restarted stands in its ExtraConfig, which the revert takes back (pkg/util/vsphere/vm/
+    power_state.go, restart).
+    """
+    now = (vm.machine.settings or {}).get(_RESTART)
+    stays_off = policy == "off" or (policy == "snapshot" and target.power_state != "PoweredOn")
+    if now is None or then.settings is None or _RESTART in then.settings or stays_off:
+        return []
+    text = (
+        f'The VM was restarted since then ({_RESTART} "{now}"), which a revert doesn\'t take back: once the '
+        "VM is on, the VM Operator restarts it"
+    )
+    memory = target.power_state == "PoweredOn"
+    lost = ", and what the snapshot holds of its memory is lost." if memory else "."
+    return [Finding(severity="warning", code="restartAgain", message=text + lost)]
