@@ -80,9 +80,7 @@ class Engine:
     def destroy(self) -> None:
         """Delete it."""
         if self.state is not None:
-            request = requests.DeleteRequest(
-                URN, CHECKPOINT.token, self.state.id, self.state.state, self.state.inputs
-            )
+            request = requests.DeleteRequest(URN, CHECKPOINT.token, self.state.id, self.state.state)
             self._plugin().delete(request)
             self.state = None
 

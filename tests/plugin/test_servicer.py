@@ -390,14 +390,14 @@ def test_update_passes_everything_on(plugin: Plugin) -> None:
 
 
 def test_delete_passes_everything_on(plugin: Plugin) -> None:
-    """State, inputs and timeout arrive."""
+    """State and timeout arrive."""
     plugin.stub.Delete(
         provider_pb2.DeleteRequest(
             **WHO, id="vm@before", properties=encode({"a": 1}), old_inputs=encode({"b": 2}), timeout=3
         )
     )
     assert plugin.provider.asked == [
-        requests.DeleteRequest(URN, TOKEN, "vm@before", {"a": 1}, {"b": 2}, timedelta(seconds=3))
+        requests.DeleteRequest(URN, TOKEN, "vm@before", {"a": 1}, timedelta(seconds=3))
     ]
 
 

@@ -130,8 +130,9 @@ class Process:
         seconds: float = 0,
     ) -> None:
         """Remove it."""
+        del inputs  # a frontend takes nothing from them
         with _failing():
-            self.provider.delete(requests.DeleteRequest(urn, _token(urn), id_, _wire(state), _wire(inputs)))
+            self.provider.delete(requests.DeleteRequest(urn, _token(urn), id_, _wire(state)))
 
 
 class CrashingBackend:

@@ -175,7 +175,6 @@ class DeleteRequest:
     token: str
     id: str
     state: Properties
-    inputs: Properties
     timeout: timedelta | None = None
 
 

@@ -7,6 +7,7 @@ parent is known by then is read alone.
 from __future__ import annotations
 
 import dataclasses
+import threading
 import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
@@ -62,9 +63,15 @@ class _Place:
 
 
 class Above:
-    """The places that were met above VMs, as they were read last."""
+    """The places that were met above VMs, as they were read last.
+
+    Attributes:
+        age: How often what was known has been forgotten.
+    """
 
     def __init__(self) -> None:
+        self.age = 0
+        self._lock = threading.Lock()
         self._places: dict[str, _Place] = {}
         self._vms: set[str] = set()
         # Parents that were asked for: what isn't among the places then isn't for this user to see.
@@ -76,7 +83,9 @@ class Above:
 
     def forget(self) -> None:
         """Read each VM with its ancestors again: places may have been renamed or moved."""
-        self._vms, self._asked = set(), set()
+        with self._lock:
+            self.age += 1
+            self._vms, self._asked = set(), set()
 
     def take(self, contents: Mapping[Reference, Properties], root: str) -> None:
         """Keep the places that a read has told; of the root folder, with that id, no path tells."""
@@ -84,19 +93,24 @@ class Above:
             if kind in PLACES and found_id != root and "name" in properties:
                 self._places[found_id] = _Place(properties["name"], parent_of(properties))
 
-    def met(self, vms: Mapping[str, Properties]) -> set[Reference]:
-        """Note that VMs were read; those of their parents that are still to be read."""
+    def met(self, vms: Mapping[str, Properties], age: int) -> set[Reference]:
+        """Note that VMs were read; those of their parents that are still to be read.
+
+        `age` is that of when the read began: what was forgotten since is not known by it.
+        """
         parents = {
             vm_id: parent for vm_id, told in vms.items() if (parent := parent_reference(told)) is not None
         }
-        self._asked |= {parents[vm_id][1] for vm_id in parents.keys() - self._vms}
-        self._vms |= parents.keys()
-        unknown = {
-            reference
-            for reference in parents.values()
-            if reference[1] not in self._places and reference[1] not in self._asked
-        }
-        self._asked |= {parent for _, parent in unknown}
+        with self._lock:
+            asked = self._asked | {parents[vm_id][1] for vm_id in parents.keys() - self._vms}
+            unknown = {
+                reference
+                for reference in parents.values()
+                if reference[1] not in self._places and reference[1] not in asked
+            }
+            if age == self.age:
+                self._vms |= parents.keys()
+                self._asked = asked | {parent for _, parent in unknown}
         return unknown
 
     def path(self, parent: str | None, name: str) -> str | None:

@@ -164,6 +164,7 @@ class EndedTasks:
 def _read(
     login: Login, references: Sequence[Reference], ended: EndedTasks, above: Above
 ) -> Mapping[Reference, Reading | VmsnapshotError]:
+    age = above.age
     contents = _contents(login, _specs(login, references, ended, above))
     failed: dict[Reference, VmsnapshotError] = {}
     objects = [asked for asked in references if asked[0] != HELD]
@@ -179,7 +180,7 @@ def _read(
     vms = {found_id: found for (kind, found_id), found in properties.items() if kind == _WHOLE}
     read = {found_id: found for (kind, found_id), found in properties.items() if kind == "Task"}
     tasks = ended.complete(login, vms, read)
-    _complete(login, above, properties, vms)
+    _complete(login, above, age, properties, vms)
     answers: dict[Reference, Reading | VmsnapshotError] = {
         asked: Reading(_held(properties, asked[1])) for asked in references if asked[0] == HELD
     }
@@ -215,12 +216,16 @@ def _held(read: Mapping[Reference, Properties], vm_id: str) -> Properties:
 
 
 def _complete(
-    login: Login, above: Above, read: Mapping[Reference, Properties], vms: Mapping[str, Properties]
+    login: Login,
+    above: Above,
+    age: int,
+    read: Mapping[Reference, Properties],
+    vms: Mapping[str, Properties],
 ) -> None:
     """Keep the places above VMs; those of a VM that has moved since it was first read are read now."""
     root = object_id(login.content.rootFolder)
     above.take(read, root)
-    if parents := above.met(vms):
+    if parents := above.met(vms, age):
         found = _contents(login, [_spec(login, list(parents), PLACES, upward=True)])
         above.take({reference: properties_of(content) for reference, content in found.items()}, root)
 

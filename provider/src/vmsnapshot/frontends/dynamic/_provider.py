@@ -146,16 +146,10 @@ class Provider(dynamic.ResourceProvider):
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
         """Remove it."""
-        state = decode(props)
         with self._telling():
             self._process.lifecycle.delete(
                 requests.DeleteRequest(
-                    self._urn,
-                    self.token,
-                    id_,
-                    state,
-                    self._old_inputs(state),
-                    timeout=self._timeout("delete"),
+                    self._urn, self.token, id_, decode(props), timeout=self._timeout("delete")
                 )
             )
 

@@ -308,13 +308,13 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     @answering
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         urn = request.urn
+        self._tree(urn, request.old_inputs)  # no message may show the secrets in it
         self._provider.delete(
             requests.DeleteRequest(
                 urn=urn,
                 token=token(request),
                 id=request.id,
                 state=self._tree(urn, request.properties),
-                inputs=self._tree(urn, request.old_inputs),
                 timeout=timeout(request.timeout),
             )
         )
