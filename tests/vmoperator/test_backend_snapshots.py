@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from tests.support.vsphere import Doing, operation, run_out
 from tests.vmoperator.harness import URN, Harness, Listener, owner
 from tests.vmoperator.reverting import on_write
 from vmsnapshot.backends.vmoperator import _snapshots
+from vmsnapshot.backends.vmoperator._informer import Informer
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, NotFound, Refused, TimedOut, Unsupported
 from vmsnapshot.lifecycle.operation import Cancellation
 from vmsnapshot.lifecycle.port import SnapshotRequest, VMReference, values
@@ -325,6 +327,31 @@ def test_one_of_a_name_that_is_being_deleted_is_waited_for(harness: Harness) -> 
     steering.release("delete")
     assert taking.result().ready
     assert harness.creates() == ["base", "base"]
+
+
+def test_our_own_that_is_being_deleted_is_not_taken_for_made(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch doesn't tell of it yet, and the server answers AlreadyExists: that is waited for.
+
+    An object with a deletionTimestamp stays until its finalizers are done (Kubernetes, "Finalizers").
+    """
+    steering, listener = harness.stand_in.steering, Listener()
+    harness.take("base")
+    steering.hold("delete")
+    harness.delete("base")
+    until(lambda: harness.snapshot("base").being_deleted)
+    known, late = Informer.get, [True]
+
+    def get(informer: Informer, name: str) -> Any:
+        return None if name == "base" and late and late.pop() else known(informer, name)
+
+    monkeypatch.setattr(Informer, "get", get)
+    taking = Doing(lambda: harness.take("base", doing=listener.doing("taking it")))
+    taking.until(lambda: listener.heard('waiting until an older "base" is deleted'))
+    steering.release("delete")
+    assert taking.result().ready
+    assert harness.creates()[-1] == "base"
 
 
 def test_only_this_very_object_is_removed(harness: Harness) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 # An object of the API, or a part of one, as its JSON has it.
@@ -152,6 +152,18 @@ def in_words(condition: Mapping[str, Any]) -> str:
     reason, message = condition.get("reason"), condition.get("message")
     words += f" ({reason})" if reason else ""
     return f"{words}: {str(message).rstrip('.')}" if message else words
+
+
+def maker_of(item: Object) -> str:
+    """Who made an object, as far as it says."""
+    urn = annotations_of(item).get(URN)
+    if urn:
+        return f"the Pulumi resource {urn}"
+    managers: Sequence[Object] = item["metadata"].get("managedFields") or ()
+    names = dict.fromkeys(
+        str(one.get("manager")) for one in managers if "f:spec" in (one.get("fieldsV1") or {})
+    )
+    return ", ".join(names) or "somebody"
 
 
 def machine_id(namespace: str, name: str) -> str:

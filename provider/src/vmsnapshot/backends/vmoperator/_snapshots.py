@@ -38,6 +38,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     in_words,
     labels_of,
     machine_id,
+    maker_of,
     name_of,
     parsed,
     spec_of,
@@ -80,13 +81,21 @@ class Snapshots:
             TimedOut: There is one that is being deleted still.
         """
         seen = self._cache.snapshots.get(request.name)
-        if seen is not None and being_deleted(seen):
-            operation.progress(f'waiting until an older "{request.name}" is deleted')
-            self._wait_until_gone(seen, operation)
-            seen = None
-        if seen is not None:
-            self._require_ours(seen, vm_name, request, about)
-            return
+        while True:
+            if seen is not None and being_deleted(seen):
+                operation.progress(f'waiting until an older "{request.name}" is deleted')
+                self._wait_until_gone(seen, operation)
+            elif seen is not None:
+                self._require_ours(seen, vm_name, request, about)
+                return
+            seen = self._make(vm_name, request, operation, about)
+            if seen is None:
+                return
+
+    def _make(
+        self, vm_name: str, request: SnapshotRequest, operation: Operation, about: About
+    ) -> Object | None:
+        """Make the object; None: it was made. Else the one of that name, which the cache didn't know yet."""
         spec: Object = {"vmName": vm_name, "description": request.description}
         if request.memory:
             spec["memory"] = True
@@ -109,9 +118,9 @@ class Snapshots:
             seen = self._cache.snapshots.ask_alone(request.name, operation)
             if seen is None:
                 raise
-            self._require_ours(seen, vm_name, request, about)
-        else:
-            self._cache.snapshots.upsert(made)
+            return seen
+        self._cache.snapshots.upsert(made)
+        return None
 
     def _require_ours(self, seen: Object, vm_name: str, request: SnapshotRequest, about: About) -> None:
         ours = annotations_of(seen).get(MARK) == str(request.owner.mark)
@@ -335,18 +344,6 @@ def go_duration(timeout: timedelta) -> str:
 def label(text: str) -> str:
     """The nearest value that a label may have."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text)[:_LABEL].strip("-_.")
-
-
-def maker_of(item: Object) -> str:
-    """Who made an object, as far as it says."""
-    urn = annotations_of(item).get(URN)
-    if urn:
-        return f"the Pulumi resource {urn}"
-    managers: Sequence[Object] = item["metadata"].get("managedFields") or ()
-    names = dict.fromkeys(
-        str(one.get("manager")) for one in managers if "f:spec" in (one.get("fieldsV1") or {})
-    )
-    return ", ".join(names) or "somebody"
 
 
 def _another(now: Snapshot, then: Snapshot) -> bool:
