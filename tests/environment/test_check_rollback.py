@@ -98,6 +98,30 @@ def test_a_checkpoint_that_is_too_old(vsphere: Simulator, client: Client, plugge
         check(maxAge="old")
 
 
+def test_a_checkpoint_that_is_dated_in_the_future(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """By a host whose clock is ahead: its age isn't known, so `maxAge` fails, and the text says so."""
+    it = Ten("ci")
+    names = [str(member["vmName"]) for member in it.members[:2]]
+    label(client, "ahead", names[:1])
+    vsphere.set_clock(timedelta(days=3))
+    label(client, "ahead", names[1:])
+    vsphere.set_clock(timedelta())
+    asked = {"virtualMachines": it.members[:2], "to": "ahead"}
+    with pytest.raises(Failed, match="age is not known"):
+        plugged.invoke("vmsnapshot:index:checkRollback", {**asked, "maxAge": "26h"})
+    found = plugged.invoke("vmsnapshot:index:checkRollback", asked)
+    assert "ageSeconds" not in found
+    words = " ".join(
+        plugged.invoke("vmsnapshot:index:checkRollback", {**asked, "virtualMachines": it.members[1:2]})[
+            "text"
+        ].split()
+    )
+    assert "dated 2 days in the future (" in words or "dated 3 days in the future (" in words
+    assert "so when it was taken is not known" in words
+
+
 def test_how_long_it_takes_by_past_reverts(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
     """With `estimate`, the longest last revert of each wave counts; of a VM without one, nothing is told."""
     it = Ten("ci")
@@ -134,5 +158,9 @@ def test_how_long_it_takes_by_past_reverts(vsphere: Simulator, client: Client, p
     assert "in 2 waves" in " ".join(found["text"].split())
     assert check()["lastReverts"] == {}
     vsphere.fault("NoPermission", method="CreateCollectorForTasks", times=0)
-    assert check(estimate=True)["lastReverts"] == {}
+    found = check(estimate=True)
+    assert found["lastReverts"] == {}
+    words = " ".join(found["text"].split())
+    assert "was reverted before could not be read" in words
+    assert "no past revert is remembered" not in words
     vsphere.clear()

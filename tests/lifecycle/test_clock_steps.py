@@ -107,6 +107,34 @@ def test_a_clock_that_leaps_forward_removes_nothing(vsphere: Simulator, client: 
     assert "although it has expired" not in stack.preview().check().words
 
 
+def test_a_clock_that_leaps_forward_removes_no_safety_snapshot(vsphere: Simulator, client: Client) -> None:
+    """It has expired only if it is too old by this machine's clock, too: in preview and update alike."""
+    stack = mini_stack(vsphere.settings)
+
+    def write(snapshot: str | None, max_age: str) -> None:
+        asked = {} if snapshot is None else {"snapshot": snapshot}
+        kept = {"safetySnapshot": {"maxAge": max_age}}
+        stack.write(it=resource("VirtualMachineRevert", vmName="web-1", **asked, **kept))
+
+    def there() -> list[str]:
+        return [name for name in client.names("web-1") if name.startswith("before-revert")]
+
+    client.take("web-1", "base")
+    vsphere.set_clock(-dt.timedelta(hours=5))
+    write("base", "8h")
+    stack.up().check()
+    vsphere.set_clock(dt.timedelta(days=400))
+    write("base", "7h")
+    assert "will be removed" not in stack.preview().check().words
+    stack.up().check()
+    assert len(there()) == 1
+    vsphere.set_clock(dt.timedelta())
+    write("base", "4h")
+    assert "will be removed" in stack.preview().check().words
+    stack.up().check()
+    assert there() == []
+
+
 @pytest.mark.parametrize("days", [-400, 400])
 def test_the_newest_are_those_that_were_taken_last(vsphere: Simulator, client: Client, days: int) -> None:
     """`keepLast: 2` keeps the last two, whatever their dates say, now and after a refresh."""

@@ -101,3 +101,23 @@ def test_what_a_destroyed_stack_did_is_not_named(life: OneRevert) -> None:
     told = life.stack.preview().check().words
     assert EQUAL not in told
     assert OTHER not in told
+
+
+@pytest.mark.parametrize("marks", ["suffixed"], indirect=True)
+def test_the_first_rollback_names_them_too(life: OneRevert) -> None:
+    """Killed, then renamed in the program: preview and update say that this was done already."""
+    vms = [{"vmName": "web-1"}]
+    kinds = ("vmsnapshot:EnvironmentCheckpoint", "vmsnapshot:EnvironmentRollback")
+    stack = mini_stack(life.vsphere.settings, stack="all")
+    taken = {"type": kinds[0], "properties": {"virtualMachines": vms, "label": "r1"}}
+    back = {"type": kinds[1], "properties": {"virtualMachines": vms, "to": "r1"}}
+    stack.write(all=taken)
+    stack.up().check()
+    stack.write(all=taken, back=back)
+    assert OTHER not in stack.preview().check().words
+    stack.up().check()
+    stack.write(all=taken, back=back, again=back)
+    for command in (stack.preview, stack.up):
+        told = command().check().words
+        assert "web-1 to this checkpoint already (the last one ended" in told
+        assert OTHER in told

@@ -29,7 +29,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Inputs
         public Input<int>? KeepUpdates { get; set; }
 
         /// <summary>
-        /// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+        /// Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
         /// </summary>
         [Input("maxAge")]
         public Input<string>? MaxAge { get; set; }

@@ -26,7 +26,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly int? KeepUpdates;
         /// <summary>
-        /// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+        /// Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
         /// </summary>
         public readonly string? MaxAge;
         /// <summary>

@@ -2614,7 +2614,7 @@ type SafetySnapshot struct {
 	DeletePolicy *SafetyDeletePolicy `pulumi:"deletePolicy"`
 	// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
 	KeepUpdates *int `pulumi:"keepUpdates"`
-	// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+	// Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
 	MaxAge *string `pulumi:"maxAge"`
 	// Whether it holds the memory of a running VM. Default: false.
 	Memory *bool `pulumi:"memory"`
@@ -2639,7 +2639,7 @@ type SafetySnapshotArgs struct {
 	DeletePolicy SafetyDeletePolicyPtrInput `pulumi:"deletePolicy"`
 	// For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
 	KeepUpdates pulumi.IntPtrInput `pulumi:"keepUpdates"`
-	// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+	// Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
 	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
 	// Whether it holds the memory of a running VM. Default: false.
 	Memory pulumi.BoolPtrInput `pulumi:"memory"`
@@ -2735,7 +2735,7 @@ func (o SafetySnapshotOutput) KeepUpdates() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v SafetySnapshot) *int { return v.KeepUpdates }).(pulumi.IntPtrOutput)
 }
 
-// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+// Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
 func (o SafetySnapshotOutput) MaxAge() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SafetySnapshot) *string { return v.MaxAge }).(pulumi.StringPtrOutput)
 }
@@ -2794,7 +2794,7 @@ func (o SafetySnapshotPtrOutput) KeepUpdates() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
-// Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+// Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
 func (o SafetySnapshotPtrOutput) MaxAge() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SafetySnapshot) *string {
 		if v == nil {

@@ -87,7 +87,7 @@ export interface SafetySnapshotArgs {
      */
     keepUpdates?: pulumi.Input<number | undefined>;
     /**
-     * Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+     * Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
      */
     maxAge?: pulumi.Input<string | undefined>;
     /**

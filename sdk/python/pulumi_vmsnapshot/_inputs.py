@@ -317,7 +317,7 @@ class SafetySnapshotArgsDict(TypedDict):
     """
     max_age: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+    Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
     """
     memory: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
@@ -341,7 +341,7 @@ class SafetySnapshotArgs:
 
         :param pulumi.Input['SafetyDeletePolicy'] delete_policy: What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
         :param pulumi.Input[_builtins.int] keep_updates: For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
-        :param pulumi.Input[_builtins.str] max_age: Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+        :param pulumi.Input[_builtins.str] max_age: Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
         :param pulumi.Input[_builtins.bool] memory: Whether it holds the memory of a running VM. Default: false.
         :param pulumi.Input[_builtins.str] name: Its name. Default: `before-revert` with a suffix of its own for each revert.
         """
@@ -384,7 +384,7 @@ class SafetySnapshotArgs:
     @pulumi.getter(name="maxAge")
     def max_age(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+        Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
         """
         return pulumi.get(self, "max_age")
 

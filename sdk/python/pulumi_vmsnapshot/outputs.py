@@ -2316,7 +2316,7 @@ class SafetySnapshot(dict):
 
         :param 'SafetyDeletePolicy' delete_policy: What happens to the resource's safety snapshots when the resource is deleted or replaced: `keep` or `remove`. Default: `keep`. One that the VM runs on, or that somebody has changed, always stays.
         :param _builtins.int keep_updates: For how many later updates of the resource it stays: the next one after these removes it. Default: it stays until somebody removes it.
-        :param _builtins.str max_age: Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+        :param _builtins.str max_age: Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
         :param _builtins.bool memory: Whether it holds the memory of a running VM. Default: false.
         :param _builtins.str name: Its name. Default: `before-revert` with a suffix of its own for each revert.
         """
@@ -2351,7 +2351,7 @@ class SafetySnapshot(dict):
     @pulumi.getter(name="maxAge")
     def max_age(self) -> Optional[_builtins.str]:
         """
-        Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+        Remove it, at the next update, once it is older than this duration, such as `72h`, by the server's clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
         """
         return pulumi.get(self, "max_age")
 

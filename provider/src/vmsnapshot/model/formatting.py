@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
+
+# Snapshots are dated by their hosts, whose clocks differ from vCenter's: by days (Broadcom KB 312016), or by
+# years, as where one begins anew at 2000-01-01 (hydrotho/VMware_Snapshot_Timestamp_Converter). More than this
+# is no delay of ours.
+CLOCKS_DIFFER: Final = timedelta(minutes=10)
 
 
 def format_count(count: int, noun: str) -> str:
@@ -18,6 +24,13 @@ def format_age(age: timedelta) -> str:
         if count > 0:
             return format_count(count, unit)
     return "less than a minute"
+
+
+def format_taken(age: timedelta, date: str) -> str:
+    """Formats when something was taken: `taken 2 days ago (…)`; a date that is far ahead isn't when."""
+    if age < -CLOCKS_DIFFER:
+        return f"dated {format_age(-age)} in the future ({date}), so when it was taken is not known"
+    return f"taken {format_age(age)} ago ({date})"
 
 
 def format_size(size: int) -> str:

@@ -59,8 +59,9 @@ class SafetySnapshot(Model):
     max_age: Annotated[
         Duration | None,
         Property(
-            "Remove it, at the next update, once it is older than this duration, such as `72h`. "
-            "Default: it stays until somebody removes it."
+            "Remove it, at the next update, once it is older than this duration, such as `72h`, by the "
+            "server's clock and by that of the machine that the update runs on. Default: it stays until "
+            "somebody removes it."
         ),
     ] = None
     delete_policy: Annotated[

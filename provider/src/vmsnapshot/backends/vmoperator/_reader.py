@@ -26,6 +26,7 @@ from vmsnapshot.lifecycle.errors import (
     Gone,
     InvalidInput,
     NotFound,
+    Unsupported,
 )
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import (
@@ -245,10 +246,12 @@ class VmOperatorReader:
         del operation  # it was read with the VM
         return vm.remembered
 
-    def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
-        """None: no object tells when a revert began."""
-        del operation
-        return [None] * len(vms)
+    def last_reverts(
+        self, vms: Sequence[VirtualMachine], operation: Operation
+    ) -> list[Outcome[PastRevert | None]]:
+        """Unsupported: no object tells when a revert began."""
+        error = Unsupported("the VM Operator doesn't tell when a revert began", subject=operation.what)
+        return [error] * len(vms)
 
     def wait_for_task(self, vm: VirtualMachine, task_id: str, operation: Operation) -> None:
         """Wait until a request for a revert has ended, however it ended."""

@@ -6,16 +6,17 @@ from vmsnapshot.backends.vsphere._history import History
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.lifecycle.port import Outcome
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.task import PastRevert
 
 
-def last_revert(history: History, vm: VirtualMachine, operation: Operation) -> PastRevert | None:
-    """The last revert of a VM that went well; None: none is remembered, or the history can't be read."""
+def last_revert(history: History, vm: VirtualMachine, operation: Operation) -> Outcome[PastRevert | None]:
+    """The last revert of a VM that went well; None: none is remembered. Or why that can't be read."""
     try:
-        tasks = history.of(vm, operation)
-    except (Unsupported, PlatformError, Denied):
-        return None
+        tasks = history.last(vm, operation)
+    except (Unsupported, PlatformError, Denied) as error:
+        return error
     ended = [
         (task.completed, task.started)
         for task in tasks

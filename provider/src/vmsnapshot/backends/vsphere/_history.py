@@ -7,6 +7,7 @@ import datetime as dt
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -70,6 +71,8 @@ class History:
         self._asked_late: set[str] = set()
         # The ids that VMs had before they were registered anew, by their present ones.
         self._former: defaultdict[str, set[str]] = defaultdict(set)
+        # All that the server remembers of a VM's tasks, for those that were asked for, by their ids.
+        self._looked: dict[str, list[Remembered]] = {}
         # Whether the server is seen to keep our marks with tasks.
         self._late_has_marks = False
         self._is_prepared = False
@@ -139,7 +142,8 @@ class History:
         Where no task carries the mark, by the event that the request was begun, and not for certain.
         """
         ids = self.ids(vm)
-        tasks = [item for item in self._ended if item.entity_id in ids]
+        ended = [item for item in self._ended if item.entity_id in ids]
+        tasks = list({item.id: item for item in [*ended, *self._looked.get(vm.identity.id, ())]}.values())
         found = {**past_tasks(tasks), **vm.remembered}
         reverts, user = self.events.reverts(ids, operation), self._connection.user
         for mark, begun in self.events.begun_on(ids, operation).items():
@@ -194,7 +198,8 @@ class History:
             since = begun[-1].moment if begun else min(item.queued for item in marked)
             others = [task for task in self._since(since, operation) if task.entity_id in before]
         tasks = [*marked, *others, *self.of(vm, operation), *self._listed([vm], operation)[vm_id]]
-        return list({item.id: item for item in tasks}.values())
+        self._looked[vm_id] = list({item.id: item for item in tasks}.values())
+        return self._looked[vm_id]
 
     def _since(self, moment: dt.datetime, operation: Operation) -> list[Remembered]:
         """The first tasks of all that were asked for since a moment."""
@@ -332,26 +337,33 @@ class History:
 
     def of(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
         """The newest tasks of a VM."""
-        subject = Subject.of(operation.what, vm)
+        return self._called(partial(_look_at, vm), operation, Subject.of(operation.what, vm))
+
+    def last(self, vm: VirtualMachine, operation: Operation) -> list[Remembered]:
+        """The same for what decides nothing; raises PlatformError, Denied or Unsupported as they are."""
 
         def look(login: Login) -> list[Remembered]:
-            spec = vim.TaskFilterSpec()
-            it = login.ref("VirtualMachine", vm.identity.id)
-            spec.entity = vim.TaskFilterSpec.ByEntity(entity=it, recursion="self")
-            return _look(login, spec)
+            if not login.is_vcenter:
+                raise Unsupported("a single ESXi host keeps no history of its tasks")
+            return _look_at(vm, login)
 
-        return self._called(look, operation, subject)
+        return self._tried(look, operation, Subject.of(operation.what, vm))
+
+    def _tried(
+        self, look: Callable[[Login], list[Remembered]], operation: Operation, subject: Subject
+    ) -> list[Remembered]:
+        return retry(
+            operation,
+            WORTH_ANOTHER_READ,
+            lambda: self._connection.call(operation, subject, look),
+            briefly=retry_if(PlatformError),
+        )
 
     def _called(
         self, look: Callable[[Login], list[Remembered]], operation: Operation, subject: Subject
     ) -> list[Remembered]:
         try:
-            return retry(
-                operation,
-                WORTH_ANOTHER_READ,
-                lambda: self._connection.call(operation, subject, look),
-                briefly=retry_if(PlatformError),
-            )
+            return self._tried(look, operation, subject)
         except (Unsupported, PlatformError, Denied) as error:
             if self._ignored:
                 return []
@@ -365,6 +377,14 @@ class History:
 
 def _newest(collector: Any) -> Any:
     return collector.latestPage
+
+
+def _look_at(vm: VirtualMachine, login: Login) -> list[Remembered]:
+    """The newest tasks of a VM in the server's history."""
+    spec = vim.TaskFilterSpec()
+    it = login.ref("VirtualMachine", vm.identity.id)
+    spec.entity = vim.TaskFilterSpec.ByEntity(entity=it, recursion="self")
+    return _look(login, spec)
 
 
 def _look(login: Login, spec: Any, page: Callable[[Any], Any] = _newest) -> list[Remembered]:

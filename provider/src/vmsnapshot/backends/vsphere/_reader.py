@@ -351,7 +351,9 @@ class VsphereReader:
         """Those that the server lists with the VM, and those of the last hours in its history and events."""
         return self._history.known_reverts(vm, operation)
 
-    def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
+    def last_reverts(
+        self, vms: Sequence[VirtualMachine], operation: Operation
+    ) -> list[Outcome[PastRevert | None]]:
         """The last revert of each VM that ended well, by the server's task history."""
         return [last_revert(self._history, vm, operation) for vm in vms]
 

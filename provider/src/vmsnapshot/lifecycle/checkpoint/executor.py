@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
-from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan, snapshot_inputs
 from vmsnapshot.lifecycle.checkpoint.pruning import remove_marked
@@ -22,12 +21,8 @@ from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.snapshot.executor import SnapshotCreator
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, UnfinishedCheckpoint
+from vmsnapshot.model.formatting import CLOCKS_DIFFER
 from vmsnapshot.model.machine import VirtualMachine
-
-# Snapshots are dated by their hosts, whose clocks differ from vCenter's: by days (Broadcom KB 312016), or by
-# years, as where one begins anew at 2000-01-01 (hydrotho/VMware_Snapshot_Timestamp_Converter). More than this
-# is no delay of ours.
-_CLOCKS_DIFFER: Final = dt.timedelta(minutes=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +127,9 @@ class CheckpointExecutor:
         """The checkpoint as of the server's time, where its snapshots are dated by a clock that is wrong."""
         first, until = taken_at(checkpoint), self._session.now(operation)
         last = first + dt.timedelta(seconds=checkpoint.skew_seconds)
-        if first >= moment - _CLOCKS_DIFFER and last <= until + _CLOCKS_DIFFER:
+        if first >= moment - CLOCKS_DIFFER and last <= until + CLOCKS_DIFFER:
             return checkpoint
-        wrong = first if first < moment - _CLOCKS_DIFFER else last
+        wrong = first if first < moment - CLOCKS_DIFFER else last
         text = (
             f'A snapshot of checkpoint "{self._inputs.label}" is dated {wrong:%Y-%m-%d %H:%M:%S} UTC, and '
             f"was taken at {moment:%Y-%m-%d %H:%M:%S} UTC by the server's clock: the clock of its host is "

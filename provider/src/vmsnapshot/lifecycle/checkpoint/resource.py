@@ -41,7 +41,7 @@ from vmsnapshot.lifecycle.checkpoint.text import (
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import ignored, not_ignored
 from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
-from vmsnapshot.lifecycle.common.observed import failed_condition, now
+from vmsnapshot.lifecycle.common.observed import by_both_clocks, failed_condition, now
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.platform_check import validate_vss
 from vmsnapshot.lifecycle.common.session import Session
@@ -315,12 +315,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         moment: dt.datetime,
         operation: Operation,
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """The labels to remove, and those that stay although expired, why; `moment` is the server's time.
-
-        A clock that leaps forward would remove what is still young: it has expired by this machine's, too.
-        """
+        """The labels to remove, and those that stay although expired, why; `moment` is the server's time."""
         held, checkpoints = there
-        ours = min(moment, now())
+        ours = by_both_clocks(moment)
         over, by_both = (to_remove(held, rules_of(asked), when) for when in (moment, ours))
         going, kept = self._spare(
             urn, checkpoints, {label: rule for label, rule in over.items() if label in by_both}, operation

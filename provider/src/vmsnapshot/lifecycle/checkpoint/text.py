@@ -135,7 +135,8 @@ def orphan_lines(plan: CheckpointPlan) -> list[str]:
                 text = (
                     f"{name} was made by a resource of the same names in another state, as of a stack in "
                     "another backend, or of this one before its provider was replaced or upgraded. It is "
-                    "left alone."
+                    "left alone. If it was this one, in a run that was interrupted, remove it if nobody "
+                    "needs it."
                 )
             lines += wrapped(text, first=_INDENT)
     return lines

@@ -49,8 +49,9 @@ def other_state_text(name: str, what: str) -> str:
     return (
         f"{name} was made by a resource of the same names in another state, as of a stack in another backend "
         f"or organisation: it is left alone, and a new {what} is made. (This stack itself may have made it "
-        "before its provider was replaced or upgraded, in a run that was interrupted: then import it, or "
-        "remove it if nobody needs it. Else give one of the two stacks another name.)"
+        "before its provider was replaced or upgraded, in a run that was interrupted: then import it in "
+        f"place of the new {what}, before the update, or afterwards as another resource; or remove it if "
+        "nobody needs it. Else give one of the two stacks another name.)"
     )
 
 

@@ -49,15 +49,17 @@ def is_for(mark: str | None, request_id: str, state: str | None) -> bool:
 def marked_for(vm: VirtualMachine, request_id: str, state: str | None) -> list[Snapshot]:
     """Returns the VM's snapshots made for a request: their marks are bound to the VM and to their names.
 
-    Those that another state's equal request has made are not among them; with None, they are.
+    Those that another state's equal request has made are not among them; with None, they are. Nor are those
+    that are being deleted.
     """
     ours = (item for item in vm.snapshots if is_for(item.mark, request_id, state))
-    return [item for item in ours if item.mark_proof == "exact"]
+    return [item for item in ours if item.mark_proof == "exact" and not item.being_deleted]
 
 
 def marked(vm: VirtualMachine, mark: ownership.OwnerRef | str) -> list[Snapshot]:
-    """Returns the VM's snapshots that were made with a mark: it is bound to the VM and to their names."""
-    return [item for item in vm.snapshots if item.mark == str(mark) and item.mark_proof == "exact"]
+    """Returns the VM's snapshots that were made with a mark, likewise."""
+    ours = (item for item in vm.snapshots if item.mark == str(mark))
+    return [item for item in ours if item.mark_proof == "exact" and not item.being_deleted]
 
 
 def marked_as_recorded(
@@ -92,3 +94,10 @@ def snapshot_name(platform: Platform, vm: VirtualMachine, label: str) -> str:
         return fit
     digits = hashlib.sha256(wanted.encode()).hexdigest()[:_DIGITS]
     return f"{fit[: NAME_LIMIT - _DIGITS - 1].rstrip('-.')}-{digits}"
+
+
+def free_name(name: str, vm: VirtualMachine, *, unique: bool) -> str:
+    """Returns a name for one more safety snapshot; `unique`: where two can't have one name."""
+    taken = {item.name for item in vm.snapshots} if unique else ()
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    return next(item for item in names if item not in taken)

@@ -22,6 +22,14 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def by_both_clocks(moment: dt.datetime) -> dt.datetime:
+    """Returns the time by which something is old enough to be removed: the server's or, if earlier, ours.
+
+    By the server's alone, a clock that leaps forward would remove what is still young.
+    """
+    return min(moment, now())
+
+
 def timestamp(moment: dt.datetime) -> str:
     """Formats a time by RFC 3339 in UTC, with a fraction only if there is one: `2026-11-23T10:00:00Z`."""
     return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

@@ -17,7 +17,7 @@ from vmsnapshot.lifecycle.common.creation import create_once
 from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
-from vmsnapshot.lifecycle.common.marks import is_for, marked_as_recorded, marked_for, snapshot_name
+from vmsnapshot.lifecycle.common.marks import free_name, is_for, marked_as_recorded, marked_for, snapshot_name
 from vmsnapshot.lifecycle.common.observed import timestamp_or_none
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors, parallel_map, partition
 from vmsnapshot.lifecycle.common.safety_records import (
@@ -61,12 +61,14 @@ class SafetySnapshots:
         session: The backend and the logger.
         urn: The resource.
         spec: How they are taken.
+        first: Whether no state tells its requests from equal ones of other states.
     """
 
-    def __init__(self, session: Session, urn: str, spec: SafetySpec) -> None:
+    def __init__(self, session: Session, urn: str, spec: SafetySpec, *, first: bool = True) -> None:
         self._session = session
         self._urn = urn
         self._spec = spec
+        self._state = session.state if first else None  # a request that state tells apart is its own
 
     # --- found and taken --------------------------------------------------------------------
 
@@ -80,8 +82,13 @@ class SafetySnapshots:
 
         The resource may have had another URN then: the request alone tells.
         """
-        ours = marked_for(vm, request_id, self._session.state)
+        ours = marked_for(vm, request_id, self._state)
         return sorted(ours, key=lambda item: _taken(item) or _NEVER)
+
+    def unheld(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
+        """Returns those of an equal request of another state, or of this one before an upgrade."""
+        ours = self.find_all(vm, request_id)
+        return [item for item in marked_for(vm, request_id, None) if item not in ours]
 
     def replaced(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
         """Returns those of earlier tries that one which is taken now replaces.
@@ -131,7 +138,7 @@ class SafetySnapshots:
         earlier = self.find_all(vm, request_id)
         begun = next((item for item in earlier if not item.ready), None)
         if begun is None:
-            name = _free_name(self._name(vm, request_id), vm, unique=self._session.platform.has_namespaces)
+            name = free_name(self._name(vm, request_id), vm, unique=self._session.platform.has_namespaces)
             operation.progress(f'taking safety snapshot "{name}"')
             request = SnapshotRequest(
                 name=name,
@@ -288,8 +295,8 @@ class SafetySnapshots:
             request_ids: The id of each VM's request, by the member's key; empty: nothing is reverted.
             operation: Whose time counts.
         """
-        used, state = set(request_ids.values()), self._session.state
-        over = [item for item in leftovers if not any(is_for(item.ownership, one, state) for one in used)]
+        used = set(request_ids.values())
+        over = [item for item in leftovers if not any(is_for(item.ownership, one, None) for one in used)]
         causes = self.remove_leftovers(over, operation)
         left = [item for item in over if item.member in causes]
         if not left:
@@ -391,10 +398,3 @@ def _taken(snapshot: Snapshot) -> dt.datetime | None:
 def _stands_on(vm: VirtualMachine, snapshot: Snapshot) -> bool:
     """Whether the VM has gone on from a snapshot: surely, as far as the platform tells its place."""
     return any(item.id == snapshot.id for item in vm.ancestry(vm.current_snapshot_id))
-
-
-def _free_name(name: str, vm: VirtualMachine, *, unique: bool) -> str:
-    """A name for one more safety snapshot; `unique`: where two can't have one name."""
-    taken = {item.name for item in vm.snapshots} if unique else ()
-    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
-    return next(item for item in names if item not in taken)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.observed import failed_condition, parse_timestamp
+from vmsnapshot.lifecycle.common.members import format_names
+from vmsnapshot.lifecycle.common.observed import by_both_clocks, failed_condition, parse_timestamp
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
@@ -73,12 +74,12 @@ def find_by_reference(vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot
 
 
 def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot, moment: dt.datetime) -> bool:
-    """Whether a safety snapshot has expired by the user's rule."""
+    """Whether a safety snapshot has expired by the user's rule; `moment` is the server's time."""
     if rule.keep_updates is not None:
         return item.updates >= rule.keep_updates
     if rule.max_age is not None and item.create_time is not None:
         taken = parse_timestamp(item.create_time)
-        return moment - taken > parse_duration(rule.max_age)
+        return by_both_clocks(moment) - taken > parse_duration(rule.max_age)
     return False
 
 
@@ -98,6 +99,17 @@ def leftover_text(
     if left:
         lines.append("The next update uses or removes them.")
     return lines
+
+
+def unheld_text(unheld: Sequence[tuple[VirtualMachine, Snapshot]]) -> str:
+    """Returns what safety snapshots are that an equal request of another state has taken."""
+    names = format_names(format_snapshot(vm, item) for vm, item in unheld)
+    return (
+        f"{names}: a safety snapshot that was taken for an equal request of a resource of the same names, by "
+        "a stack in another backend, or by this one before its provider was replaced or upgraded, in a run "
+        "that was interrupted. State doesn't hold it, and no update removes it: remove it yourself once "
+        "nobody needs it as the way back."
+    )
 
 
 def only_way_back_text(vm: VirtualMachine, snapshot: Snapshot) -> str:

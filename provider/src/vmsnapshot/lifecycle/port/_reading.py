@@ -219,8 +219,12 @@ class Reader(Protocol):
         """
         ...
 
-    def last_reverts(self, vms: Sequence[VirtualMachine], operation: Operation) -> list[PastRevert | None]:
-        """The last revert of each VM that ended well; None: the platform remembers none, or doesn't tell.
+    def last_reverts(
+        self, vms: Sequence[VirtualMachine], operation: Operation
+    ) -> list[Outcome[PastRevert | None]]:
+        """The last revert of each VM that ended well; None: the platform remembers none.
+
+        Or why that isn't known (Denied, PlatformError, Unsupported).
 
         It takes a few calls for each VM.
         """

@@ -26,10 +26,10 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
 from vmsnapshot.model.task import AskedTask, PastTask
 
-# People run an interrupted update again soon.  What an interrupted run did longer ago counts only
-# while the VM is still on the snapshot (that far back, previews look for nothing else); and a first
-# revert (there is no state yet that would tell one request from an equal earlier one) doesn't count
-# then at all, nor when anything else has run on the VM since.
+# With state, a request's id is its own for ever, and what was done for it counts however long ago that was: a
+# state that is older than its revert (from a backup, `pulumi stack import`) makes the same request.  A first
+# revert, which nothing tells from an equal earlier one, counts for as long as people take to run an
+# interrupted update again, and only if nothing else has run on the VM since.
 RERUN_WITHIN: Final = dt.timedelta(hours=1)
 
 # How long a delete tries to reach the platform only to record that it was deleted. Ours.
@@ -131,6 +131,16 @@ def forget(
             session.backend.forget([vm.id for vm in there], owner_id(urn), until, operation)
 
 
+def is_forgotten(session: Session, urn: str, vm: VirtualMachine, done: dt.datetime) -> bool:
+    """Whether what was done to a VM by then belongs to a deleted resource; raises as `Reader.forgotten`."""
+    operation = session.operation(urn, "looking for what was forgotten")
+    known = (
+        session.notes.forgotten(urn, vm_key(vm.identity)),
+        session.backend.forgotten(vm, owner_id(urn), operation),
+    )
+    return any(until is not None and until >= done for until in known)
+
+
 def say_weaker_protection(
     session: Session, urn: str, vms: Sequence[VirtualMachine], operation: Operation
 ) -> None:
@@ -158,13 +168,12 @@ class RevertEvidence:
     # --- one VM -----------------------------------------------------------------------------
 
     def recall(self, request: RevertRequest, operation: Operation) -> PastTask | None:
-        """The same as `find`, for previews: in few calls for many VMs."""
+        """The same as `find`, for previews, in few calls for many VMs: each has just been read."""
         if self._session.notes.asked(request.note) is not None:
             return self.find(request, operation)
-        task = self._session.backend.recent_task(request.vm, request.id, operation)
-        if task is None and not self._first and _is_on_target(request):
-            return self.find(request, operation, ReadMask.NOTHING)  # the VM has just been read
-        return self._counted(task, request)
+        if not self._first:
+            return self.find(request, operation, ReadMask.NOTHING)
+        return self._counted(self._session.backend.recent_task(request.vm, request.id, operation), request)
 
     def find(
         self, request: RevertRequest, operation: Operation, read: ReadMask = ReadMask.TASKS
@@ -305,12 +314,7 @@ class RevertEvidence:
             return True
         if task.completed is None or not self._is_recent(task) or not task.latest:
             return False
-        operation = self._session.operation(self._urn, "looking for what was forgotten")
-        known = (
-            self._session.notes.forgotten(self._urn, vm_key(vm.identity)),
-            self._session.backend.forgotten(vm, owner_id(self._urn), operation),
-        )
-        return all(forgotten is None or forgotten < task.completed for forgotten in known)
+        return not is_forgotten(self._session, self._urn, vm, task.completed)
 
     def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
         if task is None or task.running:
@@ -318,7 +322,7 @@ class RevertEvidence:
         if task.uncertain or task.out_of_sight:
             self._require_shown([task], request.vm, request.target)
             return None
-        if not self._is_recent(task) and not _is_on_target(request):
+        if self._first and not self._is_recent(task) and not _is_on_target(request):
             return None
         self._require_certain(task, request.vm, request.target)
         return task if self.counts(task, request.vm) else None

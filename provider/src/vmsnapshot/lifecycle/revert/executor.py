@@ -32,6 +32,7 @@ from vmsnapshot.lifecycle.revert.state import (
     count_update,
     gone_text,
     is_first,
+    known_until,
     power_asked,
     request_id,
     revert_state,
@@ -73,7 +74,7 @@ class RevertExecutor:
         self, session: Session, urn: str, *, first: bool, spec: SafetySpec, strict: bool = False
     ) -> None:
         self.evidence = RevertEvidence(session, urn, first=first)
-        self.safety = SafetySnapshots(session, urn, spec)
+        self.safety = SafetySnapshots(session, urn, spec, first=first)
         self._session = session
         self._urn = urn
         self._strict = strict
@@ -265,8 +266,8 @@ class RevertRun:
             planned = self._plan(asker, operation)
         planned = dataclasses.replace(planned, found=done)
         if done is None:
-            first = is_first(self._before)
-            earlier = find_earlier(self._session, request, operation, first=first)
+            since = None if self._before is None else known_until(self._before)
+            earlier = find_earlier(self._session, self._urn, request, operation, since=since)
             planned = dataclasses.replace(planned, earlier=earlier)
         if planned.errors and try_to_take_back(self._session, self._urn, planned.vm, operation):
             raise_for_errors(planned.errors, operation.what, end="Nothing was reverted")

@@ -17,6 +17,7 @@ from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
 from vmsnapshot.lifecycle.common.preflight_restore import as_restored
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
+from vmsnapshot.lifecycle.common.safety_records import unheld_text
 from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
@@ -24,7 +25,7 @@ from vmsnapshot.lifecycle.common.tree import wrapped
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
-from vmsnapshot.lifecycle.revert.state import power_asked, request_id, safety_spec
+from vmsnapshot.lifecycle.revert.state import is_first, power_asked, request_id, safety_spec
 from vmsnapshot.lifecycle.revert.text import DELETE_POLICY, another_vm_text, found_text, plan_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
@@ -70,7 +71,8 @@ class PlannedRevert:
             still doing it: then nothing else is reverted.
         looked: Whether such a task was looked for.
         before: The VM that state means, if there is state.
-        earlier: A revert of late that may have been done for this request, and doesn't count.
+        earlier: A revert that may have been done for this request, and doesn't count.
+        unheld: Safety snapshots of an equal request of another state.
     """
 
     vm: VirtualMachine
@@ -81,6 +83,7 @@ class PlannedRevert:
     looked: bool = False
     before: VirtualMachineIdentity | None = None
     earlier: EarlierRevert | None = None
+    unheld: Sequence[Snapshot] = ()
 
     @property
     def is_done(self) -> bool:
@@ -105,9 +108,12 @@ class PlannedRevert:
             lines = [self.plan.text, *(another_vm_text(self.before, self.vm) if other else ())]
             if self.earlier is not None:
                 lines += wrapped(self.earlier.text(self.vm), first="  ")
-            return "\n".join(lines)
-        power = power_asked(self.policy, self.vm.machine)
-        return found_text(self.found, self.vm, self.target, power, self.policy)
+        else:
+            power = power_asked(self.policy, self.vm.machine)
+            lines = [found_text(self.found, self.vm, self.target, power, self.policy)]
+        if self.unheld:
+            lines += wrapped(unheld_text([(self.vm, item) for item in self.unheld]), first="  ")
+        return "\n".join(lines)
 
 
 def plan_request(
@@ -138,11 +144,19 @@ def plan_request(
         target = _before_safety_snapshot(session, vm, target, asker)
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
     replaced: list[Snapshot] = []
-    if asker is not None and inputs.safety_snapshot is not None:
-        safety = SafetySnapshots(session, asker.urn, safety_spec(inputs))
-        replaced = safety.replaced(vm, request_id(asker.urn, vm, target, inputs, asker.old))
+    unheld: list[Snapshot] = []
+    if asker is not None:
+        safety = _safety(session, asker)
+        identifier = request_id(asker.urn, vm, target, inputs, asker.old)
+        unheld = safety.unheld(vm, identifier)
+        replaced = [] if inputs.safety_snapshot is None else safety.replaced(vm, identifier)
     plan = plan_revert(vm, target, then, inputs, session.now(operation), replaced=replaced)
-    return PlannedRevert(vm, target, plan, inputs.power_policy)
+    return PlannedRevert(vm, target, plan, inputs.power_policy, unheld=unheld)
+
+
+def _safety(session: Session, asker: Asker) -> SafetySnapshots:
+    """The safety snapshots of who asks."""
+    return SafetySnapshots(session, asker.urn, safety_spec(asker.inputs), first=is_first(asker.old))
 
 
 def plan_revert(
@@ -266,6 +280,5 @@ def _before_safety_snapshot(
     above = vm.snapshot(current.parent_id)
     if above is None:
         return current
-    safety = SafetySnapshots(session, asker.urn, safety_spec(asker.inputs))
-    taken = safety.find(vm, request_id(asker.urn, vm, above, asker.inputs, asker.old))
+    taken = _safety(session, asker).find(vm, request_id(asker.urn, vm, above, asker.inputs, asker.old))
     return above if taken is not None and taken.id == current.id else current

@@ -352,10 +352,12 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             return planned  # with what isn't known yet, nobody knows whether it is the same
         identifier = request_id(urn, planned.vm, planned.target, given.model, old)
         request = RevertRequest(identifier, planned.vm, planned.target)
-        first = is_first(old)
-        found = RevertEvidence(self._session, urn, first=first).recall(request, operation)
-        earlier = find_earlier(self._session, request, operation, first=first) if found is None else None
-        recalled = dataclasses.replace(planned, found=found, looked=True, earlier=earlier)
+        found = RevertEvidence(self._session, urn, first=is_first(old)).recall(request, operation)
+        recalled = dataclasses.replace(planned, found=found, looked=True)
+        if found is None:
+            since = None if old is None else known_until(old)
+            earlier = find_earlier(self._session, urn, request, operation, since=since)
+            recalled = dataclasses.replace(recalled, earlier=earlier)
         memory = self._memory.of(urn)
         if memory.checked is not None and memory.checked.planned is planned:
             # What follows in this preview looks no more.

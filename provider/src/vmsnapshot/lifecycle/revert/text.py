@@ -9,7 +9,7 @@ from typing import Final, Literal
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
-from vmsnapshot.model.formatting import format_age, format_size
+from vmsnapshot.model.formatting import format_age, format_size, format_taken
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import PowerState, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
@@ -90,8 +90,9 @@ def found_text(
     else:
         when = "" if found.completed is None else f", ended {found.completed:%Y-%m-%d %H:%M:%S} UTC"
         text = (
-            f"{format_vm(vm)} was already reverted to {where} by a run of this request that was "
-            f"interrupted ({found.id}{when}). It is not reverted again; to revert once more, change "
+            f"{format_vm(vm)} was already reverted to {where} by a run of this request "
+            f"({found.id}{when}) of which the stack's state doesn't know: it was interrupted, or the state "
+            "is older, as one from a backup. It is not reverted again; to revert once more, change "
             "`triggers`."
         )
         if power is not None:
@@ -201,7 +202,7 @@ def _taken(target: Snapshot, moment: dt.datetime) -> str:
     taken = target.create_time
     if taken is None:
         return "taken at a time that is not known"
-    return f"taken {format_age(moment - taken)} ago ({taken:%Y-%m-%d %H:%M:%S} UTC)"
+    return format_taken(moment - taken, f"{taken:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _power(plan: RevertPlan, policy: PowerPolicy) -> str:

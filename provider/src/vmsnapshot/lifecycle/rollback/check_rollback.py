@@ -8,15 +8,17 @@ from typing import Final
 
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.observed import timestamp
+from vmsnapshot.lifecycle.common.parallel import partition
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.tree import wrapped
-from vmsnapshot.lifecycle.errors import Refused
+from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec, plan_rollback
 from vmsnapshot.lifecycle.rollback.restore_points import CheckpointMaker
 from vmsnapshot.lifecycle.rollback.text import rollback_text
 from vmsnapshot.model.check_rollback import CheckRollbackArgs, CheckRollbackResult
 from vmsnapshot.model.duration import format_duration, parse_duration
+from vmsnapshot.model.formatting import CLOCKS_DIFFER
 from vmsnapshot.model.task import PastRevert
 
 _MINUTE: Final = dt.timedelta(minutes=1)
@@ -35,14 +37,14 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     planned = plan_rollback(session, spec, operation)
     planned.raise_for_errors(operation.what)
     between = planned.points.taken_between
-    age = None if between is None else planned.moment - between[0]
+    age = None if between is None else _age(between, planned.moment)
     if args.max_age is not None:
         _raise_if_older(operation.what, args.max_age, age)
-    reverts = _last_reverts(session, planned, operation) if args.estimate else {}
+    reverts, unread = _last_reverts(session, planned, operation) if args.estimate else ({}, {})
     expected = _expected(planned, reverts)
     text = rollback_text(planned)
     if args.estimate:
-        text = "\n".join([text, *wrapped(_estimate_text(planned, reverts, expected), first="  ")])
+        text = "\n".join([text, *wrapped(_estimate_text(planned, reverts, unread, expected), first="  ")])
     return CheckRollbackResult(
         to=args.to,
         taken_at=None if between is None else timestamp(between[0]),
@@ -56,10 +58,19 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     )
 
 
-def _last_reverts(session: Session, planned: PlannedRollback, operation: Operation) -> dict[str, PastRevert]:
-    """The last revert of each VM, as far as the platform remembers."""
-    found = session.backend.last_reverts([planned.vm(key) for key in planned.plans], operation)
-    return {key: item for key, item in zip(planned.plans, found, strict=True) if item is not None}
+def _age(between: tuple[dt.datetime, dt.datetime], moment: dt.datetime) -> dt.timedelta | None:
+    """How old the first of the snapshots is; None: not known, as one is dated by a clock that is ahead."""
+    first, last = between
+    return None if last - moment > CLOCKS_DIFFER else moment - first
+
+
+def _last_reverts(
+    session: Session, planned: PlannedRollback, operation: Operation
+) -> tuple[dict[str, PastRevert], dict[str, VmsnapshotError]]:
+    """The last revert of each VM, as far as the platform remembers; and of which that isn't known, why."""
+    outcomes = session.backend.last_reverts([planned.vm(key) for key in planned.plans], operation)
+    found, unread = partition(dict(zip(planned.plans, outcomes, strict=True)))
+    return {key: item for key, item in found.items() if item is not None}, unread
 
 
 def _expected(planned: PlannedRollback, reverts: Mapping[str, PastRevert]) -> float | None:
@@ -71,7 +82,10 @@ def _expected(planned: PlannedRollback, reverts: Mapping[str, PastRevert]) -> fl
 
 
 def _estimate_text(
-    planned: PlannedRollback, reverts: Mapping[str, PastRevert], expected: float | None
+    planned: PlannedRollback,
+    reverts: Mapping[str, PastRevert],
+    unread: Mapping[str, VmsnapshotError],
+    expected: float | None,
 ) -> str:
     """How long it may take, in words."""
     if expected is not None:
@@ -82,13 +96,20 @@ def _estimate_text(
             f"By {each} last reverts, reverting takes about {expected:.0f} s{in_waves}; safety snapshots, "
             "powerPolicy and the guests' own start come on top."
         )
-    missing = [key for key in planned.plans if key not in reverts]
-    return f"How long it takes is not known: no past revert is remembered of {format_names(missing)}."
+    none = [key for key in planned.plans if key not in reverts and key not in unread]
+    causes = [f"no past revert is remembered of {format_names(none)}"] if none else []
+    if unread:
+        why = full_stop(next(iter(unread.values())).message)
+        causes.append(f"whether {format_names(unread)} was reverted before could not be read: {why}")
+    return full_stop(f"How long it takes is not known: {'; '.join(causes)}")
 
 
 def _raise_if_older(what: str, max_age: str, age: dt.timedelta | None) -> None:
     if age is None:
-        message = f"the checkpoint's age is not known, so it may be older than maxAge ({max_age})"
+        message = (
+            "the checkpoint's age is not known (a snapshot of it has no date, or one that is still to come "
+            f"by the server's clock), so it may be older than maxAge ({max_age})"
+        )
         raise Refused(message, subject=what)
     if age > parse_duration(max_age):
         # In the units of maxAge: "1 day" would read as less than 26h.

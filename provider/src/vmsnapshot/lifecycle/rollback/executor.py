@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
@@ -12,12 +12,13 @@ from vmsnapshot.lifecycle.common.members import Environment
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.safety import SafetySpec
-from vmsnapshot.lifecycle.common.safety_records import NotRemoved
+from vmsnapshot.lifecycle.common.safety_records import NotRemoved, unheld_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
-from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
+from vmsnapshot.lifecycle.revert.earlier import EarlierRevert, find_earlier
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, RevertRequest
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.failed_request import try_to_take_back
 from vmsnapshot.lifecycle.rollback.begun import Begun
@@ -105,7 +106,8 @@ class RollbackExecutor:
         except VmsnapshotError as error:
             raise self._not_begun(error) from error
         again = self._old is not None and is_open(self._old)
-        text = rollback_text(planned, done=len(executor.reverted), again=again)
+        earlier = self.find_earlier(planned, (), operation)
+        text = rollback_text(planned, done=len(executor.reverted), again=again, earlier=earlier)
         self._session.log(self._urn, requests.Severity.WARNING, text)
         if self._old is not None:
             attempts = {key: plan.attempt.id for key, plan in executor.plans.items()}
@@ -153,6 +155,21 @@ class RollbackExecutor:
         attempts = self._attempts.find(planned.targets, operation, wait=False)
         return {key: item for key, item in attempts.items() if item.done or item.running}
 
+    def find_earlier(
+        self, planned: PlannedRollback, found: Collection[str], operation: Operation
+    ) -> dict[str, EarlierRevert]:
+        """Of VMs that aren't found to be done, the reverts that may have been done for a first rollback."""
+        if self._old is not None:
+            return {}
+        earlier: dict[str, EarlierRevert] = {}
+        for key, (vm, target) in planned.targets.items():
+            request = RevertRequest(self._attempts.first(key, vm, target).id, vm, target)
+            if key not in found and (
+                item := find_earlier(self._session, self._urn, request, operation, since=None)
+            ):
+                earlier[key] = item
+        return earlier
+
     def _look(self, operation: Operation) -> tuple[WaveExecutor, PlannedRollback]:
         """Every VM looked up and checked, and what was already done to it.
 
@@ -196,6 +213,10 @@ class RollbackExecutor:
             plans[key] = MemberPlan(members[key], planned.vm(key), RevertAttempt(before[key].request or ""))
         if found:
             self._session.log(self._urn, requests.Severity.WARNING, found_text(found))
+        pairs = [(plan.vm, plan.attempt.id) for plan in plans.values()]
+        unheld = [(vm, item) for vm, attempt in pairs for item in self._reverts.safety.unheld(vm, attempt)]
+        if unheld:
+            self._session.log_wrapped(self._urn, requests.Severity.WARNING, unheld_text(unheld))
         executor = WaveExecutor(
             self._reverts,
             {key: plans[key] for key in members},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.lifecycle.rollback.state import COMPUTED
@@ -21,12 +22,14 @@ class CheckedPlan:
         planned: The VMs that state doesn't tell to be reverted.
         done: Those that it does.
         found: Of those planned, what interrupted runs have done or still do.
+        earlier: Of the others, the reverts that may have been done for this, and don't count.
     """
 
     inputs: RollbackInputs
     planned: PlannedRollback
     done: Mapping[str, MemberRollback]
     found: Mapping[str, RevertAttempt]
+    earlier: Mapping[str, EarlierRevert]
 
     @property
     def powered(self) -> list[str]:

@@ -195,12 +195,12 @@ class MemberAttempts:
         wait: bool = True,
     ) -> dict[str, RevertAttempt]:
         """Each VM's next try, or the one that is done; `wait` for those that still run."""
-        first = {key: self._first(key, vm, target) for key, (vm, target) in targets.items()}
+        first = {key: self.first(key, vm, target) for key, (vm, target) in targets.items()}
         return self._reverts.evidence.find_attempts(
             targets, first, operation, kept=self._is_kept, wait=wait, read=ReadMask.NOTHING
         )
 
-    def _first(self, key: str, vm: VirtualMachine, target: Snapshot) -> RevertAttempt:
+    def first(self, key: str, vm: VirtualMachine, target: Snapshot) -> RevertAttempt:
         """The first try that state doesn't know to have been taken back."""
         first = RevertAttempt(attempt_id(self._request.token, vm_key(vm.identity), snapshot_identity(target)))
         undone = self._before[key].undone_at if key in self._before else None

@@ -21,6 +21,7 @@ from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Severity
 from vmsnapshot.lifecycle.revert.approval import shown_revert
+from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
@@ -321,7 +322,13 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             self._session.log(urn, Severity.WARNING, found_text(done, running, uncertain))
         again = old is not None and is_open(old)
         count = len(checked.done) + len(done)
-        text = rollback_text(checked.planned.without(found), done=count, again=again, powered=checked.powered)
+        text = rollback_text(
+            checked.planned.without(found),
+            done=count,
+            again=again,
+            powered=checked.powered,
+            earlier=checked.earlier,
+        )
         others = {} if old is None else other_vms(old.vms, checked.planned.environment.machines)
         for key, before in others.items():
             lines = another_vm_text(before, checked.planned.environment.machines[key])
@@ -361,10 +368,11 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             begun_with=vms_of(old, request),  # by the keys that they have now
         )
         found: Mapping[str, RevertAttempt] = {}
+        earlier: Mapping[str, EarlierRevert] = {}
         if request is not None and planned.plans:
-            found = RollbackExecutor(self._session, urn, old, asked, request).find_attempts(
-                planned, operation
-            )
+            run = RollbackExecutor(self._session, urn, old, asked, request)
+            found = run.find_attempts(planned, operation)
+            earlier = run.find_earlier(planned, found, operation)
         # Of those that are reverted, whether their power is still to be done.
         stay = {key: is_power_pending(old, item, asked.power_policy) for key, item in done.items()}
         stay |= {key: True for key, item in found.items() if item.done}
@@ -382,7 +390,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
                 targets[key] = before.reverted_to.id
         planned_inputs = replace(inputs, machines=machines, targets=targets, seen=seen)
-        return CheckedPlan(planned_inputs, planned, done, found)
+        return CheckedPlan(planned_inputs, planned, done, found, earlier)
 
 
 def _member(named: str) -> EnvironmentMember:

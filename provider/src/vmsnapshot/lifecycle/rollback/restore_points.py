@@ -145,9 +145,17 @@ def _chosen(labelled: Mapping[str, Sequence[Snapshot]], whose: CheckpointMaker) 
 
 
 def _ambiguous(vm: VirtualMachine, items: Sequence[Snapshot]) -> Ambiguous:
+    makers = {_maker(item) for item in items}
+    if len(makers) > 1 and len({maker and maker[0] for maker in makers}) == 1:
+        remedy = (
+            "Resources of the same names in several states have taken them, as stacks in two backends, or "
+            "one before and after an upgrade of its provider. Remove those that nobody needs, or "
+            "go back to the one that is meant by a VirtualMachineRevert"
+        )
+    else:
+        remedy = "Name the one that is meant by `checkpoint`, the URN of its EnvironmentCheckpoint"
     return Ambiguous(
-        f"{len(items)} checkpoints of that label have a snapshot of it: {_listed(vm, items)}. Name the "
-        "one that is meant by `checkpoint`, the URN of its EnvironmentCheckpoint."
+        f"{len(items)} checkpoints of that label have a snapshot of it: {_listed(vm, items)}. {remedy}."
     )
 
 

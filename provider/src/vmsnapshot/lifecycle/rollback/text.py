@@ -11,10 +11,11 @@ from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.preflight import finding
 from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
 from vmsnapshot.lifecycle.errors import VmsnapshotError
+from vmsnapshot.lifecycle.revert.earlier import EarlierRevert, format_earlier
 from vmsnapshot.lifecycle.revert.text import as_of
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
 from vmsnapshot.lifecycle.rollback.restore_points import made_by
-from vmsnapshot.model.formatting import format_age, format_count, format_size
+from vmsnapshot.model.formatting import format_age, format_count, format_size, format_taken
 from vmsnapshot.model.machine import PowerState
 from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.rollback import RollbackState
@@ -63,7 +64,12 @@ def open_text(state: RollbackState) -> str:
 
 
 def rollback_text(
-    planned: PlannedRollback, *, done: int = 0, again: bool = False, powered: Sequence[str] = ()
+    planned: PlannedRollback,
+    *,
+    done: int = 0,
+    again: bool = False,
+    powered: Sequence[str] = (),
+    earlier: Mapping[str, EarlierRevert] | None = None,
 ) -> str:
     """What a person reads before approving: which VMs in which waves, ages, power, what is lost.
 
@@ -72,6 +78,7 @@ def rollback_text(
         done: How many others have been, by a run of the same rollback.
         again: Whether a run of the same rollback has failed.
         powered: Those of the others that are still switched on or off, as powerPolicy says.
+        earlier: Of the VMs, the reverts that may have been done for this, and don't count.
     """
     plans = _in_order(planned)
     if not plans and done:
@@ -85,6 +92,7 @@ def rollback_text(
         lines += [planned.text(key) for _, key, _ in plans]
     else:
         lines += [*_sizes_as_of(plans, planned.moment), *_left(plans), *_grouped(plans)]
+    lines += [line for text in format_earlier(earlier or {}) for line in wrapped(text, first=_INDENT)]
     return "\n".join(lines)
 
 
@@ -93,7 +101,8 @@ def found_text(done: Sequence[str], running: Sequence[str] = (), uncertain: Sequ
     lines: list[str] = []
     if done:
         lines += wrapped(
-            f"{format_names(done)}: already reverted by a run of this request that was interrupted, and not "
+            f"{format_names(done)}: already reverted by a run of this request of which the stack's state "
+            "doesn't know (it was interrupted, or the state is older, as one from a backup), and not "
             "reverted again. To revert all once more, change `triggers`."
         )
     if running:
@@ -153,8 +162,7 @@ def _head(planned: PlannedRollback, count: int, done: int, but: str, *, again: b
     when = "taken at a time that is not known"
     if between is not None:
         first, last = between
-        age = format_age(planned.moment - first)
-        when = f"taken {age} ago ({first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)})"
+        when = format_taken(planned.moment - first, f"{first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)}")
     vms = format_count(count, "VM")
     before = f" {done} more have been rolled back already and stay as they are{but}." if done else ""
     safety = " Each gets a safety snapshot of its disks first." if planned.spec.safety else ""

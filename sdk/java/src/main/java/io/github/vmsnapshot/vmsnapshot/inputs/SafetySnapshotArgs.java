@@ -53,14 +53,14 @@ public final class SafetySnapshotArgs extends com.pulumi.resources.ResourceArgs 
     }
 
     /**
-     * Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+     * Remove it, at the next update, once it is older than this duration, such as `72h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
      * 
      */
     @Import(name="maxAge")
     private @Nullable Output<String> maxAge;
 
     /**
-     * @return Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+     * @return Remove it, at the next update, once it is older than this duration, such as `72h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
      * 
      */
     public Optional<Output<String>> maxAge() {
@@ -168,7 +168,7 @@ public final class SafetySnapshotArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param maxAge Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+         * @param maxAge Remove it, at the next update, once it is older than this duration, such as `72h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
          * 
          * @return builder
          * 
@@ -179,7 +179,7 @@ public final class SafetySnapshotArgs extends com.pulumi.resources.ResourceArgs 
         }
 
         /**
-         * @param maxAge Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+         * @param maxAge Remove it, at the next update, once it is older than this duration, such as `72h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
          * 
          * @return builder
          * 

@@ -25,7 +25,7 @@ public final class SafetySnapshot {
      */
     private @Nullable Integer keepUpdates;
     /**
-     * @return Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+     * @return Remove it, at the next update, once it is older than this duration, such as `72h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
      * 
      */
     private @Nullable String maxAge;
@@ -56,7 +56,7 @@ public final class SafetySnapshot {
         return Optional.ofNullable(this.keepUpdates);
     }
     /**
-     * @return Remove it, at the next update, once it is older than this duration, such as `72h`. Default: it stays until somebody removes it.
+     * @return Remove it, at the next update, once it is older than this duration, such as `72h`, by the server&#39;s clock and by that of the machine that the update runs on. Default: it stays until somebody removes it.
      * 
      */
     public Optional<String> maxAge() {
