@@ -152,6 +152,22 @@ def test_a_checkpoint_is_left_alone(vsphere: Simulator, client: Client) -> None:
         assert len(ids) == 2
 
 
+def test_checkpoints_that_an_upgrade_made_alike_are_refused(vsphere: Simulator, client: Client) -> None:
+    """By another provider's id neither is known as its own; what the refusal advises works."""
+    ours, theirs = (checkpoint(mini_stack(vsphere.settings, provider_id=one), "r1") for one in (OURS, THEIRS))
+    for stack in (theirs, ours):
+        stack.up().check()
+    upgraded = checkpoint(mini_stack(vsphere.settings, provider_id="upgraded"), "r1", rollback="r1")
+    upgraded.entries = dict(ours.entries)
+    refused = upgraded.preview().failed().words
+    assert "Resources of the same names in several states have taken them" in refused
+    assert "Name the one that is meant" not in refused
+    theirs.destroy().check()
+    upgraded.up().check()
+    assert client.names("web-1") == client.names("web-2") == ["r1"]
+    assert sum(item["op"] == "revert" for item in vsphere.history()) == 2
+
+
 def test_a_checkpoint_that_fails_takes_back_its_own(vsphere: Simulator, client: Client) -> None:
     """What is removed again is never what the other state has taken under the same label."""
     ours, theirs = (checkpoint(mini_stack(vsphere.settings, provider_id=one), "r1") for one in (OURS, THEIRS))
