@@ -146,3 +146,37 @@ def test_a_safety_snapshot_of_before_an_upgrade(
     assert len(recorded) == (1 if watched or method == "create_snapshot" else 0)
     assert len(there) == (2 if method == "create_snapshot" and not watched else 1)
     assert sum(item["op"] == "revert" for item in vsphere.history("web-1")) == 1
+
+
+@pytest.mark.parametrize("marks", ["suffixed"], indirect=True)
+@pytest.mark.parametrize("watched", [True, False], ids=["update", "create"])
+def test_a_rollbacks_safety_snapshot_of_before_an_upgrade(
+    vsphere: Simulator, client: Client, *, watched: bool
+) -> None:
+    """Likewise: in `progress`, from where `onFailure: undo` takes it, or named."""
+    vms = [{"vmName": "web-1"}]
+    taken = {
+        "type": "vmsnapshot:EnvironmentCheckpoint",
+        "properties": {"virtualMachines": vms, "label": "r1"},
+    }
+    stack = mini_stack(vsphere.settings, provider_id=BEFORE)
+    upgraded = mini_stack(vsphere.settings, provider_id=AFTER)
+
+    def write(**asked: Any) -> None:
+        rollback = {"virtualMachines": vms, **asked}
+        stack.write(all=taken, back={"type": "vmsnapshot:EnvironmentRollback", "properties": rollback})
+
+    stack.write(all=taken)
+    stack.up().check()
+    if watched:
+        write()
+        stack.up().check()
+    write(to="r1", safetySnapshot=True)
+    killed(vsphere, stack, "revert")
+    upgraded.entries, upgraded._program = dict(stack.entries), stack._program
+    words = upgraded.up().check().words
+    assert "already reverted" in words
+    assert ("State doesn't hold it, and no update removes it" in words) is not watched
+    progress = upgraded.resource("back").outputs["progress"]["web-1"]
+    assert ("safetySnapshot" in progress) is watched
+    assert sum(item["op"] == "revert" for item in vsphere.history("web-1")) == 1
