@@ -527,6 +527,40 @@ def test_a_long_task_tells_its_progress(
     assert all(text.startswith('taking snapshot "base": ') and text.endswith(" %") for text in told)
 
 
+def test_a_task_that_waits_for_an_answer_says_so(
+    simulator: Simulator, backend: VsphereBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question is told while the task waits for its answer, and in the error where nobody answers.
+
+    A task "may hang at 95%" until then (vmware/pyvmomi-community-samples issue 55). Who comes when the server
+    has told of the question already is told of it as well.
+    """
+    monkeypatch.setattr(tasks, "PATIENCE", 0.1)
+    simulator.hold("web-1")
+    vm = find(backend, "web-1")
+    told: list[str] = []
+    question = "The CD-ROM door is locked. Disconnect anyway?"
+    doing = operation('reverting to "base"', progress=told.append)
+    powering = Doing(lambda: backend.set_power(vm, "off", doing))
+    powering.until(simulator.tasks)
+    (task,) = again(backend, vm).running_tasks
+    simulator.set("web-1", question=question)
+    powering.until(lambda: any(question in text for text in told))
+    run_out(doing)
+    with pytest.raises(TimedOut, match="door is locked") as over:
+        powering.result()
+    assert "Answer it in the vSphere Client." in over.value.message
+    told.clear()
+    doing = operation('reverting to "base"', progress=told.append)
+    waiting = Doing(lambda: backend.wait_for_task(vm, task.id, doing))
+    waiting.until(lambda: any(question in text for text in told))
+    simulator.set("web-1", question="")
+    waiting.until(lambda: question not in told[-1])
+    simulator.release("web-1")
+    waiting.result()
+    assert again(backend, vm).machine.power_state == "PoweredOff"
+
+
 def test_two_wait_for_one_task(simulator: Simulator, backend: VsphereBackend) -> None:
     """One of them giving up doesn't leave the other waiting for ever."""
     vm = find(backend, "web-1")

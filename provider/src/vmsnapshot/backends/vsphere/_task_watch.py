@@ -7,6 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from pyVmomi import vim
+
+from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import ENDED
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 
@@ -22,6 +25,8 @@ class Watch:
         self.since = time.monotonic()
         self.slow = False
         self.forgotten = False
+        # What its VM asks, while the task is slow: it goes on once somebody has answered.
+        self.question: str | None = None
         # Why nobody can wait for it any more.
         self.failure: VmsnapshotError | None = None
 
@@ -46,6 +51,18 @@ class Watch:
         """Percent done, where the platform tells."""
         percent = self.info.get("info.progress")
         return percent if isinstance(percent, int) else None
+
+    @property
+    def vm_id(self) -> str:
+        """The VM that the task is about; empty: it is about something else, or that isn't known yet."""
+        entity = self.info.get("info.entity")
+        return object_id(entity) if isinstance(entity, vim.VirtualMachine) else ""
+
+    def ask(self, question: str | None) -> None:
+        """Take the question that the VM waits for an answer to, or that it waits no more."""
+        with self.changed:
+            self.question = question
+            self.changed.notify_all()
 
     def tell(self, changes: Mapping[str, Any]) -> None:
         """Record changed properties of the task, and wake those who wait for it."""

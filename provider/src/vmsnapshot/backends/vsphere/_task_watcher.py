@@ -3,7 +3,9 @@
 The tasks are members of a list view, and a filter on a property collector of our own (the default
 one loses updates when it is shared) reports their changes.  A new task costs its share of one
 ModifyListView; those that have ended leave the list with the next one.  Progress is watched, in a
-second list, only of tasks that take longer than `PATIENCE`: each step of progress is a call.
+second list, only of tasks that take longer than `PATIENCE`: each step of progress is a call.  With
+them their VMs are in it: one that asks a question holds its task up until somebody answers
+(vmware/pyvmomi-community-samples issue 55: "may hang at 95%").
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import LONGEST_WAIT, Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import object_id, optional_text
 from vmsnapshot.backends.vsphere._stub import Stub
 from vmsnapshot.backends.vsphere._task_watch import Watch
+from vmsnapshot.backends.vsphere._watched_list import watched_list
 from vmsnapshot.lifecycle.errors import InvalidInput, PlatformError, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 
@@ -42,7 +45,15 @@ _NO_TIME: Final = 1e-6
 # How often in a row news may come that can't be decoded. Ours: what a connection has spoiled passes at once,
 # and a class that pyVmomi doesn't know comes again each time.
 _UNREAD_NEWS: Final = 3
-_WATCHED: Final = ("info.state", "info.result", "info.error", "info.queueTime", "info.completeTime")
+_WATCHED: Final = (
+    "info.state",
+    "info.result",
+    "info.error",
+    "info.queueTime",
+    "info.completeTime",
+    "info.entity",
+)
+_QUESTION: Final = "runtime.question"
 
 
 @dataclasses.dataclass
@@ -72,6 +83,8 @@ class TaskWatcher:
         # Nobody waits for these any more. They are on the server's list until it is next changed, and the
         # server tells nothing twice: who waits for one again needs what has been told of it.
         self._left: dict[str, Watch] = {}
+        # What VMs in the second list ask, which the server tells once, too.
+        self._questions: dict[str, str | None] = {}
         # Seconds that the shortest tasks of late took; None: none has told.
         self._usual_time: float | None = None
         self._starting = 0
@@ -92,6 +105,7 @@ class TaskWatcher:
             self._ensure_thread()
             watch = self._watches.get(task_id) or self._left.pop(task_id, None) or Watch(task_id)
             self._watches[task_id] = watch
+            watch.question = self._questions.get(watch.vm_id)
             watch.waiting += 1
         try:
             yield watch
@@ -165,8 +179,10 @@ class TaskWatcher:
         with self._changed:
             collector = self._collector
             # A collector that is made later begins with those that are slow by then.
-            for watch in self._watches.values():
-                watch.slow |= watch.task_id in task_ids
+            slow = [watch for watch in self._watches.values() if watch.task_id in task_ids]
+            for watch in slow:
+                watch.slow = True
+                watch.question = self._questions.get(watch.vm_id)
         if collector is not None:
             self._watch_progress(collector, task_ids)
         return dict.fromkeys(task_ids)
@@ -177,12 +193,14 @@ class TaskWatcher:
                 if collector.progress is None:
                     # All that the other list tells, too: of a task that left that one and came back at once,
                     # no source says that it is told anew.
-                    login, paths = collector.login, (*_WATCHED, "info.progress")
-                    collector.progress = _watched_list(login, collector.collector, paths)
+                    watched = {vim.Task: (*_WATCHED, "info.progress"), vim.VirtualMachine: (_QUESTION,)}
+                    collector.progress = watched_list(collector.login, collector.collector, watched)
         except faults.VENDOR as failure:
             self._lost(collector, failure)
         else:
-            self._modify(collector, collector.progress, task_ids, ())
+            with self._changed:
+                vms = {watch.vm_id for watch in self._watches.values() if watch.task_id in task_ids}
+            self._modify(collector, collector.progress, task_ids, (), vms - {""})
 
     def _modify(
         self,
@@ -190,11 +208,15 @@ class TaskWatcher:
         view: Any,
         add: Iterable[str],
         remove: Iterable[str],
+        vms: Iterable[str] = (),
     ) -> None:
         login = collector.login
         try:
             unknown = view.ModifyListView(
-                add=[login.ref("Task", task_id) for task_id in add],
+                add=[
+                    *(login.ref("Task", task_id) for task_id in add),
+                    *(login.ref("VirtualMachine", vm_id) for vm_id in vms),
+                ],
                 remove=[login.ref("Task", task_id) for task_id in remove],
             )
         except faults.VENDOR as failure:
@@ -298,7 +320,8 @@ class TaskWatcher:
             collector = login.content.propertyCollector.CreatePropertyCollector()
             login.kept["tasks"] = collector
             waiting = type(collector)(object_id(collector), stub)
-            return _Collector(login, collector, _watched_list(login, collector, _WATCHED), stub, waiting)
+            running = watched_list(login, collector, {vim.Task: _WATCHED})
+            return _Collector(login, collector, running, stub, waiting)
         except BaseException:
             stub.retire()
             raise
@@ -333,6 +356,9 @@ class TaskWatcher:
                         raise missing.fault
                 task_id = object_id(update.obj)
                 changes = {change.name: change.val for change in update.changeSet or ()}
+                if isinstance(update.obj, vim.VirtualMachine):
+                    self._tell_question(task_id, changes.get(_QUESTION))
+                    continue
                 only_progress &= changes.keys() <= {"info.progress"}
                 self._tell(task_id, None if update.kind == "leave" else changes)
         if news.truncated:
@@ -362,19 +388,10 @@ class TaskWatcher:
             watch.tell(changes)
             self.learn(watch)
 
-
-def _watched_list(login: Login, collector: Any, paths: Sequence[str]) -> Any:
-    """An empty list view of tasks whose changes the collector reports."""
-    view = login.content.viewManager.CreateListView([])
-    kinds = vmodl.query.PropertyCollector
-    collector.CreateFilter(
-        kinds.FilterSpec(
-            propSet=[property_spec(vim.Task, paths)],
-            objectSet=[
-                kinds.ObjectSpec(obj=view, skip=True, selectSet=[traversal(vim.view.ListView, "view")])
-            ],
-            reportMissingObjectsInResults=True,
-        ),
-        partialUpdates=False,
-    )
-    return view
+    def _tell_question(self, vm_id: str, question: Any) -> None:
+        text = optional_text(getattr(question, "text", None))
+        with self._changed:
+            self._questions[vm_id] = text
+            asked = [watch for watch in self._watches.values() if watch.slow and watch.vm_id == vm_id]
+        for watch in asked:
+            watch.ask(text)

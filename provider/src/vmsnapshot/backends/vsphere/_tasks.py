@@ -192,14 +192,14 @@ class Tasks:
     def _follow(self, watch: Watch, operation: Operation) -> None:
         """Return when the task has ended; report its progress meanwhile."""
         slow_at: float | None = time.monotonic() + PATIENCE
-        told: int | None = None
+        told: tuple[int | None, str | None] = (None, None)
         while True:
             with watch.changed:
                 while (
                     not watch.ended
                     and not operation.cancellation.requested
                     and operation.remaining
-                    and watch.progress == told
+                    and (watch.progress, watch.question) == told
                     and (slow_at is None or time.monotonic() < slow_at)
                 ):
                     patience = operation.remaining
@@ -212,22 +212,23 @@ class Tasks:
             if slow_at is not None and time.monotonic() >= slow_at:
                 slow_at = None
                 self._watcher.add_progress(watch.task_id, operation)
-            if watch.progress is not None and watch.progress != told:
-                told = watch.progress
-                operation.report(f"{told} %")
+            if (now := (watch.progress, watch.question)) != told:
+                told = now
+                operation.report(_how_far(*now))
 
     def _still_running(
         self, over: VmsnapshotError, watch: Watch, operation: Operation, subject: Subject, outcome: str
     ) -> VmsnapshotError:
         done = "" if watch.progress is None else f", {watch.progress} % done"
+        asks = "" if watch.question is None else f" {_asks(watch.question)}"
         if isinstance(over, TimedOut):
             return TimedOut(
                 f"not finished within {format_duration(operation.timeout)}. Its task "
-                f"{watch.task_id} still runs on vSphere{done}. The next update continues from here; "
+                f"{watch.task_id} still runs on vSphere{done}.{asks} The next update continues from here; "
                 "customTimeouts gives it more time.",
                 subject=subject,
             )
-        over.add(f"The task {watch.task_id}{done} {outcome}.")
+        over.add(f"The task {watch.task_id}{done} {outcome}.{asks}")
         return over
 
     def _cancel(self, task_id: str) -> str:
@@ -246,6 +247,18 @@ class Tasks:
         except VmsnapshotError:
             return _NOT_ASKED
         return "was asked to stop"
+
+
+def _how_far(progress: int | None, question: str | None) -> str:
+    """How far a task is, in words."""
+    if question is not None:
+        return _asks(question)
+    return "vSphere goes on with it" if progress is None else f"{progress} %"
+
+
+def _asks(question: str) -> str:
+    """That a task goes on only once somebody has answered its VM's question."""
+    return f"The VM waits for the answer to a question: {question.strip()} Answer it in the vSphere Client."
 
 
 def _not_watched(watch: Watch, subject: Subject) -> VmsnapshotError:
