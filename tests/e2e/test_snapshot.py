@@ -233,6 +233,34 @@ def test_a_removed_snapshot_is_dropped_by_refresh_and_then_made_anew(
     assert mini.preview().check().ops == {"before": "create"}
 
 
+def test_a_removal_that_leaves_disks_unmerged_says_so(mini: MiniStack, vsphere: Simulator) -> None:
+    """It fails with the snapshot gone, and says so; the next finds nothing, and says what is left to do."""
+    mini.write(before=snapshot(name="ours"))
+    mini.up().check()
+    vsphere.set("web-1", diskLocked="[LocalDS_0] web-1/disk1.vmdk")
+    failed = mini.destroy().failed()
+    assert "[FileLocked]" in failed.words
+    assert "The snapshot itself is gone, but the VM needs consolidation of its disks" in failed.words
+    (warning,) = mini.destroy().check().said
+    assert warning.severity == "warning"
+    words = " ".join(warning.text.split())
+    assert 'VM "web-1"' in words
+    assert "needs consolidation of its disks" in words
+    assert "consolidate in the vSphere Client" in words
+    assert effects(vsphere) == ["create", "remove"]
+
+
+def test_a_removal_that_fails_and_leaves_the_snapshot_says_nothing_more(
+    mini: MiniStack, vsphere: Simulator
+) -> None:
+    """Where the snapshot is still there, the platform's own words are all that is known."""
+    mini.write(before=snapshot(name="ours"))
+    mini.up().check()
+    vsphere.fault("FileLocked", method="RemoveSnapshot_Task", where="task")
+    assert "gone" not in mini.destroy().failed().words
+    assert not mini.destroy().check().said
+
+
 def test_an_unreachable_server_never_drops_a_resource(vsphere: Simulator) -> None:
     """Denied, unreachable and broken answers keep the resource in state."""
     settings = login(vsphere)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from tests.environment.checkpoint_environment import REMOVE, TOKEN, Environment
 from tests.environment.resource import Resource, reasons
@@ -73,6 +74,38 @@ def test_pruning_that_fails_is_gone_on_with(
     assert environment.labels == {"release-2"}
     assert environment.consistent()
     assert environment.state["conditions"] == []
+
+
+def test_pruning_that_leaves_disks_unmerged_says_so(
+    vcenter: Simulator, ready: Plugin, environment: Environment
+) -> None:
+    """The error names the VM with what is left to do; the snapshot is gone, and so it is in state."""
+    environment.resource.up(ready, environment.program("release-1", keepLast=1))
+    vm = environment.web[3]
+    vcenter.set(vm, diskLocked=f"[LocalDS_0] {vm}/disk1.vmdk")
+    program = environment.program("release-2", keepLast=1)
+    with pytest.raises(Failed, match="needs consolidation of its disks") as failed:
+        environment.resource.up(ready, program)
+    assert f'VM "{vm}"' in str(failed.value)
+    assert "The snapshot itself is gone" in str(failed.value)
+    environment.resource.up(ready, program)
+    assert environment.labels == {"release-2"}
+    assert environment.consistent()
+
+
+def test_a_refresh_that_misses_a_snapshot_names_disks_left_unmerged(
+    somebody: Client, vcenter: Simulator, ready: Plugin, environment: Environment
+) -> None:
+    """A removal outside that failed midway leaves them, too: the refresh that drops the snapshot says so."""
+    environment.resource.up(ready, environment.program("release-1"))
+    vm = environment.web[3]
+    vcenter.set(vm, diskLocked=f"[LocalDS_0] {vm}/disk1.vmdk")
+    with pytest.raises(vim.fault.FileLocked):
+        somebody.remove(vm, "release-1")
+    environment.resource.refresh(ready)
+    assert f"has lost the snapshots of {vm}" in environment.resource.words
+    assert f'VM "{vm}"' in environment.resource.words
+    assert "needs consolidation of its disks" in environment.resource.words
 
 
 def test_vms_come_and_go(ready: Plugin, environment: Environment) -> None:

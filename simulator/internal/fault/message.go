@@ -12,6 +12,7 @@ import (
 var messages = map[string]string{
 	"ApplicationQuiesceFault":         "An error occurred while quiescing the virtual machine. See the virtual machine's event log for details.",
 	"FileFault":                       "Error accessing file.",
+	"FileLocked":                      "Unable to access file since it is locked.",
 	"GenericVmConfigFault":            "A general virtual machine configuration error occurred.",
 	"HostCommunication":               "Unable to communicate with the remote host, since it is disconnected.",
 	"InvalidArgument":                 "A specified parameter was not correct.",

@@ -124,6 +124,11 @@ func (m *Machine) capturable(t *tree, req request) (quiesced bool, f types.BaseM
 	if t.depth() >= maxLevels {
 		return false, &types.TooManySnapshotLevels{}
 	}
+	// "If unset, taking a VM snapshot will fail when the VM is configured with NVDIMMs" (API
+	// reference, VirtualMachineVirtualPMem.snapshotMode); with which fault, it doesn't say.
+	if m.hasNVDIMM() && (m.Config.Pmem == nil || m.Config.Pmem.SnapshotMode == "") {
+		return false, &types.SnapshotIncompatibleDeviceInVm{}
+	}
 	on := m.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn
 	if req.memory && on && m.hasIndependentDisk() {
 		return false, &types.MemorySnapshotOnIndependentDisk{}

@@ -63,6 +63,13 @@ func (m *Machine) hasIndependentDisk() bool {
 	})
 }
 
+func (m *Machine) hasNVDIMM() bool {
+	return slices.ContainsFunc(m.Config.Hardware.Device, func(d types.BaseVirtualDevice) bool {
+		_, ok := d.(*types.VirtualNVDIMM)
+		return ok
+	})
+}
+
 var deltaSuffix = regexp.MustCompile(`-\d{6}$`)
 
 // deltaName returns the name of a new delta over file, as ESX chooses it: the base's

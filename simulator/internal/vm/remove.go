@@ -29,7 +29,7 @@ func (s *VirtualMachineSnapshot) RemoveSnapshotTask(ctx *simulator.Context, req 
 				return nil, &types.ManagedObjectNotFound{Obj: s.Self}
 			}
 			f := m.drop(ctx, []types.ManagedObjectReference{s.Self}, req.RemoveChildren, req.Consolidate)
-			if f == nil {
+			if treeOf(m.Snapshot).find(s.Self) == nil {
 				m.world.History.add(m.Name, "remove", node)
 			}
 			return nil, f
@@ -58,7 +58,7 @@ func (m *Machine) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.Remo
 				roots = append(roots, root.Snapshot)
 			}
 			f := m.drop(ctx, roots, true, req.Consolidate)
-			if f == nil {
+			if m.Snapshot == nil {
 				m.world.History.add(m.Name, "removeAll", nil)
 			}
 			return nil, f
@@ -79,6 +79,9 @@ func (m *Machine) ConsolidateVMDisksTask(ctx *simulator.Context, _ *types.Consol
 		Method:        "ConsolidateVMDisks_Task",
 		DescriptionID: "VirtualMachine.consolidateDisks",
 		Effect: func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+			if f := m.locked(); f != nil {
+				return nil, f
+			}
 			m.consolidate(ctx)
 			ctx.Update(m.VirtualMachine, append(m.layout(),
 				types.PropertyChange{Name: "runtime.consolidationNeeded", Val: false},
@@ -128,7 +131,11 @@ func (m *Machine) drop(
 	}
 	m.world.link(t)
 
+	var f types.BaseMethodFault
 	if consolidate == nil || *consolidate {
+		f = m.locked()
+	}
+	if f == nil && (consolidate == nil || *consolidate) {
 		m.consolidate(ctx)
 	} else {
 		ctx.Update(m.VirtualMachine, []types.PropertyChange{
@@ -137,7 +144,20 @@ func (m *Machine) drop(
 		})
 	}
 	ctx.Update(m.VirtualMachine, m.layout())
-	return nil
+	return f
+}
+
+// locked is what a consolidation ends with while somebody holds a file of the disks, such
+// as a backup. A removal that can't merge the disks has taken the snapshot off the list
+// all the same, and the machine then needs consolidation (vSphere Virtual Machine
+// Administration, "Consolidate Snapshots"; see the README).
+func (m *Machine) locked() types.BaseMethodFault {
+	if m.state.diskLocked == "" {
+		return nil
+	}
+	f := &types.FileLocked{}
+	f.File = m.state.diskLocked
+	return f
 }
 
 // consolidate shortens the chains of the machine and of its snapshots.

@@ -29,6 +29,7 @@ type Settings struct {
 	LayoutAgeMinutes    *int      `json:"layoutAgeMinutes"`
 	IPAddress           *string   `json:"ipAddress"`
 	UnreachableFile     *string   `json:"unreachableFile"`
+	DiskLocked          *string   `json:"diskLocked"`
 }
 
 // The states of VMware Tools that Settings knows.
@@ -135,6 +136,9 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 	}
 	if s.UnreachableFile != nil {
 		m.state.unreachable = *s.UnreachableFile
+	}
+	if s.DiskLocked != nil {
+		m.state.diskLocked = *s.DiskLocked
 	}
 	if s.LayoutAgeMinutes != nil {
 		m.state.layoutAge = time.Duration(*s.LayoutAgeMinutes) * time.Minute

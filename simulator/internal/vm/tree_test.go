@@ -3,6 +3,7 @@ package vm_test
 import (
 	"testing"
 
+	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
@@ -121,5 +122,39 @@ func TestRenameAndIDs(t *testing.T) {
 	e.Create(vm, "c", false, false)
 	if id := e.Read(vm, "snapshot").Snapshot.RootSnapshotList[0].Id; id != 2 {
 		t.Fatal(id)
+	}
+}
+
+// A removal that can't merge the disks takes the snapshot off the list, fails, and leaves
+// a machine that needs consolidation; once nobody holds the file that works.
+func TestRemoveWhileAFileIsHeld(t *testing.T) {
+	e := simtest.New(t)
+	vm := e.VM("web-1")
+	a := e.Create(vm, "a", false, false)
+	file := "[LocalDS_0] web-1/disk1.vmdk"
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "diskLocked": file}, nil)
+	res, err := methods.RemoveSnapshot_Task(e.Ctx, e.Client, &types.RemoveSnapshot_Task{This: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := e.Info(object.NewTask(e.Client.Client, res.Returnval))
+	if info.Error == nil {
+		t.Fatal("the removal succeeded")
+	}
+	if locked, ok := info.Error.Fault.(*types.FileLocked); !ok || locked.File != file {
+		t.Fatalf("%#v", info.Error.Fault)
+	}
+	needed := func() bool { return e.Read(vm, "runtime").Runtime.ConsolidationNeeded }
+	if got := e.Tree(vm); got != "none" || !needed() {
+		t.Fatal(got, needed())
+	}
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "diskLocked": ""}, nil)
+	done, err := methods.ConsolidateVMDisks_Task(e.Ctx, e.Client, &types.ConsolidateVMDisks_Task{This: vm.Reference()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Done(object.NewTask(e.Client.Client, done.Returnval), nil)
+	if needed() {
+		t.Fatal("still needed")
 	}
 }

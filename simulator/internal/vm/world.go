@@ -86,6 +86,8 @@ type state struct {
 	// unreachable ends the names of the files that the server can't reach.
 	unreachable    string
 	faultTolerance bool
+	// diskLocked is the file that somebody holds, such as a backup; empty: none.
+	diskLocked string
 }
 
 func (w *World) state(ref types.ManagedObjectReference) *state {

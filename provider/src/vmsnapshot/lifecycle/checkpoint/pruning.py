@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.checkpoint.state import VMKey, known_part, located_vms, vm_key
+from vmsnapshot.lifecycle.common.consolidation import say_unmerged
 from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
@@ -176,7 +177,9 @@ def _ours(
             f'"{removal.label}" ({removal.part.id}); none was removed'
         )
         raise Unreachable(message)
-    if found is not None and (sameness is Sameness.ANOTHER or found.mark != removal.checkpoint.ownership):
+    if found is None:
+        say_unmerged(session, urn, vm)
+    elif sameness is Sameness.ANOTHER or found.mark != removal.checkpoint.ownership:
         _say_not_ours(session, urn, vm, found, removal.label)
         return None
     return found

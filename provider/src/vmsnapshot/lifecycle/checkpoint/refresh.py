@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed
+from vmsnapshot.lifecycle.checkpoint.state import VMKey, located_vms, refreshed, vm_key
+from vmsnapshot.lifecycle.common.consolidation import say_unmerged
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
@@ -49,6 +50,10 @@ def refresh(
         if lost:
             text = _lost_text(label, lost, checkpoint)
             session.log_wrapped(urn, requests.Severity.WARNING, text)
+        for key in lost:
+            vm = observed.get(vm_key(checkpoints[label].snapshots[key]))
+            if isinstance(vm, VirtualMachine):
+                say_unmerged(session, urn, vm)
     return {label: item for label, item in fresh.items() if item.snapshots}
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.cloning import Dependents
+from vmsnapshot.lifecycle.common.consolidation import add_unmerged
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
@@ -134,9 +135,14 @@ def remove_snapshot(
     for item in going:
         if clones := standing.get(item.id):
             raise Refused(standing_text(vm, item, clones), subject=operation.what)
-    session.backend.remove_snapshot(
-        vm, snapshot, remove_children=remove_children, consolidate=consolidate, operation=operation
-    )
+    try:
+        session.backend.remove_snapshot(
+            vm, snapshot, remove_children=remove_children, consolidate=consolidate, operation=operation
+        )
+    except VmsnapshotError as error:
+        if not error.outcome_unknown:
+            add_unmerged(session, vm, snapshot, error, operation)
+        raise
 
 
 def standing_text(vm: VirtualMachine, snapshot: Snapshot, clones: Sequence[VirtualMachineIdentity]) -> str:

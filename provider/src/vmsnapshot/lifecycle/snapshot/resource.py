@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.consolidation import say_unmerged
 from vmsnapshot.lifecycle.common.creation import made_snapshot, will_be_adopted_text
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
@@ -248,6 +249,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             if snapshot is not None:
                 why = f"{format_snapshot(vm, snapshot)} has its id now, and is left alone"
             self._say_gone(request.urn, state, why)
+            say_unmerged(self._session, request.urn, vm)
             return None
         self.lookup.say_moved(request.urn, state, vm, snapshot)
         self.lookup.say_unheld(request.urn, vm, {snapshot.id, *self._memory.of(request.urn).states})
@@ -356,6 +358,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if sameness is Sameness.UNKNOWN:
             raise Refused(ambiguous_text(vm, state), subject=what)
         if snapshot is None:
+            say_unmerged(self._session, urn, vm)
             return
         holder = self._session.holders.holder(urn, self._session.backend.identifier(vm, snapshot.id))
         here = self._session.state
