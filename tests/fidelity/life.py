@@ -229,7 +229,9 @@ def _same_place(plan: Properties, announced: Step, target: Seen, tree: list[Seen
     leaving = [item for item in chain if item not in target.chain]
     assert [item["uniqueID"] for item in plan["leavesBranch"]] == leaving
     disks = plan["live"]["disks"].values()  # on the wire a map has no order
-    independent = sorted(disk["label"] for disk in disks if disk["mode"].startswith("independent"))
+    discarded = "" if plan["live"]["powerState"] == "PoweredOff" else "independent_nonpersistent"
+    modes = {disk["label"]: disk["mode"] for disk in disks if disk["mode"] != discarded}
+    independent = sorted(label for label, mode in modes.items() if mode.startswith("independent"))
     assert sorted(plan["untouchedDisks"]) == independent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,16 @@ from vmsnapshot.model.plan import RevertPlan
 from vmsnapshot.model.revert import RevertInputs, SafetySnapshot
 from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.task import RunningTask
+
+# A running VM with a disk that keeps nothing and of which snapshots hold nothing.
+NONPERSISTENT = Machine(
+    power_state="PoweredOn",
+    disks={
+        "2000": Disk(label="system", gib=1, mode="persistent"),
+        "2001": Disk(label="scratch", gib=1, mode="independent_nonpersistent"),
+        "2002": Disk(label="data", gib=1, mode="independent_persistent"),
+    },
+)
 
 
 def plan(vm: VirtualMachine, target: str, then: Machine | None = None, **asked: Any) -> RevertPlan:
@@ -124,6 +135,20 @@ def test_hardware_is_compared_down_to_single_disks() -> None:
             "warning",
             id="independent disk",
         ),
+        pytest.param({"machine": NONPERSISTENT}, "nonpersistentDisks", "warning", id="nonpersistent disk"),
+        pytest.param(
+            {"nvdimms": ("NVDIMM 1",), "nvdimm_mode": "independent_eraseonrevert"},
+            "nvdimmsErased",
+            "warning",
+            id="NVDIMM that is erased",
+        ),
+        pytest.param(
+            {"nvdimms": ("NVDIMM 1",), "nvdimm_mode": "independent_persistent"},
+            "nvdimms",
+            "warning",
+            id="NVDIMM that is kept",
+        ),
+        pytest.param({"nvdimms": ("NVDIMM 1",)}, "nvdimmsUnknown", "unknown", id="NVDIMM without a mode"),
     ],
 )
 def test_each_finding_has_its_gravity(vm: dict[str, Any], code: str, severity: str) -> None:
@@ -156,6 +181,9 @@ def test_a_target_that_cannot_be_reverted_to_is_refused(target: dict[str, Any], 
         pytest.param({"tools_running": None}, {"quiesce": {}}, "toolsUnknown", "unknown", id="Tools unknown"),
         pytest.param({"snapshots_locked": True}, {}, "snapshotsLocked", "error", id="locked"),
         pytest.param({"shared_disks": ("Hard disk 2",)}, {}, "sharedDisk", "error", id="multi-writer"),
+        pytest.param(
+            {"nvdimms": ("NVDIMM 1",)}, {}, "nvdimmsWithoutMode", "error", id="NVDIMM without a mode"
+        ),
         pytest.param({"vks_node": True}, {}, "vksNode", "error", id="VKS node"),
         pytest.param({"vm_service": True}, {}, "vmService", "warning", id="VM Service"),
         pytest.param(
@@ -202,6 +230,48 @@ def test_a_safety_snapshot_holds_no_disk_that_others_write_to() -> None:
     shared = machine(snapshot("base"), shared_disks=("Hard disk 2",))
     assert plan(shared, "base").possible
     assert not plan(shared, "base", safety_snapshot={"memory": False}).possible
+
+
+def test_what_a_nonpersistent_disk_holds_is_lost_and_in_no_safety_snapshot() -> None:
+    """A revert discards it, as power-off does; only the disk that keeps its content counts as left alone."""
+    vm = machine(snapshot("base"), machine=NONPERSISTENT)
+    result = plan(vm, "base", safety_snapshot={"memory": False})
+    text = " ".join(result.text.split())
+    assert "Lost for good: what was written to independent nonpersistent disks (scratch)" in text
+    assert "It doesn't hold what is on scratch, which the revert discards." in text
+    assert "What was written to independent disks (data) is not taken back." in text
+    assert result.untouched_disks == ["data"]
+
+
+def test_of_a_vm_that_is_off_a_revert_discards_nothing_more() -> None:
+    """Power-off has discarded what was on the nonpersistent disk: the revert leaves the disk alone."""
+    off = replace(NONPERSISTENT, power_state="PoweredOff")
+    result = plan(machine(snapshot("base"), machine=off), "base", safety_snapshot={"memory": False})
+    assert "nonpersistent" not in result.text
+    assert result.untouched_disks == ["scratch", "data"]
+
+
+def test_nvdimms_that_a_revert_erases_are_in_no_safety_snapshot() -> None:
+    """The preview names them: what is on them is lost, whether or not one is taken."""
+    vm = machine(snapshot("base"), nvdimms=("NVDIMM 1",), nvdimm_mode="independent_eraseonrevert")
+    result = plan(vm, "base", safety_snapshot={"memory": False})
+    assert result.possible
+    text = " ".join(result.text.split())
+    assert "Lost for good: what is on the VM's NVDIMMs (NVDIMM 1)." in text
+    assert "It doesn't hold what is on NVDIMM 1, which the revert discards." in text
+
+
+def test_whether_an_older_name_comes_back_is_not_known() -> None:
+    """No source says what a revert does to the VM's name: the preview says so only where it was another."""
+    live = Machine(power_state="PoweredOff").with_configuration(lambda: {"name": "web-1"})
+    vm = machine(snapshot("base"), machine=live)
+    for name, codes in (("old-web", ["nameUnknown"]), ("web-1", [])):
+        then = live.with_configuration(partial(dict, name=name))
+        result = plan(vm, "base", then)
+        assert [item.code for item in result.findings if item.code == "nameUnknown"] == codes
+        assert (f'was called "{name}"' in " ".join(result.text.split())) == bool(codes)
+        assert result.possible
+        assert result.changes == []
 
 
 def test_a_disk_that_was_added_since_is_detached() -> None:

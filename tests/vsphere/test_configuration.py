@@ -83,6 +83,16 @@ def test_disks_that_snapshots_do_not_hold(mode: str) -> None:
     assert found["delta_datastores"] == (("fast", "vmfs") if mode == "persistent" else ("vmfs",))
 
 
+@pytest.mark.parametrize("mode", [None, "independent_persistent", "independent_eraseonrevert"])
+def test_nvdimms_and_what_a_revert_does_to_them(mode: str | None) -> None:
+    """Each by its label, with the VM's one mode; unset is None (API reference, VirtualMachineVirtualPMem)."""
+    nvdimm = vim.vm.device.VirtualNVDIMM(key=30000, deviceInfo=vim.Description(label="NVDIMM 1", summary=""))
+    config = configuration(*DISKS, nvdimm)
+    config.pmem = None if mode is None else vim.vm.VirtualPMem(snapshotMode=mode)
+    found = from_configuration(config, "home")
+    assert (found["nvdimms"], found["nvdimm_mode"]) == (("NVDIMM 1",), mode)
+
+
 def test_what_a_device_is_booted_from_is_compared() -> None:
     """Where the API declares a base class, the class itself is a value: these two have no other."""
     kinds: Any = vim.vm.BootOptions

@@ -346,7 +346,7 @@ type Disk struct {
 	Backing *string `pulumi:"backing"`
 	// The disk's label, such as `Hard disk 1`.
 	Label string `pulumi:"label"`
-	// The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+	// The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
 	Mode *string `pulumi:"mode"`
 }
 
@@ -380,7 +380,7 @@ func (o DiskOutput) Label() pulumi.StringOutput {
 	return o.ApplyT(func(v Disk) string { return v.Label }).(pulumi.StringOutput)
 }
 
-// The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+// The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
 func (o DiskOutput) Mode() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Disk) *string { return v.Mode }).(pulumi.StringPtrOutput)
 }

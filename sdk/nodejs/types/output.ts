@@ -155,7 +155,7 @@ export interface Disk {
      */
     label: string;
     /**
-     * The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+     * The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
      */
     mode?: string;
 }

@@ -512,7 +512,7 @@ class Disk(dict):
         :param _builtins.float gi_b: The disk's size in GiB.
         :param _builtins.str label: The disk's label, such as `Hard disk 1`.
         :param _builtins.str backing: The file (or claim) below all snapshots of the disk, such as `[ds] web/web.vmdk`.
-        :param _builtins.str mode: The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+        :param _builtins.str mode: The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
         """
         pulumi.set(__self__, "gi_b", gi_b)
         pulumi.set(__self__, "label", label)
@@ -549,7 +549,7 @@ class Disk(dict):
     @pulumi.getter
     def mode(self) -> Optional[_builtins.str]:
         """
-        The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+        The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
         """
         return pulumi.get(self, "mode")
 

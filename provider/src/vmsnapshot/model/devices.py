@@ -18,7 +18,8 @@ class Disk(Model):
         str | None,
         Property(
             "The disk's mode in vSphere's terms. A disk whose mode begins with `independent` is "
-            "not part of snapshots: a revert leaves what is written on it alone."
+            "not part of snapshots: a revert leaves what is written on it alone. Of an "
+            "`independent_nonpersistent` one it discards what was written since the VM was powered on."
         ),
     ] = None
     backing: Annotated[
@@ -30,6 +31,11 @@ class Disk(Model):
     def independent(self) -> bool:
         """Whether snapshots leave the disk out."""
         return (self.mode or "").startswith("independent")
+
+    @property
+    def nonpersistent(self) -> bool:
+        """Whether snapshots leave it out, and what is written to it goes at power-off and at a revert."""
+        return self.mode == "independent_nonpersistent"
 
 
 class NetworkAdapter(Model):

@@ -283,6 +283,10 @@ class VirtualMachine(Model):
         tuple[str, ...],
         Property("The labels of the disks that other VMs write to as well, and that snapshots would hold."),
     ] = ()
+    nvdimms: Annotated[tuple[str, ...], Property("The labels of its NVDIMMs; snapshots leave them out.")] = ()
+    nvdimm_mode: Annotated[
+        str | None, Property("What a revert does to them, in vSphere's words; null: that is not set.")
+    ] = None
     power_off_behavior: Annotated[
         str | None,
         Property(
@@ -360,11 +364,6 @@ class VirtualMachine(Model):
         if unique_id is None:
             return None
         return next((item for item in self.snapshots if item.unique_id == unique_id), None)
-
-    @property
-    def untouched_disks(self) -> list[str]:
-        """The labels of the disks that a revert leaves as they are."""
-        return list(dict.fromkeys([*self.machine.independent_disks, *self.raw_disks]))
 
     @property
     def current_snapshot(self) -> Snapshot | None:

@@ -33,7 +33,6 @@ LEFT_OUT: Final[dict[str, str]] = {
     "createDate": "when the VM was made, which nothing changes",
     "modified": "when the configuration was last changed",
     "vmxConfigChecksum": "the server's checksum of the file that holds the rest",
-    "name": "not known to change in a revert; no source says so",
     "flags.snapshotDisabled": "says whether snapshots are allowed, and is checked before a revert",
     "flags.snapshotLocked": "likewise",
     "version": _SHOWN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vmsnapshot.lifecycle.common.preflight_disks import outside_findings, unheld_findings
 from vmsnapshot.lifecycle.common.preflight_restore import restore_findings
 from vmsnapshot.lifecycle.common.preflight_space import space_findings
 from vmsnapshot.lifecycle.common.preflight_vm_operator import (
@@ -76,7 +77,7 @@ def revert_findings(
     found += [] if then is None else restore_findings(vm, target, then, inputs.power_policy)
     found += _unreachable(target)
     if inputs.safety_snapshot is not None:
-        found += [*_locked(vm, "The safety snapshot"), *_shared_disks(vm, "The safety snapshot")]
+        found += [*_locked(vm, "The safety snapshot"), *unheld_findings(vm, "The safety snapshot")]
         found += chain_findings(vm, "The safety snapshot")
         found += new_snapshot_findings(vm, "The safety snapshot")
         running = vm.machine.power_state == "PoweredOn"
@@ -90,7 +91,7 @@ def revert_findings(
 def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Finding]:
     """Returns the findings about a new snapshot, errors first."""
     found = [*_forbidden(vm, "snapshotted", _CREATE), *_locked(vm, "The snapshot")]
-    found += _shared_disks(vm, "The snapshot")
+    found += unheld_findings(vm, "The snapshot")
     found += chain_findings(vm, "The snapshot")
     running = vm.machine.power_state == "PoweredOn"
     if inputs.quiesce is not None and running:
@@ -285,22 +286,6 @@ def _locked(vm: VirtualMachine, what: str) -> list[Finding]:
     return [finding("error", "snapshotsLocked", message)]
 
 
-def _shared_disks(vm: VirtualMachine, what: str) -> list[Finding]:
-    """Returns an error for disks that several VMs write to: vSphere "cannot snapshot shared disk".
-
-    Only where the disk is independent, vSphere takes the snapshot without it (Broadcom KB 326781;
-    vmware-tanzu/vm-operator PR 1762).
-    """
-    if not vm.shared_disks:
-        return []
-    text = (
-        f"{what} can't be taken: other VMs write to a disk of this one ({', '.join(vm.shared_disks)}; its "
-        "sharing is multi-writer), and vSphere doesn't snapshot such. Make the disk independent; snapshots "
-        "then leave it out."
-    )
-    return [finding("error", "sharedDisk", text)]
-
-
 def _consolidation() -> Finding:
     return finding("warning", "consolidationNeeded", "The VM's disks need consolidation; do that first.")
 
@@ -355,15 +340,7 @@ def _worth_knowing(vm: VirtualMachine) -> list[Finding]:
             "read."
         )
         found.append(finding("unknown", "diskSnapshotsUnknown", text))
-    independent = vm.machine.independent_disks
-    if independent:
-        text = f"What was written to independent disks ({', '.join(independent)}) is not taken back."
-        found.append(finding("warning", "independentDisks", text))
-    if raw := [name for name in vm.untouched_disks if name not in independent]:
-        text = (
-            f"What was written to raw device mappings in physical mode ({', '.join(raw)}) is not taken back."
-        )
-        found.append(finding("warning", "rawDisks", text))
+    found += outside_findings(vm)
     if vm.machine.power_state is None:
         found.append(finding("unknown", "powerStateUnknown", "The VM's power state could not be read."))
     if vm.discarded_bytes is None:

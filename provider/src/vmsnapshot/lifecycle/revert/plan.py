@@ -15,13 +15,14 @@ from vmsnapshot.lifecycle.common.identity import (
 )
 from vmsnapshot.lifecycle.common.observed import summary, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import revert_findings
+from vmsnapshot.lifecycle.common.preflight_disks import untouched_disks
 from vmsnapshot.lifecycle.common.preflight_restore import as_restored
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
 from vmsnapshot.lifecycle.common.safety_records import unheld_text
 from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
-from vmsnapshot.lifecycle.common.tree import wrapped
+from vmsnapshot.lifecycle.common.tree import printable, wrapped
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
@@ -39,6 +40,8 @@ from vmsnapshot.model.task import PastTask
 _EVERY_VM_HAS: Final = frozenset({"cpuAllocation", "device", "extraConfig", "flags", "memoryAllocation"})
 _GROUP_END: Final = re.compile(r"[.\[]")
 _NOT_SET: Final = "not set"
+# The VM's name, where a configuration has it.
+_NAME: Final = "name"
 
 _POWER: Final[dict[Literal["on", "off"], PowerState]] = {"on": "PoweredOn", "off": "PoweredOff"}
 
@@ -194,7 +197,7 @@ def plan_changes(
     branch = {item.id for item in vm.ancestry(target.id)}
     leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.id not in branch]
     since = (vm.current_snapshot or target).create_time
-    findings = revert_findings(vm, target, inputs, then)
+    findings = [*revert_findings(vm, target, inputs, then), *_renamed(vm.machine, then)]
     return RevertPlan(
         vm=vm.identity,
         target=summary(vm, target),
@@ -214,7 +217,7 @@ def plan_changes(
         discarded_bytes=vm.discarded_bytes,
         sizes_as_of=timestamp_or_none(vm.sizes_as_of),
         leaves_branch=[summary(vm, item) for item in leaving],
-        untouched_disks=vm.untouched_disks,
+        untouched_disks=untouched_disks(vm),
         findings=findings,
         possible=all(item.severity != "error" for item in findings),
         text="",
@@ -244,10 +247,23 @@ def _with_setting_changes(then: Machine, live: Machine) -> Machine:
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
         and _group(name) not in unknown
+        and name != _NAME
         and name.partition(".")[0] not in whole
     }
     missing = [*(then.not_known or ()), *sorted(f"settingChanges.{group}" for group in unknown)]
     return replace(then, setting_changes=changes or None, not_known=missing or None)
+
+
+def _renamed(live: Machine, then: Machine) -> list[Finding]:
+    """A finding if the VM had another name then: no source says whether a revert brings that back."""
+    before, after = ((item.configuration or {}).get(_NAME) for item in (live, then))
+    if before is None or after is None or before == after:
+        return []
+    text = (
+        f'The VM was called "{printable(after)}" when the snapshot was taken: whether the revert brings that '
+        "name back is not known. If it does, and `vmName` is a name, set it to that one afterwards."
+    )
+    return [Finding(severity="unknown", code="nameUnknown", message=text)]
 
 
 def _group(name: str) -> str:

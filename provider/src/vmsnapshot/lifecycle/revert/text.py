@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
+from vmsnapshot.lifecycle.common.preflight_disks import discarded_unheld
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
 from vmsnapshot.model.formatting import format_age, format_size, format_taken
@@ -235,7 +236,9 @@ def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime, safety: Saf
         return f"Lost for good: everything {_since(plan, vm, moment, memory=memory)}."
     held = f"everything {_since(plan, vm, moment, memory=memory and safety.memory)}"
     lost = " Lost for good: what is in memory." if memory and not safety.memory else ""
-    return f"The safety snapshot holds {held}.{lost}"
+    outside = discarded_unheld(vm)
+    but = f" It doesn't hold what is on {', '.join(outside)}, which the revert discards." if outside else ""
+    return f"The safety snapshot holds {held}.{lost}{but}"
 
 
 def _since(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime, *, memory: bool) -> str:

@@ -29,7 +29,7 @@ public final class Disk {
      */
     private String label;
     /**
-     * @return The disk&#39;s mode in vSphere&#39;s terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+     * @return The disk&#39;s mode in vSphere&#39;s terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
      * 
      */
     private @Nullable String mode;
@@ -57,7 +57,7 @@ public final class Disk {
         return this.label;
     }
     /**
-     * @return The disk&#39;s mode in vSphere&#39;s terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone.
+     * @return The disk&#39;s mode in vSphere&#39;s terms. A disk whose mode begins with `independent` is not part of snapshots: a revert leaves what is written on it alone. Of an `independent_nonpersistent` one it discards what was written since the VM was powered on.
      * 
      */
     public Optional<String> mode() {
