@@ -208,3 +208,24 @@ func TestDisabledOfTemplates(t *testing.T) {
 		}
 	}
 }
+
+// A machine with an NVDIMM is snapshotted once it is set what a revert does to that.
+func TestCreateWithNVDIMM(t *testing.T) {
+	e := simtest.New(t)
+	vm := e.VM("web-1")
+	reconfigure := func(spec types.VirtualMachineConfigSpec) { e.Done(vm.Reconfigure(e.Ctx, spec)) }
+	reconfigure(types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{
+		&types.VirtualDeviceConfigSpec{
+			Operation: types.VirtualDeviceConfigSpecOperationAdd,
+			Device:    &types.VirtualNVDIMM{CapacityInMB: 1024},
+		},
+	}})
+	if got := kind(e, vm, "a", false, false); got != "SnapshotIncompatibleDeviceInVm" {
+		t.Fatalf("%q", got)
+	}
+	mode := string(types.VirtualMachineVirtualPMemSnapshotModeIndependent_eraseonrevert)
+	reconfigure(types.VirtualMachineConfigSpec{Pmem: &types.VirtualMachineVirtualPMem{SnapshotMode: mode}})
+	if got := kind(e, vm, "a", false, false); got != "" {
+		t.Fatalf("%q", got)
+	}
+}
