@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.lifecycle.trees import machine, snapshot
-from vmsnapshot.lifecycle.common.preflight_restore import refused, restore_findings
+from vmsnapshot.lifecycle.common.preflight_restore import refused, restore_findings, way_back_findings
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.devices import NetworkAdapter
 from vmsnapshot.model.machine import Machine, PowerState, VirtualMachine
+from vmsnapshot.model.revert import PowerPolicy
 
 ON: PowerState = "PoweredOn"
 OFF: PowerState = "PoweredOff"
@@ -114,6 +115,24 @@ def test_where_nothing_is_known_of_then_the_power_is() -> None:
     unknown = Machine(not_known=["settings", "guestID"])
     assert refused(vm, snapshot("base", power_state=ON), unknown) == []
     assert refused(vm, snapshot("base", power_state=ASLEEP), unknown)
+
+
+@pytest.mark.parametrize(
+    ("power", "policy", "told"),
+    [
+        ((ASLEEP, OFF), "snapshot", True),
+        ((ASLEEP, OFF), "on", False),
+        ((ASLEEP, ON), "off", True),
+        ((ASLEEP, ASLEEP), "snapshot", False),
+        ((ON, OFF), "snapshot", False),
+    ],
+)
+def test_the_way_back_to_a_suspended_vm(
+    power: tuple[PowerState, PowerState], policy: PowerPolicy, *, told: bool
+) -> None:
+    """A VM that is off can't be asked to be suspended: whoever goes back powers it on first."""
+    vm, target = before(power[0], {}), snapshot("base", power_state=power[1])
+    assert bool(way_back_findings(vm, target, policy)) is told
 
 
 def test_a_platform_without_specs_refuses_none() -> None:

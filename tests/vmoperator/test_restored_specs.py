@@ -15,7 +15,9 @@ from tests.support.ministack import Outcome
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import REVERT, SNAPSHOT
 from tests.vmoperator.harness import Harness
+from tests.vmoperator.reverting import noted
 from tests.vmoperator.test_what_a_revert_meets import set_condition
+from vmsnapshot.lifecycle.errors import Refused
 
 MORNING, EVENING = "2026-11-30T08:00:00Z", "2026-11-30T20:00:00Z"
 
@@ -238,6 +240,22 @@ def test_a_vm_that_is_off_and_was_suspended(harness: Harness, desk: Desk) -> Non
     switch(harness, "PoweredOn")
     until(lambda: desk.foreseen(snapshot="asleep").ok)
     desk.stack.up().check()
+    assert harness.reverts() == ["asleep"]
+
+
+def test_one_that_is_switched_off_after_the_preview(harness: Harness) -> None:
+    """Nor is it begun where no preview has looked, as in an undo: nothing is asked for, nor noted."""
+    switch(harness, "Suspended")
+    harness.take("asleep")
+    switch(harness, "PoweredOn")
+    switch(harness, "PoweredOff")
+    with pytest.raises(Refused, match=r"takes no Suspended after that.* Power the VM on first"):
+        harness.revert("asleep")
+    assert harness.reverts() == []
+    for item in (harness.machine(), harness.object("asleep")):
+        assert noted(item) == {}
+    switch(harness, "PoweredOn")
+    harness.revert("asleep")
     assert harness.reverts() == ["asleep"]
 
 

@@ -14,6 +14,7 @@ from vmsnapshot.backends.vmoperator._objects import (
     condition_of,
     in_words,
     parsed,
+    spec_of,
     status_of,
 )
 from vmsnapshot.backends.vmoperator._requests import RevertRequest, best_effort, brief
@@ -75,6 +76,7 @@ class Revert(RevertRequest):
             TimedOut: It isn't known to be done; the request is taken back, which stops no revert.
             Cancelled: Likewise.
         """
+        self._require_power(power)
         self._note(operation)
         try:
             self._request(operation)
@@ -111,6 +113,18 @@ class Revert(RevertRequest):
             )
         operation.progress("the VM is reverted")
         return moment_of(self._record["ended"])
+
+    def _require_power(self, power: str | None) -> None:
+        """Refuse what the VM Operator's webhook would refuse once the VM is reverted, again and again.
+
+        A preview says so before; the VM may have been switched off since, and an undo has none.
+        """
+        if power == "Suspended" and spec_of(self._machine()).get("powerState") == "PoweredOff":
+            raise Refused(
+                "the VM's spec.powerState is PoweredOff, and the VM Operator takes no Suspended after that, "
+                "which the snapshot holds; nothing was done. Power the VM on first.",
+                subject=self._about,
+            )
 
     def _follow(self, operation: Operation) -> RevertStatus:
         """Wait until the VM is reverted, or has failed to be; which of them."""

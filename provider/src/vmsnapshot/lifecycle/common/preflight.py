@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vmsnapshot.lifecycle.common.preflight_disks import outside_findings, unheld_findings
-from vmsnapshot.lifecycle.common.preflight_restore import restore_findings
+from vmsnapshot.lifecycle.common.preflight_restore import restore_findings, way_back_findings
 from vmsnapshot.lifecycle.common.preflight_space import space_findings
 from vmsnapshot.lifecycle.common.preflight_vm_operator import (
     adoption_findings,
@@ -80,6 +80,7 @@ def revert_findings(
         found += [*_locked(vm, "The safety snapshot"), *unheld_findings(vm, "The safety snapshot")]
         found += chain_findings(vm, "The safety snapshot")
         found += new_snapshot_findings(vm, "The safety snapshot")
+        found += way_back_findings(vm, target, inputs.power_policy)
         running = vm.machine.power_state == "PoweredOn"
         found += space_findings(vm, memory=inputs.safety_snapshot.memory and running)
         if inputs.safety_snapshot.memory:

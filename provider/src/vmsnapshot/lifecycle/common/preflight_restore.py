@@ -64,6 +64,18 @@ def restore_findings(
     return [Finding(severity="error", code="restoreRefused", message=text)]
 
 
+def way_back_findings(vm: VirtualMachine, target: Snapshot, policy: PowerPolicy) -> list[Finding]:
+    """Returns a warning where the safety snapshot can't be gone back to from what the revert leaves."""
+    left = "PoweredOff" if policy == "off" else target.power_state
+    if vm.power_asked != "Suspended" or left != "PoweredOff" or policy == "on":
+        return []
+    text = (
+        "The VM is suspended now, and will be off: the VM Operator reverts it to the safety snapshot, also "
+        "to undo a rollback, only once it is powered on."
+    )
+    return [Finding(severity="warning", code="wayBackNeedsPower", message=text)]
+
+
 def refused(vm: VirtualMachine, target: Snapshot, then: Machine) -> list[str]:
     """Returns for what the VM Operator's webhooks would refuse the spec of then."""
     now, was = vm.machine.settings or {}, then.settings
