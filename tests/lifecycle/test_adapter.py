@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import cast
 
 import pytest
 
 from vmsnapshot.lifecycle.common.adapter import VERSION, decode, migrate
 from vmsnapshot.lifecycle.common.validation import load
-from vmsnapshot.lifecycle.common.verbs import Memory
+from vmsnapshot.lifecycle.common.verbs import Inputs, Memory
 from vmsnapshot.lifecycle.errors import InvalidInput, Refused
 from vmsnapshot.lifecycle.requests import Properties
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan
@@ -117,5 +118,9 @@ def test_the_plan_of_check_is_known_again_by_its_inputs() -> None:
     machine = Machine(power_state="PoweredOff").with_configuration(lambda: {"cpuHotAddEnabled": "true"})
     inputs = RevertInputs(vm_name="web-1", snapshot="base", machine=machine, target="snapshot-1")
     checked = CheckedPlan(inputs, cast("PlannedRevert", None))
-    assert checked.is_for(RevertInputs.model_validate(inputs.properties()))
-    assert not checked.is_for(replace(inputs, target="snapshot-2"))
+    assert checked.is_for(Inputs(RevertInputs.model_validate(inputs.properties())))
+    assert not checked.is_for(Inputs(replace(inputs, target="snapshot-2")))
+    changed = Inputs(replace(inputs, power_policy="off"))
+    assert not checked.is_for(changed)
+    assert checked.is_changed(changed)
+    assert checked.is_for(dataclasses.replace(changed, unknown=frozenset({("powerPolicy",)})))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import threading
@@ -82,6 +83,7 @@ class Provider:
 
     def check(self, request: requests.CheckRequest) -> requests.CheckResult:
         """Validate a resource's inputs; defaults and computed values filled in."""
+        self._session.acts.begin(request.urn)
         own = set(secret_strings(request.new_inputs))
         self._secrets.update(own)
         result = self._adapter(request.token).check(request)
@@ -95,7 +97,8 @@ class Provider:
 
     def create(self, request: requests.CreateRequest) -> requests.Resource:
         """Make a resource, or say what would come."""
-        return self._concealed(lambda: self._adapter(request.token).create(request), request.inputs)
+        with self._asked_for(request.urn):
+            return self._concealed(lambda: self._adapter(request.token).create(request), request.inputs)
 
     def read(self, request: requests.ReadRequest) -> requests.Resource | None:
         """A resource as it is now; None when it is definitely gone."""
@@ -105,7 +108,8 @@ class Provider:
     def update(self, request: requests.UpdateRequest) -> requests.Resource:
         """Change a resource in place, or say what would come."""
         trees = request.old_inputs, request.old_state, request.new_inputs
-        return self._concealed(lambda: self._adapter(request.token).update(request), *trees)
+        with self._asked_for(request.urn):
+            return self._concealed(lambda: self._adapter(request.token).update(request), *trees)
 
     def delete(self, request: requests.DeleteRequest) -> None:
         """Remove a resource."""
@@ -145,6 +149,14 @@ class Provider:
     def close(self) -> None:
         """Log out."""
         self._session.close()
+
+    @contextlib.contextmanager
+    def _asked_for(self, urn: str) -> Iterator[None]:
+        """Until this is over, the engine asks for nothing that depends on the resource."""
+        try:
+            yield
+        finally:
+            self._session.acts.end(urn)
 
     def _concealed(self, act: Callable[[], _R], *trees: requests.Properties) -> _R:
         """Returns what a verb makes, with the secrets of all resources concealed in its state.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.executor import Failed
 from vmsnapshot.lifecycle.checkpoint.state import READY, state_of
 from vmsnapshot.lifecycle.checkpoint.text import taken_before_text
 from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common.comparison import ignored
 from vmsnapshot.lifecycle.common.observed import failed_condition
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, PropertyChange
 from vmsnapshot.model._base import replace
@@ -56,13 +58,21 @@ def not_taken(
     return verbs.Incomplete(answer, failed.error, keeps_old_inputs=old is not None)
 
 
-def preview_of(inputs: CheckpointInputs, old: CheckpointState | None) -> verbs.Preview[CheckpointState]:
+def not_ignored_labels(labels: Mapping[str, str], ignoring: Sequence[str]) -> dict[str, str]:
+    """Those of the labels that `ignoreChanges` doesn't keep as they are."""
+    return {label: rule for label, rule in labels.items() if not ignored((PLANNED, label), ignoring)}
+
+
+def preview_of(
+    inputs: CheckpointInputs, old: CheckpointState | None, ignoring: Sequence[str] = ()
+) -> verbs.Preview[CheckpointState]:
     """The checkpoints that stay as they are; the new one is not known yet."""
     afterwards: list[PropertyPath] = [(name,) for name in _AFTERWARDS]
     if inputs.checkpoints is None:
         return verbs.Preview(unknown=[*afterwards, (PLANNED,)])
     there = {} if old is None else old.checkpoints
-    kept = {label: there[label] for label in inputs.checkpoints if label in there}
+    stays = [label for label in there if ignored((PLANNED, label), ignoring)]
+    kept = {label: there[label] for label in (*inputs.checkpoints, *stays) if label in there}
     new: list[PropertyPath] = [(PLANNED, label) for label in inputs.checkpoints if label not in there]
     return verbs.Preview(state_of(inputs, kept), [*afterwards, *new])
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import ownership
-from vmsnapshot.lifecycle.checkpoint.answers import PLANNED, check_unseen, label_change, not_taken, preview_of
+from vmsnapshot.lifecycle.checkpoint.answers import (
+    PLANNED,
+    check_unseen,
+    label_change,
+    not_ignored_labels,
+    not_taken,
+    preview_of,
+)
 from vmsnapshot.lifecycle.checkpoint.executor import CheckpointExecutor, Failed
 from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlanner
@@ -35,11 +42,13 @@ from vmsnapshot.lifecycle.checkpoint.text import (
     orphan_lines,
     pruning_text,
     reached_text,
+    replacement_text,
     taken_before_text,
     taking_text,
 )
 from vmsnapshot.lifecycle.common import verbs
-from vmsnapshot.lifecycle.common.comparison import ignored, not_ignored
+from vmsnapshot.lifecycle.common.comparison import not_ignored
+from vmsnapshot.lifecycle.common.interplay import say_meetings
 from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
 from vmsnapshot.lifecycle.common.observed import by_both_clocks, failed_condition, now
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
@@ -90,7 +99,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if failures:
             return verbs.CheckAnswer(asked, failures)
         if not request.inputs.knows(*_DECIDING):
-            return verbs.CheckAnswer(asked, unknown=[PLANNED])
+            return verbs.CheckAnswer(asked, unknown=[(PLANNED,)])
         state = None if old is None else memory.state
         if old is not None and state is None:
             memory.is_unseen = True
@@ -143,6 +152,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     ) -> verbs.Preview[CheckpointState]:
         """Say of which VMs the first checkpoint is taken."""
         self._announce(request.urn, None, request.inputs)
+        if (replaced := self._memory.of(request.urn).state) is not None and replaced.checkpoints:
+            text = replacement_text(replaced.checkpoints)
+            self._session.log_wrapped(request.urn, Severity.WARNING, text)
         return preview_of(request.inputs.model, None)
 
     def create(self, request: verbs.CreateRequest[CheckpointInputs]) -> CheckpointAnswer:
@@ -154,16 +166,17 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     def preview_update(self, request: CheckpointUpdate) -> verbs.Preview[CheckpointState]:
         """Say of which VMs a checkpoint is taken, and which labels are removed."""
         self._memory.of(request.urn).state = request.old_state
-        self._announce(request.urn, request.old_state, request.new_inputs)
-        return preview_of(request.new_inputs.model, request.old_state)
+        ignoring = request.ignore_changes
+        self._announce(request.urn, request.old_state, request.new_inputs, ignoring)
+        return preview_of(request.new_inputs.model, request.old_state, ignoring)
 
     def update(self, request: CheckpointUpdate) -> CheckpointAnswer:
         """Take a checkpoint if the label is new, then remove those that have expired."""
         self._memory.of(request.urn).state = request.old_state
         inputs = request.new_inputs.model
         operation = self._session.operation(request.urn, f'checkpoint "{inputs.label}"', request.timeout)
-        keep = ignored((PLANNED,), request.ignore_changes)
-        return self._apply(request.urn, request.id, request.old_state, inputs, operation, keep=keep)
+        ignoring = request.ignore_changes
+        return self._apply(request.urn, request.id, request.old_state, inputs, operation, ignoring=ignoring)
 
     def delete(self, request: verbs.DeleteRequest[CheckpointState]) -> None:
         """Remove every snapshot of every checkpoint; `retainOnDelete` keeps them."""
@@ -174,6 +187,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         failures |= pruned.failures
         if failures:
             raise aggregate_errors("not everything could be removed.", failures, subject=operation.what)
+        if (memory := self._memory.of(request.urn)).state == state:  # else a new one is there already
+            memory.state = None
 
     # --- read -------------------------------------------------------------------------------
 
@@ -214,7 +229,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         inputs: CheckpointInputs,
         operation: Operation,
         *,
-        keep: bool = False,
+        ignoring: Sequence[str] = (),
     ) -> CheckpointAnswer:
         checkpoints = dict(old.checkpoints) if old is not None else {}
         unfinished = dict(old.unfinished) if old is not None else {}
@@ -224,22 +239,19 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
                 raise not_taken(identifier, taken, inputs, old, self._session.planned_now())
             checkpoints[inputs.label] = replace(taken, sequence=next_number(checkpoints))
             unfinished.pop(inputs.label, None)
-        failures = {}
-        if not keep:
-            held = held_labels(checkpoints, inputs)
-            over, kept = self._expired(
-                urn, inputs, (held, checkpoints), self._session.now(operation), operation
-            )
-            if inputs.checkpoints is not None and not self._memory.of(urn).is_unseen:
-                # What has expired since check said what will be removed, the next update removes.
-                over = {label: rule for label, rule in over.items() if label not in inputs.checkpoints}
-            if kept:
-                self._session.log(urn, Severity.WARNING, kept_text(kept))
-            pruned = prune(self._session, urn, checkpoints, list(over), operation)
-            checkpoints, failures = pruned.checkpoints, pruned.failures
-            if over:  # what stays has moved up in its VM's tree
-                with contextlib.suppress(VmsnapshotError):  # the next refresh reads it
-                    checkpoints = refresh(self._session, urn, checkpoints, operation)
+        held = held_labels(checkpoints, inputs)
+        over, kept = self._expired(urn, inputs, (held, checkpoints), self._session.now(operation), operation)
+        over, kept = (not_ignored_labels(labels, ignoring) for labels in (over, kept))
+        if inputs.checkpoints is not None and not self._memory.of(urn).is_unseen:
+            # What has expired since check said what will be removed, the next update removes.
+            over = {label: rule for label, rule in over.items() if label not in inputs.checkpoints}
+        if kept:
+            self._session.log(urn, Severity.WARNING, kept_text(kept))
+        pruned = prune(self._session, urn, checkpoints, list(over), operation)
+        checkpoints, failures = pruned.checkpoints, pruned.failures
+        if over:  # what stays has moved up in its VM's tree
+            with contextlib.suppress(VmsnapshotError):  # the next refresh reads it
+                checkpoints = refresh(self._session, urn, checkpoints, operation)
         if old is not None:
             rest = self._remove_unfinished(old, list(unfinished), operation)
             unfinished = unfinished if rest else {}
@@ -344,7 +356,13 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         dated = asked.max_age is not None or asks_for_checkpoint(state, asked.label)
         return self._session.planned_now() if dated else now()
 
-    def _announce(self, urn: str, old: CheckpointState | None, given: Inputs[CheckpointInputs]) -> None:
+    def _announce(
+        self,
+        urn: str,
+        old: CheckpointState | None,
+        given: Inputs[CheckpointInputs],
+        ignoring: Sequence[str] = (),
+    ) -> None:
         """In a preview, say what the update will do; what can't work fails the preview."""
         if not given.knows(*_DECIDING):
             text = "Of which VMs a checkpoint will be taken is not known before the update."
@@ -359,10 +377,12 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             known = self._memory.of(urn).state
             plan = CheckpointPlanner(self._session, urn, asked, known).plan(environment)
             plan.raise_for_errors()
-            texts.append(taking_text(plan, asked, old))
+            texts.append(taking_text(plan, given, old))
+            say_meetings(self._session, urn, "snapshot", environment.machines.values())
         else:
             texts += ["\n".join(wrapped(text)) for text in membership(asked.virtual_machines, old, None)]
         _, over, kept = self._labels_after(urn, asked, old, self._moment(asked, old))
+        over, kept = (not_ignored_labels(labels, ignoring) for labels in (over, kept))
         marks = {label: old.checkpoints[label].ownership for label in over} if old is not None else {}
         self._session.removals.announce(urn, marks)
         if over and old is not None:  # only what is there can be over its time

@@ -13,23 +13,29 @@ from vmsnapshot.lifecycle.common.marks import is_of_another_state
 from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import printable, wrapped
+from vmsnapshot.lifecycle.common.unsettled import capture_texts
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
 from vmsnapshot.model.formatting import format_age, format_count
 
 _INDENT: Final = "  "
 
 
-def taking_text(plan: CheckpointPlan, inputs: CheckpointInputs, state: CheckpointState | None) -> str:
+def taking_text(plan: CheckpointPlan, given: Inputs[CheckpointInputs], state: CheckpointState | None) -> str:
     """Of which VMs a checkpoint will be taken, in which waves, and what a careful person should know."""
     members = plan.environment.members
     count = format_count(len(members), "VM")
-    memory = "with memory" if inputs.memory else "without memory (a rollback leaves running VMs powered off)"
-    sentences = [f"{_waves(members)}."]
+    memory = ", without memory (a rollback leaves running VMs powered off)"
+    if given.model.memory:
+        memory = ", with memory"
+    if not given.knows("memory"):
+        memory = ""
+    sentences = [f"{_waves(members)}.", *capture_texts(given.unknown)]
     sentences += membership(members, state, plan.label)
     sentences += _grouped(plan)
     return "\n".join(
         [
-            *wrapped(f'Checkpoint "{printable(plan.label)}" will be taken of {count}, {memory}.'),
+            *wrapped(f'Checkpoint "{printable(plan.label)}" will be taken of {count}{memory}.'),
             *(line for sentence in sentences for line in wrapped(sentence, first=_INDENT)),
             *left_lines(plan),
             *orphan_lines(plan),
@@ -70,6 +76,15 @@ def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str],
             f'Checkpoint "{printable(label)}" of {vms}, taken {age} ago, will be removed: {rule}.'
         )
     return "\n".join(lines)
+
+
+def replacement_text(checkpoints: Mapping[str, Checkpoint]) -> str:
+    """What is lost with the resource that this one replaces."""
+    labels = format_names(f'"{label}"' for label in checkpoints)
+    return (
+        "This replaces the resource: all restore points that the old one has are removed with it, unless the "
+        f"option `retainOnDelete` keeps their snapshots: {labels}."
+    )
 
 
 def kept_text(kept: Mapping[str, str]) -> str:

@@ -93,7 +93,8 @@ class Adapter(Generic[I, S]):
         tree |= {
             name: values.Secret(tree[name]) for name in self._computed if name in tree and name in secret
         }
-        tree |= dict.fromkeys(answer.unknown, values.UNKNOWN)
+        for path in answer.unknown:
+            tree = _with_unknown(tree, path)
         return requests.CheckResult(tree, [*checked.failures, *answer.failures])
 
     def diff(self, request: requests.DiffRequest) -> requests.DiffResult:

@@ -15,6 +15,7 @@ from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.common.consolidation import add_unmerged
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import printable
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome
@@ -151,6 +152,16 @@ def standing_text(vm: VirtualMachine, snapshot: Snapshot, clones: Sequence[Virtu
         f"{format_snapshot(vm, snapshot)} is not removed: {format_clones(clones)}. Delete those VMs first, "
         "or give them disks of their own (vSphere: PromoteDisks_Task)"
     )
+
+
+def user_of(
+    session: Session, snapshot: Snapshot, clones: Collection[VirtualMachineIdentity] | None
+) -> str | None:
+    """Returns who needs a snapshot, in words: the linked clones on it, or a resource of this update."""
+    if clones:
+        return format_clones(clones)
+    user = session.removals.reached_by(snapshot.mark)
+    return None if user is None else f'"{printable(user)}" goes back to it in this update'
 
 
 def format_clones(clones: Collection[VirtualMachineIdentity]) -> str:

@@ -121,7 +121,7 @@ def snapshot_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
             found.append(finding("warning", "quiesceNotWindows", text))
     if vm.machine.power_state == "Suspended" and not inputs.memory:
         text = (
-            "The VM is suspended: its snapshot holds its memory, although `memory` is false, unless the "
+            "The VM is suspended: its snapshot holds its memory, also with `memory: false`, unless the "
             "server can leave that out."
         )
         found.append(finding("warning", "suspendedWithMemory", text))

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.common.creation import create_once
-from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, remove_snapshot
+from vmsnapshot.lifecycle.common.dependents import clones_on, remove_snapshot, user_of
 from vmsnapshot.lifecycle.common.identity import vm_key
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import free_name, is_for, marked_as_recorded, marked_for, snapshot_name
@@ -337,9 +337,9 @@ class SafetySnapshots:
                 in_use.append(item)
                 continue
             head = f'Safety snapshot "{item.name}" of {format_vm(vm)}'
-            if ours is not None and (clones := standing.get(ours.id)):
+            if ours is not None and (user := user_of(self._session, ours, standing.get(ours.id))):
                 in_use.append(item)
-                text = f"{head} is kept, although {why}: {format_clones(clones)}."
+                text = f"{head} is kept, although {why}: {user}."
                 self._log(text, requests.Severity.WARNING)
             elif ours is not None:
                 self._remove(vm, ours, operation)

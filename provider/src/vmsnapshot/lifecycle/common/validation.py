@@ -190,6 +190,8 @@ def inner_model(annotation: Any) -> type[Model] | None:
 
 def _merge(original: Any, checked: Any) -> Any:
     """Returns the checked values, wrapped as secrets and unknowns where the original ones are."""
+    if isinstance(original, values.Unknown) or (isinstance(original, list) and values.has_unknown(original)):
+        return original  # a default would pass for its value
     if isinstance(original, values.Secret):
         return values.Secret(_merge(original.value, checked))
     if isinstance(original, dict) and isinstance(checked, dict | None):

@@ -42,6 +42,12 @@ class Inputs(Generic[I]):
         names = {camel(attribute) for attribute in attributes}
         return not any(path[0] in names for path in self.unknown)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The attributes that are known as a whole."""
+        unknown = {path[0] for path in self.unknown}
+        return frozenset(name for name in type(self.model).model_fields if camel(name) not in unknown)
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckRequest(Generic[I]):
@@ -63,12 +69,12 @@ class CheckRequest(Generic[I]):
 class CheckAnswer(Generic[I]):
     """The inputs with computed values, and why properties are refused besides.
 
-    `unknown` names computed properties that only the update can tell.
+    `unknown` holds the paths of computed values that only the update can tell.
     """
 
     inputs: I
     failures: Sequence[CheckFailure] = ()
-    unknown: Sequence[str] = ()
+    unknown: Collection[PropertyPath] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,15 @@ from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
 
 
-def fingerprint_of(vm: VirtualMachine) -> Fingerprint:
-    """The fingerprint of a VM as it is now. Renames of snapshots don't count."""
+def fingerprint_of(vm: VirtualMachine, taken: Collection[tuple[str, str]] = ()) -> Fingerprint:
+    """The fingerprint of a VM as it is now. Renames of snapshots don't count.
+
+    Args:
+        vm: The VM.
+        taken: The snapshots that this update has taken, as the preview said: they don't count. Check's answer
+            in an update is so the same as in its preview, as a saved plan has it.
+    """
+    vm = _without(vm, {item.id for item in vm.snapshots if (vm.identity.id, item.id) in taken})
     shape = {
         "machine": vm.machine.properties(),
         "current": vm.current_snapshot_id,
@@ -65,6 +72,8 @@ def _without(vm: VirtualMachine, left_out: Collection[str]) -> VirtualMachine:
             snapshot_id = found.parent_id
         return snapshot_id
 
+    if not left_out:
+        return vm
     snapshots = tuple(
         replace(item, parent_id=kept(item.parent_id)) for item in vm.snapshots if item.id not in left_out
     )

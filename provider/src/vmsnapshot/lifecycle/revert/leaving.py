@@ -14,19 +14,24 @@ from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.revert import RevertInputs, RevertState, TakenSafetySnapshot
 
 
-def say_expired(session: Session, urn: str, old: RevertState, given: RevertInputs) -> None:
-    """In a preview of an update that reverts nothing, name the safety snapshots that it removes."""
+def say_expired(session: Session, urn: str, old: RevertState, given: RevertInputs) -> bool:
+    """In a preview of an update that reverts nothing, name the safety snapshots that it removes.
+
+    Returns:
+        Whether there are some.
+    """
     rule, counted = given.safety_snapshot, count_update(old)
     if rule is None or not counted:
-        return
+        return False
     moment = session.planned_now()
-    for item in counted:
-        if is_over(item, rule, moment):
-            text = (
-                f'Safety snapshot "{item.name}" of VM "{old.vm_name}" will be removed: it has expired by '
-                "then. It stays as long as the VM or a linked clone stands on it."
-            )
-            session.log_wrapped(urn, Severity.WARNING, text)
+    over = [item for item in counted if is_over(item, rule, moment)]
+    for item in over:
+        text = (
+            f'Safety snapshot "{item.name}" of VM "{old.vm_name}" will be removed: it has expired by '
+            "then. It stays as long as the VM or a linked clone stands on it."
+        )
+        session.log_wrapped(urn, Severity.WARNING, text)
+    return bool(over)
 
 
 def remove_safety_snapshots(

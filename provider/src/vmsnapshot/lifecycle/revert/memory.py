@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.revert.plan import PlannedRevert
 from vmsnapshot.lifecycle.revert.state import COMPUTED
 from vmsnapshot.model._base import same_fields
@@ -17,9 +18,16 @@ class CheckedPlan:
     inputs: RevertInputs
     planned: PlannedRevert
 
-    def is_for(self, inputs: RevertInputs) -> bool:
-        """Whether these are the inputs that check computed."""
-        return same_fields(self.inputs, inputs, COMPUTED)
+    def is_for(self, given: Inputs[RevertInputs]) -> bool:
+        """Whether these are the inputs that check answered with.
+
+        They are others where a policy pack has changed them since. What isn't known yet isn't compared.
+        """
+        return same_fields(self.inputs, given.model, given.known)
+
+    def is_changed(self, given: Inputs[RevertInputs]) -> bool:
+        """Whether these are the same as far as they are computed, and others were checked."""
+        return not self.is_for(given) and same_fields(self.inputs, given.model, given.known & set(COMPUTED))
 
 
 @dataclasses.dataclass

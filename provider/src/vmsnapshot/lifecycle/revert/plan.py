@@ -23,10 +23,18 @@ from vmsnapshot.lifecycle.common.selection import CURRENT
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.targets import find_target
 from vmsnapshot.lifecycle.common.tree import printable, wrapped
+from vmsnapshot.lifecycle.common.unsettled import SETTLED, Unsettled
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
-from vmsnapshot.lifecycle.revert.state import is_first, power_asked, request_id, safety_spec
+from vmsnapshot.lifecycle.revert.state import (
+    is_first,
+    pending_power,
+    power_asked,
+    request_id,
+    safety_spec,
+)
 from vmsnapshot.lifecycle.revert.text import DELETE_POLICY, another_vm_text, found_text, plan_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
@@ -69,7 +77,7 @@ class PlannedRevert:
         vm: As it is.
         target: The snapshot that is asked for.
         plan: What reverting does.
-        policy: What is asked of the power afterwards.
+        policy: What is asked of the power afterwards; None: it isn't known yet.
         found: The task with which an interrupted run of this very request has reverted the VM, or is
             still doing it: then nothing else is reverted.
         looked: Whether such a task was looked for.
@@ -81,7 +89,7 @@ class PlannedRevert:
     vm: VirtualMachine
     target: Snapshot
     plan: RevertPlan
-    policy: PowerPolicy
+    policy: PowerPolicy | None
     found: PastTask | None = None
     looked: bool = False
     before: VirtualMachineIdentity | None = None
@@ -112,7 +120,7 @@ class PlannedRevert:
             if self.earlier is not None:
                 lines += wrapped(self.earlier.text(self.vm), first="  ")
         else:
-            power = power_asked(self.policy, self.vm.machine)
+            power = None if self.policy is None else power_asked(self.policy, self.vm.machine)
             lines = [found_text(self.found, self.vm, self.target, power, self.policy)]
         if self.unheld:
             lines += wrapped(unheld_text([(self.vm, item) for item in self.unheld]), first="  ")
@@ -126,6 +134,7 @@ def plan_request(
     asker: Asker | None = None,
     *,
     shown: bool = False,
+    unsettled: Unsettled = SETTLED,
 ) -> PlannedRevert:
     """Look the VM and the snapshot up, and plan; an interrupted run is not looked for.
 
@@ -135,6 +144,7 @@ def plan_request(
         operation: Whose time counts.
         asker: Who asks; None: it isn't known yet which request this is.
         shown: Whether the plan is only shown: then it may be of the VM as it was some seconds ago.
+        unsettled: What isn't known of the inputs yet.
 
     Raises:
         NotFound: There is no such VM or no such snapshot; the message begins with the property.
@@ -153,8 +163,10 @@ def plan_request(
         identifier = request_id(asker.urn, vm, target, inputs, asker.old)
         unheld = safety.unheld(vm, identifier)
         replaced = [] if inputs.safety_snapshot is None else safety.replaced(vm, identifier)
-    plan = plan_revert(vm, target, then, inputs, session.now(operation), replaced=replaced)
-    return PlannedRevert(vm, target, plan, inputs.power_policy, unheld=unheld)
+    moment = session.now(operation)
+    plan = plan_revert(vm, target, then, inputs, moment, replaced=replaced, unsettled=unsettled)
+    policy = None if unsettled.power else inputs.power_policy
+    return PlannedRevert(vm, target, plan, policy, unheld=unheld)
 
 
 def _safety(session: Session, asker: Asker) -> SafetySnapshots:
@@ -171,6 +183,7 @@ def plan_revert(
     *,
     delete_policy: str | None = DELETE_POLICY,
     replaced: Sequence[Snapshot] = (),
+    unsettled: Unsettled = SETTLED,
 ) -> RevertPlan:
     """The plan of reverting a VM to one of its snapshots.
 
@@ -182,18 +195,34 @@ def plan_revert(
         moment: Now.
         delete_policy: The resource's input that says what becomes of the safety snapshot; None: it has none.
         replaced: The safety snapshots of earlier tries, in place of which another is taken.
+        unsettled: What isn't known of the inputs yet.
     """
-    plan = plan_changes(vm, target, then, inputs, moment)
-    text = plan_text(plan, vm, target, inputs, moment, delete_policy=delete_policy, replaced=replaced)
+    plan = plan_changes(vm, target, then, inputs, moment, unsettled)
+    text = plan_text(
+        plan,
+        vm,
+        target,
+        inputs,
+        moment,
+        delete_policy=delete_policy,
+        replaced=replaced,
+        unsettled=unsettled,
+    )
     return replace(plan, text=text)
 
 
-def plan_changes(
-    vm: VirtualMachine, target: Snapshot, then: Machine, inputs: RevertInputs, moment: dt.datetime
+def plan_changes(  # noqa: PLR0917 - what a plan is made of
+    vm: VirtualMachine,
+    target: Snapshot,
+    then: Machine,
+    inputs: RevertInputs,
+    moment: dt.datetime,
+    unsettled: Unsettled = SETTLED,
 ) -> RevertPlan:
     """The same plan without its text, which takes as long as all the rest and isn't shown of many VMs."""
+    policy = None if unsettled.power else inputs.power_policy
     restored = _with_setting_changes(as_restored(vm.machine, then), vm.machine)
-    after = machine_after(restored, target, inputs.power_policy)
+    after = machine_after(restored, target, policy)
     branch = {item.id for item in vm.ancestry(target.id)}
     leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.id not in branch]
     since = (vm.current_snapshot or target).create_time
@@ -211,7 +240,7 @@ def plan_changes(
         ),
         power_state=PowerChange(
             before=vm.machine.power_state,
-            after=power_after(target, inputs.power_policy),
+            after=power_after(target, policy),
         ),
         lost_since=timestamp_or_none(since),
         discarded_bytes=vm.discarded_bytes,
@@ -271,22 +300,34 @@ def _group(name: str) -> str:
     return _GROUP_END.split(name, maxsplit=1)[0]
 
 
-def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy) -> Machine:
+def machine_after(then: Machine, target: Snapshot, policy: PowerPolicy | None) -> Machine:
     """The VM after the revert: as it was then, with the power that the policy asks for."""
     return replace(then, power_state=power_after(target, policy))
 
 
-def power_after(target: Snapshot, policy: PowerPolicy) -> PowerState | None:
-    """The power state after a revert and its powerPolicy."""
+def power_after(target: Snapshot, policy: PowerPolicy | None) -> PowerState | None:
+    """The power state after a revert and its powerPolicy; None: not known."""
+    if policy is None:
+        return None
     if policy == "snapshot":
         return target.power_state
     return "PoweredOn" if policy == "on" else "PoweredOff"
 
 
-def powered(machine: Machine, policy: PowerPolicy) -> Machine:
-    """A VM that is already reverted, once its power is as it is asked for."""
+def powered(machine: Machine, policy: PowerPolicy | None) -> Machine:
+    """A VM that is already reverted, once its power is as it is asked for; None: that isn't known yet."""
+    if policy is None:
+        return replace(machine, power_state=None)
     power = power_asked(policy, machine)
     return machine if power is None else replace(machine, power_state=_POWER[power])
+
+
+def still_to_power(state: RevertState, given: Inputs[RevertInputs]) -> Machine | None:
+    """The VM once its power is as powerPolicy asks, where an earlier update failed with that; else None."""
+    policy = given.model.power_policy
+    if not given.knows("power_policy") or state.machine is None or pending_power(state, policy) is None:
+        return None
+    return powered(state.machine, policy)
 
 
 def _before_safety_snapshot(

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import compare_machines, not_ignored
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, snapshot_key
+from vmsnapshot.lifecycle.common.interplay import say_meetings
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.platform_check import validate_revert
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
 from vmsnapshot.lifecycle.common.safety_records import leftover_changes
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.unsettled import Unsettled
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
-from vmsnapshot.lifecycle.requests import CheckFailure, DiffResult, Severity
+from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
 from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.earlier import find_earlier
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
@@ -32,23 +34,24 @@ from vmsnapshot.lifecycle.revert.failed_request import (
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.leaving import remove_safety_snapshots, say_expired
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan, RevertMemory
-from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, powered
+from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, still_to_power
 from vmsnapshot.lifecycle.revert.state import (
     COMPUTED,
     NAMING,
     Unfinished,
     asks_for_revert,
     carried_over,
+    count_update,
     fulfilled_inputs,
     gone_text,
     is_asked,
     is_first,
     known_until,
     moved_text,
-    pending_power,
     request_id,
     revert_state,
     safety_spec,
+    takes_safety,
     unknown_outputs,
     watched_state,
     with_inputs,
@@ -56,11 +59,14 @@ from vmsnapshot.lifecycle.revert.state import (
     without_power_pending,
     without_vm,
 )
-from vmsnapshot.lifecycle.revert.text import still_to_power_text, unknown_target_text
+from vmsnapshot.lifecycle.revert.text import CHANGED_SINCE_CHECK, still_to_power_text, unknown_target_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Machine
 from vmsnapshot.model.revert import LeftoverSafetySnapshot, RevertInputs, RevertState, TakenSafetySnapshot
+
+# What only the update tells where it isn't known what `powerPolicy` is.
+_POWER_AFTER: Final = ("machine", "powerState")
 
 # Outputs that only the revert tells.
 _AFTERWARDS = ("revertedTo", "revertedAt", "watchedSince", "currentSnapshot", "leftoverSafetySnapshots")
@@ -89,7 +95,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         if not asks_for_revert(old, given):
             return self._carried_over(request.urn, old, given)
         if not given.knows(*NAMING):
-            return verbs.CheckAnswer(inputs, unknown=COMPUTED)
+            return verbs.CheckAnswer(inputs, unknown=[(name,) for name in COMPUTED])
         return self._check_request(request.urn, old, given)
 
     def _check_request(
@@ -103,7 +109,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         operation = self._session.operation(urn, what, batched=False)
         self._session.backend.prepare(operation)
         try:
-            planned = self._plan_shown(inputs, operation, self._asker(urn, given))
+            planned = self._plan_shown(given, operation, self._asker(urn, given))
         except (NotFound, Ambiguous) as error:
             # A failing check would keep the update from taking a failed request back; it refuses after that.
             later = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
@@ -116,29 +122,33 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         planned = dataclasses.replace(planned, before=None if state is None else state.vm)
         if state is not None or old is None:
             planned = self._recalled(urn, planned, given, state, operation)
-        inputs = replace(given.model, machine=planned.after, seen=fingerprint_of(planned.vm))
+        inputs = replace(
+            given.model, machine=planned.after, seen=fingerprint_of(planned.vm, self._session.taken)
+        )
         self._memory.of(urn).checked = CheckedPlan(inputs, planned)
         errors = [] if is_to_take_back(planned.vm) else [item.message for item in planned.errors]
         if not planned.is_done and (removal := self._session.removals.refusal(planned.target)) is not None:
             errors.append(removal)
         if not errors and not planned.is_done:
             self._session.removals.reach(urn, [planned.target])
-        return verbs.CheckAnswer(
-            inputs, [CheckFailure("snapshot", f"the revert can't work: {message}") for message in errors]
-        )
+        failures = [CheckFailure("snapshot", f"the revert can't work: {message}") for message in errors]
+        return verbs.CheckAnswer(inputs, failures, [_POWER_AFTER] if planned.policy is None else [])
 
-    def _plan_shown(self, inputs: RevertInputs, operation: Operation, asker: Asker | None) -> PlannedRevert:
+    def _plan_shown(
+        self, given: Inputs[RevertInputs], operation: Operation, asker: Asker | None
+    ) -> PlannedRevert:
         """The plan, perhaps of the VM as a refresh has just read it; never what that one would refuse.
 
         Raises:
             NotFound: There is no such VM or no such snapshot.
             Ambiguous: There are several.
         """
+        inputs, unsettled = given.model, Unsettled.of(given.unknown)
         with contextlib.suppress(NotFound, Ambiguous):
-            planned = plan_request(self._session, inputs, operation, asker, shown=True)
+            planned = plan_request(self._session, inputs, operation, asker, shown=True, unsettled=unsettled)
             if not planned.errors:
                 return planned
-        return plan_request(self._session, inputs, operation, asker)
+        return plan_request(self._session, inputs, operation, asker, unsettled=unsettled)
 
     def _tell_target(self, urn: str) -> None:
         """Record which snapshot `snapshot` named when the VM was reverted last."""
@@ -159,7 +169,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         """The inputs without a new request; `machine` shows what is still to be done about the power."""
         carried = carried_over(old, given.model)
         state = self._memory.of(urn).state
-        machine = None if state is None else _still_to_power(state, given)
+        machine = None if state is None else still_to_power(state, given)
         if machine is not None:
             carried = replace(carried, machine=machine)
         return verbs.CheckAnswer(carried)
@@ -172,10 +182,10 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         changes = {**request.changes, **leftover_changes(request.old_state.leftover_safety_snapshots)}
         named = (given.vm_name, given.namespace)
         changes = self._session.without_same_vm(changes, state.vm, named, request.urn)
-        live, target = request.old_state.machine, _still_to_power(state, new)
+        live, target = request.old_state.machine, still_to_power(state, new)
         if is_asked(request.old_inputs.model, request.old_state, new):
             target = given.machine
-            checked = self._checked_plan(request.urn, given)
+            checked = self._checked_plan(request.urn, new)
             if checked is not None:
                 # The old outputs are fresh only where the engine refreshes before an update.
                 operation = self._session.operation(
@@ -186,6 +196,8 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         if target is not None:
             before = None if live is None else live.properties()
             changes |= compare_machines(("machine",), before, target.properties())
+            if target.power_state is None and not new.knows("machine"):
+                changes[_POWER_AFTER] = PropertyChange(Change.UPDATE, input_diff=False)
         return DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create -----------------------------------------------------------------------------
@@ -194,7 +206,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         """Say what the revert would do, if one is asked for."""
         if asks_for_revert(None, request.inputs):
             self._announce(request.urn, request.inputs, self._memory.of(request.urn).state)
-        return verbs.Preview(unknown=unknown_outputs(request.inputs.model.machine))
+        return verbs.Preview(unknown=unknown_outputs(self._machine_after(request.urn, request.inputs)))
 
     def create(self, request: verbs.CreateRequest[RevertInputs]) -> RevertAnswer:
         """Revert the VM if a snapshot is asked for; otherwise only watch it."""
@@ -218,17 +230,21 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         old, given = request.old_state, request.new_inputs.model
         if is_asked(request.old_inputs.model, old, request.new_inputs):
             self._announce(request.urn, request.new_inputs, old)
-            unknown = [*unknown_outputs(given.machine), *((name,) for name in _AFTERWARDS)]
-            return verbs.Preview(with_inputs(old, given), unknown)
+            machine = self._machine_after(request.urn, request.new_inputs)
+            state = replace(with_inputs(old, given), safety_snapshots=count_update(old), conditions=[])
+            names = [*_AFTERWARDS, *(["safetySnapshots"] if takes_safety(request.new_inputs, old) else [])]
+            return verbs.Preview(state, [*unknown_outputs(machine), *((name,) for name in names)])
         # What was asked for is told by the new inputs alone; `machine` is the live VM.
         state = replace(with_inputs(old, given), machine=old.machine, leftover_safety_snapshots=[])
-        if (machine := _still_to_power(old, request.new_inputs)) is not None:
+        state = replace(state, safety_snapshots=count_update(old))
+        if (machine := still_to_power(old, request.new_inputs)) is not None:
             state = replace(state, machine=machine)
             now = None if old.machine is None else old.machine.power_state
             text = still_to_power_text(old.vm_name, now, machine.power_state)
             self._session.log(request.urn, Severity.WARNING, text)
-        say_expired(self._session, request.urn, old, given)
-        return verbs.Preview(state, unknown_outputs(state.machine))
+        expired = say_expired(self._session, request.urn, old, given)
+        unknown = unknown_outputs(state.machine)
+        return verbs.Preview(state, [*unknown, ("safetySnapshots",)] if expired else unknown)
 
     def update(self, request: verbs.UpdateRequest[RevertInputs, RevertState]) -> RevertAnswer:
         """Revert the VM if that is asked for; otherwise record the inputs and look at the VM."""
@@ -315,7 +331,12 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         operation = self._session.operation(urn, f'looking at VM "{inputs.vm_name}"')
         asker = self._asker(urn, given)
         try:
-            planned = self._checked_plan(urn, inputs) or plan_request(self._session, inputs, operation, asker)
+            planned = self._checked_plan(urn, given)
+            if planned is None:
+                if (checked := self._memory.of(urn).checked) is not None and checked.is_changed(given):
+                    self._session.log_wrapped(urn, Severity.WARNING, CHANGED_SINCE_CHECK)
+                unsettled = Unsettled.of(given.unknown)
+                planned = plan_request(self._session, inputs, operation, asker, unsettled=unsettled)
         except (NotFound, Ambiguous) as error:
             vm = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
             if vm is None:
@@ -327,6 +348,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         self._session.log(urn, Severity.WARNING, planned.text)
         if not planned.is_done:
             say_weaker_protection(self._session, urn, [planned.vm], operation)
+            say_meetings(self._session, urn, "revert", [planned.vm])
         self._session.notes.show(urn, shown_revert(planned.vm, planned.target))
 
     def _asker(self, urn: str, given: Inputs[RevertInputs]) -> Asker | None:
@@ -334,10 +356,15 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             return None  # with what isn't known yet, nobody knows which request it is
         return Asker(urn, given.model, self._memory.of(urn).state)
 
-    def _checked_plan(self, urn: str, inputs: RevertInputs) -> PlannedRevert | None:
+    def _checked_plan(self, urn: str, given: Inputs[RevertInputs]) -> PlannedRevert | None:
         """The plan that this preview's check has just made."""
         checked = self._memory.of(urn).checked
-        return checked.planned if checked is not None and checked.is_for(inputs) else None
+        return checked.planned if checked is not None and checked.is_for(given) else None
+
+    def _machine_after(self, urn: str, given: Inputs[RevertInputs]) -> Machine | None:
+        """What the revert makes of the VM, also where the inputs don't know all of it yet."""
+        planned = self._checked_plan(urn, given)
+        return given.model.machine if planned is None else planned.after
 
     def _recalled(
         self,
@@ -363,14 +390,6 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
             # What follows in this preview looks no more.
             memory.checked = dataclasses.replace(memory.checked, planned=recalled)
         return recalled
-
-
-def _still_to_power(state: RevertState, given: Inputs[RevertInputs]) -> Machine | None:
-    """The VM once its power is as powerPolicy asks, where an earlier update failed with that; else None."""
-    policy = given.model.power_policy
-    if not given.knows("power_policy") or state.machine is None or pending_power(state, policy) is None:
-        return None
-    return powered(state.machine, policy)
 
 
 def _id_of(state: RevertState) -> str:

@@ -152,6 +152,12 @@ def count_update(old: RevertState) -> list[TakenSafetySnapshot]:
     return [replace(item, updates=item.updates + 1) for item in old.safety_snapshots]
 
 
+def takes_safety(new: Inputs[RevertInputs], old: RevertState) -> bool:
+    """Whether a revert may leave other safety snapshots than state holds: some that only the update knows."""
+    known = new.knows("safety_snapshot") and new.model.safety_snapshot is None
+    return not known or bool(old.leftover_safety_snapshots)
+
+
 def with_taken(
     kept: list[TakenSafetySnapshot], taken: list[TakenSafetySnapshot]
 ) -> list[TakenSafetySnapshot]:

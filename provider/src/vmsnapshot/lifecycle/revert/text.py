@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.preflight_disks import discarded_unheld
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.tree import WIDTH, draw_tree, printable, wrapped
+from vmsnapshot.lifecycle.common.unsettled import SETTLED, Unsettled, depends_text
 from vmsnapshot.model.formatting import format_age, format_size, format_taken
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import PowerState, Snapshot, VirtualMachine
@@ -26,6 +27,13 @@ _FRESH = dt.timedelta(minutes=1)
 _POWER = {"PoweredOn": "powered on", "PoweredOff": "powered off", "Suspended": "suspended"}
 
 
+# What a preview says where a policy pack has remediated the inputs: the engine doesn't have them checked anew
+# (pulumi/pkg/v3 v3.250.0, resource/deploy/step_generator.go, continueStepsFromImport).
+CHANGED_SINCE_CHECK: Final = (
+    "A policy pack has changed the inputs after they were checked. The diff above shows the VM as it would "
+    "be without that; the following is what will be done."
+)
+
 # VirtualMachineRevert's input that says what becomes of safety snapshots when it is deleted.
 DELETE_POLICY: Final = "safetySnapshot.deletePolicy"
 
@@ -39,13 +47,17 @@ def plan_text(
     *,
     delete_policy: str | None,
     replaced: Sequence[Snapshot] = (),
+    unsettled: Unsettled = SETTLED,
 ) -> str:
     """What a person reads before approving: target, tree, power, what is lost, what isn't touched."""
     tree = draw_tree(vm, moment, target=target.id, width=WIDTH - len(_INDENT))
-    sentences = [_power(plan, inputs.power_policy)]
-    if inputs.safety_snapshot is not None:
+    sentences = [_power(plan, None if unsettled.power else inputs.power_policy)]
+    if unsettled.safety:
+        what = "Whether and how a safety snapshot is taken first"
+        sentences.append(depends_text(what, unsettled.safety))
+    elif inputs.safety_snapshot is not None:
         sentences.append(_safety(inputs.safety_snapshot, delete_policy, replaced))
-    sentences.append(_lost(plan, vm, moment, inputs.safety_snapshot))
+    sentences.append(_lost(plan, vm, moment, inputs.safety_snapshot, unsettled))
     if plan.after.not_known:
         names = ", ".join(plan.after.not_known)
         sentences.append(f"Not known, so not shown above: what becomes of {names}.")
@@ -72,7 +84,7 @@ def found_text(
     vm: VirtualMachine,
     target: Snapshot,
     power: Literal["on", "off"] | None,
-    policy: PowerPolicy,
+    policy: PowerPolicy | None,
 ) -> str:
     """What an interrupted run of the same request has done, or is still doing, and what is left to do."""
     where = f'snapshot "{vm.path(target.id)}"'
@@ -98,6 +110,8 @@ def found_text(
         )
         if power is not None:
             text += f" It will be powered {power} (powerPolicy: {policy})."
+        if policy is None:
+            text += f" {depends_text('What its power will be', ['powerPolicy'])}"
     return "\n".join(wrapped(text))
 
 
@@ -206,8 +220,11 @@ def _taken(target: Snapshot, moment: dt.datetime) -> str:
     return format_taken(moment - taken, f"{taken:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def _power(plan: RevertPlan, policy: PowerPolicy) -> str:
+def _power(plan: RevertPlan, policy: PowerPolicy | None) -> str:
     before, after = plan.power_state.before, plan.power_state.after
+    if policy is None:
+        now = "not known" if before is None else _POWER[before]
+        return f"Power: {now} now. {depends_text('What it will be', ['powerPolicy'])}"
     if after is None:
         return "Power: what it will be is not known."
     running_memory = after == "PoweredOn" and plan.target.power_state == "PoweredOn"
@@ -230,8 +247,17 @@ def as_of(looked: dt.datetime | None, moment: dt.datetime) -> str:
     return f" as of {format_age(moment - looked)} ago"
 
 
-def _lost(plan: RevertPlan, vm: VirtualMachine, moment: dt.datetime, safety: SafetySnapshot | None) -> str:
+def _lost(
+    plan: RevertPlan,
+    vm: VirtualMachine,
+    moment: dt.datetime,
+    safety: SafetySnapshot | None,
+    unsettled: Unsettled,
+) -> str:
     memory = plan.power_state.before != "PoweredOff"
+    if unsettled.safety:
+        everything = f"everything {_since(plan, vm, moment, memory=memory)}"
+        return f"Lost for good, but for what a safety snapshot holds: {everything}."
     if safety is None:
         return f"Lost for good: everything {_since(plan, vm, moment, memory=memory)}."
     held = f"everything {_since(plan, vm, moment, memory=memory and safety.memory)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback
@@ -34,6 +35,8 @@ class CheckedPlan:
     @property
     def powered(self) -> list[str]:
         """Those that are reverted already, and whose power still changes."""
+        if self.planned.spec.unsettled.power:
+            return []  # it isn't known of any
         done = [*self.done, *(key for key, item in self.found.items() if item.done)]
         after = self.inputs.machines or {}
         return [
@@ -42,9 +45,16 @@ class CheckedPlan:
             if key in after and after[key].power_state != self.planned.vm(key).machine.power_state
         ]
 
-    def is_for(self, inputs: RollbackInputs) -> bool:
-        """Whether these are the inputs that check computed."""
-        return same_fields(self.inputs, inputs, COMPUTED)
+    def is_for(self, given: Inputs[RollbackInputs]) -> bool:
+        """Whether these are the inputs that check answered with.
+
+        They are others where a policy pack has changed them since. What isn't known yet isn't compared.
+        """
+        return same_fields(self.inputs, given.model, given.known)
+
+    def is_changed(self, given: Inputs[RollbackInputs]) -> bool:
+        """Whether these are the same as far as they are computed, and others were checked."""
+        return not self.is_for(given) and same_fields(self.inputs, given.model, given.known & set(COMPUTED))
 
 
 @dataclasses.dataclass

@@ -14,6 +14,7 @@ from vmsnapshot.lifecycle.common.preflight import error_text
 from vmsnapshot.lifecycle.common.removals import PlannedRemovals
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.unsettled import SETTLED, Unsettled
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
@@ -36,6 +37,7 @@ from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import RevertPlan
+from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import Fingerprint, PowerPolicy, RevertInputs, SafetyDeletePolicy, SafetySnapshot
 from vmsnapshot.model.rollback import MemberRollback, RollbackInputs
 
@@ -51,6 +53,7 @@ class RollbackSpec:
         safety: Whether each gets a safety snapshot first.
         delete_policy: What becomes of those when the resource is deleted; None: there is no resource.
         whose: Which resource took the checkpoint.
+        unsettled: What isn't known of this yet.
     """
 
     members: Sequence[EnvironmentMember]
@@ -59,6 +62,7 @@ class RollbackSpec:
     safety: bool = False
     delete_policy: SafetyDeletePolicy | None = None
     whose: CheckpointMaker = ANYBODY
+    unsettled: Unsettled = SETTLED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +96,9 @@ class PlannedRollback:
     def text(self, key: str) -> str:
         """The text of a member's plan; what becomes of the safety snapshots is told once for all."""
         asked = _as_one_revert(self.spec, key)
-        plan = self.plans[key]
-        return plan_text(plan, self.vm(key), self.target(key), asked, self.moment, delete_policy=None)
+        plan, unsettled = self.plans[key], self.spec.unsettled
+        about = plan, self.vm(key), self.target(key), asked, self.moment
+        return plan_text(*about, delete_policy=None, unsettled=unsettled)
 
     @property
     def targets(self) -> dict[str, tuple[VirtualMachine, Snapshot]]:
@@ -212,17 +217,22 @@ class MemberAttempts:
         return not self._safety or bool(marked_for(vm, attempt, None))
 
 
-def spec_of(inputs: RollbackInputs, urn: str, state: str | None) -> RollbackSpec:
-    """Returns the rollback that a resource's inputs ask for."""
+def spec_of(
+    inputs: RollbackInputs, urn: str, state: str | None, unknown: Collection[PropertyPath] = ()
+) -> RollbackSpec:
+    """Returns the rollback that a resource's inputs ask for, of which a preview doesn't know all."""
     safety = inputs.safety_snapshot or inputs.on_failure == "undo"
     whose = CheckpointMaker.of(inputs.checkpoint, urn, state)
+    unsettled = Unsettled.of(unknown, () if safety else ("safetySnapshot", "onFailure"))
+    left = None if ("safetyDeletePolicy",) in unknown else inputs.safety_delete_policy
     return RollbackSpec(
         inputs.virtual_machines,
         inputs.to or "",
         inputs.power_policy,
         safety,
-        inputs.safety_delete_policy,
+        left,
         whose,
+        unsettled,
     )
 
 
@@ -305,7 +315,8 @@ def plan_found(
         if isinstance(then, VmsnapshotError):
             unread[key] = then
         else:
-            plans[key] = plan_changes(open_[key], target, then, _as_one_revert(spec, key), moment)
+            asked = _as_one_revert(spec, key)
+            plans[key] = plan_changes(open_[key], target, then, asked, moment, spec.unsettled)
     return PlannedRollback(spec, environment, points, plans, unread, moment)
 
 

@@ -9,30 +9,31 @@ from typing import TypeAlias
 from vmsnapshot.lifecycle.common import verbs
 from vmsnapshot.lifecycle.common.comparison import compare_machines, not_ignored
 from vmsnapshot.lifecycle.common.identity import other_vms, snapshot_key
+from vmsnapshot.lifecycle.common.interplay import say_meetings
 from vmsnapshot.lifecycle.common.members import find_members, validate_members
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import leftover_changes
-from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.common.verbs import Inputs
-from vmsnapshot.lifecycle.errors import InvalidInput, NotFound, VmsnapshotError, full_stop
+from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
-from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Severity
 from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
 from vmsnapshot.lifecycle.revert.plan import powered
-from vmsnapshot.lifecycle.revert.text import another_vm_text
+from vmsnapshot.lifecycle.revert.text import CHANGED_SINCE_CHECK, another_vm_text
 from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
 from vmsnapshot.lifecycle.rollback.leaving import leave_safety_snapshots
 from vmsnapshot.lifecycle.rollback.memory import CheckedPlan, RollbackMemory
 from vmsnapshot.lifecycle.rollback.plan import plan_found, spec_of
+from vmsnapshot.lifecycle.rollback.refresh import observe_members
 from vmsnapshot.lifecycle.rollback.standing import say_astray
 from vmsnapshot.lifecycle.rollback.state import (
+    ASKING,
     COMPUTED,
     NAMING,
     Unfinished,
@@ -89,7 +90,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if not asks_for_rollback(old, given):
             return verbs.CheckAnswer(carried_over(old, inputs))
         if not given.knows(*NAMING):
-            return verbs.CheckAnswer(inputs, unknown=COMPUTED)
+            return verbs.CheckAnswer(inputs, unknown=[(name,) for name in COMPUTED])
         memory = self._memory.of(request.urn)
         self._session.backend.prepare(self._session.operation(request.urn, "looking for earlier rollbacks"))
         checked = self._plan(request.urn, given, memory.state, batched=False)
@@ -99,14 +100,17 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         self._session.removals.reach(request.urn, checked.planned.points.found.values())
         # Without state, which a provider that was changed in this update hasn't seen, it may not be all.
         memory.checked = checked if old is None or memory.state is not None else None
-        return verbs.CheckAnswer(checked.inputs)
+        later = checked.inputs.machines or {} if checked.planned.spec.unsettled.power else {}
+        return verbs.CheckAnswer(checked.inputs, unknown=[("machines", key, "powerState") for key in later])
 
     def diff(self, request: verbs.DiffRequest[RollbackInputs, RollbackState]) -> DiffResult:
         """Inputs against inputs; and, only when a rollback is asked for, live VMs against targets."""
         changes = {**request.changes, **leftover_changes(request.old_state.leftover_safety_snapshots)}
         targets = request.new_inputs.model.machines
+        checked = self._checked_plan(request.urn, request.new_inputs)
+        if targets is None and checked is not None:
+            targets = checked.inputs.machines  # of which the engine doesn't know all yet
         if targets is not None and is_asked(request.old_inputs.model, request.old_state, request.new_inputs):
-            checked = self._checked_plan(request.urn, request.new_inputs.model)
             before = request.old_state.machines or {}
             done = (
                 checked.done if checked else done_members(request.urn, request.new_inputs, request.old_state)
@@ -124,6 +128,8 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 done_live = checked.planned.vm(key).machine if checked and key in done else None
                 live = fresh.live if fresh else done_live or before[key]
                 changes |= compare_machines(path, live.properties(), after.properties())
+                if after.power_state is None and not request.new_inputs.knows("machines"):
+                    changes[*path, "powerState"] = PropertyChange(Change.UPDATE, input_diff=False)
         return DiffResult(not_ignored(changes, request.ignore_changes))
 
     # --- create, update, delete -------------------------------------------------------------
@@ -146,7 +152,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if is_asked(request.old_inputs.model, old, request.new_inputs):
             self._announce(request.urn, request.new_inputs, old)
             return verbs.Preview()
-        return verbs.Preview(with_inputs(old, request.new_inputs.model))
+        given = request.new_inputs.model
+        same = old.virtual_machines == given.virtual_machines  # others are looked up by the update alone
+        return verbs.Preview(with_inputs(old, given), () if same else [("vms",), ("machines",)])
 
     def update(self, request: RollbackUpdate) -> RollbackAnswer:
         """Roll back, or go on with it, if that is asked for; otherwise record the inputs."""
@@ -176,7 +184,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         """The live VMs beside what is remembered, which outlives the VMs."""
         operation = self._session.operation(request.urn, "reading the environment", request.timeout)
         old = request.state
-        machines, unread = self._observe(request.urn, old, operation)
+        machines, unread = observe_members(self._session, request.urn, old, operation)
         state = replace(
             old,
             vms={**old.vms, **{key: vm.identity for key, vm in machines.items()}},
@@ -212,46 +220,9 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 "<namespace>/<name> for each)"
             )
             raise InvalidInput("id", message)
-        watch = RollbackInputs(virtual_machines=[_member(name) for name in names])
+        watch = RollbackInputs(virtual_machines=[EnvironmentMember(vm_name=name) for name in names])
         state = self._watch(request.urn, None, watch, operation)
         return verbs.Answer(owner_id(request.urn), state, watch)
-
-    def _observe(
-        self, urn: str, old: RollbackState, operation: Operation
-    ) -> tuple[dict[str, VirtualMachine], dict[str, Machine | None]]:
-        """The VMs that are still there, and what state holds of those that can't be read.
-
-        A VM that was re-created under the name of one that is gone is another.
-        """
-        known = {item.key: old.vms[item.key] for item in old.virtual_machines if item.key in old.vms}
-        found = self._session.locate_all(known, operation, ReadMask.HARDWARE)
-        # State of a rollback that failed early may not tell which VM is meant.
-        unknown = [item for item in old.virtual_machines if item.key not in known]
-        if unknown:
-            again = find_members(self._session, unknown, operation, ReadMask.HARDWARE)
-            found |= {**again.machines, **again.failures}
-        machines: dict[str, VirtualMachine] = {}
-        unread: dict[str, Machine | None] = {}
-        for key, outcome in found.items():
-            if isinstance(outcome, NotFound):
-                self._session.log_wrapped(
-                    urn,
-                    Severity.WARNING,
-                    f"VM {key} is no longer there: {full_stop(outcome.message)} What is remembered of it "
-                    "stays, and nothing is rolled back until `to` or `triggers` change.",
-                )
-            elif isinstance(outcome, VmsnapshotError):
-                self._session.log_wrapped(
-                    urn,
-                    Severity.WARNING,
-                    f"VM {key} could not be read, so the state keeps what it holds of it: {outcome.message}",
-                )
-                unread[key] = (old.machines or {}).get(key)
-            else:
-                machines[key] = outcome
-                if key in known and outcome.identity.id != known[key].id:
-                    self._session.log_wrapped(urn, Severity.WARNING, new_id_text(known[key].id, outcome))
-        return machines, unread
 
     # --- what is done, and what would be ----------------------------------------------------
 
@@ -299,7 +270,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if old is None:
             return watched_anew(inputs, machines, self._session.now(operation))
         members = [member for member in inputs.virtual_machines if member.key in known]
-        machines |= self._observe(urn, replace(old, virtual_machines=members), operation)[0]
+        machines |= observe_members(self._session, urn, replace(old, virtual_machines=members), operation)[0]
         state = watching(inputs, machines, old)
         kept = {member.key: known[member.key] for member in members if member.key not in machines}
         return replace(state, vms={**with_safety_snapshots(old), **state.vms, **kept})
@@ -312,7 +283,11 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 reached = old.to if old.triggers == given.model.triggers else None
             self._session.log_wrapped(urn, Severity.WARNING, unknown_target_text(reached))
             return
-        checked = self._checked_plan(urn, given.model) or self._plan(urn, given, old)
+        checked = self._checked_plan(urn, given)
+        if checked is None:
+            if (earlier := self._memory.of(urn).checked) is not None and earlier.is_changed(given):
+                self._session.log_wrapped(urn, Severity.WARNING, CHANGED_SINCE_CHECK)
+            checked = self._plan(urn, given, old)
         found = checked.found
         done = [key for key, item in found.items() if item.done]
         if found:
@@ -337,14 +312,15 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         if machines := [checked.planned.vm(key) for key in checked.planned.plans]:
             operation = self._session.operation(urn, "looking at the environment")
             say_weaker_protection(self._session, urn, machines, operation)
+            say_meetings(self._session, urn, "revert", machines)
         self._session.notes.show_all(
             {f"{urn} {key}": shown_revert(*shown) for key, shown in checked.planned.targets.items()}
         )
 
-    def _checked_plan(self, urn: str, inputs: RollbackInputs) -> CheckedPlan | None:
+    def _checked_plan(self, urn: str, given: Inputs[RollbackInputs]) -> CheckedPlan | None:
         """The plan that this preview's check has just made."""
         checked = self._memory.of(urn).checked
-        return checked if checked is not None and checked.is_for(inputs) else None
+        return checked if checked is not None and checked.is_for(given) else None
 
     def _plan(
         self, urn: str, given: Inputs[RollbackInputs], old: RollbackState | None, *, batched: bool = True
@@ -352,7 +328,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         inputs = given.model
         asked = replace(inputs, triggers=None, machines=None, targets=None, seen=None)
         # With what isn't known yet, nobody knows whether it is the same request.
-        request = None if given.unknown else request_of(urn, inputs, old)
+        request = request_of(urn, inputs, old) if given.knows(*ASKING) else None
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the environment", batched=batched)
         begun = Begun.of(old, request)
@@ -361,7 +337,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         done = {} if request is None else reverted_before(old, request.token)
         planned = plan_found(
             self._session,
-            spec_of(asked, urn, self._session.state),
+            spec_of(asked, urn, self._session.state, given.unknown),
             environment,
             operation,
             without=done,
@@ -374,24 +350,21 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             found = run.find_attempts(planned, operation)
             earlier = run.find_earlier(planned, found, operation)
         # Of those that are reverted, whether their power is still to be done.
-        stay = {key: is_power_pending(old, item, asked.power_policy) for key, item in done.items()}
+        policy = None if planned.spec.unsettled.power else asked.power_policy
+        stay = {key: policy is None or is_power_pending(old, item, policy) for key, item in done.items()}
         stay |= {key: True for key, item in found.items() if item.done}
         machines: dict[str, Machine] = {}
         targets: dict[str, str] = {}
         seen: dict[str, Fingerprint] = {}
         for key, vm in environment.machines.items():
             if key in stay:
-                machines[key] = powered(vm.machine, asked.power_policy) if stay[key] else vm.machine
+                machines[key] = powered(vm.machine, policy) if stay[key] else vm.machine
             elif key in planned.plans:
                 machines[key] = planned.plans[key].after
             if key in planned.plans:
                 targets[key] = snapshot_key(planned.target(key))
-                seen[key] = fingerprint_of(vm)
+                seen[key] = fingerprint_of(vm, self._session.taken)
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
                 targets[key] = before.reverted_to.id
         planned_inputs = replace(inputs, machines=machines, targets=targets, seen=seen)
         return CheckedPlan(planned_inputs, planned, done, found, earlier)
-
-
-def _member(named: str) -> EnvironmentMember:
-    return EnvironmentMember(vm_name=named)

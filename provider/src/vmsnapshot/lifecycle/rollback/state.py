@@ -294,6 +294,6 @@ def _digest(value: object) -> str:
 
 def done_members(urn: str, given: Inputs[RollbackInputs], old: RollbackState) -> Mapping[str, MemberRollback]:
     """The VMs that this very rollback has already reverted, as far as state tells."""
-    if given.unknown or not is_open(old):
+    if not given.knows(*ASKING) or not is_open(old):
         return {}
     return reverted_before(old, request_of(urn, given.model, old).token)

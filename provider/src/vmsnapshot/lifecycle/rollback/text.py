@@ -10,6 +10,7 @@ from vmsnapshot.lifecycle.common.members import format_names, waves
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.preflight import finding
 from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
+from vmsnapshot.lifecycle.common.unsettled import depends_text
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert, format_earlier
 from vmsnapshot.lifecycle.revert.text import as_of
@@ -165,7 +166,12 @@ def _head(planned: PlannedRollback, count: int, done: int, but: str, *, again: b
         when = format_taken(planned.moment - first, f"{first:%Y-%m-%d %H:%M:%S} UTC{_later(last - first)}")
     vms = format_count(count, "VM")
     before = f" {done} more have been rolled back already and stay as they are{but}." if done else ""
+    unsettled = planned.spec.unsettled
     safety = " Each gets a safety snapshot of its disks first." if planned.spec.safety else ""
+    if unsettled.safety:
+        safety = " " + depends_text("Whether each gets a safety snapshot first", unsettled.safety)
+    if unsettled.power:
+        safety += " " + depends_text("What their power will be", ["powerPolicy"])
     if safety and again:
         safety += " It replaces one that an earlier try has taken, which is removed then."
     if planned.spec.safety and (policy := planned.spec.delete_policy) is not None:

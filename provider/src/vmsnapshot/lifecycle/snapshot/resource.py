@@ -11,6 +11,7 @@ from vmsnapshot.lifecycle.common.consolidation import say_unmerged
 from vmsnapshot.lifecycle.common.creation import made_snapshot, will_be_adopted_text
 from vmsnapshot.lifecycle.common.dependents import LookBeside, remove_snapshot
 from vmsnapshot.lifecycle.common.identity import Sameness
+from vmsnapshot.lifecycle.common.interplay import say_meetings
 from vmsnapshot.lifecycle.common.marks import has_mark_of, is_of_another_state
 from vmsnapshot.lifecycle.common.naming import automatic_name
 from vmsnapshot.lifecycle.common.platform_check import validate_snapshot
@@ -18,6 +19,7 @@ from vmsnapshot.lifecycle.common.platforms import VSPHERE
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors, snapshot_findings
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.unsettled import capture_texts
 from vmsnapshot.lifecycle.errors import Gone, Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import Owner, new_owner, owner_id, parse_mark
@@ -162,7 +164,10 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             for item in findings:
                 if item.severity != "error":
                     self._session.log(request.urn, requests.Severity.WARNING, item.message)
+            for text in capture_texts(request.inputs.unknown):
+                self._session.log_wrapped(request.urn, requests.Severity.WARNING, text)
             raise_for_errors(findings, what)
+            say_meetings(self._session, request.urn, "snapshot", [vm])
         return verbs.Preview()
 
     def _finish(
@@ -239,7 +244,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         try:
             vm = self.lookup.observe(request.id, state, operation)
         except Gone as gone:
-            self._say_gone(request.urn, state, gone.message)
+            self._session.log(request.urn, requests.Severity.WARNING, gone_text(state, gone.message))
             return None
         sameness, snapshot = self.lookup.find(vm, request.id, state, operation)
         if sameness is Sameness.UNKNOWN:
@@ -248,7 +253,7 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
             why = f"it is no longer among the snapshots of {format_vm(vm)}"
             if snapshot is not None:
                 why = f"{format_snapshot(vm, snapshot)} has its id now, and is left alone"
-            self._say_gone(request.urn, state, why)
+            self._session.log(request.urn, requests.Severity.WARNING, gone_text(state, why))
             say_unmerged(self._session, request.urn, vm)
             return None
         self.lookup.say_moved(request.urn, state, vm, snapshot)
@@ -393,6 +398,3 @@ class SnapshotResource(verbs.Verbs[SnapshotInputs, SnapshotState]):
         if identifier:
             self._memory.of(urn).states[self._snapshot_id(identifier)] = state
             self.lookup.tell_path(identifier, state)
-
-    def _say_gone(self, urn: str, state: SnapshotState, why: str) -> None:
-        self._session.log(urn, requests.Severity.WARNING, gone_text(state, why))
