@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.conftest import revert, snapshot
 from tests.support.client import Client
 from tests.support.engine import Outcome, Stack
+from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator
 
 Write = Callable[..., None]
@@ -161,3 +162,21 @@ def test_an_import_that_also_reverts_says_so(
     write(web=revert(snapshot="base"))
     stack.preview("--expect-no-changes").check()
     assert reverts(vsphere) == 1
+
+
+def test_two_reverts_of_one_vm_are_warned_of(quick: MiniStack, client: Client) -> None:
+    """Each names the other, by resource and VM; another VM's revert and what is done already don't count."""
+    for vm in ("web-1", "web-2"):
+        client.take(vm, "base")
+    both = {"a": revert(snapshot="base"), "c": revert("web-2", snapshot="base")}
+    quick.write(**both)
+    assert "both revert" not in quick.preview().check().words
+    quick.up().check()
+    quick.write(**both, b=revert(snapshot="base"))
+    assert "both revert" not in quick.preview().check().words
+    both["a"] = revert(snapshot="base", triggers={"n": 2})
+    quick.write(**both, b=revert(snapshot="base"))
+    words = quick.preview().check().words
+    assert words.count("both revert") == 1
+    assert '"b" and "a" both revert VM "web-1" (' in words
+    assert "certain only if one of them depends on the other" in words

@@ -58,7 +58,7 @@ from vmsnapshot.lifecycle.rollback.state import (
 from vmsnapshot.lifecycle.rollback.text import found_text, open_text, rollback_text, unknown_target_text
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.environment import EnvironmentMember
-from vmsnapshot.model.machine import Machine, VirtualMachine
+from vmsnapshot.model.machine import Machine
 from vmsnapshot.model.revert import Fingerprint
 from vmsnapshot.model.rollback import RollbackInputs, RollbackState
 
