@@ -12,10 +12,10 @@ from vmsnapshot.lifecycle.common.dependents import clones_on, format_clones, rem
 from vmsnapshot.lifecycle.common.identity import Sameness
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.marks import marked_as_recorded
-from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import format_names
 from vmsnapshot.lifecycle.errors import Cancelled, Gone, TimedOut, Unreachable, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import Outcome, ReadMask

@@ -10,9 +10,9 @@ from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan
 from vmsnapshot.lifecycle.checkpoint.state import taken_at
 from vmsnapshot.lifecycle.common.creation import SAME_NAMES
 from vmsnapshot.lifecycle.common.marks import is_of_another_state
-from vmsnapshot.lifecycle.common.members import format_names, waves
+from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot
-from vmsnapshot.lifecycle.common.tree import printable, wrapped
+from vmsnapshot.lifecycle.common.tree import format_names, printable, wrapped
 from vmsnapshot.lifecycle.common.unsettled import capture_texts
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember

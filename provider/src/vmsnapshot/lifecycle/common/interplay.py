@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from vmsnapshot.lifecycle.common.acts import Act, Meeting
 from vmsnapshot.lifecycle.common.identity import vm_key
-from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import printable
+from vmsnapshot.lifecycle.common.tree import format_names, printable
 from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.model.machine import VirtualMachine

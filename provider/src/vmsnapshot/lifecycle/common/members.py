@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.parallel import partition
 from vmsnapshot.lifecycle.common.platform_check import validate_namespace
 from vmsnapshot.lifecycle.common.platforms import Platform
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import printable
 from vmsnapshot.lifecycle.errors import Gone, InvalidInput, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, VMReference
@@ -20,9 +18,6 @@ from vmsnapshot.lifecycle.requests import CheckFailure
 from vmsnapshot.model.environment import EnvironmentMember
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.property_path import format_path
-
-# How many VMs a message names one by one.
-_NAMED: Final = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,13 +120,6 @@ def waves(members: Sequence[EnvironmentMember], *, descending: bool = False) -> 
     """Groups members by `order`: a checkpoint takes them ascending, a rollback reverts them descending."""
     ordered = sorted(members, key=lambda member: member.order, reverse=descending)
     return [list(group) for _, group in itertools.groupby(ordered, key=lambda member: member.order)]
-
-
-def format_names(keys: Iterable[str]) -> str:
-    """Formats names for a message: the first 12, and how many more there are."""
-    found = [printable(key) for key in keys]
-    rest = len(found) - _NAMED
-    return ", ".join(found) if rest <= 1 else f"{', '.join(found[:_NAMED])} and {rest} more"
 
 
 def _same_vm(machines: Mapping[str, VirtualMachine]) -> list[list[str]]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.observed import by_both_clocks, failed_condition, parse_timestamp
 from vmsnapshot.lifecycle.common.selection import format_snapshot
+from vmsnapshot.lifecycle.common.tree import format_names
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.model.duration import parse_duration
 from vmsnapshot.model.formatting import format_count

@@ -20,6 +20,9 @@ WIDTH = 100 - 13
 _WHOLE = 16
 _NEAR = 2
 
+# How many names a message gives one by one.
+_NAMED = 12
+
 # However deep a snapshot lies, so many columns of its name are shown.
 _LEAST_NAME = 8
 
@@ -104,6 +107,13 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
+
+
+def format_names(names: Iterable[str]) -> str:
+    """Formats names for a message: the first 12, and how many more there are."""
+    found = [printable(name) for name in names]
+    rest = len(found) - _NAMED
+    return ", ".join(found) if rest <= 1 else f"{', '.join(found[:_NAMED])} and {rest} more"
 
 
 def _shown(vm: VirtualMachine, target: str | None) -> frozenset[str]:

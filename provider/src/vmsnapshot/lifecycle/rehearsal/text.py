@@ -6,9 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.clone.text import room_text
-from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.selection import format_vm
-from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
+from vmsnapshot.lifecycle.common.tree import (
+    clip,
+    format_findings,
+    format_names,
+    format_table,
+    printable,
+    wrapped,
+)
 from vmsnapshot.lifecycle.rehearsal.plan import MemberPlan, PlannedRehearsal
 from vmsnapshot.model.formatting import format_age, format_count
 from vmsnapshot.model.machine import VirtualMachine

@@ -6,9 +6,9 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 
-from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import format_names
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RERUN_WITHIN, RevertRequest, is_forgotten

@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-from vmsnapshot.lifecycle.common.members import format_names, waves
+from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.parallel import partition
 from vmsnapshot.lifecycle.common.session import Session
-from vmsnapshot.lifecycle.common.tree import wrapped
+from vmsnapshot.lifecycle.common.tree import format_names, wrapped
 from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError, full_stop
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.rollback.plan import PlannedRollback, RollbackSpec, plan_rollback

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vmsnapshot.lifecycle.common.members import format_names
 from vmsnapshot.lifecycle.common.session import Session
+from vmsnapshot.lifecycle.common.tree import format_names
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.rollback.state import is_member_snapshot
 from vmsnapshot.model.machine import VirtualMachine

@@ -6,10 +6,17 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from vmsnapshot.lifecycle.common.members import format_names, waves
+from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.preflight import finding
-from vmsnapshot.lifecycle.common.tree import clip, format_findings, format_table, printable, wrapped
+from vmsnapshot.lifecycle.common.tree import (
+    clip,
+    format_findings,
+    format_names,
+    format_table,
+    printable,
+    wrapped,
+)
 from vmsnapshot.lifecycle.common.unsettled import depends_text
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert, format_earlier
