@@ -12,7 +12,7 @@ from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
 from vmsnapshot.model._base import replace
-from vmsnapshot.model.machine import VirtualMachine
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 VMS = ("web-1", "db-1")
 
@@ -72,6 +72,15 @@ class Partial:
         return snapshot_id in self._left_out
 
 
+class PartialSinceRemoval(Partial):
+    """A platform whose lists lack what was asked to be removed."""
+
+    def remove_snapshot(self, vm: VirtualMachine, snapshot: Snapshot, **named: Any) -> None:
+        """Leave it out, whatever comes of it."""
+        self._left_out.add(snapshot.id)
+        self._real.remove_snapshot(vm, snapshot, **named)
+
+
 def _whole(real: Any) -> Any:
     return real
 
@@ -111,3 +120,19 @@ def test_a_snapshot_is_kept_in_state(vsphere: Simulator, client: Client) -> None
     assert client.names("web-1") == ["base"]
     stack.destroy().check()
     assert client.names("web-1") == []
+
+
+def test_a_removal_that_fails_does_not_say_that_it_is_gone(vsphere: Simulator, client: Client) -> None:
+    """It is there, though the list of its VM that is read after the failure lacks it."""
+    stack = mini_stack(vsphere.settings, around=PartialSinceRemoval)
+    properties = {"vmName": "db-1", "name": "base"}
+    stack.write(it={"type": "vmsnapshot:VirtualMachineSnapshot", "properties": properties})
+    stack.up().check()
+    vsphere.fault("NoPermission", method="RemoveSnapshot_Task", vm="db-1")
+    failed = stack.destroy().failed()
+    assert "NoPermission" in failed.words
+    assert "is gone" not in failed.words
+    assert client.names("db-1") == ["base"]
+    vsphere.clear()
+    stack.destroy().check()
+    assert client.names("db-1") == []

@@ -34,11 +34,17 @@ def say_unmerged(session: Session, urn: str, vm: VirtualMachine) -> None:
 def add_unmerged(
     session: Session, vm: VirtualMachine, snapshot: Snapshot, error: VmsnapshotError, operation: Operation
 ) -> None:
-    """Add to the error with which a removal has failed what it has done all the same, where that shows."""
+    """Add to the error with which a removal has failed what it has done all the same, where that shows.
+
+    A snapshot that isn't among its VM's is asked for alone before it counts as gone.
+    """
     try:
         (after,) = session.backend.observe_all([vm.identity.id], operation, ReadMask.NOTHING)
+        if not isinstance(after, VirtualMachine) or after.snapshot(snapshot.id) is not None:
+            return
+        gone = not session.backend.has_snapshot(after, snapshot.id, operation)
     except VmsnapshotError:
         return
-    if isinstance(after, VirtualMachine) and after.snapshot(snapshot.id) is None:
+    if gone:
         unmerged = f", but the VM {_NEEDED}" if after.consolidation_needed else "."
         error.add(f"The snapshot itself is gone{unmerged} The next update takes it for removed.")
