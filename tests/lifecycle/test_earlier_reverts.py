@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 
 import pytest
 
 from tests.lifecycle.one_revert import OneRevert
 from tests.support.client import Client
 from tests.support.in_process import mini_stack
-from tests.support.simulator import Marks, Simulator, running
+from tests.support.simulator import Marks, Simulator
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.session import Session
@@ -23,14 +22,6 @@ EQUAL = "An equal request of a resource of this name has reverted"
 def marks(request: pytest.FixtureRequest) -> Marks:
     """How a server keeps our marks with its tasks."""
     return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def vsphere(marks: Marks) -> Iterator[Simulator]:
-    """One VM."""
-    with running("--names", "web-1", "--task-duration", "5ms") as found:
-        found.keep_marks(marks)
-        yield found
 
 
 @pytest.fixture

@@ -8,32 +8,17 @@ given up may have done its work is what kubernetes-sigs/vsphere-csi-driver looks
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 
 import pytest
 
 from tests.lifecycle.one_revert import OneRevert
 from tests.support.client import Client
-from tests.support.simulator import Marks, Simulator, running
+from tests.support.simulator import Simulator
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.observed import now
 from vmsnapshot.lifecycle.common.session import Session
 
 REVERT = "RevertToSnapshot_Task"
-
-
-@pytest.fixture(params=["suffixed", "none"])
-def marks(request: pytest.FixtureRequest) -> Marks:
-    """How a server keeps our marks with its tasks."""
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def vsphere(marks: Marks) -> Iterator[Simulator]:
-    """One VM."""
-    with running("--names", "web-1", "--task-duration", "5ms") as found:
-        found.keep_marks(marks)
-        yield found
 
 
 @pytest.fixture(params=["create", "update"])

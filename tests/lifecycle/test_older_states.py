@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from tests.lifecycle.one_revert import OneRevert
 from tests.support.client import Client
 from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
-from tests.support.simulator import Marks, Simulator, running
+from tests.support.simulator import Simulator
 from tests.support.vsphere import Doing
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.port import Backend
@@ -20,20 +19,6 @@ from vmsnapshot.lifecycle.port import Backend
 BEFORE, AFTER = "0b9f7c06-6f7e-4c56-a7c6-1d6a3f0c5a11", "f2d2b3a0-0d53-4a3b-9a53-5c8b0a1d9e22"
 EQUAL = "An equal request of a resource of this name has reverted"
 OTHER = "Another request has reverted"
-
-
-@pytest.fixture(params=["suffixed", "none"])
-def marks(request: pytest.FixtureRequest) -> Marks:
-    """How a server keeps our marks with its tasks."""
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def vsphere(marks: Marks) -> Iterator[Simulator]:
-    """One VM."""
-    with running("--names", "web-1", "--task-duration", "5ms") as found:
-        found.keep_marks(marks)
-        yield found
 
 
 @pytest.fixture
