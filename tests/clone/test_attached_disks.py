@@ -26,11 +26,11 @@ def detach(client: Client, vm: str) -> Any:
     return disk
 
 
-def attach(client: Client, vm: str, disk: Any) -> None:
-    """Give a VM a disk that is there."""
+def attach(client: Client, vm: str, disk: Any, *, controller: int | None = None) -> None:
+    """Give a VM a disk that is there; `controller`: of a VM that has no other disk."""
     given = vim.vm.device.VirtualDisk(
         key=-1,
-        controllerKey=disks(client, vm)[0].controllerKey,
+        controllerKey=controller or disks(client, vm)[0].controllerKey,
         unitNumber=5,
         capacityInKB=disk.capacityInKB,
         backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
@@ -54,6 +54,26 @@ def test_a_clone_with_a_disk_of_another_vm_is_not_deleted(
     assert disk.backing.fileName in refused
     assert "deleting a VM deletes the files of all its disks" in refused
     assert "copy" in names(client)
+    detach(client, "copy")
+    stack.destroy().check()
+    assert "copy" not in names(client)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["shared", "moved"])
+def test_another_disk_under_the_key_of_the_clones_own(
+    stack: MiniStack, client: Client, *, moved: bool
+) -> None:
+    """Keys "may be recycled" (API reference, VirtualDevice.key): its file tells whose it is."""
+    stack.write(it=clone(name="copy"))
+    stack.up().check()
+    client.add_disk("db-1", 1)
+    own = detach(client, "copy")
+    disk = detach(client, "db-1") if moved else disks(client, "db-1")[-1]
+    attach(client, "copy", disk, controller=own.controllerKey)
+    assert [item.key for item in disks(client, "copy")] == [own.key]
+    refused = stack.destroy().failed().words
+    assert disk.backing.fileName in refused
+    assert "deleting a VM deletes the files of all its disks" in refused
     detach(client, "copy")
     stack.destroy().check()
     assert "copy" not in names(client)

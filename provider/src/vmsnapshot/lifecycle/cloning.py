@@ -122,6 +122,8 @@ class Dependents:
         by_snapshot: For each snapshot's id the other VMs whose disks stand on the files that it holds.
         on_vm: The other VMs whose disks stand on files of the VM itself.
         folder: The folder of the VM's configuration file, such as `[ds-1] web-1`; empty: not known.
+        disks_of_others: The files of those of its disks that it wasn't made with, as their places tell: they
+            are another VM's, or lie in another VM's folder.
         unread: VMs on the same datastores of which the server doesn't tell their disks' files: whether they
             stand on these is not known.
     """
@@ -129,6 +131,7 @@ class Dependents:
     by_snapshot: Mapping[str, Sequence[VirtualMachineIdentity]]
     on_vm: Sequence[VirtualMachineIdentity]
     folder: str = ""
+    disks_of_others: Sequence[str] = ()
     unread: Sequence[VirtualMachineIdentity] = ()
 
 

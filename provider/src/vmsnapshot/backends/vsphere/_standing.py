@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -55,6 +55,7 @@ class _Layout:
         instance_uuid: The VM's `config.instanceUuid`; None: not told.
         folder: Of its configuration file, such as `[ds-1] web-1`; empty: not told.
         chain: The files that its disks consist of; None: not known.
+        written: Of these the descriptors of the disks that it writes to, or has written to until a snapshot.
     """
 
     name: str
@@ -62,6 +63,7 @@ class _Layout:
     instance_uuid: str | None
     folder: str
     chain: frozenset[str] | None
+    written: frozenset[str] = frozenset()
 
 
 class _Known:
@@ -243,11 +245,27 @@ class _There:
             for file in layout.chain or ():
                 self._by_file.setdefault(file, []).append(vm_id)
         self._unread = [vm_id for vm_id, layout in layouts.items() if layout.chain is None]
+        self._folders = {layout.folder for layout in layouts.values()}
 
     def standing(self, vm_id: str, files: Iterable[str]) -> list[VirtualMachineIdentity]:
         """The VMs other than this whose disks consist of one of the files, too."""
         found = dict.fromkeys(other for file in sorted(files) for other in self._by_file.get(file, ()))
         return self._identities(vm_id, found)
+
+    def of_others(self, vm_id: str) -> list[str]:
+        """The disks of a VM that were made for another.
+
+        A VM is made with its disks in its folder, or in one like it on another datastore.
+        """
+        own = self.layouts[vm_id]
+
+        def is_foreign(file: str) -> bool:
+            folder = file.rpartition("/")[0]
+            same_store = folder.partition("]")[0] == own.folder.partition("]")[0]
+            return same_store or folder in self._folders or bool(self.standing(vm_id, [file]))
+
+        outside = [file for file in own.written if not _in(own.folder, file)]
+        return sorted(file for file in outside if own.folder and is_foreign(file))
 
     def unread(self, vm_id: str) -> list[VirtualMachineIdentity]:
         """The VMs other than this of which the server doesn't tell the files."""
@@ -282,6 +300,7 @@ def _outcome(
         by_snapshot={snapshot_id: found for snapshot_id, found in by_snapshot.items() if found},
         on_vm=there.standing(vm_id, files),
         folder=layout.folder,
+        disks_of_others=there.of_others(vm_id),
         unread=there.unread(vm_id),
     )
 
@@ -313,6 +332,7 @@ def _layout(content: Any) -> _Layout:
         instance_uuid=properties.get("config.instanceUuid"),
         folder=str(properties.get("config.files.vmPathName") or "").rpartition("/")[0],
         chain=chain,
+        written=frozenset() if chain is None else _written(properties),
     )
 
 
@@ -334,8 +354,21 @@ def _chain(content: Any) -> frozenset[str] | None:
     if files is None or untold:
         return None
     names = {file.key: file.name for file in files}
-    disks = [*(properties.get("layoutEx.disk") or ())]
-    for held in properties.get("layoutEx.snapshot") or ():
-        disks += held.disk or ()
-    keys = {key for disk in disks for unit in disk.chain or () for key in unit.fileKey or ()}
+    units = (unit for disk in _disks(properties) for unit in disk.chain or ())
+    keys = {key for unit in units for key in unit.fileKey or ()}
     return frozenset(names[key] for key in keys) if keys <= names.keys() else None
+
+
+def _written(properties: Mapping[str, Any]) -> frozenset[str]:
+    """Of the files of a VM whose chain is known, the descriptors on top of each chain."""
+    files = {file.key: file for file in properties.get("layoutEx.file") or ()}
+    tops = [disk.chain[-1].fileKey or () for disk in _disks(properties) if disk.chain]
+    found = (files[key] for keys in tops for key in keys)
+    return frozenset(file.name for file in found if str(file.type) == "diskDescriptor")
+
+
+def _disks(properties: Mapping[str, Any]) -> Iterator[Any]:
+    """The chains of a VM's disks, each base first, now and in its snapshots."""
+    yield from properties.get("layoutEx.disk") or ()
+    for held in properties.get("layoutEx.snapshot") or ():
+        yield from held.disk or ()

@@ -82,7 +82,8 @@ def _refusal(session: Session, vm: VirtualMachine, standing: Outcome[Dependents]
     say_unread(session, standing.unread)
     if standing.on_vm:
         return standing_text(vm, standing.on_vm)
-    attached = _attached(vm, standing.folder)
+    # A disk may have the key of one that was there before (API reference, VirtualDevice.key).
+    attached = list(dict.fromkeys([*_attached(vm, standing.folder), *standing.disks_of_others]))
     return attached_text(vm, attached) if attached else None
 
 
