@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyVmomi import vim
 
 from tests.clone.conftest import CLONE
 from tests.environment.rolling import label
@@ -83,13 +84,18 @@ def test_what_rehearses_again(
 
 
 def test_clones_are_disconnected(stack: MiniStack, client: Client) -> None:
-    """Without `networks`, no adapter of a clone is connected, nor will be at power-on."""
-    stack.write(it=rehearsal(keepClones="always"))
+    """Without `networks`, no adapter of a clone is connected, nor will be at power-on or by its guest."""
+    (card,) = client.adapters("web-1")
+    card.connectable.allowGuestControl = True
+    client.reconfigure("web-1", deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="edit", device=card)])
+    label(client, "by-guests", VMS)
+    stack.write(it=rehearsal(to="by-guests", keepClones="always"))
     stack.up().check()
     for item in stack.resource("it").outputs["results"].values():
         cards = client.adapters(item["clone"])
         assert cards
-        assert not any(card.connectable.connected or card.connectable.startConnected for card in cards)
+        ways = [item.connectable for item in cards]
+        assert not any(way.connected or way.startConnected or way.allowGuestControl for way in ways)
 
 
 def test_networks_are_mapped(stack: MiniStack, client: Client) -> None:

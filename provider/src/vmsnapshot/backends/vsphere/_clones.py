@@ -295,7 +295,9 @@ class Clones:
                 edited.connectable = vim.vm.device.VirtualDevice.ConnectInfo(
                     startConnected=not isolated,
                     connected=running and not isolated,
-                    allowGuestControl=bool(guest),
+                    # It "enables guest control over whether the connectable device is connected" (API
+                    # reference, VirtualDeviceConnectInfo): a guest could leave its isolation by itself.
+                    allowGuestControl=bool(guest) and not isolated,
                 )
             changes.append(vim.vm.device.VirtualDeviceSpec(operation="edit", device=edited))
         return changes
