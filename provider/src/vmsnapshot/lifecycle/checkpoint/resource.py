@@ -247,6 +247,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             over = {label: rule for label, rule in over.items() if label not in inputs.checkpoints}
         if kept:
             self._session.log(urn, Severity.WARNING, kept_text(kept))
+        self._session.removals.announce(urn, {label: checkpoints[label].ownership for label in over})
         pruned = prune(self._session, urn, checkpoints, list(over), operation)
         checkpoints, failures = pruned.checkpoints, pruned.failures
         if over:  # what stays has moved up in its VM's tree

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from vmsnapshot.lifecycle.ownership import resource_name
-from vmsnapshot.model.machine import Snapshot
+from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 
 class PlannedRemovals:
-    """The removals that resources have announced in this process's preview.
+    """The removals that resources have announced in this process's preview, or have begun in its update.
 
     The engine goes through resources in the order of their dependencies, in the preview as in the update:
     what is announced before a resource is checked is done before that resource is. What doesn't depend on
@@ -37,6 +37,11 @@ class PlannedRemovals:
             marks: The mark of their snapshots, by the label.
         """
         self._by_resource[urn] = {mark: label for label, mark in marks.items() if mark is not None}
+
+    def going(self, vm: VirtualMachine) -> set[str]:
+        """Returns the ids of a VM's snapshots that a resource will remove, or is removing, in this update."""
+        marks = {mark for labels in list(self._by_resource.values()) for mark in labels}
+        return {item.id for item in vm.snapshots if item.mark in marks}
 
     def refusal(self, target: Snapshot) -> str | None:
         """Returns why a snapshot can't be gone back to in this update; None: nothing is known against it."""

@@ -10,14 +10,16 @@ from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.evidence import RevertRequest
-from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of
+from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of, planned_fingerprint
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs, ShownRevert
 
 
-def shown_revert(vm: VirtualMachine, target: Snapshot) -> ShownRevert:
+def shown_revert(session: Session, vm: VirtualMachine, target: Snapshot) -> ShownRevert:
     """What a preview shows of a revert, as far as it is compared later."""
-    return ShownRevert(seen=fingerprint_of(vm), vm=vm_key(vm.identity), target=snapshot_identity(target))
+    return ShownRevert(
+        seen=planned_fingerprint(session, vm), vm=vm_key(vm.identity), target=snapshot_identity(target)
+    )
 
 
 def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot) -> str | None:
@@ -63,7 +65,7 @@ def compare_with_preview(
     vm, shown = revert[0], session.notes.shown(urn)
     if (other := another_text(shown, *revert)) is not None:
         raise Refused(f"{other}. Nothing was done. Look at a new preview", subject=operation.what)
-    changed = changed_since(inputs.seen if shown is None else shown.seen, vm, session.taken)
+    changed = changed_since(inputs.seen if shown is None else shown.seen, vm, session)
     if changed is None:
         return
     what = f"is no longer as the preview showed it: {changed}"
@@ -101,8 +103,7 @@ def require_as_before(
         raise error
     made = marked_for(vm, request.id, session.state)
     protected = [item for item in made if before.snapshot(item.id) is None]
-    ours = {(vm.identity.id, item.id) for item in protected}
-    changed = changed_since(fingerprint_of(before), vm, session.taken | ours)
+    changed = changed_since(fingerprint_of(before), vm, session, {item.id for item in protected})
     if changed is None:
         return
     what = f"has changed while its revert waited: {changed}"

@@ -7,20 +7,22 @@ import json
 from collections.abc import Collection
 
 from vmsnapshot.lifecycle.common.identity import snapshot_key
+from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import Fingerprint
 
 
-def fingerprint_of(vm: VirtualMachine, taken: Collection[tuple[str, str]] = ()) -> Fingerprint:
-    """The fingerprint of a VM as it is now. Renames of snapshots don't count.
+def planned_fingerprint(session: Session, vm: VirtualMachine) -> Fingerprint:
+    """The fingerprint of a VM without the snapshots that the preview says this update takes or removes.
 
-    Args:
-        vm: The VM.
-        taken: The snapshots that this update has taken, as the preview said: they don't count. Check's answer
-            in an update is so the same as in its preview, as a saved plan has it.
+    A preview makes it before that, and the update after it: both make the same, as a saved plan has it.
     """
-    vm = _without(vm, {item.id for item in vm.snapshots if (vm.identity.id, item.id) in taken})
+    return fingerprint_of(_without(vm, {*_taken(session, vm), *session.removals.going(vm)}))
+
+
+def fingerprint_of(vm: VirtualMachine) -> Fingerprint:
+    """The fingerprint of a VM as it is now. Renames of snapshots don't count."""
     shape = {
         "machine": vm.machine.properties(),
         "current": vm.current_snapshot_id,
@@ -35,24 +37,25 @@ def fingerprint_of(vm: VirtualMachine, taken: Collection[tuple[str, str]] = ()) 
 
 
 def changed_since(
-    shown: Fingerprint | None, vm: VirtualMachine, taken: Collection[tuple[str, str]]
+    shown: Fingerprint | None, vm: VirtualMachine, session: Session, also: Collection[str] = ()
 ) -> str | None:
     """What is different from what a preview showed, in words; None: nothing, as far as is known.
+
+    What this update has taken, removes or has removed, as the preview said, doesn't count.
 
     Args:
         shown: What it showed; None: it isn't known.
         vm: The VM now.
-        taken: The snapshots that this update has taken, as the preview said: they don't count.
+        session: What this update does.
+        also: The ids of other snapshots that it has taken.
     """
-    now = fingerprint_of(vm)
-    if shown is None or shown == now:
+    ours, going = {*_taken(session, vm), *also}, session.removals.going(vm)
+    each = dict.fromkeys(frozenset(item) for item in ((), ours, going, ours | going))
+    if shown is None or any(shown == fingerprint_of(_without(vm, left_out)) for left_out in each):
         return None
-    ours = {item.id for item in vm.snapshots if (vm.identity.id, item.id) in taken}
-    if ours and shown.current_snapshot not in ours:
+    if shown.current_snapshot not in ours:
         vm = _without(vm, ours)
-        now = fingerprint_of(vm)
-        if shown == now:
-            return None
+    now = fingerprint_of(vm)
     found = []
     if shown.current_snapshot != now.current_snapshot:
         was, is_now = (_name(vm, item) for item in (shown.current_snapshot, now.current_snapshot))
@@ -62,6 +65,11 @@ def changed_since(
     if not found:
         found.append("its hardware, settings or snapshots are others than before")
     return ", ".join(found)
+
+
+def _taken(session: Session, vm: VirtualMachine) -> set[str]:
+    """The ids of a VM's snapshots that this update has taken."""
+    return {item.id for item in vm.snapshots if (vm.identity.id, item.id) in session.taken}
 
 
 def _without(vm: VirtualMachine, left_out: Collection[str]) -> VirtualMachine:

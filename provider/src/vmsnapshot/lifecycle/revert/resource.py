@@ -31,7 +31,7 @@ from vmsnapshot.lifecycle.revert.failed_request import (
     is_to_take_back,
     only_taken_back_text,
 )
-from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
+from vmsnapshot.lifecycle.revert.fingerprint import planned_fingerprint
 from vmsnapshot.lifecycle.revert.leaving import remove_safety_snapshots, say_expired
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan, RevertMemory
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, still_to_power
@@ -123,7 +123,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         if state is not None or old is None:
             planned = self._recalled(urn, planned, given, state, operation)
         inputs = replace(
-            given.model, machine=planned.after, seen=fingerprint_of(planned.vm, self._session.taken)
+            given.model, machine=planned.after, seen=planned_fingerprint(self._session, planned.vm)
         )
         self._memory.of(urn).checked = CheckedPlan(inputs, planned)
         errors = [] if is_to_take_back(planned.vm) else [item.message for item in planned.errors]
@@ -349,7 +349,7 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         if not planned.is_done:
             say_weaker_protection(self._session, urn, [planned.vm], operation)
             say_meetings(self._session, urn, "revert", [planned.vm])
-        self._session.notes.show(urn, shown_revert(planned.vm, planned.target))
+        self._session.notes.show(urn, shown_revert(self._session, planned.vm, planned.target))
 
     def _asker(self, urn: str, given: Inputs[RevertInputs]) -> Asker | None:
         if not given.knows("triggers"):

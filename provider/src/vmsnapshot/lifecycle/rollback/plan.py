@@ -257,7 +257,7 @@ def changed_members(
     lines: list[str] = []
     then = {**(seen or {}), **{key: item.seen for key, item in shown.items()}}
     for key, (vm, _) in planned.targets.items():
-        difference = changed_since(then.get(key), vm, session.taken)
+        difference = changed_since(then.get(key), vm, session)
         if difference is not None:
             lines.append(f"- {key}: {format_vm(vm)} is no longer as the preview showed it: {difference}.")
     return lines

@@ -22,7 +22,7 @@ from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Se
 from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
-from vmsnapshot.lifecycle.revert.fingerprint import fingerprint_of
+from vmsnapshot.lifecycle.revert.fingerprint import planned_fingerprint
 from vmsnapshot.lifecycle.revert.plan import powered
 from vmsnapshot.lifecycle.revert.text import CHANGED_SINCE_CHECK, another_vm_text
 from vmsnapshot.lifecycle.rollback.begun import Begun
@@ -314,7 +314,10 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             say_weaker_protection(self._session, urn, machines, operation)
             say_meetings(self._session, urn, "revert", machines)
         self._session.notes.show_all(
-            {f"{urn} {key}": shown_revert(*shown) for key, shown in checked.planned.targets.items()}
+            {
+                f"{urn} {key}": shown_revert(self._session, *shown)
+                for key, shown in checked.planned.targets.items()
+            }
         )
 
     def _checked_plan(self, urn: str, given: Inputs[RollbackInputs]) -> CheckedPlan | None:
@@ -363,7 +366,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
                 machines[key] = planned.plans[key].after
             if key in planned.plans:
                 targets[key] = snapshot_key(planned.target(key))
-                seen[key] = fingerprint_of(vm, self._session.taken)
+                seen[key] = planned_fingerprint(self._session, vm)
             elif (before := done.get(key)) is not None and before.reverted_to is not None:
                 targets[key] = before.reverted_to.id
         planned_inputs = replace(inputs, machines=machines, targets=targets, seen=seen)
