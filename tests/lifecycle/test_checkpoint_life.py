@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -14,6 +15,7 @@ from tests.lifecycle.retention_model import stays
 from vmsnapshot.lifecycle import ownership, requests
 from vmsnapshot.lifecycle.checkpoint.resource import CheckpointResource
 from vmsnapshot.lifecycle.checkpoint.retention import Held, Rules
+from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.common.adapter import Adapter
 from vmsnapshot.lifecycle.common.notes import NoNotes
 from vmsnapshot.lifecycle.common.session import Session
@@ -95,7 +97,9 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = dt.datetime(2020, 11, 23, tzinfo=dt.UTC)  # this machine's clock is never behind it
+        self.now = dt.datetime(2020, 11, 23, tzinfo=dt.UTC)
+        self.patched = pytest.MonkeyPatch()
+        self.patched.setattr(observed, "now", self.clock)
         self.platform = PlatformInMemory(self.clock, {name: {} for name in VMS})
         self.engine = Engine(self.platform)
         self.inputs: dict[str, Any] = {"virtualMachines": [{"vmName": name} for name in VMS]}
@@ -108,6 +112,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """At the end, a destroy removes what is this resource's and nothing else."""
+        self.patched.undo()
         self.heal()
         self.engine.destroy()
         assert self.there() == self.foreign

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.lifecycle.clocks import set_clocks
 from tests.support.client import Client
 from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
@@ -85,12 +86,14 @@ def take(stack: MiniStack, *labels: str, **rules: Any) -> None:
         stack.up().check()
 
 
-def test_a_clock_that_leaps_forward_removes_nothing(vsphere: Simulator, client: Client) -> None:
+def test_a_clock_that_leaps_forward_removes_nothing(
+    vsphere: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What isn't too old by this machine's clock is kept, and the preview says why; then it goes in time."""
     stack = mini_stack(vsphere.settings)
-    vsphere.set_clock(-dt.timedelta(days=40))
+    set_clocks(vsphere, monkeypatch, -dt.timedelta(days=40))
     take(stack, "L1")
-    vsphere.set_clock(dt.timedelta())
+    set_clocks(vsphere, monkeypatch, dt.timedelta())
     take(stack, "L2", "L3")
     vsphere.set_clock(dt.timedelta(days=400, hours=1))
     stack.write(it=checkpoint("L3", maxAge="720h"))
@@ -107,7 +110,9 @@ def test_a_clock_that_leaps_forward_removes_nothing(vsphere: Simulator, client: 
     assert "although it has expired" not in stack.preview().check().words
 
 
-def test_a_clock_that_leaps_forward_removes_no_safety_snapshot(vsphere: Simulator, client: Client) -> None:
+def test_a_clock_that_leaps_forward_removes_no_safety_snapshot(
+    vsphere: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has expired only if it is too old by this machine's clock, too: in preview and update alike."""
     stack = mini_stack(vsphere.settings)
 
@@ -120,9 +125,10 @@ def test_a_clock_that_leaps_forward_removes_no_safety_snapshot(vsphere: Simulato
         return [name for name in client.names("web-1") if name.startswith("before-revert")]
 
     client.take("web-1", "base")
-    vsphere.set_clock(-dt.timedelta(hours=5))
+    set_clocks(vsphere, monkeypatch, -dt.timedelta(hours=5))
     write("base", "8h")
     stack.up().check()
+    set_clocks(vsphere, monkeypatch, dt.timedelta())
     vsphere.set_clock(dt.timedelta(days=400))
     write("base", "7h")
     assert "will be removed" not in stack.preview().check().words
@@ -133,6 +139,57 @@ def test_a_clock_that_leaps_forward_removes_no_safety_snapshot(vsphere: Simulato
     assert "will be removed" in stack.preview().check().words
     stack.up().check()
     assert there() == []
+
+
+def test_a_clock_that_was_behind_is_set_right(vsphere: Simulator, client: Client) -> None:
+    """What was taken before is young by this machine's clock: all of it stays, and the preview says why."""
+    stack = mini_stack(vsphere.settings)
+    vsphere.set_clock(-dt.timedelta(days=40))
+    take(stack, "L1", "L2", maxAge="720h")
+    vsphere.set_clock(dt.timedelta())
+    stack.write(it=checkpoint("L3", maxAge="720h"))
+    words = stack.preview().check().words
+    assert "will be removed" not in words
+    for label in ("L1", "L2"):
+        assert (
+            f'"{label}" is kept, although it has expired: that is so by the server\'s clock, and not' in words
+        )
+    stack.up().check()
+    assert client.names("web-1") == client.names("db-1") == ["L1", "L2", "L3"]
+
+
+class _HostBehind:
+    """A backend whose snapshots are dated by a host that is a week behind the server."""
+
+    def __init__(self, backend: Any, vsphere: Simulator) -> None:
+        self._backend, self._vsphere = backend, vsphere
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is as it is."""
+        return getattr(self._backend, name)
+
+    def create_snapshot(self, *arguments: Any, **more: Any) -> str:
+        """Take one."""
+        self._vsphere.set_clock(-dt.timedelta(days=7))
+        try:
+            return str(self._backend.create_snapshot(*arguments, **more))
+        finally:
+            self._vsphere.set_clock(dt.timedelta())
+
+
+def test_a_host_that_is_behind_makes_no_safety_snapshot_old(vsphere: Simulator, client: Client) -> None:
+    """`maxAge` counts from when state came to hold it, too: what was taken a moment ago stays."""
+    stack = mini_stack(vsphere.settings, around=lambda real: _HostBehind(real, vsphere))
+    client.take("web-1", "base")
+    asked: dict[str, Any] = {"vmName": "web-1", "snapshot": "base"}
+    stack.write(it=resource("VirtualMachineRevert", **asked, safetySnapshot={"maxAge": "72h"}))
+    stack.up().check()
+    (name,) = (item for item in client.names("web-1") if item != "base")
+    assert client.snapshot("web-1", name).createTime < client.snapshot("web-1", "base").createTime
+    stack.write(it=resource("VirtualMachineRevert", **asked, safetySnapshot={"maxAge": "71h"}))
+    assert "will be removed" not in stack.preview().check().words
+    stack.up().check()
+    assert name in client.names("web-1")
 
 
 @pytest.mark.parametrize("days", [-400, 400])

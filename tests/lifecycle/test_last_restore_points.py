@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from tests.lifecycle.clocks import set_clocks
 from tests.lifecycle.platform_in_memory import PlatformInMemory
 from tests.lifecycle.test_checkpoint_life import URN, VMS, Engine
 from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.simulator import Simulator, running
 from vmsnapshot.lifecycle import requests
+from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import SnapshotRequest
 from vmsnapshot.model._base import replace
@@ -37,18 +39,18 @@ def checkpoint(label: str, *names: str, **rules: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_vm_that_is_deleted_costs_the_others_no_way_back(
-    vsphere: Simulator, client: Client, *, listed: bool
+    vsphere: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch, *, listed: bool
 ) -> None:
     """The newest checkpoint stays, however old, although the VM's snapshot went with the VM.
 
     Without that VM in the program, it is complete.
     """
     stack = mini_stack(vsphere.settings)
-    vsphere.set_clock(-dt.timedelta(days=40))
+    set_clocks(vsphere, monkeypatch, -dt.timedelta(days=40))
     for label in ("L1", "L2"):
         stack.write(it=checkpoint(label, "web-1", "db-1"))
         stack.up().check()
-    vsphere.set_clock(dt.timedelta())
+    set_clocks(vsphere, monkeypatch, dt.timedelta())
     client.wait(client.vm("db-1").PowerOffVM_Task())
     client.wait(client.vm("db-1").Destroy_Task())
     left = ["web-1", *(["db-1"] if listed else [])]
@@ -100,9 +102,10 @@ def test_the_clock_of_a_host_is_wrong() -> None:
     assert taken == dict.fromkeys(["release-1", "release-2", "release-3"], "2020-11-23T00:00:00Z")
 
 
-def test_only_what_was_shown_is_removed() -> None:
+def test_only_what_was_shown_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What expires while the update works on other resources is removed by the next one."""
     moment = dt.datetime(2020, 11, 23, tzinfo=dt.UTC)
+    monkeypatch.setattr(observed, "now", lambda: moment)
     platform = PlatformInMemory(lambda: moment, {name: {} for name in VMS})
     engine = Engine(platform)
     for label in ("release-1", "release-2"):

@@ -30,6 +30,10 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? Ownership;
         /// <summary>
+        /// When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+        /// </summary>
+        public readonly string? RecordedAt;
+        /// <summary>
         /// Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
         /// </summary>
         public readonly int? Sequence;
@@ -58,6 +62,8 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 
             string? ownership,
 
+            string? recordedAt,
+
             int? sequence,
 
             string? server,
@@ -71,6 +77,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
             Displaced = displaced;
             Missing = missing;
             Ownership = ownership;
+            RecordedAt = recordedAt;
             Sequence = sequence;
             Server = server;
             SkewSeconds = skewSeconds;

@@ -30,6 +30,10 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? Ownership;
         /// <summary>
+        /// When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+        /// </summary>
+        public readonly string? RecordedAt;
+        /// <summary>
         /// Its uniqueID; not set: not known.
         /// </summary>
         public readonly string? UniqueID;
@@ -46,6 +50,8 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
 
             string? ownership,
 
+            string? recordedAt,
+
             string? uniqueID,
 
             int? updates)
@@ -53,6 +59,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
             CreateTime = createTime;
             Name = name;
             Ownership = ownership;
+            RecordedAt = recordedAt;
             UniqueID = uniqueID;
             Updates = updates;
         }

@@ -68,6 +68,8 @@ type Checkpoint struct {
 	Missing []string `pulumi:"missing"`
 	// The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 	Ownership *string `pulumi:"ownership"`
+	// When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+	RecordedAt *string `pulumi:"recordedAt"`
 	// Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
 	Sequence *int `pulumi:"sequence"`
 	// The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
@@ -108,6 +110,11 @@ func (o CheckpointOutput) Missing() pulumi.StringArrayOutput {
 // The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
 func (o CheckpointOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Checkpoint) *string { return v.Ownership }).(pulumi.StringPtrOutput)
+}
+
+// When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+func (o CheckpointOutput) RecordedAt() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Checkpoint) *string { return v.RecordedAt }).(pulumi.StringPtrOutput)
 }
 
 // Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
@@ -3161,6 +3168,8 @@ type TakenSafetySnapshot struct {
 	Name string `pulumi:"name"`
 	// The mark that it carries on the platform. One that has lost it is never removed.
 	Ownership *string `pulumi:"ownership"`
+	// When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+	RecordedAt *string `pulumi:"recordedAt"`
 	// Its uniqueID; not set: not known.
 	UniqueID *string `pulumi:"uniqueID"`
 	// How many later updates of the resource have succeeded.
@@ -3195,6 +3204,11 @@ func (o TakenSafetySnapshotOutput) Name() pulumi.StringOutput {
 // The mark that it carries on the platform. One that has lost it is never removed.
 func (o TakenSafetySnapshotOutput) Ownership() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v TakenSafetySnapshot) *string { return v.Ownership }).(pulumi.StringPtrOutput)
+}
+
+// When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+func (o TakenSafetySnapshotOutput) RecordedAt() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v TakenSafetySnapshot) *string { return v.RecordedAt }).(pulumi.StringPtrOutput)
 }
 
 // Its uniqueID; not set: not known.

@@ -45,6 +45,10 @@ export interface Checkpoint {
      */
     ownership?: string;
     /**
+     * When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+     */
+    recordedAt?: string;
+    /**
      * Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
      */
     sequence?: number;
@@ -850,6 +854,10 @@ export interface TakenSafetySnapshot {
      * The mark that it carries on the platform. One that has lost it is never removed.
      */
     ownership?: string;
+    /**
+     * When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+     */
+    recordedAt?: string;
     /**
      * Its uniqueID; not set: not known.
      */

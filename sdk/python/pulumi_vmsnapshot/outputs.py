@@ -123,6 +123,8 @@ class Checkpoint(dict):
             suggest = "skew_seconds"
         elif key == "takenAt":
             suggest = "taken_at"
+        elif key == "recordedAt":
+            suggest = "recorded_at"
 
         if suggest:
             pulumi.log.warn(f"Key '{key}' not found in Checkpoint. Access the value via the '{suggest}' property getter instead.")
@@ -142,6 +144,7 @@ class Checkpoint(dict):
                  displaced: Optional[Sequence[_builtins.str]] = None,
                  missing: Optional[Sequence[_builtins.str]] = None,
                  ownership: Optional[_builtins.str] = None,
+                 recorded_at: Optional[_builtins.str] = None,
                  sequence: Optional[_builtins.int] = None,
                  server: Optional[_builtins.str] = None):
         """
@@ -153,6 +156,7 @@ class Checkpoint(dict):
         :param Sequence[_builtins.str] displaced: VMs on which another snapshot has the id of this checkpoint's now, as after a restore of the server: it is left alone, and the environment can't go back to this checkpoint as a whole. A refresh takes them out of state. Empty: none is known.
         :param Sequence[_builtins.str] missing: VMs whose snapshot somebody has removed, or that are gone themselves: the environment can't go back to this checkpoint as a whole any more. Empty: it is complete.
         :param _builtins.str ownership: The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
+        :param _builtins.str recorded_at: When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
         :param _builtins.int sequence: Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
         :param _builtins.str server: The server on which its snapshots were last seen (vSphere: its `about.instanceUuid`; VM Operator: the UID of the namespace `kube-system`, where this user may read it).
         """
@@ -165,6 +169,8 @@ class Checkpoint(dict):
             pulumi.set(__self__, "missing", missing)
         if ownership is not None:
             pulumi.set(__self__, "ownership", ownership)
+        if recorded_at is not None:
+            pulumi.set(__self__, "recorded_at", recorded_at)
         if sequence is not None:
             pulumi.set(__self__, "sequence", sequence)
         if server is not None:
@@ -217,6 +223,14 @@ class Checkpoint(dict):
         The mark that this checkpoint's snapshots carry on the platform. One that has lost it is never removed.
         """
         return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter(name="recordedAt")
+    def recorded_at(self) -> Optional[_builtins.str]:
+        """
+        When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+        """
+        return pulumi.get(self, "recorded_at")
 
     @_builtins.property
     @pulumi.getter
@@ -2619,6 +2633,8 @@ class TakenSafetySnapshot(dict):
         suggest = None
         if key == "createTime":
             suggest = "create_time"
+        elif key == "recordedAt":
+            suggest = "recorded_at"
         elif key == "uniqueID":
             suggest = "unique_id"
 
@@ -2637,6 +2653,7 @@ class TakenSafetySnapshot(dict):
                  name: _builtins.str,
                  create_time: Optional[_builtins.str] = None,
                  ownership: Optional[_builtins.str] = None,
+                 recorded_at: Optional[_builtins.str] = None,
                  unique_id: Optional[_builtins.str] = None,
                  updates: Optional[_builtins.int] = None):
         """
@@ -2645,6 +2662,7 @@ class TakenSafetySnapshot(dict):
         :param _builtins.str name: Its name.
         :param _builtins.str create_time: When it was taken (RFC 3339, UTC); not set: not known.
         :param _builtins.str ownership: The mark that it carries on the platform. One that has lost it is never removed.
+        :param _builtins.str recorded_at: When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
         :param _builtins.str unique_id: Its uniqueID; not set: not known.
         :param _builtins.int updates: How many later updates of the resource have succeeded.
         """
@@ -2653,6 +2671,8 @@ class TakenSafetySnapshot(dict):
             pulumi.set(__self__, "create_time", create_time)
         if ownership is not None:
             pulumi.set(__self__, "ownership", ownership)
+        if recorded_at is not None:
+            pulumi.set(__self__, "recorded_at", recorded_at)
         if unique_id is not None:
             pulumi.set(__self__, "unique_id", unique_id)
         if updates is not None:
@@ -2681,6 +2701,14 @@ class TakenSafetySnapshot(dict):
         The mark that it carries on the platform. One that has lost it is never removed.
         """
         return pulumi.get(self, "ownership")
+
+    @_builtins.property
+    @pulumi.getter(name="recordedAt")
+    def recorded_at(self) -> Optional[_builtins.str]:
+        """
+        When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+        """
+        return pulumi.get(self, "recorded_at")
 
     @_builtins.property
     @pulumi.getter(name="uniqueID")

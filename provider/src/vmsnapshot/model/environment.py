@@ -115,6 +115,13 @@ class Checkpoint(Model):
             "refresh takes them out of state. Empty: none is known."
         ),
     ] = []
+    recorded_at: Annotated[
+        str | None,
+        Property(
+            "When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). "
+            "`maxAge` counts from there, too; not set: an older release took it."
+        ),
+    ] = None
     sequence: Annotated[
         int | None,
         Property(

@@ -206,6 +206,13 @@ class TakenSafetySnapshot(Model):
         str | None,
         Property("The mark that it carries on the platform. One that has lost it is never removed."),
     ] = None
+    recorded_at: Annotated[
+        str | None,
+        Property(
+            "When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). "
+            "`maxAge` counts from there, too; not set: an older release took it."
+        ),
+    ] = None
     updates: Annotated[int, Property("How many later updates of the resource have succeeded.")] = 0
 
 

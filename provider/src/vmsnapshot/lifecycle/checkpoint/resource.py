@@ -21,15 +21,15 @@ from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlanner
 from vmsnapshot.lifecycle.checkpoint.pruning import clones_on_checkpoints, prune, remove_marked
 from vmsnapshot.lifecycle.checkpoint.refresh import refresh
-from vmsnapshot.lifecycle.checkpoint.retention import Held, to_remove
+from vmsnapshot.lifecycle.checkpoint.retention import Held, by_our_clock, to_remove
 from vmsnapshot.lifecycle.checkpoint.state import (
     READY,
     asks_for_checkpoint,
     held_labels,
     held_snapshots,
     known_vms,
-    next_number,
     planned_labels,
+    recorded,
     rules_of,
     state_of,
 )
@@ -46,11 +46,11 @@ from vmsnapshot.lifecycle.checkpoint.text import (
     taken_before_text,
     taking_text,
 )
-from vmsnapshot.lifecycle.common import verbs
+from vmsnapshot.lifecycle.common import observed, verbs
 from vmsnapshot.lifecycle.common.comparison import not_ignored
 from vmsnapshot.lifecycle.common.interplay import say_meetings
 from vmsnapshot.lifecycle.common.members import find_members, look_again, validate_members
-from vmsnapshot.lifecycle.common.observed import by_both_clocks, failed_condition, now
+from vmsnapshot.lifecycle.common.observed import failed_condition
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
 from vmsnapshot.lifecycle.common.platform_check import validate_vss
 from vmsnapshot.lifecycle.common.session import Session
@@ -237,7 +237,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             taken = self._take(urn, inputs, old, operation)
             if isinstance(taken, Failed):
                 raise not_taken(identifier, taken, inputs, old, self._session.planned_now())
-            checkpoints[inputs.label] = replace(taken, sequence=next_number(checkpoints))
+            checkpoints[inputs.label] = recorded(taken, checkpoints, observed.now())
             unfinished.pop(inputs.label, None)
         held = held_labels(checkpoints, inputs)
         over, kept = self._expired(urn, inputs, (held, checkpoints), self._session.now(operation), operation)
@@ -314,7 +314,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         held = held_labels(checkpoints, asked)
         new = asked.label if asks_for_checkpoint(state, asked.label) else None
         if new is not None and new not in checkpoints:
-            held.append(Held(new, moment, last=True))
+            held.append(Held(new, moment, last=True, recorded_at=observed.now()))
         operation = self._session.operation("", "looking for linked clones", batched=False)
         over, kept = self._expired(urn, asked, (held, checkpoints), moment, operation)
         keys = [item.key for item in asked.virtual_machines]
@@ -330,8 +330,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     ) -> tuple[dict[str, str], dict[str, str]]:
         """The labels to remove, and those that stay although expired, why; `moment` is the server's time."""
         held, checkpoints = there
-        ours = by_both_clocks(moment)
-        over, by_both = (to_remove(held, rules_of(asked), when) for when in (moment, ours))
+        ours, rules = observed.now(), rules_of(asked)
+        over = to_remove(held, rules, moment)
+        dated, when = by_our_clock(held, moment, ours)
+        by_both = to_remove(dated, rules, when)
         going, kept = self._spare(
             urn, checkpoints, {label: rule for label, rule in over.items() if label in by_both}, operation
         )
@@ -355,7 +357,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     def _moment(self, asked: CheckpointInputs, state: CheckpointState | None) -> dt.datetime:
         """The time by the server's clock, where something is to be removed by its age, or is taken now."""
         dated = asked.max_age is not None or asks_for_checkpoint(state, asked.label)
-        return self._session.planned_now() if dated else now()
+        return self._session.planned_now() if dated else observed.now()
 
     def _announce(
         self,

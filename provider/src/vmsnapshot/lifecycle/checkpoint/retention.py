@@ -19,6 +19,7 @@ class Held:
         last: Whether it was taken last, whatever its time says: the server's clock may have been set back.
         number: Its place in the order in which checkpoints were taken, from 1; 0: before those, as an older
             release took it.
+        recorded_at: When state came to hold it by the clock of the machine of that update; None: not known.
     """
 
     label: str
@@ -26,6 +27,7 @@ class Held:
     complete: bool = True
     last: bool = False
     number: int = 0
+    recorded_at: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,23 @@ def to_remove(held: Sequence[Held], rules: Rules, moment: dt.datetime) -> dict[s
         elif rules.max_age is not None and moment - taken[item.label] > rules.max_age:
             over[item.label] = "older than maxAge"
     return over
+
+
+def by_our_clock(
+    held: Sequence[Held], moment: dt.datetime, ours: dt.datetime
+) -> tuple[list[Held], dt.datetime]:
+    """The checkpoints as this machine's clock dates them, and the time by which their ages count.
+
+    One that an older release took has the server's date only: then the earlier one of the times counts for
+    all.
+
+    Args:
+        held: The checkpoints.
+        moment: The server's time.
+        ours: This machine's.
+    """
+    dated = [dataclasses.replace(item, taken_at=item.recorded_at or item.taken_at) for item in held]
+    return dated, ours if all(item.recorded_at for item in held) else min(moment, ours)
 
 
 def newest_complete(held: Sequence[Held]) -> str | None:

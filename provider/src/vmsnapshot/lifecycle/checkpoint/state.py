@@ -199,14 +199,22 @@ def held_labels(checkpoints: Mapping[str, Checkpoint], inputs: CheckpointInputs)
             _is_whole(checkpoint, members),
             last=label == inputs.label,
             number=checkpoint.sequence or 0,
+            recorded_at=None if checkpoint.recorded_at is None else parse_timestamp(checkpoint.recorded_at),
         )
         for label, checkpoint in checkpoints.items()
     ]
 
 
-def next_number(checkpoints: Mapping[str, Checkpoint]) -> int:
-    """The place of the next checkpoint in the order in which they are taken."""
-    return 1 + max((item.sequence or 0 for item in checkpoints.values()), default=0)
+def recorded(taken: Checkpoint, before: Mapping[str, Checkpoint], moment: dt.datetime) -> Checkpoint:
+    """A checkpoint that was just taken, with its place in the order in which they are taken.
+
+    Args:
+        taken: The checkpoint.
+        before: Those that there were before.
+        moment: This machine's time.
+    """
+    number = 1 + max((item.sequence or 0 for item in before.values()), default=0)
+    return replace(taken, sequence=number, recorded_at=timestamp(moment))
 
 
 def _is_whole(checkpoint: Checkpoint, members: Collection[str]) -> bool:

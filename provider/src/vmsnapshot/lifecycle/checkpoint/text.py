@@ -16,7 +16,7 @@ from vmsnapshot.lifecycle.common.tree import format_names, printable, wrapped
 from vmsnapshot.lifecycle.common.unsettled import capture_texts
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
-from vmsnapshot.model.formatting import format_age, format_count
+from vmsnapshot.model.formatting import CLOCKS_DIFFER, format_age, format_count
 
 _INDENT: Final = "  "
 
@@ -101,11 +101,18 @@ def clones_text(clones: str) -> str:
 
 
 def clocks_text(ahead: dt.timedelta) -> str:
-    """Why a checkpoint stays that is too old by the server's clock alone, and until when."""
-    return (
-        f"that is so by the server's clock, which is ahead of this machine's by {format_age(ahead)}, and not "
-        "by this machine's. Set the one right that is wrong. It is removed once it is too old by both."
-    )
+    """Why a checkpoint stays that is too old by the server's clock alone, and until when.
+
+    Args:
+        ahead: By how much that clock is ahead of this machine's now.
+    """
+    why = "and not by this machine's: when it was taken, one of them was wrong."
+    if ahead > CLOCKS_DIFFER:
+        why = (
+            f"which is ahead of this machine's by {format_age(ahead)}, and not by this machine's. Set the "
+            "one right that is wrong."
+        )
+    return f"that is so by the server's clock, {why} It is removed once it is too old by both."
 
 
 def reached_text(user: str) -> str:

@@ -25,9 +25,23 @@ def now() -> dt.datetime:
 def by_both_clocks(moment: dt.datetime) -> dt.datetime:
     """Returns the time by which something is old enough to be removed: the server's or, if earlier, ours.
 
-    By the server's alone, a clock that leaps forward would remove what is still young.
+    By the server's alone, a clock that leaps forward would remove what is still young. Where state tells when
+    something was recorded by our clock, that tells more: the server's may have been behind then.
     """
     return min(moment, now())
+
+
+def age_by_both_clocks(taken: dt.datetime, recorded_at: str | None, moment: dt.datetime) -> dt.timedelta:
+    """Returns how old something is at least: by the clock that dated it, or by this machine's.
+
+    Args:
+        taken: When it was taken by the server's clock, or its host's.
+        recorded_at: When state came to hold it by the clock of the machine of that update; None: not known.
+        moment: The server's time now.
+    """
+    if recorded_at is None:
+        return by_both_clocks(moment) - taken
+    return min(moment - taken, now() - parse_timestamp(recorded_at))
 
 
 def timestamp(moment: dt.datetime) -> str:

@@ -27,6 +27,7 @@ from vmsnapshot.lifecycle.common.safety_records import (
     is_over,
     leftover_text,
     only_way_back_text,
+    when_taken,
 )
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
 from vmsnapshot.lifecycle.common.session import REMOVE_AGAIN_WITHIN, Session
@@ -83,7 +84,7 @@ class SafetySnapshots:
         The resource may have had another URN then: the request alone tells.
         """
         ours = marked_for(vm, request_id, self._state)
-        return sorted(ours, key=lambda item: _taken(item) or _NEVER)
+        return sorted(ours, key=lambda item: when_taken(item) or _NEVER)
 
     def unheld(self, vm: VirtualMachine, request_id: str) -> list[Snapshot]:
         """Returns those of an equal request of another state, or of this one before an upgrade."""
@@ -97,15 +98,6 @@ class SafetySnapshots:
         kept: it has been reverted since, and they may be the only way back.
         """
         return [item for item in self.find_all(vm, request_id) if item.ready and _stands_on(vm, item)]
-
-    def record(self, snapshot: Snapshot) -> TakenSafetySnapshot:
-        """Returns a safety snapshot's entry in state."""
-        return TakenSafetySnapshot(
-            name=snapshot.name,
-            unique_id=snapshot.unique_id,
-            create_time=timestamp_or_none(_taken(snapshot)),
-            ownership=snapshot.mark,
-        )
 
     def take_all(
         self, asked: Mapping[str, tuple[VirtualMachine, str]], operation: Operation
@@ -367,7 +359,7 @@ class SafetySnapshots:
             mark = None if other is None else ownership.parse_mark(other.mark)
             ours = mark is not None and mark.owner == ownership.owner_id(self._urn)
             found = [other] if other is not None and ours else []
-        same = [one for one in found if timestamp_or_none(_taken(one)) == item.create_time]
+        same = [one for one in found if timestamp_or_none(when_taken(one)) == item.create_time]
         return same[0] if len(same) == 1 else None
 
     def _remove(self, vm: VirtualMachine, snapshot: Snapshot, operation: Operation) -> None:
@@ -388,11 +380,6 @@ class SafetySnapshots:
             return self._spec.name
         name = f"before-{self._spec.purpose}-{self._owner(request_id).mark.generation}"
         return snapshot_name(self._session.platform, vm, name)
-
-
-def _taken(snapshot: Snapshot) -> dt.datetime | None:
-    """When a safety snapshot was taken; or asked for, where it may have been adopted."""
-    return snapshot.create_time or snapshot.requested
 
 
 def _stands_on(vm: VirtualMachine, snapshot: Snapshot) -> bool:

@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.observed import by_both_clocks, failed_condition, parse_timestamp
+from vmsnapshot.lifecycle.common import observed
+from vmsnapshot.lifecycle.common.observed import (
+    age_by_both_clocks,
+    failed_condition,
+    parse_timestamp,
+    timestamp,
+    timestamp_or_none,
+)
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import format_names
 from vmsnapshot.lifecycle.errors import VmsnapshotError
@@ -73,13 +80,29 @@ def find_by_reference(vm: VirtualMachine, item: TakenSafetySnapshot) -> Snapshot
     return next((one for one in vm.snapshots if one.name == item.name), None)
 
 
+def when_taken(snapshot: Snapshot) -> dt.datetime | None:
+    """When a safety snapshot was taken; or asked for, where it may have been adopted."""
+    return snapshot.create_time or snapshot.requested
+
+
+def record(snapshot: Snapshot) -> TakenSafetySnapshot:
+    """Returns a safety snapshot's entry in state."""
+    return TakenSafetySnapshot(
+        name=snapshot.name,
+        unique_id=snapshot.unique_id,
+        create_time=timestamp_or_none(when_taken(snapshot)),
+        ownership=snapshot.mark,
+        recorded_at=timestamp(observed.now()),
+    )
+
+
 def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot, moment: dt.datetime) -> bool:
     """Whether a safety snapshot has expired by the user's rule; `moment` is the server's time."""
     if rule.keep_updates is not None:
         return item.updates >= rule.keep_updates
     if rule.max_age is not None and item.create_time is not None:
         taken = parse_timestamp(item.create_time)
-        return by_both_clocks(moment) - taken > parse_duration(rule.max_age)
+        return age_by_both_clocks(taken, item.recorded_at, moment) > parse_duration(rule.max_age)
     return False
 
 

@@ -12,7 +12,7 @@ from vmsnapshot.lifecycle.common.late import look_again, noted
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
-from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken
+from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken, record
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound, Unreachable, VmsnapshotError
@@ -336,7 +336,7 @@ class RevertRun:
                 state = replace(self._old or watching, leftover_safety_snapshots=left)
                 raise self._failed(state, protected.error)
             vm = protected[key][0]
-        return [safety.record(item) for item in safety.find_all(vm, request.id)]
+        return [record(item) for item in safety.find_all(vm, request.id)]
 
     def _not_reverted(self, taken: list[TakenSafetySnapshot], error: VmsnapshotError) -> Exception:
         """What a revert leaves that failed, or of which it isn't known whether it has failed."""
@@ -388,7 +388,7 @@ class RevertRun:
     def _kept(self, target: Snapshot) -> list[TakenSafetySnapshot]:
         """The safety snapshots that are kept, what the revert goes back to among them."""
         kept = [] if self._old is None else count_update(self._old)
-        return with_taken(kept, [self._executor.safety.record(target)]) if self._to_target else kept
+        return with_taken(kept, [record(target)]) if self._to_target else kept
 
     @property
     def _leftovers(self) -> list[LeftoverSafetySnapshot]:

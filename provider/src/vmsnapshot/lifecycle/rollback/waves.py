@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.parallel import parallel_map, partition
-from vmsnapshot.lifecycle.common.safety_records import NotTaken
+from vmsnapshot.lifecycle.common.safety_records import NotTaken, record
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.errors import VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
@@ -96,7 +96,7 @@ class WaveExecutor:
 
     def _record_safety(self, key: str, vm: VirtualMachine, snapshot: Snapshot) -> None:
         """Record a VM's safety snapshot with what proves later that it is this one."""
-        taken = self._reverts.safety.record(snapshot)
+        taken = record(snapshot)
         recorded = replace(
             member_snapshot(vm, snapshot), create_time=taken.create_time, ownership=taken.ownership
         )

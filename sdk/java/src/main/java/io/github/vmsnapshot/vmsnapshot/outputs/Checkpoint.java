@@ -33,6 +33,11 @@ public final class Checkpoint {
      */
     private @Nullable String ownership;
     /**
+     * @return When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+     * 
+     */
+    private @Nullable String recordedAt;
+    /**
      * @return Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
      * 
      */
@@ -79,6 +84,13 @@ public final class Checkpoint {
      */
     public Optional<String> ownership() {
         return Optional.ofNullable(this.ownership);
+    }
+    /**
+     * @return When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+     * 
+     */
+    public Optional<String> recordedAt() {
+        return Optional.ofNullable(this.recordedAt);
     }
     /**
      * @return Its place in the order in which this resource took its checkpoints, whatever clocks said; not set: before all others, by an older release.
@@ -128,6 +140,7 @@ public final class Checkpoint {
         private @Nullable List<String> displaced;
         private @Nullable List<String> missing;
         private @Nullable String ownership;
+        private @Nullable String recordedAt;
         private @Nullable Integer sequence;
         private @Nullable String server;
         private Double skewSeconds;
@@ -139,6 +152,7 @@ public final class Checkpoint {
     	      this.displaced = defaults.displaced;
     	      this.missing = defaults.missing;
     	      this.ownership = defaults.ownership;
+    	      this.recordedAt = defaults.recordedAt;
     	      this.sequence = defaults.sequence;
     	      this.server = defaults.server;
     	      this.skewSeconds = defaults.skewSeconds;
@@ -168,6 +182,12 @@ public final class Checkpoint {
         public Builder ownership(@Nullable String ownership) {
 
             this.ownership = ownership;
+            return this;
+        }
+        @CustomType.Setter
+        public Builder recordedAt(@Nullable String recordedAt) {
+
+            this.recordedAt = recordedAt;
             return this;
         }
         @CustomType.Setter
@@ -211,6 +231,7 @@ public final class Checkpoint {
             _resultValue.displaced = displaced;
             _resultValue.missing = missing;
             _resultValue.ownership = ownership;
+            _resultValue.recordedAt = recordedAt;
             _resultValue.sequence = sequence;
             _resultValue.server = server;
             _resultValue.skewSeconds = skewSeconds;

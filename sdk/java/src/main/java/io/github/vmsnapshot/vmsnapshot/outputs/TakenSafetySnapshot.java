@@ -29,6 +29,11 @@ public final class TakenSafetySnapshot {
      */
     private @Nullable String ownership;
     /**
+     * @return When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+     * 
+     */
+    private @Nullable String recordedAt;
+    /**
      * @return Its uniqueID; not set: not known.
      * 
      */
@@ -62,6 +67,13 @@ public final class TakenSafetySnapshot {
         return Optional.ofNullable(this.ownership);
     }
     /**
+     * @return When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). `maxAge` counts from there, too; not set: an older release took it.
+     * 
+     */
+    public Optional<String> recordedAt() {
+        return Optional.ofNullable(this.recordedAt);
+    }
+    /**
      * @return Its uniqueID; not set: not known.
      * 
      */
@@ -88,6 +100,7 @@ public final class TakenSafetySnapshot {
         private @Nullable String createTime;
         private String name;
         private @Nullable String ownership;
+        private @Nullable String recordedAt;
         private @Nullable String uniqueID;
         private @Nullable Integer updates;
         public Builder() {}
@@ -96,6 +109,7 @@ public final class TakenSafetySnapshot {
     	      this.createTime = defaults.createTime;
     	      this.name = defaults.name;
     	      this.ownership = defaults.ownership;
+    	      this.recordedAt = defaults.recordedAt;
     	      this.uniqueID = defaults.uniqueID;
     	      this.updates = defaults.updates;
         }
@@ -121,6 +135,12 @@ public final class TakenSafetySnapshot {
             return this;
         }
         @CustomType.Setter
+        public Builder recordedAt(@Nullable String recordedAt) {
+
+            this.recordedAt = recordedAt;
+            return this;
+        }
+        @CustomType.Setter
         public Builder uniqueID(@Nullable String uniqueID) {
 
             this.uniqueID = uniqueID;
@@ -137,6 +157,7 @@ public final class TakenSafetySnapshot {
             _resultValue.createTime = createTime;
             _resultValue.name = name;
             _resultValue.ownership = ownership;
+            _resultValue.recordedAt = recordedAt;
             _resultValue.uniqueID = uniqueID;
             _resultValue.updates = updates;
             return _resultValue;
