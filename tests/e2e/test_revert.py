@@ -393,7 +393,7 @@ def test_what_the_same_update_goes_back_to_is_not_pruned(
     write("release-42", "release-41", "release-41")
     shown = quick.preview().check().words
     for name in ("r", "w"):
-        text = f'is kept, although it has expired: "{name}" goes back to it in this update.'
+        text = f'is kept, although it has expired: "{name}" needs it in this update.'
         assert f'Checkpoint "release-41" {text}' in shown
     assert "will be removed" not in shown
     quick.up().check()

@@ -116,8 +116,8 @@ def clocks_text(ahead: dt.timedelta) -> str:
 
 
 def reached_text(user: str) -> str:
-    """Why a checkpoint stays that another resource goes back to in the same update, and for how long."""
-    return f'"{printable(user)}" goes back to it in this update. The next one removes it.'
+    """Why a checkpoint stays that another resource needs in the same update, and for how long."""
+    return f'"{printable(user)}" needs it in this update. The next one removes it.'
 
 
 def taken_before_text(label: str, last: str) -> str:

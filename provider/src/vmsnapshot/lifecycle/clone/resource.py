@@ -78,6 +78,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
     def check(self, request: verbs.CheckRequest[CloneInputs]) -> verbs.CheckAnswer[CloneInputs]:
         """Validate against the platform, and give a name where there is none."""
         platform, inputs = self._session.platform, request.inputs.model
+        self._session.removals.reach(request.urn, ())
         if request.old_inputs is None:
             self._session.holders.makes(request.urn)
         failures: list[requests.CheckFailure] = []
@@ -168,6 +169,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         going = vm_ids(self._memory.of(request.urn).states.values())
         plan = plan_clone(self._session, source, snapshot, inputs, operation, going=going)
         raise_for_errors(plan.findings, operation.what)
+        self._session.removals.need(request.urn, [snapshot], operation.what)
         self._announce_replacements(request.urn)
         text = plan_text(plan, inputs, self._session.planned_now())
         self._session.log(request.urn, requests.Severity.INFO, text)
@@ -190,9 +192,8 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         self._require_server(request.urn, operation)
         maker = self._maker(request.urn, inputs)
         source = self._session.find(inputs.vm_name, None, operation)
-        source = wait_until_idle(
-            self._session, source, operation
-        )  # a task of an interrupted run may be making it
+        # A task of an interrupted run may be making it.
+        source = wait_until_idle(self._session, source, operation)
         snapshot = find_target(self._session, source, inputs.snapshot)
         instance_uuid, made = maker.find_orphan(source, snapshot, operation)
         if made is None and maker.find_late(instance_uuid, operation) is not None:
@@ -206,6 +207,7 @@ class CloneResource(verbs.Verbs[CloneInputs, CloneState]):
         else:
             plan = plan_clone(self._session, source, snapshot, inputs, operation)
             raise_for_errors(plan.findings, operation.what)
+            self._session.removals.need(request.urn, [snapshot], operation.what)
             vm_id = maker.make(plan, instance_uuid, operation)
         return self._finish(request, vm_id, source, snapshot, operation)
 

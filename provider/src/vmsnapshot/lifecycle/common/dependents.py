@@ -161,7 +161,7 @@ def user_of(
     if clones:
         return format_clones(clones)
     user = session.removals.reached_by(snapshot.mark)
-    return None if user is None else f'"{printable(user)}" goes back to it in this update'
+    return None if user is None else f'"{printable(user)}" needs it in this update'
 
 
 def format_clones(clones: Collection[VirtualMachineIdentity]) -> str:

@@ -1,9 +1,10 @@
-"""Which snapshots an update will remove, and which it goes back to: what is gone back to stays."""
+"""Which snapshots an update will remove, and which it needs, to go back to or to clone: these stay."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
@@ -13,7 +14,7 @@ class PlannedRemovals:
 
     The engine goes through resources in the order of their dependencies, in the preview as in the update:
     what is announced before a resource is checked is done before that resource is. What doesn't depend on
-    each other it does at once: what one is about to go back to isn't to be removed by another meanwhile.
+    each other it does at once: what one is about to need isn't to be removed by another meanwhile.
     """
 
     def __init__(self) -> None:
@@ -21,11 +22,11 @@ class PlannedRemovals:
         self._reached: dict[str, frozenset[str | None]] = {}
 
     def reach(self, urn: str, targets: Iterable[Snapshot]) -> None:
-        """Record which snapshots a resource goes back to in this update, in place of what it said before."""
+        """Record which snapshots a resource needs in this update, in place of what it said before."""
         self._reached[urn] = frozenset(item.mark for item in targets)
 
     def reached_by(self, mark: str | None) -> str | None:
-        """Returns the name of a resource that goes back to a snapshot with a mark; None: none is known to."""
+        """Returns the name of a resource that needs a snapshot with a mark; None: none is known to."""
         users = (urn for urn, marks in list(self._reached.items()) if mark is not None and mark in marks)
         return next(map(resource_name, users), None)
 
@@ -44,12 +45,28 @@ class PlannedRemovals:
         return {item.id for item in vm.snapshots if item.mark in marks}
 
     def refusal(self, target: Snapshot) -> str | None:
-        """Returns why a snapshot can't be gone back to in this update; None: nothing is known against it."""
+        """Returns why a snapshot can't be used in this update; None: nothing is known against it."""
         for urn, labels in list(self._by_resource.items()):  # one that is previewed meanwhile adds its own
             if (label := labels.get(target.mark or "")) is not None:
                 return (
                     f'checkpoint "{label}" is removed by "{resource_name(urn)}" earlier in the same update, '
-                    "so nothing would be left to go back to. Pin the label (`pinned`), or go back to it in "
-                    "an update before that one"
+                    "so nothing would be left of it. Pin the label (`pinned`), or use it in an update before "
+                    "that one"
                 )
         return None
+
+    def need(self, urn: str, targets: Collection[Snapshot], what: str) -> None:
+        """Record which snapshots a resource needs in this update, unless one of them will be gone.
+
+        Args:
+            urn: The resource.
+            targets: The snapshots.
+            what: What is being done, for messages.
+
+        Raises:
+            Refused: One is removed before.
+        """
+        refusals = dict.fromkeys(reason for item in targets if (reason := self.refusal(item)) is not None)
+        if refusals:
+            raise Refused("; ".join(refusals), subject=what)
+        self.reach(urn, targets)

@@ -84,6 +84,7 @@ class RehearsalExecutor:
         going = [vm.identity.id for vm in before.values()]
         planned = plan_rehearsal(self._session, self._urn, self._inputs, operation, going=going)
         planned.raise_for_errors(operation.what)
+        self._session.removals.need(self._urn, planned.snapshots, operation.what)
         if left := self._own.delete(before, operation):
             head = "clones of an earlier rehearsal could not be deleted, so it was not begun."
             raise aggregate_errors(head, left, subject=operation.what)

@@ -74,6 +74,11 @@ class PlannedRehearsal:
         between = self.points.taken_between
         return None if between is None else between[0]
 
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """The restore points that are cloned."""
+        return [item.plan.snapshot for item in self.members.values()]
+
     def raise_for_errors(self, what: str) -> None:
         """Go on only if every VM can be cloned.
 

@@ -52,6 +52,7 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
     def check(self, request: verbs.CheckRequest[RehearsalInputs]) -> verbs.CheckAnswer[RehearsalInputs]:
         """Validate against the platform."""
         platform, given = self._session.platform, request.inputs
+        self._session.removals.reach(request.urn, ())
         failures: list[CheckFailure] = []
         if platform.has_namespaces:
             failures.append(CheckFailure("virtualMachines", unsupported_text(platform.title)))
@@ -180,6 +181,7 @@ class RehearsalResource(verbs.Verbs[RehearsalInputs, RehearsalState]):
             self._session, urn, given.model, operation, going=[vm.identity.id for vm in going.values()]
         )
         planned.raise_for_errors(operation.what)
+        self._session.removals.need(urn, planned.snapshots, operation.what)
         if going:
             self._say_going(urn, list(going.values()), operation)
         self._session.log(urn, Severity.INFO, plan_text(planned))
