@@ -152,20 +152,103 @@ def test_a_checkpoint_is_left_alone(vsphere: Simulator, client: Client) -> None:
         assert len(ids) == 2
 
 
-def test_checkpoints_that_an_upgrade_made_alike_are_refused(vsphere: Simulator, client: Client) -> None:
-    """By another provider's id neither is known as its own; what the refusal advises works."""
+def rolled_back(vsphere: Simulator) -> list[str]:
+    """The snapshots to which VMs were reverted."""
+    return sorted(item["snapshot"] for item in vsphere.history() if item["op"] == "revert")
+
+
+def upgraded(stack: MiniStack, vsphere: Simulator) -> MiniStack:
+    """The same state after an upgrade, by which the engine gives the provider another id there."""
+    after = mini_stack(vsphere.settings, provider_id="upgraded")
+    after.entries = dict(stack.entries)
+    return after
+
+
+def parts(stack: MiniStack) -> dict[str, str]:
+    """The snapshots of checkpoint `r1` that state holds, by VM."""
+    snapshots = stack.resource("all").outputs["checkpoints"]["r1"]["snapshots"]
+    return {vm: part["uniqueID"] for vm, part in snapshots.items()}
+
+
+def remove(client: Client, vm: str, snapshot_id: str) -> None:
+    """Somebody removes one of several snapshots of a name."""
+    (found,) = (item for item in client.snapshots(vm) if item.snapshot._moId == snapshot_id)
+    client.wait(found.snapshot.RemoveSnapshot_Task(removeChildren=False))
+
+
+@pytest.fixture
+def both(vsphere: Simulator) -> tuple[MiniStack, MiniStack]:
+    """Two stacks of the same names, each with a checkpoint `r1`."""
     ours, theirs = (checkpoint(mini_stack(vsphere.settings, provider_id=one), "r1") for one in (OURS, THEIRS))
     for stack in (theirs, ours):
         stack.up().check()
-    upgraded = checkpoint(mini_stack(vsphere.settings, provider_id="upgraded"), "r1", rollback="r1")
-    upgraded.entries = dict(ours.entries)
-    refused = upgraded.preview().failed().words
+    return ours, theirs
+
+
+def test_after_an_upgrade_a_rollback_goes_to_what_state_holds(
+    vsphere: Simulator, both: tuple[MiniStack, MiniStack]
+) -> None:
+    """Neither mark tells the state's id of then: the state itself does."""
+    after = checkpoint(upgraded(both[0], vsphere), "r1", rollback="r1")
+    after.up().check()
+    assert rolled_back(vsphere) == sorted(parts(both[0]).values())
+
+
+@pytest.mark.parametrize("lost", [["web-1"], ["web-1", "web-2"]], ids=["one", "all"])
+@pytest.mark.parametrize("since", [True, False], ids=["upgraded", "as it was"])
+def test_the_others_checkpoint_never_stands_in_for_a_lost_one(
+    vsphere: Simulator,
+    client: Client,
+    both: tuple[MiniStack, MiniStack],
+    lost: list[str],
+    *,
+    since: bool,
+) -> None:
+    """Somebody has removed snapshots of ours: the preview refuses, and names whose the others are."""
+    ours = upgraded(both[0], vsphere) if since else both[0]
+    for vm in lost:
+        remove(client, vm, parts(both[0])[vm])
+    refused = checkpoint(ours, "r1", rollback="r1").preview().failed().words
+    assert f"{len(lost)} of 2 VMs can't go back" in refused
+    assert "A resource of the same names in another state, as of a stack in another backend, has" in refused
+    ours.up().failed()
+    assert rolled_back(vsphere) == []
+
+
+def test_marks_without_a_state_are_told_apart_by_what_state_holds(vsphere: Simulator, client: Client) -> None:
+    """Of stacks as old as release 0.1.0, or dynamic ones: each rolls back to its own, or not at all."""
+    ours = checkpoint(mini_stack(vsphere.settings), "r1")
+    ours.up().check()
+    theirs = checkpoint(mini_stack(vsphere.settings, provider_id=THEIRS), "r2")
+    theirs.up().check()
+    checkpoint(theirs, "r1").up().check()
+    kept = dict(parts(ours))
+    after = checkpoint(upgraded(ours, vsphere), "r1", rollback="r1")
+    after.up().check()
+    assert rolled_back(vsphere) == sorted(kept.values())
+    remove(client, "web-1", kept["web-1"])
+    checkpoint(after, "r1").up().check()
+    assert "1 of 2 VMs can't go back" in checkpoint(after, "r1", rollback="r1").preview().failed().words
+
+
+def test_checkpoints_that_an_upgrade_made_alike_are_refused(
+    vsphere: Simulator, client: Client, both: tuple[MiniStack, MiniStack]
+) -> None:
+    """Without the checkpoint's own state neither is known as its own; what the refusal advises works."""
+    ours, theirs = both
+    after = mini_stack(vsphere.settings, provider_id="upgraded")
+    vms = [{"vmName": "web-1"}, {"vmName": "web-2"}]
+    after.write(back={"type": ROLLBACK, "properties": {"virtualMachines": vms, "to": "r1"}})
+    refused = after.preview().failed().words
     assert "Resources of the same names in several states have taken them" in refused
     assert "Name the one that is meant" not in refused
+    remove(client, "web-1", parts(theirs)["web-1"])
+    assert (
+        "1 of 2 VMs can't go back" in after.preview().failed().words
+    )  # which of the two is whole says nothing
     theirs.destroy().check()
-    upgraded.up().check()
-    assert client.names("web-1") == client.names("web-2") == ["r1"]
-    assert sum(item["op"] == "revert" for item in vsphere.history()) == 2
+    after.up().check()
+    assert rolled_back(vsphere) == sorted(parts(ours).values())
 
 
 def test_a_checkpoint_that_fails_takes_back_its_own(vsphere: Simulator, client: Client) -> None:

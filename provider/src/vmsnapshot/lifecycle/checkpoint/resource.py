@@ -26,6 +26,7 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     READY,
     asks_for_checkpoint,
     held_labels,
+    held_parts,
     held_snapshots,
     known_vms,
     planned_labels,
@@ -129,8 +130,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
 
     def diff(self, request: verbs.DiffRequest[CheckpointInputs, CheckpointState]) -> DiffResult:
         """Inputs against inputs; and the checkpoints that there are against those that will be."""
-        memory = self._memory.of(request.urn)
-        memory.state = request.old_state
+        memory = self._know(request.urn, request.old_state)
         changes: dict[PropertyPath, PropertyChange] = dict(request.changes)
         there, planned = request.old_state.checkpoints, request.new_inputs.model.checkpoints
         if planned is not None:
@@ -165,14 +165,14 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
 
     def preview_update(self, request: CheckpointUpdate) -> verbs.Preview[CheckpointState]:
         """Say of which VMs a checkpoint is taken, and which labels are removed."""
-        self._memory.of(request.urn).state = request.old_state
+        self._know(request.urn, request.old_state)
         ignoring = request.ignore_changes
         self._announce(request.urn, request.old_state, request.new_inputs, ignoring)
         return preview_of(request.new_inputs.model, request.old_state, ignoring)
 
     def update(self, request: CheckpointUpdate) -> CheckpointAnswer:
         """Take a checkpoint if the label is new, then remove those that have expired."""
-        self._memory.of(request.urn).state = request.old_state
+        self._know(request.urn, request.old_state)
         inputs = request.new_inputs.model
         operation = self._session.operation(request.urn, f'checkpoint "{inputs.label}"', request.timeout)
         ignoring = request.ignore_changes
@@ -210,8 +210,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         operation = self._session.operation(request.urn, "reading the checkpoints", request.timeout)
         checkpoints = refresh(self._session, request.urn, state.checkpoints, operation)
         after = state_of(state, checkpoints, state.unfinished, state.conditions)
-        memory = self._memory.of(request.urn)
-        memory.state, memory.kept = after, {}
+        self._know(request.urn, after).kept = {}
         if request.inputs is None:
             return verbs.Answer(request.id, after)
         # After an update that took a checkpoint and failed later, the engine keeps the old label.
@@ -220,6 +219,13 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         return verbs.Answer(request.id, after, live)
 
     # --- the work ---------------------------------------------------------------------------
+
+    def _know(self, urn: str, state: CheckpointState) -> CheckpointMemory:
+        """Keep what state holds: for check, which isn't shown it, and for rollbacks of the same program."""
+        self._session.checkpoints.hold(urn, held_parts(state))
+        memory = self._memory.of(urn)
+        memory.state = state
+        return memory
 
     def _apply(
         self,
@@ -258,8 +264,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             unfinished = unfinished if rest else {}
             failures |= rest
         after = state_of(inputs, checkpoints, unfinished)
-        memory = self._memory.of(urn)
-        memory.state = after
+        self._know(urn, after)
         if not failures:
             return verbs.Answer(identifier, after)
         error = aggregate_errors(
@@ -267,7 +272,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         )
         condition = failed_condition(READY, _PRUNING_PENDING, error, self._session.planned_now())
         after = replace(after, conditions=[condition])
-        memory.state = after
+        self._know(urn, after)
         raise verbs.Incomplete(verbs.Answer(identifier, after), error)
 
     def _take(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle.checkpoint import retention
+from vmsnapshot.lifecycle.common.held_checkpoints import HeldSnapshot
 from vmsnapshot.lifecycle.common.identity import KnownSnapshot, Sameness
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
@@ -142,6 +143,16 @@ def located_vms(checkpoints: Iterable[Checkpoint]) -> dict[VMKey, VirtualMachine
         for checkpoint in checkpoints
         for key, part in checkpoint.snapshots.items()
     }
+
+
+def held_parts(state: CheckpointState) -> list[HeldSnapshot]:
+    """Returns each snapshot of each checkpoint as state knows it."""
+    return [
+        HeldSnapshot(label, vms[vm_key(part)], known_part(checkpoint, part))
+        for label, checkpoint in state.checkpoints.items()
+        for vms in [located_vms([checkpoint])]
+        for part in checkpoint.snapshots.values()
+    ]
 
 
 def known_part(checkpoint: Checkpoint, part: CheckpointSnapshot) -> KnownSnapshot:

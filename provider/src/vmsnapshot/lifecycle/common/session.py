@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.common.acts import PlannedActs
+from vmsnapshot.lifecycle.common.held_checkpoints import HeldCheckpoints
 from vmsnapshot.lifecycle.common.holders import Holders
 from vmsnapshot.lifecycle.common.identity import (
     KnownSnapshot,
@@ -72,7 +73,7 @@ class Session:
         self.state: str | None = None  # what tells this stack's state from others; None: not known
         self.paths = SnapshotPaths()
         self.removals, self.acts = PlannedRemovals(), PlannedActs()
-        self.holders = Holders()
+        self.holders, self.checkpoints = Holders(), HeldCheckpoints()
         self.taken: set[tuple[str, str]] = set()  # the VM and the id of each snapshot that this process took
         self.cancellation = Cancellation()
         self._connect = connect
@@ -90,7 +91,7 @@ class Session:
         self._configuration, self.state = configuration, state
         # What the resources of an earlier command's program have told counts no more.
         self.paths, self.removals, self.acts = SnapshotPaths(), PlannedRemovals(), PlannedActs()
-        self.holders, self.taken = Holders(), set[tuple[str, str]]()
+        self.holders, self.checkpoints, self.taken = Holders(), HeldCheckpoints(), set[tuple[str, str]]()
         if self._backend is not None:
             self._backend.forget_shown()
 

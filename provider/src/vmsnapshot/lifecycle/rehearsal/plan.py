@@ -133,7 +133,7 @@ def plan_rehearsal(
     """
     require_cloner(session)
     environment = find_members(session, inputs.virtual_machines, operation)
-    whose = CheckpointMaker.of(inputs.checkpoint, urn, session.state)
+    whose = CheckpointMaker.of(session, inputs.checkpoint, urn)
     points = find_restore_points(environment.machines, inputs.to, whose)
     pairs = {key: (environment.machines[key], snapshot) for key, snapshot in points.found.items()}
     outcomes = session.backend.machines_at(list(pairs.values()), operation) if pairs else []

@@ -32,7 +32,7 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
             than `maxAge`, or its age isn't known.
     """
     operation = session.operation("", f'checking a rollback to "{args.to}"')
-    whose = CheckpointMaker.of(args.checkpoint, "", session.state)
+    whose = CheckpointMaker.of(session, args.checkpoint, "")
     spec = RollbackSpec(args.virtual_machines, args.to, args.power_policy, args.safety_snapshot, whose=whose)
     planned = plan_rollback(session, spec, operation)
     planned.raise_for_errors(operation.what)

@@ -88,7 +88,7 @@ class RollbackExecutor:
         first = request.after is None
         spec, strict = SafetySpec("rollback"), inputs.require_unchanged
         self._reverts = RevertExecutor(session, urn, first=first, spec=spec, strict=strict)
-        self._spec = spec_of(inputs, urn, session.state)
+        self._spec = spec_of(session, inputs, urn)
         self._not_removed: NotRemoved | None = None
         self._vms: Mapping[str, VirtualMachine] = {}
 

@@ -218,11 +218,11 @@ class MemberAttempts:
 
 
 def spec_of(
-    inputs: RollbackInputs, urn: str, state: str | None, unknown: Collection[PropertyPath] = ()
+    session: Session, inputs: RollbackInputs, urn: str, unknown: Collection[PropertyPath] = ()
 ) -> RollbackSpec:
     """Returns the rollback that a resource's inputs ask for, of which a preview doesn't know all."""
     safety = inputs.safety_snapshot or inputs.on_failure == "undo"
-    whose = CheckpointMaker.of(inputs.checkpoint, urn, state)
+    whose = CheckpointMaker.of(session, inputs.checkpoint, urn)
     unsettled = Unsettled.of(unknown, () if safety else ("safetySnapshot", "onFailure"))
     left = None if ("safetyDeletePolicy",) in unknown else inputs.safety_delete_policy
     return RollbackSpec(

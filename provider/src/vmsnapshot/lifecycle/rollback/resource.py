@@ -340,7 +340,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
         done = {} if request is None else reverted_before(old, request.token)
         planned = plan_found(
             self._session,
-            spec_of(asked, urn, self._session.state, given.unknown),
+            spec_of(self._session, asked, urn, given.unknown),
             environment,
             operation,
             without=done,

@@ -7,10 +7,12 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
+from vmsnapshot.lifecycle.common.held_checkpoints import HeldCheckpoints
 from vmsnapshot.lifecycle.common.marks import checkpoint_key
 from vmsnapshot.lifecycle.common.selection import format_snapshot
+from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Ambiguous, NotFound, VmsnapshotError
-from vmsnapshot.lifecycle.ownership import generation, owner_id, parse_mark, stack_of
+from vmsnapshot.lifecycle.ownership import generation, is_same_state, owner_id, parse_mark, stack_of
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 
 # Which resource made a snapshot, and in which state; None: none of ours.
@@ -25,17 +27,33 @@ class CheckpointMaker:
         owner: The first half of its marks; None: it isn't named.
         stack: The stack whose checkpoints come first, such as `shop/dev`; None: there is none.
         state: What tells its state from that of stacks of the same names; None: not known.
+        held: What the checkpoints of this program have told of their state.
     """
 
     owner: str | None = None
     stack: str | None = None
     state: str | None = None
+    held: HeldCheckpoints = dataclasses.field(default_factory=HeldCheckpoints)
 
     @classmethod
-    def of(cls, checkpoint: str | None, urn: str, state: str | None) -> CheckpointMaker:
+    def of(cls, session: Session, checkpoint: str | None, urn: str) -> CheckpointMaker:
         """Returns the maker that the input `checkpoint` of a resource names."""
         owner = None if checkpoint is None else owner_id(checkpoint)
-        return cls(owner, stack_of(urn) if urn else None, state)
+        return cls(owner, stack_of(urn) if urn else None, session.state, session.checkpoints)
+
+    def is_stranger(self, vm: VirtualMachine, snapshot: Snapshot, label: str) -> bool:
+        """Returns whether a snapshot of a label was made by a resource of the same names in another state.
+
+        That is certain only where the state of this program's resource has been seen: its marks may tell
+        another state, too, from before its provider was upgraded.
+        """
+        mark = parse_mark(snapshot.mark)
+        if mark is None or not self.held.is_known(mark.owner):
+            return False
+        if (own := self.held.find(mark.owner, label, vm)) is not None:
+            return own.id != snapshot.id
+        same = is_same_state(mark, self.state)
+        return same is not True if self.held.has_label(mark.owner, label) else same is False
 
     def own(self, makers: frozenset[_Maker]) -> frozenset[_Maker]:
         """Returns those of its own state, if there are any; else all."""
@@ -92,7 +110,8 @@ def find_restore_points(
 
     VMs may be shared: several resources, of several stacks, may have a checkpoint of one label on a VM. Those
     of the resource that is named count; else those of the own stack, if there are any on any of the VMs; else
-    those of the one resource that has one on all of them.
+    those of the one resource that has one on all of them. What a resource of the same names has made in
+    another state never passes for what this program's own state holds.
 
     Args:
         machines: The VMs by the member's key.
@@ -103,15 +122,23 @@ def find_restore_points(
     labelled = {
         key: [item for item in vm.snapshots if _making(item) == wanted] for key, vm in machines.items()
     }
-    chosen = _chosen(labelled, whose)
+    counted = {
+        key: [item for item in labelled[key] if not whose.is_stranger(vm, item, label)]
+        for key, vm in machines.items()
+    }
+    chosen = _chosen(counted, whose)
     found: dict[str, Snapshot] = {}
     failures: dict[str, VmsnapshotError] = {}
     for key, vm in machines.items():
-        items = _best_proven([item for item in labelled[key] if chosen is None or _maker(item) in chosen])
+        items = _best_proven([item for item in counted[key] if chosen is None or _maker(item) in chosen])
         if len(items) == 1:
             found[key] = items[0]
         else:
-            failures[key] = _ambiguous(vm, items) if items else _missing(vm, label, labelled[key])
+            failures[key] = (
+                _ambiguous(vm, items)
+                if items
+                else _missing(vm, label, counted[key] or labelled[key], strange=not counted[key])
+            )
     return RestorePoints(label, found, failures, _in_common(machines))
 
 
@@ -140,7 +167,9 @@ def _chosen(labelled: Mapping[str, Sequence[Snapshot]], whose: CheckpointMaker) 
     each = [{_maker(item) for item in items} for items in labelled.values()]
     common = frozenset(set.intersection(*each)) if each else frozenset()
     if own:
-        return common & own if len(common & own) == 1 else own
+        # Of resources of the same names in several states, the one that has all VMs may be the other.
+        alike = len({maker and maker[0] for maker in own}) < len(own)
+        return common & own if len(common & own) == 1 and not alike else own
     return common if len(common) == 1 else None
 
 
@@ -159,7 +188,14 @@ def _ambiguous(vm: VirtualMachine, items: Sequence[Snapshot]) -> Ambiguous:
     )
 
 
-def _missing(vm: VirtualMachine, label: str, others: Sequence[Snapshot]) -> NotFound:
+def _missing(vm: VirtualMachine, label: str, others: Sequence[Snapshot], *, strange: bool) -> NotFound:
+    if others and strange:
+        return NotFound(
+            "this stack's state holds no snapshot of it under that label. A resource of the same names in "
+            f"another state, as of a stack in another backend, has made {_listed(vm, others)}. (This stack "
+            "itself may have made it before its provider was replaced or upgraded, in a run that was "
+            "interrupted.) To go back to that one all the same, revert the VM by a VirtualMachineRevert."
+        )
     if others:
         return NotFound(
             "the checkpoint of that label that is meant has no snapshot of it. Others do: "
