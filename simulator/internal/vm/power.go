@@ -6,6 +6,7 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
+	"vmsnapshot/simulator/internal/fault"
 	"vmsnapshot/simulator/internal/task"
 )
 
@@ -72,6 +73,18 @@ func (m *Machine) power(power types.VirtualMachinePowerState) []types.PropertyCh
 	return changes
 }
 
+// powerOnFault is what a power-on fails with that a test lets fail; nil: it works.
+func (m *Machine) powerOnFault() types.BaseMethodFault {
+	if m.state.powerOnFault == "" {
+		return nil
+	}
+	asked, err := fault.New(m.state.powerOnFault, m.Self)
+	if err != nil {
+		return &types.SystemErrorFault{Reason: err.Error()}
+	}
+	return asked
+}
+
 // turn starts a task that changes the power state from one of the allowed ones.
 func (m *Machine) turn(
 	ctx *simulator.Context, method, descriptionID string,
@@ -87,6 +100,9 @@ func (m *Machine) turn(
 			for _, state := range from {
 				if m.Runtime.PowerState != state {
 					continue
+				}
+				if to == on && m.powerOnFault() != nil {
+					return nil, m.powerOnFault()
 				}
 				devices := clone(m.Config.Hardware.Device)
 				connect(devices, to)

@@ -99,6 +99,14 @@ func (m *Machine) revert(
 	if suppressPowerOn && power == types.VirtualMachinePowerStatePoweredOn {
 		power = types.VirtualMachinePowerStateSuspended // microsoft/vsts-vmware 50f2259
 	}
+	var failed types.BaseMethodFault
+	if power == types.VirtualMachinePowerStatePoweredOn {
+		// "if a configuration issue prevents the power-on" (API reference, RevertToSnapshot_Task): by then the
+		// disks are the snapshot's. What is left is as with suppressPowerOn; no source shows that.
+		if failed = m.powerOnFault(); failed != nil {
+			power = types.VirtualMachinePowerStateSuspended
+		}
+	}
 	connect(config.Hardware.Device, power)
 
 	moved := ref
@@ -112,7 +120,7 @@ func (m *Machine) revert(
 	ctx.Update(m.VirtualMachine, append(changes, m.power(power)...))
 	ctx.Update(m.VirtualMachine, m.layout())
 	m.world.History.add(m.Name, "revert", node)
-	return nil
+	return failed
 }
 
 // summarize brings the summary's copies of configuration in line.

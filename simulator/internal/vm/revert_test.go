@@ -182,3 +182,28 @@ func TestDiskChains(t *testing.T) {
 	e.Remove(a, false, nil)
 	check("web-1.vmdk", kept)
 }
+
+// The power-on at the end of a revert fails: the task fails, and the disks are the snapshot's all the same.
+func TestRevertWhosePowerOnFails(t *testing.T) {
+	e := simtest.New(t)
+	vm := e.VM("web-1")
+	a := e.Create(vm, "a", true, false)
+	e.Create(vm, "b", false, false)
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "powerOnFault": "InsufficientMemoryResourcesFault"}, nil)
+	res, err := methods.RevertToSnapshot_Task(e.Ctx, e.Client, &types.RevertToSnapshot_Task{This: a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := object.NewTask(e.Client.Client, res.Returnval).Wait(e.Ctx); err == nil {
+		t.Error("the revert succeeded")
+	}
+	after := e.Read(vm, "snapshot", "runtime")
+	if *after.Snapshot.CurrentSnapshot != a || after.Runtime.PowerState != types.VirtualMachinePowerStateSuspended {
+		t.Errorf("%v, %v", after.Snapshot.CurrentSnapshot, after.Runtime.PowerState)
+	}
+	if task, err := vm.PowerOn(e.Ctx); err != nil || task.Wait(e.Ctx) == nil {
+		t.Error("it was powered on")
+	}
+	e.Admin("POST", "/vm", simtest.JSON{"vm": "web-1", "powerOnFault": ""}, nil)
+	e.Done(vm.PowerOn(e.Ctx))
+}

@@ -25,11 +25,13 @@ type Settings struct {
 	Connected           *bool     `json:"connected"`
 	ConnectionState     *string   `json:"connectionState"`
 	Question            *string   `json:"question"`
+	KeyMissing          *bool     `json:"keyMissing"`
 	FirstClassDisk      *bool     `json:"firstClassDisk"`
 	LayoutAgeMinutes    *int      `json:"layoutAgeMinutes"`
 	IPAddress           *string   `json:"ipAddress"`
 	UnreachableFile     *string   `json:"unreachableFile"`
 	DiskLocked          *string   `json:"diskLocked"`
+	PowerOnFault        *string   `json:"powerOnFault"`
 }
 
 // The states of VMware Tools that Settings knows.
@@ -140,6 +142,9 @@ func (m *Machine) set(ctx *simulator.Context, s Settings) {
 	if s.DiskLocked != nil {
 		m.state.diskLocked = *s.DiskLocked
 	}
+	if s.PowerOnFault != nil {
+		m.state.powerOnFault = *s.PowerOnFault
+	}
 	if s.LayoutAgeMinutes != nil {
 		m.state.layoutAge = time.Duration(*s.LayoutAgeMinutes) * time.Minute
 	} else if m.state.layoutAge > 0 && s.DeltaGrowthMiB != nil {
@@ -168,6 +173,13 @@ func (m *Machine) setRuntime(ctx *simulator.Context, s Settings) {
 	}
 	if s.ConnectionState != nil {
 		runtime.ConnectionState = types.VirtualMachineConnectionState(*s.ConnectionState)
+	}
+	if s.KeyMissing != nil {
+		// "the configuration key missing on the ESX host" (API reference, VirtualMachineCryptoState).
+		runtime.CryptoState = string(types.VirtualMachineCryptoStateUnlocked)
+		if *s.KeyMissing {
+			runtime.CryptoState = string(types.VirtualMachineCryptoStateLocked)
+		}
 	}
 	if s.Question != nil {
 		runtime.Question = nil

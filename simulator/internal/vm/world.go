@@ -88,6 +88,8 @@ type state struct {
 	faultTolerance bool
 	// diskLocked is the file that somebody holds, such as a backup; empty: none.
 	diskLocked string
+	// powerOnFault is what a power-on fails with, also the one that ends a revert; empty: it works.
+	powerOnFault string
 }
 
 func (w *World) state(ref types.ManagedObjectReference) *state {
