@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from vmsnapshot.lifecycle.common.identity import (
     KnownSnapshot,
@@ -36,35 +36,60 @@ class HeldCheckpoints:
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[HeldSnapshot, ...]] = {}
+        self._held: dict[str, _Held] = {}
 
     def hold(self, urn: str, parts: Iterable[HeldSnapshot]) -> None:
         """Record all that the state of a resource holds."""
-        self._held[urn] = tuple(parts)
+        self._held[urn] = _Held.of(urn, parts)
 
     def is_known(self, owner: str) -> bool:
         """Returns whether the state has been seen of the resource that makes such marks, or has made them."""
-        return any(owner in _owners(urn, parts) for urn, parts in self._held.items())
+        return any(owner in held.owners for held in self._held.values())
 
     def has_label(self, owner: str, label: str) -> bool:
-        """Returns whether the state of that resource holds a checkpoint of a label."""
-        return any(part.label == label for part in self._parts(owner))
+        """Returns whether that resource's state holds a checkpoint of a label."""
+        return any(label in held.labels for held in self._held.values() if owner in held.owners)
 
     def find(self, owner: str, label: str, vm: VirtualMachine) -> Snapshot | None:
         """Returns the snapshot of a VM that is surely a part of such a checkpoint, if one is."""
-        for part in self._parts(owner):
-            if part.label != label or compare_vm(part.vm, vm.identity) not in _FOUND:
+        for held in self._held.values():
+            if owner not in held.owners:
                 continue
-            sameness, snapshot = find_known_snapshot(part.snapshot, vm)
-            if sameness in _FOUND:
-                return snapshot
+            for part in held.parts(label, vm.identity):
+                sameness, snapshot = find_known_snapshot(part.snapshot, vm)
+                if compare_vm(part.vm, vm.identity) in _FOUND and sameness in _FOUND:
+                    return snapshot
         return None
 
-    def _parts(self, owner: str) -> list[HeldSnapshot]:
-        return [part for urn, parts in self._held.items() if owner in _owners(urn, parts) for part in parts]
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """What one resource's state holds.
+
+    Attributes:
+        owners: The first halves of its marks: of its URN, and of those that it had before.
+        labels: Each checkpoint's parts, by all that may tell their VMs.
+    """
+
+    owners: frozenset[str]
+    labels: Mapping[str, Mapping[str, Sequence[HeldSnapshot]]]
+
+    @classmethod
+    def of(cls, urn: str, parts: Iterable[HeldSnapshot]) -> _Held:
+        owners = {owner_id(urn)}
+        labels: dict[str, dict[str, list[HeldSnapshot]]] = {}
+        for part in parts:
+            if (mark := parse_mark(part.snapshot.mark)) is not None:
+                owners.add(mark.owner)
+            for word in _words(part.vm):
+                labels.setdefault(part.label, {}).setdefault(word, []).append(part)
+        return cls(frozenset(owners), labels)
+
+    def parts(self, label: str, vm: VirtualMachineIdentity) -> Sequence[HeldSnapshot]:
+        by_word = self.labels.get(label, {})
+        return [part for word in _words(vm) for part in by_word.get(word, ())]
 
 
-def _owners(urn: str, parts: Iterable[HeldSnapshot]) -> set[str]:
-    """The first halves of a resource's marks: of its URN, and of those that it had before."""
-    marks = (parse_mark(part.snapshot.mark) for part in parts)
-    return {owner_id(urn), *(mark.owner for mark in marks if mark is not None)}
+def _words(vm: VirtualMachineIdentity) -> set[str]:
+    """What a VM may be known by: whether it is the same is asked of `compare_vm`."""
+    return {word.lower() for word in (vm.uid, vm.instance_uuid, vm.id) if word}
