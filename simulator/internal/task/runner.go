@@ -58,6 +58,7 @@ type Runner struct {
 
 	mu      sync.Mutex
 	running map[types.ManagedObjectReference]*Task
+	ended   map[*Task]time.Time
 	holds   map[Which]chan struct{}
 	adopted map[types.ManagedObjectReference]func(*types.TaskInfo)
 }
@@ -69,6 +70,7 @@ func NewRunner(rules *fault.Rules, calls *wire.Calls, d time.Duration) *Runner {
 		Calls:   calls,
 		Log:     &Log{},
 		running: map[types.ManagedObjectReference]*Task{},
+		ended:   map[*Task]time.Time{},
 		holds:   map[Which]chan struct{}{},
 		adopted: map[types.ManagedObjectReference]func(*types.TaskInfo){},
 	}
@@ -251,6 +253,30 @@ func (r *Runner) finished(t *Task) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.running, t.spec.Entity)
+}
+
+// keep leaves a task that ended at a time among the recent ones, as long as a vCenter does.
+func (r *Runner) keep(t *Task, at time.Time) {
+	r.mu.Lock()
+	r.ended[t] = at
+	r.mu.Unlock()
+	time.AfterFunc(keptFor, r.forgetOld)
+}
+
+// forgetOld takes those out again that have ended long ago by the server's clock.
+func (r *Runner) forgetOld() {
+	old := []*Task{}
+	r.mu.Lock()
+	for t, at := range r.ended {
+		if r.Now().Sub(at) >= keptFor {
+			old = append(old, t)
+			delete(r.ended, t)
+		}
+	}
+	r.mu.Unlock()
+	for _, t := range old {
+		forget(t.background(), t.spec.Entity, t.Self)
+	}
 }
 
 func userOf(ctx *simulator.Context) string {

@@ -62,7 +62,7 @@ func (t *Task) run(duration time.Duration) {
 		}
 		info.State, info.Result = types.TaskInfoStateSuccess, result
 	})
-	time.AfterFunc(keptFor, func() { forget(t.background(), t.spec.Entity, t.Self) })
+	t.runner.keep(t, now)
 }
 
 // finish has the task's effect, unless it was cancelled or is to fail.

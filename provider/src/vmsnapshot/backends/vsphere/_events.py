@@ -348,10 +348,10 @@ class EventLog:
         except _CANNOT as error:
             words = error.message.rstrip(".")
             self._refused[vm_id] = (
-                f"vSphere did not take the event that says that this begins ({words}). Without it, a revert "
-                "that is interrupted is recognised for two hours only. Where vSphere keeps no mark with its "
-                "tasks, a revert that is interrupted is not recognised at all, and the next update does it "
-                f"again. The privilege {LOG_EVENT} on the VMs helps (docs/privileges.md)."
+                f"vSphere did not take the event that says that this begins ({words}). Without it, where "
+                "vSphere keeps no mark with its tasks, a revert that is interrupted is not recognised: the "
+                "next update does it again, and its preview only tells that the VM has been reverted. "
+                f"The privilege {LOG_EVENT} on the VMs helps (docs/privileges.md)."
             )
             return self._refused[vm_id]
         return None

@@ -19,14 +19,20 @@ from vmsnapshot.backends.vsphere._clock import ServerClock
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._events import EventLog
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._marks import carries, is_of_revert, marks_in
+from vmsnapshot.backends.vsphere._marks import carries, marks_in
 from vmsnapshot.backends.vsphere._properties import ONLY_TASKS
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
-from vmsnapshot.backends.vsphere._remembered import Remembered, past_task, past_tasks, recent, seen_at
+from vmsnapshot.backends.vsphere._remembered import (
+    Remembered,
+    known_reverts,
+    past_task,
+    past_tasks,
+    recent,
+    unannounced,
+)
 from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.errors import Denied, PlatformError, Unsupported
 from vmsnapshot.lifecycle.operation import Operation
-from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.task import AskedTask, PastTask
 
@@ -137,23 +143,12 @@ class History:
         return found
 
     def known_reverts(self, vm: VirtualMachine, operation: Operation) -> dict[str, PastTask]:
-        """The reverts of a VM that were asked for with a mark of ours, by the mark, as far as they were read.
-
-        Where no task carries the mark, by the event that the request was begun, and not for certain.
-        """
+        """The reverts of a VM, as far as they were read: by our mark, or else by when they were logged."""
         ids = self.ids(vm)
         ended = [item for item in self._ended if item.entity_id in ids]
         tasks = list({item.id: item for item in [*ended, *self._looked.get(vm.identity.id, ())]}.values())
-        found = {**past_tasks(tasks), **vm.remembered}
-        reverts, user = self.events.reverts(ids, operation), self._connection.user
-        for mark, begun in self.events.begun_on(ids, operation).items():
-            if mark not in found and (task := past_task(tasks, mark, begun, user=user, reverts=reverts)):
-                found[mark] = task
-        return {
-            mark: replace(task, reverted_to=task.reverted_to or seen_at(task.completed, reverts))
-            for mark, task in found.items()
-            if is_of_revert(mark)
-        }
+        begun, reverts = self.events.begun_on(ids, operation), self.events.reverts(ids, operation)
+        return known_reverts(tasks, vm.remembered, begun, reverts, self._connection.user)
 
     def _find_one(
         self, vm: VirtualMachine, mark: str, operation: Operation, noted: AskedTask | None
@@ -164,7 +159,11 @@ class History:
         task, certain = self._of_late(mark, operation)
         begun = [item.moment for item in self.events.begun(mark, operation)]
         if not self._may_be_begun(mark, operation) and certain and task is None:
-            return None
+            # Of longer ago, this may be one of which no event could be logged.
+            ids = self.ids(vm)
+            begun_on, reverts = self.events.begun_on(ids, operation), self.events.reverts(ids, operation)
+            if not unannounced(reverts, begun_on, self.clock.now(operation) - _LATELY):
+                return None
         user = self._connection.user
         while True:
             known = self._all_of(vm, mark, operation)

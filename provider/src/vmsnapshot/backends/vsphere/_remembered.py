@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from vmsnapshot.backends.vsphere._events import RevertSeen
 from vmsnapshot.backends.vsphere._faults import is_out_of_sight
-from vmsnapshot.backends.vsphere._marks import carries, marks_in, part_mark
+from vmsnapshot.backends.vsphere._marks import carries, is_of_revert, marks_in, part_mark
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import RUNNING, utc
 from vmsnapshot.backends.vsphere._properties import Properties
 from vmsnapshot.backends.vsphere._reads import Reading
+from vmsnapshot.model._base import replace
 from vmsnapshot.model.task import AskedTask, PastTask
 
 # Words in a task's description id that tell that it changes what a revert changes.
@@ -159,7 +160,67 @@ def past_task(
     )
 
 
-def seen_at(ended: dt.datetime | None, reverts: Sequence[RevertSeen]) -> str | None:
+def known_reverts(
+    tasks: Sequence[Remembered],
+    listed: Mapping[str, PastTask],
+    begun: Mapping[str, Sequence[dt.datetime]],
+    reverts: Sequence[RevertSeen],
+    user: str,
+) -> dict[str, PastTask]:
+    """The reverts of a VM: by our mark; not for certain, by the event that one was begun, or was done.
+
+    Args:
+        tasks: All of the VM that are remembered.
+        listed: Those that the server lists with the VM, by our marks.
+        begun: When requests were begun, by our marks.
+        reverts: What events tell of the VM's reverts.
+        user: The login's own.
+    """
+    found = {**past_tasks(tasks), **listed}
+    for mark, moments in begun.items():
+        if mark not in found and (task := past_task(tasks, mark, moments, user=user, reverts=reverts)):
+            found[mark] = task
+    told = {
+        mark: replace(task, reverted_to=task.reverted_to or _seen_at(task.completed, reverts))
+        for mark, task in found.items()
+        if is_of_revert(mark)
+    }
+    ends = [task.completed for task in told.values() if task.completed is not None]
+    for seen in reverts:
+        if not any(abs(seen.moment - ended) <= _EVENT_WITHIN for ended in ends):
+            told[f"logged at {seen.moment}"] = PastTask(
+                id="",
+                running=False,
+                succeeded=True,
+                completed=seen.moment,
+                by_time=True,
+                reverted_to=unescape(seen.snapshot),
+            )
+    return told
+
+
+def unannounced(
+    reverts: Sequence[RevertSeen], begun: Mapping[str, Sequence[dt.datetime]], until: dt.datetime
+) -> list[RevertSeen]:
+    """The reverts of a VM until a moment, before each of which no event says that we begin one.
+
+    Args:
+        reverts: What events tell of the VM's reverts, the oldest first.
+        begun: When requests were begun, by our marks.
+        until: What was done since is known from elsewhere.
+    """
+    moments = sorted(moment for each in begun.values() for moment in each)
+    found: list[RevertSeen] = []
+    before: dt.datetime | None = None
+    for seen in reverts:
+        told = any((before is None or before <= moment) and moment <= seen.moment for moment in moments)
+        if not told and seen.moment <= until:
+            found.append(seen)
+        before = seen.moment
+    return found
+
+
+def _seen_at(ended: dt.datetime | None, reverts: Sequence[RevertSeen]) -> str | None:
     """The name of the snapshot that a revert went to, by the one event that was logged when it ended."""
     if ended is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
+from typing import Final
 
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
@@ -14,6 +15,13 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.revert.evidence import RERUN_WITHIN, RevertRequest, is_forgotten
 from vmsnapshot.model.machine import VirtualMachine
 from vmsnapshot.model.task import PastTask
+
+_NOTHING: Final = dt.timedelta()
+_AFTER: Final = dt.timedelta(seconds=5)
+_UNMARKED: Final = (
+    " If it was this resource under this name, this is now done for the second time: the server tells no "
+    "more of that revert."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +70,14 @@ def _text(who: str, where: str, last: EarlierRevert, which: str) -> str:
     done = f"Another request has reverted {who} to {where} already ({task}),"
     if not last.first:
         return (
-            f"{done} after all that this resource's state knows of. If that was this resource, and the state "
-            "is older (from a backup, or imported), this is now done for the second time."
+            f"{done} after all that this resource's state knows of. If that was this resource (in a run that "
+            "was interrupted, or one after this state, if that is from a backup), this is now done for the "
+            "second time."
         )
     return (
         f"{done} and no state of this resource knows of it. If that was this resource under another name, in "
         "a run that was interrupted, cancel, and preview it under that name: it is not done again if it "
-        "counts there."
+        "counts there." + ("" if last.task.id else _UNMARKED)
     )
 
 
@@ -104,7 +113,10 @@ def find_earlier(
         if own:
             counts = not _is_over(session, urn, vm, task.completed)
         else:
-            counts = recent if since is None else task.completed > since
+            # The event of what state knows of may be dated a little later than its task's end.
+            counts = (
+                recent if since is None else task.completed - since > (_AFTER if not task.id else _NOTHING)
+            )
         if to_target and counts:
             found.append((own, EarlierRevert(task, own=own, recent=recent, first=first)))
     return max(found, key=lambda item: (item[0], _ended(item[1])))[1] if found else None

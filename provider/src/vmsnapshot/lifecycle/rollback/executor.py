@@ -38,6 +38,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     completed,
     is_open,
     is_power_pending,
+    known_until,
     member_snapshot,
     reverted_before,
     unfinished,
@@ -158,14 +159,13 @@ class RollbackExecutor:
     def find_earlier(
         self, planned: PlannedRollback, found: Collection[str], operation: Operation
     ) -> dict[str, EarlierRevert]:
-        """Of VMs that aren't found to be done, the reverts that may have been done for a first rollback."""
-        if self._old is not None:
-            return {}
+        """Of VMs that aren't found to be done, the reverts that may have been done for the rollback."""
+        since = None if self._old is None else known_until(self._old)
         earlier: dict[str, EarlierRevert] = {}
         for key, (vm, target) in planned.targets.items():
             request = RevertRequest(self._attempts.first(key, vm, target).id, vm, target)
             if key not in found and (
-                item := find_earlier(self._session, self._urn, request, operation, since=None)
+                item := find_earlier(self._session, self._urn, request, operation, since=since)
             ):
                 earlier[key] = item
         return earlier
