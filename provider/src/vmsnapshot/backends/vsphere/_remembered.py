@@ -165,7 +165,7 @@ def known_reverts(
     listed: Mapping[str, PastTask],
     begun: Mapping[str, Sequence[dt.datetime]],
     reverts: Sequence[RevertSeen],
-    user: str,
+    user: str | None,
 ) -> dict[str, PastTask]:
     """The reverts of a VM: by our mark; not for certain, by the event that one was begun, or was done.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from vmsnapshot.lifecycle.checkpoint.state import held_parts
+from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.model.environment import CheckpointState
 
 
@@ -22,3 +24,9 @@ class CheckpointMemory:
     ids: dict[str, str] = dataclasses.field(default_factory=dict)
     is_unseen: bool = False
     kept: dict[frozenset[str], dict[str, str]] = dataclasses.field(default_factory=dict)
+
+    def know(self, state: CheckpointState, urn: str, session: Session) -> CheckpointMemory:
+        """Keep what state holds, and tell the session."""
+        session.checkpoints.hold(urn, held_parts(state))
+        self.state = state
+        return self

@@ -26,7 +26,6 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     READY,
     asks_for_checkpoint,
     held_labels,
-    held_parts,
     held_snapshots,
     known_vms,
     planned_labels,
@@ -222,10 +221,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
 
     def _know(self, urn: str, state: CheckpointState) -> CheckpointMemory:
         """Keep what state holds: for check, which isn't shown it, and for rollbacks of the same program."""
-        self._session.checkpoints.hold(urn, held_parts(state))
-        memory = self._memory.of(urn)
-        memory.state = state
-        return memory
+        return self._memory.of(urn).know(state, urn, self._session)
 
     def _apply(
         self,
