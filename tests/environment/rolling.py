@@ -66,12 +66,14 @@ class Ten:
         return self.resource.state
 
 
-def label(client: Client, label: str, names: Iterable[str], *, by: str = CHECKPOINT) -> None:
+def label(
+    client: Client, label: str, names: Iterable[str], *, by: str = CHECKPOINT, memory: bool = False
+) -> None:
     """A restore point of all these VMs, as a checkpoint of release 0.1.0 made it: its mark isn't bound."""
     machines = all_vms(client)
     description = describe("", checkpoint_owner(by, label), None, label)
     tasks = [
-        machines[name].CreateSnapshot_Task(name=label, description=description, memory=False, quiesce=False)
+        machines[name].CreateSnapshot_Task(name=label, description=description, memory=memory, quiesce=False)
         for name in names
     ]
     for task in tasks:

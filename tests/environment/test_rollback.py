@@ -43,6 +43,8 @@ STEPS: dict[str, tuple[Fault, Fault, str]] = {
     "cut": (lost_before, over, ALL),
     "unanswered": (lost_after, over, ALL),
 }
+# Two VMs each of which one's power-on fails, by `onFailure`.
+HALF = {on_failure: (f"{on_failure}-1", f"{on_failure}-2") for on_failure in ("stop", "undo")}
 STARTS = ["watched", "new"]
 OTHERS = ["cancelled", "killed", "fresh", "undo", "safety", "later", "flip", "twice", "earlier"]
 
@@ -52,6 +54,7 @@ def vsphere() -> Iterator[Simulator]:
     """Ten running VMs with a restore point for each test."""
     prefixes = [*(f"{step}-{start}" for step in STEPS for start in STARTS), *OTHERS]
     names = [name for prefix in prefixes for name in Ten(prefix).names]
+    names += [name for pair in HALF.values() for name in pair]
     with running("--names", ",".join(names), "--task-duration", "0s") as found:
         with other_client(found) as client:
             label(client, "release-41", names)
@@ -184,6 +187,38 @@ def test_undo_brings_back_what_was_reverted(vsphere: Simulator, client: Client, 
     it.resource.up(plugged, asked)
     assert it.done(vsphere) == {**dict.fromkeys(it.names, 1), **dict.fromkeys(back, 3)}
     assert it.told == set(it.names)
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "undo"])
+def test_a_vm_whose_power_on_fails_is_not_left_half_reverted(
+    vsphere: Simulator, client: Client, plugged: Plugin, on_failure: str
+) -> None:
+    """Its disks are taken back when its revert fails: an undo brings it back; else the next run says so."""
+    it, (name, other) = Ten(f"half {on_failure}"), HALF[on_failure]
+    label(client, "running", [name, other], memory=True)
+    client.power(name, on=False)
+    it.members = [{"vmName": name, "order": 1}, {"vmName": other}]
+    asked = it.program("running", onFailure=on_failure)
+    it.names = [name, other]
+    it.resource.up(plugged, it.program())
+    vsphere.set(name, powerOnFault="InsufficientMemoryResourcesFault")
+    with pytest.raises(Failed, match="Its disks and settings were taken back all the same"):
+        it.resource.up(plugged, asked)
+    progress = it.state["progress"][name]
+    assert "revertedTo" not in progress
+    if on_failure == "undo":
+        assert "undoneAt" in progress
+        assert it.state["machines"][name]["powerState"] == "PoweredOff"
+        assert it.done(vsphere) == {name: 2}
+        return
+    vsphere.set(name, powerOnFault="")
+    client.power(name, on=True)
+    with pytest.raises(Failed, match="It is not reverted again"):
+        it.resource.up(plugged, asked)
+    client.power(name, on=False)
+    it.resource.up(plugged, asked)
+    assert it.done(vsphere) == {name: 2, other: 1}
+    assert it.told == {name, other}
 
 
 def test_undo_leaves_what_an_earlier_update_has_reverted(

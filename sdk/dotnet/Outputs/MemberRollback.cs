@@ -30,7 +30,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly bool? PowerPending;
         /// <summary>
-        /// The mark that the platform keeps with the task of that revert.
+        /// The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM's disks back all the same.
         /// </summary>
         public readonly string? Request;
         /// <summary>

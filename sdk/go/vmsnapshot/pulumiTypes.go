@@ -1356,7 +1356,7 @@ type MemberRollback struct {
 	PowerBefore *PowerState `pulumi:"powerBefore"`
 	// Whether `powerPolicy` could not be applied yet after the revert.
 	PowerPending *bool `pulumi:"powerPending"`
-	// The mark that the platform keeps with the task of that revert.
+	// The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM's disks back all the same.
 	Request *string `pulumi:"request"`
 	// When that revert ended (RFC 3339, UTC).
 	RevertedAt *string `pulumi:"revertedAt"`
@@ -1398,7 +1398,7 @@ func (o MemberRollbackOutput) PowerPending() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v MemberRollback) *bool { return v.PowerPending }).(pulumi.BoolPtrOutput)
 }
 
-// The mark that the platform keeps with the task of that revert.
+// The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM's disks back all the same.
 func (o MemberRollbackOutput) Request() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MemberRollback) *string { return v.Request }).(pulumi.StringPtrOutput)
 }

@@ -419,7 +419,7 @@ export interface MemberRollback {
      */
     powerPending?: boolean;
     /**
-     * The mark that the platform keeps with the task of that revert.
+     * The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM's disks back all the same.
      */
     request?: string;
     /**

@@ -1342,7 +1342,7 @@ class MemberRollback(dict):
         :param _builtins.str failure: Why the VM is not as asked; not set: it is.
         :param 'PowerState' power_before: The VM's power before it was reverted; not set: not known.
         :param _builtins.bool power_pending: Whether `powerPolicy` could not be applied yet after the revert.
-        :param _builtins.str request: The mark that the platform keeps with the task of that revert.
+        :param _builtins.str request: The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM's disks back all the same.
         :param _builtins.str reverted_at: When that revert ended (RFC 3339, UTC).
         :param 'MemberSnapshot' reverted_to: The snapshot that the VM was reverted to; not set: it was not reverted.
         :param 'MemberSnapshot' safety_snapshot: The snapshot of the state before the revert, where one was taken and is still there.
@@ -1393,7 +1393,7 @@ class MemberRollback(dict):
     @pulumi.getter
     def request(self) -> Optional[_builtins.str]:
         """
-        The mark that the platform keeps with the task of that revert.
+        The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM's disks back all the same.
         """
         return pulumi.get(self, "request")
 

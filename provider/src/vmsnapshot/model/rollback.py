@@ -140,7 +140,11 @@ class MemberRollback(Model):
     ] = None
     reverted_at: Annotated[str | None, Property("When that revert ended (RFC 3339, UTC).")] = None
     request: Annotated[
-        str | None, Property("The mark that the platform keeps with the task of that revert.")
+        str | None,
+        Property(
+            "The mark that the platform keeps with the task of that revert; without `revertedTo`, of one "
+            "that failed and has taken the VM's disks back all the same."
+        ),
     ] = None
     power_pending: Annotated[
         bool, Property("Whether `powerPolicy` could not be applied yet after the revert.")

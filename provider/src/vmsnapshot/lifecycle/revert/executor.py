@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from vmsnapshot.lifecycle.common.late import look_again, noted
-from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp, timestamp_or_none
+from vmsnapshot.lifecycle.common.observed import failed_condition
 from vmsnapshot.lifecycle.common.preflight import raise_for_errors
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots, SafetySpec
 from vmsnapshot.lifecycle.common.safety_records import REMOVED, NotRemoved, NotTaken, record
@@ -23,8 +23,10 @@ from vmsnapshot.lifecycle.revert.approval import compare_with_preview, require_a
 from vmsnapshot.lifecycle.revert.earlier import find_earlier
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest
 from vmsnapshot.lifecycle.revert.failed_request import find_failed_request, take_back_failed, try_to_take_back
+from vmsnapshot.lifecycle.revert.half_done import say_outcome
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request
 from vmsnapshot.lifecycle.revert.state import (
+    HALF_DONE,
     POWER_PENDING,
     REVERT_FAILED,
     SUCCEEDED,
@@ -33,9 +35,12 @@ from vmsnapshot.lifecycle.revert.state import (
     gone_text,
     is_first,
     known_until,
+    not_begun_state,
     power_asked,
+    recorded,
     request_id,
     revert_state,
+    reverted_state,
     safety_spec,
     watched_state,
     with_inputs,
@@ -47,7 +52,6 @@ from vmsnapshot.model._base import replace
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import (
     LeftoverSafetySnapshot,
-    RevertedTo,
     RevertInputs,
     RevertState,
     TakenSafetySnapshot,
@@ -68,6 +72,7 @@ class RevertExecutor:
     Attributes:
         evidence: What interrupted runs of the request did.
         safety: Its safety snapshots.
+        half_done: The requests of this run that have failed, and taken the VM's disks back all the same.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class RevertExecutor:
     ) -> None:
         self.evidence = RevertEvidence(session, urn, first=first)
         self.safety = SafetySnapshots(session, urn, spec, first=first)
+        self.half_done: set[str] = set()
         self._session = session
         self._urn = urn
         self._strict = strict
@@ -137,6 +143,8 @@ class RevertExecutor:
             except VmsnapshotError as error:
                 if not error.outcome_unknown:
                     self._session.backend.end(request.vm, request.id, operation)
+                    if taken is not None and say_outcome(self._session, request, error, operation):
+                        self.half_done.add(request.id)
                 raise
             else:
                 completed = ended or self.now(operation)
@@ -246,7 +254,7 @@ class RevertRun:
             return self._end(result, operation)
         if kept != count_update(old) or old.leftover_safety_snapshots:
             vm = self._session.backend.observe(vm.identity.id, operation)
-        return self._recorded(revert_state(inputs, vm, result))
+        return recorded(revert_state(inputs, vm, result), self._not_removed)
 
     def _revert(self, operation: Operation) -> RevertState:
         inputs, old, executor = self._inputs, self._old, self._executor
@@ -286,19 +294,12 @@ class RevertRun:
                 executor.begin([request], operation)
                 done = executor.revert(request, operation)
             except VmsnapshotError as error:
-                raise self._not_reverted(taken, error) from error
-        result = RevertState(
-            **inputs.model_dump(exclude={"machine"}),
-            reverted_to=RevertedTo(
-                name=target.name,
-                unique_id=target.unique_id,
-                create_time=timestamp_or_none(target.create_time),
-            ),
-            reverted_at=timestamp(done.completed or self._session.now(operation)),
-            watched_since=old.watched_since if old is not None else None,
+                raise self._not_reverted(request, taken, error) from error
+        moment = done.completed or self._session.now(operation)
+        result = replace(
+            reverted_state(inputs, vm, target, moment, old),
             safety_snapshots=with_taken(self._kept(target), taken),
             leftover_safety_snapshots=[] if self._not_removed is None else self._not_removed.leftovers,
-            vm=vm.identity,
         )
         return self._end(result, operation, part_of=request.id)
 
@@ -331,26 +332,34 @@ class RevertRun:
                 left = [*self._leftovers, *protected.leftovers]
                 if self._old is None and not left:
                     raise protected.error
-                watching = watched_state(self._inputs, request.vm, self._session.planned_now())
-                watching = replace(watching, snapshot=None, triggers=None)
-                state = replace(self._old or watching, leftover_safety_snapshots=left)
+                state = replace(self._kept_state(request.vm), leftover_safety_snapshots=left)
                 raise self._failed(state, protected.error)
             vm = protected[key][0]
         return [record(item) for item in safety.find_all(vm, request.id)]
 
-    def _not_reverted(self, taken: list[TakenSafetySnapshot], error: VmsnapshotError) -> Exception:
+    def _not_reverted(
+        self, request: RevertRequest, taken: list[TakenSafetySnapshot], error: VmsnapshotError
+    ) -> Exception:
         """What a revert leaves that failed, or of which it isn't known whether it has failed."""
-        if self._old is None:
+        half_done = request.id in self._executor.half_done
+        if self._old is None and not half_done:
             if taken:
                 text = f'Safety snapshot "{taken[-1].name}" stays: the same update run again replaces it.'
                 self._session.log(self._urn, Severity.WARNING, text)
             return error
+        old = self._kept_state(request.vm)
         state = replace(
-            self._old,
-            safety_snapshots=with_taken(self._old.safety_snapshots, taken),
+            old,
+            safety_snapshots=with_taken(old.safety_snapshots, taken),
             leftover_safety_snapshots=self._leftovers,
         )
-        return self._failed(state, error)
+        if not half_done:
+            return self._failed(state, error)
+        error.add(f"(Request {request_id(self._urn, request.vm, request.target, self._inputs, old)}.)")
+        return self._failed(state, error, HALF_DONE)
+
+    def _kept_state(self, vm: VirtualMachine) -> RevertState:
+        return self._old or not_begun_state(self._inputs, vm, self._session.planned_now())
 
     def _end(self, result: RevertState, operation: Operation, *, part_of: str | None = None) -> RevertState:
         """After the revert: the power that is asked for, and the VM as it then is.
@@ -371,19 +380,7 @@ class RevertRun:
             condition = failed_condition(SUCCEEDED, POWER_PENDING, error, self._session.planned_now())
             partial = replace(result, conditions=[condition])
             raise Unfinished(partial, error, reverted=True) from error
-        return self._recorded(revert_state(result, vm, result, conditions=[]))
-
-    def _recorded(self, state: RevertState) -> RevertState:
-        """The state, unless safety snapshots of an earlier update could not be removed.
-
-        Raises:
-            Unfinished: They could not.
-        """
-        if self._not_removed is None:
-            return state
-        conditions = [*state.conditions, self._not_removed.condition]
-        state = replace(state, conditions=conditions)
-        raise Unfinished(state, self._not_removed.error, reverted=True)
+        return recorded(revert_state(result, vm, result, conditions=[]), self._not_removed)
 
     def _kept(self, target: Snapshot) -> list[TakenSafetySnapshot]:
         """The safety snapshots that are kept, what the revert goes back to among them."""
@@ -394,6 +391,6 @@ class RevertRun:
     def _leftovers(self) -> list[LeftoverSafetySnapshot]:
         return [*self._to_target, *(() if self._not_removed is None else self._not_removed.leftovers)]
 
-    def _failed(self, state: RevertState, error: VmsnapshotError) -> Unfinished:
-        condition = failed_condition(SUCCEEDED, REVERT_FAILED, error, self._session.planned_now())
+    def _failed(self, state: RevertState, error: VmsnapshotError, reason: str = REVERT_FAILED) -> Unfinished:
+        condition = failed_condition(SUCCEEDED, reason, error, self._session.planned_now())
         return Unfinished(replace(state, conditions=[condition]), error, reverted=False)

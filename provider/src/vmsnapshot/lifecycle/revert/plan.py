@@ -28,6 +28,7 @@ from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask, values
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
+from vmsnapshot.lifecycle.revert.half_done import half_done_findings, was_half_done
 from vmsnapshot.lifecycle.revert.state import (
     is_first,
     pending_power,
@@ -158,13 +159,15 @@ def plan_request(
     (then,) = values(session.backend.machines_at([(vm, target)], operation))
     replaced: list[Snapshot] = []
     unheld: list[Snapshot] = []
+    found: list[Finding] = []
     if asker is not None:
         safety = _safety(session, asker)
         identifier = request_id(asker.urn, vm, target, inputs, asker.old)
         unheld = safety.unheld(vm, identifier)
+        found = half_done_findings(vm, target) if was_half_done(asker.old, identifier) else []
         replaced = [] if inputs.safety_snapshot is None else safety.replaced(vm, identifier)
     moment = session.now(operation)
-    plan = plan_revert(vm, target, then, inputs, moment, replaced=replaced, unsettled=unsettled)
+    plan = plan_revert(vm, target, then, inputs, moment, replaced=replaced, unsettled=unsettled, known=found)
     policy = None if unsettled.power else inputs.power_policy
     return PlannedRevert(vm, target, plan, policy, unheld=unheld)
 
@@ -184,6 +187,7 @@ def plan_revert(
     delete_policy: str | None = DELETE_POLICY,
     replaced: Sequence[Snapshot] = (),
     unsettled: Unsettled = SETTLED,
+    known: Sequence[Finding] = (),
 ) -> RevertPlan:
     """The plan of reverting a VM to one of its snapshots.
 
@@ -196,8 +200,9 @@ def plan_revert(
         delete_policy: The resource's input that says what becomes of the safety snapshot; None: it has none.
         replaced: The safety snapshots of earlier tries, in place of which another is taken.
         unsettled: What isn't known of the inputs yet.
+        known: What was found besides.
     """
-    plan = plan_changes(vm, target, then, inputs, moment, unsettled)
+    plan = plan_changes(vm, target, then, inputs, moment, unsettled, known)
     text = plan_text(
         plan,
         vm,
@@ -218,6 +223,7 @@ def plan_changes(  # noqa: PLR0917 - what a plan is made of
     inputs: RevertInputs,
     moment: dt.datetime,
     unsettled: Unsettled = SETTLED,
+    known: Sequence[Finding] = (),
 ) -> RevertPlan:
     """The same plan without its text, which takes as long as all the rest and isn't shown of many VMs."""
     policy = None if unsettled.power else inputs.power_policy
@@ -226,7 +232,7 @@ def plan_changes(  # noqa: PLR0917 - what a plan is made of
     branch = {item.id for item in vm.ancestry(target.id)}
     leaving = [item for item in vm.ancestry(vm.current_snapshot_id) if item.id not in branch]
     since = (vm.current_snapshot or target).create_time
-    findings = [*revert_findings(vm, target, inputs, then), *_renamed(vm.machine, then)]
+    findings = [*known, *revert_findings(vm, target, inputs, then), *_renamed(vm.machine, then)]
     return RevertPlan(
         vm=vm.identity,
         target=summary(vm, target),

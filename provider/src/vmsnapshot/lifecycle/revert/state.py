@@ -8,8 +8,9 @@ import json
 from typing import Any, Final, Literal
 
 from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_identity, vm_key
-from vmsnapshot.lifecycle.common.observed import parse_timestamp, reference_to, timestamp
+from vmsnapshot.lifecycle.common.observed import parse_timestamp, reference_to, timestamp, timestamp_or_none
 from vmsnapshot.lifecycle.common.safety import SafetySpec
+from vmsnapshot.lifecycle.common.safety_records import NotRemoved
 from vmsnapshot.lifecycle.common.selection import new_id_text
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.lifecycle.errors import VmsnapshotError, full_stop
@@ -18,6 +19,7 @@ from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.property_path import PropertyPath
 from vmsnapshot.model.revert import (
     PowerPolicy,
+    RevertedTo,
     RevertInputs,
     RevertState,
     SafetySnapshot,
@@ -36,6 +38,8 @@ ASKING: Final = ("snapshot", "triggers")
 
 # Why a revert isn't as it was asked for.
 REVERT_FAILED: Final = "VirtualMachineSnapshotRevertFailed"
+# The same, where it has taken the VM's disks back all the same; the message ends with the request's id.
+HALF_DONE: Final = "VirtualMachineSnapshotRevertIncomplete"
 POWER_PENDING: Final = "VirtualMachinePowerPolicyPending"
 
 # A condition that is False while the VM is gone.
@@ -90,7 +94,7 @@ def fulfilled_inputs(inputs: RevertInputs, state: RevertState) -> RevertInputs:
     if (state.snapshot, state.triggers) == (inputs.snapshot, inputs.triggers):
         return inputs
     done = replace(inputs, snapshot=state.snapshot, triggers=state.triggers)
-    if any(item.reason == REVERT_FAILED for item in state.conditions):
+    if any(item.reason in {REVERT_FAILED, HALF_DONE} for item in state.conditions):
         return replace(done, machine=None, target=None, seen=None)
     return copy_fields(done, state, COMPUTED)
 
@@ -216,6 +220,40 @@ def revert_state(
 def watched_state(inputs: RevertInputs, vm: VirtualMachine, moment: dt.datetime) -> RevertState:
     """What state holds where nothing is remembered: the VM is watched from that moment on."""
     return _state_of(inputs, vm, {"watched_since": timestamp(moment)})
+
+
+def reverted_state(
+    inputs: RevertInputs, vm: VirtualMachine, target: Snapshot, moment: dt.datetime, old: RevertState | None
+) -> RevertState:
+    """What state holds of a revert that is done, before the VM is read again."""
+    return RevertState(
+        **inputs.model_dump(exclude={"machine"}),
+        reverted_to=RevertedTo(
+            name=target.name,
+            unique_id=target.unique_id,
+            create_time=timestamp_or_none(target.create_time),
+        ),
+        reverted_at=timestamp(moment),
+        watched_since=old.watched_since if old is not None else None,
+        vm=vm.identity,
+    )
+
+
+def recorded(state: RevertState, not_removed: NotRemoved | None) -> RevertState:
+    """The state, unless safety snapshots of an earlier update could not be removed.
+
+    Raises:
+        Unfinished: They could not.
+    """
+    if not_removed is None:
+        return state
+    state = replace(state, conditions=[*state.conditions, not_removed.condition])
+    raise Unfinished(state, not_removed.error, reverted=True)
+
+
+def not_begun_state(inputs: RevertInputs, vm: VirtualMachine, moment: dt.datetime) -> RevertState:
+    """What state holds of a VM that was to be reverted by a create and isn't: it is still asked for."""
+    return replace(watched_state(inputs, vm, moment), snapshot=None, triggers=None)
 
 
 def _state_of(inputs: RevertInputs, vm: VirtualMachine, kept: dict[str, Any]) -> RevertState:

@@ -36,6 +36,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     RollbackRequest,
     Unfinished,
     completed,
+    half_done_before,
     is_open,
     is_power_pending,
     known_until,
@@ -231,7 +232,13 @@ class RollbackExecutor:
         before = reverted_before(self._old, self._request.token)
         begun_with = vms_of(self._old, self._request)
         return plan_found(
-            self._session, self._spec, environment, operation, without=before, begun_with=begun_with
+            self._session,
+            self._spec,
+            environment,
+            operation,
+            without=before,
+            begun_with=begun_with,
+            half_done=half_done_before(self._old, self._request.token),
         )
 
     def _raise_for_errors(self, planned: PlannedRollback, operation: Operation) -> None:
@@ -317,7 +324,8 @@ class RollbackExecutor:
 
     def _unfinished(self, executor: WaveExecutor, reason: str, error: VmsnapshotError) -> Exception:
         leftovers = [*executor.leftovers, *(self._not_removed.leftovers if self._not_removed else ())]
-        touched = any(item.reverted_to or item.safety_snapshot for item in executor.progress.members.values())
+        members = executor.progress.members.values()
+        touched = any(item.reverted_to or item.request or item.safety_snapshot for item in members)
         if self._old is None and not touched and not leftovers:
             return error
         machines = self._read_back()

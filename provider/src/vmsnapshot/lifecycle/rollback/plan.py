@@ -24,6 +24,7 @@ from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.failed_request import is_to_take_back
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since
+from vmsnapshot.lifecycle.revert.half_done import half_done_findings
 from vmsnapshot.lifecycle.revert.plan import plan_changes
 from vmsnapshot.lifecycle.revert.text import plan_text
 from vmsnapshot.lifecycle.rollback.restore_points import (
@@ -281,6 +282,7 @@ def plan_found(
     *,
     without: Mapping[str, MemberRollback] | None = None,
     begun_with: Mapping[str, VirtualMachineIdentity] | None = None,
+    half_done: Collection[str] = (),
 ) -> PlannedRollback:
     """The same for VMs that were found.
 
@@ -292,6 +294,7 @@ def plan_found(
         without: The VMs that have been reverted already, by the member's key, and to what.
         begun_with: The VMs that an unfinished run of the same request has begun with: others that have their
             names now are refused.
+        half_done: Those whose revert has failed in such a run, and has taken their disks back all the same.
     """
     reverted = without or {}
     open_ = {key: vm for key, vm in environment.machines.items() if key not in reverted}
@@ -316,7 +319,8 @@ def plan_found(
             unread[key] = then
         else:
             asked = _as_one_revert(spec, key)
-            plans[key] = plan_changes(open_[key], target, then, asked, moment, spec.unsettled)
+            known = half_done_findings(open_[key], target) if key in half_done else ()
+            plans[key] = plan_changes(open_[key], target, then, asked, moment, spec.unsettled, known)
     return PlannedRollback(spec, environment, points, plans, unread, moment)
 
 

@@ -41,6 +41,7 @@ from vmsnapshot.lifecycle.rollback.state import (
     carried_over,
     done_members,
     fulfilled_inputs,
+    half_done_before,
     is_asked,
     is_open,
     is_power_pending,
@@ -345,6 +346,7 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             operation,
             without=done,
             begun_with=vms_of(old, request),  # by the keys that they have now
+            half_done=[] if request is None else half_done_before(old, request.token),
         )
         found: Mapping[str, RevertAttempt] = {}
         earlier: Mapping[str, EarlierRevert] = {}

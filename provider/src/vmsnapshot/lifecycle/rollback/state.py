@@ -77,6 +77,13 @@ def known_until(state: RollbackState) -> dt.datetime | None:
     return max((parse_timestamp(text) for text in texts if text is not None), default=None)
 
 
+def half_done_before(old: RollbackState | None, token: str | None) -> list[str]:
+    """The VMs whose revert for a request has failed, and has taken their disks back: their members' keys."""
+    if old is None or old.request != token:
+        return []
+    return [key for key, item in old.progress.items() if item.reverted_to is None and item.request]
+
+
 def vms_of(
     old: RollbackState | None, request: RollbackRequest | None
 ) -> Mapping[str, VirtualMachineIdentity]:

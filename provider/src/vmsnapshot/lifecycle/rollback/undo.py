@@ -42,6 +42,12 @@ class RollbackUndo:
         """The keys of those VMs that are to be brought back and are not yet."""
         return [key for key in self._executor.reverted if key not in self._earlier]
 
+    @property
+    def _half_done(self) -> list[str]:
+        """The keys of those VMs whose revert has failed, and has taken their disks back all the same."""
+        plans = self._executor.plans
+        return [key for key, plan in plans.items() if plan.attempt.id in self._reverts.half_done]
+
     def undo(self, failed: Sequence[str], operation: Operation) -> str:
         """Bring back what was reverted, the last wave first; what became of each, in words.
 
@@ -62,7 +68,10 @@ class RollbackUndo:
                 wave, self._take_back, operation, "bringing VMs back as they were"
             )
         for key, error in failures.items():
-            executor.progress.record(key, replace(executor.progress.of(key), failure=error.message))
+            known = executor.progress.of(key)
+            if key in self._half_done:  # it isn't what it was, and not what was asked for
+                known = replace(known, reverted_to=None, reverted_at=None, power_pending=False)
+            executor.progress.record(key, replace(known, failure=error.message))
         over = {key: item for key, item in executor.kept.items() if key not in executor.reverted}
         safety = self._reverts.safety
         unused = [safety.leftover(key, vm, executor.plans[key].attempt.id) for key, (vm, _) in over.items()]
@@ -90,6 +99,8 @@ class RollbackUndo:
         for key, attempt in found.items():
             if attempt.done is not None and attempt.id == executor.plans[key].attempt.id:
                 executor.record_revert(key, attempt.done.completed or self._reverts.now(operation))
+        for key in self._half_done:
+            executor.record_revert(key, self._reverts.now(operation))
 
     def _begin(self, wave: Sequence[EnvironmentMember], operation: Operation) -> dict[str, VmsnapshotError]:
         """Write down on the platform which of a wave's VMs will be brought back; why that failed, if it did.

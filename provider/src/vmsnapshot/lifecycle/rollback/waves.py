@@ -112,7 +112,10 @@ class WaveExecutor:
             if failures:
                 break
         for key, error in failures.items():
-            self.progress.record(key, replace(self.progress.of(key), failure=error.message))
+            plan, known = self.plans[key], self.progress.of(key)
+            if plan.attempt.id in self._reverts.half_done:
+                known = replace(known, request=plan.attempt.id, power_before=plan.vm.machine.power_state)
+            self.progress.record(key, replace(known, failure=error.message))
         return failures
 
     def _begin(self, wave: Sequence[EnvironmentMember], operation: Operation) -> dict[str, VmsnapshotError]:

@@ -30,7 +30,7 @@ public final class MemberRollback {
      */
     private @Nullable Boolean powerPending;
     /**
-     * @return The mark that the platform keeps with the task of that revert.
+     * @return The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM&#39;s disks back all the same.
      * 
      */
     private @Nullable String request;
@@ -78,7 +78,7 @@ public final class MemberRollback {
         return Optional.ofNullable(this.powerPending);
     }
     /**
-     * @return The mark that the platform keeps with the task of that revert.
+     * @return The mark that the platform keeps with the task of that revert; without `revertedTo`, of one that failed and has taken the VM&#39;s disks back all the same.
      * 
      */
     public Optional<String> request() {
