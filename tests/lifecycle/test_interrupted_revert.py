@@ -68,6 +68,9 @@ class Life(OneRevert):
             words = command().failed().words
             assert "was reverted by the task" in words
             assert "is not known, so nothing was done now" in words
+        assert "ask for no revert" in words
+        self.write()
+        assert "reverted" not in self.stack.preview().check().words
         assert self.reverts == before
         self.write(**properties, triggers={"again": 1})
         self.stack.up().check()

@@ -20,7 +20,7 @@ from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
 from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.failed_request import try_to_take_back
-from vmsnapshot.lifecycle.revert.text import not_known_text, out_of_sight_text
+from vmsnapshot.lifecycle.revert.text import WHETHER_AGAIN, not_known_text, out_of_sight_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import PowerPolicy
@@ -374,7 +374,7 @@ class RevertEvidence:
             f"{format_vm(vm)} was reverted by the task {task.id} after an interrupted run had begun to "
             f'revert it to "{target.name}". The server keeps no mark of the request with its tasks{since}: '
             "whether that was this request, and nothing was done since, is not known, so nothing was done "
-            "now. To revert the VM (again), change `triggers`"
+            f"now. {WHETHER_AGAIN}"
         )
         raise Refused(message)
 

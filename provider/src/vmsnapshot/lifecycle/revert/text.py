@@ -115,6 +115,13 @@ def found_text(
     return "\n".join(wrapped(text))
 
 
+# What helps where nobody knows whether a revert was done.
+WHETHER_AGAIN: Final = (
+    "Look at the VM. To revert it (again), change `triggers`. To leave it as it is, ask for no revert: set "
+    "`snapshot` (of a rollback: `to`) and `triggers` to what they were before, or leave them out"
+)
+
+
 def not_known_text(vm: VirtualMachine, target: Snapshot, *, noted: bool) -> str:
     """Why it isn't known what became of a request; `noted`: nothing but this machine's note tells of it."""
     current = vm.current_snapshot
@@ -127,8 +134,7 @@ def not_known_text(vm: VirtualMachine, target: Snapshot, *, noted: bool) -> str:
     )
     return (
         f'What became of the request to revert {format_vm(vm)} to "{target.name}" in an interrupted run is '
-        f"not known: {why}{where} Nothing was done now. Look at the VM; to revert it (again), change "
-        "`triggers`"
+        f"not known: {why}{where} Nothing was done now. {WHETHER_AGAIN}"
     )
 
 
@@ -139,8 +145,7 @@ def out_of_sight_text(vm: VirtualMachine, target: Snapshot, task: PastTask) -> s
     return (
         f'Whether {format_vm(vm)} was reverted to "{target.name}" by an earlier run of this request is not '
         f"known: vSphere lost sight of the VM's host while the task {task.id} ran, and the host may have "
-        f"done it all the same.{where} Nothing was done now. Look at the VM; to revert it (again), change "
-        "`triggers`"
+        f"done it all the same.{where} Nothing was done now. {WHETHER_AGAIN}"
     )
 
 
