@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Marks, Simulator, running
 from tests.support.vsphere import Doing
+from vmsnapshot.frontends.engine._notes import FileNotes
 
 HOURS = [-5, 5]
 
@@ -158,6 +160,33 @@ def test_a_clock_that_was_behind_is_set_right(vsphere: Simulator, client: Client
     assert client.names("web-1") == client.names("db-1") == ["L1", "L2", "L3"]
 
 
+def test_a_safety_snapshot_that_expires_after_the_preview_stays_until_the_next(
+    vsphere: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nobody has seen that it goes."""
+    stack = mini_stack(vsphere.settings, notes=FileNotes(1, tmp_path))
+
+    def write(number: int) -> None:
+        kept = {"maxAge": "72h", "deletePolicy": ("keep", "remove")[number % 2]}
+        stack.write(it=resource("VirtualMachineRevert", vmName="web-1", snapshot="base", safetySnapshot=kept))
+
+    client.take("web-1", "base")
+    set_clocks(vsphere, monkeypatch, -dt.timedelta(hours=71))
+    write(0)
+    stack.up().check()
+    there = client.names("web-1")
+    set_clocks(vsphere, monkeypatch, dt.timedelta())
+    write(1)
+    assert "will be removed" not in stack.preview().check().words
+    set_clocks(vsphere, monkeypatch, dt.timedelta(hours=2))
+    stack.up().check()
+    assert client.names("web-1") == there
+    write(2)
+    assert "will be removed" in stack.preview().check().words
+    stack.up().check()
+    assert client.names("web-1") == ["base"]
+
+
 class _HostBehind:
     """A backend whose snapshots are dated by a host that is a week behind the server."""
 
@@ -190,6 +219,26 @@ def test_a_host_that_is_behind_makes_no_safety_snapshot_old(vsphere: Simulator, 
     assert "will be removed" not in stack.preview().check().words
     stack.up().check()
     assert name in client.names("web-1")
+
+
+@pytest.mark.parametrize("label", ["L2", "L3"])
+def test_what_expires_after_the_preview_stays_until_the_next(
+    vsphere: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, label: str
+) -> None:
+    """Nobody has seen that it goes, whether the preview showed a change of the resource or none."""
+    stack = mini_stack(vsphere.settings, notes=FileNotes(1, tmp_path))
+    set_clocks(vsphere, monkeypatch, -dt.timedelta(hours=719))
+    take(stack, "L1", maxAge="720h")
+    set_clocks(vsphere, monkeypatch, dt.timedelta())
+    take(stack, "L2", maxAge="720h")
+    stack.write(it=checkpoint(label, maxAge="720h"))
+    assert "will be removed" not in stack.preview().check().words
+    set_clocks(vsphere, monkeypatch, dt.timedelta(hours=2))
+    assert "the preview of this update didn't show that it goes" in stack.up().check().words
+    assert client.names("web-1") == ["L1", *sorted({"L2", label})]
+    assert 'Checkpoint "L1" of 2 VMs' in stack.preview().check().words
+    stack.up().check()
+    assert client.names("web-1") == client.names("db-1") == sorted({"L2", label})
 
 
 @pytest.mark.parametrize("days", [-400, 400])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -98,6 +100,19 @@ class ShownRevert(Model):
     seen: Annotated[Fingerprint, Property("What the VM was like.")]
     vm: Annotated[str, Property("What tells the VM from all others.")]
     target: Annotated[str, Property("What tells the snapshot from the others of the VM.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownRemovals:
+    """What a resource is shown to remove.
+
+    Attributes:
+        names: What tells each.
+        run: By which run of the provider: that of the preview, or that of the update.
+    """
+
+    names: Sequence[str]
+    run: str
 
 
 class RevertInputs(Model):

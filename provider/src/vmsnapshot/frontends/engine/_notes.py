@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 
 from pydantic import ValidationError
 
-from vmsnapshot.model.revert import ShownRevert
+from vmsnapshot.model.revert import ShownRemovals, ShownRevert
 from vmsnapshot.model.task import AskedTask
 
 # Nobody leaves a prompt open for longer; what is left behind is removed after this time.
@@ -44,7 +44,7 @@ class FileNotes:
 
     def __init__(self, engine: int, folder: Path | None = None) -> None:
         self._given = folder
-        # A line for each VM that was shown; the last of a name counts.
+        # A line for each VM that was shown, and for what a resource removes; the last of a name counts.
         self._shown_name = f"shown-{engine}-{_started(engine)}.jsonl"
         self._lock = threading.Lock()
         self._read_shown: tuple[object, dict[str, Any]] = (None, {})
@@ -70,8 +70,11 @@ class FileNotes:
 
     def show_all(self, seen: Mapping[str, ShownRevert]) -> None:
         """The same for many at once, by resource and VM."""
+        self._append({name: item.properties() for name, item in seen.items()})
+
+    def _append(self, notes: Mapping[str, object]) -> None:
         # A new line before each: a process that was killed may have left half of one.
-        lines = [f"\n{json.dumps([name, item.properties()])}" for name, item in seen.items()]
+        lines = [f"\n{json.dumps([name, item])}" for name, item in notes.items()]
         with self._lock, contextlib.suppress(OSError):
             self._prepare()
             with _open(self._shown, os.O_WRONLY | os.O_APPEND | os.O_CREAT, "a") as file:
@@ -83,6 +86,16 @@ class FileNotes:
             notes = self._shown_notes()
             return {name: ShownRevert.model_validate(notes[name]) for name in names if name in notes}
         return {}
+
+    def show_removals(self, name: str, shown: ShownRemovals | None) -> None:
+        """This resource is shown to remove this; None: what was shown counts no more."""
+        self._append({f"{name} removes": None if shown is None else [shown.run, *shown.names]})
+
+    def shown_removals(self, name: str) -> ShownRemovals | None:
+        """What it was shown to remove last, in the same command; None: nothing is known of that."""
+        with self._lock:
+            note = self._shown_notes().get(f"{name} removes")
+        return ShownRemovals(note[1:], note[0]) if isinstance(note, list) and note else None
 
     def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
         """This revert of these VMs was deleted from its stack: what it did to them until then is over."""

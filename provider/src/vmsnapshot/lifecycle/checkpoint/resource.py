@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from vmsnapshot.lifecycle import ownership
@@ -17,11 +17,12 @@ from vmsnapshot.lifecycle.checkpoint.answers import (
     preview_of,
 )
 from vmsnapshot.lifecycle.checkpoint.executor import CheckpointExecutor, Failed
+from vmsnapshot.lifecycle.checkpoint.expiry import Expiry
 from vmsnapshot.lifecycle.checkpoint.memory import CheckpointMemory
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlanner
-from vmsnapshot.lifecycle.checkpoint.pruning import clones_on_checkpoints, prune, remove_marked
+from vmsnapshot.lifecycle.checkpoint.pruning import prune, remove_marked
 from vmsnapshot.lifecycle.checkpoint.refresh import refresh
-from vmsnapshot.lifecycle.checkpoint.retention import Held, by_our_clock, to_remove
+from vmsnapshot.lifecycle.checkpoint.retention import Held
 from vmsnapshot.lifecycle.checkpoint.state import (
     READY,
     asks_for_checkpoint,
@@ -30,18 +31,14 @@ from vmsnapshot.lifecycle.checkpoint.state import (
     known_vms,
     planned_labels,
     recorded,
-    rules_of,
     state_of,
 )
 from vmsnapshot.lifecycle.checkpoint.text import (
-    clocks_text,
-    clones_text,
     kept_text,
     left_lines,
     membership,
     orphan_lines,
     pruning_text,
-    reached_text,
     replacement_text,
     taken_before_text,
     taking_text,
@@ -84,6 +81,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._memory = verbs.Memory(CheckpointMemory)
+        self._expiry = Expiry(session, self._memory)
 
     # --- check and diff ---------------------------------------------------------------------
 
@@ -134,7 +132,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         there, planned = request.old_state.checkpoints, request.new_inputs.model.checkpoints
         if planned is not None:
             listed = request.old_inputs.model.checkpoints or {}
-            for label in [item for item in there if item not in planned]:
+            going = [item for item in there if item not in planned]
+            if not memory.is_unseen:
+                self._expiry.show(request.urn, request.new_inputs.model, going)
+            for label in going:
                 # The inputs list a label with its VMs; state has all that is known of its snapshots.
                 changes[PLANNED, label] = label_change(label, Change.DELETE, listed=label in listed)
             new = [label for label in planned if label not in there]
@@ -242,12 +243,14 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             checkpoints[inputs.label] = recorded(taken, checkpoints, observed.now())
             unfinished.pop(inputs.label, None)
         held = held_labels(checkpoints, inputs)
-        over, kept = self._expired(urn, inputs, (held, checkpoints), self._session.now(operation), operation)
+        moment = self._session.now(operation)
+        over, kept = self._expiry.find(urn, inputs, (held, checkpoints), moment, operation)
         over, kept = (not_ignored_labels(labels, ignoring) for labels in (over, kept))
         if inputs.checkpoints is not None and not self._memory.of(urn).is_unseen:
             # What has expired since check said what will be removed, the next update removes.
             over = {label: rule for label, rule in over.items() if label not in inputs.checkpoints}
-        if kept:
+        over, unseen = self._expiry.as_shown(urn, inputs, over)
+        if kept := kept | unseen:
             self._session.log(urn, Severity.WARNING, kept_text(kept))
         self._session.removals.announce(urn, {label: checkpoints[label].ownership for label in over})
         pruned = prune(self._session, urn, checkpoints, list(over), operation)
@@ -317,43 +320,9 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         if new is not None and new not in checkpoints:
             held.append(Held(new, moment, last=True, recorded_at=observed.now()))
         operation = self._session.operation("", "looking for linked clones", batched=False)
-        over, kept = self._expired(urn, asked, (held, checkpoints), moment, operation)
+        over, kept = self._expiry.find(urn, asked, (held, checkpoints), moment, operation)
         keys = [item.key for item in asked.virtual_machines]
         return planned_labels(checkpoints, over, new, keys), over, kept
-
-    def _expired(
-        self,
-        urn: str,
-        asked: CheckpointInputs,
-        there: tuple[list[Held], Mapping[str, Checkpoint]],
-        moment: dt.datetime,
-        operation: Operation,
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """The labels to remove, and those that stay although expired, why; `moment` is the server's time."""
-        held, checkpoints = there
-        ours, rules = observed.now(), rules_of(asked)
-        over = to_remove(held, rules, moment)
-        dated, when = by_our_clock(held, moment, ours)
-        by_both = to_remove(dated, rules, when)
-        going, kept = self._spare(
-            urn, checkpoints, {label: rule for label, rule in over.items() if label in by_both}, operation
-        )
-        young = [label for label in over if label not in by_both]
-        return going, kept | dict.fromkeys(young, clocks_text(moment - ours))
-
-    def _spare(
-        self, urn: str, checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], operation: Operation
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """The labels to remove; and those that stay, why: linked clones are looked up once for a command."""
-        known, key = self._memory.of(urn).kept, frozenset(over)
-        if key not in known:
-            known[key] = clones_on_checkpoints(self._session, checkpoints, over, operation)
-        kept = {label: clones_text(clones) for label, clones in known[key].items()}
-        for label in over:
-            mark = checkpoints[label].ownership if label in checkpoints else None
-            if (user := self._session.removals.reached_by(mark)) is not None:
-                kept[label] = reached_text(user)
-        return {label: rule for label, rule in over.items() if label not in kept}, kept
 
     def _moment(self, asked: CheckpointInputs, state: CheckpointState | None) -> dt.datetime:
         """The time by the server's clock, where something is to be removed by its age, or is taken now."""
@@ -389,6 +358,7 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         over, kept = (not_ignored_labels(labels, ignoring) for labels in (over, kept))
         marks = {label: old.checkpoints[label].ownership for label in over} if old is not None else {}
         self._session.removals.announce(urn, marks)
+        self._expiry.show(urn, asked, over)
         if over and old is not None:  # only what is there can be over its time
             texts.append(pruning_text(old.checkpoints, over, self._session.planned_now()))
         if kept:

@@ -20,6 +20,9 @@ from vmsnapshot.model.formatting import CLOCKS_DIFFER, format_age, format_count
 
 _INDENT: Final = "  "
 
+# Why a checkpoint stays that has expired between a preview and the update.
+NOT_SHOWN: Final = "the preview of this update didn't show that it goes. The next one removes it."
+
 
 def taking_text(plan: CheckpointPlan, given: Inputs[CheckpointInputs], state: CheckpointState | None) -> str:
     """Of which VMs a checkpoint will be taken, in which waves, and what a careful person should know."""

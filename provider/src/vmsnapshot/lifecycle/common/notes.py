@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from vmsnapshot.model.revert import ShownRevert
+from vmsnapshot.model.revert import ShownRemovals, ShownRevert
 from vmsnapshot.model.task import AskedTask
 
 
@@ -33,6 +33,14 @@ class Notes(Protocol):
 
     def shown_all(self, names: Sequence[str]) -> dict[str, ShownRevert]:
         """Returns how the preview of the same command showed VMs, for those that it did show."""
+        ...
+
+    def show_removals(self, name: str, shown: ShownRemovals | None) -> None:
+        """Record what a resource is shown to remove; None: what was recorded counts no more."""
+        ...
+
+    def shown_removals(self, name: str) -> ShownRemovals | None:
+        """Returns what was recorded last in the same command of the engine; None: not known."""
         ...
 
     def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
@@ -90,6 +98,13 @@ class NoNotes:
     def shown_all(self, names: Sequence[str]) -> dict[str, ShownRevert]:  # noqa: ARG002 - the protocol's
         """Returns none."""
         return {}
+
+    def show_removals(self, name: str, shown: ShownRemovals | None) -> None:
+        """Do nothing."""
+
+    def shown_removals(self, name: str) -> ShownRemovals | None:  # noqa: ARG002 - the protocol's
+        """Returns None: not known."""
+        return None
 
     def forget(self, urn: str, vms: Sequence[str], until: dt.datetime) -> None:
         """Do nothing."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Collection, Iterable, Mapping
 
+from vmsnapshot.lifecycle.common.notes import Notes
 from vmsnapshot.lifecycle.errors import Refused
 from vmsnapshot.lifecycle.ownership import resource_name
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
+from vmsnapshot.model.revert import ShownRemovals
 
 
 class PlannedRemovals:
@@ -18,6 +22,7 @@ class PlannedRemovals:
     """
 
     def __init__(self) -> None:
+        self._run = uuid.uuid4().hex  # what tells this run of the provider from others
         self._by_resource: dict[str, dict[str, str]] = {}
         self._reached: dict[str, frozenset[str | None]] = {}
 
@@ -70,3 +75,33 @@ class PlannedRemovals:
         if refusals:
             raise Refused("; ".join(refusals), subject=what)
         self.reach(urn, targets)
+
+    def show(self, notes: Notes, name: str, removed: Iterable[str]) -> None:
+        """Note what a resource is shown to remove; in an update, what its preview has shown counts.
+
+        Whether this is one isn't known: what another run has noted is the preview's.
+
+        Args:
+            notes: Where to.
+            name: The resource, and what it is asked for.
+            removed: What tells each that it removes.
+        """
+        key = _digest(name)
+        if (shown := notes.shown_removals(key)) is None or shown.run == self._run:
+            notes.show_removals(key, ShownRemovals(list(map(_digest, removed)), self._run))
+
+    def shown(self, notes: Notes, name: str, removed: Iterable[str]) -> set[str]:
+        """Returns of what a resource removes what the preview of this update has shown; all, without one.
+
+        It counts once: the next update of the same command has a preview of its own, or none.
+        """
+        key = _digest(name)
+        found = notes.shown_removals(key)
+        notes.show_removals(key, None)
+        every = found is None or found.run == self._run
+        return {item for item in removed if every or (found and _digest(item) in found.names)}
+
+
+def _digest(text: str) -> str:
+    """A text as notes hold it: a program may give a label as a secret."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -27,6 +27,7 @@ from vmsnapshot.lifecycle.common.safety_records import (
     is_over,
     leftover_text,
     only_way_back_text,
+    removal_name,
     when_taken,
 )
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -306,6 +307,9 @@ class SafetySnapshots:
         """
         moment = self._session.now(operation)
         over = [item for item in kept if is_over(item, rule, moment)]
+        # What has expired since a preview, which didn't show that it goes, the next update removes.
+        shown = self._session.removals.shown(self._session.notes, self._urn, map(removal_name, over))
+        over = [item for item in over if removal_name(item) in shown]
         if not over:
             return list(kept)
         vm = self._session.backend.observe(vm_id, operation)

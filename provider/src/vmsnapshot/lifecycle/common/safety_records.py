@@ -96,6 +96,11 @@ def record(snapshot: Snapshot) -> TakenSafetySnapshot:
     )
 
 
+def removal_name(item: TakenSafetySnapshot) -> str:
+    """Returns by what the notes name a safety snapshot that a preview shows to be removed."""
+    return item.ownership or item.name
+
+
 def is_over(item: TakenSafetySnapshot, rule: SafetySnapshot, moment: dt.datetime) -> bool:
     """Whether a safety snapshot has expired by the user's rule; `moment` is the server's time."""
     if rule.keep_updates is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmsnapshot.lifecycle.common.safety import SafetySnapshots
-from vmsnapshot.lifecycle.common.safety_records import is_over
+from vmsnapshot.lifecycle.common.safety_records import is_over, removal_name
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import Gone
 from vmsnapshot.lifecycle.operation import Operation
@@ -25,6 +25,7 @@ def say_expired(session: Session, urn: str, old: RevertState, given: RevertInput
         return False
     moment = session.planned_now()
     over = [item for item in counted if is_over(item, rule, moment)]
+    session.removals.show(session.notes, urn, map(removal_name, over))
     for item in over:
         text = (
             f'Safety snapshot "{item.name}" of VM "{old.vm_name}" will be removed: it has expired by '
