@@ -59,6 +59,19 @@ def test_a_life(stack: MiniStack, vsphere: Simulator, client: Client) -> None:
     assert effects(vsphere, "second") == [("second", "destroy")]
 
 
+def test_a_deletion_that_lacks_a_file_has_deleted_nothing(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """NotFound may be said of a file: a clone that is still there stays in state."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    vsphere.fault("NotFound", method="Destroy_Task", vm="copy", where="task")
+    assert "But the VM is still there" in stack.destroy().failed().words
+    assert names(client) == ["copy", "db-1", "web-1"]
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
 def test_a_full_clone_stands_alone(stack: MiniStack, client: Client) -> None:
     """With `linked: false` the clone has whole disks of its own, and the preview says how much that is."""
     stack.write(copy=clone(name="copy", linked=False))

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from pyVmomi import vim, vmodl
 
+from tests.support.client import other_client
 from tests.support.simulator import Simulator
 from tests.support.vsphere import find, operation, request, take
 from vmsnapshot.backends.vsphere import VsphereBackend
 from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.lifecycle import errors
+from vmsnapshot.model.machine import VirtualMachine
 
 SUBJECT = faults.Subject('taking snapshot "base"', '"web-1" (vm-7)', '"base" (snapshot-9)')
 
@@ -149,3 +151,34 @@ def test_a_busy_vm_is_given_up_when_the_time_is_over(simulator: Simulator, backe
     simulator.fault("TaskInProgress", method="CreateSnapshotEx_Task", times=0)
     with pytest.raises(errors.TimedOut, match="another task is running"):
         backend.create_snapshot(vm, request(), operation(seconds=1))
+
+
+@pytest.mark.parametrize("where", ["call", "task"])
+@pytest.mark.parametrize("fault", ["NotFound", "ManagedObjectNotFound"])
+def test_what_was_not_found_may_be_something_else(
+    simulator: Simulator, backend: VsphereBackend, fault: str, where: Any
+) -> None:
+    """A snapshot that is there when it is asked for alone was not removed, whatever the removal says."""
+    take(backend, find(backend, "web-1"))
+    vm = find(backend, "web-1")
+    simulator.fault(fault, method="RemoveSnapshot_Task", where=where, message="It wasn't found.")
+    with pytest.raises(errors.PlatformError, match=r"It wasn't found.* But the snapshot is still there"):
+        remove(backend, vm)
+    assert [item.name for item in find(backend, "web-1").snapshots] == ["base"]
+
+
+def test_a_removal_whose_vm_has_another_id_by_now(simulator: Simulator, backend: VsphereBackend) -> None:
+    """The snapshot has another id then, too: it isn't taken for removed."""
+    take(backend, find(backend, "web-1"))
+    vm = find(backend, "web-1")
+    simulator.reregister("web-1")
+    with pytest.raises(errors.Unreachable, match="Whether it was removed is not known"):
+        remove(backend, vm)
+    with other_client(simulator) as client:
+        assert client.names("web-1") == ["base"]
+
+
+def remove(backend: VsphereBackend, vm: VirtualMachine) -> None:
+    """Remove its only snapshot."""
+    doing = operation('removing snapshot "base"')
+    backend.remove_snapshot(vm, vm.snapshots[0], remove_children=False, consolidate=True, operation=doing)

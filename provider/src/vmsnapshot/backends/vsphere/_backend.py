@@ -15,11 +15,11 @@ from vmsnapshot.backends.vsphere._connection import Login
 from vmsnapshot.backends.vsphere._create import start_snapshot
 from vmsnapshot.backends.vsphere._credentials import Credentials
 from vmsnapshot.backends.vsphere._endpoint import Endpoint
-from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._faults import Subject, Unread
 from vmsnapshot.backends.vsphere._marks import part_mark
 from vmsnapshot.backends.vsphere._names import escape
 from vmsnapshot.backends.vsphere._objects import object_id
-from vmsnapshot.backends.vsphere._properties import WITH_RESULT, WITHOUT_HARDWARE
+from vmsnapshot.backends.vsphere._properties import WITH_RESULT, WITHOUT_HARDWARE, WITHOUT_SIZES
 from vmsnapshot.backends.vsphere._reader import VsphereReader
 from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.backends.vsphere._tasks import NOTHING_DONE, REPEATABLE
@@ -183,7 +183,10 @@ class VsphereBackend(VsphereReader):
         consolidate: bool,
         operation: Operation,
     ) -> None:
-        """Remove a snapshot and wait for it; one that is already gone counts as removed."""
+        """Remove a snapshot and wait for it; one that is already gone counts as removed.
+
+        That something wasn't found may be said of something else, such as a file: it is looked for alone.
+        """
 
         def start(login: Login) -> Any:
             return login.ref("VirtualMachineSnapshot", snapshot.id).RemoveSnapshot_Task(
@@ -194,8 +197,31 @@ class VsphereBackend(VsphereReader):
         with self._vm_lock.hold(vm.identity.id, operation):
             try:
                 retry(operation, REPEATABLE, lambda: self._tasks.run(operation, subject, start))
-            except Gone:
-                return
+            except Gone as error:
+                self._require_removed(vm, snapshot, error, operation)
+
+    def _require_removed(
+        self, vm: VirtualMachine, snapshot: Snapshot, error: Gone, operation: Operation
+    ) -> None:
+        """Go on only if a snapshot, asked for alone, is no longer there, and has left nothing unmerged.
+
+        Raises:
+            PlatformError: It is there, or the disks could not be merged.
+            Unread: Nothing is known of it: its VM may have another id by now, and it, too.
+        """
+        asked = [(WITHOUT_SIZES, vm.identity.id), ("VirtualMachineSnapshot", snapshot.id)]
+        reading, held = self._reads.outcomes(asked, operation)
+        why, subject = error.explanation, error.subject
+        if not isinstance(reading, Reading):
+            text = f"{why} Whether it was removed is not known: of its VM, {reading.explanation}"
+            raise Unread(text, subject=subject)
+        after = self._observed(vm.identity.id, reading, operation)
+        if after.snapshot(snapshot.id) is not None or isinstance(held, Reading):
+            raise PlatformError(f"{error.reason} But the snapshot is still there.", subject=subject)
+        if not isinstance(held, Gone):
+            raise Unread(f"{why} Whether it was removed is not known: {held.explanation}", subject=subject)
+        if after.consolidation_needed and not vm.consolidation_needed:
+            raise PlatformError(error.reason, subject=subject)
 
     def revert(
         self,

@@ -21,7 +21,7 @@ from vmsnapshot.backends.vsphere._names import escape, unescape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._observe import CLONE_NOTE
 from vmsnapshot.backends.vsphere._places import Places, SharedPlaces
-from vmsnapshot.backends.vsphere._properties import WITHOUT_HARDWARE
+from vmsnapshot.backends.vsphere._properties import ONLY_PLACE, WITHOUT_HARDWARE
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, Reads
 from vmsnapshot.backends.vsphere._standing import Standing
 from vmsnapshot.backends.vsphere._tasks import NOTHING_DONE, REPEATABLE, Tasks
@@ -184,8 +184,12 @@ class Clones:
         with self._vm_lock.hold(vm.identity.id, operation):
             try:
                 retry(operation, REPEATABLE, lambda: self._tasks.run(operation, subject, start))
-            except Gone:
-                return
+            except Gone as error:
+                # What wasn't found may be one of its files.
+                (reading,) = self._reads.outcomes([(ONLY_PLACE, vm.identity.id)], operation)
+                if not isinstance(reading, Gone):
+                    text = f"{error.reason} But the VM is still there, as far as can be told."
+                    raise PlatformError(text, subject=subject) from error
 
     def dependents(
         self, snapshots: Mapping[str, Sequence[str]], operation: Operation
