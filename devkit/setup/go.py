@@ -121,7 +121,7 @@ _SDK_FILES = TOOLS / "sdkfiles"
 
 def _make_codegen() -> None:
     """Builds the SDK generators: .NET's and Java's need older releases of Pulumi's module than the others."""
-    with step("the SDK generators: 2 to 3 minutes the first time"):
+    with step("the SDK generators: 1 to 3 minutes the first time"):
         for folder, package, program in _GENERATORS:
             build("codegen", folder, BIN / program, "build", "-ldflags", "-s -w", package)
 

@@ -58,7 +58,7 @@ def _make_pulumi() -> None:
         return
     go.GO.prepare()
     say(f"Pulumi is built from source, once, because {why}: three programs")
-    with step("  its engine: 4 to 6 minutes on 2 cores, about 500 MB to fetch"):
+    with step("  its engine: 3 to 6 minutes on 2 cores, about 500 MB to fetch"):
         _build(
             "pulumi",
             "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",

@@ -7,6 +7,9 @@ using Pulumi;
 
 namespace Vmsnapshot.PulumiVmsnapshot
 {
+    /// <summary>
+    /// What becomes of a snapshot's children when the snapshot is deleted.
+    /// </summary>
     [EnumType]
     public readonly struct ChildPolicy : IEquatable<ChildPolicy>
     {
@@ -45,6 +48,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// How severe a finding before a revert is.
+    /// </summary>
     [EnumType]
     public readonly struct FindingSeverity : IEquatable<FindingSeverity>
     {
@@ -83,6 +89,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// Whether a rehearsal's clones stay on the platform after it.
+    /// </summary>
     [EnumType]
     public readonly struct KeepClones : IEquatable<KeepClones>
     {
@@ -121,6 +130,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// What a rollback does when a VM can't be reverted.
+    /// </summary>
     [EnumType]
     public readonly struct OnFailure : IEquatable<OnFailure>
     {
@@ -155,6 +167,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// The power state of a VM after a revert.
+    /// </summary>
     [EnumType]
     public readonly struct PowerPolicy : IEquatable<PowerPolicy>
     {
@@ -193,6 +208,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// Whether a VM runs.
+    /// </summary>
     [EnumType]
     public readonly struct PowerState : IEquatable<PowerState>
     {
@@ -231,6 +249,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// What becomes of safety snapshots when the resource that took them is deleted.
+    /// </summary>
     [EnumType]
     public readonly struct SafetyDeletePolicy : IEquatable<SafetyDeletePolicy>
     {
@@ -265,6 +286,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// What a snapshot's ownership mark says of its maker.
+    /// </summary>
     [EnumType]
     public readonly struct SnapshotOwnership : IEquatable<SnapshotOwnership>
     {
@@ -303,6 +327,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// Whether a snapshot was made by this provider.
+    /// </summary>
     [EnumType]
     public readonly struct SnapshotType : IEquatable<SnapshotType>
     {
@@ -318,7 +345,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         /// </summary>
         public static SnapshotType Managed { get; } = new SnapshotType("Managed");
         /// <summary>
-        /// Made by anybody else.
+        /// Made by others.
         /// </summary>
         public static SnapshotType Unmanaged { get; } = new SnapshotType("Unmanaged");
 
@@ -337,6 +364,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// The context in which VSS quiesces a guest that runs Windows.
+    /// </summary>
     [EnumType]
     public readonly struct VssBackupContext : IEquatable<VssBackupContext>
     {
@@ -375,6 +405,9 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public override string ToString() => _value;
     }
 
+    /// <summary>
+    /// The kind of backup that VSS is told of, in a guest that runs Windows.
+    /// </summary>
     [EnumType]
     public readonly struct VssBackupType : IEquatable<VssBackupType>
     {

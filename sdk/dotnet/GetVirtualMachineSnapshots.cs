@@ -440,7 +440,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public string? Namespace { get; set; }
 
         /// <summary>
-        /// Only snapshots made by this provider, or only those made by anybody else.
+        /// Only snapshots made by this provider, or only those made by others.
         /// </summary>
         [Input("type")]
         public Vmsnapshot.PulumiVmsnapshot.SnapshotType? Type { get; set; }
@@ -484,7 +484,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<string>? Namespace { get; set; }
 
         /// <summary>
-        /// Only snapshots made by this provider, or only those made by anybody else.
+        /// Only snapshots made by this provider, or only those made by others.
         /// </summary>
         [Input("type")]
         public Input<Vmsnapshot.PulumiVmsnapshot.SnapshotType>? Type { get; set; }

@@ -60,7 +60,7 @@ export interface GetVirtualMachineSnapshotsArgs {
      */
     namespace?: string;
     /**
-     * Only snapshots made by this provider, or only those made by anybody else.
+     * Only snapshots made by this provider, or only those made by others.
      */
     type?: enums.SnapshotType;
     /**
@@ -135,7 +135,7 @@ export interface GetVirtualMachineSnapshotsOutputArgs {
      */
     namespace?: pulumi.Input<string | undefined>;
     /**
-     * Only snapshots made by this provider, or only those made by anybody else.
+     * Only snapshots made by this provider, or only those made by others.
      */
     type?: pulumi.Input<enums.SnapshotType | undefined>;
     /**

@@ -313,7 +313,7 @@ def test_destroying_the_revert_does_what_its_policy_says(life: Life, policy: str
     removed = policy == "remove"
     kept = "it stays for 5 more updates, and the next update after that removes it"
     assert f"A safety snapshot is taken first; {kept}." in shown
-    told = "removes them from the VM" if removed else "leaves them on the VM"
+    told = f"{'removes' if removed else 'leaves'} its safety snapshots {'from' if removed else 'on'} the VM"
     assert f"Deleting this resource {told} (safetySnapshot.deletePolicy: {policy or 'keep'})" in shown
     life.stack.up().check()
     life.write(safetySnapshot=rule, triggers={"again": 1})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vmsnapshot.lifecycle.common.validation import check
+from vmsnapshot.model.environment import CheckpointInputs
 from vmsnapshot.model.revert import RevertInputs
 from vmsnapshot.model.snapshot import SnapshotInputs
 from vmsnapshot.model.values import UNKNOWN, Secret
@@ -32,6 +33,13 @@ def test_a_mistake_is_named_by_its_path(inputs: dict[str, Any], path: str, words
     result = check(SnapshotInputs, {"vmName": "web-1", **inputs})
     assert [item.property for item in result.failures] == [path]
     assert words in result.failures[0].reason
+
+
+def test_a_number_that_is_too_small_is_told_its_limit() -> None:
+    """The limit and the number given are named in the words that all other mistakes have."""
+    inputs = {"virtualMachines": [{"vmName": "web-1"}], "label": "one", "keepLast": 0}
+    (failure,) = check(CheckpointInputs, inputs).failures
+    assert (failure.property, failure.reason) == ("keepLast", "must be at least 1, got 0")
 
 
 def test_defaults_are_filled_in_and_durations_brought_to_one_form() -> None:

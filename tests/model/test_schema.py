@@ -53,6 +53,13 @@ def test_every_property_says_what_it_is(model: type[Model]) -> None:
         assert about.description.endswith("."), name
 
 
+def test_every_type_and_value_says_what_it_is() -> None:
+    """Each type, and each value of those with few values, has a description that ends as a sentence."""
+    for name, spec in schema()["types"].items():
+        for described in (spec, *spec.get("enum", ())):
+            assert described["description"].endswith("."), name
+
+
 def test_computed_properties_are_no_inputs_of_the_schema() -> None:
     """What only the provider sets can't be written in a program."""
     revert = schema()["resources"]["vmsnapshot:index:VirtualMachineRevert"]

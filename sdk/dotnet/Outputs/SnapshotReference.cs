@@ -22,7 +22,7 @@ namespace Vmsnapshot.PulumiVmsnapshot.Outputs
         /// </summary>
         public readonly string? Name;
         /// <summary>
-        /// `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+        /// `Managed`: made by this provider. `Unmanaged`: made by others.
         /// </summary>
         public readonly Vmsnapshot.PulumiVmsnapshot.SnapshotType Type;
 

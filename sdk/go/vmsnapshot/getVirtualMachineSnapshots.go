@@ -69,7 +69,7 @@ type GetVirtualMachineSnapshotsArgs struct {
 	NamePattern *string `pulumi:"namePattern"`
 	// The VM's Kubernetes namespace (VM Operator only).
 	Namespace *string `pulumi:"namespace"`
-	// Only snapshots made by this provider, or only those made by anybody else.
+	// Only snapshots made by this provider, or only those made by others.
 	Type *SnapshotType `pulumi:"type"`
 	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName string `pulumi:"vmName"`
@@ -102,7 +102,7 @@ type GetVirtualMachineSnapshotsOutputArgs struct {
 	NamePattern pulumi.StringPtrInput `pulumi:"namePattern"`
 	// The VM's Kubernetes namespace (VM Operator only).
 	Namespace pulumi.StringPtrInput `pulumi:"namespace"`
-	// Only snapshots made by this provider, or only those made by anybody else.
+	// Only snapshots made by this provider, or only those made by others.
 	Type SnapshotTypePtrInput `pulumi:"type"`
 	// The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
 	VmName pulumi.StringInput `pulumi:"vmName"`

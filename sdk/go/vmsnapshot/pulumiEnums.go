@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// What becomes of a snapshot's children when the snapshot is deleted.
 type ChildPolicy string
 
 const (
@@ -180,6 +181,7 @@ func (in *childPolicyPtr) ToChildPolicyPtrOutputWithContext(ctx context.Context)
 	return pulumi.ToOutputWithContext(ctx, in).(ChildPolicyPtrOutput)
 }
 
+// How severe a finding before a revert is.
 type FindingSeverity string
 
 const (
@@ -274,6 +276,7 @@ func (o FindingSeverityPtrOutput) ToStringPtrOutputWithContext(ctx context.Conte
 	}).(pulumi.StringPtrOutput)
 }
 
+// Whether a rehearsal's clones stay on the platform after it.
 type KeepClones string
 
 const (
@@ -444,6 +447,7 @@ func (in *keepClonesPtr) ToKeepClonesPtrOutputWithContext(ctx context.Context) K
 	return pulumi.ToOutputWithContext(ctx, in).(KeepClonesPtrOutput)
 }
 
+// What a rollback does when a VM can't be reverted.
 type OnFailure string
 
 const (
@@ -611,6 +615,7 @@ func (in *onFailurePtr) ToOnFailurePtrOutputWithContext(ctx context.Context) OnF
 	return pulumi.ToOutputWithContext(ctx, in).(OnFailurePtrOutput)
 }
 
+// The power state of a VM after a revert.
 type PowerPolicy string
 
 const (
@@ -781,6 +786,7 @@ func (in *powerPolicyPtr) ToPowerPolicyPtrOutputWithContext(ctx context.Context)
 	return pulumi.ToOutputWithContext(ctx, in).(PowerPolicyPtrOutput)
 }
 
+// Whether a VM runs.
 type PowerState string
 
 const (
@@ -875,6 +881,7 @@ func (o PowerStatePtrOutput) ToStringPtrOutputWithContext(ctx context.Context) p
 	}).(pulumi.StringPtrOutput)
 }
 
+// What becomes of safety snapshots when the resource that took them is deleted.
 type SafetyDeletePolicy string
 
 const (
@@ -1042,6 +1049,7 @@ func (in *safetyDeletePolicyPtr) ToSafetyDeletePolicyPtrOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, in).(SafetyDeletePolicyPtrOutput)
 }
 
+// What a snapshot's ownership mark says of its maker.
 type SnapshotOwnership string
 
 const (
@@ -1136,12 +1144,13 @@ func (o SnapshotOwnershipPtrOutput) ToStringPtrOutputWithContext(ctx context.Con
 	}).(pulumi.StringPtrOutput)
 }
 
+// Whether a snapshot was made by this provider.
 type SnapshotType string
 
 const (
 	// Made by this provider.
 	SnapshotTypeManaged = SnapshotType("Managed")
-	// Made by anybody else.
+	// Made by others.
 	SnapshotTypeUnmanaged = SnapshotType("Unmanaged")
 )
 
@@ -1303,6 +1312,7 @@ func (in *snapshotTypePtr) ToSnapshotTypePtrOutputWithContext(ctx context.Contex
 	return pulumi.ToOutputWithContext(ctx, in).(SnapshotTypePtrOutput)
 }
 
+// The context in which VSS quiesces a guest that runs Windows.
 type VssBackupContext string
 
 const (
@@ -1473,6 +1483,7 @@ func (in *vssBackupContextPtr) ToVssBackupContextPtrOutputWithContext(ctx contex
 	return pulumi.ToOutputWithContext(ctx, in).(VssBackupContextPtrOutput)
 }
 
+// The kind of backup that VSS is told of, in a guest that runs Windows.
 type VssBackupType string
 
 const (

@@ -2835,7 +2835,7 @@ func (o SafetySnapshotPtrOutput) Name() pulumi.StringPtrOutput {
 type SnapshotReference struct {
 	// The snapshot's name; not set for an unmanaged snapshot.
 	Name *string `pulumi:"name"`
-	// `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+	// `Managed`: made by this provider. `Unmanaged`: made by others.
 	Type SnapshotType `pulumi:"type"`
 }
 
@@ -2859,7 +2859,7 @@ func (o SnapshotReferenceOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SnapshotReference) *string { return v.Name }).(pulumi.StringPtrOutput)
 }
 
-// `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+// `Managed`: made by this provider. `Unmanaged`: made by others.
 func (o SnapshotReferenceOutput) Type() SnapshotTypeOutput {
 	return o.ApplyT(func(v SnapshotReference) SnapshotType { return v.Type }).(SnapshotTypeOutput)
 }
@@ -2898,7 +2898,7 @@ func (o SnapshotReferencePtrOutput) Name() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+// `Managed`: made by this provider. `Unmanaged`: made by others.
 func (o SnapshotReferencePtrOutput) Type() SnapshotTypePtrOutput {
 	return o.ApplyT(func(v *SnapshotReference) *SnapshotType {
 		if v == nil {

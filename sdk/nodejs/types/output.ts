@@ -763,7 +763,7 @@ export interface SnapshotReference {
      */
     name?: string;
     /**
-     * `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+     * `Managed`: made by this provider. `Unmanaged`: made by others.
      */
     type: enums.SnapshotType;
 }

@@ -23,6 +23,9 @@ __all__ = [
 
 @pulumi.type_token("vmsnapshot:index:ChildPolicy")
 class ChildPolicy(_builtins.str, Enum):
+    """
+    What becomes of a snapshot's children when the snapshot is deleted.
+    """
     KEEP = "keep"
     """
     Children move up to the parent and stay usable.
@@ -39,6 +42,9 @@ class ChildPolicy(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:FindingSeverity")
 class FindingSeverity(_builtins.str, Enum):
+    """
+    How severe a finding before a revert is.
+    """
     ERROR = "error"
     """
     The revert can't work, or must not be tried.
@@ -55,6 +61,9 @@ class FindingSeverity(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:KeepClones")
 class KeepClones(_builtins.str, Enum):
+    """
+    Whether a rehearsal's clones stay on the platform after it.
+    """
     NEVER = "never"
     """
     They are deleted when the rehearsal has ended, whether it passed or not.
@@ -71,6 +80,9 @@ class KeepClones(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:OnFailure")
 class OnFailure(_builtins.str, Enum):
+    """
+    What a rollback does when a VM can't be reverted.
+    """
     STOP = "stop"
     """
     What is done stays done; the next update goes on with the rest.
@@ -83,6 +95,9 @@ class OnFailure(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:PowerPolicy")
 class PowerPolicy(_builtins.str, Enum):
+    """
+    The power state of a VM after a revert.
+    """
     SNAPSHOT = "snapshot"
     """
     Whatever the snapshot holds: on only with the memory of a running VM.
@@ -99,6 +114,9 @@ class PowerPolicy(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:PowerState")
 class PowerState(_builtins.str, Enum):
+    """
+    Whether a VM runs.
+    """
     POWERED_ON = "PoweredOn"
     """
     The VM runs.
@@ -115,6 +133,9 @@ class PowerState(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:SafetyDeletePolicy")
 class SafetyDeletePolicy(_builtins.str, Enum):
+    """
+    What becomes of safety snapshots when the resource that took them is deleted.
+    """
     KEEP = "keep"
     """
     They stay on the VM, with the state that the reverts discarded.
@@ -127,6 +148,9 @@ class SafetyDeletePolicy(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:SnapshotOwnership")
 class SnapshotOwnership(_builtins.str, Enum):
+    """
+    What a snapshot's ownership mark says of its maker.
+    """
     MARKED = "Marked"
     """
     It carries this provider's ownership mark, bound to this VM and to this name.
@@ -143,18 +167,24 @@ class SnapshotOwnership(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:SnapshotType")
 class SnapshotType(_builtins.str, Enum):
+    """
+    Whether a snapshot was made by this provider.
+    """
     MANAGED = "Managed"
     """
     Made by this provider.
     """
     UNMANAGED = "Unmanaged"
     """
-    Made by anybody else.
+    Made by others.
     """
 
 
 @pulumi.type_token("vmsnapshot:index:VssBackupContext")
 class VssBackupContext(_builtins.str, Enum):
+    """
+    The context in which VSS quiesces a guest that runs Windows.
+    """
     CTX_AUTO = "ctx_auto"
     """
     VMware Tools take ctx_backup, or ctx_file_share_backup where that isn't available.
@@ -171,6 +201,9 @@ class VssBackupContext(_builtins.str, Enum):
 
 @pulumi.type_token("vmsnapshot:index:VssBackupType")
 class VssBackupType(_builtins.str, Enum):
+    """
+    The kind of backup that VSS is told of, in a guest that runs Windows.
+    """
     FULL = "full"
     """
     VSS_BT_FULL: each writer's data, whatever was backed up before.

@@ -96,7 +96,7 @@ def get_virtual_machine_snapshots(max_age: Optional[_builtins.str] = None,
     :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`.
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
-    :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by anybody else.
+    :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by others.
     :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()
@@ -145,7 +145,7 @@ def get_virtual_machine_snapshots_output(max_age: pulumi.Input[Optional[Optional
     :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`.
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
-    :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by anybody else.
+    :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by others.
     :param _builtins.str vm_name: The VM: a unique name, an inventory path, an instance or BIOS UUID, or its object id.
     """
     __args__ = dict()

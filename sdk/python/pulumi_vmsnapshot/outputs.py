@@ -2397,7 +2397,7 @@ class SnapshotReference(dict):
         """
         A snapshot named by another object.
 
-        :param 'SnapshotType' type: `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+        :param 'SnapshotType' type: `Managed`: made by this provider. `Unmanaged`: made by others.
         :param _builtins.str name: The snapshot's name; not set for an unmanaged snapshot.
         """
         pulumi.set(__self__, "type", type)
@@ -2408,7 +2408,7 @@ class SnapshotReference(dict):
     @pulumi.getter
     def type(self) -> 'SnapshotType':
         """
-        `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+        `Managed`: made by this provider. `Unmanaged`: made by others.
         """
         return pulumi.get(self, "type")
 

@@ -30,9 +30,10 @@ def camel(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)  # compared by identity: typing hashes metadata
 class Choice:
-    """The name of a type with few values, and what each value means; stands beside a `Literal`."""
+    """A type with few values: its name, what it is, and what each value means; stands beside a `Literal`."""
 
     name: str
+    description: str
     values: dict[str, str]
 
 

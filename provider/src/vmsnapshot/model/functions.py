@@ -64,7 +64,7 @@ class GetVirtualMachineSnapshotsArgs(GetVirtualMachineArgs):
     ] = None
     type: Annotated[
         Kind | None,
-        Property("Only snapshots made by this provider, or only those made by anybody else."),
+        Property("Only snapshots made by this provider, or only those made by others."),
     ] = None
     min_age: Annotated[
         Duration | None,
@@ -107,6 +107,7 @@ SnapshotOwnership: TypeAlias = Annotated[
     Literal["Marked", "MarkNotProven", "Unmarked"],
     Choice(
         "SnapshotOwnership",
+        "What a snapshot's ownership mark says of its maker.",
         {
             "Marked": "It carries this provider's ownership mark, bound to this VM and to this name.",
             "MarkNotProven": (

@@ -22,6 +22,7 @@ PowerState: TypeAlias = Annotated[
     Literal["PoweredOn", "PoweredOff", "Suspended"],
     Choice(
         "PowerState",
+        "Whether a VM runs.",
         {
             "PoweredOn": "The VM runs.",
             "PoweredOff": "The VM is off.",

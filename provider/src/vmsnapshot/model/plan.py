@@ -17,6 +17,7 @@ Severity: TypeAlias = Annotated[
     Literal["error", "warning", "unknown"],
     Choice(
         "FindingSeverity",
+        "How severe a finding before a revert is.",
         {
             "error": "The revert can't work, or must not be tried.",
             "warning": "Worth knowing before you approve.",

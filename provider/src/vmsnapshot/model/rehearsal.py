@@ -17,6 +17,7 @@ KeepClones: TypeAlias = Annotated[
     Literal["never", "onFailure", "always"],
     Choice(
         "KeepClones",
+        "Whether a rehearsal's clones stay on the platform after it.",
         {
             "never": "They are deleted when the rehearsal has ended, whether it passed or not.",
             "onFailure": "They stay only if the rehearsal failed, so that somebody can look at them.",

@@ -20,6 +20,7 @@ PowerPolicy: TypeAlias = Annotated[
     Literal["snapshot", "on", "off"],
     Choice(
         "PowerPolicy",
+        "The power state of a VM after a revert.",
         {
             "snapshot": "Whatever the snapshot holds: on only with the memory of a running VM.",
             "on": "The VM is powered on after the revert.",
@@ -34,6 +35,7 @@ SafetyDeletePolicy: TypeAlias = Annotated[
     Literal["keep", "remove"],
     Choice(
         "SafetyDeletePolicy",
+        "What becomes of safety snapshots when the resource that took them is deleted.",
         {
             "keep": "They stay on the VM, with the state that the reverts discarded.",
             "remove": "They are removed from the VM; what the reverts discarded is then gone for good.",

@@ -18,6 +18,7 @@ OnFailure: TypeAlias = Annotated[
     Literal["stop", "undo"],
     Choice(
         "OnFailure",
+        "What a rollback does when a VM can't be reverted.",
         {
             "stop": "What is done stays done; the next update goes on with the rest.",
             "undo": "VMs already reverted are brought back through their safety snapshots.",

@@ -46,6 +46,7 @@ class Types:
 
     def _choice(self, choice: Choice) -> dict[str, Any]:
         self.specs[token(choice.name)] = {
+            "description": choice.description,
             "type": "string",
             "enum": [
                 {"name": name[0].upper() + name[1:], "value": name, "description": meaning}

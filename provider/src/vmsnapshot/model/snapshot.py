@@ -21,6 +21,7 @@ ChildPolicy: TypeAlias = Annotated[
     Literal["keep", "remove", "refuse"],
     Choice(
         "ChildPolicy",
+        "What becomes of a snapshot's children when the snapshot is deleted.",
         {
             "keep": "Children move up to the parent and stay usable.",
             "remove": "Children are removed too.",
@@ -32,7 +33,8 @@ Kind: TypeAlias = Annotated[
     Literal["Managed", "Unmanaged"],
     Choice(
         "SnapshotType",
-        {"Managed": "Made by this provider.", "Unmanaged": "Made by anybody else."},
+        "Whether a snapshot was made by this provider.",
+        {"Managed": "Made by this provider.", "Unmanaged": "Made by others."},
     ),
 ]
 
@@ -44,6 +46,7 @@ VssBackupType: TypeAlias = Annotated[
     Literal["full", "incremental", "differential", "log", "copy", "other"],
     Choice(
         "VssBackupType",
+        "The kind of backup that VSS is told of, in a guest that runs Windows.",
         {
             "full": "VSS_BT_FULL: each writer's data, whatever was backed up before.",
             "incremental": "VSS_BT_INCREMENTAL: what has changed since the last full or incremental backup.",
@@ -58,6 +61,7 @@ VssBackupContext: TypeAlias = Annotated[
     Literal["ctx_auto", "ctx_backup", "ctx_file_share_backup"],
     Choice(
         "VssBackupContext",
+        "The context in which VSS quiesces a guest that runs Windows.",
         {
             "ctx_auto": "VMware Tools take ctx_backup, or ctx_file_share_backup where that isn't available.",
             "ctx_backup": "VSS_CTX_BACKUP: applications that know VSS are quiesced.",
@@ -202,7 +206,7 @@ class SnapshotFilter(Model):
     ] = None
     type: Annotated[
         Kind | None,
-        Property("Only snapshots made by this provider, or only those made by anybody else."),
+        Property("Only snapshots made by this provider, or only those made by others."),
     ] = None
 
 
@@ -212,7 +216,7 @@ class SnapshotReference(Model):
     name: Annotated[str | None, Property("The snapshot's name; not set for an unmanaged snapshot.")] = None
     type: Annotated[
         Kind,
-        Property("`Managed`: made by this provider. `Unmanaged`: made by anybody else."),
+        Property("`Managed`: made by this provider. `Unmanaged`: made by others."),
     ]
 
 

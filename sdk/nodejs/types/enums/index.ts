@@ -17,6 +17,9 @@ export const ChildPolicy = {
     Refuse: "refuse",
 } as const;
 
+/**
+ * What becomes of a snapshot's children when the snapshot is deleted.
+ */
 export type ChildPolicy = (typeof ChildPolicy)[keyof typeof ChildPolicy];
 
 export const FindingSeverity = {
@@ -34,6 +37,9 @@ export const FindingSeverity = {
     Unknown: "unknown",
 } as const;
 
+/**
+ * How severe a finding before a revert is.
+ */
 export type FindingSeverity = (typeof FindingSeverity)[keyof typeof FindingSeverity];
 
 export const KeepClones = {
@@ -51,6 +57,9 @@ export const KeepClones = {
     Always: "always",
 } as const;
 
+/**
+ * Whether a rehearsal's clones stay on the platform after it.
+ */
 export type KeepClones = (typeof KeepClones)[keyof typeof KeepClones];
 
 export const OnFailure = {
@@ -64,6 +73,9 @@ export const OnFailure = {
     Undo: "undo",
 } as const;
 
+/**
+ * What a rollback does when a VM can't be reverted.
+ */
 export type OnFailure = (typeof OnFailure)[keyof typeof OnFailure];
 
 export const PowerPolicy = {
@@ -81,6 +93,9 @@ export const PowerPolicy = {
     Off: "off",
 } as const;
 
+/**
+ * The power state of a VM after a revert.
+ */
 export type PowerPolicy = (typeof PowerPolicy)[keyof typeof PowerPolicy];
 
 export const PowerState = {
@@ -98,6 +113,9 @@ export const PowerState = {
     Suspended: "Suspended",
 } as const;
 
+/**
+ * Whether a VM runs.
+ */
 export type PowerState = (typeof PowerState)[keyof typeof PowerState];
 
 export const SafetyDeletePolicy = {
@@ -111,6 +129,9 @@ export const SafetyDeletePolicy = {
     Remove: "remove",
 } as const;
 
+/**
+ * What becomes of safety snapshots when the resource that took them is deleted.
+ */
 export type SafetyDeletePolicy = (typeof SafetyDeletePolicy)[keyof typeof SafetyDeletePolicy];
 
 export const SnapshotOwnership = {
@@ -128,6 +149,9 @@ export const SnapshotOwnership = {
     Unmarked: "Unmarked",
 } as const;
 
+/**
+ * What a snapshot's ownership mark says of its maker.
+ */
 export type SnapshotOwnership = (typeof SnapshotOwnership)[keyof typeof SnapshotOwnership];
 
 export const SnapshotType = {
@@ -136,11 +160,14 @@ export const SnapshotType = {
      */
     Managed: "Managed",
     /**
-     * Made by anybody else.
+     * Made by others.
      */
     Unmanaged: "Unmanaged",
 } as const;
 
+/**
+ * Whether a snapshot was made by this provider.
+ */
 export type SnapshotType = (typeof SnapshotType)[keyof typeof SnapshotType];
 
 export const VssBackupContext = {
@@ -158,6 +185,9 @@ export const VssBackupContext = {
     Ctx_file_share_backup: "ctx_file_share_backup",
 } as const;
 
+/**
+ * The context in which VSS quiesces a guest that runs Windows.
+ */
 export type VssBackupContext = (typeof VssBackupContext)[keyof typeof VssBackupContext];
 
 export const VssBackupType = {
@@ -187,4 +217,7 @@ export const VssBackupType = {
     Other: "other",
 } as const;
 
+/**
+ * The kind of backup that VSS is told of, in a guest that runs Windows.
+ */
 export type VssBackupType = (typeof VssBackupType)[keyof typeof VssBackupType];

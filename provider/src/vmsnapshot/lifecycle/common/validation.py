@@ -222,6 +222,17 @@ _NAMES: dict[type, str] = {
 }
 
 
+# What is expected, by the kind of pydantic's finding; with its own context.
+_LIMITS = {
+    "string_too_short": "must not be empty",
+    "string_too_long": "at most {max_length} characters are allowed, got {length}",
+    "greater_than_equal": "must be at least {ge}, got {given}",
+    "less_than_equal": "must be at most {le}, got {given}",
+    "multiple_of": "must be a multiple of {multiple_of}, got {given}",
+    "literal_error": "expected {expected}, got {given!r}",
+}
+
+
 def _reason(detail: ErrorDetails) -> str:
     """Formats a finding of pydantic for the author of a Pulumi program."""
     kind, given, context = detail["type"], detail["input"], detail.get("ctx", {})
@@ -229,12 +240,9 @@ def _reason(detail: ErrorDetails) -> str:
         case _ if kind in _EXPECTED:
             got = _NAMES.get(type(given), type(given).__name__)
             return f"expected {_EXPECTED[kind]}, got {got}"
-        case "string_too_short":
-            return "must not be empty"
-        case "string_too_long":
-            return f"at most {context['max_length']} characters are allowed, got {len(given)}"
-        case "literal_error":
-            return f"expected {context['expected']}, got {given!r}"
+        case _ if kind in _LIMITS:
+            length = len(given) if isinstance(given, str) else None
+            return _LIMITS[kind].format(given=given, length=length, **context)
         case "value_error":
             return str(context["error"])
         case _:

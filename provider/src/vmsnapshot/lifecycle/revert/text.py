@@ -201,7 +201,8 @@ def _safety(rule: SafetySnapshot, delete_policy: str | None, replaced: Sequence[
         taken += f" It replaces what an earlier try took ({names}), which is removed then."
     if delete_policy is None:
         return taken
-    after = "leaves them on the VM" if rule.delete_policy == "keep" else "removes them from the VM"
+    verb, place = ("leaves", "on") if rule.delete_policy == "keep" else ("removes", "from")
+    after = f"{verb} its safety snapshots {place} the VM"
     return f"{taken} Deleting this resource {after} ({delete_policy}: {rule.delete_policy})."
 
 

@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * What becomes of a snapshot&#39;s children when the snapshot is deleted.
+     * 
+     */
     @EnumType
     public enum ChildPolicy {
         /**

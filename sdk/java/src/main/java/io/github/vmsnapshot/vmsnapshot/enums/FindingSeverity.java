@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * How severe a finding before a revert is.
+     * 
+     */
     @EnumType
     public enum FindingSeverity {
         /**

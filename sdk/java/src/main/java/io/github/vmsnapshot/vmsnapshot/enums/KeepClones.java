@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * Whether a rehearsal&#39;s clones stay on the platform after it.
+     * 
+     */
     @EnumType
     public enum KeepClones {
         /**

@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * What a rollback does when a VM can&#39;t be reverted.
+     * 
+     */
     @EnumType
     public enum OnFailure {
         /**

@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * The power state of a VM after a revert.
+     * 
+     */
     @EnumType
     public enum PowerPolicy {
         /**

@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * Whether a VM runs.
+     * 
+     */
     @EnumType
     public enum PowerState {
         /**

@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * What becomes of safety snapshots when the resource that took them is deleted.
+     * 
+     */
     @EnumType
     public enum SafetyDeletePolicy {
         /**

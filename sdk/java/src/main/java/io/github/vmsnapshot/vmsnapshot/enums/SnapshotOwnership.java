@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * What a snapshot&#39;s ownership mark says of its maker.
+     * 
+     */
     @EnumType
     public enum SnapshotOwnership {
         /**

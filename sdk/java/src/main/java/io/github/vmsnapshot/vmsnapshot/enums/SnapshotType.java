@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * Whether a snapshot was made by this provider.
+     * 
+     */
     @EnumType
     public enum SnapshotType {
         /**
@@ -16,7 +20,7 @@ import java.util.StringJoiner;
          */
         Managed("Managed"),
         /**
-         * Made by anybody else.
+         * Made by others.
          * 
          */
         Unmanaged("Unmanaged");

@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * The context in which VSS quiesces a guest that runs Windows.
+     * 
+     */
     @EnumType
     public enum VssBackupContext {
         /**

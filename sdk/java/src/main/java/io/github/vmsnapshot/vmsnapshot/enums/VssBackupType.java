@@ -8,6 +8,10 @@ import java.lang.String;
 import java.util.Objects;
 import java.util.StringJoiner;
 
+    /**
+     * The kind of backup that VSS is told of, in a guest that runs Windows.
+     * 
+     */
     @EnumType
     public enum VssBackupType {
         /**

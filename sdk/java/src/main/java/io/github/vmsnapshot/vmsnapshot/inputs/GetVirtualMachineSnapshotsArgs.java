@@ -78,14 +78,14 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
     }
 
     /**
-     * Only snapshots made by this provider, or only those made by anybody else.
+     * Only snapshots made by this provider, or only those made by others.
      * 
      */
     @Import(name="type")
     private @Nullable Output<SnapshotType> type;
 
     /**
-     * @return Only snapshots made by this provider, or only those made by anybody else.
+     * @return Only snapshots made by this provider, or only those made by others.
      * 
      */
     public Optional<Output<SnapshotType>> type() {
@@ -221,7 +221,7 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
         }
 
         /**
-         * @param type Only snapshots made by this provider, or only those made by anybody else.
+         * @param type Only snapshots made by this provider, or only those made by others.
          * 
          * @return builder
          * 
@@ -232,7 +232,7 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
         }
 
         /**
-         * @param type Only snapshots made by this provider, or only those made by anybody else.
+         * @param type Only snapshots made by this provider, or only those made by others.
          * 
          * @return builder
          * 

@@ -77,14 +77,14 @@ public final class GetVirtualMachineSnapshotsPlainArgs extends com.pulumi.resour
     }
 
     /**
-     * Only snapshots made by this provider, or only those made by anybody else.
+     * Only snapshots made by this provider, or only those made by others.
      * 
      */
     @Import(name="type")
     private @Nullable SnapshotType type;
 
     /**
-     * @return Only snapshots made by this provider, or only those made by anybody else.
+     * @return Only snapshots made by this provider, or only those made by others.
      * 
      */
     public Optional<SnapshotType> type() {
@@ -180,7 +180,7 @@ public final class GetVirtualMachineSnapshotsPlainArgs extends com.pulumi.resour
         }
 
         /**
-         * @param type Only snapshots made by this provider, or only those made by anybody else.
+         * @param type Only snapshots made by this provider, or only those made by others.
          * 
          * @return builder
          * 

@@ -19,7 +19,7 @@ public final class SnapshotReference {
      */
     private @Nullable String name;
     /**
-     * @return `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+     * @return `Managed`: made by this provider. `Unmanaged`: made by others.
      * 
      */
     private SnapshotType type;
@@ -33,7 +33,7 @@ public final class SnapshotReference {
         return Optional.ofNullable(this.name);
     }
     /**
-     * @return `Managed`: made by this provider. `Unmanaged`: made by anybody else.
+     * @return `Managed`: made by this provider. `Unmanaged`: made by others.
      * 
      */
     public SnapshotType type() {
