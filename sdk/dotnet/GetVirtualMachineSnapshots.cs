@@ -416,13 +416,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public sealed class GetVirtualMachineSnapshotsArgs : global::Pulumi.InvokeArgs
     {
         /// <summary>
-        /// Only snapshots at most this old, as a duration such as `7d`.
+        /// Only snapshots at most this old, as a duration such as `7d`; likewise.
         /// </summary>
         [Input("maxAge")]
         public string? MaxAge { get; set; }
 
         /// <summary>
-        /// Only snapshots at least this old, as a duration such as `24h`.
+        /// Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
         /// </summary>
         [Input("minAge")]
         public string? MinAge { get; set; }
@@ -460,13 +460,13 @@ namespace Vmsnapshot.PulumiVmsnapshot
     public sealed class GetVirtualMachineSnapshotsInvokeArgs : global::Pulumi.InvokeArgs
     {
         /// <summary>
-        /// Only snapshots at most this old, as a duration such as `7d`.
+        /// Only snapshots at most this old, as a duration such as `7d`; likewise.
         /// </summary>
         [Input("maxAge")]
         public Input<string>? MaxAge { get; set; }
 
         /// <summary>
-        /// Only snapshots at least this old, as a duration such as `24h`.
+        /// Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
         /// </summary>
         [Input("minAge")]
         public Input<string>? MinAge { get; set; }

@@ -44,11 +44,11 @@ export function getVirtualMachineSnapshots(args: GetVirtualMachineSnapshotsArgs,
  */
 export interface GetVirtualMachineSnapshotsArgs {
     /**
-     * Only snapshots at most this old, as a duration such as `7d`.
+     * Only snapshots at most this old, as a duration such as `7d`; likewise.
      */
     maxAge?: string;
     /**
-     * Only snapshots at least this old, as a duration such as `24h`.
+     * Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
      */
     minAge?: string;
     /**
@@ -119,11 +119,11 @@ export function getVirtualMachineSnapshotsOutput(args: GetVirtualMachineSnapshot
  */
 export interface GetVirtualMachineSnapshotsOutputArgs {
     /**
-     * Only snapshots at most this old, as a duration such as `7d`.
+     * Only snapshots at most this old, as a duration such as `7d`; likewise.
      */
     maxAge?: pulumi.Input<string | undefined>;
     /**
-     * Only snapshots at least this old, as a duration such as `24h`.
+     * Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
      */
     minAge?: pulumi.Input<string | undefined>;
     /**

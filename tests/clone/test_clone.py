@@ -155,6 +155,34 @@ def test_what_others_change_shows_and_is_put_back(stack: MiniStack, client: Clie
     assert (found.config.hardware.numCPU, str(found.runtime.powerState)) == (2, "poweredOff")
 
 
+def test_what_a_template_does_not_take_fails_the_preview(stack: MiniStack, client: Client) -> None:
+    """Somebody has made the clone a template: it can be renamed and deleted, not switched on."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    client.vm("copy").MarkAsTemplate()
+    stack.write(copy=clone(name="copy", powerOn=True))
+    for command in (stack.preview, stack.up):
+        refused = command().failed().words
+        assert "of which only the name can change: powerOn: false => true" in refused
+    stack.write(copy=clone(name="renamed"))
+    stack.preview().check()
+    stack.up().check()
+    stack.destroy().check()
+    assert names(client) == ["db-1", "web-1"]
+
+
+def test_a_clone_whose_host_is_away_fails_the_preview(
+    stack: MiniStack, vsphere: Simulator, client: Client
+) -> None:
+    """Where something is to be changed, and only there."""
+    stack.write(copy=clone(name="copy"))
+    stack.up().check()
+    vsphere.set("copy", connectionState="disconnected")
+    assert stack.preview().check().ops == {}
+    stack.write(copy=clone(name="copy", numCPUs=4))
+    assert "its connectionState is disconnected, so it can't be changed" in stack.preview().failed().words
+
+
 def test_another_spelling_of_the_snapshot_makes_no_new_clone(stack: MiniStack, client: Client) -> None:
     """The snapshot's uniqueID instead of its name is an update; another snapshot is a replacement."""
     stack.write(copy=clone(name="copy"))

@@ -272,6 +272,7 @@ def test_a_clone_that_somebody_deleted(stack: MiniStack, vsphere: Simulator, cli
     refreshed = stack.refresh().check()
     assert refreshed.ops == {"copy": "delete"}
     assert "is gone" in refreshed.words
+    assert "unless its files are still there" in refreshed.words
     stack.up().check()
     assert names(client) == ["copy", "db-1", "web-1"]
     assert clones(vsphere) == 2

@@ -61,9 +61,9 @@ func GetVirtualMachineSnapshots(ctx *pulumi.Context, args *GetVirtualMachineSnap
 
 // Which snapshots to list.
 type GetVirtualMachineSnapshotsArgs struct {
-	// Only snapshots at most this old, as a duration such as `7d`.
+	// Only snapshots at most this old, as a duration such as `7d`; likewise.
 	MaxAge *string `pulumi:"maxAge"`
-	// Only snapshots at least this old, as a duration such as `24h`.
+	// Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
 	MinAge *string `pulumi:"minAge"`
 	// Only names that match this shell pattern, such as `release-*`.
 	NamePattern *string `pulumi:"namePattern"`
@@ -94,9 +94,9 @@ func GetVirtualMachineSnapshotsOutput(ctx *pulumi.Context, args GetVirtualMachin
 
 // Which snapshots to list.
 type GetVirtualMachineSnapshotsOutputArgs struct {
-	// Only snapshots at most this old, as a duration such as `7d`.
+	// Only snapshots at most this old, as a duration such as `7d`; likewise.
 	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
-	// Only snapshots at least this old, as a duration such as `24h`.
+	// Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
 	MinAge pulumi.StringPtrInput `pulumi:"minAge"`
 	// Only names that match this shell pattern, such as `release-*`.
 	NamePattern pulumi.StringPtrInput `pulumi:"namePattern"`

@@ -92,8 +92,8 @@ def get_virtual_machine_snapshots(max_age: Optional[_builtins.str] = None,
     ```
 
 
-    :param _builtins.str max_age: Only snapshots at most this old, as a duration such as `7d`.
-    :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`.
+    :param _builtins.str max_age: Only snapshots at most this old, as a duration such as `7d`; likewise.
+    :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by others.
@@ -141,8 +141,8 @@ def get_virtual_machine_snapshots_output(max_age: pulumi.Input[Optional[Optional
     ```
 
 
-    :param _builtins.str max_age: Only snapshots at most this old, as a duration such as `7d`.
-    :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`.
+    :param _builtins.str max_age: Only snapshots at most this old, as a duration such as `7d`; likewise.
+    :param _builtins.str min_age: Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't among them; `tree` shows all.
     :param _builtins.str name_pattern: Only names that match this shell pattern, such as `release-*`.
     :param _builtins.str namespace: The VM's Kubernetes namespace (VM Operator only).
     :param 'SnapshotType' type: Only snapshots made by this provider, or only those made by others.

@@ -68,11 +68,14 @@ class GetVirtualMachineSnapshotsArgs(GetVirtualMachineArgs):
     ] = None
     min_age: Annotated[
         Duration | None,
-        Property("Only snapshots at least this old, as a duration such as `24h`."),
+        Property(
+            "Only snapshots at least this old, as a duration such as `24h`. One whose age isn't known isn't "
+            "among them; `tree` shows all."
+        ),
     ] = None
     max_age: Annotated[
         Duration | None,
-        Property("Only snapshots at most this old, as a duration such as `7d`."),
+        Property("Only snapshots at most this old, as a duration such as `7d`; likewise."),
     ] = None
 
 

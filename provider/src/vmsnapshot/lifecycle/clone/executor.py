@@ -19,14 +19,14 @@ from vmsnapshot.lifecycle.clone.note import (
     request_note,
 )
 from vmsnapshot.lifecycle.clone.plan import ClonePlan, adapter_findings, cpu_findings, require_cloner
-from vmsnapshot.lifecycle.clone.state import is_isolated, is_made_from, live_networks
+from vmsnapshot.lifecycle.clone.state import is_isolated, is_made_from, live_networks, unseen_changes
 from vmsnapshot.lifecycle.clone.text import left_behind_text
 from vmsnapshot.lifecycle.cloning import CloneChange, CloneRequest
 from vmsnapshot.lifecycle.common.creation import ADOPT_WITHIN, other_state_text
 from vmsnapshot.lifecycle.common.idle import wait_until_idle
 from vmsnapshot.lifecycle.common.late import noted, wait_for_late
 from vmsnapshot.lifecycle.common.observed import parse_timestamp, timestamp, timestamp_or_none
-from vmsnapshot.lifecycle.common.preflight import finding, raise_for_errors
+from vmsnapshot.lifecycle.common.preflight import finding, raise_for_errors, unmanageable_findings
 from vmsnapshot.lifecycle.common.selection import format_vm
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.lifecycle.errors import NotFound, Refused, TimedOut, Unreachable
@@ -304,7 +304,16 @@ def wait_for_tools(
 
 def change_findings(vm: VirtualMachine, inputs: CloneInputs) -> list[Finding]:
     """Returns an error for each change that a VM doesn't take as it is."""
-    found = adapter_findings(vm.machine, inputs.networks)
+    changes = unseen_changes(inputs, vm, ())
+    found = unmanageable_findings(vm, "changed") if changes else []
+    if vm.template and (refused := [item for item in changes if not item.startswith("name: ")]):
+        # API reference, PowerOnVM_Task: "NotSupported: if the virtual machine is marked as a template."
+        text = (
+            f"{format_vm(vm)} has been made a template, of which only the name can change: "
+            f"{', '.join(refused)} can't be done. Convert it to a VM first (vSphere: MarkAsVirtualMachine)."
+        )
+        found.append(finding("error", "template", text))
+    found += adapter_findings(vm.machine, inputs.networks)
     if inputs.num_cpus != vm.machine.num_cpus:
         found += cpu_findings(vm.machine, inputs.num_cpus)
     if vm.machine.power_state != "PoweredOn" or not inputs.power_on:

@@ -192,9 +192,11 @@ def _errors(plan: ClonePlan, inputs: CloneInputs, going: Collection[str]) -> lis
 def _warnings(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
     found = [*_space(plan, inputs), *_network(plan, inputs), *vm_service_findings(plan.source)]
     if independent := ", ".join(plan.then.independent_disks):
+        # vmware-archive/vsphere-storage-for-docker 406: "The operation is unsupported with virtual disks in
+        # independent mode or raw disk mappings in physical compatibility mode".
         text = (
-            f"The snapshot doesn't hold independent disks ({independent}): what the clone gets of them isn't "
-            "known."
+            f"The snapshot doesn't hold independent disks ({independent}): vSphere may refuse to clone a VM "
+            "that has some, and what the clone gets of them isn't known."
         )
         found.append(finding("unknown", "independentDisks", text))
     if plan.snapshot.power_state in ("PoweredOn", "Suspended"):

@@ -73,7 +73,8 @@ def replacement_text(old: CloneState) -> str:
 def gone_text(state: CloneState, why: str) -> str:
     """What it means that a clone is gone, in words."""
     return (
-        f'VM "{state.name}", which this resource made, is gone: {why}. What was written in it is lost; the '
+        f'VM "{state.name}", which this resource made, is gone: {why}. What was written in it is lost with '
+        "it, unless its files are still there, as where somebody has only taken it out of the inventory. The "
         "next update makes a new clone."
     )
 

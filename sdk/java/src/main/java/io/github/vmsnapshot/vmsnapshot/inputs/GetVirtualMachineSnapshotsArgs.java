@@ -18,14 +18,14 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
     public static final GetVirtualMachineSnapshotsArgs Empty = new GetVirtualMachineSnapshotsArgs();
 
     /**
-     * Only snapshots at most this old, as a duration such as `7d`.
+     * Only snapshots at most this old, as a duration such as `7d`; likewise.
      * 
      */
     @Import(name="maxAge")
     private @Nullable Output<String> maxAge;
 
     /**
-     * @return Only snapshots at most this old, as a duration such as `7d`.
+     * @return Only snapshots at most this old, as a duration such as `7d`; likewise.
      * 
      */
     public Optional<Output<String>> maxAge() {
@@ -33,14 +33,14 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
     }
 
     /**
-     * Only snapshots at least this old, as a duration such as `24h`.
+     * Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
      * 
      */
     @Import(name="minAge")
     private @Nullable Output<String> minAge;
 
     /**
-     * @return Only snapshots at least this old, as a duration such as `24h`.
+     * @return Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
      * 
      */
     public Optional<Output<String>> minAge() {
@@ -137,7 +137,7 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
         }
 
         /**
-         * @param maxAge Only snapshots at most this old, as a duration such as `7d`.
+         * @param maxAge Only snapshots at most this old, as a duration such as `7d`; likewise.
          * 
          * @return builder
          * 
@@ -148,7 +148,7 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
         }
 
         /**
-         * @param maxAge Only snapshots at most this old, as a duration such as `7d`.
+         * @param maxAge Only snapshots at most this old, as a duration such as `7d`; likewise.
          * 
          * @return builder
          * 
@@ -158,7 +158,7 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
         }
 
         /**
-         * @param minAge Only snapshots at least this old, as a duration such as `24h`.
+         * @param minAge Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
          * 
          * @return builder
          * 
@@ -169,7 +169,7 @@ public final class GetVirtualMachineSnapshotsArgs extends com.pulumi.resources.I
         }
 
         /**
-         * @param minAge Only snapshots at least this old, as a duration such as `24h`.
+         * @param minAge Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
          * 
          * @return builder
          * 

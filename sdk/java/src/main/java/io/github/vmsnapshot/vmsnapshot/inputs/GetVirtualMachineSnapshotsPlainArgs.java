@@ -17,14 +17,14 @@ public final class GetVirtualMachineSnapshotsPlainArgs extends com.pulumi.resour
     public static final GetVirtualMachineSnapshotsPlainArgs Empty = new GetVirtualMachineSnapshotsPlainArgs();
 
     /**
-     * Only snapshots at most this old, as a duration such as `7d`.
+     * Only snapshots at most this old, as a duration such as `7d`; likewise.
      * 
      */
     @Import(name="maxAge")
     private @Nullable String maxAge;
 
     /**
-     * @return Only snapshots at most this old, as a duration such as `7d`.
+     * @return Only snapshots at most this old, as a duration such as `7d`; likewise.
      * 
      */
     public Optional<String> maxAge() {
@@ -32,14 +32,14 @@ public final class GetVirtualMachineSnapshotsPlainArgs extends com.pulumi.resour
     }
 
     /**
-     * Only snapshots at least this old, as a duration such as `24h`.
+     * Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
      * 
      */
     @Import(name="minAge")
     private @Nullable String minAge;
 
     /**
-     * @return Only snapshots at least this old, as a duration such as `24h`.
+     * @return Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
      * 
      */
     public Optional<String> minAge() {
@@ -136,7 +136,7 @@ public final class GetVirtualMachineSnapshotsPlainArgs extends com.pulumi.resour
         }
 
         /**
-         * @param maxAge Only snapshots at most this old, as a duration such as `7d`.
+         * @param maxAge Only snapshots at most this old, as a duration such as `7d`; likewise.
          * 
          * @return builder
          * 
@@ -147,7 +147,7 @@ public final class GetVirtualMachineSnapshotsPlainArgs extends com.pulumi.resour
         }
 
         /**
-         * @param minAge Only snapshots at least this old, as a duration such as `24h`.
+         * @param minAge Only snapshots at least this old, as a duration such as `24h`. One whose age isn&#39;t known isn&#39;t among them; `tree` shows all.
          * 
          * @return builder
          * 
