@@ -314,17 +314,17 @@ def test_networks_are_shown_by_their_names(backend: VsphereBackend, other_user: 
 
 
 def test_a_network_that_is_gone_is_looked_for_once(simulator: Simulator, backend: VsphereBackend) -> None:
-    """A port group that was removed since is shown by its key, and the index is read once more for it."""
+    """A port group that was removed is shown as not found: all are read once more, and then it alone."""
     port = vim.dvs.PortConnection(portgroupKey="dvportgroup-999", switchUuid="50")
     backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
     card = vim.vm.device.VirtualVmxnet3(key=4000, backing=backing)
     gone = vim.vm.ConfigInfo(hardware=vim.vm.VirtualHardware(device=[card]))
     for _ in range(3):
         names = backend._networks.names(gone.hardware, operation())
-        assert "dvportgroup-999" not in names
+        assert names["dvportgroup-999"] == "dvportgroup-999 (not found)"
     (adapter,) = (machine({"config": gone}, None, names).network_adapters or {}).values()
-    assert adapter.network == "dvportgroup-999"
-    assert simulator.calls()["RetrievePropertiesEx"] == 2
+    assert adapter.network == "dvportgroup-999 (not found)"
+    assert simulator.calls()["RetrievePropertiesEx"] == 3
 
 
 def test_what_snapshots_hold_is_kept_of_some(

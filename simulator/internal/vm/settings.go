@@ -25,7 +25,6 @@ type Settings struct {
 	Connected           *bool     `json:"connected"`
 	ConnectionState     *string   `json:"connectionState"`
 	Question            *string   `json:"question"`
-	KeyMissing          *bool     `json:"keyMissing"`
 	FirstClassDisk      *bool     `json:"firstClassDisk"`
 	LayoutAgeMinutes    *int      `json:"layoutAgeMinutes"`
 	IPAddress           *string   `json:"ipAddress"`
@@ -173,13 +172,6 @@ func (m *Machine) setRuntime(ctx *simulator.Context, s Settings) {
 	}
 	if s.ConnectionState != nil {
 		runtime.ConnectionState = types.VirtualMachineConnectionState(*s.ConnectionState)
-	}
-	if s.KeyMissing != nil {
-		// "the configuration key missing on the ESX host" (API reference, VirtualMachineCryptoState).
-		runtime.CryptoState = string(types.VirtualMachineCryptoStateUnlocked)
-		if *s.KeyMissing {
-			runtime.CryptoState = string(types.VirtualMachineCryptoStateLocked)
-		}
 	}
 	if s.Question != nil {
 		runtime.Question = nil

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from vmsnapshot.model._base import Model, Property
+
+# What stands behind the key of a network that the platform doesn't find.
+NOT_FOUND: Final = " (not found)"
 
 
 class Disk(Model):
@@ -45,3 +48,8 @@ class NetworkAdapter(Model):
     type: Annotated[str | None, Property("The adapter's type, such as `vmxnet3`.")] = None
     network: Annotated[str | None, Property("The network it is connected to.")] = None
     mac_address: Annotated[str | None, Property("The adapter's MAC address.")] = None
+
+    @property
+    def lacks_network(self) -> bool:
+        """Whether the platform doesn't find its network."""
+        return (self.network or "").endswith(NOT_FOUND)

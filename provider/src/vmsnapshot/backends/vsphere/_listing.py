@@ -1,4 +1,4 @@
-"""Lists all objects of some kinds visible to this user."""
+"""Lists all objects of some kinds visible to this user, and tells whether one is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pyVmomi import vim, vmodl
 
 from vmsnapshot.backends.vsphere._connection import Login
 from vmsnapshot.backends.vsphere._objects import property_spec, traversal
+from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._reads import retrieve
+from vmsnapshot.backends.vsphere._unread import not_found
+from vmsnapshot.lifecycle.errors import Gone
 
 
 def contents_of(login: Login, kinds: Mapping[str, Sequence[str]]) -> list[Any]:
@@ -35,3 +38,19 @@ def _view_of(login: Login, kinds: Iterable[str]) -> Any:
             login.content.rootFolder, [login.kind(kind) for kind in kinds], recursive=True
         )
     return login.kept[key]
+
+
+def is_gone(login: Login, reference: Any) -> bool:
+    """Whether what an answer left out is no longer there; else the server could not look it up."""
+    collector = vmodl.query.PropertyCollector
+    spec = collector.FilterSpec(
+        propSet=[property_spec(type(reference), ())],
+        objectSet=[collector.ObjectSpec(obj=reference)],
+        # Only then the server says which of the two it is (API reference, PropertyFilterSpec).
+        reportMissingObjectsInResults=False,
+    )
+    try:
+        next(retrieve(login, [spec]), None)
+    except vmodl.fault.ManagedObjectNotFound as fault:
+        return isinstance(not_found(to_reference(reference), fault), Gone)
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -13,12 +13,13 @@ from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._devices import network_keys
 from vmsnapshot.backends.vsphere._faults import Subject
-from vmsnapshot.backends.vsphere._listing import contents_of
+from vmsnapshot.backends.vsphere._listing import contents_of, is_gone
 from vmsnapshot.backends.vsphere._names import unescape
 from vmsnapshot.backends.vsphere._objects import object_id
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ
 from vmsnapshot.backends.vsphere._unread import properties_of
 from vmsnapshot.lifecycle.operation import Operation
+from vmsnapshot.model.devices import NOT_FOUND
 
 # What is read of networks; an opaque one's id stands in its summary.
 NETWORKS: Final[dict[str, tuple[str, ...]]] = {
@@ -41,6 +42,7 @@ class Networks:
         self._names: Mapping[str, str] | None = None
         self._read = 0
         self._hidden: set[str] = set()
+        self._gone: dict[str, str] = {}
 
     def take(self, contents: Iterable[Any]) -> None:
         """Keep the names of the networks among these objects, which are all that there are."""
@@ -50,7 +52,8 @@ class Networks:
     def names(self, hardware: Any, operation: Operation) -> Mapping[str, str]:
         """The names of networks by their keys, with all those that a VM's hardware names by key.
 
-        A network that this user may not see is missing.
+        A network that this user may not see is missing. One that vSphere doesn't find has its key for a name,
+        and is said not to be found.
         """
         wanted = network_keys(hardware)
         if not wanted:
@@ -59,8 +62,30 @@ class Networks:
         if not wanted - known.keys() <= self._hidden:
             # Perhaps a network that was made since they were read; looked for once.
             known = self._known(operation, newer_than=self._read)
+            self._look_for(wanted - known.keys() - self._hidden, operation)
             self._hidden |= wanted - known.keys()
-        return known
+        return {**known, **self._gone} if self._gone else known
+
+    def _look_for(self, keys: Collection[str], operation: Operation) -> None:
+        """Ask for port groups alone that aren't among all networks: whether they are there at all.
+
+        A key that is none's id, as that of an opaque network, tells nothing; nor does a single host, which
+        has no objects of port groups that a vCenter manages.
+        """
+        asked = [key for key in keys if key.startswith("dvportgroup-")]
+
+        def look(login: Login) -> list[str]:
+            if not login.is_vcenter:
+                return []
+            kind = "DistributedVirtualPortgroup"
+            return [key for key in asked if is_gone(login, login.ref(kind, key))]
+
+        if asked:
+            subject = Subject("looking for networks")
+            found = retry(
+                operation, WORTH_ANOTHER_READ, lambda: self._connection.call(operation, subject, look)
+            )
+            self._gone |= {key: f"{key}{NOT_FOUND}" for key in found}
 
     def _known(self, operation: Operation, *, newer_than: int) -> Mapping[str, str]:
         def look(login: Login) -> Mapping[str, str]:

@@ -20,11 +20,11 @@ from vmsnapshot.backends.vsphere import _faults as faults
 from vmsnapshot.backends.vsphere._batcher import Batcher
 from vmsnapshot.backends.vsphere._connection import Connection, Login
 from vmsnapshot.backends.vsphere._faults import Subject
+from vmsnapshot.backends.vsphere._listing import is_gone
 from vmsnapshot.backends.vsphere._objects import object_id, property_spec, traversal
-from vmsnapshot.backends.vsphere._objects import reference as to_reference
 from vmsnapshot.backends.vsphere._properties import VERSION
 from vmsnapshot.backends.vsphere._reads import WORTH_ANOTHER_READ, retrieve
-from vmsnapshot.backends.vsphere._unread import not_found, properties_of, unread
+from vmsnapshot.backends.vsphere._unread import properties_of, unread
 from vmsnapshot.lifecycle.background import in_background
 from vmsnapshot.lifecycle.cloning import Dependents
 from vmsnapshot.lifecycle.errors import Gone, VmsnapshotError
@@ -164,7 +164,7 @@ def _read(login: Login, asked: Sequence[_Asked], known: _Known) -> dict[_Asked, 
                 layouts[found_id] = _layout(content)
     found = _completed(login, layouts)
     for reference in held:
-        if object_id(reference) not in tops and _is_gone(login, reference):
+        if object_id(reference) not in tops and is_gone(login, reference):
             tops[object_id(reference)] = set()  # nothing stands on it
     known.layouts |= {vm_id: layout for vm_id, layout in found.items() if layout.versions is not None}
     there = _There(found)
@@ -195,7 +195,7 @@ def _completed(login: Login, layouts: Mapping[str, _Layout | None]) -> dict[str,
         if not _told_gone(content):
             found[found_id] = _layout(content)
     for vm_id, reference in unknown.items():
-        if not _is_gone(login, reference):
+        if not is_gone(login, reference):
             found[vm_id] = _Layout(vm_id, None, None, "", None)
     return found
 
@@ -213,22 +213,6 @@ def _spec(kind: Any, paths: Sequence[str], objects: Sequence[Any], below: Sequen
 def _told_gone(content: Any) -> bool:
     """Whether the server says so of a VM. Most miss nothing; why those count as unread isn't asked."""
     return bool(content.missingSet) and isinstance(unread(content), Gone)
-
-
-def _is_gone(login: Login, reference: Any) -> bool:
-    """Whether what an answer left out is no longer there; else the server could not look it up."""
-    collector = vmodl.query.PropertyCollector
-    spec = collector.FilterSpec(
-        propSet=[property_spec(type(reference), ())],
-        objectSet=[collector.ObjectSpec(obj=reference)],
-        # Only then the server says which of the two it is (API reference, PropertyFilterSpec).
-        reportMissingObjectsInResults=False,
-    )
-    try:
-        next(retrieve(login, [spec]), None)
-    except vmodl.fault.ManagedObjectNotFound as fault:
-        return isinstance(not_found(to_reference(reference), fault), Gone)
-    return False
 
 
 class _There:

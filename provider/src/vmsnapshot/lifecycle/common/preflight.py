@@ -75,6 +75,7 @@ def revert_findings(
     """Returns the findings about a revert, errors first; `then`: the VM as it was, where that is known."""
     found = [*_forbidden(vm, "reverted", _REVERT), *target_findings(vm, target, then), *_worth_knowing(vm)]
     found += [] if then is None else restore_findings(vm, target, then, inputs.power_policy)
+    found += [] if then is None else [*_lost_networks(then), *_change_tracking(then)]
     found += _unreachable(target)
     if inputs.safety_snapshot is not None:
         found += [*_locked(vm, "The safety snapshot"), *unheld_findings(vm, "The safety snapshot")]
@@ -265,6 +266,37 @@ def _forbidden(vm: VirtualMachine, act: str, operations: tuple[str, ...]) -> lis
         ),
     )
     return unmanageable + [finding("error", code, message) for code, holds, message in reasons if holds]
+
+
+def _lost_networks(then: Machine) -> list[Finding]:
+    """Returns a warning for adapters whose network isn't found: a revert brings back the setting alone."""
+    lost = [item for item in (then.network_adapters or {}).values() if item.lacks_network]
+    if not lost:
+        return []
+    names = ", ".join(f"{item.label} on {item.network}" for item in lost)
+    # No source says whether vSphere leaves such an adapter disconnected, or fails the power-on.
+    text = (
+        f"The VM's network of then isn't found ({names}): it was deleted, or this user may not see it. If it "
+        "was deleted, the adapter has no network after the revert, and whether the VM powers on with it is "
+        "not known: connect it to another one."
+    )
+    return [finding("warning", "networkNotFound", text)]
+
+
+def _change_tracking(then: Machine) -> list[Finding]:
+    """Returns a warning where backups go by changed block tracking, which doesn't tell them of a revert.
+
+    "Reverting to a pre-existing snapshot under specific conditions can cause incremental backups based on CBT
+    to become inconsistent", "do a full VM backup after a snapshot revert operation" (a KB of VMware's, quoted
+    at gestaltit.com; Symantec TECH136138, of 2010). That a later release mends it, no source says.
+    """
+    if (then.configuration or {}).get("changeTrackingEnabled") != "true":
+        return []
+    text = (
+        "Changed block tracking is on: an incremental backup that goes by it may miss what the revert takes "
+        "back. Make the next backup a full one."
+    )
+    return [finding("warning", "changeTracking", text)]
 
 
 def _unreachable(target: Snapshot) -> list[Finding]:
