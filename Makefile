@@ -168,5 +168,5 @@ lock: ## Remake the locks in requirements/ (ARGS=--upgrade takes newer versions)
 
 .PHONY: clean
 clean: ## Remove all that was built (what pip, uv and Go cache for themselves stays)
-	@cd "$(ROOT)" && rm -rf .build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@cd "$(ROOT)" && rm -rf .build dist .coverage .coverage.* .grimp_cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@cd "$(ROOT)" && find . -path ./.git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +

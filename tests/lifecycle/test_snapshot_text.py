@@ -12,11 +12,12 @@ from vmsnapshot.model.snapshot import SnapshotState
     ("create_time", "told"),
     [
         (None, "taken at a time that is not known"),  # one that the VM Operator has adopted
-        ("2026-11-30T12:00:00Z", "taken 2026-11-30T12:00:00Z"),
+        ("2026-11-30T12:00:00Z", "taken 2026-11-30 12:00:00 UTC"),
+        ("2026-11-30T12:00:07.260352Z", "taken 2026-11-30 12:00:07 UTC"),
     ],
 )
 def test_when_it_was_taken(create_time: str | None, told: str) -> None:
-    """A time that isn't known is said to be that, never None."""
+    """In the form that all messages have; a time that isn't known is said to be that, never None."""
     state = SnapshotState(vm_name="web-1", name="base", create_time=create_time)
     assert known_text(state).endswith(f", {told}")
     assert f"{told}, is gone: it was removed. That restore point" in gone_text(state, "it was removed")

@@ -12,11 +12,15 @@ from devkit.places import ROOT
 # Stack settings, environments of hosts and policy packs, packages, what a Go host builds, a report.
 LEFT = [
     "Pulumi.dev.yaml",
+    "examples/basics-dotnet/obj/project.assets.json",
+    "examples/basics-java/target/app.jar",
     "examples/basics-python/Pulumi.dev.yaml",
     "examples/basics-python/venv/pyvenv.cfg",
     "examples/basics-typescript/node_modules/x/package.json",
     "examples/basics-typescript/package-lock.json",
     "examples/environment-rollback/yaml/Pulumi.prod.yaml",
+    "examples/from-terraform/generated.yaml",
+    "examples/from-terraform/import.json",
     "examples/guest-hooks/go/bin/pulumi-main",
     "examples/policy/venv/pyvenv.cfg",
     "examples/policy/rules.json",

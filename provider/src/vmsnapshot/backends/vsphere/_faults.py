@@ -202,7 +202,7 @@ TABLE: Final[dict[str, Rule]] = {
     ),
     "vim.fault.MemorySnapshotOnIndependentDisk": _rule(
         Refused,
-        "a running VM with an independent disk can't be snapshot with memory: set memory to false, "
+        "a running VM with an independent disk can't be snapshotted with memory: set memory to false, "
         "power it off, or make the disk dependent.",
     ),
     "vim.fault.MultipleSnapshotsNotSupported": _rule(Refused, "this VM can have one snapshot only."),

@@ -8,6 +8,7 @@ from typing import Final
 from vmsnapshot.lifecycle.common.dependents import format_clones
 from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.identity_text import format_known_vm
+from vmsnapshot.lifecycle.common.observed import parse_timestamp
 from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.errors import full_stop
 from vmsnapshot.model.identity import VirtualMachineIdentity
@@ -55,7 +56,9 @@ def known_text(state: SnapshotState) -> str:
 
 
 def _taken(state: SnapshotState) -> str:
-    return "taken at a time that is not known" if state.create_time is None else f"taken {state.create_time}"
+    if state.create_time is None:
+        return "taken at a time that is not known"
+    return f"taken {parse_timestamp(state.create_time):%Y-%m-%d %H:%M:%S} UTC"
 
 
 # The engine's own advice, `--target-dependents`, makes it forget reverts.
