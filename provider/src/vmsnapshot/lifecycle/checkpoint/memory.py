@@ -7,6 +7,7 @@ import dataclasses
 from vmsnapshot.lifecycle.checkpoint.state import held_parts
 from vmsnapshot.lifecycle.common.session import Session
 from vmsnapshot.model.environment import CheckpointState
+from vmsnapshot.model.identity import VirtualMachineIdentity
 
 
 @dataclasses.dataclass
@@ -16,12 +17,14 @@ class CheckpointMemory:
     Attributes:
         state: What the engine has shown of its state: check isn't shown it.
         ids: The ids of the VMs that check has found, by the member's key: so is each looked up once.
+        vms: Which VMs check has found, likewise.
         is_unseen: Whether check had to plan without having seen the state.
         kept: By expired labels those of them that linked clones stand on, with the clones.
     """
 
     state: CheckpointState | None = None
     ids: dict[str, str] = dataclasses.field(default_factory=dict)
+    vms: dict[str, VirtualMachineIdentity] = dataclasses.field(default_factory=dict)
     is_unseen: bool = False
     kept: dict[frozenset[str], dict[str, str]] = dataclasses.field(default_factory=dict)
 

@@ -119,9 +119,10 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
         # The engine checks one resource after another.
         operation = self._session.operation(urn, "looking at the VMs", batched=False)
         environment = find_members(self._session, members, operation, ReadMask.NOTHING)
+        memory = self._memory.of(urn)
+        memory.vms = {key: vm.identity for key, vm in environment.machines.items()}
         if not taking:
             return environment.check_failures()
-        memory = self._memory.of(urn)
         memory.ids = {key: vm.identity.id for key, vm in environment.machines.items()}
         return CheckpointPlanner(self._session, urn, asked, memory.state).plan(environment).check_failures()
 
@@ -353,7 +354,8 @@ class CheckpointResource(verbs.Verbs[CheckpointInputs, CheckpointState]):
             texts.append(taking_text(plan, given, old))
             say_meetings(self._session, urn, "snapshot", environment.machines.values())
         else:
-            texts += ["\n".join(wrapped(text)) for text in membership(asked.virtual_machines, old, None)]
+            told = membership(asked.virtual_machines, old, None, self._memory.of(urn).vms)
+            texts += ["\n".join(wrapped(text)) for text in told]
         _, over, kept = self._labels_after(urn, asked, old, self._moment(asked, old))
         over, kept = (not_ignored_labels(labels, ignoring) for labels in (over, kept))
         marks = {label: old.checkpoints[label].ownership for label in over} if old is not None else {}

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from vmsnapshot.lifecycle.checkpoint.plan import CheckpointPlan
-from vmsnapshot.lifecycle.checkpoint.state import taken_at
+from vmsnapshot.lifecycle.checkpoint.state import located_vms, taken_at
 from vmsnapshot.lifecycle.common.creation import SAME_NAMES
+from vmsnapshot.lifecycle.common.identity import Sameness, compare_vm
 from vmsnapshot.lifecycle.common.marks import is_of_another_state
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.selection import format_snapshot
@@ -17,6 +18,7 @@ from vmsnapshot.lifecycle.common.unsettled import capture_texts
 from vmsnapshot.lifecycle.common.verbs import Inputs
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
 from vmsnapshot.model.formatting import CLOCKS_DIFFER, format_age, format_count
+from vmsnapshot.model.identity import VirtualMachineIdentity
 
 _INDENT: Final = "  "
 
@@ -34,7 +36,8 @@ def taking_text(plan: CheckpointPlan, given: Inputs[CheckpointInputs], state: Ch
     if not given.knows("memory"):
         memory = ""
     sentences = [f"{_waves(members)}.", *capture_texts(given.unknown)]
-    sentences += membership(members, state, plan.label)
+    found = {key: vm.identity for key, vm in plan.environment.machines.items()}
+    sentences += membership(members, state, plan.label, found)
     sentences += _grouped(plan)
     return "\n".join(
         [
@@ -47,25 +50,56 @@ def taking_text(plan: CheckpointPlan, given: Inputs[CheckpointInputs], state: Ch
 
 
 def membership(
-    members: Sequence[EnvironmentMember], state: CheckpointState | None, new: str | None
+    members: Sequence[EnvironmentMember],
+    state: CheckpointState | None,
+    new: str | None,
+    found: Mapping[str, VirtualMachineIdentity],
 ) -> Iterator[str]:
-    """Who has come into the environment and who has left it since the newest checkpoint, in words."""
+    """Who has come into the environment and who has left it since the newest checkpoint, in words.
+
+    Args:
+        members: The environment.
+        state: What state holds.
+        new: The label that is taken; None: none is.
+        found: The VMs that were looked up, by the member's key: a name may have passed to another VM, and a
+            VM may have another name. The others are known by their names.
+    """
     newest = None if state is None else state.checkpoints.get(state.latest or "")
     if state is None or newest is None:
         return
-    known = {*newest.snapshots, *newest.missing}
+    held = _held_as(newest, found)
+    names = {*newest.snapshots, *newest.missing}
+    known = {key for key in names if key not in found or key in newest.missing} | held.keys()
     now = {member.key for member in members}
     added = format_names(member.key for member in members if member.key not in known)
     if added and new is None:
         yield f'Not in checkpoint "{state.latest}", which was taken before: {added}. The next label takes it.'
     elif added:
         yield f"New in the environment, so older checkpoints can't bring it back: {added}."
-    left = format_names(key for key in newest.snapshots if key not in now)
+    if renamed := format_names(f"{key} as {before}" for key, before in held.items() if key != before):
+        yield f'In checkpoint "{state.latest}" under another name: {renamed}.'
+    still = {*held.values(), *(now - found.keys())}
+    left = format_names(key for key in newest.snapshots if key not in still)
     if left:
         yield (
             f"No longer in the environment: {left}. Its snapshots stay part of older checkpoints and are "
             "removed with them."
         )
+
+
+def _held_as(checkpoint: Checkpoint, found: Mapping[str, VirtualMachineIdentity]) -> dict[str, str]:
+    """By the keys of the VMs that were found and that a checkpoint has, the keys that they have there."""
+
+    def sign(vm: VirtualMachineIdentity) -> str:
+        return vm.uid or vm.instance_uuid or vm.id
+
+    parts = {sign(vm): vm for vm in located_vms([checkpoint]).values()}
+    there = {key: parts.get(sign(vm)) for key, vm in found.items()}
+    return {
+        key: held.name
+        for key, held in there.items()
+        if held is not None and compare_vm(held, found[key]) in {Sameness.SAME, Sameness.ELSEWHERE}
+    }
 
 
 def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], moment: dt.datetime) -> str:
