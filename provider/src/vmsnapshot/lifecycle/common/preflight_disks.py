@@ -86,7 +86,7 @@ def unheld_findings(vm: VirtualMachine, what: str) -> list[Finding]:
     """
     found = []
     # vSphere "cannot snapshot shared disk". Only where it is independent, the snapshot is taken without it
-    # (Broadcom KB 326781; vmware-tanzu/vm-operator PR 1762).
+    # (Broadcom KB 383195; vmware-tanzu/vm-operator PR 1762).
     if vm.shared_disks:
         text = (
             f"{what} can't be taken: other VMs write to a disk of this one ({', '.join(vm.shared_disks)}; "
