@@ -135,3 +135,28 @@ def test_what_a_policy_pack_changes_after_the_check(vsphere: Simulator, client: 
         assert "will be powered off (powerPolicy: off)" in words
         mini.up().check()
     assert len(client.names("web-1")) == 2
+
+
+def test_what_a_policy_pack_sends_elsewhere(vsphere: Simulator, client: Client) -> None:
+    """The diff was of another snapshot: preview and update refuse that, and say who has changed it."""
+
+    class Redirected(Plugin):
+        """What reaches it means another snapshot than its check did."""
+
+        def check(self, urn: str, old: Any, new: Any) -> Any:
+            """To the checkpoint that the program doesn't name."""
+            found = super().check(urn, old, new)
+            return {key: "two" if key in {"snapshot", "to"} else value for key, value in found.items()}
+
+    with plugin(login(vsphere)) as running:
+        mini = MiniStack(lambda: contextlib.nullcontext(running))
+        for label in ("one", "two"):
+            mini.write(shop=environment("Checkpoint", label=label))
+            mini.up().check()
+        running.__class__ = Redirected
+        shop = environment("Checkpoint", label="two")
+        mini.write(shop=shop, web=revert(snapshot="one"), back=environment("Rollback", to="one"))
+        assert mini.preview().failed().words.count("a policy pack has changed which VM or snapshot") == 2
+        assert mini.up().failed().words.count("Or a policy pack changes which one is asked for") == 2
+    for vm in ("web-1", "web-2"):
+        assert [item["op"] for item in vsphere.history(vm)] == ["create", "create"]

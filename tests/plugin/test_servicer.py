@@ -224,6 +224,14 @@ def test_check_without_an_old_resource_has_no_old_inputs(plugin: Plugin) -> None
     assert plugin.provider.asked[0].autonaming is None
 
 
+def test_a_newer_way_to_name_is_a_proposal(plugin: Plugin) -> None:
+    """A mode that this plugin doesn't know must not fail every check of an engine to come."""
+    plugin.provider.answer = requests.CheckResult({})
+    later = provider_pb2.CheckRequest.AutonamingOptions(proposed_name="before-1", mode=7)
+    plugin.stub.Check(provider_pb2.CheckRequest(**WHO, autonaming=later))
+    assert plugin.provider.asked[0].autonaming == requests.Autonaming("before-1", requests.Naming.PROPOSE)
+
+
 @pytest.mark.parametrize("parents", ["", "my:index:Component$", "my:index:Component$other:index:Part$"])
 def test_the_type_is_read_from_the_urn_if_it_is_not_sent(plugin: Plugin, parents: str) -> None:
     """Engines before 2024 send the type only inside the URN, after its parents' types."""
@@ -314,7 +322,10 @@ def test_a_change_that_the_engine_cannot_spell_is_one_of_what_holds_it(plugin: P
 # Create, Read, Update, Delete
 
 
-@pytest.mark.parametrize(("sent", "received"), [(0, None), (90.5, timedelta(seconds=90.5))])
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [(0, None), (90.5, timedelta(seconds=90.5)), (float("inf"), timedelta(days=36500))],
+)
 def test_create_passes_everything_on(plugin: Plugin, sent: float, received: timedelta | None) -> None:
     """Inputs, preview and timeout arrive; without a timeout there is none."""
     plugin.provider.answer = requests.Resource("", {"name": UNKNOWN}, {})
@@ -326,6 +337,17 @@ def test_create_passes_everything_on(plugin: Plugin, sent: float, received: time
     ]
     assert answer.id == ""
     assert decode(answer.properties) == {"name": UNKNOWN}
+
+
+@pytest.mark.parametrize("sent", [-300, float("nan")])
+def test_a_time_limit_that_is_none_is_bad_input(plugin: Plugin, sent: float) -> None:
+    """The engine passes on what Go reads as a duration, such as `-5m`: the lifecycle isn't asked."""
+    request = provider_pb2.CreateRequest(**WHO, properties=encode({}), timeout=sent)
+    with pytest.raises(grpc.RpcError) as raised:
+        plugin.stub.Create(request)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "customTimeouts" in raised.value.details()
+    assert plugin.provider.asked == []
 
 
 def test_read_gives_state_and_inputs(plugin: Plugin) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from vmsnapshot.lifecycle import requests
 from vmsnapshot.lifecycle.errors import InvalidInput
 from vmsnapshot.model.values import has_secret
+
+# What is longer has no end, either, and neither Python's clocks nor its dates count as far as a double.
+_LONGEST: Final = timedelta(days=36500)
 
 
 def without_value(failure: requests.CheckFailure, given: requests.Properties) -> requests.CheckFailure:
@@ -34,5 +37,13 @@ def token(request: Any) -> str:
 
 
 def timeout(seconds: float) -> timedelta | None:
-    """Returns a time limit of the protocol; 0 is none."""
-    return timedelta(seconds=seconds) if seconds else None
+    """Returns a time limit of the protocol; 0 is none.
+
+    Raises:
+        InvalidInput: It is no time to wait for. The engine passes on what Go reads as a duration, also `-5m`.
+    """
+    if not seconds:
+        return None
+    if not seconds > 0:  # nor is NaN
+        raise InvalidInput("customTimeouts", f"a time limit of {seconds:g} s leaves no time for anything")
+    return timedelta(seconds=min(seconds, _LONGEST.total_seconds()))

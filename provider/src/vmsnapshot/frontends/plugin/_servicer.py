@@ -208,7 +208,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         autonaming = None
         if request.HasField("autonaming"):
             asked = request.autonaming
-            autonaming = requests.Autonaming(asked.proposed_name, _NAMING[asked.mode])
+            autonaming = requests.Autonaming(
+                asked.proposed_name, _NAMING.get(asked.mode, requests.Naming.PROPOSE)
+            )
         result = self._provider.check(
             requests.CheckRequest(
                 urn=urn,

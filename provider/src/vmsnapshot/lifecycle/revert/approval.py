@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_identity, snapshot_key, vm_key
 from vmsnapshot.lifecycle.common.marks import marked_for
 from vmsnapshot.lifecycle.common.selection import format_snapshot, format_vm
@@ -13,6 +15,17 @@ from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_of, planned_fingerprint
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs, ShownRevert
+
+# The diff, and what somebody approves, is of the snapshot that check has found: what a policy pack remediates is
+# not checked anew (`text.CHANGED_SINCE_CHECK`).
+REDIRECTED: Final = (
+    "a policy pack has changed which VM or snapshot is asked for, after that was checked. A pack may refuse "
+    "a revert, or remediate how it is done, but not send it elsewhere: name that in the program. Nothing was "
+    "done"
+)
+UNLESS_REDIRECTED: Final = (
+    "Or a policy pack changes which one is asked for, which it can't: its preview fails, too."
+)
 
 
 def shown_revert(session: Session, vm: VirtualMachine, target: Snapshot) -> ShownRevert:
@@ -35,18 +48,29 @@ def another_text(shown: ShownRevert | None, vm: VirtualMachine, target: Snapshot
     return None
 
 
-def require_target(checked: str | None, target: Snapshot, operation: Operation) -> None:
-    """Go on only with the snapshot that check has found; its key, None: it hasn't found any.
+def require_target(
+    checked: str | None, target: Snapshot, operation: Operation, *, remediated: bool = False
+) -> None:
+    """Go on only with the snapshot that check has found.
+
+    Args:
+        checked: Its key; None: it hasn't found any.
+        target: The snapshot that the inputs mean.
+        operation: What is refused.
+        remediated: Whether a policy pack is known to have changed the inputs since.
 
     Raises:
         Refused: It is another.
     """
-    if checked is not None and not is_same_key(checked, snapshot_key(target)):
-        message = (
-            f"this is not the snapshot that was meant when the update began ({checked}): the VM, "
-            "its name or its snapshots have changed since. Nothing was done. Look at a new preview"
-        )
-        raise Refused(message, subject=operation.what)
+    if checked is None or is_same_key(checked, snapshot_key(target)):
+        return
+    if remediated:
+        raise Refused(REDIRECTED, subject=operation.what)
+    message = (
+        f"this is not the snapshot that was meant when the update began ({checked}): the VM, its name or its "
+        f"snapshots have changed since. {UNLESS_REDIRECTED} Nothing was done. Look at a new preview"
+    )
+    raise Refused(message, subject=operation.what)
 
 
 def compare_with_preview(

@@ -22,7 +22,7 @@ from vmsnapshot.lifecycle.errors import Ambiguous, Gone, NotFound
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
-from vmsnapshot.lifecycle.revert.approval import shown_revert
+from vmsnapshot.lifecycle.revert.approval import require_target, shown_revert
 from vmsnapshot.lifecycle.revert.earlier import find_earlier
 from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
 from vmsnapshot.lifecycle.revert.executor import RevertRun
@@ -333,10 +333,12 @@ class RevertResource(verbs.Verbs[RevertInputs, RevertState]):
         try:
             planned = self._checked_plan(urn, given)
             if planned is None:
-                if (checked := self._memory.of(urn).checked) is not None and checked.is_changed(given):
+                checked = self._memory.of(urn).checked
+                if remediated := checked is not None and checked.is_changed(given):
                     self._session.log_wrapped(urn, Severity.WARNING, CHANGED_SINCE_CHECK)
                 unsettled = Unsettled.of(given.unknown)
                 planned = plan_request(self._session, inputs, operation, asker, unsettled=unsettled)
+                require_target(inputs.target, planned.target, operation, remediated=remediated)
         except (NotFound, Ambiguous) as error:
             vm = find_failed_request(self._session, inputs.vm_name, inputs.namespace, operation)
             if vm is None:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from vmsnapshot.lifecycle import requests
-from vmsnapshot.lifecycle.common.identity import is_same_key, snapshot_key
 from vmsnapshot.lifecycle.common.members import Environment
 from vmsnapshot.lifecycle.common.observed import failed_condition, timestamp
 from vmsnapshot.lifecycle.common.parallel import aggregate_errors
@@ -28,6 +27,7 @@ from vmsnapshot.lifecycle.rollback.plan import (
     PlannedRollback,
     changed_members,
     plan_found,
+    require_targets,
     spec_of,
 )
 from vmsnapshot.lifecycle.rollback.standing import say_astray
@@ -187,7 +187,7 @@ class RollbackExecutor:
             # What interrupted runs were still doing has been waited for.
             planned = self._plan(operation)
             self._raise_for_errors(planned.without(found), operation)
-        self._require_as_checked(planned, operation)
+        require_targets(self._inputs, planned, operation)
         self._vms = planned.environment.machines
         before = reverted_before(self._old, self._request.token)
         targets = planned.targets
@@ -253,25 +253,6 @@ class RollbackExecutor:
             for vm in planned.environment.machines.values():
                 try_to_take_back(self._session, self._urn, vm, operation)
             raise
-
-    def _require_as_checked(self, planned: PlannedRollback, operation: Operation) -> None:
-        """Go on only with the snapshots that check has found.
-
-        Raises:
-            Refused: The label means another one by now.
-        """
-        lines = []
-        for key, target in planned.points.found.items():
-            now = snapshot_key(target)
-            checked = (self._inputs.targets or {}).get(key, now)
-            if not is_same_key(checked, now):
-                lines.append(
-                    f'- {key}: the snapshot of "{self._inputs.to}" is {now} now, and was {checked} '
-                    "when the rollback was planned. Look at a new preview."
-                )
-        if lines:
-            listed = "\n".join(lines)
-            raise Refused(f"nothing was done.\n{listed}", subject=operation.what)
 
     def _compare_with_preview(self, planned: PlannedRollback, operation: Operation) -> None:
         """Say what has changed on the VMs since somebody approved this.

@@ -6,7 +6,13 @@ import dataclasses
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 
-from vmsnapshot.lifecycle.common.identity import other_vms, snapshot_identity, vm_key
+from vmsnapshot.lifecycle.common.identity import (
+    is_same_key,
+    other_vms,
+    snapshot_identity,
+    snapshot_key,
+    vm_key,
+)
 from vmsnapshot.lifecycle.common.identity_text import vm_identity
 from vmsnapshot.lifecycle.common.marks import marked_for
 from vmsnapshot.lifecycle.common.members import Environment, at_members, find_members
@@ -19,7 +25,7 @@ from vmsnapshot.lifecycle.errors import Refused, VmsnapshotError
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.requests import CheckFailure
-from vmsnapshot.lifecycle.revert.approval import another_text
+from vmsnapshot.lifecycle.revert.approval import REDIRECTED, UNLESS_REDIRECTED, another_text
 from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, attempt_id
 from vmsnapshot.lifecycle.revert.executor import RevertExecutor
 from vmsnapshot.lifecycle.revert.failed_request import is_to_take_back
@@ -262,6 +268,30 @@ def changed_members(
         if difference is not None:
             lines.append(f"- {key}: {format_vm(vm)} is no longer as the preview showed it: {difference}.")
     return lines
+
+
+def require_targets(
+    inputs: RollbackInputs, planned: PlannedRollback, operation: Operation, *, remediated: bool = False
+) -> None:
+    """Go on only with the snapshots that check has found.
+
+    Raises:
+        Refused: The label means another one by now, or a policy pack has changed it (`remediated`).
+    """
+    lines = []
+    for key, target in planned.points.found.items():
+        now = snapshot_key(target)
+        checked = (inputs.targets or {}).get(key, now)
+        if not is_same_key(checked, now):
+            lines.append(
+                f'- {key}: the snapshot of "{inputs.to}" is {now} now, and was {checked} '
+                "when the rollback was planned. Look at a new preview."
+            )
+    if lines and remediated:
+        raise Refused(REDIRECTED, subject=operation.what)
+    if lines:
+        listed = "\n".join([*lines, UNLESS_REDIRECTED])
+        raise Refused(f"nothing was done.\n{listed}", subject=operation.what)
 
 
 def plan_rollback(session: Session, spec: RollbackSpec, operation: Operation) -> PlannedRollback:

@@ -29,7 +29,7 @@ from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
 from vmsnapshot.lifecycle.rollback.leaving import leave_safety_snapshots
 from vmsnapshot.lifecycle.rollback.memory import CheckedPlan, RollbackMemory
-from vmsnapshot.lifecycle.rollback.plan import plan_found, spec_of
+from vmsnapshot.lifecycle.rollback.plan import plan_found, require_targets, spec_of
 from vmsnapshot.lifecycle.rollback.refresh import observe_members
 from vmsnapshot.lifecycle.rollback.standing import say_astray
 from vmsnapshot.lifecycle.rollback.state import (
@@ -286,9 +286,12 @@ class RollbackResource(verbs.Verbs[RollbackInputs, RollbackState]):
             return
         checked = self._checked_plan(urn, given)
         if checked is None:
-            if (earlier := self._memory.of(urn).checked) is not None and earlier.is_changed(given):
+            earlier = self._memory.of(urn).checked
+            if remediated := earlier is not None and earlier.is_changed(given):
                 self._session.log_wrapped(urn, Severity.WARNING, CHANGED_SINCE_CHECK)
             checked = self._plan(urn, given, old)
+            operation = self._session.operation(urn, "looking at the environment")
+            require_targets(given.model, checked.planned, operation, remediated=remediated)
         found = checked.found
         done = [key for key, item in found.items() if item.done]
         if found:
