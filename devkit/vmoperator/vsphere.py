@@ -8,7 +8,6 @@ import gzip
 import http.client
 import json
 import logging
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -161,9 +160,6 @@ class Vsphere:
 
     def start(self) -> None:
         """Log in and watch."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         host, _, port = self._server.server.partition(":")
         self._instance = cast(
             "Any",
@@ -172,7 +168,7 @@ class Vsphere:
                 port=int(port or 443),
                 user=self._server.user,
                 pwd=self._server.password,
-                sslContext=context,
+                disableSslCertValidation=True,
             ),
         )
         self._content = self._instance.RetrieveContent()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,11 @@ def quick(vsphere: Simulator) -> Iterator[MiniStack]:
         yield MiniStack(lambda: contextlib.nullcontext(running))
 
 
-def mini_stack(vsphere: Simulator, stack: str = "dev") -> MiniStack:
-    """One more stack in memory."""
-    return MiniStack(lambda: plugin(login(vsphere)), stack=stack)
+def mini_stack(
+    vsphere: Simulator, stack: str = "dev", environment: Mapping[str, str] | None = None
+) -> MiniStack:
+    """One more stack in memory; the environment is of each plugin."""
+    return MiniStack(lambda: plugin(login(vsphere), environment=environment), stack=stack)
 
 
 def login(vsphere: Simulator, **settings: Any) -> dict[str, Any]:

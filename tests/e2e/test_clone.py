@@ -10,6 +10,7 @@ from tests.e2e.conftest import clone, login, mini_stack, snapshot
 from tests.e2e.killing import RUNNING, STEPS, kill, kill_the_engine
 from tests.support.client import Client
 from tests.support.engine import Stack
+from tests.support.hurried import HURRIED
 from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
 
@@ -94,7 +95,7 @@ def test_secrets(stack: Stack, vsphere: Simulator, client: Client) -> None:
 def test_a_killed_create_makes_one_clone(vsphere: Simulator, client: Client, step: str, victim: str) -> None:
     """Killed at any step and run again: one clone was made, as asked, and state holds it."""
     client.take("web-1", "base")
-    mini = mini_stack(vsphere)
+    mini = mini_stack(vsphere, environment=HURRIED)
     mini.write(trial=clone(snapshot="base", name="trial", powerOn=True))
     kill(mini, vsphere, "CloneVM_Task", step, victim)
     assert mini.entries == {}

@@ -10,6 +10,7 @@ from tests.e2e.conftest import login, mini_stack, revert, snapshot
 from tests.e2e.killing import BEFORE, DONE, RUNNING, STEPS, kill, kill_the_engine
 from tests.support.client import Client
 from tests.support.engine import Stack
+from tests.support.hurried import HURRIED
 from tests.support.plugin import plugin
 from tests.support.simulator import Simulator
 from vmsnapshot.backends.vsphere._history import LATE_WITHIN
@@ -23,7 +24,7 @@ def test_a_killed_create_leaves_one_snapshot(
     vsphere: Simulator, client: Client, step: str, victim: str
 ) -> None:
     """Killed at any step and run again: one snapshot was taken, and state holds it."""
-    mini = mini_stack(vsphere)
+    mini = mini_stack(vsphere, environment=HURRIED)
     mini.write(before=snapshot(name="ours", description="text"))
     kill(mini, vsphere, "CreateSnapshotEx_Task", step, victim)
     assert mini.entries == {}
@@ -51,7 +52,7 @@ def test_a_killed_revert_happens_once(
 ) -> None:
     """Killed at any step and run again: one revert, and state says what was done."""
     client.take("web-1", "base")
-    mini = mini_stack(vsphere)
+    mini = mini_stack(vsphere, environment=HURRIED)
     if not first:
         mini.write(web=revert())
         mini.up().check()

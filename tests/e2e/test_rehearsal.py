@@ -15,6 +15,7 @@ from tests.e2e.killing import RUNNING, kill, kill_the_engine
 from tests.environment.rolling import label
 from tests.support.client import Client
 from tests.support.engine import Stack
+from tests.support.hurried import HURRIED
 from tests.support.simulator import Simulator
 
 Write = Callable[..., None]
@@ -118,7 +119,7 @@ def _runs(process: int) -> bool:
 @pytest.mark.usefixtures("nightly")
 def test_a_killed_rehearsal_leaves_nothing(vsphere: Simulator, client: Client, victim: str) -> None:
     """Killed while a clone is made and run again: it passes, and nothing is left."""
-    mini = mini_stack(vsphere)
+    mini = mini_stack(vsphere, environment=HURRIED)
     mini.write(it=rehearsal())
     kill(mini, vsphere, "CloneVM_Task", RUNNING, victim)
     assert mini.entries == {}

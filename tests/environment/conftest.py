@@ -8,6 +8,7 @@ import pytest
 
 from tests.environment.checkpoint_environment import Environment
 from tests.support.client import Client, other_client
+from tests.support.hurried import HURRIED
 from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Simulator, running
 
@@ -36,6 +37,13 @@ def vcenter(_environments: tuple[Simulator, Iterator[str]]) -> Iterator[Simulato
 def ready(_environments: tuple[Simulator, Iterator[str]]) -> Iterator[Plugin]:
     """The plugin, which nobody kills."""
     with plugin(_environments[0].settings) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def hurried(_environments: tuple[Simulator, Iterator[str]]) -> Iterator[Plugin]:
+    """One that doesn't wait for half a minute."""
+    with plugin(_environments[0].settings, environment=HURRIED) as found:
         yield found
 
 

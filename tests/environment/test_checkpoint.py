@@ -87,7 +87,7 @@ CASES = [*((step, False) for step in STEPS), ("preflight", True), ("end", True)]
 def test_one_vm_of_ten_fails(
     vcenter: Simulator,
     somebody: Client,
-    ready: Plugin,
+    hurried: Plugin,
     environment: Environment,
     step: str,
     first: bool,
@@ -98,7 +98,7 @@ def test_one_vm_of_ten_fails(
     seconds = 0.0
     if not first:
         release_0 = environment.program("release-0", keepLast=1)
-        seconds = plenty(lambda: environment.resource.up(ready, release_0), least=2)
+        seconds = plenty(lambda: environment.resource.up(hurried, release_0), least=2)
     before, labels = environment.there(), environment.labels
 
     def go_wrong() -> None:
@@ -108,15 +108,15 @@ def test_one_vm_of_ten_fails(
     checked = step.startswith("checked")
     if checked:
         go_wrong()
-    later = after_check(ready, go_nowhere if checked else go_wrong)
+    later = after_check(hurried, go_nowhere if checked else go_wrong)
     with later, pytest.raises(Failed, match=words) as failed:
         # Only what can't be reached is tried for as long as there is time: enough for all others.
-        environment.resource.up(ready, program, seconds=seconds if step == "unreachable" else 0)
+        environment.resource.up(hurried, program, seconds=seconds if step == "unreachable" else 0)
     assert checked or failing in str(failed.value)
     assert (environment.there(), environment.labels) == (before, labels)
     assert environment.state.get("latest") == (None if first else "release-0")
     mend(vcenter, somebody, failing)
-    environment.resource.up(ready, program)
+    environment.resource.up(hurried, program)
     assert environment.labels == {"release-1"}
     assert environment.consistent()
     assert environment.state["conditions"] == []
@@ -124,11 +124,11 @@ def test_one_vm_of_ten_fails(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_connection_that_breaks_once(
-    vcenter: Simulator, ready: Plugin, environment: Environment, when: str
+    vcenter: Simulator, hurried: Plugin, environment: Environment, when: str
 ) -> None:
     """A call that is cut off, with or without effect, leads to one snapshot of that VM."""
     vcenter.drop("after" if when == "after" else "before", method=CREATE, vm=environment.web[3])
-    environment.resource.up(ready, environment.program("release-1"))
+    environment.resource.up(hurried, environment.program("release-1"))
     assert environment.consistent()
 
 

@@ -12,6 +12,7 @@ from tests.environment.faults import Fault, faulty, named_again, over, renamed, 
 from tests.environment.resource import after_check
 from tests.environment.rolling import Ten, label
 from tests.support.client import Client, other_client
+from tests.support.hurried import HURRIED
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
@@ -68,17 +69,24 @@ def plugged(vsphere: Simulator) -> Iterator[Plugin]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def hurried(vsphere: Simulator) -> Iterator[Plugin]:
+    """One that doesn't wait for half a minute."""
+    with plugin(vsphere.settings, environment=HURRIED) as found:
+        yield found
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_one_vm_of_ten_fails(vsphere: Simulator, client: Client, plugged: Plugin, step: str) -> None:
+def test_one_vm_of_ten_fails(vsphere: Simulator, client: Client, hurried: Plugin, step: str) -> None:
     """Exactly the VMs that state names are reverted; the next up does the rest, and each only once."""
     if step != "cut":
         for start in STARTS:
-            fail(vsphere, client, plugged, step, start)
+            fail(vsphere, client, hurried, step, start)
         return
     # Both at the same time: they wait for as long as a task can still show.
     watched, new = (
-        Doing(partial(fail, vsphere, client, plugged, step, "watched")),
-        Doing(partial(fail, vsphere, client, plugged, step, "new")),
+        Doing(partial(fail, vsphere, client, hurried, step, "watched")),
+        Doing(partial(fail, vsphere, client, hurried, step, "new")),
     )
     watched.result(90)
     new.result(90)
@@ -111,7 +119,7 @@ def fail(vsphere: Simulator, client: Client, plugged: Plugin, step: str, start: 
     )
 
 
-def test_a_cancelled_rollback_goes_on(vsphere: Simulator, plugged: Plugin) -> None:
+def test_a_cancelled_rollback_goes_on(vsphere: Simulator, hurried: Plugin) -> None:
     """Cancelled while one VM can't be reached: state says what is done, and the next up does the rest."""
     it = Ten("cancelled")
     reverted = {*it.web, *it.app} - {it.app[1]}
@@ -128,7 +136,7 @@ def test_a_cancelled_rollback_goes_on(vsphere: Simulator, plugged: Plugin) -> No
             cancelled.result()
     assert it.told == reverted
     vsphere.clear()
-    it.resource.up(plugged, it.program("release-41"))
+    it.resource.up(hurried, it.program("release-41"))
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
     assert it.state["conditions"] == []
 

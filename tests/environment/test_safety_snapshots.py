@@ -9,6 +9,7 @@ import pytest
 from devkit.waiting import until
 from tests.environment.rolling import Ten, label
 from tests.support.client import Client, other_client
+from tests.support.hurried import HURRIED
 from tests.support.plugin import Failed, Plugin, plugin
 from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
@@ -38,6 +39,13 @@ def plugged(vsphere: Simulator) -> Iterator[Plugin]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def hurried(vsphere: Simulator) -> Iterator[Plugin]:
+    """One that doesn't wait for half a minute."""
+    with plugin(vsphere.settings, environment=HURRIED) as found:
+        yield found
+
+
 def left(client: Client, it: Ten) -> dict[str, list[str]]:
     """The snapshots of each VM besides its restore point, where there are any."""
     found = {name: [item for item in client.names(name) if item != "release-41"] for name in it.names}
@@ -50,21 +58,21 @@ def recorded(it: Ten) -> set[str]:
 
 
 def test_a_timeout_leaves_none_that_could_be_removed(
-    vsphere: Simulator, client: Client, plugged: Plugin
+    vsphere: Simulator, client: Client, hurried: Plugin
 ) -> None:
     """One of ten isn't done in time: nine are removed, the tenth is told and recorded, and goes next time."""
     it = Ten("late")
     slow = it.db[0]
     vsphere.hold(slow, method=CREATE)
     with pytest.raises(Failed, match="Nothing was reverted") as failed:
-        it.resource.up(plugged, it.program("release-41", safetySnapshot=True), seconds=3)
+        it.resource.up(hurried, it.program("release-41", safetySnapshot=True), seconds=3)
     assert left(client, it) == {}
     told = " ".join(str(failed.value).split())
     assert f"may be on 1 VM: {slow}" in told
     assert recorded(it) == {slow}
     vsphere.release(slow)
     until(lambda: left(client, it).keys() == {slow})
-    it.resource.up(plugged, it.program())
+    it.resource.up(hurried, it.program())
     assert left(client, it) == {}
     assert (recorded(it), it.done(vsphere)) == (set(), {})
 
@@ -129,12 +137,12 @@ def test_one_that_cannot_be_removed_is_told_and_removed_later(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_an_answer_that_was_lost_is_looked_for(
-    vsphere: Simulator, client: Client, plugged: Plugin, when: str
+    vsphere: Simulator, client: Client, hurried: Plugin, when: str
 ) -> None:
     """The connection breaks around the call that takes one: each VM has exactly one, and all are reverted."""
     it = Ten(when)
     vsphere.drop(when, method=CREATE, vm=it.web[1])  # type: ignore[arg-type]
-    it.resource.up(plugged, it.program("release-41", safetySnapshot=True))
+    it.resource.up(hurried, it.program("release-41", safetySnapshot=True))
     assert it.done(vsphere) == dict.fromkeys(it.names, 1)
     assert {len(items) for items in left(client, it).values()} == {1}
     assert left(client, it).keys() == {*it.names}

@@ -19,6 +19,7 @@ from tests.support.simulator import Simulator, running
 from tests.support.vsphere import Doing
 from vmsnapshot.backends.vsphere import _history, _reader
 from vmsnapshot.frontends.engine._notes import FileNotes
+from vmsnapshot.lifecycle.common import late
 
 VMS = [f"web-{number}" for number in range(1, 41)]
 _NAMES = itertools.cycle(VMS)
@@ -105,9 +106,11 @@ def test_a_revert_that_runs_is_waited_for(life: Life, asked: str) -> None:
     assert life.reverts == 1
 
 
-def test_a_revert_that_fails_is_done_again(life: Life, asked: str) -> None:
+def test_a_revert_that_fails_is_done_again(life: Life, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while it ran, and it then failed: the next update reverts, once."""
     del asked
+    monkeypatch.setattr(late, "LATE_WITHIN", dt.timedelta(seconds=3))
+    monkeypatch.setattr(_history, "LATE_WITHIN", dt.timedelta(seconds=3))
     life.vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm=life.vm, where="task")
     life.die_when_reverting()
     life.vsphere.release(life.vm)

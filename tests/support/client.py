@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -144,12 +143,13 @@ class Client:
 @contextmanager
 def other_client(simulator: Simulator, user: str | None = None) -> Iterator[Client]:
     """A session of its own, ended with the block; `user` is another user of the same password."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     host, _, port = simulator.server.partition(":")
     instance: Any = SmartConnect(
-        host=host, port=int(port), user=user or simulator.user, pwd=simulator.password, sslContext=context
+        host=host,
+        port=int(port),
+        user=user or simulator.user,
+        pwd=simulator.password,
+        disableSslCertValidation=True,  # nor reads the system's authorities, which takes 25 ms
     )
     try:
         yield Client(instance.RetrieveContent())

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from devkit.places import ROOT
+from tests.support.hurried import hurry
 
 # What a request begins with: the length of what follows.
 _LENGTH = 8
@@ -145,6 +146,7 @@ def _serve(imports: str) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    hurry(environment)
     sys.argv[1:] = arguments
     os.write(1, f"{os.getppid()} {os.getpid()}\n".encode())
 

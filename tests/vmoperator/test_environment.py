@@ -20,6 +20,7 @@ from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack, Outcome
 from tests.support.vsphere import Doing
 from tests.vmoperator.environment import Environment, environment
+from vmsnapshot.backends.vmoperator import _revert_status, _reverts
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._objects import FORGOTTEN
 from vmsnapshot.frontends.engine._notes import FileNotes
@@ -225,8 +226,10 @@ def test_a_run_after_a_kill_waits_for_what_is_still_done(here: Environment) -> N
 
 @pytest.mark.usefixtures("no_time_to_tidy_up")
 @pytest.mark.timeout(300)  # one update fails only when its time is over
-def test_failures_are_taken_back(here: Environment) -> None:
+def test_failures_are_taken_back(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot that fails leaves none of its checkpoint; a revert that fails is undone on the others."""
+    monkeypatch.setattr(_revert_status, "UNSHOWN_TIME", 3.0)
+    monkeypatch.setattr(_reverts, "UNSHOWN_TIME", 3.0)
     shop = Shop(here)
     steering, done = here.stand_in.steering, here.stand_in.history
     seconds = plenty(lambda: shop.up("r.1").check(), least=4)

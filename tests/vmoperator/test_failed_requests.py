@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from devkit.kubernetes import VirtualMachineSnapshot, documented_rules
 from devkit.waiting import until
+from tests.support.hurried import HURRIED
 from tests.support.plugin import plugin
 from tests.support.vsphere import Doing
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import REVERT
 from tests.vmoperator.harness import Harness
 from tests.vmoperator.reverting import dead
+
+
+@pytest.fixture
+def desk(harness: Harness) -> Iterator[Desk]:
+    """The plugin, as a program configures it; it doesn't wait for half a minute."""
+    settings = {"kubeconfig": str(harness.server.kubeconfig), "namespace": harness.namespace}
+    with plugin(settings, environment=HURRIED) as engine:
+        yield Desk(harness, engine)
 
 
 def die_while_asking(desk: Desk) -> None:

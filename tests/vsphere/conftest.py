@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,11 +51,12 @@ def backend(simulator: Simulator, connect: Connect) -> VsphereBackend:
 def other_user(simulator: Simulator) -> Iterator[Any]:
     """Another client of the same server: plain pyVmomi, nothing of ours; its service content."""
     host, _, port = simulator.server.partition(":")
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     instance = SmartConnect(
-        host=host, port=int(port), user=simulator.user, pwd=simulator.password, sslContext=context
+        host=host,
+        port=int(port),
+        user=simulator.user,
+        pwd=simulator.password,
+        disableSslCertValidation=True,
     )
     yield instance.RetrieveContent()
     Disconnect(instance)
