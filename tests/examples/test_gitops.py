@@ -61,3 +61,12 @@ def test_no_login_is_written_down() -> None:
     for name in ("VSPHERE_USER", "VSPHERE_PASSWORD", "PULUMI_CONFIG_PASSPHRASE"):
         assert references[name]["type"] == "Secret"
         assert set(references[name]["secret"]) == {"name", "key"}
+
+
+def test_the_stack_goes_before_what_its_destroy_needs() -> None:
+    """The README's clean-up deletes the Stack, and waits for it, before the account and the roles."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8").partition("## Clean up")[2]
+    first, then = (line for line in text.splitlines() if line.startswith("kubectl "))
+    stack = manifests()["Stack"]["metadata"]
+    assert first == f"kubectl delete stacks.pulumi.com {stack['name']} --namespace {stack['namespace']}"
+    assert then == "kubectl delete --ignore-not-found --filename examples/gitops/stack.yaml"
