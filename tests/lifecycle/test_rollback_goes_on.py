@@ -73,6 +73,27 @@ def test_another_checkpoint_of_the_label(vsphere: Simulator, client: Client) -> 
     assert on(client, stack, "second") == [True, True]
 
 
+def test_what_a_first_update_has_undone_is_remembered(vsphere: Simulator, client: Client) -> None:
+    """The next one knows that the revert was its own, and was undone: it doesn't warn of a second one."""
+    stack = mini_stack(vsphere.settings)
+    stack.write(first=resource("EnvironmentCheckpoint", label="L1"))
+    stack.up().check()
+    client.take("web-1", "later")
+    vsphere.fault("FileLocked", method="RevertToSnapshot_Task", vm="db-1", where="task")
+    stack.write(
+        first=resource("EnvironmentCheckpoint", label="L1"),
+        back=resource("EnvironmentRollback", to="L1", onFailure="undo"),
+    )
+    assert "Brought back as they were: web-1" in stack.up().failed().words
+    assert "undoneAt" in stack.resource("back").outputs["progress"]["web-1"]
+    shown = stack.preview().check().words
+    assert "2 VMs will be rolled back" in shown
+    assert "An equal request" not in shown
+    stack.up().check()
+    assert reverted(vsphere) == ["web-1", "web-1", "web-1", "db-1"]
+    assert stack.preview().check().ops == {}
+
+
 def test_power_that_is_asked_for_meanwhile(vsphere: Simulator, client: Client) -> None:
     """All VMs get it, those that are reverted already, too: the preview says so and shows it."""
     stack = begun(vsphere)

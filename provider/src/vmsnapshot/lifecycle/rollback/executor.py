@@ -306,7 +306,9 @@ class RollbackExecutor:
     def _unfinished(self, executor: WaveExecutor, reason: str, error: VmsnapshotError) -> Exception:
         leftovers = [*executor.leftovers, *(self._not_removed.leftovers if self._not_removed else ())]
         members = executor.progress.members.values()
-        touched = any(item.reverted_to or item.request or item.safety_snapshot for item in members)
+        # What was undone is remembered, too: the next run isn't to take it for somebody else's revert.
+        signs = ((item.reverted_to, item.request, item.safety_snapshot, item.undone_at) for item in members)
+        touched = any(map(any, signs))
         if self._old is None and not touched and not leftovers:
             return error
         machines = self._read_back()
