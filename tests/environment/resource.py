@@ -65,6 +65,11 @@ class Resource:
         """What `pulumi destroy` does."""
         self._taken(self._stack.served_by(running).destroy())
 
+    def delete_unread(self, running: Plugin) -> None:
+        """The same as the engine does where nothing is read before, as for what is replaced."""
+        held = self._stack.resource(self.name)
+        running.delete(held.urn, held.id, inputs=held.inputs, state=held.outputs)
+
     def _write(self, program: Properties, seconds: float = 0) -> None:
         times = {"create": f"{seconds}s", "update": f"{seconds}s"} if seconds else {}
         resource = {"type": self._token, "properties": program, "options": {"customTimeouts": times}}

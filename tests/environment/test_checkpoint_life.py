@@ -108,6 +108,23 @@ def test_a_refresh_that_misses_a_snapshot_names_disks_left_unmerged(
     assert "needs consolidation of its disks" in environment.resource.words
 
 
+def test_a_removal_that_finds_nothing_names_disks_left_unmerged(
+    somebody: Client, vcenter: Simulator, ready: Plugin, environment: Environment
+) -> None:
+    """Somebody has removed the snapshot, and its disks stayed unmerged: deleting the checkpoint says so."""
+    environment.resource.up(ready, environment.program("release-1"))
+    vm = environment.web[3]
+    vcenter.set(vm, diskLocked=f"[LocalDS_0] {vm}/disk1.vmdk")
+    with pytest.raises(vim.fault.FileLocked):
+        somebody.remove(vm, "release-1")
+    heard = len(ready.said)
+    environment.resource.delete_unread(ready)
+    words = " ".join(" ".join(item.text for item in ready.said[heard:]).split())
+    assert f'VM "{vm}"' in words
+    assert "needs consolidation of its disks" in words
+    assert not somebody.names(environment.web[0])
+
+
 def test_vms_come_and_go(ready: Plugin, environment: Environment) -> None:
     """A change of VMs alone takes nothing and says what that means; the next label takes those of then."""
     added, removed = environment.web[7], environment.db[1]
