@@ -19,7 +19,7 @@ from vmsnapshot.lifecycle.common.notes import NoNotes
 FAULT = "InsufficientMemoryResourcesFault"
 
 
-VMS = [f"web-{number}" for number in range(1, 11)]
+VMS = [f"web-{number}" for number in range(1, 13)]
 _NAMES = iter(VMS)
 
 
@@ -42,10 +42,10 @@ def life(request: pytest.FixtureRequest, vsphere: Simulator, client: Client) -> 
     return made
 
 
-def fail(life: OneRevert, **properties: Any) -> str:
+def fail(life: OneRevert, fault: str = FAULT, **properties: Any) -> str:
     """The revert fails with its power-on; what is said."""
     life.write(snapshot="base/running", **properties)
-    life.vsphere.set(life.vm, powerOnFault=FAULT)
+    life.vsphere.set(life.vm, powerOnFault=fault)
     told = life.stack.up().failed().words
     life.vsphere.set(life.vm, powerOnFault="")
     return told
@@ -103,3 +103,11 @@ def test_a_vm_that_ran_on_the_snapshot_tells_nothing(life: OneRevert) -> None:
     assert 'Whether its disks were taken back all the same is not known: it ran on "later" before' in told
     life.stack.up().check()
     assert life.reverts == 1
+
+
+def test_what_is_in_use_at_the_power_on_is_no_busy_vm(life: OneRevert) -> None:
+    """The same run doesn't ask again: unlike a VM that is busy, this one has been reverted."""
+    assert "Its disks and settings were taken back all the same" in fail(life, "ResourceInUse")
+    assert life.reverts == 1
+    life.stack.up().check()
+    assert life.reverts == 2

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from pyVmomi import vim
+
 from vmsnapshot.backends._keyed_lock import KeyedLock
 from vmsnapshot.backends._retry import retry
 from vmsnapshot.backends.vsphere._batcher import Batcher
@@ -25,6 +27,7 @@ from vmsnapshot.backends.vsphere._reads import Reading
 from vmsnapshot.backends.vsphere._tasks import NOTHING_DONE, REPEATABLE
 from vmsnapshot.lifecycle import ownership
 from vmsnapshot.lifecycle.errors import (
+    Busy,
     Gone,
     PlatformError,
     Refused,
@@ -255,9 +258,23 @@ class VsphereBackend(VsphereReader):
         def attempt() -> dt.datetime | None:
             if next(tries):
                 again()
-            ended = self._tasks.run(
-                operation, subject, start, request_id=request_id, once=True, started=asked
-            )
+            begun: list[str] = []
+
+            def started(task_id: str) -> None:
+                begun.append(task_id)
+                if asked is not None:
+                    asked(task_id)
+
+            try:
+                ended = self._tasks.run(
+                    operation, subject, start, request_id=request_id, once=True, started=started
+                )
+            except Busy as error:
+                # Only of a VM that was busy is it sure that nothing was done: what else was in use may have
+                # kept it from being powered on, after its disks were taken back.
+                if begun and not isinstance(error.__cause__, vim.fault.TaskInProgress):
+                    raise Refused(error.reason, subject=subject, hint=error.hint, retryable=True) from error
+                raise
             return ended.completed
 
         with self._vm_lock.hold(vm.identity.id, operation):

@@ -118,7 +118,7 @@ class Tasks:
             raise faults.Forgotten(f"vSphere no longer knows how its task {task_id} ended.", subject=subject)
         if not watch.succeeded:
             fault = watch.info.get("info.error") or vmodl.MethodFault(msg="the task failed without a reason")
-            raise faults.ended_with(fault, subject)
+            raise faults.ended_with(fault, subject) from fault
         completed = watch.info.get("info.completeTime")
         return Ended(watch.info.get("info.result"), completed and utc(completed))
 
