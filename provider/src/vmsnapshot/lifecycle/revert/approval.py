@@ -16,8 +16,8 @@ from vmsnapshot.lifecycle.revert.fingerprint import changed_since, fingerprint_o
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.revert import RevertInputs, ShownRevert
 
-# The diff, and what somebody approves, is of the snapshot that check has found: what a policy pack remediates is
-# not checked anew (`text.CHANGED_SINCE_CHECK`).
+# The diff, and what somebody approves, is of the snapshot that check has found: what a policy pack remediates
+# is not checked anew (`text.CHANGED_SINCE_CHECK`).
 REDIRECTED: Final = (
     "a policy pack has changed which VM or snapshot is asked for, after that was checked. A pack may refuse "
     "a revert, or remediate how it is done, but not send it elsewhere: name that in the program. Nothing was "
