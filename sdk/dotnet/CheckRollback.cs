@@ -776,7 +776,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public bool? Estimate { get; set; }
 
         /// <summary>
-        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
         /// </summary>
         [Input("maxAge")]
         public string? MaxAge { get; set; }
@@ -835,7 +835,7 @@ namespace Vmsnapshot.PulumiVmsnapshot
         public Input<bool>? Estimate { get; set; }
 
         /// <summary>
-        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+        /// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
         /// </summary>
         [Input("maxAge")]
         public Input<string>? MaxAge { get; set; }

@@ -66,7 +66,7 @@ export interface CheckRollbackArgs {
      */
     estimate?: boolean;
     /**
-     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
      */
     maxAge?: string;
     /**
@@ -183,7 +183,7 @@ export interface CheckRollbackOutputArgs {
      */
     estimate?: pulumi.Input<boolean | undefined>;
     /**
-     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+     * Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
      */
     maxAge?: pulumi.Input<string | undefined>;
     /**

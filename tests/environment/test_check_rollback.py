@@ -78,7 +78,7 @@ def test_every_vm_that_cannot_go_back_is_named(vsphere: Simulator, client: Clien
 
 
 def test_a_checkpoint_that_is_too_old(vsphere: Simulator, client: Client, plugged: Plugin) -> None:
-    """With `maxAge` it fails when the first of its snapshots is older; by the server's clock."""
+    """With `maxAge` it fails when the first of its snapshots is older."""
     it = Ten("ci")
 
     def check(**more: str) -> dict[str, Any]:
@@ -96,6 +96,20 @@ def test_a_checkpoint_that_is_too_old(vsphere: Simulator, client: Client, plugge
         check(maxAge="26h")
     with pytest.raises(Failed, match="maxAge"):
         check(maxAge="old")
+
+
+def test_a_server_whose_clock_is_behind_makes_no_checkpoint_young(
+    vsphere: Simulator, client: Client, plugged: Plugin
+) -> None:
+    """`maxAge` counts by this machine's clock, too: what is too old by one of them is too old."""
+    it = Ten("ci")
+    asked = {"virtualMachines": it.members[:1], "to": "behind", "maxAge": "26h"}
+    vsphere.set_clock(timedelta(days=-3))
+    label(client, "behind", [str(it.members[0]["vmName"])])
+    vsphere.set_clock(timedelta(days=-2, hours=-12))
+    with pytest.raises(Failed, match=r"the checkpoint is 72h old, older than maxAge \(26h\)"):
+        plugged.invoke("vmsnapshot:index:checkRollback", asked)
+    vsphere.set_clock(timedelta())
 
 
 def test_a_checkpoint_that_is_dated_in_the_future(

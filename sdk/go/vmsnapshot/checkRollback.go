@@ -88,7 +88,7 @@ type CheckRollbackArgs struct {
 	Checkpoint *string `pulumi:"checkpoint"`
 	// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
 	Estimate *bool `pulumi:"estimate"`
-	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
 	MaxAge *string `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy *PowerPolicy `pulumi:"powerPolicy"`
@@ -156,7 +156,7 @@ type CheckRollbackOutputArgs struct {
 	Checkpoint pulumi.StringPtrInput `pulumi:"checkpoint"`
 	// Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
 	Estimate pulumi.BoolPtrInput `pulumi:"estimate"`
-	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+	// Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
 	MaxAge pulumi.StringPtrInput `pulumi:"maxAge"`
 	// The VMs' power after the rollback. Default: `snapshot`.
 	PowerPolicy PowerPolicyPtrInput `pulumi:"powerPolicy"`

@@ -181,7 +181,7 @@ def check_rollback(checkpoint: Optional[_builtins.str] = None,
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
     :param _builtins.bool estimate: Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
-    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.
@@ -252,7 +252,7 @@ def check_rollback_output(checkpoint: pulumi.Input[Optional[Optional[_builtins.s
 
     :param _builtins.str checkpoint: The URN of the EnvironmentCheckpoint whose `to` is meant, where several have that label on one of the VMs. Default: the only one.
     :param _builtins.bool estimate: Also tell how long the reverts may take, by the last one of each VM that vCenter's task history remembers; that takes a few calls for each VM. Default: false.
-    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+    :param _builtins.str max_age: Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by the server's clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
     :param 'PowerPolicy' power_policy: The VMs' power after the rollback. Default: `snapshot`.
     :param _builtins.bool safety_snapshot: Whether safety snapshots would be taken, which must fit too. Default: false.
     :param _builtins.str to: The label of the checkpoint to go back to.

@@ -45,8 +45,8 @@ class CheckRollbackArgs(Model):
         Duration | None,
         Property(
             "Fail also when the checkpoint's oldest snapshot is older than this duration, such as `26h`, by "
-            "the server's clock, or when its age is not known, as of one that is dated in the future. "
-            "Default: any age."
+            "the server's clock or by that of this machine, or when its age is not known, as of one that is "
+            "dated in the future. Default: any age."
         ),
     ] = None
 

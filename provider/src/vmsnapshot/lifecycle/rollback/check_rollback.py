@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
+from vmsnapshot.lifecycle.common import observed
 from vmsnapshot.lifecycle.common.members import waves
 from vmsnapshot.lifecycle.common.observed import timestamp
 from vmsnapshot.lifecycle.common.parallel import partition
@@ -39,7 +40,9 @@ def check_rollback(session: Session, args: CheckRollbackArgs) -> CheckRollbackRe
     between = planned.points.taken_between
     age = None if between is None else _age(between, planned.moment)
     if args.max_age is not None:
-        _raise_if_older(operation.what, args.max_age, age)
+        # What a server's clock that is behind calls young may be too old for who asks.
+        behind = max(dt.timedelta(), observed.now() - planned.moment)
+        _raise_if_older(operation.what, args.max_age, None if age is None else age + behind)
     reverts, unread = _last_reverts(session, planned, operation) if args.estimate else ({}, {})
     expected = _expected(planned, reverts)
     text = rollback_text(planned)

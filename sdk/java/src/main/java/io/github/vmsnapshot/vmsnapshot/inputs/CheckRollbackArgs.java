@@ -52,14 +52,14 @@ public final class CheckRollbackArgs extends com.pulumi.resources.InvokeArgs {
     }
 
     /**
-     * Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+     * Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
      * 
      */
     @Import(name="maxAge")
     private @Nullable Output<String> maxAge;
 
     /**
-     * @return Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+     * @return Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
      * 
      */
     public Optional<Output<String>> maxAge() {
@@ -199,7 +199,7 @@ public final class CheckRollbackArgs extends com.pulumi.resources.InvokeArgs {
         }
 
         /**
-         * @param maxAge Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+         * @param maxAge Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
          * 
          * @return builder
          * 
@@ -210,7 +210,7 @@ public final class CheckRollbackArgs extends com.pulumi.resources.InvokeArgs {
         }
 
         /**
-         * @param maxAge Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+         * @param maxAge Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
          * 
          * @return builder
          * 

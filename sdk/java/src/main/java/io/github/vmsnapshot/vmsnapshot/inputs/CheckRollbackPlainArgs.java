@@ -51,14 +51,14 @@ public final class CheckRollbackPlainArgs extends com.pulumi.resources.InvokeArg
     }
 
     /**
-     * Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+     * Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
      * 
      */
     @Import(name="maxAge")
     private @Nullable String maxAge;
 
     /**
-     * @return Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+     * @return Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
      * 
      */
     public Optional<String> maxAge() {
@@ -178,7 +178,7 @@ public final class CheckRollbackPlainArgs extends com.pulumi.resources.InvokeArg
         }
 
         /**
-         * @param maxAge Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock, or when its age is not known, as of one that is dated in the future. Default: any age.
+         * @param maxAge Fail also when the checkpoint&#39;s oldest snapshot is older than this duration, such as `26h`, by the server&#39;s clock or by that of this machine, or when its age is not known, as of one that is dated in the future. Default: any age.
          * 
          * @return builder
          * 
