@@ -9,12 +9,14 @@ The same in its release 1.10.0 and in main of August 2026 (vmware-tanzu/vm-opera
   say so (webhooks/virtualmachine/mutation/virtualmachine_mutator.go: `SetNextRestartTime`,
   `SetDefaultNetworkOnUpdate`; webhooks/virtualmachine/validation/virtualmachine_validator.go:
   `validateImmutableFields`, `validateMinHardwareVersion`, `validatePowerStateOnUpdate`,
-  `validateNetworkInterfaceMacAddressNotChanged`).
+  `validateNetworkInterfaceMacAddressNotChanged`, `validateControllerWhenPoweredOn`,
+  `validateCdromControllerSpecWhenPoweredOn`; the volumes are spared: `validateVolumes`).
 - What can't be patched stays as it was, with the request for the revert; the conditions and the status are
   patched apart, and are gone (pkg/patch/patch.go, `Patch`).
 
 Features are taken to be on that let a class and networks change (VMResize, VMImportNewNet, MutableNetworks):
-without them a spec that was made up is refused for these, too.
+without them a spec that was made up is refused for these, too. So is VMSharedDisks, with which controllers
+are compared.
 """
 
 from __future__ import annotations
@@ -91,6 +93,7 @@ def admitted(old: Object, new: Object) -> Object:
     if _UNCHECKED in annotations_of(new):
         return spec
     reasons = [*_immutable(now, spec), *_lowered(now, spec), *_powered(old, spec), *_addresses(now, spec)]
+    reasons += _controllers(now, spec)
     if reasons:
         raise Refused(f"admission webhook denied the request: {', '.join(reasons)}")
     return spec
@@ -124,12 +127,31 @@ def _powered(old: Object, spec: Object) -> Iterator[str]:
     for name in ("guestID", "bootOptions"):
         if now.get(name) != spec.get(name):
             yield f"spec.{name}: {_WHILE_ON}"
+    places = ("image", "controllerType", "controllerBusNumber", "unitNumber")
     drives = [
-        {one.get("name"): one.get("image") for one in (part.get("hardware") or {}).get("cdrom") or ()}
+        {
+            one.get("name"): {name: one.get(name) for name in places}
+            for one in (part.get("hardware") or {}).get("cdrom") or ()
+        }
         for part in (now, spec)
     ]
     if drives[0] != drives[1]:
         yield f"spec.hardware.cdrom: {_WHILE_ON}"
+
+
+def _controllers(now: Object, spec: Object) -> Iterator[str]:
+    """Also if the VM is off afterwards: the VM Operator reconciles its power after its hardware."""
+    if now.get("powerState") != "PoweredOn":
+        return
+    for kind, names in (("scsiControllers", ("sharingMode", "type")), ("nvmeControllers", ("sharingMode",))):
+        before, after = (
+            {one["busNumber"]: one for one in (part.get("hardware") or {}).get(kind) or ()}
+            for part in (now, spec)
+        )
+        for number in before.keys() & after.keys():
+            for name in names:
+                if before[number].get(name) != after[number].get(name):
+                    yield f"spec.hardware.{kind}[{number}].{name}: {_WHILE_ON}"
 
 
 def _addresses(now: Object, spec: Object) -> Iterator[str]:

@@ -19,6 +19,12 @@ ASLEEP: PowerState = "Suspended"
 CDROM = "hardware.cdrom[0]"
 
 
+def controller(kind: str, number: str, **more: str) -> dict[str, str]:
+    """The settings of a VM with one controller."""
+    path = f"hardware.{kind}Controllers[0]"
+    return {f"{path}.{name}": value for name, value in {"busNumber": number, **more}.items()}
+
+
 def before(asked: PowerState, settings: dict[str, str] | None, **more: Any) -> VirtualMachine:
     """The VM now."""
     vm = machine(snapshot("base"), power_asked=asked)
@@ -64,6 +70,20 @@ def reasons(
             {f"{CDROM}.name": "b", "hardware.cdrom[1].name": "a"},
             "",
         ),
+        ({f"{CDROM}.name": "a", f"{CDROM}.unitNumber": "0"}, {f"{CDROM}.name": "a"}, "hardware.cdrom can't"),
+        (
+            controller("scsi", "0", type="LsiLogic"),
+            controller("scsi", "0", type="ParaVirtual"),
+            "type of hard",
+        ),
+        (controller("scsi", "0", type="LsiLogic"), controller("scsi", "1", type="ParaVirtual"), ""),
+        (controller("scsi", "0", type="LsiLogic"), {}, ""),
+        (
+            controller("nvme", "0", sharingMode="None"),
+            controller("nvme", "0", sharingMode="Physical"),
+            "nvme",
+        ),
+        (controller("sata", "0", type="a"), controller("sata", "0", type="b"), ""),
     ],
 )
 def test_what_is_refused(now: dict[str, str], then: dict[str, str], told: str) -> None:
@@ -77,6 +97,28 @@ def test_what_is_refused(now: dict[str, str], then: dict[str, str], told: str) -
 def test_some_only_while_it_is_on(power: tuple[PowerState, PowerState]) -> None:
     """A VM that is off before or after takes them."""
     assert reasons(power, {"bootOptions.firmware": "EFI"}, {}) == ""
+
+
+@pytest.mark.parametrize(("now", "told"), [(ON, True), (OFF, False), (ASLEEP, False)])
+def test_a_controller_is_compared_by_the_power_before(now: PowerState, *, told: bool) -> None:
+    """It can't change though the VM is off afterwards; once it is off before, it can."""
+    vm = before(now, controller("scsi", "0", type="LsiLogic"))
+    target, then = (
+        snapshot("base", power_state=OFF),
+        Machine(settings=controller("scsi", "0", type="BusLogic")),
+    )
+    found = restore_findings(vm, target, then, "snapshot")
+    assert [one.code for one in found] == (["restoreRefused"] if told else [])
+    assert all("Power the VM off first" in one.message for one in found)
+
+
+@pytest.mark.parametrize(("name", "told"), [("small", False), ("large", True)])
+def test_an_instance_of_another_class_may_not_be_active_any_more(name: str, *, told: bool) -> None:
+    """The class itself isn't compared while its name is the same."""
+    vm = before(OFF, {"class.name": "small-2"}, class_name="small")
+    then = Machine(settings={"class.name": f"{name}-1"}, class_name=name)
+    found = restore_findings(vm, snapshot("base", power_state=OFF), then, "snapshot")
+    assert [(one.severity, one.code) for one in found] == [("unknown", "classInstanceUnknown")] * told
 
 
 def test_the_guests_system_is_compared_where_it_is_known() -> None:

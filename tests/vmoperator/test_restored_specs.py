@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 from pyVmomi import vim
 
 from devkit.vmoperator.objects import PAUSED, annotations_of
-from devkit.vmoperator.restoring import IMPORTED
+from devkit.vmoperator.restoring import IMPORTED, admitted
+from devkit.vmoperator.steering import Refused as RefusedThere
 from devkit.vmoperator.vsphere import BACKUP
 from devkit.waiting import until
 from tests.support.ministack import Outcome
@@ -38,6 +40,11 @@ def planned(shown: Outcome) -> Any:
 def not_known(shown: Outcome) -> str:
     """What a preview says that it doesn't know."""
     return shown.words.partition("Not known, so not shown above: ")[2].partition(" Warning: ")[0]
+
+
+def scsi(kind: str) -> dict[str, Any]:
+    """A part of a spec: one controller."""
+    return {"hardware": {"scsiControllers": [{"busNumber": 0, "type": kind}]}}
 
 
 def switch(harness: Harness, state: str) -> None:
@@ -226,6 +233,30 @@ def test_what_can_only_change_while_the_vm_is_off(harness: Harness, desk: Desk) 
     desk.stack.up().check()
     assert harness.reverts() == ["base"]
     assert harness.machine().spec["guestID"] != "rhel9_64Guest"
+
+
+def test_a_controller_of_another_type(harness: Harness, desk: Desk) -> None:
+    """It can't change while the VM is on before the revert, though it is off afterwards."""
+    harness.change(spec=scsi("ParaVirtual"))
+    until(lambda: "ParaVirtual" in (harness.vm().machine.settings or {}).values())
+    harness.take("base")
+    harness.change(spec=scsi("LsiLogicSAS"))
+    until(lambda: "LsiLogicSAS" in (harness.vm().machine.settings or {}).values())
+    words = desk.foreseen(snapshot="base").failed().words
+    assert "type of hardware.scsiControllers 0 can't change while the VM is on" in words
+    assert "Power the VM off first: then it isn't refused." in words
+    assert harness.reverts() == []
+
+
+@pytest.mark.parametrize(("now", "told"), [("PoweredOn", True), ("PoweredOff", False)])
+def test_the_stand_in_refuses_it_too(now: str, *, told: bool) -> None:
+    """As the real webhook does, by the power before."""
+    before = {"spec": {"powerState": now, **scsi("LsiLogicSAS")}, "metadata": {}}
+    after = {"spec": {"powerState": "PoweredOff", **scsi("ParaVirtual")}, "metadata": {}}
+    with contextlib.ExitStack() as refused:
+        if told:
+            refused.enter_context(pytest.raises(RefusedThere, match=r"scsiControllers\[0\].type: updates"))
+        assert admitted(before, after) == after["spec"]
 
 
 def test_a_vm_that_is_off_and_was_suspended(harness: Harness, desk: Desk) -> None:

@@ -5,7 +5,9 @@ own user only here and there. What they refuse stays as it was, with the request
 reverted again and again. The same in release 1.10.0 and main of August 2026 (vmware-tanzu/vm-operator,
 webhooks/virtualmachine/mutation/virtualmachine_mutator.go: SetNextRestartTime; webhooks/virtualmachine/
 validation/virtualmachine_validator.go: validateImmutableFields, validateMinHardwareVersion,
-validatePowerStateOnUpdate, validateNetworkInterfaceMacAddressNotChanged; pkg/patch/patch.go: Patch).
+validatePowerStateOnUpdate, validateNetworkInterfaceMacAddressNotChanged, validateClassOnUpdate,
+validateControllerWhenPoweredOn, validateCdromControllerSpecWhenPoweredOn, in 1.10 some of them in files
+beside it; pkg/patch/patch.go: Patch). Its own user is spared the checks of volumes (validateVolumes).
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ _HARDWARE: Final = "minHardwareVersion"
 # Refused of everybody; the last two once they are set.
 _IMMUTABLE: Final = ("imageName", "image", "storageClass", "affinity", "reserved.resourcePolicyName")
 _ONCE_SET: Final = ("biosUUID", "instanceUUID")
+# What a controller can't change while the VM is on, by its kind: two of one kind and number are the same.
+_CONTROLLERS: Final = {"scsiControllers": ("sharingMode", "type"), "nvmeControllers": ("sharingMode",)}
+# Of a CD-ROM drive; whether it is connected may change.
+_OF_DRIVE: Final = ("image", "controllerType", "controllerBusNumber", "unitNumber")
 # Annotations that leave these checks out.
 _UNCHECKED: Final = "vmoperator.vmware.com.protected/skip-validation"
 _NO_POWER_ON: Final = "poweron.check.vmoperator.vmware.com"
@@ -51,7 +57,7 @@ def restore_findings(
         return []
     reasons = refused(vm, target, then)
     if not reasons:
-        return _restart(vm, target, then, policy)
+        return [*_class_instance(vm.machine, then), *_restart(vm, target, then, policy)]
     # Of what was imported it isn't known whether it holds a copy: the warning of that tells.
     if target.adoption == "imported" and then.settings is not None:
         return []
@@ -89,7 +95,7 @@ def refused(vm: VirtualMachine, target: Snapshot, then: Machine) -> list[str]:
         found.append(f'{_RESTART} ("{was[_RESTART]}" then, {value}) may only be set to "now"')
     if checked:
         found += [*_lowered(vm, target, was), *_immutable(now, was), *_addresses(vm.machine, then)]
-        found += _while_on(vm, target, then)
+        found += [*_controllers(vm, now, was), *_while_on(vm, target, then)]
     return found
 
 
@@ -124,6 +130,18 @@ def _addresses(live: Machine, then: Machine) -> Iterator[str]:
             yield f"the macAddr of interface {key} can't change"
 
 
+def _controllers(vm: VirtualMachine, now: Mapping[str, str], was: Mapping[str, str]) -> Iterator[str]:
+    """Of a VM that is on now, also if it is off afterwards: the power is reconciled last."""
+    if vm.power_asked != "PoweredOn":
+        return
+    for kind, fixed in _CONTROLLERS.items():
+        before, after = (_items(one, f"hardware.{kind}", "busNumber") for one in (now, was))
+        for number in sorted(before.keys() & after.keys()):
+            changed = [name for name in fixed if before[number].get(name) != after[number].get(name)]
+            if changed:
+                yield f"{', '.join(changed)} of hardware.{kind} {number} can't change while the VM is on"
+
+
 def _while_on(vm: VirtualMachine, target: Snapshot, then: Machine) -> Iterator[str]:
     halted = any(name.startswith(_NO_POWER_ON) for name in vm.machine.annotations or {})
     if halted or (vm.power_asked, target.power_state) != ("PoweredOn", "PoweredOn"):
@@ -140,10 +158,11 @@ def _while_on(vm: VirtualMachine, target: Snapshot, then: Machine) -> Iterator[s
 
 def _remedy(vm: VirtualMachine, target: Snapshot, then: Machine) -> str:
     """What keeps it from being refused, if anything does: another power state before the revert."""
-    asked: PowerState = "PoweredOff" if target.power_state == "PoweredOn" else "PoweredOn"
-    if refused(replace(vm, power_asked=asked), target, then):
-        return "Choose another snapshot."
-    return f"Power the VM {asked.removeprefix('Powered').lower()} first: then it isn't refused."
+    states: tuple[PowerState, ...] = ("PoweredOff", "PoweredOn")
+    for asked in states:
+        if not refused(replace(vm, power_asked=asked), target, then):
+            return f"Power the VM {asked.removeprefix('Powered').lower()} first: then it isn't refused."
+    return "Choose another snapshot."
 
 
 def _part(settings: Mapping[str, str], name: str) -> dict[str, str]:
@@ -153,15 +172,37 @@ def _part(settings: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 def _drives(settings: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The images in the CD-ROM drives, by the drives' names: only these are compared."""
-    drives: dict[str, dict[str, str]] = {}
-    for path, value in _part(settings, "hardware.cdrom").items():
-        number, _, name = path.partition("].")
-        drives.setdefault(number, {})[name] = value
+    """The CD-ROM drives by their names: their images and where they are, which alone are compared."""
     return {
-        drive.get("name", ""): {name: value for name, value in drive.items() if name.startswith("image")}
-        for drive in drives.values()
+        name: {one: value for one, value in drive.items() if one.partition(".")[0] in _OF_DRIVE}
+        for name, drive in _items(settings, "hardware.cdrom", "name").items()
     }
+
+
+def _items(settings: Mapping[str, str], part: str, key: str) -> dict[str, dict[str, str]]:
+    """The items of a list in a spec, by what identifies each."""
+    found: dict[str, dict[str, str]] = {}
+    for path, value in _part(settings, part).items():
+        number, _, name = path.partition("].")
+        found.setdefault(number, {})[name] = value
+    return {item[key]: item for item in found.values() if key in item}
+
+
+def _class_instance(live: Machine, then: Machine) -> list[Finding]:
+    """Returns what isn't known of a class that is brought back: one that was edited since is refused.
+
+    Each edit of a class makes a new instance of it active, and only the active one may be set anew. Classes
+    aren't read: most users may not.
+    """
+    instance = (then.settings or {}).get("class.name")
+    if instance is None or then.class_name == live.class_name or _UNCHECKED in (then.annotations or {}):
+        return []
+    text = (
+        f'Whether "{instance}" (spec.class.name) is still the active instance of the class '
+        f'"{then.class_name}". If the class was edited or removed since then, the VM Operator\'s own '
+        "admission refuses the VM's spec of then, and it reverts the VM again and again."
+    )
+    return [Finding(severity="unknown", code="classInstanceUnknown", message=text)]
 
 
 def _restart(vm: VirtualMachine, target: Snapshot, then: Machine, policy: PowerPolicy) -> list[Finding]:
