@@ -20,4 +20,6 @@ def test_when_it_was_taken(create_time: str | None, told: str) -> None:
     """In the form that all messages have; a time that isn't known is said to be that, never None."""
     state = SnapshotState(vm_name="web-1", name="base", create_time=create_time)
     assert known_text(state).endswith(f", {told}")
-    assert f"{told}, is gone: it was removed. That restore point" in gone_text(state, "it was removed")
+    gone = gone_text(state, "it was removed")
+    assert f"{told}, is gone: it was removed. That restore point" in gone
+    assert "A VirtualMachineRevert that goes to its `path` may then revert its VM" in gone

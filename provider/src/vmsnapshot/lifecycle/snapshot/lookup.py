@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.port import Outcome, ReadMask, VMReference
 from vmsnapshot.lifecycle.requests import Listed, Severity
 from vmsnapshot.lifecycle.snapshot.state import live_inputs, snapshot_state
 from vmsnapshot.lifecycle.snapshot.text import (
+    REVERTS_TO_IT,
     ambiguous_text,
     imported_text,
     known_text,
@@ -85,7 +86,7 @@ class SnapshotLookup:
             message = (
                 f'snapshot "{state.path or state.name}" ({identifier}) of {format_vm(vm)} was '
                 f"removed by somebody else.{taken} Run `pulumi refresh` to drop it from the stack's "
-                "state; the next update then takes a new snapshot of the VM's current state"
+                f"state; the next update then takes a new snapshot of the VM's current state. {REVERTS_TO_IT}"
             )
             raise Gone(message)
         return snapshot

@@ -50,6 +50,13 @@ def replacement_text(
     return " ".join([text, *children_text(children, policy)])
 
 
+# What depends on the `path` gets the new one's: where the name is another, that asks for another revert.
+REVERTS_TO_IT: Final = (
+    "A VirtualMachineRevert that goes to its `path` may then revert its VM to the new one: look at the "
+    "preview, and leave out its `snapshot` if that isn't wanted"
+)
+
+
 def known_text(state: SnapshotState) -> str:
     """A snapshot as state knows it, for messages."""
     return f'"{state.path or state.name}", {state.unique_id or state.name}, {_taken(state)}'
@@ -135,7 +142,7 @@ def gone_text(old: SnapshotState, why: str) -> str:
     return (
         f'Snapshot "{old.path or old.name}" ({old.unique_id or old.name}) of VM "{old.vm_name}", '
         f"{_taken(old)}, is gone: {full_stop(why)} That restore point can't be brought back; the "
-        "next update takes a new snapshot of the VM's current state."
+        f"next update takes a new snapshot of the VM's current state. {REVERTS_TO_IT}."
     )
 
 
