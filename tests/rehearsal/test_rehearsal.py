@@ -98,6 +98,22 @@ def test_clones_are_disconnected(stack: MiniStack, client: Client) -> None:
         assert not any(way.connected or way.startConnected or way.allowGuestControl for way in ways)
 
 
+def test_a_serial_port_on_the_network_is_warned_of(stack: MiniStack, client: Client) -> None:
+    """It is no adapter, and so it isn't disconnected."""
+    backing = vim.vm.device.VirtualSerialPort.URIBackingInfo(
+        serviceURI="telnet://console:2001", direction="client"
+    )
+    port = vim.vm.device.VirtualSerialPort(key=-1, backing=backing, yieldOnPoll=True)
+    client.reconfigure("web-1", deviceChange=[vim.vm.device.VirtualDeviceSpec(operation="add", device=port)])
+    label(client, "with-port", VMS)
+    stack.write(it=rehearsal(to="with-port"))
+    words = stack.preview().check().words
+    assert "connected as its source is by what is no network adapter:" in words
+    assert "(telnet://console:2001)" in words
+    stack.write(it=rehearsal())
+    assert "no network adapter" not in stack.preview().check().words
+
+
 def test_networks_are_mapped(stack: MiniStack, client: Client) -> None:
     """Each network's adapters go to another one; one that isn't listed is refused before anything is done."""
     here = client.vm("web-1").network[0].name

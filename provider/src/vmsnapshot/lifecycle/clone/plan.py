@@ -26,6 +26,8 @@ from vmsnapshot.model.machine import Machine, Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 
 _CLONE: Final = "CloneVM_Task"
+# Where a port leads to a system on the network (API reference, VirtualDeviceURIBackingInfo.serviceURI).
+_REMOTE: Final = re.compile(r"^device\[(\d+)\]\.backing\.serviceURI$")
 _MANUAL: Final = re.compile(r"^device\[(\d+)\]\.addressType$")
 
 
@@ -190,7 +192,7 @@ def _errors(plan: ClonePlan, inputs: CloneInputs, going: Collection[str]) -> lis
 
 
 def _warnings(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
-    found = [*_space(plan, inputs), *_network(plan, inputs), *vm_service_findings(plan.source)]
+    found = [*_space(plan, inputs), *_network(plan, inputs), *_ports(plan), *vm_service_findings(plan.source)]
     if independent := ", ".join(plan.then.independent_disks):
         # vmware-archive/vsphere-storage-for-docker 406: "The operation is unsupported with virtual disks in
         # independent mode or raw disk mappings in physical compatibility mode".
@@ -239,6 +241,21 @@ def room_findings(
         text = f"{whose} disks can grow to {format_size(capacity)}, which does not fit on {there}."
         return [finding("warning", "spaceCanRunOut", text)]
     return []
+
+
+def _ports(plan: ClonePlan) -> list[Finding]:
+    """Returns a warning of serial ports that lead to the network: these are no adapters."""
+    others = plan.then.other_devices or {}
+    ports = {
+        others.get(match[1], match[1]): value
+        for path, value in (plan.then.configuration or {}).items()
+        if (match := _REMOTE.match(path))
+    }
+    if not ports:
+        return []
+    named = ", ".join(f"{label} ({where})" for label, where in sorted(ports.items()))
+    text = f"The clone, once it runs, is connected as its source is by what is no network adapter: {named}."
+    return [finding("warning", "networkPort", text)]
 
 
 def _network(plan: ClonePlan, inputs: CloneInputs) -> list[Finding]:
