@@ -112,12 +112,16 @@ class Machine:
             waiting[:0] = node.childSnapshotList
 
     def find(self, name: str) -> Any:
-        """The snapshot of a name, or None.
+        """The snapshot of a name, or None; the VM Operator takes one whose id it is for that, too.
+
+        vmware-tanzu/vm-operator, pkg/providers/vsphere/virtualmachine/snapshot.go (FindSnapshot,
+        snapshotMap.add), and for removals vmware/govmomi, object/virtual_machine.go (the same). Paths, which
+        they take as well, can't be names of objects.
 
         Raises:
             Ambiguous: There are several.
         """
-        found = [node for node in self.nodes() if node.name == name]
+        found = [node for node in self.nodes() for one in (node.name, node.snapshot._moId) if one == name]
         if len(found) > 1:
             raise Ambiguous(f'"{name}" resolves to {len(found)} snapshots: multiple snapshots found')
         return found[0] if found else None

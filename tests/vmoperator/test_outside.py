@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from devkit.waiting import until
 from tests.vmoperator.desk import Desk
 from tests.vmoperator.environment import SNAPSHOT
+from tests.vmoperator.harness import Harness
+from vmsnapshot.lifecycle.errors import Refused
 
 
 def test_a_snapshot_that_is_adopted_is_not_called_taken(desk: Desk) -> None:
@@ -87,3 +91,27 @@ def test_below_one_made_outside_the_place_is_not_known(desk: Desk) -> None:
     assert desk.stack.refresh().check().ops == {}
     tree = desk.foreseen(snapshot="base").check().words
     assert "below (Managed, age not known, place in the tree not known) <== you are here" in tree
+
+
+def test_a_name_that_is_another_ones_id(harness: Harness, desk: Desk) -> None:
+    """The VM Operator takes the other one for it: adopts it, and would revert to it and remove it."""
+    taken = harness.take("base").unique_id
+    assert taken is not None
+    desk.write(SNAPSHOT, name=taken)
+    told = 'is also the id that vSphere has given to snapshot "base" of the VM'
+    assert told in desk.stack.preview().failed().words
+    with pytest.raises(Refused, match="Nothing was done"):
+        harness.create(taken)
+    harness.make(taken)
+    until(lambda: harness.ready(taken))
+    assert harness.creates() == ["base"]
+    assert told in desk.foreseen(snapshot=taken).failed().words
+    for act in (harness.revert, harness.remove):
+        with pytest.raises(Refused, match="also the id"):
+            act(taken)
+    assert harness.reverts() == []
+    assert harness.other_user.names("web-1") == ["base"]
+    # The other one is itself: it can be removed, and then so can what is no longer its namesake.
+    harness.remove("base")
+    harness.remove(taken)
+    assert harness.other_user.names("web-1") == []

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from typing import Final
 
+from vmsnapshot.backends.vmoperator._name_of_another import require_no_id
 from vmsnapshot.backends.vmoperator._objects import (
     REVERT,
     REVERT_SUCCEEDED,
@@ -77,6 +78,7 @@ class Revert(RevertRequest):
             Cancelled: Likewise.
         """
         self._require_power(power)
+        require_no_id(self._cache, self._vm_name, self._attempt.target, self._about)
         self._note(operation)
         try:
             self._request(operation)

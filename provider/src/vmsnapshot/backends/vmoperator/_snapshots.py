@@ -13,6 +13,7 @@ from vmsnapshot.backends.vmoperator._adoption import Adoption
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache, vm_of
+from vmsnapshot.backends.vmoperator._name_of_another import require_no_id
 from vmsnapshot.backends.vmoperator._objects import (
     BEFORE_SNAPSHOTS,
     BINDING,
@@ -96,6 +97,7 @@ class Snapshots:
         self, vm_name: str, request: SnapshotRequest, operation: Operation, about: About
     ) -> Object | None:
         """Make the object; None: it was made. Else the one of that name, which the cache didn't know yet."""
+        require_no_id(self._cache, vm_name, request.name, about)
         spec: Object = {"vmName": vm_name, "description": request.description}
         if request.memory:
             spec["memory"] = True
@@ -196,6 +198,7 @@ class Snapshots:
         if seen is None or _another(snapshot(seen), wanted):
             return
         if not being_deleted(seen):
+            require_no_id(self._cache, vm_of(seen), snapshot_id, about)
             path = self._client.path(self._cache.name, SNAPSHOTS, snapshot_id)
             try:
                 answer = self._client.delete(path, uid_of(seen), operation, about)

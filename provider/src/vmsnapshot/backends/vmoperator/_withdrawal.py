@@ -9,6 +9,7 @@ from vmsnapshot.backends.vmoperator import _faults as faults
 from vmsnapshot.backends.vmoperator._client import Client
 from vmsnapshot.backends.vmoperator._faults import About
 from vmsnapshot.backends.vmoperator._informer import NamespaceCache
+from vmsnapshot.backends.vmoperator._name_of_another import require_no_id
 from vmsnapshot.backends.vmoperator._objects import (
     CREATED,
     CREATION_FAILED,
@@ -56,6 +57,7 @@ class Withdrawal:
                 break
             if holds(item, CREATED):
                 return False
+            require_no_id(self._cache, self._vm_name, self._id, self._about)
             reason = (condition_of(item, CREATED) or {}).get("reason")
             failed = failed or reason == CREATION_FAILED
             late = time.monotonic() >= end

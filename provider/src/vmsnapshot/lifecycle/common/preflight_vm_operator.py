@@ -20,6 +20,9 @@ def adoption_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
 
     A snapshot that was made outside it and has the new one's name is adopted, as it is and with its own time.
     """
+    if (other := _of_that_id(vm, inputs.name)) is not None:
+        text = f"{other} Choose another name."
+        return [Finding(severity="error", code="nameIsAnId", message=text)]
     if not (count := outside_count(vm)):
         return []
     text = (
@@ -28,6 +31,22 @@ def adoption_findings(vm: VirtualMachine, inputs: SnapshotInputs) -> list[Findin
         "with what it holds."
     )
     return [Finding(severity="warning", code="mayBeAdopted", message=text)]
+
+
+def _of_that_id(vm: VirtualMachine, name: str | None) -> str | None:
+    """What the VM Operator does with a name that is another snapshot's id in vSphere; None: it isn't one.
+
+    vmware-tanzu/vm-operator, pkg/providers/vsphere/virtualmachine/snapshot.go: FindSnapshot, snapshotMap.add.
+    """
+    if vm.machine.settings is None:  # vSphere
+        return None
+    other = next((one.name for one in vm.snapshots if one.unique_id == name != one.name), None)
+    if other is None:
+        return None
+    return (
+        f'"{name}" is also the id that vSphere has given to snapshot "{other}" of the VM. The VM Operator '
+        "looks for snapshots by both: it would take that one for it."
+    )
 
 
 def outside_count(vm: VirtualMachine) -> int:
@@ -88,6 +107,10 @@ def target_findings(vm: VirtualMachine, target: Snapshot, then: Machine | None) 
     elif not target.listed:
         text = f'The revert to snapshot "{target.name}" will probably fail: {_GONE}'
         found.append(Finding(severity="warning", code="targetNotListed", message=text))
+    if (other := _of_that_id(vm, target.name)) is not None:
+        found.append(
+            Finding(severity="error", code="nameIsAnId", message=f"{other} Choose another snapshot.")
+        )
     if vm.revert_requested is not None and vm.revert_failure is None:
         text = f'A revert of the VM to "{vm.revert_requested}" is under way already. Wait until it has ended.'
         found.append(Finding(severity="error", code="revertUnderWay", message=text))
