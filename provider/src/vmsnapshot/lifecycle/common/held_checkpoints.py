@@ -50,16 +50,25 @@ class HeldCheckpoints:
         """Returns whether that resource's state holds a checkpoint of a label."""
         return any(label in held.labels for held in self._held.values() if owner in held.owners)
 
-    def find(self, owner: str, label: str, vm: VirtualMachine) -> Snapshot | None:
-        """Returns the snapshot of a VM that is surely a part of such a checkpoint, if one is."""
+    def find(self, owner: str, label: str, vm: VirtualMachine) -> tuple[Snapshot | None, bool]:
+        """Find the snapshot of a VM that is surely a part of such a checkpoint.
+
+        Returns:
+            The snapshot, if one is found; and whether that answer is certain. It isn't where the server
+            doesn't tell what the VM or the snapshot is known by, as of a VM without its configuration.
+        """
+        certain = (vm.identity.uid or vm.identity.instance_uuid) is not None
         for held in self._held.values():
             if owner not in held.owners:
                 continue
             for part in held.parts(label, vm.identity):
-                sameness, snapshot = find_known_snapshot(part.snapshot, vm)
-                if compare_vm(part.vm, vm.identity) in _FOUND and sameness in _FOUND:
-                    return snapshot
-        return None
+                of_vm = compare_vm(part.vm, vm.identity)
+                of_snapshot, snapshot = find_known_snapshot(part.snapshot, vm)
+                if of_vm in _FOUND and of_snapshot in _FOUND:
+                    return snapshot, True
+                another = of_vm is Sameness.ANOTHER
+                certain &= another or Sameness.UNKNOWN not in {of_vm, of_snapshot}
+        return None, certain
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,10 +50,11 @@ class CheckpointMaker:
         mark = parse_mark(snapshot.mark)
         if mark is None or not self.held.is_known(mark.owner):
             return False
-        if (own := self.held.find(mark.owner, label, vm)) is not None:
+        own, certain = self.held.find(mark.owner, label, vm)
+        if own is not None:
             return own.id != snapshot.id
         same = is_same_state(mark, self.state)
-        return same is not True if self.held.has_label(mark.owner, label) else same is False
+        return same is not True if certain and self.held.has_label(mark.owner, label) else same is False
 
     def own(self, makers: frozenset[_Maker]) -> frozenset[_Maker]:
         """Returns those of its own state, if there are any; else all."""
