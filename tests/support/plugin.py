@@ -373,10 +373,18 @@ def _change(kind: Any) -> Change:
 
 
 def _refused(failures: Sequence[Any]) -> None:
-    found = [CheckFailure(item.property, item.reason) for item in failures]
+    found = [CheckFailure(*_blamed(item)) for item in failures]
     if found:
         told = (f"property {item.property}: {item.reason}".removeprefix("property : ") for item in found)
         raise Failed("\n".join(told), failures=found)
+
+
+def _blamed(failure: Any) -> tuple[str, str]:
+    """The property and the reason, which holds the path of one that lies within another."""
+    path, colon, reason = failure.reason.partition(": ")
+    if failure.property or not colon or path.isidentifier() or " " in path:
+        return failure.property, failure.reason
+    return path, reason
 
 
 def _called(method: Callable[[Any], Any], request: Any) -> Any:

@@ -14,8 +14,13 @@ _LONGEST: Final = timedelta(days=36500)
 
 
 def without_value(failure: requests.CheckFailure, given: requests.Properties) -> requests.CheckFailure:
-    """The failure in a form for which the engine doesn't print the property's value, if that is secret."""
-    if not has_secret(given.get(failure.property)):
+    """The failure in a form for which the engine prints no value of the property, where that isn't right.
+
+    It prints a secret, too; and `{<nil>}` for one within another, as it looks for its whole path among the
+    names of the inputs (pulumi/pkg/v3 v3.276.0, resource/deploy/step_generator.go, issueCheckFailures).
+    """
+    nested = failure.property not in given and not failure.property.isidentifier()
+    if not failure.property or not (nested or has_secret(given.get(failure.property))):
         return failure
     return requests.CheckFailure("", f"{failure.property}: {failure.reason}")
 
