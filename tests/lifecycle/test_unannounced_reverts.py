@@ -107,3 +107,36 @@ def test_a_rollback_names_them_too(vsphere: Simulator, client: Client) -> None:
     vsphere.set_clock(LATER)
     for command in (stack.preview, stack.up):
         assert "web-1 to this checkpoint already (the last one ended" in command().check().words
+
+
+@pytest.mark.parametrize("marks", ["none"], indirect=True)
+def test_a_safety_snapshot_that_the_vm_has_left_tells_it(life: OneRevert, client: Client) -> None:
+    """Killed after the revert: nothing else tells of it, so it is refused; what the message advises works."""
+    asked = {"snapshot": "base", "safetySnapshot": {"name": "safe"}}
+    life.write(**asked)
+    life.die("create_snapshot", lambda doing: doing.result())
+    assert "will be reverted" in life.stack.preview().check().words  # it stands on it
+    life.die("revert", lambda doing: doing.result())
+    client.take("web-1", "days of work")
+    for command in (life.stack.preview, life.stack.up):
+        told = command().failed().words
+        assert "was reverted after an earlier run of this request had taken" in told
+        assert '"base/safe"' in told
+        assert "whether that was this request is not known, so nothing was done now" in told
+    assert life.reverts == 1
+    life.write()
+    assert life.stack.up().check().ops == {}
+    life.write(**asked, triggers={"again": 1})
+    life.stack.up().check()
+    assert life.reverts == 2
+
+
+@pytest.mark.parametrize("marks", ["suffixed"], indirect=True)
+def test_where_the_server_would_tell_somebody_else_has_left_it(life: OneRevert, client: Client) -> None:
+    """Its tasks carry marks, and none carries this one: the VM is reverted."""
+    life.stack.up().check()  # a task with a mark
+    life.write(snapshot="base", safetySnapshot={"name": "safe"}, triggers={"again": 1})
+    life.die("create_snapshot", lambda doing: doing.result())
+    client.revert("web-1", "base")
+    assert "will be reverted" in life.stack.preview().check().words
+    life.stack.up().check()

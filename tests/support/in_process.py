@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -199,7 +200,7 @@ def mini_stack(
     def started() -> Iterator[Process]:
         process = Process(
             lambda logger: Provider(
-                lambda configuration: cast("Backend", around(connect(configuration))),
+                lambda configuration: cast("Backend", around(_mortal(connect(configuration)))),
                 logger,
                 notes or NoNotes(),
             )
@@ -209,6 +210,23 @@ def mini_stack(
         process.provider.close()  # who dies doesn't
 
     return MiniStack(started, stack=stack)
+
+
+def _mortal(backend: Backend) -> Backend:
+    """A backend whose connections end with it, as those of a process do that dies without logging out.
+
+    Else the sockets are garbage, whose ResourceWarning fails a test that has nothing to do with it.
+    """
+    connection = getattr(backend, "_connection", None)
+    if connection is not None:
+        weakref.finalize(backend, _drop, connection).atexit = False
+    return backend
+
+
+def _drop(connection: Any) -> None:
+    login = getattr(connection, "_login", None)
+    if login is not None:
+        login.stub.retire(abort=True)
 
 
 @contextlib.contextmanager

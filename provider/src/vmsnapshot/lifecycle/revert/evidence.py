@@ -18,8 +18,8 @@ from vmsnapshot.lifecycle.errors import Denied, PlatformError, Refused, Unsuppor
 from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.port import Outcome, ReadMask
-from vmsnapshot.lifecycle.requests import Severity
 from vmsnapshot.lifecycle.revert.failed_request import try_to_take_back
+from vmsnapshot.lifecycle.revert.protection import require_not_left
 from vmsnapshot.lifecycle.revert.text import WHETHER_AGAIN, not_known_text, out_of_sight_text
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -141,16 +141,6 @@ def is_forgotten(session: Session, urn: str, vm: VirtualMachine, done: dt.dateti
     return any(until is not None and until >= done for until in known)
 
 
-def say_weaker_protection(
-    session: Session, urn: str, vms: Sequence[VirtualMachine], operation: Operation
-) -> None:
-    """In a preview, say once that an interrupted revert might not be recognised on this platform, and why."""
-    if session.is_first("weaker protection"):
-        text = session.backend.weaker_protection(vms, operation)
-        if text is not None:
-            session.log_wrapped(urn, Severity.WARNING, text)
-
-
 class RevertEvidence:
     """What the platform tells of the reverts of one request.
 
@@ -173,14 +163,15 @@ class RevertEvidence:
             return self.find(request, operation)
         if not self._first:
             return self.find(request, operation, ReadMask.NOTHING)
-        return self._counted(self._session.backend.recent_task(request.vm, request.id, operation), request)
+        task = self._session.backend.recent_task(request.vm, request.id, operation)
+        return self._found(task, request, operation)
 
     def find(
         self, request: RevertRequest, operation: Operation, read: ReadMask = ReadMask.TASKS
     ) -> PastTask | None:
         """The revert of this very request that is under way or done, as far as the platform remembers."""
         (task,) = self._find_tasks([request], operation, read)
-        return self._counted(task, request)
+        return self._found(task, request, operation)
 
     def _find_tasks(
         self, requests: Sequence[RevertRequest], operation: Operation, read: ReadMask
@@ -274,6 +265,7 @@ class RevertEvidence:
             for key, reverted, undone in zip(open_, tasks[: len(open_)], tasks[len(open_) :], strict=True):
                 vm, attempt = targets[key][0], attempts[key]
                 self._require_shown((reverted, undone), vm, targets[key][1], undoes=undoes)
+                self._require_told((reverted, undone), vm, attempt.id, operation)
                 running = [task for task in (reverted, undone) if task is not None and task.running]
                 if running and not wait:
                     if reverted in running:
@@ -315,6 +307,16 @@ class RevertEvidence:
         if task.completed is None or not self._is_recent(task) or not task.latest:
             return False
         return not is_forgotten(self._session, self._urn, vm, task.completed)
+
+    def _found(self, task: PastTask | None, request: RevertRequest, operation: Operation) -> PastTask | None:
+        self._require_told([task], request.vm, request.id, operation)
+        return self._counted(task, request)
+
+    def _require_told(
+        self, tasks: Sequence[PastTask | None], vm: VirtualMachine, request_id: str, operation: Operation
+    ) -> None:
+        if all(task is None for task in tasks):
+            require_not_left(self._session, vm, request_id, operation)
 
     def _counted(self, task: PastTask | None, request: RevertRequest) -> PastTask | None:
         if task is None or task.running:

@@ -24,7 +24,7 @@ from vmsnapshot.lifecycle.port import VMReference
 from vmsnapshot.lifecycle.requests import Change, CheckFailure, DiffResult, PropertyChange, Severity
 from vmsnapshot.lifecycle.revert.approval import require_target, shown_revert
 from vmsnapshot.lifecycle.revert.earlier import find_earlier
-from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget, say_weaker_protection
+from vmsnapshot.lifecycle.revert.evidence import RevertEvidence, RevertRequest, forget
 from vmsnapshot.lifecycle.revert.executor import RevertRun
 from vmsnapshot.lifecycle.revert.failed_request import (
     find_failed_request,
@@ -35,6 +35,7 @@ from vmsnapshot.lifecycle.revert.fingerprint import planned_fingerprint
 from vmsnapshot.lifecycle.revert.leaving import remove_safety_snapshots, say_expired
 from vmsnapshot.lifecycle.revert.memory import CheckedPlan, RevertMemory
 from vmsnapshot.lifecycle.revert.plan import Asker, PlannedRevert, plan_request, still_to_power
+from vmsnapshot.lifecycle.revert.protection import say_weaker_protection
 from vmsnapshot.lifecycle.revert.state import (
     COMPUTED,
     NAMING,

@@ -21,9 +21,10 @@ from vmsnapshot.lifecycle.ownership import owner_id
 from vmsnapshot.lifecycle.requests import Change, DiffResult, PropertyChange, Severity
 from vmsnapshot.lifecycle.revert.approval import shown_revert
 from vmsnapshot.lifecycle.revert.earlier import EarlierRevert
-from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget, say_weaker_protection
+from vmsnapshot.lifecycle.revert.evidence import RevertAttempt, forget
 from vmsnapshot.lifecycle.revert.fingerprint import planned_fingerprint
 from vmsnapshot.lifecycle.revert.plan import powered
+from vmsnapshot.lifecycle.revert.protection import say_weaker_protection
 from vmsnapshot.lifecycle.revert.text import CHANGED_SINCE_CHECK, another_vm_text
 from vmsnapshot.lifecycle.rollback.begun import Begun
 from vmsnapshot.lifecycle.rollback.executor import RollbackExecutor
