@@ -13,7 +13,7 @@ from tests.support.plugin import Plugin, plugin
 from tests.support.simulator import Simulator, running
 
 # As many tests can run in one process.
-ENVIRONMENTS = 32
+ENVIRONMENTS = 40
 
 
 @pytest.fixture(scope="session")

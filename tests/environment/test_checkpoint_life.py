@@ -230,7 +230,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"virtualMachines": []}, "virtualMachines", "at least 1"),
     ({"label": ""}, "label", "must not be empty"),
     ({"label": "x" * 64}, "label", "at most 63"),
-    ({"keepLast": 0}, "keepLast", "greater than or equal to 1"),
+    ({"keepLast": 0}, "keepLast", "must be at least 1"),
     ({"maxAge": "soon"}, "maxAge", "not a duration"),
     ({"checkpoints": {}}, "checkpoints", "computed"),
     ({"keepLsat": 3}, "keepLsat", "did you mean `keepLast`"),
