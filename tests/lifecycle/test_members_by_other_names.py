@@ -11,6 +11,9 @@ from tests.support.client import Client
 from tests.support.in_process import mini_stack
 from tests.support.ministack import MiniStack
 from tests.support.simulator import Simulator, running
+from vmsnapshot.lifecycle.checkpoint.text import membership
+from vmsnapshot.model.environment import Checkpoint, CheckpointSnapshot, CheckpointState, EnvironmentMember
+from vmsnapshot.model.identity import VirtualMachineIdentity
 
 
 @pytest.fixture
@@ -60,3 +63,23 @@ def test_another_vm_of_the_name_is_new(stack: MiniStack, client: Client, label: 
     )
     assert new in words
     assert "No longer in the environment: web-1." in words
+
+
+@pytest.mark.parametrize(
+    ("known", "seen"),
+    [
+        # vSphere tells no configuration of the VM now; state of release 0.1.0 has no UID of its object.
+        ({"instance_uuid": "500"}, {"instance_uuid": None}),
+        ({"instance_uuid": "500", "vm_uid": None}, {"uid": "u-1"}),
+    ],
+)
+def test_a_vm_that_cannot_be_compared_is_the_one_of_its_name(
+    known: dict[str, Any], seen: dict[str, Any]
+) -> None:
+    """Nobody knows that it is new, or that another has left."""
+    part = CheckpointSnapshot(id="1", vm="vm-1", **known)
+    taken = Checkpoint(taken_at="2026-11-23T10:00:00Z", skew_seconds=0, snapshots={"web-1": part})
+    members = [EnvironmentMember(vm_name="web-1")]
+    state = CheckpointState(virtual_machines=members, label="L1", checkpoints={"L1": taken}, latest="L1")
+    found = {"web-1": VirtualMachineIdentity(id="vm-1", name="web-1", **seen)}
+    assert not [*membership(members, state, "L2", found)]

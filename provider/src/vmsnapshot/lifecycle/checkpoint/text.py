@@ -16,11 +16,13 @@ from vmsnapshot.lifecycle.common.selection import format_snapshot
 from vmsnapshot.lifecycle.common.tree import format_names, printable, wrapped
 from vmsnapshot.lifecycle.common.unsettled import capture_texts
 from vmsnapshot.lifecycle.common.verbs import Inputs
+from vmsnapshot.lifecycle.common.vm_index import VMIndex
 from vmsnapshot.model.environment import Checkpoint, CheckpointInputs, CheckpointState, EnvironmentMember
 from vmsnapshot.model.formatting import CLOCKS_DIFFER, format_age, format_count
 from vmsnapshot.model.identity import VirtualMachineIdentity
 
 _INDENT: Final = "  "
+_SAME: Final = (Sameness.SAME, Sameness.ELSEWHERE)
 
 # Why a checkpoint stays that has expired between a preview and the update.
 NOT_SHOWN: Final = "the preview of this update didn't show that it goes. The next one removes it."
@@ -88,18 +90,21 @@ def membership(
 
 
 def _held_as(checkpoint: Checkpoint, found: Mapping[str, VirtualMachineIdentity]) -> dict[str, str]:
-    """By the keys of the VMs that were found and that a checkpoint has, the keys that they have there."""
+    """By the keys of the VMs that were found and that a checkpoint has, the keys that they have there.
 
-    def sign(vm: VirtualMachineIdentity) -> str:
-        return vm.uid or vm.instance_uuid or vm.id
-
-    parts = {sign(vm): vm for vm in located_vms([checkpoint]).values()}
-    there = {key: parts.get(sign(vm)) for key, vm in found.items()}
-    return {
-        key: held.name
-        for key, held in there.items()
-        if held is not None and compare_vm(held, found[key]) in {Sameness.SAME, Sameness.ELSEWHERE}
-    }
+    A VM that can't be compared with the one of its name there counts as that one: nobody knows that it is
+    new.
+    """
+    parts = {vm.name: vm for vm in located_vms([checkpoint]).values()}
+    index = VMIndex(parts.values(), lambda vm: vm)
+    held: dict[str, str] = {}
+    for key, vm in found.items():
+        same = [known for known in index.near(vm) if compare_vm(known, vm) in _SAME]
+        if same:
+            held[key] = same[0].name
+        elif key in parts and compare_vm(parts[key], vm) is Sameness.UNKNOWN:
+            held[key] = key
+    return held
 
 
 def pruning_text(checkpoints: Mapping[str, Checkpoint], over: Mapping[str, str], moment: dt.datetime) -> str:

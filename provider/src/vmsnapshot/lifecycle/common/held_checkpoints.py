@@ -11,6 +11,7 @@ from vmsnapshot.lifecycle.common.identity import (
     compare_vm,
     find_known_snapshot,
 )
+from vmsnapshot.lifecycle.common.vm_index import VMIndex
 from vmsnapshot.lifecycle.ownership import owner_id, parse_mark
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
@@ -77,28 +78,23 @@ class _Held:
 
     Attributes:
         owners: The first halves of its marks: of its URN, and of those that it had before.
-        labels: Each checkpoint's parts, by all that may tell their VMs.
+        labels: Each checkpoint's parts.
     """
 
     owners: frozenset[str]
-    labels: Mapping[str, Mapping[str, Sequence[HeldSnapshot]]]
+    labels: Mapping[str, VMIndex[HeldSnapshot]]
 
     @classmethod
     def of(cls, urn: str, parts: Iterable[HeldSnapshot]) -> _Held:
         owners = {owner_id(urn)}
-        labels: dict[str, dict[str, list[HeldSnapshot]]] = {}
+        labels: dict[str, list[HeldSnapshot]] = {}
         for part in parts:
             if (mark := parse_mark(part.snapshot.mark)) is not None:
                 owners.add(mark.owner)
-            for word in _words(part.vm):
-                labels.setdefault(part.label, {}).setdefault(word, []).append(part)
-        return cls(frozenset(owners), labels)
+            labels.setdefault(part.label, []).append(part)
+        indexes = {label: VMIndex(of_label, lambda part: part.vm) for label, of_label in labels.items()}
+        return cls(frozenset(owners), indexes)
 
     def parts(self, label: str, vm: VirtualMachineIdentity) -> Sequence[HeldSnapshot]:
-        by_word = self.labels.get(label, {})
-        return [part for word in _words(vm) for part in by_word.get(word, ())]
-
-
-def _words(vm: VirtualMachineIdentity) -> set[str]:
-    """What a VM may be known by: whether it is the same is asked of `compare_vm`."""
-    return {word.lower() for word in (vm.uid, vm.instance_uuid, vm.id) if word}
+        index = self.labels.get(label)
+        return [] if index is None else index.near(vm)
