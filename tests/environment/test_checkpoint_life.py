@@ -93,15 +93,21 @@ def test_pruning_that_leaves_disks_unmerged_says_so(
     assert environment.consistent()
 
 
+def remove_unmerged(somebody: Client, vcenter: Simulator, environment: Environment) -> str:
+    """Somebody removes a snapshot of a VM, which is named, and its disks can't be merged."""
+    vm = environment.web[3]
+    vcenter.set(vm, diskLocked=f"[LocalDS_0] {vm}/disk1.vmdk")
+    with pytest.raises(vim.fault.FileLocked):
+        somebody.remove(vm, "release-1")
+    return vm
+
+
 def test_a_refresh_that_misses_a_snapshot_names_disks_left_unmerged(
     somebody: Client, vcenter: Simulator, ready: Plugin, environment: Environment
 ) -> None:
     """A removal outside that failed midway leaves them, too: the refresh that drops the snapshot says so."""
     environment.resource.up(ready, environment.program("release-1"))
-    vm = environment.web[3]
-    vcenter.set(vm, diskLocked=f"[LocalDS_0] {vm}/disk1.vmdk")
-    with pytest.raises(vim.fault.FileLocked):
-        somebody.remove(vm, "release-1")
+    vm = remove_unmerged(somebody, vcenter, environment)
     environment.resource.refresh(ready)
     assert f"has lost the snapshots of {vm}" in environment.resource.words
     assert f'VM "{vm}"' in environment.resource.words
@@ -113,10 +119,7 @@ def test_a_removal_that_finds_nothing_names_disks_left_unmerged(
 ) -> None:
     """Somebody has removed the snapshot, and its disks stayed unmerged: deleting the checkpoint says so."""
     environment.resource.up(ready, environment.program("release-1"))
-    vm = environment.web[3]
-    vcenter.set(vm, diskLocked=f"[LocalDS_0] {vm}/disk1.vmdk")
-    with pytest.raises(vim.fault.FileLocked):
-        somebody.remove(vm, "release-1")
+    vm = remove_unmerged(somebody, vcenter, environment)
     heard = len(ready.said)
     environment.resource.delete_unread(ready)
     words = " ".join(" ".join(item.text for item in ready.said[heard:]).split())

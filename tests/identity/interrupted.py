@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from tests.support.client import Client
-from tests.support.in_process import Crash, mini_stack
+from tests.support.in_process import Crash, CrashingBackend, mini_stack
 from tests.support.simulator import Simulator
+from tests.support.vsphere import Doing
 from vmsnapshot.lifecycle.port import Backend
 
 REVERT: Final = "vmsnapshot:VirtualMachineRevert"
@@ -32,28 +33,6 @@ DEATHS: Final = (
 )
 # Deaths after which the VM has been reverted.
 REVERTED: Final = (("revert", True), ("set_power", False), ("set_power", True))
-
-
-class Dying:
-    """A backend whose process is killed at a call, before it or when it has had its effect."""
-
-    def __init__(self, backend: Backend, method: str, *, done: bool) -> None:
-        self._backend = backend
-        self._method = method
-        self._done = done
-
-    def __getattr__(self, name: str) -> Any:
-        """Every call but that one is the backend's."""
-        real = getattr(self._backend, name)
-        if name != self._method:
-            return real
-
-        def call(*arguments: Any, **more: Any) -> None:
-            if self._done:
-                real(*arguments, **more)
-            raise Crash
-
-        return call
 
 
 class Case:
@@ -120,7 +99,7 @@ class Case:
 
     def die(self, method: str, *, done: bool) -> bool:
         """Update, and die; whether there was such a call."""
-        self._around = lambda backend: Dying(backend, method, done=done)
+        self._around = lambda backend: CrashingBackend(backend, method, Doing.result if done else None)
         try:
             self.stack.up()
         except Crash:

@@ -142,10 +142,10 @@ class CrashingBackend:
     Args:
         backend: What goes on with the call on its own.
         method: The call.
-        when: Waits until the moment has come, given what goes on.
+        when: Waits until the moment has come, given what goes on; None: it dies before the call goes on.
     """
 
-    def __init__(self, backend: Backend, method: str, when: Callable[[Doing], object]) -> None:
+    def __init__(self, backend: Backend, method: str, when: Callable[[Doing], object] | None) -> None:
         self._backend = backend
         self._method = method
         self._when = when
@@ -157,7 +157,8 @@ class CrashingBackend:
             return real
 
         def call(*arguments: Any, **more: Any) -> None:
-            self._when(Doing(lambda: real(*arguments, **more)))
+            if self._when is not None:
+                self._when(Doing(lambda: real(*arguments, **more)))
             raise Crash
 
         return call

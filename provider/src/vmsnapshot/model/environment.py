@@ -12,7 +12,7 @@ from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import PowerState
-from vmsnapshot.model.snapshot import Quiesce
+from vmsnapshot.model.snapshot import Quiesce, RecordedAt
 from vmsnapshot.model.status import Condition
 from vmsnapshot.model.text import StoredText, storable
 
@@ -115,13 +115,7 @@ class Checkpoint(Model):
             "refresh takes them out of state. Empty: none is known."
         ),
     ] = []
-    recorded_at: Annotated[
-        str | None,
-        Property(
-            "When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). "
-            "`maxAge` counts from there, too; not set: an older release took it."
-        ),
-    ] = None
+    recorded_at: RecordedAt = None
     sequence: Annotated[
         int | None,
         Property(

@@ -13,7 +13,7 @@ from vmsnapshot.model.duration import Duration
 from vmsnapshot.model.identity import VirtualMachineIdentity
 from vmsnapshot.model.kinds import ResourceType
 from vmsnapshot.model.machine import Machine, PowerState
-from vmsnapshot.model.snapshot import SnapshotName, SnapshotReference
+from vmsnapshot.model.snapshot import RecordedAt, SnapshotName, SnapshotReference
 from vmsnapshot.model.status import Condition
 
 PowerPolicy: TypeAlias = Annotated[
@@ -223,13 +223,7 @@ class TakenSafetySnapshot(Model):
         str | None,
         Property("The mark that it carries on the platform. One that has lost it is never removed."),
     ] = None
-    recorded_at: Annotated[
-        str | None,
-        Property(
-            "When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). "
-            "`maxAge` counts from there, too; not set: an older release took it."
-        ),
-    ] = None
+    recorded_at: RecordedAt = None
     updates: Annotated[int, Property("How many later updates of the resource have succeeded.")] = 0
 
 

@@ -42,6 +42,14 @@ Kind: TypeAlias = Annotated[
 SnapshotName: TypeAlias = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT), AfterValidator(storable)]
 
 
+RecordedAt: TypeAlias = Annotated[
+    str | None,
+    Property(
+        "When state came to hold it, by the clock of the machine that the update ran on (RFC 3339, UTC). "
+        "`maxAge` counts from there, too; not set: an older release took it."
+    ),
+]
+
 VssBackupType: TypeAlias = Annotated[
     Literal["full", "incremental", "differential", "log", "copy", "other"],
     Choice(

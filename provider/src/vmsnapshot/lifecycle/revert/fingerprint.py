@@ -73,7 +73,7 @@ def _taken(session: Session, vm: VirtualMachine) -> set[str]:
 
 
 def _without(vm: VirtualMachine, left_out: Collection[str]) -> VirtualMachine:
-    """The VM as it would be if these snapshots had not been taken."""
+    """The VM as it would be without these snapshots."""
 
     def kept(snapshot_id: str | None) -> str | None:
         while snapshot_id in left_out and (found := vm.snapshot(snapshot_id)) is not None:

@@ -19,6 +19,7 @@ from vmsnapshot.lifecycle.operation import Operation
 from vmsnapshot.lifecycle.port import ReadMask
 from vmsnapshot.lifecycle.revert.evidence import RevertRequest
 from vmsnapshot.lifecycle.revert.state import HALF_DONE
+from vmsnapshot.lifecycle.revert.text import WHETHER_AGAIN
 from vmsnapshot.model.machine import Snapshot, VirtualMachine
 from vmsnapshot.model.plan import Finding
 from vmsnapshot.model.revert import RevertState
@@ -91,7 +92,7 @@ def half_done_findings(vm: VirtualMachine, target: Snapshot) -> list[Finding]:
     if vm.machine.power_state == "PoweredOn":
         text = (
             f"{was}and then failed; the VM runs by now. It is not reverted again: what was done on it since "
-            "would be lost. To revert it again all the same, change `triggers`."
+            f"would be lost. {WHETHER_AGAIN}."
         )
         return [Finding(severity="error", code="halfReverted", message=text)]
     text = f"{was}and then failed. It is reverted once more, as only that brings its power state of then."
